@@ -1,0 +1,3 @@
+//! The UEFI program that verifies a slot and starts its kernel.
+
+fn main() {}

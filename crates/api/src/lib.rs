@@ -1,0 +1,1 @@
+//! The gRPC API: messages, services, and the least role of each method.

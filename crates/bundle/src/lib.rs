@@ -1,0 +1,1 @@
+//! The bundle: the one file that is published for a board and version.

@@ -1,0 +1,1 @@
+//! The machine config: what a node is to be.

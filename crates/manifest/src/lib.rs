@@ -1,0 +1,1 @@
+//! The signed manifest of a slot image: parsing, limits, signatures, its place at the end of a slot.

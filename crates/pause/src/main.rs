@@ -1,0 +1,3 @@
+//! The process that holds a pod's namespaces: reaps children, waits for a signal.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Certificate authorities, short-lived certificates and the TLS settings of both ends.

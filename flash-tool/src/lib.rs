@@ -1,0 +1,1 @@
+//! Flashes a bundle: verifies, writes, injects a machine config, reads back.

@@ -1,0 +1,1 @@
+//! Builds signed bundles and disk images from boards, overlays and Debian packages.

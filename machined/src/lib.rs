@@ -1,0 +1,1 @@
+//! The agent of a node: PID 1, controllers, services, API.

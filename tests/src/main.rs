@@ -1,0 +1,3 @@
+//! End-to-end tests: real images in QEMU.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Developer tasks: setup, demo, test, e2e, lint, lock, bench.
+
+fn main() {}
