@@ -1,1 +1,15 @@
-//! The agent of a node: PID 1, controllers, services, API.
+//! The agent of a node: what runs in the initramfs, then as PID 1, and everything a node does after that.
+//!
+//! State lives in a typed [`resource`] store. [`controller`]s read some kinds and own others; each one only makes
+//! true what should be true, and can run at any moment. Nothing here starts a shell, and nothing here calls Linux
+//! except through the crate `sys`.
+
+pub mod controller;
+pub mod resource;
+pub mod testkit;
+
+pub mod api;
+pub mod config;
+pub mod network;
+pub mod pki;
+pub mod time;

@@ -1,0 +1,1 @@
+//! Serves the node's API over gRPC.

@@ -1,0 +1,1 @@
+//! Finds the machine config, validates it, and applies it.

@@ -1,0 +1,3 @@
+//! Starts machined; see the library for what that means.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Brings links, addresses, routes and names to what the machine config asks.

@@ -1,0 +1,1 @@
+//! Holds the node's keys and certificates, and renews them.

@@ -1,0 +1,1 @@
+//! Keeps the clock: SNTP, and the last time seen for boards without a clock.
