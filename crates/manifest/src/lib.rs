@@ -1,1 +1,25 @@
 //! The signed manifest of a slot image: parsing, limits, signatures, its place at the end of a slot.
+//!
+//! Parts: [`Manifest`] and the types in it ([`model`]); [`verify`], the only way from bytes off a medium to a manifest
+//! that may be acted upon; [`trailer`], where the manifest lies in a slot; [`keyring`], where the loader carries the
+//! keys it trusts. There is no I/O here, and nothing is signed here: the image builder does that.
+#![no_std]
+
+extern crate alloc;
+
+mod check;
+mod digest;
+pub mod keyring;
+mod minisign;
+pub mod model;
+pub mod trailer;
+mod verified;
+
+pub use check::{Fault, MAX_CMDLINE, MAX_JSON, PART_ALIGNMENT, ParseError};
+pub use digest::Digest;
+pub use minisign::{KeyError, MAX_SIGNATURES, SignatureError, TrustedKey};
+pub use model::{
+    Arch, DeviceTreePreference, DeviceTrees, Disk, Image, ImageName, Index, Manifest, Part, PartKind,
+    SlotImage, Verity,
+};
+pub use verified::{VerifiedManifest, VerifyError, verify};
