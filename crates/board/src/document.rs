@@ -1,0 +1,142 @@
+//! The two kinds of document: board and overlay.
+
+use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::features::Features;
+use crate::hardware::{BootCode, DeviceTrees, Disk, Esp, Kernel};
+use crate::names::{Arch, Name};
+use crate::nearest;
+
+/// The version of the schema that this crate reads.
+pub const API_VERSION: &str = "bedplate.dev/v1alpha1";
+
+/// A board file as it is written: a board may leave to the one it inherits from whatever it does not say itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(title = "Board")]
+pub struct RawBoard {
+    /// `bedplate.dev/v1alpha1`.
+    pub api_version: String,
+    /// `Board`.
+    pub kind: String,
+    /// The board's name: the same as the file's, without `.yaml`.
+    pub name: Name,
+    /// One sentence for people.
+    pub description: String,
+    /// The board whose facts this one starts from. Lists are joined, single values replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inherit: Option<Name>,
+    /// Set on a board that only exists to be inherited from.
+    #[serde(default, rename = "abstract", skip_serializing_if = "std::ops::Not::not")]
+    pub is_abstract: bool,
+    /// The architecture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arch: Option<Arch>,
+    /// Where the kernel comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<Kernel>,
+    /// Device trees that travel in the slot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_trees: Option<DeviceTrees>,
+    /// How the medium is laid out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<Disk>,
+    /// What stands on the EFI system partition beside the loader.
+    #[serde(default)]
+    pub esp: Esp,
+    /// Vendor boot code on the raw medium.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_code: Option<BootCode>,
+    /// Overlays that every image of this board has.
+    #[serde(default)]
+    pub overlays: Vec<Name>,
+    /// What the board itself adds.
+    #[serde(default)]
+    pub features: Features,
+}
+
+/// A board with everything it inherits: the facts of one model of hardware.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Board {
+    /// The board's name.
+    pub name: Name,
+    /// One sentence for people.
+    pub description: String,
+    /// The architecture.
+    pub arch: Arch,
+    /// Where the kernel comes from.
+    pub kernel: Kernel,
+    /// Device trees that travel in the slot.
+    pub device_trees: DeviceTrees,
+    /// How the medium is laid out.
+    pub disk: Disk,
+    /// What stands on the EFI system partition beside the loader.
+    pub esp: Esp,
+    /// Vendor boot code on the raw medium.
+    pub boot_code: Option<BootCode>,
+    /// Overlays that every image of this board has.
+    pub overlays: Vec<Name>,
+    /// What the board itself adds.
+    pub features: Features,
+}
+
+/// A named, composable addition to an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Overlay {
+    /// `bedplate.dev/v1alpha1`.
+    pub api_version: String,
+    /// `Overlay`.
+    pub kind: String,
+    /// The overlay's name: the same as its folder's.
+    pub name: Name,
+    /// One sentence for people.
+    pub description: String,
+    /// Overlays that this one stands on; they are added before it.
+    #[serde(default)]
+    pub needs: Vec<Name>,
+    /// Boards it is for; every board when empty.
+    #[serde(default)]
+    pub boards: Vec<Name>,
+    /// What it adds.
+    pub features: Features,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Header {
+    api_version: String,
+    kind: String,
+}
+
+/// Parses a board file; `path` is only for messages.
+pub fn parse_board(text: &str, path: &Path) -> Result<RawBoard> {
+    parse(text, path, "Board")
+}
+
+/// Parses an overlay file; `path` is only for messages.
+pub fn parse_overlay(text: &str, path: &Path) -> Result<Overlay> {
+    parse(text, path, "Overlay")
+}
+
+fn parse<T: serde::de::DeserializeOwned>(text: &str, path: &Path, kind: &str) -> Result<T> {
+    // The header comes first: a document of another version would only give misleading faults about its fields.
+    let header: Header = serde_yaml::from_str(text).map_err(|error| Error::yaml(path, &error))?;
+    let fault = |value: &str, message: String| Error::invalid(path, text, value, message);
+    if header.api_version != API_VERSION {
+        return Err(fault(
+            &header.api_version,
+            format!("apiVersion {:?} is not known; known: {API_VERSION}", header.api_version),
+        ));
+    }
+    if header.kind != kind {
+        let hint = nearest::hint(&header.kind, [kind]);
+        return Err(fault(&header.kind, format!("kind is {:?}, expected {kind:?}{hint}", header.kind)));
+    }
+    serde_yaml::from_str(text).map_err(|error| Error::yaml(path, &error))
+}
