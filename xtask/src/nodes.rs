@@ -1,0 +1,127 @@
+//! Builds the programs that run on a node, and lays them out as `bedplate-image --binaries` reads them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::arch::Arch;
+use crate::paths;
+use crate::process::Program;
+use crate::setup::{self, Toolchain, Uefi};
+
+/// A first build compiles some two hundred crates.
+const LIMIT: Duration = Duration::from_secs(40 * 60);
+/// Programs for the running node. Statically linked: the initramfs holds no libraries.
+const LINUX_PROGRAMS: [&str; 2] = ["machined", "pause"];
+/// The package, and its program's name, that becomes `bootloader.efi`.
+const LOADER: &str = "bootloader-efi";
+
+/// Builds what runs on nodes: machined, pause and the boot loader.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Build for these architectures only
+    #[arg(long, value_enum)]
+    arch: Vec<Arch>,
+}
+
+impl Args {
+    /// Builds and says where the programs are.
+    pub fn run(self) -> Result<()> {
+        let toolchain = setup::ensure(false)?;
+        let arches = if self.arch.is_empty() {
+            Arch::ALL.to_vec()
+        } else {
+            self.arch
+        };
+        for arch in arches {
+            build(&toolchain, arch)?;
+            println!("{}", paths::node_programs().join(arch.name()).display());
+        }
+        Ok(())
+    }
+}
+
+/// Builds every node program for one architecture into `target/node/<arch>`.
+pub fn build(toolchain: &Toolchain, arch: Arch) -> Result<()> {
+    let target = arch.linux_target();
+    let mut linux = cargo(toolchain, target, &["-Ctarget-feature=+crt-static"]);
+    if Arch::host() != Some(arch) {
+        linux = linux.env(&format!("CARGO_TARGET_{}_LINKER", shouted(target)), arch.gcc());
+    }
+    linux
+        .args(LINUX_PROGRAMS.iter().flat_map(|program| ["--package", program]))
+        .run()?;
+
+    let target = arch.uefi_target();
+    // The time of the build does not belong into the file.
+    let mut loader = cargo(toolchain, target, &["-Clink-arg=/Brepro"]);
+    if toolchain.uefi == Uefi::FromSource {
+        loader = loader.env("RUSTC_BOOTSTRAP", "1");
+        loader = loader.env(&format!("CARGO_TARGET_{}_LINKER", shouted(target)), "lld-link");
+        loader = loader.args(["-Zbuild-std=core,alloc,compiler_builtins"]);
+        loader = loader.args(["-Zbuild-std-features=compiler-builtins-mem"]);
+    }
+    loader.args(["--package", LOADER]).run()?;
+
+    for program in LINUX_PROGRAMS {
+        place(arch, &built(arch.linux_target(), program), program)?;
+    }
+    place(
+        arch,
+        &built(arch.uefi_target(), &format!("{LOADER}.efi")),
+        "bootloader.efi",
+    )
+}
+
+/// A release build whose result does not tell in which folder it was made.
+fn cargo(toolchain: &Toolchain, target: &str, flags: &[&str]) -> Program {
+    let mut encoded = vec![format!(
+        "--remap-path-prefix={}=bedplate",
+        paths::root().display()
+    )];
+    if let Some(home) = cargo_home() {
+        encoded.push(format!("--remap-path-prefix={}=cargo", home.display()));
+    }
+    encoded.extend(flags.iter().map(|flag| (*flag).to_owned()));
+    Program::new(&toolchain.cargo)
+        .args([
+            "build",
+            "--quiet",
+            "--release",
+            "--locked",
+            "--target",
+            target,
+            "--target-dir",
+        ])
+        .arg(cross_dir())
+        .env("RUSTC", &toolchain.rustc)
+        .env("CARGO_ENCODED_RUSTFLAGS", encoded.join("\u{1f}"))
+        .within(LIMIT)
+}
+
+fn cargo_home() -> Option<PathBuf> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    home.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cargo")))
+}
+
+fn cross_dir() -> PathBuf {
+    paths::target().join("cross")
+}
+
+fn built(target: &str, file: &str) -> PathBuf {
+    cross_dir().join(target).join("release").join(file)
+}
+
+fn place(arch: Arch, from: &Path, name: &str) -> Result<()> {
+    let folder = paths::node_programs().join(arch.name());
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let to = folder.join(name);
+    fs::copy(from, &to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
+    Ok(())
+}
+
+fn shouted(target: &str) -> String {
+    target.to_uppercase().replace('-', "_")
+}

@@ -1,0 +1,30 @@
+//! Where things are: the tree, and the folders under `target/` that tasks share.
+
+use std::path::{Path, PathBuf};
+
+/// Gives the root of the source tree.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask lies in the workspace root")
+}
+
+/// Gives the folder cargo builds into.
+pub fn target() -> PathBuf {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(dir) => root().join(dir),
+        None => root().join("target"),
+    }
+}
+
+/// Gives the folder that `bedplate-image --binaries` reads: `<arch>/{machined,pause,bootloader.efi}`.
+pub fn node_programs() -> PathBuf {
+    target().join("node")
+}
+
+/// Gives the per-user cache folder, for what outlives a clone.
+pub fn cache() -> PathBuf {
+    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let base = base.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")));
+    base.unwrap_or_else(target).join("bedplate")
+}

@@ -1,0 +1,177 @@
+//! Runs other programs: each with a time limit, and with nothing left behind.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::paths;
+
+/// What `timeout` exits with when it had to stop the program.
+const TIMED_OUT: i32 = 124;
+/// How many lines of a log are shown when its program failed.
+const TAIL: usize = 60;
+
+/// A program to run from the root of the tree.
+///
+/// It runs under `timeout`, in a process group of its own, and dies with xtask: whether the time is up or somebody
+/// presses Ctrl-C, no compiler and no emulator stays behind.
+#[derive(Clone, Debug)]
+pub struct Program {
+    command: Vec<OsString>,
+    env: Vec<(String, OsString)>,
+    limit: Duration,
+    log: Option<PathBuf>,
+}
+
+impl Program {
+    /// Names the program, with a limit of ten minutes.
+    pub fn new(program: impl AsRef<OsStr>) -> Program {
+        let command = vec![program.as_ref().to_owned()];
+        Program {
+            command,
+            env: Vec::new(),
+            limit: Duration::from_secs(600),
+            log: None,
+        }
+    }
+
+    /// Adds one argument.
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Program {
+        self.command.push(arg.as_ref().to_owned());
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Program {
+        self.command
+            .extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets a variable of the environment.
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Program {
+        self.env.push((name.to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets the time after which the program is stopped.
+    pub fn within(mut self, limit: Duration) -> Program {
+        self.limit = limit;
+        self
+    }
+
+    /// Sends both outputs to a file; on failure the error shows its end.
+    pub fn log(mut self, path: PathBuf) -> Program {
+        self.log = Some(path);
+        self
+    }
+
+    /// Runs to the end; anything but success is an error that names the command.
+    pub fn run(&self) -> Result<()> {
+        let mut command = self.command();
+        if let Some(path) = &self.log {
+            let file = create(path)?;
+            command.stdout(file.try_clone()?).stderr(file);
+        }
+        let status = command
+            .status()
+            .with_context(|| format!("cannot start {}", self.shown()))?;
+        match status.code() {
+            Some(0) => Ok(()),
+            Some(TIMED_OUT) => bail!(self.failure(&format!("was stopped after {} s", self.limit.as_secs()))),
+            _ => bail!(self.failure(&format!("failed ({status})"))),
+        }
+    }
+
+    /// Runs to the end and gives what it printed; its errors go to the terminal.
+    pub fn read(&self) -> Result<String> {
+        let output = self.command().stderr(Stdio::inherit()).output();
+        let output = output.with_context(|| format!("cannot start {}", self.shown()))?;
+        if !output.status.success() {
+            bail!(self.failure(&format!("failed ({})", output.status)));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new("setpriv");
+        // `timeout` passes the signal on to the whole group it made.
+        command.args(["--pdeathsig", "TERM", "timeout", "--kill-after=10"]);
+        command.arg(self.limit.as_secs().to_string()).args(&self.command);
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        command.current_dir(paths::root()).stdin(Stdio::null());
+        command
+    }
+
+    fn shown(&self) -> String {
+        self.command
+            .iter()
+            .map(|word| word.to_string_lossy())
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    fn failure(&self, what: &str) -> String {
+        let mut text = format!("`{}` {what}", self.shown());
+        if let Some(path) = &self.log {
+            text += &format!("; the end of {}:\n{}", path.display(), tail(path));
+        }
+        text
+    }
+}
+
+/// Finds a program in `PATH`, or among the folders of system administration.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    folders.extend(["/usr/sbin", "/sbin"].map(PathBuf::from));
+    folders
+        .into_iter()
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file())
+}
+
+fn create(path: &Path) -> Result<File> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    }
+    File::create(path).with_context(|| format!("cannot create {}", path.display()))
+}
+
+fn tail(path: &Path) -> String {
+    let text = std::fs::read(path).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(TAIL)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_fails_is_an_error_that_names_it() {
+        let error = Program::new("false").arg("x").run().unwrap_err().to_string();
+        assert!(error.contains("`false x` failed"), "{error}");
+    }
+
+    #[test]
+    fn a_program_that_takes_too_long_is_stopped() {
+        let error = Program::new("sleep")
+            .arg("30")
+            .within(Duration::from_secs(1))
+            .run()
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("was stopped after 1 s"), "{error}");
+    }
+
+    #[test]
+    fn output_is_read() {
+        assert_eq!(Program::new("echo").arg("hi").read().unwrap(), "hi\n");
+    }
+}

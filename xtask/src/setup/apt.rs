@@ -1,0 +1,182 @@
+//! Installs Debian packages: shows what and why, asks first when it needs more rights than the caller has.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::process::{self, Program};
+
+/// A package to install, and what it is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Want {
+    package: String,
+    why: String,
+}
+
+impl Want {
+    /// Names a package (`name` or `name:architecture`) and its use.
+    pub fn new(package: &str, why: &str) -> Want {
+        Want {
+            package: package.to_owned(),
+            why: why.to_owned(),
+        }
+    }
+
+    /// Gives the architecture in the package's name, if it has one.
+    fn foreign(&self) -> Option<&str> {
+        self.package.split_once(':').map(|(_, arch)| arch)
+    }
+}
+
+/// Installs packages from where this machine's apt takes them already.
+pub fn install(want: &[Want], yes: bool) -> Result<()> {
+    eprintln!("setup: this machine lacks what Bedplate is built or tested with:");
+    for (why, packages) in by_use(want) {
+        eprintln!("  {packages}\n      {why}");
+    }
+    if process::find("apt-get").is_none() {
+        bail!(
+            "no apt-get on this machine: install the above with its own package manager (names are Debian's)"
+        );
+    }
+    let root = is_root();
+    if !root && !yes {
+        ask()?;
+    }
+
+    let mut privileged = Privileged { sudo: !root };
+    for arch in want.iter().filter_map(Want::foreign) {
+        if !has_architecture(arch) {
+            privileged.run(&["dpkg", "--add-architecture", arch])?;
+        }
+    }
+    // Some other source on this machine may be out of order; what we need may still be found.
+    if let Err(error) = privileged.run(&["apt-get", "update", "-q"]) {
+        eprintln!("setup: {error:#}; going on with the package lists as they are");
+    }
+    let mut command = vec!["env", "DEBIAN_FRONTEND=noninteractive"];
+    command.extend(["apt-get", "install", "-q", "-y", "--no-install-recommends"]);
+    command.extend(want.iter().map(|want| want.package.as_str()));
+    privileged.run(&command)
+}
+
+/// Gives the version that `apt-get install` would take, if there is one.
+pub fn candidate(package: &str) -> Option<String> {
+    let policy = Program::new("apt-cache")
+        .args(["policy", package])
+        .env("LC_ALL", "C")
+        .read()
+        .ok()?;
+    parse_candidate(&policy)
+}
+
+fn parse_candidate(policy: &str) -> Option<String> {
+    let version = policy
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("Candidate: "))?;
+    (version != "(none)").then(|| version.to_owned())
+}
+
+fn by_use(want: &[Want]) -> BTreeMap<&str, String> {
+    let mut uses: BTreeMap<&str, String> = BTreeMap::new();
+    for want in want {
+        let packages = uses.entry(&want.why).or_default();
+        if !packages.is_empty() {
+            packages.push(' ');
+        }
+        packages.push_str(&want.package);
+    }
+    uses
+}
+
+fn has_architecture(arch: &str) -> bool {
+    let native = Program::new("dpkg")
+        .arg("--print-architecture")
+        .read()
+        .unwrap_or_default();
+    let foreign = Program::new("dpkg")
+        .arg("--print-foreign-architectures")
+        .read()
+        .unwrap_or_default();
+    native.lines().chain(foreign.lines()).any(|line| line == arch)
+}
+
+fn is_root() -> bool {
+    Program::new("id")
+        .arg("-u")
+        .read()
+        .is_ok_and(|id| id.trim() == "0")
+}
+
+fn ask() -> Result<()> {
+    if !std::io::stdin().is_terminal() {
+        bail!(
+            "not allowed to install packages: run `cargo xtask setup --yes` (it uses sudo), or run it as root"
+        );
+    }
+    eprint!("Install them now with sudo? [y/N] ");
+    std::io::stderr().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    match answer.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => bail!("nothing was installed"),
+    }
+}
+
+/// Runs commands that change the machine, in the foreground: sudo may ask for a password.
+struct Privileged {
+    sudo: bool,
+}
+
+impl Privileged {
+    fn run(&mut self, command: &[&str]) -> Result<()> {
+        let prefix: &[&str] = if self.sudo { &["sudo"] } else { &[] };
+        let words: Vec<&str> = prefix.iter().chain(command).copied().collect();
+        eprintln!("setup: {}", words.join(" "));
+        let status = Command::new(words[0]).args(&words[1..]).status();
+        let status = status.with_context(|| format!("cannot start {}", words[0]))?;
+        if !status.success() {
+            bail!("`{}` failed ({status})", words.join(" "));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_candidate_is_read_from_the_policy() {
+        let policy =
+            "rustc-web:\n  Installed: (none)\n  Candidate: 1.96.0+dfsg1-1~deb12u2\n  Version table:\n";
+        assert_eq!(parse_candidate(policy).as_deref(), Some("1.96.0+dfsg1-1~deb12u2"));
+        assert_eq!(
+            parse_candidate("x:\n  Installed: (none)\n  Candidate: (none)\n"),
+            None
+        );
+        assert_eq!(parse_candidate(""), None);
+    }
+
+    #[test]
+    fn packages_are_shown_by_what_they_are_for() {
+        let want = [
+            Want::new("a", "one"),
+            Want::new("b", "two"),
+            Want::new("c", "one"),
+        ];
+        assert_eq!(
+            by_use(&want).into_iter().collect::<Vec<_>>(),
+            [("one", "a c".into()), ("two", "b".into())]
+        );
+    }
+
+    #[test]
+    fn a_package_name_tells_its_architecture() {
+        assert_eq!(Want::new("libstd-rust-dev:arm64", "").foreign(), Some("arm64"));
+        assert_eq!(Want::new("gcc", "").foreign(), None);
+    }
+}
