@@ -14,7 +14,7 @@ struct Signed {
 
 static SIGNED: LazyLock<Signed> = LazyLock::new(|| {
     let signer = Signer::new();
-    let json = sample().to_json().unwrap();
+    let json = sample().to_json().expect("the sample is sound");
     let signature = signer.sign(&json);
     Signed {
         signer,

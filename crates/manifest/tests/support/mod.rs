@@ -1,5 +1,10 @@
 //! A sound manifest, and minisign itself as the signer: what we check is made by other code than ours.
-#![allow(dead_code, missing_docs, reason = "each test program uses its part")]
+#![allow(
+    dead_code,
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "a helper of tests; each test program uses its part"
+)]
 
 use std::io::Cursor;
 
