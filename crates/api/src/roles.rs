@@ -1,0 +1,157 @@
+//! Who may call what.
+
+use std::fmt;
+use std::str::FromStr;
+
+use Maintenance::{No, Yes};
+use Role::{Admin, Operator, Reader};
+
+/// What a client certificate lets its holder do. Each role may do what the ones before it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Looks: state, statistics, logs. Sees no secret.
+    Reader,
+    /// Also runs the node: services, reboot, shutdown, file contents.
+    Operator,
+    /// Also decides what the node is: config with its secrets, reset.
+    Admin,
+}
+
+/// Whether a method answers without a client certificate while the node waits for its first config.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Maintenance {
+    /// It answers anybody: a harmless look, or the config itself.
+    Yes,
+    /// It is refused.
+    No,
+}
+
+/// Every method a node serves: its path, the least role, and whether maintenance mode answers it.
+///
+/// What is not in this table is refused to everybody.
+pub const METHODS: &[(&str, Role, Maintenance)] = &[
+    ("/bedplate.v1alpha1.MachineService/Version", Reader, Yes),
+    ("/bedplate.v1alpha1.MachineService/Status", Reader, Yes),
+    ("/bedplate.v1alpha1.MachineService/Time", Reader, Yes),
+    // Secrets are redacted for everybody below admin.
+    ("/bedplate.v1alpha1.MachineService/GetConfig", Reader, No),
+    ("/bedplate.v1alpha1.MachineService/ApplyConfig", Admin, Yes),
+    ("/bedplate.v1alpha1.MachineService/Reboot", Operator, No),
+    ("/bedplate.v1alpha1.MachineService/Shutdown", Operator, No),
+    ("/bedplate.v1alpha1.MachineService/Reset", Admin, No),
+    ("/bedplate.v1alpha1.ResourceService/Get", Reader, No),
+    ("/bedplate.v1alpha1.ResourceService/List", Reader, No),
+    ("/bedplate.v1alpha1.ResourceService/Watch", Reader, No),
+    ("/bedplate.v1alpha1.ServiceService/List", Reader, No),
+    ("/bedplate.v1alpha1.ServiceService/Start", Operator, No),
+    ("/bedplate.v1alpha1.ServiceService/Stop", Operator, No),
+    ("/bedplate.v1alpha1.ServiceService/Restart", Operator, No),
+    ("/bedplate.v1alpha1.LogService/Logs", Reader, No),
+    ("/bedplate.v1alpha1.LogService/KernelLog", Reader, No),
+    ("/bedplate.v1alpha1.LogService/Events", Reader, No),
+    ("/bedplate.v1alpha1.StatsService/Processes", Reader, No),
+    ("/bedplate.v1alpha1.StatsService/Memory", Reader, Yes),
+    ("/bedplate.v1alpha1.StatsService/Cpu", Reader, Yes),
+    // Disks and interfaces are what one needs to know to write the config.
+    ("/bedplate.v1alpha1.StatsService/Disks", Reader, Yes),
+    ("/bedplate.v1alpha1.StatsService/Network", Reader, Yes),
+    ("/bedplate.v1alpha1.StatsService/Mounts", Reader, No),
+    ("/bedplate.v1alpha1.FileService/List", Reader, No),
+    // A file may hold what its writer did not think of as a secret.
+    ("/bedplate.v1alpha1.FileService/Read", Operator, No),
+    ("/grpc.health.v1.Health/Check", Reader, Yes),
+    ("/grpc.health.v1.Health/Watch", Reader, Yes),
+    (
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        Reader,
+        Yes,
+    ),
+];
+
+/// Looks a method up.
+pub fn method(path: &str) -> Option<(Role, Maintenance)> {
+    METHODS
+        .iter()
+        .find(|(known, _, _)| *known == path)
+        .map(|(_, role, maintenance)| (*role, *maintenance))
+}
+
+/// Says that a word is no role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownRole(String);
+
+impl Role {
+    /// All roles, the least first.
+    pub const ALL: [Role; 3] = [Reader, Operator, Admin];
+
+    /// Returns the Organization entry of a certificate that carries this role.
+    pub fn organization(self) -> &'static str {
+        match self {
+            Reader => "bedplate:reader",
+            Operator => "bedplate:operator",
+            Admin => "bedplate:admin",
+        }
+    }
+
+    /// Reads an Organization entry. An unknown one gives no role.
+    pub fn from_organization(organization: &str) -> Option<Role> {
+        Role::ALL
+            .into_iter()
+            .find(|role| role.organization() == organization)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Reader => "reader",
+            Operator => "operator",
+            Admin => "admin",
+        })
+    }
+}
+
+impl FromStr for Role {
+    type Err = UnknownRole;
+
+    fn from_str(word: &str) -> Result<Self, UnknownRole> {
+        let known = Role::ALL.into_iter().find(|role| role.to_string() == word);
+        known.ok_or_else(|| UnknownRole(word.to_owned()))
+    }
+}
+
+impl fmt::Display for UnknownRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no role {:?}; there are reader, operator and admin", self.0)
+    }
+}
+
+impl std::error::Error for UnknownRole {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_are_ordered_and_survive_the_certificate() {
+        assert!(Reader < Operator && Operator < Admin);
+        for role in Role::ALL {
+            assert_eq!(Role::from_organization(role.organization()), Some(role));
+            assert_eq!(role.to_string().parse(), Ok(role));
+        }
+        assert_eq!(Role::from_organization("bedplate:root"), None);
+        assert_eq!(
+            "root".parse::<Role>().unwrap_err().to_string(),
+            "no role \"root\"; there are reader, operator and admin"
+        );
+    }
+
+    #[test]
+    fn the_only_change_that_maintenance_allows_is_a_config() {
+        let changes = METHODS
+            .iter()
+            .filter(|(_, role, open)| *role > Reader && *open == Yes);
+        let paths: Vec<&str> = changes.map(|(path, _, _)| *path).collect();
+        assert_eq!(paths, ["/bedplate.v1alpha1.MachineService/ApplyConfig"]);
+    }
+}
