@@ -1,1 +1,21 @@
 //! The Linux system calls of the house, behind safe functions and small traits.
+//!
+//! One file per family of calls. Where a controller's decisions are tested, the family is a trait with a Linux and
+//! a recording version. Nothing here decides anything, and nothing here keeps state.
+
+pub mod block;
+pub mod clock;
+pub mod device_mapper;
+pub mod entropy;
+mod error;
+pub mod filesystem;
+pub mod host;
+pub mod modules;
+pub mod mount;
+pub mod power;
+pub mod process;
+pub mod root;
+pub mod uevent;
+pub mod watchdog;
+
+pub use error::{Context, Error, Result};

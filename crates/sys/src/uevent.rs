@@ -1,0 +1,52 @@
+//! The kernel's messages about devices that come and go.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
+};
+
+use crate::{Context, Result};
+
+/// Receives uevents. Non-blocking: wait for it to be readable first.
+#[derive(Debug)]
+pub struct Uevents {
+    socket: OwnedFd,
+}
+
+impl Uevents {
+    /// Opens the socket; events from now on are kept until read.
+    pub fn open() -> Result<Self> {
+        let action = || "listen for device events".to_owned();
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let protocol = SockProtocol::NetlinkKObjectUEvent;
+        let socket = socket(AddressFamily::Netlink, SockType::Datagram, flags, protocol).context(action)?;
+        // Group 1 is the kernel's own; group 2 is udev's, which nobody sends here.
+        bind(std::os::fd::AsRawFd::as_raw_fd(&socket), &NetlinkAddr::new(0, 1)).context(action)?;
+        Ok(Uevents { socket })
+    }
+
+    /// Takes one message: an action and path, then `KEY=value` strings, each ended by NUL.
+    ///
+    /// Fails with `WouldBlock` when there is none, and with `ENOBUFS` when some were lost.
+    pub fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(recv(
+            std::os::fd::AsRawFd::as_raw_fd(&self.socket),
+            buffer,
+            MsgFlags::empty(),
+        )?)
+    }
+}
+
+impl AsFd for Uevents {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl std::os::fd::AsRawFd for Uevents {
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        std::os::fd::AsRawFd::as_raw_fd(&self.socket)
+    }
+}

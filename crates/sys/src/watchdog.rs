@@ -1,0 +1,118 @@
+// UNSAFETY: the watchdog's ioctls have no safe wrapper.
+#![expect(unsafe_code)]
+//! The hardware watchdog: a clock that restarts the machine when it is not fed.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use crate::{Context, Result};
+
+/// Kept in a module of their own: the macro makes its functions public.
+mod ioctls {
+    nix::ioctl_readwrite!(set_timeout, b'W', 6, i32);
+}
+
+/// Is fed, or bites.
+pub trait Watchdog: Send {
+    /// Starts its clock again.
+    fn feed(&mut self) -> Result<()>;
+
+    /// Stops it for good, where the hardware allows.
+    fn disarm(&mut self) -> Result<()>;
+
+    /// Returns how long it waits for food.
+    fn timeout(&self) -> Duration;
+}
+
+/// A watchdog device. It runs from when it is opened; closing it without [`Watchdog::disarm`] leaves it running.
+#[derive(Debug)]
+pub struct LinuxWatchdog {
+    device: File,
+    timeout: Duration,
+}
+
+impl LinuxWatchdog {
+    /// Opens and starts a watchdog. Returns none where the machine has none.
+    pub fn open(path: &Path, wanted: Duration) -> Result<Option<Self>> {
+        let device = match File::options().write(true).open(path) {
+            Ok(device) => device,
+            Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound) => return Ok(None),
+            // The node may stand there before, or without, hardware behind it.
+            Err(error) if error.raw_os_error() == Some(nix::libc::ENODEV) => return Ok(None),
+            Err(error) => return Err(error).context(|| format!("open the watchdog {}", path.display())),
+        };
+        let mut seconds = i32::try_from(wanted.as_secs()).unwrap_or(i32::MAX);
+        // SAFETY: the kernel reads and writes one int, which outlives the call.
+        let answer = unsafe { ioctls::set_timeout(device.as_raw_fd(), &raw mut seconds) };
+        // Hardware with a fixed time refuses; it is fed often enough for any.
+        let timeout = answer.map_or(wanted, |_| Duration::from_secs(u64::from(seconds.unsigned_abs())));
+        Ok(Some(LinuxWatchdog { device, timeout }))
+    }
+}
+
+impl Watchdog for LinuxWatchdog {
+    fn feed(&mut self) -> Result<()> {
+        self.device
+            .write_all(b"\0")
+            .context(|| "feed the watchdog".to_owned())
+    }
+
+    fn disarm(&mut self) -> Result<()> {
+        self.device
+            .write_all(b"V")
+            .context(|| "disarm the watchdog".to_owned())
+    }
+
+    fn timeout(&self) -> Duration {
+        self.timeout
+    }
+}
+
+/// Counts its meals.
+#[derive(Debug, Default)]
+pub struct RecordingWatchdog {
+    /// How often it was fed. Shared, so that a test sees it from outside.
+    pub meals: std::sync::Arc<AtomicU32>,
+}
+
+impl Watchdog for RecordingWatchdog {
+    fn feed(&mut self) -> Result<()> {
+        self.meals.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn disarm(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn timeout(&self) -> Duration {
+        Duration::from_secs(15)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_without_one_has_none() {
+        let found = LinuxWatchdog::open(Path::new("/dev/no-such-watchdog"), Duration::from_secs(15)).unwrap();
+        assert!(found.is_none());
+    }
+
+    #[test]
+    fn food_is_a_byte_and_disarming_the_magic_letter() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut watchdog = LinuxWatchdog::open(file.path(), Duration::from_secs(15))
+            .unwrap()
+            .unwrap();
+        assert_eq!(watchdog.timeout(), Duration::from_secs(15));
+        watchdog.feed().unwrap();
+        watchdog.disarm().unwrap();
+        assert_eq!(std::fs::read(file.path()).unwrap(), b"\0V");
+    }
+}
