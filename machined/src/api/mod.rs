@@ -1,1 +1,3 @@
 //! Serves the node's API over gRPC.
+
+pub mod backend;
