@@ -26,7 +26,12 @@ pub struct Builder {
 impl Builder {
     /// Starts a tree of the given shape.
     pub fn new(geometry: Geometry, salt: &[u8]) -> Self {
-        Self { geometry, salt: salt.to_vec(), partial: Vec::new(), leaves: Vec::new() }
+        Self {
+            geometry,
+            salt: salt.to_vec(),
+            partial: Vec::new(),
+            leaves: Vec::new(),
+        }
     }
 
     /// Takes the next bytes of data, in pieces of any length.

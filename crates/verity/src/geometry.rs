@@ -49,7 +49,10 @@ impl Geometry {
         let mut below = data_blocks;
         while below > 1 {
             below = below.div_ceil(HASHES_PER_BLOCK as u64);
-            levels.push(Level { start: 0, blocks: below });
+            levels.push(Level {
+                start: 0,
+                blocks: below,
+            });
         }
         // On disk the top level comes first.
         let mut start = 0;
@@ -100,11 +103,29 @@ mod tests {
 
     #[test]
     fn levels_lie_top_first() {
-        for (data, tree) in [(1, 0), (2, 1), (128, 1), (129, 3), (128 * 128, 129), (128 * 128 + 1, 132)] {
-            assert_eq!(Geometry::new(data).unwrap().tree_blocks(), tree, "{data} data blocks");
+        for (data, tree) in [
+            (1, 0),
+            (2, 1),
+            (128, 1),
+            (129, 3),
+            (128 * 128, 129),
+            (128 * 128 + 1, 132),
+        ] {
+            assert_eq!(
+                Geometry::new(data).unwrap().tree_blocks(),
+                tree,
+                "{data} data blocks"
+            );
         }
         let geometry = Geometry::new(128 * 128 + 1).unwrap();
-        assert_eq!(geometry.levels().iter().map(|level| level.start).collect::<Vec<_>>(), [3, 1, 0]);
+        assert_eq!(
+            geometry
+                .levels()
+                .iter()
+                .map(|level| level.start)
+                .collect::<Vec<_>>(),
+            [3, 1, 0]
+        );
     }
 
     #[test]

@@ -40,7 +40,10 @@ impl Verifier {
     /// Checks a whole tree from the root down.
     pub fn new(geometry: Geometry, salt: &[u8], root: Digest, tree: Vec<u8>) -> Result<Self, VerifyError> {
         if tree.len() as u64 != geometry.tree_len() {
-            return Err(VerifyError::Length { expected: geometry.tree_len(), actual: tree.len() as u64 });
+            return Err(VerifyError::Length {
+                expected: geometry.tree_len(),
+                actual: tree.len() as u64,
+            });
         }
         let (blocks, _) = tree.as_chunks::<BLOCK>();
         let mut parent: Option<u64> = None;
@@ -57,7 +60,12 @@ impl Verifier {
             }
             parent = Some(level.start);
         }
-        Ok(Self { geometry, salt: salt.to_vec(), root, tree })
+        Ok(Self {
+            geometry,
+            salt: salt.to_vec(),
+            root,
+            tree,
+        })
     }
 
     /// Returns the shape of the tree.
@@ -79,12 +87,18 @@ impl Verifier {
     /// Checks one data block.
     pub fn check(&self, index: u64, block: &[u8; BLOCK]) -> Result<(), VerifyError> {
         let leaf = self.leaf(index).ok_or(VerifyError::Beyond(index))?;
-        if hash_block(&self.salt, block) == leaf { Ok(()) } else { Err(VerifyError::Data(index)) }
+        if hash_block(&self.salt, block) == leaf {
+            Ok(())
+        } else {
+            Err(VerifyError::Data(index))
+        }
     }
 }
 
 /// Reads hash `index` of the level that starts at block `level` of the tree.
 fn digest_at(tree: &[u8], level: u64, index: u64) -> Digest {
     let at = level as usize * BLOCK + index as usize * DIGEST;
-    tree[at..at + DIGEST].try_into().expect("the slice has the digest's length")
+    tree[at..at + DIGEST]
+        .try_into()
+        .expect("the slice has the digest's length")
 }

@@ -11,7 +11,10 @@ use verity::{BLOCK, Geometry, SALT, Verifier, build};
 
 /// Makes data in which no two blocks are alike.
 fn data(blocks: u64) -> Vec<u8> {
-    (0..blocks).flat_map(|n| std::iter::repeat_n(n.to_le_bytes(), BLOCK / 8)).flatten().collect()
+    (0..blocks)
+        .flat_map(|n| std::iter::repeat_n(n.to_le_bytes(), BLOCK / 8))
+        .flatten()
+        .collect()
 }
 
 fn verifier(data: &[u8]) -> Verifier {
@@ -42,9 +45,18 @@ fn trees_are_veritysetups() {
             }
             other => other.unwrap(),
         };
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let said = String::from_utf8(output.stdout).unwrap();
-        let root = said.lines().find_map(|line| line.strip_prefix("Root hash:")).unwrap().trim().to_owned();
+        let root = said
+            .lines()
+            .find_map(|line| line.strip_prefix("Root hash:"))
+            .unwrap()
+            .trim()
+            .to_owned();
 
         let geometry = Geometry::new(blocks).unwrap();
         let tree = build(&mut &data[..], &geometry, &SALT).unwrap();
