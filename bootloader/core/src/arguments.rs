@@ -1,0 +1,104 @@
+//! What the loader adds to the kernel's command line.
+
+use core::fmt::{self, Display};
+
+use manifest::Digest;
+use slots::{Reason, Slot};
+
+use crate::Cause;
+
+/// Holds times in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Timings {
+    /// From the loader's first instruction to the start of the kernel.
+    pub total: u64,
+    /// Of that, reading and checking: signatures and hashes.
+    pub verify: u64,
+    /// From power-on to the loader's first instruction, as far as the machine's counter tells.
+    pub firmware: u64,
+}
+
+/// Describes this boot to the kernel; [`Display`] writes it, to be appended to the manifest's command line.
+#[derive(Debug, Clone)]
+pub struct KernelArguments<'a, G> {
+    /// The slot that is started.
+    pub slot: Slot,
+    /// Hash of its manifest's JSON.
+    pub manifest: Digest,
+    /// GUID of the disk that the loader came from.
+    pub disk: G,
+    /// Why this slot.
+    pub cause: Cause,
+    /// Slots that were not started, and why.
+    pub failed: &'a [(Slot, Reason)],
+    /// Where the time went.
+    pub timings: Timings,
+}
+
+impl<G: Display> Display for KernelArguments<'_, G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let KernelArguments {
+            slot,
+            manifest,
+            disk,
+            cause,
+            failed,
+            timings,
+        } = self;
+        write!(
+            f,
+            "bedplate.slot={slot} bedplate.manifest={manifest} bedplate.disk={disk} bedplate.cause={cause}"
+        )?;
+        for (index, (slot, reason)) in failed.iter().enumerate() {
+            let separator = if index == 0 { " bedplate.failed=" } else { "," };
+            write!(f, "{separator}{slot}:{}", reason.code())?;
+        }
+        let Timings {
+            total,
+            verify,
+            firmware,
+        } = timings;
+        write!(f, " bedplate.loader={total},{verify},{firmware}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn golden_arguments() {
+        let mut arguments = KernelArguments {
+            slot: Slot::B,
+            manifest: Digest([0xab; 32]),
+            disk: "12345678-9abc-4def-8123-456789abcdef",
+            cause: Cause::Fallback,
+            failed: &[(Slot::A, Reason::KernelHash), (Slot::B, Reason::Unknown(200))],
+            timings: Timings {
+                total: 812,
+                verify: 230,
+                firmware: 1900,
+            },
+        };
+        assert_eq!(
+            arguments.to_string(),
+            "bedplate.slot=b bedplate.manifest=abababababababababababababababababababababababababababababababab \
+             bedplate.disk=12345678-9abc-4def-8123-456789abcdef bedplate.cause=fallback \
+             bedplate.failed=a:10,b:200 bedplate.loader=812,230,1900"
+        );
+        arguments.failed = &[];
+        assert!(!arguments.to_string().contains("failed"));
+        // With the longest command line of a manifest, and the longest of ours, no kernel cuts it off.
+        arguments.timings = Timings {
+            total: u64::MAX,
+            verify: u64::MAX,
+            firmware: u64::MAX,
+        };
+        assert!(
+            manifest::MAX_CMDLINE + 1 + arguments.to_string().len() + " bedplate.failed=a:255,b:255".len()
+                < 2048
+        );
+    }
+}

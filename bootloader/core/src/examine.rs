@@ -1,0 +1,78 @@
+//! What a slot's trailer proves.
+
+use manifest::trailer::{self, TrailerError};
+use manifest::{Arch, ParseError, SignatureError, TrustedKey, VerifiedManifest, VerifyError};
+use slots::Reason;
+
+/// Holds what a slot must satisfy to be started here.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected<'a> {
+    /// Keys of which one must have signed the manifest.
+    pub keys: &'a [TrustedKey],
+    /// Instruction set that this machine runs.
+    pub arch: Arch,
+    /// Length of the slot's partition.
+    pub partition_len: u64,
+}
+
+/// Says why a slot is not to be started.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// There is no manifest to look at.
+    #[error("no manifest in the slot")]
+    Trailer(#[from] TrailerError),
+    /// The manifest is not to be trusted, or makes no sense.
+    #[error("manifest is refused")]
+    Manifest(#[from] VerifyError),
+    /// The programs in the slot would not run here.
+    #[error("slot is for {found}")]
+    Arch {
+        /// What the slot is for.
+        found: Arch,
+    },
+    /// The manifest speaks of more bytes than the partition has.
+    #[error("slot image of {size} bytes is larger than its partition")]
+    TooLarge {
+        /// Length of the slot image.
+        size: u64,
+    },
+}
+
+impl Refusal {
+    /// Returns the reason as it goes into the slot record and onto the console.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Refusal::Trailer(TrailerError::Missing) => Reason::ManifestMissing,
+            Refusal::Trailer(TrailerError::Short { .. }) => Reason::ReadFailed,
+            Refusal::Trailer(TrailerError::TooLong { .. }) => Reason::ManifestMalformed,
+            Refusal::Manifest(VerifyError::Signature(error)) => match error {
+                SignatureError::UnknownKey => Reason::UnknownKey,
+                SignatureError::Mismatch { .. } => Reason::SignatureInvalid,
+                SignatureError::Malformed | SignatureError::Legacy | SignatureError::TooMany => {
+                    Reason::SignatureMalformed
+                }
+            },
+            Refusal::Manifest(VerifyError::Parse(
+                ParseError::TooLong { .. } | ParseError::Json(_) | ParseError::Unsound(_),
+            )) => Reason::ManifestMalformed,
+            Refusal::Arch { .. } => Reason::WrongArch,
+            Refusal::TooLarge { .. } => Reason::TooLarge,
+        }
+    }
+}
+
+/// Checks the trailer of a slot. The parts' bytes are not looked at: their hashes are checked as they are loaded.
+pub fn examine(area: &[u8], expected: &Expected<'_>) -> Result<VerifiedManifest, Refusal> {
+    let found = trailer::decode(area)?;
+    let manifest = manifest::verify(found.json, found.signatures, expected.keys)?;
+    if manifest.arch != expected.arch {
+        return Err(Refusal::Arch { found: manifest.arch });
+    }
+    let room = expected.partition_len.saturating_sub(trailer::AREA as u64);
+    if manifest.slot.size > room {
+        return Err(Refusal::TooLarge {
+            size: manifest.slot.size,
+        });
+    }
+    Ok(manifest)
+}
