@@ -1,1 +1,32 @@
-//! The machine config: what a node is to be.
+//! The machine config: what a node is to be, as one YAML document.
+//!
+//! Turns text into checked types and back, lists every fault of a document at once, and frames the
+//! document for the CONFIG partition. Never touches files, devices or the network.
+//!
+//! In reading order: [`v1alpha1`] holds the types of the only version so far, whose parts are made of the
+//! checked texts in [`value`]; [`secret`] keeps keys out of logs. [`parse`] is the one way in: the YAML tree
+//! with line numbers (`yaml`), the walker that notes faults instead of stopping at them (`decode`), and the
+//! rules of the version (`v1alpha1`). [`fault`] is what it answers when the document is wrong.
+
+pub mod fault;
+pub mod medium;
+pub mod overrides;
+pub mod secret;
+pub mod v1alpha1;
+pub mod value;
+
+mod decode;
+mod emit;
+mod parse;
+mod yaml;
+
+#[cfg(test)]
+mod reference;
+#[cfg(test)]
+mod tests;
+
+pub use fault::{Fault, Faults};
+pub use overrides::Overrides;
+pub use parse::{LIMIT, parse, parse_over};
+pub use secret::Secret;
+pub use v1alpha1::MachineConfig;

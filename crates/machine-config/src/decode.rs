@@ -1,0 +1,307 @@
+//! Walks a YAML tree and notes every fault on the way instead of stopping at the first.
+//!
+//! A reader asks for the value it expects and gets `None` when it is not there or is wrong; the fault is
+//! already noted then. Asking for a field is also what makes its name known, so a map's list of known names
+//! cannot drift from what is read.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
+
+use crate::fault::{Fault, Faults};
+use crate::yaml::{Node, Value};
+
+/// Where faults are gathered while a document is read.
+#[derive(Default)]
+pub(crate) struct Notes(RefCell<Vec<Fault>>);
+
+impl Notes {
+    /// Ends the reading: the value if nothing was wrong, else all that was.
+    pub fn finish<T>(self, value: Option<T>) -> Result<T, Faults> {
+        let faults = Faults::from_list(self.0.into_inner());
+        match (faults, value) {
+            (Some(faults), _) => Err(faults),
+            (None, Some(value)) => Ok(value),
+            (None, None) => Err(Faults::one(0, "", "the document holds nothing")),
+        }
+    }
+}
+
+/// A value, where it stands, and where to note what is wrong with it.
+#[derive(Clone)]
+pub(crate) struct Cursor<'a> {
+    node: &'a Node,
+    line: usize,
+    path: String,
+    notes: &'a Notes,
+}
+
+impl<'a> Cursor<'a> {
+    /// Stands on a whole document.
+    pub fn root(node: &'a Node, notes: &'a Notes) -> Self {
+        Self {
+            node,
+            line: node.line,
+            path: String::new(),
+            notes,
+        }
+    }
+
+    /// Notes a fault of this value.
+    pub fn fault(&self, message: impl Into<String>) {
+        let fault = Fault {
+            line: self.line,
+            path: self.path.clone(),
+            message: message.into(),
+        };
+        self.notes.0.borrow_mut().push(fault);
+    }
+
+    /// Notes that another kind of value is expected.
+    fn expected(&self, what: &str) {
+        self.fault(format!("expected {what}, found {}", self.node.kind()));
+    }
+
+    /// Reads a map with known names.
+    pub fn object(self) -> Option<Object<'a>> {
+        let Value::Map(entries) = &self.node.value else {
+            self.expected("a map");
+            return None;
+        };
+        let fields = entries
+            .iter()
+            .map(|(key, node)| (key.name.as_str(), (key.line, node)))
+            .collect();
+        Some(Object {
+            cursor: self,
+            fields,
+            known: Vec::new(),
+        })
+    }
+
+    /// Reads a map whose names are the user's: each name with its value.
+    pub fn entries(self) -> Vec<(String, Cursor<'a>)> {
+        let Value::Map(entries) = &self.node.value else {
+            self.expected("a map");
+            return Vec::new();
+        };
+        let child = |key: &crate::yaml::Key, node: &'a Node| {
+            let dotted = key.name.contains(['.', '[', ' ']);
+            let path = if dotted {
+                format!("{}[\"{}\"]", self.path, key.name)
+            } else {
+                join(&self.path, &key.name)
+            };
+            (
+                key.name.clone(),
+                Cursor {
+                    node,
+                    line: key.line,
+                    path,
+                    notes: self.notes,
+                },
+            )
+        };
+        entries.iter().map(|(key, node)| child(key, node)).collect()
+    }
+
+    /// Reads the values of a list.
+    pub fn items(self) -> Vec<Cursor<'a>> {
+        let Value::List(items) = &self.node.value else {
+            self.expected("a list");
+            return Vec::new();
+        };
+        let item = |(index, node): (usize, &'a Node)| Cursor {
+            node,
+            line: node.line,
+            path: format!("{}[{index}]", self.path),
+            notes: self.notes,
+        };
+        items.iter().enumerate().map(item).collect()
+    }
+
+    /// Reads `true` or `false`.
+    pub fn boolean(&self) -> Option<bool> {
+        match &self.node.value {
+            Value::Scalar(s) if s.plain && s.text == "true" => Some(true),
+            Value::Scalar(s) if s.plain && s.text == "false" => Some(false),
+            _ => {
+                self.expected("true or false");
+                None
+            }
+        }
+    }
+
+    /// Reads a whole number from `least` to `most`.
+    pub fn number(&self, least: u32, most: u32) -> Option<u32> {
+        let number = match &self.node.value {
+            Value::Scalar(s) if s.plain => s.text.parse::<u32>().ok(),
+            _ => None,
+        };
+        let inside = number.filter(|n| (least..=most).contains(n));
+        if inside.is_none() {
+            self.expected_near(&format!("a whole number from {least} to {most}"));
+        }
+        inside
+    }
+
+    /// Reads a text. A bare number or truth value is not one: whether quotes were forgotten, or the wrong field
+    /// was filled, only the writer knows.
+    pub fn text(&self) -> Option<&'a str> {
+        match &self.node.value {
+            Value::Scalar(s) if self.node.kind() == "a text" => Some(&s.text),
+            Value::Scalar(s) if !self.node.is_null() => {
+                self.fault(format!(
+                    "expected a text, found {}; put it in quotes: \"{}\"",
+                    self.node.kind(),
+                    s.text
+                ));
+                None
+            }
+            _ => {
+                self.expected("a text");
+                None
+            }
+        }
+    }
+
+    /// Reads a scalar as it is written, number or text.
+    pub fn literal(&self) -> Option<&'a str> {
+        match &self.node.value {
+            Value::Scalar(s) if !self.node.is_null() => Some(&s.text),
+            _ => {
+                self.expected("a text or number");
+                None
+            }
+        }
+    }
+
+    /// Reads a text that has a form of its own. Its error completes the sentence `"TEXT" is not …`.
+    pub fn parsed<T: FromStr<Err: Display>>(&self) -> Option<T> {
+        let text = self.text()?;
+        match text.parse() {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.fault(format!("{text:?} is not {error}"));
+                None
+            }
+        }
+    }
+
+    /// Reads one of some words.
+    pub fn choice<T: Copy>(&self, choices: &[(&'static str, T)]) -> Option<T> {
+        let text = self.text()?;
+        if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text) {
+            return Some(*value);
+        }
+        let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
+        self.fault(format!(
+            "{text:?} is not one of {}{}",
+            words.join(", "),
+            did_you_mean(text, &words)
+        ));
+        None
+    }
+
+    /// Reads a list of texts that have a form of their own.
+    pub fn list_of<T: FromStr<Err: Display>>(self) -> Vec<T> {
+        self.items().iter().filter_map(Cursor::parsed).collect()
+    }
+
+    fn expected_near(&self, what: &str) {
+        match &self.node.value {
+            Value::Scalar(s) if !self.node.is_null() => {
+                self.fault(format!("expected {what}, found {:?}", s.text))
+            }
+            _ => self.expected(what),
+        }
+    }
+}
+
+/// A map that is being read field by field.
+pub(crate) struct Object<'a> {
+    cursor: Cursor<'a>,
+    fields: BTreeMap<&'a str, (usize, &'a Node)>,
+    known: Vec<&'static str>,
+}
+
+impl<'a> Object<'a> {
+    /// Gives a field's value; `None` when it is absent or null.
+    pub fn field(&mut self, name: &'static str) -> Option<Cursor<'a>> {
+        self.known.push(name);
+        let (line, node) = *self.fields.get(name)?;
+        let path = join(&self.cursor.path, name);
+        (!node.is_null()).then_some(Cursor {
+            node,
+            line,
+            path,
+            notes: self.cursor.notes,
+        })
+    }
+
+    /// Gives a field's value, and notes its absence. `way_out` completes the sentence `is missing; …`.
+    pub fn required(&mut self, name: &'static str, way_out: &str) -> Option<Cursor<'a>> {
+        let found = self.field(name);
+        if found.is_none() {
+            self.missing(name, way_out);
+        }
+        found
+    }
+
+    /// Notes that a field is missing.
+    pub fn missing(&self, name: &str, way_out: &str) {
+        let fault = Fault {
+            line: self.cursor.line,
+            path: join(&self.cursor.path, name),
+            message: format!("is missing; {way_out}"),
+        };
+        self.cursor.notes.0.borrow_mut().push(fault);
+    }
+
+    /// Tells whether a field stands in the document, right or wrong.
+    pub fn has(&self, name: &str) -> bool {
+        self.fields.get(name).is_some_and(|(_, node)| !node.is_null())
+    }
+
+    /// Gives the map's own place.
+    pub fn here(&self) -> &Cursor<'a> {
+        &self.cursor
+    }
+
+    /// Ends the reading: notes each field that nobody asked for.
+    pub fn finish(self) {
+        for (name, (line, _)) in &self.fields {
+            if self.known.contains(name) {
+                continue;
+            }
+            let hint = did_you_mean(name, &self.known);
+            let message = format!("unknown field{hint}; known here: {}", self.known.join(", "));
+            let fault = Fault {
+                line: *line,
+                path: join(&self.cursor.path, name),
+                message,
+            };
+            self.cursor.notes.0.borrow_mut().push(fault);
+        }
+    }
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{path}.{name}")
+    }
+}
+
+/// Names the nearest of the known words, when one is near enough to be a slip of the finger.
+pub(crate) fn did_you_mean(word: &str, known: &[&str]) -> String {
+    let near = |candidate: &&&str| strsim::jaro_winkler(&word.to_lowercase(), &candidate.to_lowercase());
+    known
+        .iter()
+        .max_by(|a, b| near(a).total_cmp(&near(b)))
+        .filter(|candidate| near(candidate) > 0.8)
+        .map(|candidate| format!(", did you mean \"{candidate}\"?"))
+        .unwrap_or_default()
+}

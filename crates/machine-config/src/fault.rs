@@ -1,0 +1,85 @@
+//! What is wrong with a document, and where.
+
+use std::fmt;
+
+/// Says what is wrong at one place of a document.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fault {
+    /// The line, counted from 1; 0 when the fault has no place of its own (an override, an empty document).
+    pub line: usize,
+    /// The path of the value, such as `machine.network.interfaces[0].addresses[1]`; empty for the document.
+    pub path: String,
+    /// What is wrong, and what is expected instead.
+    pub message: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.message)?;
+        if self.line > 0 {
+            write!(f, " (line {})", self.line)?;
+        }
+        Ok(())
+    }
+}
+
+/// Lists every fault of a document, in the order of its lines. Never empty.
+///
+/// `Display` gives a sentence and one line per fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct Faults(Vec<Fault>);
+
+impl Faults {
+    /// Gives the faults, or `None` when there are none.
+    pub fn from_list(mut faults: Vec<Fault>) -> Option<Self> {
+        faults.sort();
+        faults.dedup();
+        (!faults.is_empty()).then_some(Self(faults))
+    }
+
+    /// Makes a list of one.
+    pub fn one(line: usize, path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self(vec![Fault {
+            line,
+            path: path.into(),
+            message: message.into(),
+        }])
+    }
+
+    /// Gives the faults in the order of their lines.
+    pub fn list(&self) -> &[Fault] {
+        &self.0
+    }
+
+    /// Renders one line per fault in the form editors jump to: `FILE:LINE: PATH: MESSAGE`.
+    pub fn in_file(&self, file: &str) -> String {
+        let mut text = String::new();
+        for fault in &self.0 {
+            let path = if fault.path.is_empty() {
+                String::new()
+            } else {
+                format!("{}: ", fault.path)
+            };
+            text.push_str(&format!(
+                "{file}:{}: {path}{}\n",
+                fault.line.max(1),
+                fault.message
+            ));
+        }
+        text
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.0.len() == 1 { "fault" } else { "faults" };
+        write!(f, "the machine config has {} {plural}:", self.0.len())?;
+        for fault in &self.0 {
+            write!(f, "\n  {fault}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,92 @@
+//! The one way from text to a checked config.
+
+use crate::decode::{Cursor, Notes, did_you_mean};
+use crate::fault::Faults;
+use crate::v1alpha1::{self, MachineConfig, Marks};
+use crate::yaml::{self, Node, Value};
+
+/// How long a document may be, in bytes.
+pub const LIMIT: usize = 512 * 1024;
+
+/// Reads a machine config, or says everything that is wrong with it.
+///
+/// What this returns obeys every rule of its version: nobody needs to check it again.
+pub fn parse(text: &str) -> Result<MachineConfig, Faults> {
+    parse_with(text, Marks::Refuse)
+}
+
+/// Reads a machine config in which [`crate::secret::REDACTED`] stands for the same secret of `previous`.
+///
+/// So a config that was read from a node, with its secrets hidden, can be edited and applied again.
+pub fn parse_over(text: &str, previous: &MachineConfig) -> Result<MachineConfig, Faults> {
+    parse_with(text, Marks::Replace(previous))
+}
+
+pub(crate) fn parse_with(text: &str, marks: Marks<'_>) -> Result<MachineConfig, Faults> {
+    if text.len() > LIMIT {
+        let message = format!("the document has {} bytes; {LIMIT} is the most", text.len());
+        return Err(Faults::one(0, "", message));
+    }
+    let root = yaml::read(text)?;
+    let version = version(&root)?;
+    let notes = Notes::default();
+    let config = match version {
+        Version::V1Alpha1 => v1alpha1::decode(Cursor::root(&root, &notes), marks),
+    };
+    notes.finish(config)
+}
+
+/// The versions of the document that can be read.
+enum Version {
+    V1Alpha1,
+}
+
+/// Reads `apiVersion` and `kind` only: they decide how the rest is read, so a wrong one is the only fault told.
+fn version(root: &Node) -> Result<Version, Faults> {
+    let kind = header(root, "kind", v1alpha1::KIND);
+    let version = header(root, "apiVersion", v1alpha1::API_VERSION);
+    match (version, kind) {
+        (Ok(()), Ok(())) => Ok(Version::V1Alpha1),
+        (version, kind) => {
+            let faults = [version, kind]
+                .into_iter()
+                .filter_map(Result::err)
+                .flat_map(|f| f.list().to_vec())
+                .collect();
+            Err(Faults::from_list(faults).expect("at least one of the two is a fault"))
+        }
+    }
+}
+
+fn header(root: &Node, name: &str, expected: &str) -> Result<(), Faults> {
+    let Value::Map(entries) = &root.value else {
+        return Err(Faults::one(
+            root.line,
+            "",
+            format!("expected a map, found {}", root.kind()),
+        ));
+    };
+    let Some((key, node)) = entries.iter().find(|(key, _)| key.name == name) else {
+        return Err(Faults::one(
+            root.line,
+            name,
+            format!("is missing; expected {expected}"),
+        ));
+    };
+    match &node.value {
+        Value::Scalar(scalar) if scalar.text == expected => Ok(()),
+        Value::Scalar(scalar) => {
+            let hint = did_you_mean(&scalar.text, &[expected]);
+            Err(Faults::one(
+                key.line,
+                name,
+                format!("{:?} is not known here; expected {expected}{hint}", scalar.text),
+            ))
+        }
+        _ => Err(Faults::one(
+            key.line,
+            name,
+            format!("expected {expected}, found {}", node.kind()),
+        )),
+    }
+}

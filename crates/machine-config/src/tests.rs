@@ -1,0 +1,18 @@
+//! Whole documents: what is read, what is refused, and that both ways agree.
+
+mod faults;
+mod round_trip;
+
+/// The golden file of the version: every field, once.
+pub(crate) const GOLDEN: &str = include_str!("../testdata/v1alpha1.yaml");
+
+/// The smallest document that is right.
+pub(crate) const SMALLEST: &str = "\
+apiVersion: bedplate.dev/v1alpha1
+kind: MachineConfig
+machine:
+  role: standalone
+  ca:
+    cert: \"-----BEGIN CERTIFICATE-----\\nMIIB\\n-----END CERTIFICATE-----\"
+    key: \"-----BEGIN PRIVATE KEY-----\\nMC4C\\n-----END PRIVATE KEY-----\"
+";

@@ -1,0 +1,188 @@
+//! What is written is read again, and nothing else is needed to know it.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use proptest::prelude::*;
+
+use super::{GOLDEN, SMALLEST};
+use crate::secret::REDACTED;
+use crate::v1alpha1::*;
+use crate::value::{IpPrefix, MacAddress, Period};
+use crate::{MachineConfig, Secret, parse, parse_over};
+
+#[test]
+fn the_golden_file_comes_back() {
+    let config = parse(GOLDEN).unwrap();
+    assert_eq!(parse(&config.to_yaml_with_secrets()), Ok(config));
+}
+
+#[test]
+fn secrets_show_only_when_asked_for() {
+    let config = parse(GOLDEN).unwrap();
+    let shown = format!(
+        "{}{config:?}{}",
+        config.to_yaml(),
+        serde_json::to_string(&config).unwrap()
+    );
+    assert!(
+        shown.contains(REDACTED) && !shown.contains("MC4CAQ") && !shown.contains("8e1d"),
+        "{shown}"
+    );
+    let stored = config.to_yaml_with_secrets();
+    assert!(stored.contains("MC4CAQ") && stored.contains("8e1d"), "{stored}");
+    assert!(
+        !config.to_yaml().contains("MC4CAQ"),
+        "asking once is not asking for ever"
+    );
+}
+
+#[test]
+fn a_redacted_config_is_applied_over_the_one_it_came_from() {
+    let config = parse(GOLDEN).unwrap();
+    let edited = config.to_yaml().replace("node1", "node2");
+    assert!(parse(&edited).is_err());
+    let applied = parse_over(&edited, &config).unwrap();
+    assert_eq!(applied.machine.ca.key, config.machine.ca.key);
+    assert_eq!(applied.machine.hostname.unwrap().as_str(), "node2");
+    assert!(
+        parse_over(&edited, &parse(SMALLEST).unwrap())
+            .unwrap_err()
+            .to_string()
+            .contains("machine.token")
+    );
+}
+
+#[test]
+fn json_is_read_back_redacted() {
+    let config = parse(GOLDEN).unwrap();
+    let back: MachineConfig = serde_json::from_str(&serde_json::to_string(&config).unwrap()).unwrap();
+    assert!(back.machine.token.as_ref().is_some_and(Secret::is_redacted));
+    assert_eq!(back.to_yaml(), config.to_yaml());
+}
+
+fn pem(label: &'static str) -> impl Strategy<Value = String> {
+    "[A-Za-z0-9+/]{4,64}"
+        .prop_map(move |body| format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n"))
+}
+
+fn host_name() -> impl Strategy<Value = String> {
+    // Words that YAML may take for something else than a text are the point of this test.
+    prop_oneof![
+        "[a-z][a-z0-9-]{0,20}[a-z0-9]",
+        Just("true".into()),
+        Just("1e5".into()),
+        Just("null".into()),
+        Just("0x10".into())
+    ]
+}
+
+fn host_address() -> impl Strategy<Value = IpPrefix> {
+    prop_oneof![
+        (1_u32..0x7f00_0000, 31_u8..=32)
+            .prop_map(|(bits, length)| (IpAddr::V4(Ipv4Addr::from_bits(bits)), length)),
+        (1_u128 << 125..1 << 126, 0_u8..=128)
+            .prop_map(|(bits, length)| (IpAddr::V6(Ipv6Addr::from_bits(bits)), length)),
+    ]
+    .prop_map(|(address, length)| IpPrefix { address, length })
+}
+
+fn route() -> impl Strategy<Value = Route> {
+    (host_address(), any::<bool>(), proptest::option::of(any::<u32>())).prop_map(|(to, via, metric)| Route {
+        to: to.network(),
+        via: via.then_some(to.address),
+        metric,
+    })
+}
+
+fn interface() -> impl Strategy<Value = Interface> {
+    let selector = prop_oneof![
+        "[a-z]{2,6}[0-9]{1,8}".prop_map(Ok),
+        any::<[u8; 6]>().prop_map(Err)
+    ];
+    let mtu = proptest::option::of(1280_u32..65_535);
+    (
+        selector,
+        any::<bool>(),
+        host_address(),
+        mtu,
+        proptest::collection::vec(route(), 0..3),
+    )
+        .prop_map(|(selector, dhcp, address, mtu, routes)| Interface {
+            name: selector.as_ref().ok().map(|name| name.parse().unwrap()),
+            mac_address: selector.err().map(MacAddress),
+            dhcp,
+            addresses: vec![address],
+            mtu,
+            routes,
+        })
+}
+
+prop_compose! {
+    fn config()(
+        role in prop_oneof![Just(Role::ControlPlane), Just(Role::Standalone)],
+        name in proptest::option::of(host_name()),
+        cert in pem("CERTIFICATE"),
+        key in pem("PRIVATE KEY"),
+        token in "[!-~]{16,40}",
+        interface in proptest::option::of(interface()),
+        nameservers in proptest::collection::vec(any::<IpAddr>(), 0..3),
+        servers in proptest::collection::vec(host_name(), 0..3),
+        enabled in any::<bool>(),
+        value in "[ -~\u{e4}]{0,20}",
+        commit_after in 0_u32..599,
+    ) -> MachineConfig {
+        let token = Some(Secret::new(token)).filter(|token| !token.is_redacted());
+        let machine = Machine {
+            role,
+            hostname: name.map(|name| name.parse().unwrap()),
+            ca: CertificateAuthority { cert: cert.parse().unwrap(), key: Some(Secret::new(key)) },
+            token,
+            cert_sans: servers.iter().map(|name| name.parse().unwrap()).collect(),
+            network: Network { interfaces: interface.into_iter().collect(), nameservers },
+            time: Time { enabled, servers: servers.iter().map(|name| name.parse().unwrap()).collect() },
+            sysctls: BTreeMap::from([("kernel.core_pattern".parse().unwrap(), SysctlValue(value))]),
+            modules: vec!["true".parse().unwrap()],
+            health: Health { commit_after: Period::seconds(commit_after), ..Health::default() },
+            services: BTreeMap::from([("no".parse().unwrap(), Service { enabled })]),
+        };
+        let cluster = Cluster { name: "y".parse().ok(), id: "1".parse().ok(), endpoint: "https://[::1]:6443".parse().ok() };
+        MachineConfig { api_version: ApiVersion::V1Alpha1, kind: Kind::MachineConfig, machine, cluster }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_config_comes_back(config in config()) {
+        let yaml = config.to_yaml_with_secrets();
+        let read = parse(&yaml).map_err(|faults| TestCaseError::fail(format!("{faults}\n{yaml}")))?;
+        prop_assert_eq!(read, config);
+    }
+
+    #[test]
+    fn no_text_panics(text in any::<String>()) {
+        let _ = parse(&text);
+    }
+
+    #[test]
+    fn no_text_of_yaml_signs_panics(text in "([\\[\\]{}:,#&*!|>'\"%@`?\n -]|[a-c0-9]|- |: |\n  |\t){0,80}") {
+        let _ = parse(&text);
+    }
+
+    #[test]
+    fn no_damaged_config_panics(at in 0..GOLDEN.len(), sign in "[\\[\\]{}:,&*!|>'\"%?\n\t ~-]|[0-9]", remove in 0..4_usize) {
+        let mut text = GOLDEN.to_owned();
+        text.replace_range(at..(at + remove).min(text.len()), &sign);
+        if let Ok(config) = parse(&text) {
+            prop_assert_eq!(parse(&config.to_yaml_with_secrets()), Ok(config));
+        }
+    }
+
+    #[test]
+    fn prefixes_hold_their_network(bits in any::<u128>(), length in 0_u8..=128) {
+        let prefix = IpPrefix { address: IpAddr::V6(Ipv6Addr::from_bits(bits)), length };
+        prop_assert!(prefix.contains(prefix.address) && prefix.contains(prefix.network().address));
+        prop_assert_eq!(prefix.network().network(), prefix.network());
+        prop_assert_eq!(prefix.to_string().parse::<IpPrefix>(), Ok(prefix));
+    }
+}

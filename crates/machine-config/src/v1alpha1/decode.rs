@@ -1,0 +1,375 @@
+//! Reads a document of this version, and holds its rules.
+//!
+//! A rule that joins several fields is checked only when each of them could be read: no fault is the echo of
+//! another.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::types::*;
+use crate::decode::{Cursor, Object};
+use crate::secret::Secret;
+use crate::value::{IpPrefix, is_pem};
+
+/// Says what to do with the marks that stand for secrets.
+#[derive(Clone, Copy)]
+pub(crate) enum Marks<'a> {
+    /// They are faults.
+    Refuse,
+    /// They stand for the secrets of this config.
+    Replace(&'a MachineConfig),
+    /// They stay: the config is to be shown only.
+    Keep,
+}
+
+const MTU: (u32, u32) = (68, 65_535);
+/// RFC 8200: no IPv6 on a link that carries less.
+const MTU_IPV6: u32 = 1280;
+
+/// Reads the body.
+pub(crate) fn decode(root: Cursor<'_>, marks: Marks<'_>) -> Option<MachineConfig> {
+    let mut document = root.object()?;
+    // Read before the body was chosen; asked for again so that they count as known.
+    document.field("apiVersion");
+    document.field("kind");
+    let machine = document
+        .required("machine", "it says what the node is to be")
+        .and_then(|c| machine(c, marks));
+    let cluster = document.field("cluster").and_then(cluster).unwrap_or_default();
+    if machine.as_ref().is_some_and(|m| m.role == Role::Worker) && cluster.endpoint.is_none() {
+        document.missing(
+            "cluster.endpoint",
+            "a worker must know where its control plane is",
+        );
+    }
+    document.finish();
+    Some(MachineConfig {
+        api_version: ApiVersion::V1Alpha1,
+        kind: Kind::MachineConfig,
+        machine: machine?,
+        cluster,
+    })
+}
+
+fn machine(cursor: Cursor<'_>, marks: Marks<'_>) -> Option<Machine> {
+    let mut o = cursor.object()?;
+    let role = o
+        .required("role", "choose controlPlane, worker or standalone")
+        .and_then(|c| c.choice(&Role::ALL));
+    let hostname = o.field("hostname").and_then(|c| c.parsed());
+    let ca = o
+        .required(
+            "ca",
+            "the API's certificates hang on it; `bedplate gen secrets` makes one",
+        )
+        .and_then(|c| authority(c, role, marks));
+    let token = o.field("token").and_then(|c| token(&c, marks));
+    if role.is_some_and(|role| role != Role::Standalone) && !o.has("token") {
+        o.missing(
+            "token",
+            "nodes join their cluster by it; `bedplate gen secrets` makes one",
+        );
+    }
+    let cert_sans = o.field("certSANs").map(Cursor::list_of).unwrap_or_default();
+    let network = o.field("network").and_then(network).unwrap_or_default();
+    let time = o.field("time").and_then(time).unwrap_or_default();
+    let sysctls = o.field("sysctls").map(sysctls).unwrap_or_default();
+    let modules = o.field("modules").map(Cursor::list_of).unwrap_or_default();
+    let health = o.field("health").and_then(health).unwrap_or_default();
+    let services = o.field("services").map(services).unwrap_or_default();
+    o.finish();
+    let (role, ca) = (role?, ca?);
+    Some(Machine {
+        role,
+        hostname,
+        ca,
+        token,
+        cert_sans,
+        network,
+        time,
+        sysctls,
+        modules,
+        health,
+        services,
+    })
+}
+
+fn authority(cursor: Cursor<'_>, role: Option<Role>, marks: Marks<'_>) -> Option<CertificateAuthority> {
+    let mut o = cursor.object()?;
+    let cert = o
+        .required("cert", "give the authority's certificate in PEM")
+        .and_then(|c| c.parsed());
+    let key = o.field("key").and_then(|c| {
+        let key = secret(&c, marks, |machine| machine.ca.key.as_ref())?;
+        let pem = key.is_redacted()
+            || ["PRIVATE KEY", "EC PRIVATE KEY"]
+                .iter()
+                .any(|label| is_pem(key.expose(), label));
+        if !pem {
+            // Never the text itself: a fault is logged, and this may be a key with a slip in it.
+            c.fault("is not a private key; expected PEM, from -----BEGIN PRIVATE KEY----- to its end");
+        }
+        if role.is_some_and(|role| !role.holds_ca_key()) {
+            c.fault("a worker must not hold the authority's key; remove it");
+        }
+        pem.then_some(key)
+    });
+    if role.is_some_and(Role::holds_ca_key) && !o.has("key") {
+        o.missing("key", "only workers do without it");
+    }
+    o.finish();
+    Some(CertificateAuthority { cert: cert?, key })
+}
+
+fn token(cursor: &Cursor<'_>, marks: Marks<'_>) -> Option<Secret> {
+    let token = secret(cursor, marks, |machine| machine.token.as_ref())?;
+    let fine = token.is_redacted()
+        || (16..=256).contains(&token.expose().len()) && token.expose().bytes().all(|b| b.is_ascii_graphic());
+    if !fine {
+        cursor.fault("is not a token; expected 16 to 256 printable characters without blanks");
+    }
+    fine.then_some(token)
+}
+
+/// Reads a secret, or what stands for it.
+fn secret(cursor: &Cursor<'_>, marks: Marks<'_>, pick: fn(&Machine) -> Option<&Secret>) -> Option<Secret> {
+    let secret = Secret::new(cursor.text()?);
+    if !secret.is_redacted() {
+        return Some(secret);
+    }
+    let kept = match marks {
+        Marks::Keep => return Some(secret),
+        Marks::Replace(previous) => pick(&previous.machine),
+        Marks::Refuse => None,
+    };
+    if kept.is_none() {
+        cursor.fault(
+            "is only the mark of a hidden secret, and there is no secret here that it could stand for",
+        );
+    }
+    kept.cloned()
+}
+
+fn network(cursor: Cursor<'_>) -> Option<Network> {
+    let mut o = cursor.object()?;
+    let mut seen = Seen::default();
+    let interfaces = o.field("interfaces").map(Cursor::items).unwrap_or_default();
+    let interfaces = interfaces
+        .into_iter()
+        .filter_map(|c| interface(c, &mut seen))
+        .collect();
+    let nameservers = o.field("nameservers").map(addresses).unwrap_or_default();
+    o.finish();
+    Some(Network {
+        interfaces,
+        nameservers,
+    })
+}
+
+/// What must not stand twice among all interfaces.
+#[derive(Default)]
+struct Seen {
+    selectors: Vec<String>,
+    addresses: Vec<IpAddr>,
+}
+
+fn interface(cursor: Cursor<'_>, seen: &mut Seen) -> Option<Interface> {
+    let mut o = cursor.object()?;
+    let name = o.field("name").and_then(|c| c.parsed());
+    let mac_address = o.field("macAddress").and_then(|c| c.parsed());
+    match (o.has("name"), o.has("macAddress")) {
+        (true, true) => o.here().fault("has both name and macAddress; keep one"),
+        (false, false) => o.here().fault("has neither name nor macAddress; give one"),
+        _ => {}
+    }
+    let selector = name
+        .as_ref()
+        .map(ToString::to_string)
+        .or(mac_address.map(|m| crate::value::MacAddress::to_string(&m)));
+    if let Some(selector) = selector {
+        if seen.selectors.contains(&selector) {
+            o.here().fault(format!("interface {selector} stands twice"));
+        }
+        seen.selectors.push(selector);
+    }
+    let dhcp = o.field("dhcp").and_then(|c| c.boolean()).unwrap_or_default();
+    let addresses = o.field("addresses").map(Cursor::items).unwrap_or_default();
+    let addresses: Vec<IpPrefix> = addresses.iter().filter_map(|c| host_address(c, seen)).collect();
+    let mtu = o.field("mtu").and_then(|c| {
+        let mtu = c.number(MTU.0, MTU.1)?;
+        if mtu < MTU_IPV6 && addresses.iter().any(|a| a.address.is_ipv6()) {
+            c.fault(format!(
+                "an interface with IPv6 addresses needs {MTU_IPV6} or more"
+            ));
+        }
+        Some(mtu)
+    });
+    let routes = o.field("routes").map(Cursor::items).unwrap_or_default();
+    let routes = routes.into_iter().filter_map(route).collect();
+    o.finish();
+    Some(Interface {
+        name,
+        mac_address,
+        dhcp,
+        addresses,
+        mtu,
+        routes,
+    })
+}
+
+/// Reads an address that the node itself is to have.
+fn host_address(cursor: &Cursor<'_>, seen: &mut Seen) -> Option<IpPrefix> {
+    let prefix: IpPrefix = cursor.parsed()?;
+    let address = prefix.address;
+    if let (IpAddr::V4(v4), true) = (address, prefix.length < 31) {
+        let host = v4.to_bits() & (u32::MAX >> prefix.length);
+        if host == 0 {
+            cursor.fault(format!(
+                "{prefix} is the network itself; give the node's own address in it"
+            ));
+        } else if host == u32::MAX >> prefix.length {
+            cursor.fault(format!(
+                "{prefix} is the network's broadcast address; give the node's own address"
+            ));
+        }
+    }
+    if address.is_unspecified() || address.is_multicast() || address.is_loopback() {
+        cursor.fault(format!("{address} is not an address a node can have"));
+    }
+    if seen.addresses.contains(&address) {
+        cursor.fault(format!("address {address} stands twice"));
+    }
+    seen.addresses.push(address);
+    Some(prefix)
+}
+
+fn route(cursor: Cursor<'_>) -> Option<Route> {
+    let mut o = cursor.object()?;
+    let to = o
+        .required("to", "give the network, or 0.0.0.0/0 for the default route")
+        .and_then(|c| {
+            let to: IpPrefix = c.parsed()?;
+            if to.network() != to {
+                c.fault(format!(
+                    "{to} is an address in the network {}; give the network",
+                    to.network()
+                ));
+            }
+            Some(to)
+        });
+    let via = o.field("via").and_then(|c| {
+        let via: IpAddr = address(&c)?;
+        if to.is_some_and(|to| to.address.is_ipv4() != via.is_ipv4()) {
+            c.fault("the router and the network are of different IP versions");
+        }
+        Some(via)
+    });
+    let metric = o.field("metric").and_then(|c| c.number(0, u32::MAX));
+    o.finish();
+    Some(Route { to: to?, via, metric })
+}
+
+fn addresses(cursor: Cursor<'_>) -> Vec<IpAddr> {
+    cursor.items().iter().filter_map(address).collect()
+}
+
+fn address(cursor: &Cursor<'_>) -> Option<IpAddr> {
+    let text = cursor.text()?;
+    let parsed = text.parse();
+    if parsed.is_err() {
+        cursor.fault(format!("{text:?} is not an IP address"));
+    }
+    parsed.ok()
+}
+
+fn time(cursor: Cursor<'_>) -> Option<Time> {
+    let mut o = cursor.object()?;
+    let enabled = o.field("enabled").and_then(|c| c.boolean()).unwrap_or(true);
+    let servers = o.field("servers").map(Cursor::list_of).unwrap_or_default();
+    o.finish();
+    Some(Time { enabled, servers })
+}
+
+fn sysctls(cursor: Cursor<'_>) -> BTreeMap<crate::value::SysctlName, SysctlValue> {
+    let mut sysctls = BTreeMap::new();
+    for (name, value) in cursor.entries() {
+        let name = name
+            .parse()
+            .inspect_err(|error| value.fault(format!("{name:?} is not {error}")));
+        let text = value.literal();
+        if text.is_some_and(|text| text.contains(['\n', '\0'])) {
+            value.fault("the value of a kernel parameter is one line");
+        }
+        if let (Ok(name), Some(text)) = (name, text) {
+            sysctls.insert(name, SysctlValue(text.to_owned()));
+        }
+    }
+    sysctls
+}
+
+fn health(cursor: Cursor<'_>) -> Option<Health> {
+    let mut o = cursor.object()?;
+    let commit_after = o.field("commitAfter").map(|c| (c.parsed(), c));
+    let timeout_field = o.field("timeout").and_then(|c| c.parsed());
+    let require = o.field("require").map(|c| checks(&mut c.items().into_iter()));
+    let wanted = Health::default();
+    let timeout = timeout_field.unwrap_or(wanted.timeout);
+    let commit_after = commit_after.and_then(|(period, cursor)| {
+        if period.is_some_and(|period| period >= timeout) {
+            cursor.fault(format!("must be shorter than the timeout ({timeout})"));
+        }
+        period
+    });
+    o.finish();
+    Some(Health {
+        commit_after: commit_after.unwrap_or(wanted.commit_after),
+        timeout,
+        require: require.unwrap_or(wanted.require),
+    })
+}
+
+fn checks<'a>(items: &mut dyn Iterator<Item = Cursor<'a>>) -> Vec<Check> {
+    let mut checks = Vec::new();
+    for cursor in items {
+        let Some(check) = cursor.choice(&Check::ALL) else {
+            continue;
+        };
+        if checks.contains(&check) {
+            cursor.fault("stands twice");
+        } else {
+            checks.push(check);
+        }
+    }
+    checks
+}
+
+fn services(cursor: Cursor<'_>) -> BTreeMap<crate::value::Name, Service> {
+    let mut services = BTreeMap::new();
+    for (name, cursor) in cursor.entries() {
+        let name = name
+            .parse()
+            .inspect_err(|error| cursor.fault(format!("{name:?} is not {error}")));
+        let service = cursor.object().and_then(service);
+        if let (Ok(name), Some(service)) = (name, service) {
+            services.insert(name, service);
+        }
+    }
+    services
+}
+
+fn service(mut o: Object<'_>) -> Option<Service> {
+    let enabled = o
+        .required("enabled", "say true or false")
+        .and_then(|c| c.boolean());
+    o.finish();
+    Some(Service { enabled: enabled? })
+}
+
+fn cluster(cursor: Cursor<'_>) -> Option<Cluster> {
+    let mut o = cursor.object()?;
+    let name = o.field("name").and_then(|c| c.parsed());
+    let id = o.field("id").and_then(|c| c.parsed());
+    let endpoint = o.field("endpoint").and_then(|c| c.parsed());
+    o.finish();
+    Some(Cluster { name, id, endpoint })
+}

@@ -1,0 +1,392 @@
+//! What a user of this version writes. The doc comments here are the reference page: write them for users.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use crate::secret::Secret;
+use crate::value::{
+    Certificate, Endpoint, Host, HostName, InterfaceName, IpPrefix, MacAddress, ModuleName, Name, Period,
+    SysctlName,
+};
+
+/// Says what a node is to be: one document per node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    any(test, feature = "schema"),
+    derive(schemars::JsonSchema),
+    schemars(deny_unknown_fields)
+)]
+#[serde(rename_all = "camelCase")]
+pub struct MachineConfig {
+    /// The version of the document's form.
+    pub api_version: ApiVersion,
+    /// The kind of the document.
+    pub kind: Kind,
+    /// The node itself.
+    pub machine: Machine,
+    /// The cluster the node belongs to.
+    #[serde(skip_serializing_if = "is_default")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub cluster: Cluster,
+}
+
+/// The version of the document's form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema), schemars(inline))]
+pub enum ApiVersion {
+    /// The only version so far.
+    #[default]
+    #[serde(rename = "bedplate.dev/v1alpha1")]
+    V1Alpha1,
+}
+
+/// The kind of the document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema), schemars(inline))]
+pub enum Kind {
+    /// A machine config.
+    #[default]
+    MachineConfig,
+}
+
+/// The node itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    any(test, feature = "schema"),
+    derive(schemars::JsonSchema),
+    schemars(deny_unknown_fields)
+)]
+#[serde(rename_all = "camelCase")]
+pub struct Machine {
+    /// What the node does in its cluster.
+    pub role: Role,
+    /// The node's name. Without one it is taken from DHCP, else made from the machine's identity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<HostName>,
+    /// The authority that signs the certificates of the node's API and of its users.
+    pub ca: CertificateAuthority,
+    /// What a node shows to be let into the cluster. Needed by control planes and workers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<Secret>,
+    /// Further names and addresses for the API's certificate, beside the node's own.
+    #[serde(rename = "certSANs", skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub cert_sans: Vec<Host>,
+    /// Interfaces, addresses, routes and name servers.
+    #[serde(skip_serializing_if = "is_default")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub network: Network,
+    /// Where the clock is taken from.
+    #[serde(skip_serializing_if = "is_default")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub time: Time,
+    /// Kernel parameters and their values, such as `net.ipv4.ip_forward: 1`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub sysctls: BTreeMap<SysctlName, SysctlValue>,
+    /// Kernel modules to load, beside those the board needs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub modules: Vec<ModuleName>,
+    /// When a freshly upgraded node counts as healthy.
+    #[serde(skip_serializing_if = "is_default")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub health: Health,
+    /// Services by name, to be switched on or off against the image's default.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub services: BTreeMap<Name, Service>,
+}
+
+/// What a node does in its cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub enum Role {
+    /// Runs the cluster's control plane, and holds the authority's key.
+    ControlPlane,
+    /// Runs workloads; joins by the token.
+    Worker,
+    /// Belongs to no cluster, and holds its own authority's key.
+    Standalone,
+}
+
+impl Role {
+    /// Every role with the word that stands for it.
+    pub const ALL: [(&'static str, Self); 3] = [
+        ("controlPlane", Self::ControlPlane),
+        ("worker", Self::Worker),
+        ("standalone", Self::Standalone),
+    ];
+
+    /// Tells whether nodes of this role sign certificates themselves.
+    pub fn holds_ca_key(self) -> bool {
+        self != Self::Worker
+    }
+}
+
+/// The authority that signs the certificates of the node's API and of its users.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    any(test, feature = "schema"),
+    derive(schemars::JsonSchema),
+    schemars(deny_unknown_fields)
+)]
+pub struct CertificateAuthority {
+    /// Its certificate.
+    pub cert: Certificate,
+    /// Its private key in PEM. Needed by control planes and standalone nodes; a worker must not have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<Secret>,
+}
+
+/// Interfaces, addresses, routes and name servers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    any(test, feature = "schema"),
+    derive(schemars::JsonSchema),
+    schemars(deny_unknown_fields)
+)]
+pub struct Network {
+    /// The interfaces to set up. With none listed, every physical Ethernet interface uses DHCP.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub interfaces: Vec<Interface>,
+    /// Name servers. Listed ones replace those learned from DHCP.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub nameservers: Vec<IpAddr>,
+}
+
+/// One interface. Has either `name` or `macAddress`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    any(test, feature = "schema"),
+    derive(schemars::JsonSchema),
+    schemars(deny_unknown_fields)
+)]
+#[serde(rename_all = "camelCase")]
+pub struct Interface {
+    /// The interface's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<InterfaceName>,
+    /// The interface's hardware address: survives a change of names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mac_address: Option<MacAddress>,
+    /// Whether an IPv4 address is asked for by DHCP.
+    #[serde(skip_serializing_if = "is_default")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub dhcp: bool,
+    /// Fixed addresses with their prefix lengths.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub addresses: Vec<IpPrefix>,
+    /// The largest packet in bytes, from 68 to 65535; at least 1280 with IPv6 addresses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u32>,
+    /// Routes through this interface.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub routes: Vec<Route>,
+}
+
+/// One route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    any(test, feature = "schema"),
+    derive(schemars::JsonSchema),
+    schemars(deny_unknown_fields)
+)]
+pub struct Route {
+    /// The network it leads to; `0.0.0.0/0` and `::/0` are the default routes.
+    pub to: IpPrefix,
+    /// The router. Without one, the network is directly on the link.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub via: Option<IpAddr>,
+    /// Of several routes to the same network the one with the lowest metric is used; 1024 if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metric: Option<u32>,
+}
+
+/// Where the clock is taken from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    any(test, feature = "schema"),
+    derive(schemars::JsonSchema),
+    schemars(deny_unknown_fields)
+)]
+pub struct Time {
+    /// Whether the clock is set from the network.
+    #[serde(skip_serializing_if = "is_true")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default = "yes"))]
+    pub enabled: bool,
+    /// SNTP servers. With none listed, those from DHCP are used, else `time.cloudflare.com`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub servers: Vec<Host>,
+}
+
+impl Default for Time {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            servers: Vec::new(),
+        }
+    }
+}
+
+/// The value of a kernel parameter: a number or a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SysctlValue(pub String);
+
+impl Serialize for SysctlValue {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+#[cfg(any(test, feature = "schema"))]
+impl schemars::JsonSchema for SysctlValue {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "SysctlValue".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": ["string", "number", "boolean"] })
+    }
+}
+
+/// When a freshly upgraded node counts as healthy, so that the new system is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    any(test, feature = "schema"),
+    derive(schemars::JsonSchema),
+    schemars(deny_unknown_fields)
+)]
+#[serde(rename_all = "camelCase")]
+pub struct Health {
+    /// How long everything required must hold before the new system is kept. 30 s if not given.
+    #[serde(skip_serializing_if = "is_commit_after")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default = "commit_after"))]
+    pub commit_after: Period,
+    /// How long after its start a new system may take to get there, before the old one is started again. 10 min if not given.
+    #[serde(skip_serializing_if = "is_timeout")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default = "timeout"))]
+    pub timeout: Period,
+    /// What must hold. `[api, network, services]` if not given.
+    #[serde(skip_serializing_if = "is_require")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default = "require"))]
+    pub require: Vec<Check>,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            commit_after: commit_after(),
+            timeout: timeout(),
+            require: require(),
+        }
+    }
+}
+
+/// Something that can be required of a healthy node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub enum Check {
+    /// The API answers.
+    Api,
+    /// An address and a default route are there.
+    Network,
+    /// The clock is in step with a server.
+    Time,
+    /// Every enabled service is healthy.
+    Services,
+}
+
+impl Check {
+    /// Every check with the word that stands for it.
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("api", Self::Api),
+        ("network", Self::Network),
+        ("time", Self::Time),
+        ("services", Self::Services),
+    ];
+}
+
+/// A service, switched on or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    any(test, feature = "schema"),
+    derive(schemars::JsonSchema),
+    schemars(deny_unknown_fields)
+)]
+pub struct Service {
+    /// Whether the service runs.
+    pub enabled: bool,
+}
+
+/// The cluster the node belongs to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    any(test, feature = "schema"),
+    derive(schemars::JsonSchema),
+    schemars(deny_unknown_fields)
+)]
+pub struct Cluster {
+    /// The cluster's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<Name>,
+    /// The cluster's identity: the same on all its nodes, different from every other cluster's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<Name>,
+    /// Where nodes and clients reach the control plane. Needed by workers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Endpoint>,
+}
+
+/// The metric of a route that names none: the kernel's own for IPv6, and above DHCP's would be a surprise.
+pub const ROUTE_METRIC: u32 = 1024;
+
+pub(super) fn commit_after() -> Period {
+    Period::seconds(30)
+}
+
+pub(super) fn timeout() -> Period {
+    Period::seconds(600)
+}
+
+pub(super) fn require() -> Vec<Check> {
+    vec![Check::Api, Check::Network, Check::Services]
+}
+
+#[cfg(any(test, feature = "schema"))]
+fn yes() -> bool {
+    true
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+fn is_true(value: &bool) -> bool {
+    *value
+}
+
+fn is_commit_after(value: &Period) -> bool {
+    *value == commit_after()
+}
+
+fn is_timeout(value: &Period) -> bool {
+    *value == timeout()
+}
+
+fn is_require(value: &Vec<Check>) -> bool {
+    *value == require()
+}

@@ -1,0 +1,290 @@
+//! Checked texts: each type holds only what its form allows, so nobody checks twice.
+//!
+//! Every error completes the sentence `"TEXT" is not …`.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+/// Says what a text was expected to be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotA(&'static str);
+
+/// Writes a checked text as the text it came from, and tells the JSON Schema its form.
+macro_rules! as_text {
+    ($name:ident, $pattern:literal, $description:literal) => {
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        #[cfg(any(test, feature = "schema"))]
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", "pattern": $pattern, "description": $description })
+            }
+        }
+    };
+}
+
+/// Holds a text that obeys a rule, and nothing more.
+macro_rules! checked_text {
+    ($(#[$doc:meta])* $name:ident, $rule:path, $expected:literal, $pattern:literal, $description:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Gives the text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NotA;
+
+            fn from_str(text: &str) -> Result<Self, NotA> {
+                if $rule(text) { Ok(Self(text.to_owned())) } else { Err(NotA($expected)) }
+            }
+        }
+
+        as_text!($name, $pattern, $description);
+    };
+}
+
+checked_text!(
+    /// Holds a host name: at most 63 characters, as the kernel's limit is 64.
+    HostName, is_host_name,
+    "a host name; expected letters, digits and hyphens, in parts divided by dots, 63 characters at most",
+    r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?$",
+    "A host name of at most 63 characters: letters, digits, hyphens, dots."
+);
+checked_text!(
+    /// Holds a host name or an IP address.
+    Host, is_host,
+    "a host; expected a DNS name or an IP address",
+    r"^[A-Za-z0-9:.-]{1,253}$",
+    "A DNS name or an IP address."
+);
+checked_text!(
+    /// Holds the name of a network interface, by the kernel's own rule.
+    InterfaceName, is_interface_name,
+    "an interface name; expected 1 to 15 characters without blanks, slashes and colons",
+    r"^[^\s/:]{1,15}$",
+    "The name of a network interface, such as eth0."
+);
+checked_text!(
+    /// Holds the name of a kernel parameter, parts divided by dots.
+    SysctlName, is_sysctl_name,
+    "a kernel parameter; expected a name such as net.ipv4.ip_forward",
+    r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_/-]+)+$",
+    "A kernel parameter, such as net.ipv4.ip_forward."
+);
+checked_text!(
+    /// Holds the name of a kernel module.
+    ModuleName, is_module_name,
+    "a module name; expected letters, digits, hyphens and underscores",
+    r"^[A-Za-z0-9_-]{1,64}$",
+    "The name of a kernel module."
+);
+checked_text!(
+    /// Holds the name of a cluster or service.
+    Name, is_name,
+    "a name; expected lower-case letters, digits and hyphens, starting and ending with a letter or digit, 63 at most",
+    r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
+    "A name: lower-case letters, digits and hyphens, 63 at most."
+);
+checked_text!(
+    /// Holds the address of a cluster's API, without a path.
+    Endpoint, is_endpoint,
+    "an endpoint; expected https://HOST:PORT",
+    r"^https://[^/]+(:[0-9]+)?$",
+    "An address of the form https://HOST:PORT."
+);
+checked_text!(
+    /// Holds one or more certificates in PEM.
+    Certificate, is_certificate,
+    "a certificate; expected PEM, from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----",
+    r"-----BEGIN CERTIFICATE-----",
+    "One or more certificates in PEM."
+);
+
+mod address;
+
+pub use address::{IpPrefix, MacAddress};
+
+fn is_host_name(text: &str) -> bool {
+    text.len() <= 63 && is_dns_name(text)
+}
+
+fn is_dns_name(text: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    // A name whose last part is a number is an address that somebody mistyped: 10.0.0.300.
+    let last_is_number = text
+        .rsplit('.')
+        .next()
+        .is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+    text.len() <= 253 && text.split('.').all(label) && !(last_is_number && text.contains('.'))
+}
+
+fn is_host(text: &str) -> bool {
+    is_dns_name(text) || text.parse::<IpAddr>().is_ok()
+}
+
+fn is_interface_name(text: &str) -> bool {
+    let allowed = |c: char| !c.is_whitespace() && !c.is_control() && c != '/' && c != ':';
+    (1..=15).contains(&text.len()) && text.chars().all(allowed) && text != "." && text != ".."
+}
+
+fn is_sysctl_name(text: &str) -> bool {
+    // An interface's name may be a part, and may hold a slash for a dot, as sysctl(8) has it.
+    let part = |part: &str| {
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'/'))
+    };
+    text.contains('.') && text.len() <= 256 && text.split('.').all(part) && !text.starts_with('/')
+}
+
+fn is_module_name(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+}
+
+fn is_name(text: &str) -> bool {
+    let lower = text
+        .bytes()
+        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    lower && (1..=63).contains(&text.len()) && !text.starts_with('-') && !text.ends_with('-')
+}
+
+fn is_endpoint(text: &str) -> bool {
+    let Some(authority) = text.strip_prefix("https://") else {
+        return false;
+    };
+    if let Some(rest) = authority.strip_prefix('[') {
+        let Some((address, port)) = rest.split_once(']') else {
+            return false;
+        };
+        let port = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
+        return port && address.parse::<Ipv6Addr>().is_ok();
+    }
+    match authority.split_once(':') {
+        Some((host, port)) => is_host(host) && is_port(port),
+        None => is_host(authority),
+    }
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
+fn is_certificate(text: &str) -> bool {
+    is_pem(text, "CERTIFICATE")
+}
+
+/// Tells whether a text is PEM of one label and nothing else.
+pub(crate) fn is_pem(text: &str, label: &str) -> bool {
+    let (begin, end) = (
+        format!("-----BEGIN {label}-----"),
+        format!("-----END {label}-----"),
+    );
+    let base64 = |line: &str| {
+        line.bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'='))
+    };
+    let mut inside = None;
+    let mut blocks = 0;
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        inside = match inside {
+            None if line == begin => Some(0),
+            Some(lines) if line == end && lines > 0 => {
+                blocks += 1;
+                None
+            }
+            Some(lines) if base64(line) => Some(lines + 1),
+            _ => return false,
+        };
+    }
+    inside.is_none() && blocks > 0
+}
+
+/// Holds a length of time in whole seconds, written `90s`, `5m` or `2h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Period(u32);
+
+impl Period {
+    /// Makes a period of some seconds.
+    pub const fn seconds(seconds: u32) -> Self {
+        Self(seconds)
+    }
+}
+
+impl From<Period> for Duration {
+    fn from(period: Period) -> Self {
+        Self::from_secs(u64::from(period.0))
+    }
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("0s"),
+            s if s % 3600 == 0 => write!(f, "{}h", s / 3600),
+            s if s % 60 == 0 => write!(f, "{}m", s / 60),
+            s => write!(f, "{s}s"),
+        }
+    }
+}
+
+impl FromStr for Period {
+    type Err = NotA;
+
+    fn from_str(text: &str) -> Result<Self, NotA> {
+        let wrong = NotA("a length of time; expected a whole number and s, m or h, such as 90s");
+        let unit = match text.bytes().last() {
+            Some(b's') => 1,
+            Some(b'm') => 60,
+            Some(b'h') => 3600,
+            _ => return Err(wrong),
+        };
+        let number = &text[..text.len() - 1];
+        let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+        let seconds = number
+            .parse::<u32>()
+            .ok()
+            .filter(|_| digits)
+            .and_then(|n| n.checked_mul(unit));
+        seconds.map(Self).ok_or(wrong)
+    }
+}
+
+as_text!(
+    Period,
+    r"^[0-9]+[smh]$",
+    "A length of time: a whole number and s, m or h."
+);

@@ -1,0 +1,199 @@
+//! A YAML document as a tree that remembers its lines.
+//!
+//! Bounded before it is built: depth, number of values, and no aliases at all, so no document of the allowed
+//! size can cost more than a few megabytes.
+
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
+
+use crate::fault::Faults;
+
+/// How deep values may stand inside each other. The schema needs eight.
+const DEPTH: usize = 32;
+/// How many values a document may hold. The fullest sensible config has a few hundred.
+const VALUES: usize = 10_000;
+
+/// A value and the line it starts on.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub line: usize,
+    pub value: Value,
+}
+
+/// What a node holds. Types of plain scalars are told apart by [`Scalar`].
+#[derive(Debug)]
+pub(crate) enum Value {
+    Scalar(Scalar),
+    List(Vec<Node>),
+    /// Keys in the document's order, each with its own line; no key stands twice.
+    Map(Vec<(Key, Node)>),
+}
+
+/// A key of a map.
+#[derive(Debug)]
+pub(crate) struct Key {
+    pub line: usize,
+    pub name: String,
+}
+
+/// A text, and whether it was quoted: `5` is a number, `"5"` is not.
+#[derive(Debug)]
+pub(crate) struct Scalar {
+    pub text: String,
+    pub plain: bool,
+}
+
+impl Node {
+    /// Tells whether the value is absent in all but name: `key:` or `key: null`.
+    pub fn is_null(&self) -> bool {
+        matches!(&self.value, Value::Scalar(s) if s.plain && matches!(s.text.as_str(), "" | "~" | "null"))
+    }
+
+    /// Names the kind of the value for a message.
+    pub fn kind(&self) -> &'static str {
+        match &self.value {
+            Value::Scalar(_) if self.is_null() => "nothing",
+            Value::Scalar(s) if !s.plain => "a text",
+            Value::Scalar(s) if matches!(s.text.as_str(), "true" | "false") => "true or false",
+            Value::Scalar(s) if is_number(&s.text) => "a number",
+            Value::Scalar(_) => "a text",
+            Value::List(_) => "a list",
+            Value::Map(_) => "a map",
+        }
+    }
+}
+
+/// Tells numbers from texts. `nan` and `inf`, which Rust would read, are texts in YAML.
+fn is_number(text: &str) -> bool {
+    text.bytes()
+        .all(|b| matches!(b, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'))
+        && text.parse::<f64>().is_ok()
+}
+
+/// A list or map that is still being read.
+enum Open {
+    List {
+        line: usize,
+        items: Vec<Node>,
+    },
+    Map {
+        line: usize,
+        entries: Vec<(Key, Node)>,
+        key: Option<Key>,
+    },
+}
+
+/// Reads the one document in `text`.
+pub(crate) fn read(text: &str) -> Result<Node, Faults> {
+    let mut open: Vec<Open> = Vec::new();
+    let mut root: Option<Node> = None;
+    let mut values = 0;
+    for event in Parser::new_from_str(text) {
+        let (event, span) = event.map_err(|error| malformed(&error))?;
+        let line = span.start.line();
+        let anchored = match &event {
+            Event::Scalar(_, _, anchor, tag) => *anchor != 0 || tag.is_some(),
+            Event::SequenceStart(anchor, tag) | Event::MappingStart(anchor, tag) => {
+                *anchor != 0 || tag.is_some()
+            }
+            Event::Alias(_) => true,
+            _ => false,
+        };
+        if anchored {
+            return Err(at(
+                &span,
+                "anchors, aliases and tags are not allowed; write the value out",
+            ));
+        }
+        let done = match event {
+            Event::DocumentStart(_) if root.is_some() => {
+                return Err(at(
+                    &span,
+                    "a second document starts here; a machine config is one document",
+                ));
+            }
+            Event::SequenceStart(..) => {
+                open.push(Open::List {
+                    line,
+                    items: Vec::new(),
+                });
+                None
+            }
+            Event::MappingStart(..) => {
+                open.push(Open::Map {
+                    line,
+                    entries: Vec::new(),
+                    key: None,
+                });
+                None
+            }
+            Event::Scalar(text, style, _, _) => {
+                let scalar = Scalar {
+                    text: text.into_owned(),
+                    plain: style == ScalarStyle::Plain,
+                };
+                Some(Node {
+                    line,
+                    value: Value::Scalar(scalar),
+                })
+            }
+            Event::SequenceEnd | Event::MappingEnd => open.pop().map(|closed| match closed {
+                Open::List { line, items } => Node {
+                    line,
+                    value: Value::List(items),
+                },
+                Open::Map { line, entries, .. } => Node {
+                    line,
+                    value: Value::Map(entries),
+                },
+            }),
+            _ => None,
+        };
+        if open.len() > DEPTH {
+            return Err(at(
+                &span,
+                &format!("values stand inside each other more than {DEPTH} deep"),
+            ));
+        }
+        let Some(node) = done else { continue };
+        values += 1;
+        if values > VALUES {
+            return Err(at(&span, &format!("more than {VALUES} values")));
+        }
+        match open.last_mut() {
+            Some(Open::List { items, .. }) => items.push(node),
+            Some(Open::Map { entries, key, .. }) => match key.take() {
+                Some(key) => entries.push((key, node)),
+                None => *key = Some(as_key(node, entries)?),
+            },
+            None => root = Some(node),
+        }
+    }
+    root.ok_or_else(|| Faults::one(0, "", "the document is empty"))
+}
+
+/// Makes the key of a map from a node; keys are texts, and stand once.
+fn as_key(node: Node, entries: &[(Key, Node)]) -> Result<Key, Faults> {
+    let line = node.line;
+    let Value::Scalar(scalar) = node.value else {
+        return Err(Faults::one(line, "", "the key of a map must be a text"));
+    };
+    if let Some((first, _)) = entries.iter().find(|(key, _)| key.name == scalar.text) {
+        let message = format!(
+            "key \"{}\" stands twice; first on line {}",
+            scalar.text, first.line
+        );
+        return Err(Faults::one(line, "", message));
+    }
+    Ok(Key {
+        line,
+        name: scalar.text,
+    })
+}
+
+fn at(span: &Span, message: &str) -> Faults {
+    Faults::one(span.start.line(), "", message)
+}
+
+fn malformed(error: &ScanError) -> Faults {
+    Faults::one(error.marker().line(), "", format!("not YAML: {}", error.info()))
+}
