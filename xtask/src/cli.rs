@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{nodes, setup};
+use crate::{lint, nodes, setup};
 
 /// Developer tasks of Bedplate.
 #[derive(Debug, Parser)]
@@ -15,6 +15,7 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Task {
     Setup(setup::Args),
+    Lint(lint::Args),
     BuildNodes(nodes::Args),
 }
 
@@ -23,6 +24,7 @@ impl Args {
     pub fn run(self) -> anyhow::Result<()> {
         match self.task {
             Task::Setup(args) => args.run(),
+            Task::Lint(args) => args.run(),
             Task::BuildNodes(args) => args.run(),
         }
     }

@@ -5,13 +5,22 @@
 
 mod arch;
 mod cli;
+mod lint;
 mod nodes;
 mod paths;
 mod process;
 mod setup;
 
+use std::process::ExitCode;
+
 use clap::Parser as _;
 
-fn main() -> anyhow::Result<()> {
-    cli::Args::parse().run()
+fn main() -> ExitCode {
+    match cli::Args::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

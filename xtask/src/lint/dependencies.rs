@@ -1,0 +1,99 @@
+//! Who must not depend on whom.
+
+use super::{Finding, Lint, Tree};
+
+pub struct Dependencies;
+
+/// A crate, what it must never link (directly or not), and why.
+const NEVER: &[(&str, &[&str], &str)] = &[
+    ("slots", IO, "the slot record is bytes in, bytes out"),
+    ("manifest", IO, "the manifest is bytes in, bytes out"),
+    (
+        "machine-config",
+        IO,
+        "a config is checked the same on every machine",
+    ),
+    (
+        "bootloader-core",
+        IO,
+        "the decision which slot boots is tested on the host, without firmware",
+    ),
+    (
+        "bootloader-core",
+        &["uefi", "uefi-raw"],
+        "the decision which slot boots makes no firmware calls",
+    ),
+    (
+        "images",
+        &["machined"],
+        "images are built without the agent's code; its binary is an input",
+    ),
+    (
+        "flash-tool",
+        &["machined"],
+        "a flashed disk and an upgrade meet in the formats, not in the agent",
+    ),
+    ("ctl", &["machined"], "the CLI knows a node by its API only"),
+];
+
+/// Crates that do input or output.
+const IO: &[&str] = &[
+    "tokio", "nix", "rustix", "sys", "ureq", "tempfile", "mio", "socket2",
+];
+
+impl Lint for Dependencies {
+    fn name(&self) -> &'static str {
+        "dependencies"
+    }
+
+    fn reason(&self) -> &'static str {
+        "the architecture is who may use whom; a convenient dependency would undo it unseen"
+    }
+
+    fn check(&self, tree: &Tree) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for (name, never, why) in NEVER {
+            if !tree.crates.contains_key(*name) {
+                findings.push(Finding::about(
+                    "Cargo.toml",
+                    format!("the rule names crate {name}, which is gone"),
+                ));
+            }
+            let linked = tree.all_dependencies(name);
+            for other in never.iter().filter(|other| linked.contains(*other)) {
+                findings.push(Finding::about(
+                    "Cargo.lock",
+                    format!("{name} depends on {other}, but {why}"),
+                ));
+            }
+        }
+        findings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn a_forbidden_dependency_is_found_behind_another() {
+        let mut tree = Tree::default();
+        for (name, ..) in NEVER {
+            tree.crates.insert((*name).to_owned(), BTreeSet::new());
+        }
+        assert_eq!(Dependencies.check(&tree), []);
+        tree.crates
+            .insert("images".into(), BTreeSet::from(["between".to_owned()]));
+        tree.crates
+            .insert("between".into(), BTreeSet::from(["machined".to_owned()]));
+        let findings = Dependencies.check(&tree);
+        assert_eq!(findings.len(), 1);
+        assert!(findings[0].what.starts_with("images depends on machined"));
+    }
+
+    #[test]
+    fn a_rule_about_a_crate_that_is_gone_is_said() {
+        assert_eq!(Dependencies.check(&Tree::default()).len(), NEVER.len());
+    }
+}
