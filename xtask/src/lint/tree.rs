@@ -69,18 +69,10 @@ impl Tree {
         let declared = |depth: usize| {
             let folder = parts[..depth].join("/");
             let name = parts[depth].trim_end_matches(".rs");
-            let parents = [
-                format!("{folder}/lib.rs"),
-                format!("{folder}/main.rs"),
-                format!("{folder}/mod.rs"),
-            ];
-            let parents = parents
-                .iter()
-                .chain([&format!("{folder}.rs")])
-                .filter_map(|path| self.files.get(path));
-            parents
-                .into_iter()
-                .any(|source| source.contains(&format!("#[cfg(test)]\nmod {name};")))
+            let parents = ["/lib.rs", "/main.rs", "/mod.rs", ".rs"].map(|end| format!("{folder}{end}"));
+            let mut parents = parents.iter().filter_map(|path| self.files.get(path));
+            let declares = format!("#[cfg(test)]\nmod {name};");
+            parents.any(|source| source.contains(&declares))
         };
         path.contains("/tests/") || (1..parts.len()).any(declared)
     }
