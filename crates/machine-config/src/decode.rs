@@ -87,21 +87,14 @@ impl<'a> Cursor<'a> {
             return Vec::new();
         };
         let child = |key: &crate::yaml::Key, node: &'a Node| {
-            let dotted = key.name.contains(['.', '[', ' ']);
-            let path = if dotted {
-                format!("{}[\"{}\"]", self.path, key.name)
-            } else {
-                join(&self.path, &key.name)
+            let path = join(&self.path, &key.name);
+            let cursor = Cursor {
+                node,
+                line: key.line,
+                path,
+                notes: self.notes,
             };
-            (
-                key.name.clone(),
-                Cursor {
-                    node,
-                    line: key.line,
-                    path,
-                    notes: self.notes,
-                },
-            )
+            (key.name.clone(), cursor)
         };
         entries.iter().map(|(key, node)| child(key, node)).collect()
     }
@@ -287,11 +280,12 @@ impl<'a> Object<'a> {
     }
 }
 
-fn join(path: &str, name: &str) -> String {
-    if path.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{path}.{name}")
+/// Makes the path of a name in a map; a name that would look like several steps is quoted.
+pub(crate) fn join(path: &str, name: &str) -> String {
+    match path {
+        "" => name.to_owned(),
+        _ if name.contains(['.', '[', ' ']) => format!("{path}[\"{name}\"]"),
+        _ => format!("{path}.{name}"),
     }
 }
 

@@ -15,6 +15,7 @@ pub mod secret;
 pub mod v1alpha1;
 pub mod value;
 
+mod changes;
 mod decode;
 mod emit;
 mod parse;
@@ -25,6 +26,7 @@ mod reference;
 #[cfg(test)]
 mod tests;
 
+pub use changes::changes;
 pub use fault::{Fault, Faults};
 pub use overrides::Overrides;
 pub use parse::{LIMIT, parse, parse_over};

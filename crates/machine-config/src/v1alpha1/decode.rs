@@ -26,6 +26,8 @@ const MTU: (u32, u32) = (68, 65_535);
 /// RFC 8200: no IPv6 on a link that carries less.
 const MTU_IPV6: u32 = 1280;
 
+const ENDPOINT_NEEDED: &str = "a worker must know where its control plane is";
+
 /// Reads the body.
 pub(crate) fn decode(root: Cursor<'_>, marks: Marks<'_>) -> Option<MachineConfig> {
     let mut document = root.object()?;
@@ -35,19 +37,17 @@ pub(crate) fn decode(root: Cursor<'_>, marks: Marks<'_>) -> Option<MachineConfig
     let machine = document
         .required("machine", "it says what the node is to be")
         .and_then(|c| machine(c, marks));
-    let cluster = document.field("cluster").and_then(cluster).unwrap_or_default();
-    if machine.as_ref().is_some_and(|m| m.role == Role::Worker) && cluster.endpoint.is_none() {
-        document.missing(
-            "cluster.endpoint",
-            "a worker must know where its control plane is",
-        );
+    let worker = machine.as_ref().is_some_and(|m| m.role == Role::Worker);
+    if worker && !document.has("cluster") {
+        document.missing("cluster.endpoint", ENDPOINT_NEEDED);
     }
+    let cluster = document.field("cluster").and_then(|c| cluster(c, worker));
     document.finish();
     Some(MachineConfig {
         api_version: ApiVersion::V1Alpha1,
         kind: Kind::MachineConfig,
         machine: machine?,
-        cluster,
+        cluster: cluster.unwrap_or_default(),
     })
 }
 
@@ -365,8 +365,11 @@ fn service(mut o: Object<'_>) -> Option<Service> {
     Some(Service { enabled: enabled? })
 }
 
-fn cluster(cursor: Cursor<'_>) -> Option<Cluster> {
+fn cluster(cursor: Cursor<'_>, worker: bool) -> Option<Cluster> {
     let mut o = cursor.object()?;
+    if worker && !o.has("endpoint") {
+        o.missing("endpoint", ENDPOINT_NEEDED);
+    }
     let name = o.field("name").and_then(|c| c.parsed());
     let id = o.field("id").and_then(|c| c.parsed());
     let endpoint = o.field("endpoint").and_then(|c| c.parsed());
