@@ -1,1 +1,40 @@
 //! Certificate authorities, short-lived certificates and the TLS settings of both ends.
+//!
+//! In reading order: [`key`] and [`certificate`] hold what is made, [`authority`] makes it, [`secrets`] is the file of
+//! a whole cluster. [`clock`] says what a node without a clock may believe; [`server`] and [`client`] turn it all into
+//! settings for TLS 1.3, with ring as the one provider. No sockets here, and no files: callers do the I/O.
+
+pub mod authority;
+pub mod certificate;
+pub mod client;
+pub mod clock;
+pub mod fingerprint;
+pub mod key;
+pub mod secrets;
+pub mod server;
+
+mod error;
+
+pub use authority::{Authority, Issued, Validity};
+pub use certificate::{Certificate, Details};
+pub use client::Client;
+pub use clock::NodeClock;
+pub use error::Error;
+pub use fingerprint::Fingerprint;
+pub use key::PrivateKey;
+pub use secrets::Secrets;
+pub use server::{Mode, ServerTls, Serving};
+
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+
+/// Returns the one provider of cryptography in the house: ring.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// Fills a buffer with random bytes from the operating system.
+fn random(buffer: &mut [u8]) -> Result<(), Error> {
+    provider().secure_random.fill(buffer).map_err(|_| Error::Random)
+}

@@ -1,0 +1,272 @@
+//! The authority of a cluster: makes the certificates of nodes and of users.
+
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+use rcgen::string::Ia5String;
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyUsagePurpose, SanType, SerialNumber,
+};
+use zeroize::Zeroizing;
+
+use crate::{Certificate, Error, PrivateKey, random};
+
+/// How long an authority lives.
+pub const AUTHORITY_LIFE: Duration = Duration::from_secs(10 * 365 * 86400);
+/// How long a user's certificate lives unless asked otherwise.
+pub const CLIENT_LIFE: Duration = Duration::from_secs(365 * 86400);
+/// How long a node's certificate lives.
+pub const SERVER_LIFE: Duration = Duration::from_secs(86400);
+/// How far certificates are dated back, for readers whose clock is behind.
+pub const BACKDATED: Duration = Duration::from_secs(3600);
+
+/// When a certificate is valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Validity {
+    /// The first moment.
+    pub not_before: SystemTime,
+    /// The last moment.
+    pub not_after: SystemTime,
+}
+
+impl Validity {
+    /// Starts an hour before `now` and ends `life` after it.
+    pub fn starting(now: SystemTime, life: Duration) -> Self {
+        Self {
+            not_before: now - BACKDATED,
+            not_after: now + life,
+        }
+    }
+}
+
+/// A certificate and its key.
+#[derive(Debug)]
+pub struct Issued {
+    /// The certificate.
+    pub certificate: Certificate,
+    /// The same in PEM.
+    pub pem: String,
+    /// Its key.
+    pub key: PrivateKey,
+}
+
+/// Makes certificates that a whole cluster trusts. Holds the authority's key.
+#[derive(Debug)]
+pub struct Authority {
+    certificate: Certificate,
+    pem: String,
+    key: PrivateKey,
+}
+
+impl Authority {
+    /// Makes a new authority, valid for ten years.
+    pub fn generate(name: &str, now: SystemTime) -> Result<Self, Error> {
+        let mut params = params(name, None, Validity::starting(now, AUTHORITY_LIFE))?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let issued = self_signed(params, "an authority")?;
+        let Issued {
+            certificate,
+            pem,
+            key,
+        } = issued;
+        Ok(Self {
+            certificate,
+            pem,
+            key,
+        })
+    }
+
+    /// Reads an authority; `what` names it in errors. The key must be the certificate's.
+    pub fn from_pem(certificate: &str, key: &str, what: &'static str) -> Result<Self, Error> {
+        let parsed = Certificate::from_pem(certificate, what)?;
+        let key = PrivateKey::from_pem(key, what)?;
+        if !parsed.details().is_authority {
+            return Err(Error::NotAuthority(what));
+        }
+        if parsed.details().public != key.public() {
+            return Err(Error::KeyMismatch(what));
+        }
+        Ok(Self {
+            certificate: parsed,
+            pem: certificate.to_owned(),
+            key,
+        })
+    }
+
+    /// Returns the authority's own certificate.
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
+    /// Returns the authority's own certificate in PEM.
+    pub fn certificate_pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// Returns the authority's key in PEM, for the file of secrets.
+    pub fn key_pem(&self) -> Zeroizing<String> {
+        self.key.to_pem()
+    }
+
+    /// Makes a user's certificate. `organization` carries the role.
+    pub fn issue_client(&self, name: &str, organization: &str, validity: Validity) -> Result<Issued, Error> {
+        let mut params = params(name, Some(organization), validity)?;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.issue(params, "a client certificate")
+    }
+
+    /// Makes a node's certificate, for DNS names and addresses. Names that cannot stand in one are an error.
+    pub fn issue_server(&self, name: &str, names: &[String], validity: Validity) -> Result<Issued, Error> {
+        let mut params = params(name, None, validity)?;
+        params.subject_alt_names = alternative_names(names)?;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        self.issue(params, "a server certificate")
+    }
+
+    fn issue(&self, mut params: CertificateParams, what: &'static str) -> Result<Issued, Error> {
+        let make = |source| Error::Make { what, source };
+        params.use_authority_key_identifier_extension = true;
+        let key = PrivateKey::generate()?;
+        let issuer = Issuer::from_ca_cert_der(self.certificate.der(), self.key.pair()).map_err(make)?;
+        let made = params.signed_by(key.pair(), &issuer).map_err(make)?;
+        issued(&made, key, what)
+    }
+}
+
+/// Makes a certificate that nobody vouches for: a node's in maintenance mode. People compare its fingerprint.
+///
+/// Its dates say nothing, on purpose: a node in that state may have no clock.
+pub fn maintenance(names: &[String]) -> Result<Issued, Error> {
+    let mut params = params(MAINTENANCE_NAME, None, always())?;
+    params.subject_alt_names = alternative_names(names)?;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    self_signed(params, "a certificate for maintenance mode")
+}
+
+/// Common name of a node's certificate in maintenance mode: clients recognise it, and tell what to do.
+pub const MAINTENANCE_NAME: &str = "Bedplate in maintenance mode";
+
+/// From 2000 to 2100.
+fn always() -> Validity {
+    let second = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    Validity {
+        not_before: second(946_684_800),
+        not_after: second(4_102_444_800),
+    }
+}
+
+fn self_signed(params: CertificateParams, what: &'static str) -> Result<Issued, Error> {
+    let key = PrivateKey::generate()?;
+    let made = params.self_signed(key.pair());
+    let made = made.map_err(|source| Error::Make { what, source })?;
+    issued(&made, key, what)
+}
+
+fn issued(made: &rcgen::Certificate, key: PrivateKey, what: &'static str) -> Result<Issued, Error> {
+    Ok(Issued {
+        certificate: Certificate::from_der(made.der().clone(), what)?,
+        pem: made.pem(),
+        key,
+    })
+}
+
+fn params(name: &str, organization: Option<&str>, validity: Validity) -> Result<CertificateParams, Error> {
+    let mut subject = DistinguishedName::new();
+    subject.push(DnType::CommonName, name);
+    if let Some(organization) = organization {
+        subject.push(DnType::OrganizationName, organization);
+    }
+    let mut serial = [0; 16];
+    random(&mut serial)?;
+    // Positive, and never shorter than the rest: the first bit is clear, the second set.
+    serial[0] = serial[0] & 0x3f | 0x40;
+    let mut params = CertificateParams::default();
+    params.not_before = validity.not_before.into();
+    params.not_after = validity.not_after.into();
+    params.serial_number = Some(SerialNumber::from_slice(&serial));
+    params.distinguished_name = subject;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    Ok(params)
+}
+
+fn alternative_names(names: &[String]) -> Result<Vec<SanType>, Error> {
+    let name = |name: &String| match name.parse::<IpAddr>() {
+        Ok(address) => Ok(SanType::IpAddress(address)),
+        Err(_) => Ok(SanType::DnsName(Ia5String::try_from(name.as_str())?)),
+    };
+    let names: Result<Vec<SanType>, rcgen::Error> = names.iter().map(name).collect();
+    names.map_err(|source| Error::Make {
+        what: "a certificate for these names",
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+    }
+
+    #[test]
+    fn certificates_carry_what_was_asked_for() {
+        let authority = Authority::generate("home", now()).unwrap();
+        let details = authority.certificate().details();
+        assert!(details.is_authority);
+        assert_eq!(details.not_after, now() + AUTHORITY_LIFE);
+
+        let user = authority
+            .issue_client("ann", "bedplate:admin", Validity::starting(now(), CLIENT_LIFE))
+            .unwrap();
+        let details = user.certificate.details();
+        assert_eq!((details.name.as_str(), details.issuer.as_str()), ("ann", "home"));
+        assert_eq!(details.organizations, ["bedplate:admin"]);
+        assert_eq!(details.not_before, now() - BACKDATED);
+
+        let names = ["node1", "10.0.2.15", "fe80::1"].map(str::to_owned);
+        let node = authority
+            .issue_server("node1", &names, Validity::starting(now(), SERVER_LIFE))
+            .unwrap();
+        assert_eq!(node.certificate.details().alternative_names, names);
+        assert!(!node.certificate.details().is_authority);
+    }
+
+    #[test]
+    fn an_authority_survives_pem_and_checks_its_key() {
+        let authority = Authority::generate("home", now()).unwrap();
+        let other = Authority::generate("home", now()).unwrap();
+        Authority::from_pem(authority.certificate_pem(), &authority.key_pem(), "machine.ca").unwrap();
+        let mixed = Authority::from_pem(authority.certificate_pem(), &other.key_pem(), "machine.ca");
+        assert_eq!(
+            mixed.unwrap_err().to_string(),
+            "the private key of machine.ca belongs to another certificate"
+        );
+        let leaf = authority
+            .issue_client("ann", "x", Validity::starting(now(), CLIENT_LIFE))
+            .unwrap();
+        let leaf = Authority::from_pem(&leaf.pem, &leaf.key.to_pem(), "machine.ca");
+        assert!(matches!(leaf.unwrap_err(), Error::NotAuthority("machine.ca")));
+    }
+
+    #[test]
+    fn a_maintenance_certificate_is_never_dated_1970() {
+        let made = maintenance(&["localhost".to_owned()]).unwrap();
+        let details = made.certificate.details();
+        assert_eq!(details.name, MAINTENANCE_NAME);
+        assert!(details.not_before > SystemTime::UNIX_EPOCH + Duration::from_secs(900_000_000));
+    }
+
+    #[test]
+    fn a_key_is_never_printed() {
+        let authority = Authority::generate("home", now()).unwrap();
+        let shown = format!("{authority:?}");
+        assert!(
+            shown.contains("<redacted>") && !shown.contains("PRIVATE"),
+            "{shown}"
+        );
+    }
+}

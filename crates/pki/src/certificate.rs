@@ -1,0 +1,148 @@
+//! Certificates, and what stands in them.
+
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
+
+use crate::{Error, Fingerprint};
+
+/// One certificate: its bytes and what stands in them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    der: CertificateDer<'static>,
+    details: Details,
+}
+
+/// What stands in a certificate. Reading it proves nothing: only TLS checks who signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Details {
+    /// Common name of the subject.
+    pub name: String,
+    /// Organizations of the subject: where roles stand.
+    pub organizations: Vec<String>,
+    /// Common name of the issuer.
+    pub issuer: String,
+    /// First moment at which it is valid.
+    pub not_before: SystemTime,
+    /// Last moment at which it is valid.
+    pub not_after: SystemTime,
+    /// DNS names and addresses it is valid for.
+    pub alternative_names: Vec<String>,
+    /// Whether it may sign others.
+    pub is_authority: bool,
+    /// The public key.
+    pub(crate) public: Vec<u8>,
+}
+
+impl Certificate {
+    /// Reads the first certificate of a PEM text. `what` names it in errors.
+    pub fn from_pem(pem: &str, what: &'static str) -> Result<Self, Error> {
+        let all = Self::all_from_pem(pem, what)?;
+        all.into_iter().next().ok_or(Error::NoCertificate(what))
+    }
+
+    /// Reads every certificate of a PEM text; there is at least one.
+    pub fn all_from_pem(pem: &str, what: &'static str) -> Result<Vec<Self>, Error> {
+        let mut all = Vec::new();
+        for der in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+            let der = der.map_err(|_| Error::BadCertificate(what))?;
+            all.push(Self::from_der(der, what)?);
+        }
+        if all.is_empty() {
+            return Err(Error::NoCertificate(what));
+        }
+        Ok(all)
+    }
+
+    /// Reads a certificate's bytes. `what` names it in errors.
+    pub fn from_der(der: CertificateDer<'static>, what: &'static str) -> Result<Self, Error> {
+        let details = Details::read(&der).ok_or(Error::BadCertificate(what))?;
+        Ok(Self { der, details })
+    }
+
+    /// Returns what stands in it.
+    pub fn details(&self) -> &Details {
+        &self.details
+    }
+
+    /// Returns its bytes.
+    pub fn der(&self) -> &CertificateDer<'static> {
+        &self.der
+    }
+
+    /// Returns its fingerprint.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&self.der)
+    }
+}
+
+impl Details {
+    /// Reads what stands in a certificate, or nothing where its form is broken.
+    pub fn read(der: &CertificateDer<'_>) -> Option<Self> {
+        let (rest, certificate) = X509Certificate::from_der(der).ok()?;
+        if !rest.is_empty() {
+            return None;
+        }
+        let subject = certificate.subject();
+        let text =
+            |value: &x509_parser::x509::AttributeTypeAndValue<'_>| value.as_str().ok().map(str::to_owned);
+        let validity = certificate.validity();
+        let names = certificate.subject_alternative_name().ok()?;
+        let names = names.map(|names| names.value.general_names.iter().filter_map(name).collect());
+        Some(Self {
+            name: subject.iter_common_name().find_map(text).unwrap_or_default(),
+            organizations: subject.iter_organization().filter_map(text).collect(),
+            issuer: certificate
+                .issuer()
+                .iter_common_name()
+                .find_map(text)
+                .unwrap_or_default(),
+            not_before: moment(validity.not_before.timestamp())?,
+            not_after: moment(validity.not_after.timestamp())?,
+            alternative_names: names.unwrap_or_default(),
+            is_authority: certificate.is_ca(),
+            public: certificate.public_key().subject_public_key.data.to_vec(),
+        })
+    }
+}
+
+fn name(name: &GeneralName<'_>) -> Option<String> {
+    match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => {
+            let v4 = <[u8; 4]>::try_from(*bytes).map(IpAddr::from);
+            let address = v4.or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from));
+            address.ok().map(|address| address.to_string())
+        }
+        _ => None,
+    }
+}
+
+fn moment(seconds: i64) -> Option<SystemTime> {
+    let length = Duration::from_secs(seconds.unsigned_abs());
+    if seconds < 0 {
+        SystemTime::UNIX_EPOCH.checked_sub(length)
+    } else {
+        SystemTime::UNIX_EPOCH.checked_add(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_what_is_missing() {
+        let error = Certificate::from_pem("nothing", "machine.ca.cert").unwrap_err();
+        assert_eq!(error.to_string(), "machine.ca.cert holds no PEM certificate");
+        let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        let error = Certificate::from_pem(broken, "machine.ca.cert").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "machine.ca.cert holds a certificate that cannot be read"
+        );
+    }
+}

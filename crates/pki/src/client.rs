@@ -1,0 +1,159 @@
+//! TLS settings of someone who calls a node.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+
+use crate::{Certificate, Error, Fingerprint, PrivateKey, provider};
+
+/// Settings for one connection, and what was seen of the node while it was made.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// Settings for the handshake.
+    pub config: Arc<ClientConfig>,
+    seen: Arc<Seen>,
+}
+
+/// Whom the client believes.
+#[derive(Debug)]
+enum Trust {
+    /// Nodes with a certificate of the authority, for the name they were called by.
+    Authority(Arc<WebPkiServerVerifier>),
+    /// The one node with this certificate.
+    Fingerprint(Fingerprint),
+    /// Anybody: only for a node in maintenance mode, on a network one trusts.
+    Anybody,
+}
+
+impl Client {
+    /// Calls nodes of a cluster. All three are PEM.
+    pub fn mutual(authorities: &str, certificate: &str, key: &str) -> Result<Self, Error> {
+        const CERT: &str = "the client certificate";
+        let mut roots = RootCertStore::empty();
+        for authority in Certificate::all_from_pem(authorities, "the authority")? {
+            roots.add(authority.der().clone())?;
+        }
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider()).build()?;
+        let chain = Certificate::all_from_pem(certificate, CERT)?;
+        let key = PrivateKey::from_pem(key, "the client key")?;
+        if chain[0].details().public != key.public() {
+            return Err(Error::KeyMismatch(CERT));
+        }
+        let chain = chain
+            .into_iter()
+            .map(|certificate| certificate.der().clone())
+            .collect();
+        Self::new(Trust::Authority(verifier), Some((chain, key)))
+    }
+
+    /// Calls the one node in maintenance mode whose certificate has this fingerprint.
+    pub fn pinned(fingerprint: Fingerprint) -> Result<Self, Error> {
+        Self::new(Trust::Fingerprint(fingerprint), None)
+    }
+
+    /// Calls whoever answers. What is sent may reach a stranger.
+    pub fn unverified() -> Result<Self, Error> {
+        Self::new(Trust::Anybody, None)
+    }
+
+    /// Returns the certificate the node showed in the last handshake, believed or not.
+    pub fn seen(&self) -> Option<Certificate> {
+        self.seen.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn new(
+        trust: Trust,
+        identity: Option<(Vec<CertificateDer<'static>>, PrivateKey)>,
+    ) -> Result<Self, Error> {
+        let seen = Arc::new(Seen::default());
+        let verifier = Verifier {
+            trust,
+            provider: provider(),
+            seen: seen.clone(),
+        };
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier));
+        let mut config = match identity {
+            Some((chain, key)) => builder.with_client_auth_cert(chain, key.to_der())?,
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        config.resumption = rustls::client::Resumption::disabled();
+        Ok(Self {
+            config: Arc::new(config),
+            seen,
+        })
+    }
+}
+
+/// Keeps the certificate of the last handshake, so that a refusal can be explained.
+#[derive(Debug, Default)]
+struct Seen(Mutex<Option<Certificate>>);
+
+#[derive(Debug)]
+struct Verifier {
+    trust: Trust,
+    provider: Arc<CryptoProvider>,
+    seen: Arc<Seen>,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let certificate = Certificate::from_der(end_entity.clone().into_owned(), "the node").ok();
+        *self.seen.0.lock().unwrap_or_else(PoisonError::into_inner) = certificate;
+        match &self.trust {
+            Trust::Authority(verifier) => {
+                verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+            }
+            Trust::Fingerprint(expected) if Fingerprint::of(end_entity) == *expected => {
+                Ok(ServerCertVerified::assertion())
+            }
+            Trust::Fingerprint(_) => Err(CertificateError::ApplicationVerificationFailure.into()),
+            Trust::Anybody => Ok(ServerCertVerified::assertion()),
+        }
+    }
+
+    /// TLS 1.2 is never offered.
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(CertificateError::BadSignature.into())
+    }
+
+    /// Checks that the node holds the key of the certificate it showed, whoever signed that.
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(
+            message,
+            cert,
+            dss,
+            &self.provider.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}

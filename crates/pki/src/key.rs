@@ -1,0 +1,83 @@
+//! Private keys that do not leak by accident.
+
+use std::fmt;
+
+use rcgen::{KeyPair, PKCS_ED25519, PublicKeyData as _};
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use zeroize::Zeroizing;
+
+use crate::Error;
+
+/// Holds a private key. It is zeroed when dropped, and never printed.
+///
+/// New keys are Ed25519: small, quick to make on a small board, and deterministic when they sign. What is read may
+/// also be ECDSA. The copy that ring makes to sign with is not zeroed: ring has no way to ask for that.
+pub struct PrivateKey(Zeroizing<KeyPair>);
+
+impl PrivateKey {
+    /// Makes a new Ed25519 key.
+    pub fn generate() -> Result<Self, Error> {
+        let pair = KeyPair::generate_for(&PKCS_ED25519);
+        let pair = pair.map_err(|source| Error::Make {
+            what: "a key",
+            source,
+        })?;
+        Ok(Self(Zeroizing::new(pair)))
+    }
+
+    /// Reads a key from PEM. `what` names it in errors.
+    pub fn from_pem(pem: &str, what: &'static str) -> Result<Self, Error> {
+        // The source could quote the text: it is left out on purpose.
+        let pair = KeyPair::from_pem(pem).map_err(|_| Error::BadKey(what))?;
+        Ok(Self(Zeroizing::new(pair)))
+    }
+
+    /// Writes the key as PEM, for a file that only its owner reads.
+    pub fn to_pem(&self) -> Zeroizing<String> {
+        Zeroizing::new(self.0.serialize_pem())
+    }
+
+    /// Returns the key as rustls takes it. The caller hands it over at once.
+    pub(crate) fn to_der(&self) -> PrivateKeyDer<'static> {
+        PrivatePkcs8KeyDer::from(self.0.serialize_der()).into()
+    }
+
+    /// Returns the public half, as it stands in a certificate.
+    pub(crate) fn public(&self) -> &[u8] {
+        self.0.der_bytes()
+    }
+
+    pub(crate) fn pair(&self) -> &KeyPair {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PrivateKey(<redacted>)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_survives_pem_and_is_not_printed() {
+        let key = PrivateKey::generate().unwrap();
+        let pem = key.to_pem();
+        let again = PrivateKey::from_pem(&pem, "the test").unwrap();
+        assert_eq!(key.public(), again.public());
+        assert_eq!(format!("{key:?}"), "PrivateKey(<redacted>)");
+    }
+
+    #[test]
+    fn an_error_does_not_quote_the_key() {
+        let error = PrivateKey::from_pem(
+            "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----",
+            "x",
+        );
+        let error = format!("{:?}", error.unwrap_err());
+        assert!(!error.contains("c2VjcmV0"), "{error}");
+    }
+}

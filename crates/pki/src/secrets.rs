@@ -1,0 +1,149 @@
+//! The secrets of one cluster, as one file that its owner keeps.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::{Authority, Error, random};
+
+const API_VERSION: &str = "bedplate.dev/v1alpha1";
+const KIND: &str = "Secrets";
+
+/// Everything that makes a cluster this cluster. Whoever holds it owns every node of it.
+pub struct Secrets {
+    /// Signs the certificates of nodes and users.
+    pub authority: Authority,
+    /// What a node shows to be let into the cluster.
+    pub token: Zeroizing<String>,
+    /// Tells clusters of the same name apart; no secret.
+    pub cluster_id: String,
+}
+
+impl Secrets {
+    /// Makes the secrets of a new cluster.
+    pub fn generate(now: SystemTime) -> Result<Self, Error> {
+        let cluster_id = word(16)?;
+        let token = Zeroizing::new(format!("{}.{}", word(6)?, word(26)?));
+        Ok(Self {
+            authority: Authority::generate(&format!("Bedplate cluster {cluster_id}"), now)?,
+            token,
+            cluster_id,
+        })
+    }
+
+    /// Reads the file.
+    pub fn from_yaml(text: &str) -> Result<Self, Error> {
+        let header: Header = serde_yaml::from_str(text)?;
+        let found = format!("{} {}", header.api_version, header.kind);
+        let expected = format!("{API_VERSION} {KIND}");
+        if found != expected {
+            return Err(Error::Kind { found, expected });
+        }
+        let file: File = serde_yaml::from_str(text)?;
+        let key = Zeroizing::new(file.ca.key);
+        Ok(Self {
+            authority: Authority::from_pem(&file.ca.cert, &key, "ca")?,
+            token: Zeroizing::new(file.token),
+            cluster_id: file.cluster_id,
+        })
+    }
+
+    /// Writes the file.
+    pub fn to_yaml(&self) -> Result<Zeroizing<String>, Error> {
+        let mut file = File {
+            api_version: API_VERSION.to_owned(),
+            kind: KIND.to_owned(),
+            cluster_id: self.cluster_id.clone(),
+            token: self.token.to_string(),
+            ca: Pair {
+                cert: self.authority.certificate_pem().to_owned(),
+                key: self.authority.key_pem().to_string(),
+            },
+        };
+        let text = serde_yaml::to_string(&file).map(Zeroizing::new);
+        zeroize::Zeroize::zeroize(&mut file.token);
+        zeroize::Zeroize::zeroize(&mut file.ca.key);
+        Ok(text?)
+    }
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secrets")
+            .field("cluster_id", &self.cluster_id)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Header {
+    api_version: String,
+    kind: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct File {
+    api_version: String,
+    kind: String,
+    cluster_id: String,
+    token: String,
+    ca: Pair,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pair {
+    cert: String,
+    key: String,
+}
+
+/// Makes a random word: five bits a letter, without letters that look alike.
+fn word(length: usize) -> Result<String, Error> {
+    const LETTERS: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz023456789";
+    let mut bytes = Zeroizing::new(vec![0; length]);
+    random(&mut bytes)?;
+    Ok(bytes
+        .iter()
+        .map(|byte| char::from(LETTERS[usize::from(byte % 32)]))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_survive_the_file_and_differ_each_time() {
+        let secrets = Secrets::generate(SystemTime::now()).unwrap();
+        let yaml = secrets.to_yaml().unwrap();
+        let again = Secrets::from_yaml(&yaml).unwrap();
+        assert_eq!(again.to_yaml().unwrap(), yaml);
+        let other = Secrets::generate(SystemTime::now()).unwrap();
+        assert_ne!(other.token, secrets.token);
+        assert_ne!(other.cluster_id, secrets.cluster_id);
+    }
+
+    #[test]
+    fn another_file_is_named_as_such() {
+        let error =
+            Secrets::from_yaml("apiVersion: bedplate.dev/v1alpha1\nkind: ClientConfig\n").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the secrets are \"bedplate.dev/v1alpha1 ClientConfig\"; expected \"bedplate.dev/v1alpha1 Secrets\""
+        );
+    }
+
+    #[test]
+    fn printing_shows_no_secret() {
+        let secrets = Secrets::generate(SystemTime::now()).unwrap();
+        let shown = format!("{secrets:?}");
+        assert!(
+            !shown.contains(secrets.token.as_str()) && !shown.contains("PRIVATE"),
+            "{shown}"
+        );
+    }
+}

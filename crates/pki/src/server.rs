@@ -1,0 +1,163 @@
+//! TLS settings of a node, which change while it serves.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme};
+
+use crate::{Certificate, Details, Error, Fingerprint, Issued, NodeClock, provider};
+
+/// Who may connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Anybody; clients compare the fingerprint of the certificate.
+    Maintenance,
+    /// Holders of a certificate of the authority only.
+    Mutual,
+}
+
+/// What a node serves with at one moment.
+#[derive(Clone)]
+pub struct Serving {
+    /// Settings for the handshake.
+    pub config: Arc<ServerConfig>,
+    /// Who may connect.
+    pub mode: Mode,
+    /// Fingerprint of the node's certificate.
+    pub fingerprint: Fingerprint,
+}
+
+impl fmt::Debug for Serving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Serving")
+            .field("mode", &self.mode)
+            .field("fingerprint", &self.fingerprint)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Holds what the node serves with. Every handshake takes the present one, so a new certificate, a new authority or
+/// the end of maintenance mode needs no restart.
+#[derive(Debug, Default)]
+pub struct ServerTls {
+    serving: RwLock<Option<Arc<Serving>>>,
+}
+
+impl ServerTls {
+    /// Starts with nothing to serve with: connections are closed at once.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Changes what is served with from the next handshake on.
+    pub fn set(&self, serving: Option<Serving>) {
+        *self.serving.write().unwrap_or_else(PoisonError::into_inner) = serving.map(Arc::new);
+    }
+
+    /// Returns what is served with now.
+    pub fn current(&self) -> Option<Arc<Serving>> {
+        self.serving
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+impl Serving {
+    /// Serves holders of a certificate of `authorities` (PEM, one or more) with a certificate of theirs.
+    pub fn mutual(authorities: &str, issued: &Issued, clock: Arc<NodeClock>) -> Result<Self, Error> {
+        let mut roots = RootCertStore::empty();
+        for authority in Certificate::all_from_pem(authorities, "the authority")? {
+            roots.add(authority.der().clone())?;
+        }
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider()).build()?;
+        let verifier = ClocklessVerifier {
+            inner: verifier,
+            clock,
+        };
+        Self::new(Mode::Mutual, issued, Some(Arc::new(verifier)))
+    }
+
+    /// Serves anybody with a certificate that nobody vouches for.
+    pub fn maintenance(issued: &Issued) -> Result<Self, Error> {
+        Self::new(Mode::Maintenance, issued, None)
+    }
+
+    fn new(
+        mode: Mode,
+        issued: &Issued,
+        verifier: Option<Arc<dyn ClientCertVerifier>>,
+    ) -> Result<Self, Error> {
+        let builder = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&rustls::version::TLS13])?;
+        let builder = match verifier {
+            Some(verifier) => builder.with_client_cert_verifier(verifier),
+            None => builder.with_no_client_auth(),
+        };
+        let chain = vec![issued.certificate.der().clone()];
+        let mut config = builder.with_single_cert(chain, issued.key.to_der())?;
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        // A resumed session would outlive the authority that vouched for it; and it costs memory.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        Ok(Self {
+            config: Arc::new(config),
+            mode,
+            fingerprint: issued.certificate.fingerprint(),
+        })
+    }
+}
+
+/// Checks client certificates on a node that may not know the time: see [`crate::clock`].
+#[derive(Debug)]
+struct ClocklessVerifier {
+    inner: Arc<dyn ClientCertVerifier>,
+    clock: Arc<NodeClock>,
+}
+
+impl ClientCertVerifier for ClocklessVerifier {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.inner.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        let system = SystemTime::UNIX_EPOCH + Duration::from_secs(now.as_secs());
+        let not_before = Details::read(end_entity).map_or(system, |details| details.not_before);
+        let moment = self.clock.judge(system, not_before);
+        let moment = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let moment = UnixTime::since_unix_epoch(moment);
+        self.inner.verify_client_cert(end_entity, intermediates, moment)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}

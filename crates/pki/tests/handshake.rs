@@ -1,0 +1,200 @@
+//! Both ends meet in memory: who gets through, and who does not.
+
+use std::io::{Read as _, Write as _};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use pki::authority::{self, CLIENT_LIFE, SERVER_LIFE};
+use pki::{Authority, Client, Issued, NodeClock, Serving, Validity};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, ServerConnection};
+
+const DAY: Duration = Duration::from_secs(86400);
+
+fn node(authority: &Authority, names: &[&str]) -> Issued {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let validity = Validity::starting(SystemTime::now(), SERVER_LIFE);
+    authority
+        .issue_server("node1", &names, validity)
+        .expect("a node's certificate")
+}
+
+fn user(authority: &Authority, from: SystemTime) -> Client {
+    let validity = Validity::starting(from, CLIENT_LIFE);
+    let issued = authority
+        .issue_client("ann", "bedplate:reader", validity)
+        .expect("a user's certificate");
+    Client::mutual(authority.certificate_pem(), &issued.pem, &issued.key.to_pem()).expect("client settings")
+}
+
+fn authority() -> Authority {
+    Authority::generate("home", SystemTime::now() - 700 * DAY).expect("an authority")
+}
+
+/// Shakes hands and sends a byte each way; returns what went wrong at the client or else at the server.
+fn meet(serving: &Serving, client: &Client, name: &str) -> Result<(), String> {
+    let name = ServerName::try_from(name.to_owned()).expect("a name");
+    let mut client = ClientConnection::new(client.config.clone(), name).map_err(|e| e.to_string())?;
+    let mut server = ServerConnection::new(serving.config.clone()).map_err(|e| e.to_string())?;
+    client.writer().write_all(b"x").map_err(|e| e.to_string())?;
+    for _ in 0..10 {
+        let mut wire = Vec::new();
+        while client.wants_write() {
+            client.write_tls(&mut wire).map_err(|e| e.to_string())?;
+        }
+        let mut rest = wire.as_slice();
+        while !rest.is_empty() {
+            server.read_tls(&mut rest).map_err(|e| e.to_string())?;
+            server.process_new_packets().map_err(|e| format!("server: {e}"))?;
+        }
+        let mut wire = Vec::new();
+        while server.wants_write() {
+            server.write_tls(&mut wire).map_err(|e| e.to_string())?;
+        }
+        let mut rest = wire.as_slice();
+        while !rest.is_empty() {
+            client.read_tls(&mut rest).map_err(|e| e.to_string())?;
+            client.process_new_packets().map_err(|e| format!("client: {e}"))?;
+        }
+        let mut byte = [0];
+        if server.reader().read(&mut byte).is_ok_and(|read| read == 1) {
+            assert_eq!(server.alpn_protocol(), Some(b"h2".as_slice()));
+            return Ok(());
+        }
+    }
+    Err("the handshake does not end".into())
+}
+
+fn mutual(authority: &Authority, issued: &Issued) -> Serving {
+    let clock = Arc::new(NodeClock::trusting());
+    Serving::mutual(authority.certificate_pem(), issued, clock).expect("server settings")
+}
+
+#[test]
+fn a_user_of_the_cluster_gets_through() {
+    let home = authority();
+    let serving = mutual(&home, &node(&home, &["node1", "127.0.0.1"]));
+    let client = user(&home, SystemTime::now());
+    meet(&serving, &client, "node1").expect("by name");
+    meet(&serving, &client, "127.0.0.1").expect("by address");
+    assert_eq!(
+        client.seen().expect("a certificate").fingerprint(),
+        serving.fingerprint
+    );
+}
+
+#[test]
+fn strangers_are_refused_on_both_sides() {
+    let (home, away) = (authority(), authority());
+    let serving = mutual(&home, &node(&home, &["node1"]));
+    let cases = [
+        (
+            "a stranger's certificate",
+            &serving,
+            user_who_believes(&home, &away),
+            "node1",
+            "server: ",
+        ),
+        (
+            "no certificate",
+            &serving,
+            Client::unverified().unwrap(),
+            "node1",
+            "server: ",
+        ),
+        (
+            "an expired certificate",
+            &serving,
+            user(&home, SystemTime::now() - 400 * DAY),
+            "node1",
+            "server: ",
+        ),
+        (
+            "a stranger's node",
+            &mutual(&away, &node(&away, &["node1"])),
+            user(&home, SystemTime::now()),
+            "node1",
+            "client: ",
+        ),
+        (
+            "another node",
+            &serving,
+            user(&home, SystemTime::now()),
+            "node2",
+            "client: ",
+        ),
+    ];
+    for (what, serving, client, name, side) in cases {
+        let error = meet(serving, &client, name).expect_err(what);
+        assert!(error.starts_with(side), "{what}: {error}");
+    }
+}
+
+/// Shows a certificate of `of`, but believes `believes`.
+fn user_who_believes(believes: &Authority, of: &Authority) -> Client {
+    let validity = Validity::starting(SystemTime::now(), CLIENT_LIFE);
+    let issued = of
+        .issue_client("eve", "bedplate:admin", validity)
+        .expect("a certificate");
+    Client::mutual(believes.certificate_pem(), &issued.pem, &issued.key.to_pem()).expect("client settings")
+}
+
+#[test]
+fn a_node_certificate_is_no_client_certificate_and_the_other_way_round() {
+    let home = authority();
+    let node1 = node(&home, &["node1"]);
+    let serving = mutual(&home, &node1);
+    let client = Client::mutual(home.certificate_pem(), &node1.pem, &node1.key.to_pem()).unwrap();
+    assert!(
+        meet(&serving, &client, "node1")
+            .unwrap_err()
+            .starts_with("server: ")
+    );
+
+    let validity = Validity::starting(SystemTime::now(), CLIENT_LIFE);
+    let ann = home.issue_client("ann", "bedplate:admin", validity).unwrap();
+    let error = meet(&mutual(&home, &ann), &user(&home, SystemTime::now()), "ann").unwrap_err();
+    assert!(error.starts_with("client: "), "{error}");
+}
+
+#[test]
+fn maintenance_mode_is_known_by_its_fingerprint() {
+    let made = authority::maintenance(&["localhost".into()]).unwrap();
+    let serving = Serving::maintenance(&made).unwrap();
+    let pinned = Client::pinned(serving.fingerprint).unwrap();
+    meet(&serving, &pinned, "whatever").expect("the right node");
+    meet(&serving, &Client::unverified().unwrap(), "whatever").expect("anybody");
+
+    let other = Serving::maintenance(&authority::maintenance(&[]).unwrap()).unwrap();
+    assert!(
+        meet(&other, &pinned, "whatever")
+            .unwrap_err()
+            .starts_with("client: ")
+    );
+    let error = meet(&serving, &user(&authority(), SystemTime::now()), "localhost").unwrap_err();
+    assert!(error.starts_with("client: "), "{error}");
+}
+
+#[test]
+fn a_node_without_a_clock_believes_a_signed_date() {
+    let home = authority();
+    let issued = node(&home, &["node1"]);
+    let tomorrow = user(&home, SystemTime::now() + 30 * DAY);
+    let strict = mutual(&home, &issued);
+    assert!(
+        meet(&strict, &tomorrow, "node1")
+            .unwrap_err()
+            .starts_with("server: ")
+    );
+
+    let clock = Arc::new(NodeClock::new());
+    clock.raise_floor(SystemTime::now());
+    let lost = Serving::mutual(home.certificate_pem(), &issued, clock.clone()).unwrap();
+    meet(&lost, &tomorrow, "node1").expect("a later date proves itself");
+    let expired = user(&home, SystemTime::now() - 400 * DAY);
+    assert!(
+        meet(&lost, &expired, "node1")
+            .unwrap_err()
+            .starts_with("server: ")
+    );
+}
