@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{lint, nodes, setup};
+use crate::{e2e, lint, lock, nodes, setup, test};
 
 /// Developer tasks of Bedplate.
 #[derive(Debug, Parser)]
@@ -15,7 +15,12 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Task {
     Setup(setup::Args),
+    Demo(e2e::Demo),
+    Test(test::Args),
+    E2e(e2e::Args),
     Lint(lint::Args),
+    Lock(lock::Args),
+    Bench(e2e::Bench),
     BuildNodes(nodes::Args),
 }
 
@@ -24,7 +29,12 @@ impl Args {
     pub fn run(self) -> anyhow::Result<()> {
         match self.task {
             Task::Setup(args) => args.run(),
+            Task::Demo(args) => args.run(),
+            Task::Test(args) => args.run(),
+            Task::E2e(args) => args.run(),
             Task::Lint(args) => args.run(),
+            Task::Lock(args) => args.run(),
+            Task::Bench(args) => args.run(),
             Task::BuildNodes(args) => args.run(),
         }
     }

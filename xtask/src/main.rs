@@ -5,11 +5,14 @@
 
 mod arch;
 mod cli;
+mod e2e;
 mod lint;
+mod lock;
 mod nodes;
 mod paths;
 mod process;
 mod setup;
+mod test;
 
 use std::process::ExitCode;
 

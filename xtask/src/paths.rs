@@ -17,6 +17,16 @@ pub fn target() -> PathBuf {
     }
 }
 
+/// Gives the folder of programs built for this machine.
+pub fn host_programs() -> PathBuf {
+    target().join("debug")
+}
+
+/// Gives the folder of the logs of the last `cargo xtask test`.
+pub fn test_logs() -> PathBuf {
+    target().join("test-logs")
+}
+
 /// Gives the folder that `bedplate-image --binaries` reads: `<arch>/{machined,pause,bootloader.efi}`.
 pub fn node_programs() -> PathBuf {
     target().join("node")

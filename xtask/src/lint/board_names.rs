@@ -43,7 +43,7 @@ impl Lint for BoardNames {
             .keys()
             .filter_map(|path| path.strip_prefix("boards/")?.strip_suffix(".yaml"));
         let words: Vec<&str> = names
-            .filter(|name| !name.contains('/'))
+            .filter(|name| !name.contains('/') && !ARCHITECTURES.contains(name))
             .chain(HARDWARE.iter().copied())
             .collect();
         let mut findings = Vec::new();

@@ -13,7 +13,10 @@ const PURE: &[&str] = &[
 ];
 const FORBIDDEN: &[&str] = &[
     "std::fs",
-    "std::net",
+    "TcpListener",
+    "TcpStream",
+    "ToSocketAddrs",
+    "UdpSocket",
     "std::process",
     "std::env",
     "std::io",
