@@ -8,6 +8,13 @@ pub mod controller;
 pub mod resource;
 pub mod testkit;
 
+pub mod boot;
+pub mod events;
+pub mod logs;
+pub mod node;
+pub mod power;
+pub mod services;
+
 pub mod api;
 pub mod config;
 pub mod network;

@@ -6,6 +6,9 @@ use nix::sys::statvfs::statvfs;
 
 use crate::{Context, Result};
 
+/// Opens a file so that reading never waits: `O_NONBLOCK`, for `OpenOptionsExt::custom_flags`.
+pub const NONBLOCK: i32 = nix::libc::O_NONBLOCK;
+
 /// Tells how full a file system is, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {

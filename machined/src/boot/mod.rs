@@ -1,0 +1,9 @@
+//! What PID 1 does around everything else, and what is known about this boot.
+
+pub mod cmdline;
+pub mod release;
+pub mod status;
+
+pub use cmdline::Cmdline;
+pub use release::Release;
+pub use status::{BootStatus, LoaderTimes, SlotStatus, Stamps};

@@ -1,0 +1,88 @@
+//! The wish to stop: reboot, shutdown, reset. Whoever may ask, PID 1 alone does it.
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+/// Says how the machine is to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "kind")]
+pub enum Stop {
+    /// Stop everything and start again.
+    Reboot,
+    /// Stop everything and switch off.
+    Shutdown,
+    /// Stop everything, forget, and then start again or switch off.
+    Reset {
+        /// What is forgotten.
+        scope: ResetScope,
+        /// Switch off in place of starting again.
+        shutdown: bool,
+    },
+}
+
+/// Says what a reset forgets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ResetScope {
+    /// Identity, keys and machine config.
+    State,
+    /// That, and containers, images, volumes and logs.
+    All,
+}
+
+/// Takes wishes to stop. Clones share the wish.
+#[derive(Clone)]
+pub struct Power {
+    wish: watch::Sender<Option<Stop>>,
+}
+
+impl Default for Power {
+    fn default() -> Self {
+        Power {
+            wish: watch::channel(None).0,
+        }
+    }
+}
+
+impl Power {
+    /// Makes a switch that nobody has touched.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks to stop, and returns at once. The first wish counts; returns whether this was it.
+    pub fn request(&self, stop: Stop) -> bool {
+        self.wish.send_if_modified(|wish| {
+            let first = wish.is_none();
+            wish.get_or_insert(stop);
+            first
+        })
+    }
+
+    /// Returns the wish, if there is one.
+    pub fn requested(&self) -> Option<Stop> {
+        *self.wish.borrow()
+    }
+
+    /// Waits for a wish. Cancel safe.
+    pub async fn wait(&self) -> Stop {
+        let mut wish = self.wish.subscribe();
+        let found = wish.wait_for(Option::is_some).await.ok().and_then(|wish| *wish);
+        // We hold the sender, so that waiting cannot end without a wish.
+        found.unwrap_or(Stop::Reboot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_first_wish_counts() {
+        let power = Power::new();
+        assert_eq!(power.requested(), None);
+        assert!(power.request(Stop::Reboot));
+        assert!(!power.request(Stop::Shutdown));
+        assert_eq!(power.wait().await, Stop::Reboot);
+    }
+}

@@ -1,0 +1,61 @@
+//! How services are, as a resource.
+
+use serde::{Deserialize, Serialize};
+
+use crate::resource::Resource;
+
+/// Tells how one service is. Owned by the controller `services`; named by the service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ServiceStatus {
+    /// What it does.
+    pub state: ServiceState,
+    /// What its health check says.
+    pub health: ServiceHealth,
+    /// One sentence on the present state.
+    pub message: String,
+    /// Its main process while it runs.
+    pub pid: Option<u32>,
+    /// How often it was started again after it ended.
+    pub restarts: u32,
+    /// When the present state began, in milliseconds since the kernel started.
+    pub since_ms: u64,
+    /// The folder of its cgroup.
+    pub cgroup: String,
+    /// Whether image, machine config and requests together want it to run.
+    pub wanted: bool,
+}
+
+impl Resource for ServiceStatus {
+    const KIND: &'static str = "ServiceStatus";
+}
+
+/// Says what a service does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ServiceState {
+    /// It waits for what it needs.
+    Waiting,
+    /// It has been started, and is not well yet.
+    Starting,
+    /// It runs.
+    Running,
+    /// It was asked to end.
+    Stopping,
+    /// It rests, on request or because it ended for good.
+    Stopped,
+    /// It ended when it should not have, and waits for its next start.
+    Failed,
+}
+
+/// Says what a health check found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ServiceHealth {
+    /// Nothing yet.
+    Unknown,
+    /// It is well.
+    Healthy,
+    /// It is not.
+    Unhealthy,
+}
