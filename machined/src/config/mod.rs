@@ -1,1 +1,20 @@
 //! Finds the machine config, validates it, and applies it.
+//!
+//! [`acquire`] looks through a table of places once at the start. [`plan`] decides, without doing anything, what a
+//! new config would mean. [`ConfigHandle`] does it, for the API; it alone writes the resources of [`status`] and the
+//! files of [`disk`]. Who acts on a config watches the resource `MachineConfig`: this module never calls them.
+
+mod acquire;
+mod disk;
+mod handle;
+mod plan;
+mod status;
+
+pub use acquire::{Acquired, acquire};
+pub use disk::{ConfigDisk, DiskError};
+pub use handle::{ConfigHandle, TRY_TIMEOUT};
+pub use plan::{ApplyPlan, Effect, Mode, Refusal, decide};
+pub use status::{CONFIG_ID, ConfigStatus, Pending, Phase, Source};
+
+#[cfg(test)]
+mod tests;

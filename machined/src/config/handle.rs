@@ -1,0 +1,308 @@
+//! Applies configs, for the API and for the start.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::v1alpha1::{ApplyConfigResponse, ApplyMode};
+use async_trait::async_trait;
+use machine_config::{Faults, MachineConfig};
+use tokio::sync::Mutex;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::disk::{ACCEPTED, ConfigDisk, DiskError, STAGED};
+use super::plan::{ApplyPlan, Effect, Mode, decide};
+use super::status::{CONFIG_ID, ConfigStatus, Pending, Phase, Source};
+use super::{Acquired, Refusal};
+use crate::api::backend::{Apply, BackendError, Configs};
+use crate::controller::chain;
+use crate::power::{Power, Stop};
+use crate::resource::{OwnerConflict, Store};
+
+/// How long mode `try` waits when nobody says.
+pub const TRY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long it waits at most: a trial that nobody ends is no trial.
+const TRY_LONGEST: Duration = Duration::from_secs(3600);
+/// The owner of the config's resources.
+const OWNER: &str = "config";
+
+/// Holds the config of the node. Clones share it.
+#[derive(Clone)]
+pub struct ConfigHandle {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: Store,
+    disk: ConfigDisk,
+    power: Power,
+    state: Mutex<State>,
+}
+
+/// What is not in the store.
+struct State {
+    status: ConfigStatus,
+    /// What mode `try` goes back to, and the task that does it; dropped, it does not.
+    trial: Option<Trial>,
+}
+
+struct Trial {
+    before: Option<MachineConfig>,
+    phase: Phase,
+    _timer: AbortOnDropHandle<()>,
+}
+
+/// Says why a config was not applied. Nothing has changed then.
+#[derive(Debug, thiserror::Error)]
+enum ApplyError {
+    #[error("the machine config is not valid")]
+    Faults(#[from] Faults),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    #[error(transparent)]
+    Owner(#[from] OwnerConflict),
+}
+
+impl ConfigHandle {
+    /// Publishes what was found at the start, and takes configs from then on.
+    pub fn start(
+        store: Store,
+        disk: ConfigDisk,
+        power: Power,
+        acquired: Acquired,
+    ) -> Result<Self, OwnerConflict> {
+        let phase = match &acquired.found {
+            Some((_, source)) => Phase::Running { source: *source },
+            None => Phase::Maintenance,
+        };
+        let generation = u64::from(acquired.found.is_some());
+        let status = ConfigStatus {
+            phase,
+            generation,
+            pending: None,
+            problems: acquired.problems,
+        };
+        if let Some((config, _)) = acquired.found {
+            store.put(OWNER, CONFIG_ID, config)?;
+        }
+        store.put(OWNER, CONFIG_ID, status.clone())?;
+        let state = Mutex::new(State { status, trial: None });
+        Ok(Self {
+            shared: Arc::new(Shared {
+                store,
+                disk,
+                power,
+                state,
+            }),
+        })
+    }
+
+    /// Returns the config in effect, with its secrets; `None` in maintenance mode.
+    pub fn config(&self) -> Option<MachineConfig> {
+        self.shared.store.get(CONFIG_ID)
+    }
+
+    /// Decides what a document would mean, and, unless `dry_run`, does it.
+    async fn apply_yaml(
+        &self,
+        yaml: &str,
+        mode: Mode,
+        dry_run: bool,
+        try_timeout: Duration,
+    ) -> Result<ApplyPlan, ApplyError> {
+        // One at a time: what is decided here must still be true when it is done.
+        let mut state = self.shared.state.lock().await;
+        let current = self.config();
+        let new = match &current {
+            Some(current) => machine_config::parse_over(yaml, current)?,
+            None => machine_config::parse(yaml)?,
+        };
+        let plan = decide(current.as_ref(), &new, mode)?;
+        if !dry_run {
+            self.carry_out(&mut state, plan.effect, new, try_timeout).await?;
+        }
+        Ok(plan)
+    }
+
+    async fn carry_out(
+        &self,
+        state: &mut State,
+        effect: Effect,
+        new: MachineConfig,
+        try_timeout: Duration,
+    ) -> Result<(), ApplyError> {
+        match effect {
+            Effect::Live => {
+                self.file(ACCEPTED, &new).await?;
+                state.trial = None;
+                self.take_effect(state, new, None)?;
+            }
+            Effect::Reboot => {
+                self.file(ACCEPTED, &new).await?;
+                state.status.pending = Some(Pending::Reboot);
+                self.publish(state)?;
+                self.shared.power.request(Stop::Reboot);
+            }
+            Effect::Stage => {
+                self.file(STAGED, &new).await?;
+                // A trial goes on: what is staged waits for the next start all the same.
+                if state.trial.is_none() {
+                    state.status.pending = Some(Pending::Staged);
+                    self.publish(state)?;
+                }
+            }
+            Effect::Try => self.begin_trial(state, new, try_timeout)?,
+        }
+        Ok(())
+    }
+
+    /// Tries a config. A trial of a trial goes back to what was before the first.
+    fn begin_trial(
+        &self,
+        state: &mut State,
+        new: MachineConfig,
+        timeout: Duration,
+    ) -> Result<(), ApplyError> {
+        let (before, phase) = match state.trial.take() {
+            Some(trial) => (trial.before, trial.phase),
+            None => (self.config(), state.status.phase.clone()),
+        };
+        let handle = self.clone();
+        let timer = tokio::spawn(async move {
+            tokio::time::sleep(timeout).await;
+            handle.end_trial().await;
+        });
+        state.trial = Some(Trial {
+            before,
+            phase,
+            _timer: AbortOnDropHandle::new(timer),
+        });
+        let deadline_uptime_ms =
+            crate::logs::uptime_ms() + u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        self.take_effect(state, new, Some(Pending::Trying { deadline_uptime_ms }))?;
+        Ok(())
+    }
+
+    /// Goes back to what was before the trial, because its time is up.
+    async fn end_trial(&self) {
+        let mut state = self.shared.state.lock().await;
+        let Some(trial) = state.trial.take() else { return };
+        tracing::warn!("the config on trial was not applied for good in time: going back");
+        state.status.phase = trial.phase;
+        state.status.pending = None;
+        state.status.generation += 1;
+        let restored = match trial.before {
+            Some(config) => self.shared.store.put(OWNER, CONFIG_ID, config),
+            None => self.shared.store.remove::<MachineConfig>(OWNER, CONFIG_ID),
+        };
+        if let Err(error) = restored.and_then(|_| self.publish(&state)) {
+            tracing::error!("{error}");
+        }
+        // The timer that runs this belongs to the trial: dropping it here ends this task, at its end anyway.
+        drop(state);
+    }
+
+    fn take_effect(
+        &self,
+        state: &mut State,
+        new: MachineConfig,
+        pending: Option<Pending>,
+    ) -> Result<(), OwnerConflict> {
+        state.status.phase = Phase::Running { source: Source::Api };
+        state.status.generation += 1;
+        state.status.pending = pending;
+        state.status.problems.clear();
+        self.shared.store.put(OWNER, CONFIG_ID, new)?;
+        self.publish(state)
+    }
+
+    fn publish(&self, state: &State) -> Result<(), OwnerConflict> {
+        self.shared
+            .store
+            .put(OWNER, CONFIG_ID, state.status.clone())
+            .map(drop)
+    }
+
+    /// Writes a config to STATE. What is accepted now is newer than anything staged.
+    async fn file(&self, name: &'static str, config: &MachineConfig) -> Result<(), DiskError> {
+        let (disk, text) = (self.shared.disk.clone(), config.to_yaml_with_secrets());
+        let write = move || {
+            disk.write(name, &text)?;
+            if name == ACCEPTED {
+                disk.remove(STAGED)
+            } else {
+                Ok(())
+            }
+        };
+        tokio::task::spawn_blocking(write)
+            .await
+            .expect("writing a file neither panics nor is cancelled")
+    }
+}
+
+#[async_trait]
+impl Configs for ConfigHandle {
+    fn current(&self, secrets: bool) -> Option<String> {
+        let config = self.config()?;
+        Some(if secrets {
+            config.to_yaml_with_secrets()
+        } else {
+            config.to_yaml()
+        })
+    }
+
+    async fn apply(&self, apply: Apply) -> Result<ApplyConfigResponse, BackendError> {
+        let mode = match apply.mode {
+            ApplyMode::Unspecified | ApplyMode::Auto => Mode::Auto,
+            ApplyMode::NoReboot => Mode::NoReboot,
+            ApplyMode::Staged => Mode::Staged,
+            ApplyMode::Try => Mode::Try,
+        };
+        let timeout = match apply.try_timeout {
+            Duration::ZERO => TRY_TIMEOUT,
+            timeout => timeout.min(TRY_LONGEST),
+        };
+        let handle = self.clone();
+        // A task of its own: a caller who hangs up must not stop this between the file and the store.
+        let task =
+            tokio::spawn(async move { handle.apply_yaml(&apply.yaml, mode, apply.dry_run, timeout).await });
+        let ended = task
+            .await
+            .map_err(|error| BackendError::Internal(chain(&error)))?;
+        let plan = ended.map_err(to_backend)?;
+        let done = match plan.effect {
+            Effect::Live if mode == Mode::Auto => ApplyMode::Auto,
+            Effect::Live => ApplyMode::NoReboot,
+            Effect::Reboot => ApplyMode::Auto,
+            Effect::Stage => ApplyMode::Staged,
+            Effect::Try => ApplyMode::Try,
+        };
+        Ok(ApplyConfigResponse {
+            mode: done.into(),
+            reboot: plan.effect == Effect::Reboot,
+            changes: plan.changes,
+            warnings: plan.warnings,
+        })
+    }
+}
+
+fn to_backend(error: ApplyError) -> BackendError {
+    match error {
+        ApplyError::Faults(faults) => {
+            let text = |fault: &machine_config::Fault| match fault.line {
+                0 => fault.message.clone(),
+                line => format!("{} (line {line})", fault.message),
+            };
+            BackendError::Invalid(
+                faults
+                    .list()
+                    .iter()
+                    .map(|fault| (fault.path.clone(), text(fault)))
+                    .collect(),
+            )
+        }
+        ApplyError::Refused(refusal) => BackendError::Refused(refusal.to_string()),
+        error @ (ApplyError::Disk(_) | ApplyError::Owner(_)) => BackendError::Internal(chain(&error)),
+    }
+}
