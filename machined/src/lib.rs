@@ -9,8 +9,10 @@ pub mod resource;
 pub mod testkit;
 
 pub mod boot;
+pub mod children;
 pub mod events;
 pub mod logs;
+pub mod modules;
 pub mod node;
 pub mod power;
 pub mod services;

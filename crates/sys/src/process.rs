@@ -72,9 +72,19 @@ pub fn isolate(command: &mut Command, cgroup: Option<&Path>) -> Result<()> {
 }
 
 /// Takes one dead child, if there is one. PID 1 calls this until it returns none.
-pub fn reap() -> Option<(u32, Exit)> {
+pub fn reap_any() -> Option<(u32, Exit)> {
+    reap(None)
+}
+
+/// Takes this child, if it is dead.
+pub fn reap_child(pid: u32) -> Option<Exit> {
+    let pid = i32::try_from(pid).ok().filter(|pid| *pid > 0)?;
+    reap(Some(Pid::from_raw(pid))).map(|(_, exit)| exit)
+}
+
+fn reap(pid: Option<Pid>) -> Option<(u32, Exit)> {
     loop {
-        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+        match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::Exited(pid, code)) => {
                 return Some((pid.as_raw().unsigned_abs(), Exit::Code(code)));
             }
