@@ -1,1 +1,47 @@
 //! The bundle: the one file that is published for a board and version.
+//!
+//! A bundle is a signed manifest, an index, and frames: pieces of images, each compressed on its own, so that any of
+//! them can be fetched, checked and written alone. The manifest vouches for the index and the index for every frame;
+//! nothing a reader hands out is unchecked. [`Writer`] makes bundles, [`Reader`] opens them; [`Header`], [`Index`] and
+//! [`Decoder`] are the reader's parts for those who fetch by range. Signs nothing and writes to no disk.
+
+mod decode;
+mod frame;
+mod header;
+mod index;
+mod reader;
+mod writer;
+
+pub use decode::{Decoder, FrameError};
+pub use frame::{Codec, ENTRY_LEN, Frame};
+pub use header::{Header, HeaderError, Span};
+pub use index::{Index, IndexError};
+pub use reader::{Error, Preamble, Reader};
+pub use writer::{Sealed, WriteError, Writer};
+
+pub use manifest::ImageName;
+
+/// Bytes of the header.
+pub const HEADER_LEN: usize = 4096;
+
+/// Where the manifest starts.
+pub const MANIFEST_AT: u64 = HEADER_LEN as u64;
+
+/// Where the signatures start: right behind the longest manifest.
+pub const SIGNATURES_AT: u64 = MANIFEST_AT + manifest::MAX_JSON as u64;
+
+/// Where the index starts. Fixed, because the index names places in the file and the manifest vouches for the index:
+/// neither could be made if these places depended on the manifest's length.
+pub const INDEX_AT: u64 = SIGNATURES_AT + SIGNATURES_MAX as u64;
+
+/// The longest signatures.
+pub const SIGNATURES_MAX: usize = 16 * 1024;
+
+/// Frames start at the next multiple of this behind the index.
+pub const FRAMES_ALIGN: u64 = 4096;
+
+/// Offsets of frames in their image are multiples of this.
+pub const FRAME_ALIGN: u64 = 4096;
+
+/// The most bytes that one frame unpacks to.
+pub const FRAME_MAX: usize = 4 * 1024 * 1024;

@@ -1,0 +1,114 @@
+//! One entry of the index.
+
+use manifest::{Digest, ImageName};
+
+/// Bytes of an index entry.
+pub const ENTRY_LEN: usize = 72;
+
+/// How a frame is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Codec {
+    /// Not at all: its bytes are zero.
+    Zero,
+    /// As one zstd frame.
+    Zstd,
+    /// As it is.
+    Raw,
+}
+
+/// A piece of an image, and where in the bundle it is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame {
+    /// The image that it is a piece of.
+    pub image: ImageName,
+    /// How it is stored.
+    pub codec: Codec,
+    /// Its length, unpacked.
+    pub raw_len: u32,
+    /// Its place in the image.
+    pub raw_offset: u64,
+    /// Its place in the bundle; zero when it is not stored.
+    pub file_offset: u64,
+    /// Its length in the bundle.
+    pub stored_len: u32,
+    /// The hash of its bytes, unpacked.
+    pub sha256: Digest,
+}
+
+impl Frame {
+    /// Returns the first byte of the image after the frame.
+    pub fn raw_end(&self) -> u64 {
+        self.raw_offset.saturating_add(u64::from(self.raw_len))
+    }
+
+    /// Writes the entry.
+    pub(crate) fn encode(&self) -> [u8; ENTRY_LEN] {
+        let mut entry = [0; ENTRY_LEN];
+        entry[0] = code(self.image);
+        entry[1] = match self.codec {
+            Codec::Zero => 0,
+            Codec::Zstd => 1,
+            Codec::Raw => 2,
+        };
+        entry[4..8].copy_from_slice(&self.raw_len.to_le_bytes());
+        entry[8..16].copy_from_slice(&self.raw_offset.to_le_bytes());
+        entry[16..24].copy_from_slice(&self.file_offset.to_le_bytes());
+        entry[24..28].copy_from_slice(&self.stored_len.to_le_bytes());
+        entry[32..64].copy_from_slice(&self.sha256.0);
+        entry
+    }
+
+    /// Reads an entry, or returns `None` when a code is unknown or a reserved byte is not zero.
+    pub(crate) fn decode(entry: &[u8; ENTRY_LEN]) -> Option<Self> {
+        let image = match entry[0] {
+            0 => ImageName::Slot,
+            1 => ImageName::Esp,
+            2 => ImageName::Bootcode,
+            _ => return None,
+        };
+        let codec = match entry[1] {
+            0 => Codec::Zero,
+            1 => Codec::Zstd,
+            2 => Codec::Raw,
+            _ => return None,
+        };
+        let reserved = [&entry[2..4], &entry[28..32], &entry[64..72]];
+        if reserved.into_iter().flatten().any(|byte| *byte != 0) {
+            return None;
+        }
+        let short = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| entry[at + i]));
+        let long = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| entry[at + i]));
+        Some(Self {
+            image,
+            codec,
+            raw_len: short(4),
+            raw_offset: long(8),
+            file_offset: long(16),
+            stored_len: short(24),
+            sha256: Digest(std::array::from_fn(|i| entry[32 + i])),
+        })
+    }
+
+    /// The order of frames in an index.
+    pub(crate) fn rank(&self) -> (u8, u64) {
+        (code(self.image), self.raw_offset)
+    }
+}
+
+/// Returns the number that stands for an image in the index, and orders it.
+pub(crate) fn code(image: ImageName) -> u8 {
+    match image {
+        ImageName::Slot => 0,
+        ImageName::Esp => 1,
+        ImageName::Bootcode => 2,
+    }
+}
+
+/// Returns the name of an image as the manifest writes it.
+pub(crate) fn label(image: ImageName) -> &'static str {
+    match image {
+        ImageName::Slot => "slot",
+        ImageName::Esp => "esp",
+        ImageName::Bootcode => "bootcode",
+    }
+}

@@ -1,0 +1,164 @@
+//! The index: all frames, in order.
+
+use manifest::{Digest, ImageName, Manifest};
+
+use crate::frame::{code, label};
+use crate::{Codec, ENTRY_LEN, FRAME_ALIGN, FRAME_MAX, FRAMES_ALIGN, Frame, INDEX_AT};
+
+/// The frames of a bundle.
+///
+/// Holding one proves that the manifest vouches for it; that frames are in order, do not overlap, and stay inside their
+/// images; that they cover the slot and the boot code without a hole; and that they lie one behind the other in the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Index {
+    frames: Vec<Frame>,
+    file_len: u64,
+}
+
+/// Why bytes are not the index of a bundle.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IndexError {
+    /// Not the bytes that the manifest vouches for.
+    #[error("the bundle's index is not the one that its manifest vouches for: fetch the file again")]
+    Hash,
+    /// Not as many entries as the manifest says.
+    #[error("the bundle's index has {bytes} bytes, but its manifest says {frames} frames of {ENTRY_LEN}")]
+    Length {
+        /// Bytes of the index.
+        bytes: usize,
+        /// Frames by the manifest.
+        frames: u32,
+    },
+    /// An entry is impossible.
+    #[error("frame {number} of the bundle's index {fault}")]
+    Frame {
+        /// Number of the entry, from 0.
+        number: usize,
+        /// What is wrong.
+        fault: &'static str,
+    },
+    /// An image that must be whole has a hole.
+    #[error("the bundle's frames do not cover all of image {}", label(*.image))]
+    Hole {
+        /// The image.
+        image: ImageName,
+    },
+}
+
+impl Index {
+    /// Reads an index that `manifest` vouches for.
+    pub fn parse(bytes: &[u8], manifest: &Manifest) -> Result<Self, IndexError> {
+        let frames = manifest.index.frames;
+        if bytes.len() as u64 != u64::from(frames) * ENTRY_LEN as u64 {
+            return Err(IndexError::Length {
+                bytes: bytes.len(),
+                frames,
+            });
+        }
+        if Digest::of(bytes) != manifest.index.sha256 {
+            return Err(IndexError::Hash);
+        }
+        let frames = bytes
+            .as_chunks::<ENTRY_LEN>()
+            .0
+            .iter()
+            .enumerate()
+            .map(|(number, entry)| {
+                Frame::decode(entry).ok_or(IndexError::Frame {
+                    number,
+                    fault: "has an unknown code",
+                })
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        Self::check(frames, manifest)
+    }
+
+    /// Returns all frames: by image, then by place in the image.
+    pub fn frames(&self) -> &[Frame] {
+        &self.frames
+    }
+
+    /// Returns the frames of one image.
+    pub fn of(&self, image: ImageName) -> &[Frame] {
+        let start = self
+            .frames
+            .partition_point(|frame| code(frame.image) < code(image));
+        let end = self
+            .frames
+            .partition_point(|frame| code(frame.image) <= code(image));
+        &self.frames[start..end]
+    }
+
+    /// Returns the length that the bundle must have.
+    pub fn file_len(&self) -> u64 {
+        self.file_len
+    }
+
+    fn check(frames: Vec<Frame>, manifest: &Manifest) -> Result<Self, IndexError> {
+        let mut file_end = frames_start(frames.len() as u64);
+        let mut before: Option<&Frame> = None;
+        for (number, frame) in frames.iter().enumerate() {
+            let fault = |fault| Err(IndexError::Frame { number, fault });
+            let Some(image) = manifest.image(frame.image) else {
+                return fault("belongs to an image that the manifest does not have");
+            };
+            if before.is_some_and(|before| frame.rank() <= before.rank()) {
+                return fault("is out of order");
+            }
+            if before.is_some_and(|before| before.image == frame.image && before.raw_end() > frame.raw_offset)
+            {
+                return fault("overlaps the one before");
+            }
+            if frame.raw_len == 0 || frame.raw_len as usize > FRAME_MAX {
+                return fault("has an impossible length");
+            }
+            if !frame.raw_offset.is_multiple_of(FRAME_ALIGN) || frame.raw_end() > image.size {
+                return fault("lies outside its image, or across its blocks");
+            }
+            match frame.codec {
+                Codec::Zero if frame.file_offset != 0 || frame.stored_len != 0 => {
+                    return fault("is all zero, and yet stored");
+                }
+                Codec::Zero => {}
+                Codec::Zstd if frame.stored_len >= frame.raw_len => {
+                    return fault("is larger packed than unpacked");
+                }
+                Codec::Raw if frame.stored_len != frame.raw_len => return fault("has two lengths"),
+                Codec::Zstd | Codec::Raw => {
+                    if frame.file_offset != file_end {
+                        return fault("does not lie behind the one before in the file");
+                    }
+                    file_end =
+                        file_end
+                            .checked_add(u64::from(frame.stored_len))
+                            .ok_or(IndexError::Frame {
+                                number,
+                                fault: "lies beyond the largest file",
+                            })?;
+                }
+            }
+            before = Some(frame);
+        }
+        let index = Self {
+            frames,
+            file_len: file_end,
+        };
+        for image in &manifest.images {
+            // The ESP's free space is nobody's business; a slot or boot code with a hole would be unverified bytes.
+            let covered: u64 = index
+                .of(image.name)
+                .iter()
+                .map(|frame| u64::from(frame.raw_len))
+                .sum();
+            if image.name != ImageName::Esp && covered != image.size {
+                return Err(IndexError::Hole { image: image.name });
+            }
+        }
+        Ok(index)
+    }
+}
+
+/// Returns where the first frame is stored, behind an index of so many entries.
+pub(crate) fn frames_start(frames: u64) -> u64 {
+    (INDEX_AT + frames * ENTRY_LEN as u64).next_multiple_of(FRAMES_ALIGN)
+}

@@ -1,0 +1,204 @@
+//! Opening a bundle.
+
+use std::io::{self, Read, Seek, SeekFrom};
+
+use manifest::{ImageName, TrustedKey, VerifiedManifest, VerifyError};
+
+use crate::frame::label;
+use crate::index::frames_start;
+use crate::{
+    Codec, Decoder, ENTRY_LEN, Frame, FrameError, HEADER_LEN, Header, HeaderError, INDEX_AT, Index,
+    IndexError,
+};
+
+/// Why a bundle cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("cannot read the bundle")]
+    Io(#[from] io::Error),
+    /// The file is not a bundle, or its header is damaged.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    /// Bytes that mean nothing are not zero.
+    #[error("byte {0} of the bundle should be zero: the file is damaged, fetch it again")]
+    Padding(u64),
+    /// The manifest is not to be trusted.
+    #[error("the bundle is refused")]
+    Manifest(#[from] VerifyError),
+    /// The index is not to be trusted.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The file is longer or shorter than its index says.
+    #[error("the bundle should have {expected} bytes, but has {actual}: fetch it again")]
+    Length {
+        /// What the index says.
+        expected: u64,
+        /// What there is.
+        actual: u64,
+    },
+    /// A frame is damaged.
+    #[error("the piece of image {} at byte {offset} is damaged: fetch the bundle again", label(*.image))]
+    Frame {
+        /// The image.
+        image: ImageName,
+        /// The frame's place in the image.
+        offset: u64,
+        /// What is wrong with it.
+        source: FrameError,
+    },
+}
+
+/// The texts at the start of a bundle. Nothing about them is known to be true yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preamble {
+    /// The manifest's JSON.
+    pub json: Vec<u8>,
+    /// Its signatures.
+    pub signatures: Vec<u8>,
+    /// Bytes of the index that follows.
+    pub index_len: u64,
+}
+
+impl Preamble {
+    /// Reads everything before the index.
+    pub fn read(source: &mut impl Read) -> Result<Self, Error> {
+        let mut bytes = vec![0; INDEX_AT as usize];
+        read_or_damaged(source, &mut bytes)?;
+        let header = bytes
+            .first_chunk::<HEADER_LEN>()
+            .expect("the buffer holds the header");
+        let header = Header::parse(header)?;
+        let section = |span: crate::Span| &bytes[span.offset as usize..span.end() as usize];
+        for (from, to) in [
+            (header.manifest.end(), header.signatures.offset),
+            (header.signatures.end(), header.index.offset),
+        ] {
+            zeros(&bytes[from as usize..to as usize], from)?;
+        }
+        Ok(Self {
+            json: section(header.manifest).to_vec(),
+            signatures: section(header.signatures).to_vec(),
+            index_len: header.index.len,
+        })
+    }
+}
+
+/// An open bundle whose manifest and index are verified.
+pub struct Reader<R> {
+    source: R,
+    preamble: Preamble,
+    manifest: VerifiedManifest,
+    index: Index,
+    decoder: Decoder,
+    stored: Vec<u8>,
+}
+
+impl<R: Read + Seek> Reader<R> {
+    /// Opens a bundle that one of `keys` signed.
+    pub fn open(mut source: R, keys: &[TrustedKey]) -> Result<Self, Error> {
+        let actual = source.seek(SeekFrom::End(0))?;
+        source.seek(SeekFrom::Start(0))?;
+        let preamble = Preamble::read(&mut source)?;
+        let manifest = manifest::verify(&preamble.json, &preamble.signatures, keys)?;
+        // Only now is the number of frames worth memory.
+        let frames = u64::from(manifest.index.frames);
+        if preamble.index_len != frames * ENTRY_LEN as u64 {
+            let bytes = preamble.index_len as usize;
+            return Err(IndexError::Length {
+                bytes,
+                frames: manifest.index.frames,
+            }
+            .into());
+        }
+        let mut bytes = vec![0; (frames_start(frames) - INDEX_AT) as usize];
+        read_or_damaged(&mut source, &mut bytes)?;
+        let (entries, padding) = bytes.split_at(preamble.index_len as usize);
+        let index = Index::parse(entries, &manifest)?;
+        zeros(padding, INDEX_AT + preamble.index_len)?;
+        if index.file_len() != actual {
+            return Err(Error::Length {
+                expected: index.file_len(),
+                actual,
+            });
+        }
+        Ok(Self {
+            source,
+            preamble,
+            manifest,
+            index,
+            decoder: Decoder::new()?,
+            stored: Vec::new(),
+        })
+    }
+
+    /// Returns the manifest.
+    pub fn manifest(&self) -> &VerifiedManifest {
+        &self.manifest
+    }
+
+    /// Returns the manifest's JSON, byte for byte as it was signed.
+    pub fn manifest_json(&self) -> &[u8] {
+        &self.preamble.json
+    }
+
+    /// Returns the signatures.
+    pub fn signatures(&self) -> &[u8] {
+        &self.preamble.signatures
+    }
+
+    /// Returns the index.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// Reads, unpacks and checks a frame of this bundle's index into `out`.
+    pub fn frame(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), Error> {
+        let mut stored = std::mem::take(&mut self.stored);
+        let read = self.stored(frame, &mut stored);
+        self.stored = stored;
+        read?;
+        self.decoder
+            .decode(frame, &self.stored, out)
+            .map_err(|source| Error::Frame {
+                image: frame.image,
+                offset: frame.raw_offset,
+                source,
+            })
+    }
+
+    /// Reads a frame as it is stored, for those who unpack elsewhere, on another thread.
+    pub fn stored(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), Error> {
+        out.resize(frame.stored_len as usize, 0);
+        if frame.codec != Codec::Zero {
+            self.source.seek(SeekFrom::Start(frame.file_offset))?;
+            self.source.read_exact(out)?;
+        }
+        Ok(())
+    }
+}
+
+/// Fills `out`; a file that ends before that is damaged, or no bundle at all.
+fn read_or_damaged(source: &mut impl Read, out: &mut [u8]) -> Result<(), Error> {
+    let mut filled = 0;
+    while filled < out.len() {
+        match source.read(&mut out[filled..]) {
+            Ok(0) if filled < 8 || !out.starts_with(b"BEDPLATE") => {
+                return Err(HeaderError::NotABundle.into());
+            }
+            Ok(0) => return Err(HeaderError::Damaged.into()),
+            Ok(came) => filled += came,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Checks that a gap is empty: what means nothing must not carry anything either.
+fn zeros(gap: &[u8], at: u64) -> Result<(), Error> {
+    match gap.iter().position(|byte| *byte != 0) {
+        None => Ok(()),
+        Some(place) => Err(Error::Padding(at + place as u64)),
+    }
+}

@@ -1,0 +1,240 @@
+//! Making a bundle.
+//!
+//! The manifest vouches for the index, so frames come first: add them all, [`seal`](Writer::seal), put what
+//! [`Sealed`] tells into the manifest, sign it, and [`write`](Sealed::write) the file. The same input makes the same
+//! bytes, however many cores pack it.
+
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::thread;
+
+use manifest::{Digest, ImageName, Manifest, ParseError};
+use sha2::{Digest as _, Sha256};
+
+use crate::frame::code;
+use crate::index::frames_start;
+use crate::{
+    Codec, ENTRY_LEN, FRAME_ALIGN, FRAME_MAX, Frame, HEADER_LEN, Header, HeaderError, INDEX_AT, Index,
+    IndexError, SIGNATURES_MAX,
+};
+
+/// Bytes in a frame, unless told otherwise: small enough to fetch alone, large enough to pack well.
+const FRAME_LEN: usize = 1024 * 1024;
+
+/// zstd's level, unless told otherwise: a bundle is packed once and fetched often.
+const LEVEL: i32 = 19;
+
+/// Why a bundle cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// Reading the image, or writing the bundle, failed.
+    #[error("cannot write the bundle")]
+    Io(#[from] io::Error),
+    /// The frames, as they were added, are not what the manifest needs.
+    #[error("no reader would take this bundle")]
+    Index(#[from] IndexError),
+    /// The manifest is not sound.
+    #[error("no reader would take this bundle")]
+    Manifest(#[from] ParseError),
+    /// The signatures are too long.
+    #[error("{0} bytes of signatures are more than {SIGNATURES_MAX}")]
+    Signatures(usize),
+    /// A section is too long.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+}
+
+/// Takes images, and packs them into frames.
+pub struct Writer<S> {
+    scratch: S,
+    stored: u64,
+    frames: Vec<Frame>,
+    hashes: [Sha256; 3],
+    frame_len: usize,
+    level: i32,
+}
+
+impl<S: Read + Write + Seek> Writer<S> {
+    /// Starts a bundle; `scratch` holds the packed frames until [`Sealed::write`] (a temporary file, say).
+    pub fn new(scratch: S) -> Self {
+        let hashes = std::array::from_fn(|_| Sha256::new());
+        Self {
+            scratch,
+            stored: 0,
+            frames: Vec::new(),
+            hashes,
+            frame_len: FRAME_LEN,
+            level: LEVEL,
+        }
+    }
+
+    /// Sets the unpacked length of frames: a multiple of 4096, at most 4 MiB.
+    pub fn frame_len(mut self, len: usize) -> Self {
+        let whole = len / FRAME_ALIGN as usize * FRAME_ALIGN as usize;
+        self.frame_len = whole.clamp(FRAME_ALIGN as usize, FRAME_MAX);
+        self
+    }
+
+    /// Sets zstd's level: lower is faster, and larger.
+    pub fn level(mut self, level: i32) -> Self {
+        self.level = level;
+        self
+    }
+
+    /// Adds all that `data` holds as the piece of `image` that starts at `offset`; returns how many bytes that were.
+    ///
+    /// Images go in one after the other (slot, ESP, boot code), and the pieces of an image in order. What no piece
+    /// covers is never written to a disk: leave out the ESP's free space, and nothing else.
+    pub fn add(&mut self, image: ImageName, offset: u64, data: &mut impl Read) -> Result<u64, WriteError> {
+        let batch = thread::available_parallelism().map_or(1, usize::from);
+        let mut at = offset;
+        loop {
+            let mut pieces = Vec::with_capacity(batch);
+            for _ in 0..batch {
+                let piece = read_piece(data, self.frame_len)?;
+                if piece.is_empty() {
+                    break;
+                }
+                pieces.push(piece);
+            }
+            if pieces.is_empty() {
+                return Ok(at - offset);
+            }
+            let level = self.level;
+            let packed = thread::scope(|scope| {
+                let workers = pieces
+                    .iter()
+                    .map(|piece| scope.spawn(move || pack(piece, level)))
+                    .collect::<Vec<_>>();
+                workers
+                    .into_iter()
+                    .map(|worker| worker.join().expect("packing does not panic"))
+                    .collect::<Vec<_>>()
+            });
+            for (piece, packed) in pieces.iter().zip(packed) {
+                self.push(image, at, piece, packed?)?;
+                at += piece.len() as u64;
+            }
+        }
+    }
+
+    /// Ends the adding: from here on the manifest can be made.
+    pub fn seal(mut self) -> Sealed<S> {
+        let start = frames_start(self.frames.len() as u64);
+        for frame in self.frames.iter_mut().filter(|frame| frame.codec != Codec::Zero) {
+            frame.file_offset += start;
+        }
+        let index = self.frames.iter().flat_map(Frame::encode).collect::<Vec<_>>();
+        let hashes = self.hashes.map(|hash| Digest(hash.finalize().into()));
+        Sealed {
+            scratch: self.scratch,
+            index,
+            hashes,
+            stored: self.stored,
+        }
+    }
+
+    fn push(&mut self, image: ImageName, at: u64, raw: &[u8], packed: Packed) -> Result<(), WriteError> {
+        self.hashes[usize::from(code(image))].update(raw);
+        let (codec, bytes) = match &packed {
+            Packed::Zero => (Codec::Zero, [].as_slice()),
+            Packed::Zstd(bytes) => (Codec::Zstd, bytes.as_slice()),
+            Packed::Raw => (Codec::Raw, raw),
+        };
+        self.scratch.write_all(bytes)?;
+        let stored_len = bytes.len() as u32;
+        self.frames.push(Frame {
+            image,
+            codec,
+            raw_len: raw.len() as u32,
+            raw_offset: at,
+            // Counted from the first frame until `seal` knows where that lies.
+            file_offset: if codec == Codec::Zero { 0 } else { self.stored },
+            stored_len,
+            sha256: Digest::of(raw),
+        });
+        self.stored += u64::from(stored_len);
+        Ok(())
+    }
+}
+
+/// A bundle that lacks only its manifest.
+pub struct Sealed<S> {
+    scratch: S,
+    index: Vec<u8>,
+    hashes: [Digest; 3],
+    stored: u64,
+}
+
+impl<S: Read + Seek> Sealed<S> {
+    /// Returns what the manifest must say about the index.
+    pub fn index(&self) -> manifest::Index {
+        manifest::Index {
+            frames: (self.index.len() / ENTRY_LEN) as u32,
+            sha256: Digest::of(&self.index),
+        }
+    }
+
+    /// Returns the hash that the manifest must give for an image: over its pieces, in order.
+    pub fn sha256(&self, image: ImageName) -> Digest {
+        self.hashes[usize::from(code(image))]
+    }
+
+    /// Writes the bundle.
+    ///
+    /// Refuses a manifest that does not fit the frames, so that no bundle is published that no reader takes. Whether
+    /// the signatures hold is for the reader to say.
+    pub fn write(mut self, out: &mut impl Write, json: &[u8], signatures: &[u8]) -> Result<u64, WriteError> {
+        if signatures.len() > SIGNATURES_MAX {
+            return Err(WriteError::Signatures(signatures.len()));
+        }
+        let manifest = Manifest::parse_unverified(json)?;
+        let index = Index::parse(&self.index, &manifest)?;
+        let header = Header::for_lengths(
+            json.len() as u64,
+            signatures.len() as u64,
+            self.index.len() as u64,
+        )?;
+        let mut preamble = vec![0; INDEX_AT as usize];
+        preamble[..HEADER_LEN].copy_from_slice(&header.encode());
+        for (span, bytes) in [(header.manifest, json), (header.signatures, signatures)] {
+            preamble[span.offset as usize..span.end() as usize].copy_from_slice(bytes);
+        }
+        out.write_all(&preamble)?;
+        out.write_all(&self.index)?;
+        let padding = frames_start((self.index.len() / ENTRY_LEN) as u64) - header.index.end();
+        out.write_all(&vec![0; padding as usize])?;
+        self.scratch.seek(SeekFrom::Start(0))?;
+        let copied = io::copy(&mut self.scratch.take(self.stored), out)?;
+        if copied != self.stored {
+            return Err(WriteError::Io(io::ErrorKind::UnexpectedEof.into()));
+        }
+        out.flush()?;
+        Ok(index.file_len())
+    }
+}
+
+/// How a piece is best stored.
+enum Packed {
+    Zero,
+    Zstd(Vec<u8>),
+    Raw,
+}
+
+fn pack(raw: &[u8], level: i32) -> io::Result<Packed> {
+    if raw.iter().all(|byte| *byte == 0) {
+        return Ok(Packed::Zero);
+    }
+    let packed = zstd::bulk::compress(raw, level)?;
+    Ok(if packed.len() < raw.len() {
+        Packed::Zstd(packed)
+    } else {
+        Packed::Raw
+    })
+}
+
+/// Reads up to `len` bytes; fewer only at the end.
+fn read_piece(data: &mut impl Read, len: usize) -> io::Result<Vec<u8>> {
+    let mut piece = Vec::with_capacity(len);
+    data.take(len as u64).read_to_end(&mut piece)?;
+    Ok(piece)
+}
