@@ -56,7 +56,9 @@ pub fn build(toolchain: &Toolchain, arch: Arch) -> Result<()> {
 
     let target = arch.uefi_target();
     // The time of the build does not belong into the file.
-    let mut loader = cargo(toolchain, target, &["-Clink-arg=/Brepro"]);
+    // curve25519-dalek would use vector registers on x86_64, which UEFI programs are compiled without.
+    let flags = ["-Clink-arg=/Brepro", "--cfg=curve25519_dalek_backend=\"serial\""];
+    let mut loader = cargo(toolchain, target, &flags);
     if toolchain.uefi == Uefi::FromSource {
         loader = loader.env("RUSTC_BOOTSTRAP", "1");
         loader = loader.env(&format!("CARGO_TARGET_{}_LINKER", shouted(target)), "lld-link");

@@ -1,0 +1,252 @@
+//! From the first instruction to the kernel.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bootloader_core::{Attempt, Boot, KernelArguments, Step, Timings};
+use manifest::{Part, VerifiedManifest};
+use slots::{Reason, Record, Slot};
+use uefi::Status;
+
+use crate::clock::since_power_on;
+use crate::console::{Chain, say};
+use crate::devicetree::Installed;
+use crate::disk::{self, Disk};
+use crate::gpt::{Partition, Table};
+use crate::initrd::Offer;
+use crate::kernel::Kernel;
+use crate::menu::{self, Choice};
+use crate::record_store::{RecordStore, StoreError};
+use crate::slot::{Fault, VerifiedPart, read_manifest, read_part};
+use crate::{clock, devicetree, keyring, machine, watchdog};
+
+/// Boots, and resets the machine when there is nothing that can be booted.
+pub fn run() -> Status {
+    clock::start();
+    let entered = since_power_on();
+    watchdog::arm();
+    say!("loader {}", env!("CARGO_PKG_VERSION"));
+    match disk::own() {
+        Ok((disk, table)) => Loader::new(disk, table, entered).boot(),
+        Err(error) => say!("cannot find the disk that this loader came from: {error}"),
+    }
+    machine::restart_later()
+}
+
+/// Holds what is known about the disk, and the clock.
+struct Loader {
+    disk: Disk,
+    table: Table,
+    store: Option<RecordStore>,
+    manifests: [Result<VerifiedManifest, Fault>; 2],
+    entered: Duration,
+    verifying: Duration,
+}
+
+impl Loader {
+    fn new(mut disk: Disk, table: Table, entered: Duration) -> Loader {
+        let keys = keyring::load().unwrap_or_else(|error| {
+            say!("{error}");
+            Vec::new()
+        });
+        if keys.is_empty() {
+            say!("this loader carries no keys: no slot can be trusted");
+        }
+        let before = since_power_on();
+        let manifests = Slot::ALL.map(|slot| {
+            let partition = table.named(slot.partition()).ok_or(Fault::Missing)?;
+            read_manifest(&mut disk, partition, &keys)
+        });
+        let verifying = since_power_on() - before;
+        let store = table
+            .named("BOOTSTATE")
+            .map(|partition| RecordStore::load(&mut disk, partition.clone()));
+        Loader {
+            disk,
+            table,
+            store,
+            manifests,
+            entered,
+            verifying,
+        }
+    }
+
+    /// Takes the steps that the decision says. Comes back only when nothing is left to start.
+    fn boot(mut self) {
+        let loaded = self
+            .store
+            .as_ref()
+            .map_or(slots::load(&[], &[]), |store| *store.loaded());
+        if loaded.record.is_none() {
+            say!("slot record is lost: going by what the slots hold");
+        }
+        let findings = self.manifests.each_ref().map(|found| match found {
+            Ok(manifest) => Ok(manifest.version),
+            Err(fault) => Err(fault.reason()),
+        });
+        let mut boot = Boot::new(&loaded, findings);
+        match menu::offer(|| self.list(boot.record())) {
+            Choice::GoOn => {}
+            Choice::Start(slot) => boot.choose(slot),
+            Choice::Restart => machine::restart(),
+        }
+        // The menu may have taken its time.
+        watchdog::arm();
+        loop {
+            match boot.step() {
+                Step::Refuse { slot, reason } => self.refuse(slot, reason),
+                Step::Try(attempt) => {
+                    let reason = self.attempt(&mut boot, &attempt);
+                    self.refuse(attempt.slot, reason);
+                    boot.failed(attempt.slot, reason);
+                }
+                Step::Exhausted(restored) => {
+                    if let Some(record) = restored {
+                        self.store(&mut boot, record);
+                    }
+                    say!("no slot can be started");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Says why a slot is not started; the details, where there are any, on a line of their own.
+    fn refuse(&self, slot: Slot, reason: Reason) {
+        say!("slot {slot} refused: {reason}");
+        match &self.manifests[slot.index()] {
+            Err(fault) if fault.reason() == reason => say!("slot {slot}: {}", Chain(fault)),
+            _ => {}
+        }
+    }
+
+    fn list(&self, record: &Record) {
+        for slot in Slot::ALL {
+            let preferred = if slot == record.preferred {
+                ", preferred"
+            } else {
+                ""
+            };
+            match &self.manifests[slot.index()] {
+                Ok(manifest) => say!(
+                    "slot {slot}: {}, {}{preferred}",
+                    manifest.version,
+                    record.slot(slot)
+                ),
+                Err(fault) => say!(
+                    "slot {slot}: {}; {}{preferred}",
+                    record.slot(slot),
+                    fault.reason()
+                ),
+            }
+        }
+    }
+
+    /// Loads and starts one slot. Comes back with what went wrong.
+    fn attempt(&mut self, boot: &mut Boot, attempt: &Attempt) -> Reason {
+        if let Some(record) = attempt.before_load
+            && !self.store(boot, record)
+        {
+            return Reason::RecordNotWritten;
+        }
+        let partition = self.table.named(attempt.slot.partition()).cloned();
+        let (Ok(manifest), Some(partition)) = (&self.manifests[attempt.slot.index()], partition) else {
+            return Reason::PartitionMissing;
+        };
+        let manifest = manifest.clone();
+        let prepared = match self.prepare(&partition, &manifest) {
+            Ok(prepared) => prepared,
+            Err(fault) => {
+                say!("slot {}: {}", attempt.slot, Chain(&fault));
+                return fault.reason();
+            }
+        };
+        if let Some(record) = attempt.before_start {
+            // The slot is verified and committed, or counted already: a node that runs beats a record that is right.
+            self.store(boot, record);
+        }
+        let arguments = self.arguments(boot, attempt, &manifest);
+        say!(
+            "starting slot {} {} ({})",
+            attempt.slot,
+            attempt.version,
+            attempt.cause
+        );
+        watchdog::arm();
+        let status = prepared
+            .kernel
+            .start(&format!("{} {arguments}", manifest.cmdline));
+        say!("slot {}: kernel came back: {status}", attempt.slot);
+        Reason::StartFailed
+    }
+
+    /// Reads, checks and places everything that the kernel needs.
+    fn prepare(&mut self, partition: &Partition, manifest: &VerifiedManifest) -> Result<Prepared, Fault> {
+        let kernel = self.read(partition, manifest.kernel())?;
+        // The firmware copies the kernel to where it will run: our copy is freed before the initramfs is read.
+        let kernel = Kernel::load(&kernel).map_err(|error| Fault::Load(error.status()))?;
+        let initramfs = self.read(partition, manifest.initramfs())?;
+        let initramfs = Offer::new(initramfs).map_err(|error| Fault::HandOver(error.status()))?;
+        let tree = match devicetree::choose(manifest) {
+            Some(part) => {
+                let tree = self.read(partition, part)?;
+                Some(Installed::new(&tree).map_err(|error| Fault::HandOver(error.status()))?)
+            }
+            None => None,
+        };
+        Ok(Prepared {
+            kernel,
+            _initramfs: initramfs,
+            _tree: tree,
+        })
+    }
+
+    fn read(&mut self, partition: &Partition, part: &Part) -> Result<VerifiedPart, Fault> {
+        let before = since_power_on();
+        let read = read_part(&mut self.disk, partition, part);
+        self.verifying += since_power_on() - before;
+        read
+    }
+
+    /// What the kernel is told about this boot.
+    fn arguments(&self, boot: &Boot, attempt: &Attempt, manifest: &VerifiedManifest) -> String {
+        let failed: Vec<_> = boot.failures().collect();
+        let millis = |duration: Duration| duration.as_millis() as u64;
+        let timings = Timings {
+            total: millis(since_power_on() - self.entered),
+            verify: millis(self.verifying),
+            firmware: millis(self.entered),
+        };
+        let arguments = KernelArguments {
+            slot: attempt.slot,
+            manifest: manifest.id(),
+            disk: self.table.disk,
+            cause: attempt.cause,
+            failed: &failed,
+            timings,
+        };
+        arguments.to_string()
+    }
+
+    /// Writes the record; says so when it cannot be written.
+    fn store(&mut self, boot: &mut Boot, record: Record) -> bool {
+        let stored = match &mut self.store {
+            Some(store) => store.store(&mut self.disk, record),
+            None => Err(StoreError::Missing),
+        };
+        match stored {
+            Ok(()) => boot.stored(record),
+            Err(ref error) => say!("{}", Chain(error)),
+        }
+        stored.is_ok()
+    }
+}
+
+/// A kernel in memory, and what it will ask for. Dropped, everything is as it was before.
+struct Prepared {
+    kernel: Kernel,
+    _initramfs: Offer,
+    _tree: Option<Installed>,
+}

@@ -1,0 +1,117 @@
+//! Handing over a device tree of ours, where the firmware's is missing or of no use.
+#![expect(unsafe_code)]
+// UNSAFETY: calls U-Boot's fix-up protocol, and installs a configuration table.
+
+use core::ffi::c_void;
+use core::ptr;
+
+use manifest::{DeviceTreePreference, Manifest, Part};
+use uefi::boot::{self, MemoryType, OpenProtocolAttributes, OpenProtocolParams};
+use uefi::proto::unsafe_protocol;
+use uefi::table::cfg::ConfigTableEntry;
+use uefi::{Guid, Result, Status, StatusExt, guid, system};
+
+use crate::pages::Pages;
+use crate::slot::VerifiedPart;
+
+const DTB_TABLE: Guid = guid!("b1b621d5-f19c-41a5-830b-d9152c69aae0");
+
+/// Room for what the fix-up adds: memory, serial number, MAC addresses, reservations.
+const SLACK: usize = 64 * 1024;
+
+/// EFI_DT_APPLY_FIXUPS | EFI_DT_RESERVE_MEMORY. Installing is left to us, so that it can be undone.
+const FIXUPS: u32 = 1 | 2;
+
+/// U-Boot's EFI_DT_FIXUP_PROTOCOL.
+#[repr(C)]
+#[unsafe_protocol("e617d64c-fe08-46da-f4dc-bbd5870c7300")]
+struct DtFixup {
+    revision: u64,
+    fixup: unsafe extern "efiapi" fn(
+        this: *mut DtFixup,
+        fdt: *mut c_void,
+        size: *mut usize,
+        flags: u32,
+    ) -> Status,
+}
+
+/// Picks the part that is to be handed over; `None` when the firmware's own description is to stay.
+///
+/// Ours wins when the manifest says so. Otherwise only a machine that describes itself neither by device tree nor by
+/// ACPI gets it: what the firmware brings knows this very board.
+pub fn choose(manifest: &Manifest) -> Option<&Part> {
+    let trees = manifest.device_trees.as_ref()?;
+    let described = find_table(DTB_TABLE)
+        .or(find_table(ConfigTableEntry::ACPI2_GUID))
+        .is_some();
+    if trees.prefer == DeviceTreePreference::Firmware && described {
+        return None;
+    }
+    manifest.device_tree(&trees.default)
+}
+
+/// Hands a device tree over for as long as it lives; then the firmware's is back.
+pub struct Installed {
+    before: *const c_void,
+    _ours: Pages,
+}
+
+impl Installed {
+    /// Has the firmware fix the tree up where it can, and installs it.
+    pub fn new(part: &VerifiedPart) -> Result<Installed> {
+        let tree = fixed_up(part.bytes())?;
+        let before = find_table(DTB_TABLE).unwrap_or(ptr::null());
+        // SAFETY: the pages are of a type that the kernel keeps, and live until the table is replaced again.
+        unsafe { boot::install_configuration_table(&DTB_TABLE, tree.as_ptr().cast())? };
+        Ok(Installed { before, _ours: tree })
+    }
+}
+
+impl Drop for Installed {
+    fn drop(&mut self) {
+        // SAFETY: what was there before is the firmware's and still is; null removes the entry. If that fails, nothing
+        // can be done, and the next slot's tree replaces the entry anyway.
+        let _failed = unsafe { boot::install_configuration_table(&DTB_TABLE, self.before) };
+    }
+}
+
+fn fixed_up(tree: &[u8]) -> Result<Pages> {
+    let mut room = tree.len() + SLACK;
+    loop {
+        let mut pages = Pages::of_type(MemoryType::ACPI_RECLAIM, room)?;
+        pages[..tree.len()].copy_from_slice(tree);
+        let Some(status) = fix_up(&mut pages, &mut room) else {
+            return Ok(pages);
+        };
+        match status {
+            Status::BUFFER_TOO_SMALL if room > pages.len() => {}
+            status => return status.to_result_with_val(|| pages),
+        }
+    }
+}
+
+/// Calls the firmware's fix-up; `None` when it has none. `room` becomes what it would like to have.
+fn fix_up(pages: &mut Pages, room: &mut usize) -> Option<Status> {
+    let handle = boot::get_handle_for_protocol::<DtFixup>().ok()?;
+    let params = OpenProtocolParams {
+        handle,
+        agent: boot::image_handle(),
+        controller: None,
+    };
+    // SAFETY: the protocol is the firmware's own and never removed.
+    let mut protocol =
+        unsafe { boot::open_protocol::<DtFixup>(params, OpenProtocolAttributes::GetProtocol) }.ok()?;
+    *room = pages.len();
+    let this: *mut DtFixup = &raw mut *protocol;
+    // SAFETY: the tree lies in `pages`, whose length is passed; the firmware writes no further.
+    Some(unsafe { ((*this).fixup)(this, pages.as_mut_ptr().cast(), room, FIXUPS) })
+}
+
+fn find_table(guid: Guid) -> Option<*const c_void> {
+    system::with_config_table(|entries| {
+        entries
+            .iter()
+            .find(|entry| entry.guid == guid)
+            .map(|entry| entry.address)
+    })
+}
