@@ -6,6 +6,7 @@
 pub mod block;
 pub mod clock;
 pub mod device_mapper;
+pub mod disk;
 pub mod entropy;
 mod error;
 pub mod filesystem;
