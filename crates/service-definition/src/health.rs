@@ -1,0 +1,114 @@
+//! The ways to ask a service how it is.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::checked::{HOUR, command, is_plain_path};
+use crate::faults::Collector;
+use crate::raw::{HealthCheck, Unhealthy};
+
+/// Says how to find out whether a service is well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    /// What is tried.
+    pub check: Check,
+    /// How long to wait between checks.
+    pub interval: Duration,
+    /// How long one check may take.
+    pub timeout: Duration,
+    /// How many must fail in a row before the service counts as unwell.
+    pub failures: u32,
+    /// What to do then.
+    pub unhealthy: Unhealthy,
+}
+
+/// Is one way to ask a service how it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Check {
+    /// It takes connections on this Unix socket.
+    UnixSocket(PathBuf),
+    /// It takes connections on this address.
+    Tcp(SocketAddr),
+    /// It answers this address and path with a status of 200 to 399.
+    Http {
+        /// Where it listens.
+        address: SocketAddr,
+        /// What is asked for; starts with a slash.
+        path: String,
+    },
+    /// This program, with these arguments, returns 0.
+    Exec(Vec<String>),
+}
+
+/// Checks a health check.
+pub(crate) fn checked(raw: &HealthCheck, faults: &mut Collector<'_>) -> Health {
+    faults.within("health.everySeconds", raw.every_seconds, 1, HOUR);
+    faults.within("health.timeoutSeconds", raw.timeout_seconds, 1, HOUR);
+    faults.within("health.failures", raw.failures, 1, 1000);
+    let given = [
+        raw.socket.is_some(),
+        raw.tcp.is_some(),
+        raw.http.is_some(),
+        raw.exec.is_some(),
+    ];
+    if given.iter().filter(|given| **given).count() != 1 {
+        faults.fault("health", "say exactly one of socket, tcp, http and exec");
+    }
+    Health {
+        check: way(raw, faults),
+        interval: Duration::from_secs(u64::from(raw.every_seconds)),
+        timeout: Duration::from_secs(u64::from(raw.timeout_seconds)),
+        failures: raw.failures,
+        unhealthy: raw.unhealthy,
+    }
+}
+
+fn way(raw: &HealthCheck, faults: &mut Collector<'_>) -> Check {
+    if let Some(tcp) = &raw.tcp {
+        return Check::Tcp(address("health.tcp", tcp, faults));
+    }
+    if let Some(http) = &raw.http {
+        let rest = http.strip_prefix("http://").unwrap_or_else(|| {
+            faults.fault(
+                "health.http",
+                format!("{http:?} does not start with http://; the check speaks plain HTTP only"),
+            );
+            ""
+        });
+        let at = rest.find('/').unwrap_or(rest.len());
+        let (host, path) = rest.split_at(at);
+        if path.bytes().any(|byte| !byte.is_ascii_graphic()) {
+            faults.fault(
+                "health.http",
+                format!("{path:?} is not a path; write %20 for a space"),
+            );
+        }
+        return Check::Http {
+            address: address("health.http", host, faults),
+            path: if path.is_empty() {
+                "/".to_owned()
+            } else {
+                path.to_owned()
+            },
+        };
+    }
+    if let Some(exec) = &raw.exec {
+        return Check::Exec(command("health.exec", exec.clone(), faults));
+    }
+    let socket = raw.socket.clone().unwrap_or_default();
+    if raw.socket.is_some() && !is_plain_path(&socket) {
+        faults.fault("health.socket", format!("{socket:?} is not a whole path"));
+    }
+    Check::UnixSocket(PathBuf::from(socket))
+}
+
+fn address(field: &str, text: &str, faults: &mut Collector<'_>) -> SocketAddr {
+    text.parse().unwrap_or_else(|_| {
+        faults.fault(
+            field,
+            format!("{text:?} is not an address and port, such as 127.0.0.1:2379"),
+        );
+        SocketAddr::from(([127, 0, 0, 1], 0))
+    })
+}

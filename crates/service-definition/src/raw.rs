@@ -1,0 +1,217 @@
+//! The written form: what serde reads and writes. Nothing here is checked beyond its type.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Size;
+
+/// A program that machined keeps running.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Service {
+    /// The service's name.
+    pub name: String,
+    /// The program, absolute, and its arguments.
+    pub command: Vec<String>,
+    /// Environment variables; nothing else is in its environment.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub environment: BTreeMap<String, String>,
+    /// Who it runs as; root if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<User>,
+    /// Folders that are made before it starts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub directories: Vec<FolderToMake>,
+    /// Services it cannot do without: they must be well before it starts, and it is stopped before they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<String>,
+    /// Services that go first when they run at all. One that is off, or not in the image, is not waited for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<String>,
+    /// How to find out whether it is well; without one it is well while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthCheck>,
+    /// What to do when it ends.
+    #[serde(default)]
+    pub restart: Restart,
+    /// What it may use at most.
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
+    /// Whether it runs when the machine config does not mention it.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// Seconds it has to end by itself before it is killed.
+    #[serde(default = "ten")]
+    pub stop_seconds: u32,
+    /// Which of its processes end with it.
+    #[serde(default)]
+    pub kill_mode: KillMode,
+    /// How gladly the kernel ends it when memory runs out: -1000 (never) to 1000 (first).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub oom_score_adj: i16,
+}
+
+/// Who a service runs as, by number: images carry no list of users that could change under a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct User {
+    /// The user's number.
+    pub uid: u32,
+    /// The group's number.
+    pub gid: u32,
+}
+
+/// A folder that is made before a service starts, and belongs to the service's user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FolderToMake {
+    /// The folder, absolute.
+    pub path: String,
+    /// Its mode in octal, in quotes: `"0750"`.
+    #[serde(default = "mode_0755")]
+    pub mode: String,
+}
+
+/// How to find out whether a service is well: exactly one of `socket`, `tcp`, `http` and `exec`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HealthCheck {
+    /// It takes connections on this Unix socket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub socket: Option<String>,
+    /// It takes connections on this address: `127.0.0.1:2379`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<String>,
+    /// It answers this address with a status of 200 to 399: `http://127.0.0.1:10248/healthz`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<String>,
+    /// This program, absolute, with these arguments, returns 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exec: Option<Vec<String>>,
+    /// Seconds between checks.
+    #[serde(default = "ten")]
+    pub every_seconds: u32,
+    /// Seconds that one check may take.
+    #[serde(default = "five")]
+    pub timeout_seconds: u32,
+    /// Checks that fail in a row before the service counts as unwell.
+    #[serde(default = "three")]
+    pub failures: u32,
+    /// What to do then.
+    #[serde(default)]
+    pub unhealthy: Unhealthy,
+}
+
+/// What to do with a service that runs and is not well.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub enum Unhealthy {
+    /// Say so, and leave it alone: a busy card makes a healthy service slow.
+    #[default]
+    Report,
+    /// Say so, stop it, and start it again after a pause.
+    Restart,
+}
+
+/// What to do when a service ends by itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub enum Restart {
+    /// Start it again.
+    #[default]
+    Always,
+    /// Start it again unless it said that all is well.
+    OnFailure,
+    /// Leave it.
+    Never,
+}
+
+/// Which processes of a service end with it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub enum KillMode {
+    /// All of them: nothing of it is left.
+    #[default]
+    Cgroup,
+    /// The main one only: what it started lives on, as containers do while containerd is started anew.
+    Process,
+}
+
+/// What a service may use at most.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Limits {
+    /// Memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Size>,
+    /// Number of processes and threads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tasks: Option<u64>,
+    /// Its share of a busy processor, against 100 for others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_weight: Option<u32>,
+    /// Its share of a busy disk, against 100 for others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub io_weight: Option<u32>,
+}
+
+impl Limits {
+    fn is_empty(&self) -> bool {
+        *self == Limits::default()
+    }
+}
+
+impl Service {
+    /// Makes a service with the given name and command, and everything else as if it were not written.
+    pub fn new(name: impl Into<String>, command: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Service {
+            name: name.into(),
+            command: command.into_iter().map(Into::into).collect(),
+            environment: BTreeMap::new(),
+            user: None,
+            directories: Vec::new(),
+            depends_on: Vec::new(),
+            after: Vec::new(),
+            health: None,
+            restart: Restart::default(),
+            limits: Limits::default(),
+            enabled: true,
+            stop_seconds: ten(),
+            kill_mode: KillMode::default(),
+            oom_score_adj: 0,
+        }
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn three() -> u32 {
+    3
+}
+
+fn five() -> u32 {
+    5
+}
+
+fn ten() -> u32 {
+    10
+}
+
+fn mode_0755() -> String {
+    "0755".to_owned()
+}
+
+fn is_zero(number: &i16) -> bool {
+    *number == 0
+}
