@@ -11,11 +11,13 @@ pub mod testkit;
 pub mod boot;
 pub mod children;
 pub mod events;
+pub mod initramfs;
 pub mod logs;
 pub mod modules;
 pub mod node;
 pub mod power;
 pub mod services;
+pub mod storage;
 
 pub mod api;
 pub mod config;

@@ -1,8 +1,11 @@
 //! What PID 1 does around everything else, and what is known about this boot.
 
 pub mod cmdline;
+pub mod etc;
+pub mod mounts;
 pub mod release;
 pub mod status;
+pub mod sysctls;
 
 pub use cmdline::Cmdline;
 pub use release::Release;

@@ -1,0 +1,214 @@
+//! What is mounted at the start, as tables.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use sys::mount::{Mount, MountFlags, Mounter};
+
+/// Is one line of the table.
+#[derive(Debug)]
+pub struct Row {
+    source: &'static str,
+    target: &'static str,
+    fstype: &'static str,
+    flags: MountFlags,
+    options: &'static str,
+    /// Whether a node without it is none. A kernel may lack the others.
+    needed: bool,
+}
+
+const NO_SUID_DEV: MountFlags = MountFlags::MS_NOSUID.union(MountFlags::MS_NODEV);
+const NO_SUID_DEV_EXEC: MountFlags = NO_SUID_DEV.union(MountFlags::MS_NOEXEC);
+const NO_SUID_EXEC: MountFlags = MountFlags::MS_NOSUID.union(MountFlags::MS_NOEXEC);
+
+/// What the initramfs needs, and hands on to the root.
+pub const EARLY: &[Row] = &[
+    row("proc", "/proc", "proc", NO_SUID_DEV_EXEC, "", true),
+    row("sysfs", "/sys", "sysfs", NO_SUID_DEV_EXEC, "", true),
+    row(
+        "devtmpfs",
+        "/dev",
+        "devtmpfs",
+        MountFlags::MS_NOSUID,
+        "mode=0755",
+        true,
+    ),
+    // containerd keeps the roots of its containers under /run: devices and programs must work there.
+    row("tmpfs", "/run", "tmpfs", MountFlags::MS_NOSUID, "mode=0755", true),
+];
+
+/// What PID 1 mounts beside that, before anything else runs.
+pub const MAIN: &[Row] = &[
+    row(
+        "devpts",
+        "/dev/pts",
+        "devpts",
+        NO_SUID_EXEC,
+        "mode=0620,ptmxmode=0666",
+        true,
+    ),
+    row("tmpfs", "/dev/shm", "tmpfs", NO_SUID_DEV, "mode=1777", true),
+    row("mqueue", "/dev/mqueue", "mqueue", NO_SUID_DEV_EXEC, "", false),
+    row("tmpfs", "/tmp", "tmpfs", NO_SUID_DEV, "mode=1777,size=25%", true),
+    // What must be writable in /etc is made anew at each start: nothing in it outlives the image that wrote it.
+    row(
+        "tmpfs",
+        "/etc",
+        "tmpfs",
+        NO_SUID_DEV_EXEC,
+        "mode=0755,size=4m",
+        true,
+    ),
+    row(
+        "cgroup2",
+        "/sys/fs/cgroup",
+        "cgroup2",
+        NO_SUID_DEV_EXEC,
+        "nsdelegate,memory_recursiveprot",
+        true,
+    ),
+    row(
+        "securityfs",
+        "/sys/kernel/security",
+        "securityfs",
+        NO_SUID_DEV_EXEC,
+        "",
+        false,
+    ),
+    row("bpf", "/sys/fs/bpf", "bpf", NO_SUID_DEV_EXEC, "mode=0700", false),
+    // The last words of a kernel that died are found here by the next one.
+    row("pstore", "/sys/fs/pstore", "pstore", NO_SUID_DEV_EXEC, "", false),
+    row(
+        "efivarfs",
+        "/sys/firmware/efi/efivars",
+        "efivarfs",
+        NO_SUID_DEV_EXEC.union(MountFlags::MS_RDONLY),
+        "",
+        false,
+    ),
+];
+
+const fn row(
+    source: &'static str,
+    target: &'static str,
+    fstype: &'static str,
+    flags: MountFlags,
+    options: &'static str,
+    needed: bool,
+) -> Row {
+    Row {
+        source,
+        target,
+        fstype,
+        flags,
+        options,
+        needed,
+    }
+}
+
+impl Row {
+    fn mount(&self) -> Mount {
+        Mount::new(self.source, self.target, self.fstype)
+            .flags(self.flags)
+            .options(self.options)
+    }
+}
+
+/// Mounts what is not mounted yet, in the table's order. Returns what could not be, and was not needed.
+pub fn mount_all(mounter: &dyn Mounter, table: &[Row]) -> Result<Vec<sys::Error>, sys::Error> {
+    // Before /proc is there nothing can be known, and nothing has been mounted.
+    let mounted = targets(&fs::read_to_string("/proc/self/mounts").unwrap_or_default());
+    let mut warnings = Vec::new();
+    for row in table.iter().filter(|row| !mounted.contains(row.target)) {
+        // A folder that cannot be made is reported by the mount that misses it.
+        let _exists = fs::create_dir_all(row.target);
+        match mounter.mount(&row.mount()) {
+            Err(error) if row.needed => return Err(error),
+            Err(error) => warnings.push(error),
+            Ok(()) => {}
+        }
+    }
+    Ok(warnings)
+}
+
+/// Reads the targets out of `/proc/self/mounts`.
+pub fn targets(mounts: &str) -> BTreeSet<String> {
+    mounts
+        .lines()
+        .filter_map(|line| line.split(' ').nth(1))
+        .map(unescape)
+        .collect()
+}
+
+/// The kernel writes space, tab, newline and backslash as three octal digits.
+fn unescape(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        let digits = tail
+            .get(..3)
+            .filter(|digits| byte == b'\\' && digits.iter().all(|d| (b'0'..=b'7').contains(d)));
+        if let Some(digits) = digits {
+            let value = digits
+                .iter()
+                .fold(0_u32, |value, digit| value * 8 + u32::from(digit - b'0'));
+            out.push(u8::try_from(value).unwrap_or(b'?'));
+            rest = &tail[3..];
+        } else {
+            out.push(byte);
+            rest = tail;
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Lists what is mounted at or below a folder, deepest first: the order in which it can be unmounted.
+pub fn below(mounts: &str, folder: &str) -> Vec<String> {
+    let inside = |target: &String| target == folder || Path::new(target).starts_with(folder);
+    let mut found: Vec<String> = targets(mounts).into_iter().filter(inside).collect();
+    found.reverse();
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use sys::mount::RecordingMounts;
+
+    use super::*;
+
+    #[test]
+    fn what_is_mounted_is_left_alone() {
+        let mounter = RecordingMounts::default();
+        // The machine that tests runs has /proc.
+        mount_all(&mounter, &EARLY[..1]).unwrap();
+        assert!(mounter.calls.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn nothing_but_devices_can_be_a_device_or_gain_rights() {
+        for row in EARLY.iter().chain(MAIN) {
+            assert!(row.flags.contains(MountFlags::MS_NOSUID), "{}", row.target);
+            let devices = ["/dev", "/dev/pts", "/run"].contains(&row.target);
+            assert!(
+                devices || row.flags.contains(MountFlags::MS_NODEV),
+                "{}",
+                row.target
+            );
+        }
+    }
+
+    #[test]
+    fn unmounts_go_from_the_leaves_to_the_root() {
+        let mounts = "/dev/a /var ext4 rw 0 0\n/dev/b /var/lib/bed\\040plate ext4 rw 0 0\noverlay /var/lib x rw 0 0\nx /varnish x rw 0 0\n";
+        assert_eq!(below(mounts, "/var"), ["/var/lib/bed plate", "/var/lib", "/var"]);
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(text in ".*") {
+            let _ = targets(&text);
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! Does what the initramfs is for, step by step.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sys::clock::since_boot;
+use sys::device_mapper::{DeviceMapper, LinuxDeviceMapper, Table};
+use sys::modules::{LinuxModules, ModuleLoader};
+use sys::mount::{LinuxMounts, Mount, MountFlags, Mounter};
+
+use super::{HANDOVER, SlotError, plan, slot::Plan};
+use crate::boot::{Cmdline, Release, cmdline, mounts, release};
+use crate::controller::chain;
+use crate::logs::uptime_ms;
+use crate::modules::{self, Index, coldplug};
+use crate::storage::{Devices, Partition};
+
+const NEW_ROOT: &str = "/sysroot";
+const PROGRAM: &str = "/usr/bin/machined";
+/// How long a disk may take to appear. Cards and USB bridges take seconds; what takes longer will not come.
+const DISK_WAIT: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How often devices that appeared late are given their modules.
+const COLDPLUG_EVERY: Duration = Duration::from_millis(500);
+
+/// Says which step failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error(transparent)]
+    System(#[from] sys::Error),
+    #[error(transparent)]
+    Release(#[from] release::Error),
+    #[error("the kernel's command line has no {0}: was the machine started without the Bedplate loader?")]
+    NotFromLoader(&'static str),
+    #[error("cannot read {path}")]
+    Read { path: String, source: io::Error },
+    #[error("{partition} of disk {guid} did not appear in {} s; there is {seen}{failures}", DISK_WAIT.as_secs())]
+    NoSlot {
+        partition: &'static str,
+        guid: String,
+        seen: String,
+        failures: String,
+    },
+    #[error(transparent)]
+    Slot(#[from] SlotError),
+    #[error("the root has no {PROGRAM}")]
+    NoProgram,
+}
+
+/// Is what stage 1 tells PID 1 of the root.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handover {
+    /// Moments, in milliseconds since the kernel started.
+    pub stamps: BTreeMap<String, u64>,
+    /// What went wrong on the way without stopping it.
+    pub warnings: Vec<String>,
+}
+
+/// Opens the root and becomes its machined. Returns only when that fails, with the reason in one line.
+pub fn run() -> Result<Infallible, String> {
+    let mut handover = Handover::default();
+    handover.stamps.insert("initramfs".to_owned(), uptime_ms());
+    open_root(&mut handover).map_err(|error| chain(&error))
+}
+
+fn open_root(handover: &mut Handover) -> Result<Infallible, Error> {
+    mounts::mount_all(&LinuxMounts, mounts::EARLY)?;
+    let line = fs::read_to_string("/proc/cmdline").map_err(|source| Error::Read {
+        path: "/proc/cmdline".to_owned(),
+        source,
+    })?;
+    let wanted = Wanted::from(cmdline::parse(&line))?;
+    let release = release::load(Path::new(release::EARLY_PATH))?;
+    let mut modules = EarlyModules::new(&release);
+    modules.load_named(&release, &LinuxModules);
+    handover.stamps.insert("modules".to_owned(), uptime_ms());
+    let slot = wait_for_slot(&wanted, &mut modules)?;
+    handover.stamps.insert("disk".to_owned(), uptime_ms());
+    handover.warnings = modules.failures;
+
+    let plan = plan(&slot.device, &wanted.manifest)?;
+    fs::create_dir_all(NEW_ROOT).map_err(|source| Error::Read {
+        path: NEW_ROOT.to_owned(),
+        source,
+    })?;
+    mount_root(&plan, &LinuxDeviceMapper, &LinuxMounts)?;
+    handover.stamps.insert("root".to_owned(), uptime_ms());
+    if !Path::new(NEW_ROOT).join(PROGRAM.trim_start_matches('/')).exists() {
+        return Err(Error::NoProgram);
+    }
+    leave(handover);
+    sys::root::switch(Path::new(NEW_ROOT), &["/dev", "/proc", "/sys", "/run"])?;
+    Ok(sys::root::become_program(Path::new(PROGRAM), &[])?)
+}
+
+/// What the loader must have passed.
+struct Wanted {
+    slot: slots::Slot,
+    manifest: String,
+    disk: String,
+}
+
+impl Wanted {
+    fn from(line: Cmdline) -> Result<Self, Error> {
+        Ok(Wanted {
+            slot: line.slot.ok_or(Error::NotFromLoader("bedplate.slot"))?,
+            manifest: line.manifest.ok_or(Error::NotFromLoader("bedplate.manifest"))?,
+            disk: line.disk.ok_or(Error::NotFromLoader("bedplate.disk"))?,
+        })
+    }
+}
+
+/// The modules of the initramfs, and which of them would not load.
+struct EarlyModules {
+    folder: PathBuf,
+    index: Index,
+    failures: Vec<String>,
+}
+
+impl EarlyModules {
+    fn new(release: &Release) -> Self {
+        let folder = Path::new("/lib/modules").join(&release.kernel);
+        let (index, failures) = match Index::load(&folder) {
+            Ok(index) => (index, Vec::new()),
+            Err(error) => (
+                Index::default(),
+                vec![format!("no modules: {}: {error}", folder.display())],
+            ),
+        };
+        EarlyModules {
+            folder,
+            index,
+            failures,
+        }
+    }
+
+    /// A module that fails may be one that this machine has no use for: what counts is whether the disk appears.
+    fn load_named(&mut self, release: &Release, loader: &dyn ModuleLoader) {
+        for name in &release.modules {
+            if let Err(error) = modules::load(&self.index, &self.folder, loader, name) {
+                self.failures.push(chain(&error));
+            }
+        }
+    }
+
+    fn coldplug(&mut self) {
+        for error in coldplug(
+            &self.index,
+            &self.folder,
+            &LinuxModules,
+            Path::new("/sys/devices"),
+        ) {
+            let line = chain(&error);
+            if !self.failures.contains(&line) {
+                self.failures.push(line);
+            }
+        }
+    }
+}
+
+fn wait_for_slot(wanted: &Wanted, modules: &mut EarlyModules) -> Result<Partition, Error> {
+    let (devices, guid, name) = (Devices::default(), &wanted.disk, wanted.slot.partition());
+    let started = since_boot();
+    let mut next_coldplug = Duration::ZERO;
+    while since_boot().saturating_sub(started) < DISK_WAIT {
+        // The kernel shows a disk a moment before its partitions: both are waited for.
+        if let Ok(Some(disk)) = devices.find(guid)
+            && let Ok(Some(slot)) = devices.partition(&disk, name)
+        {
+            return Ok(slot);
+        }
+        if since_boot() >= next_coldplug {
+            modules.coldplug();
+            next_coldplug = since_boot() + COLDPLUG_EVERY;
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    let failures = modules
+        .failures
+        .iter()
+        .map(|failure| format!("; {failure}"))
+        .collect();
+    let (guid, partition) = (guid.clone(), name);
+    Err(Error::NoSlot {
+        partition,
+        guid,
+        seen: devices.seen(),
+        failures,
+    })
+}
+
+fn mount_root(plan: &Plan, mapper: &dyn DeviceMapper, mounter: &dyn Mounter) -> Result<(), Error> {
+    let slot = mapper.create("bedplate-slot", &Table::verity(&plan.slot))?;
+    let root = mapper.create("bedplate-root", &plan.root(&slot))?;
+    let flags = MountFlags::MS_RDONLY | MountFlags::MS_NODEV | MountFlags::MS_NOATIME;
+    mounter.mount(&Mount::new(root.display().to_string(), NEW_ROOT, "erofs").flags(flags))?;
+    Ok(())
+}
+
+/// Leaves the moments where the next stage looks. Without them it only knows less.
+fn leave(handover: &Handover) {
+    let path = Path::new(HANDOVER);
+    let text = serde_json::to_string(handover).unwrap_or_default();
+    let _told_less = path
+        .parent()
+        .map(fs::create_dir_all)
+        .transpose()
+        .and_then(|_| fs::write(path, text));
+}
+
+#[cfg(test)]
+mod tests {
+    use sys::device_mapper::{RecordingDeviceMapper, Verity};
+    use sys::modules::RecordingModules;
+    use sys::mount::{MountCall, RecordingMounts};
+
+    use super::*;
+
+    #[test]
+    fn without_the_loaders_word_nothing_is_opened() {
+        let error = Wanted::from(cmdline::parse("bedplate.slot=a")).err().unwrap();
+        assert!(error.to_string().contains("bedplate.manifest"), "{error}");
+    }
+
+    #[test]
+    fn a_module_this_machine_has_no_use_for_is_a_remark() {
+        let index = Index::parse("virtio_blk.ko:\n", "", "", "");
+        let mut early = EarlyModules {
+            folder: "/m".into(),
+            index,
+            failures: Vec::new(),
+        };
+        let release = Release {
+            modules: vec!["sha2_ce".into(), "virtio_blk".into()],
+            ..Release::default()
+        };
+        let loader = RecordingModules::default();
+        early.load_named(&release, &loader);
+        assert_eq!(loader.loaded.lock().unwrap().len(), 1);
+        assert!(early.failures[0].contains("sha2_ce"), "{:?}", early.failures);
+    }
+
+    #[test]
+    fn the_root_is_a_verified_read_only_part_of_the_slot() {
+        let slot = Verity {
+            device: "/dev/vda4".into(),
+            data_blocks: 3,
+            tree_offset: 12288,
+            root_hash: "11".into(),
+            salt: "00".into(),
+        };
+        let (mapper, mounter) = (RecordingDeviceMapper::default(), RecordingMounts::default());
+        let plan = Plan {
+            slot,
+            root_offset: 8192,
+            root_len: 4096,
+        };
+        mount_root(&plan, &mapper, &mounter).unwrap();
+        let made = mapper.created.lock().unwrap();
+        assert_eq!(made[0].1.target, "verity");
+        assert_eq!(made[1].1.parameters, "/dev/dm-0 16");
+        let calls = mounter.calls.lock().unwrap();
+        let MountCall::Mount(mount) = &calls[0] else {
+            panic!("{calls:?}")
+        };
+        assert_eq!(
+            (mount.source.as_str(), mount.fstype.as_str()),
+            ("/dev/dm-1", "erofs")
+        );
+        assert!(mount.flags.contains(MountFlags::MS_RDONLY));
+    }
+}

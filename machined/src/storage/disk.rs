@@ -1,0 +1,272 @@
+//! Finds the system's disk and its partitions, as the kernel shows them.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+/// Where the kernel shows its devices. A test shows its own.
+#[derive(Debug, Clone)]
+pub struct Devices {
+    /// `/sys/block`.
+    pub sys_block: PathBuf,
+    /// `/dev`.
+    pub dev: PathBuf,
+}
+
+impl Default for Devices {
+    fn default() -> Self {
+        Devices {
+            sys_block: "/sys/block".into(),
+            dev: "/dev".into(),
+        }
+    }
+}
+
+/// Is a whole disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// The kernel's name: `mmcblk0`.
+    pub name: String,
+    /// The device node.
+    pub device: PathBuf,
+}
+
+/// Is one partition, as the kernel knows it now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Partition {
+    /// Its name in the partition table.
+    pub name: String,
+    /// Its number in the partition table.
+    pub number: u32,
+    /// The device node.
+    pub device: PathBuf,
+    /// Where it starts, in bytes.
+    pub start: u64,
+    /// Its length in bytes.
+    pub len: u64,
+}
+
+/// The kernel counts in these, whatever the disk does.
+const SECTOR: u64 = 512;
+
+impl Devices {
+    /// Finds the disk whose partition table has this GUID (lower case, with hyphens).
+    pub fn find(&self, guid: &str) -> io::Result<Option<Disk>> {
+        for name in names(&self.sys_block)? {
+            let device = self.dev.join(&name);
+            // A drive without a medium cannot be read; the disk we want can.
+            let found = File::open(&device).and_then(disk_guid).ok().flatten();
+            if found.as_deref() == Some(guid) {
+                return Ok(Some(Disk { name, device }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Lists the disks that have a GUID partition table, for an error message.
+    pub fn seen(&self) -> String {
+        let names = names(&self.sys_block).unwrap_or_default();
+        let seen = names.iter().filter(|name| !is_virtual(name)).map(|name| {
+            let guid = File::open(self.dev.join(name)).and_then(disk_guid);
+            format!(
+                "{name} ({})",
+                guid.ok().flatten().unwrap_or_else(|| "no GPT".to_owned())
+            )
+        });
+        let seen = seen.collect::<Vec<_>>().join(", ");
+        if seen.is_empty() {
+            "no disk at all".to_owned()
+        } else {
+            seen
+        }
+    }
+
+    /// Lists a disk's partitions, in no order.
+    pub fn partitions(&self, disk: &Disk) -> io::Result<Vec<Partition>> {
+        let folder = self.sys_block.join(&disk.name);
+        let mut partitions = Vec::new();
+        for name in names(&folder)? {
+            let folder = folder.join(&name);
+            let Ok(uevent) = fs::read_to_string(folder.join("uevent")) else {
+                continue;
+            };
+            let Some((number, label)) = parse_uevent(&uevent) else {
+                continue;
+            };
+            let sectors = |file: &str| -> io::Result<u64> {
+                let text = fs::read_to_string(folder.join(file))?;
+                let count: u64 = text.trim().parse().map_err(io::Error::other)?;
+                Ok(count.saturating_mul(SECTOR))
+            };
+            let (start, len) = (sectors("start")?, sectors("size")?);
+            partitions.push(Partition {
+                name: label,
+                number,
+                device: self.dev.join(&name),
+                start,
+                len,
+            });
+        }
+        Ok(partitions)
+    }
+
+    /// Finds one partition of a disk by its name in the table.
+    pub fn partition(&self, disk: &Disk, name: &str) -> io::Result<Option<Partition>> {
+        Ok(self
+            .partitions(disk)?
+            .into_iter()
+            .find(|partition| partition.name == name))
+    }
+}
+
+/// Devices that are made of others, or of memory, never carry the system.
+fn is_virtual(name: &str) -> bool {
+    ["loop", "ram", "zram", "dm-"]
+        .iter()
+        .any(|kind| name.starts_with(kind))
+}
+
+fn names(folder: &Path) -> io::Result<Vec<String>> {
+    let entries = fs::read_dir(folder)?.flatten();
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
+/// Reads a partition's number and name from its `uevent`. A partition without a name is none of ours.
+fn parse_uevent(text: &str) -> Option<(u32, String)> {
+    let value = |key: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+    };
+    Some((value("PARTN")?.parse().ok()?, value("PARTNAME")?.to_owned()))
+}
+
+/// Reads the disk GUID from a GUID partition table: from its header at the start, else from the copy at the end.
+fn disk_guid(mut disk: impl Read + Seek) -> io::Result<Option<String>> {
+    let mut header = [0; 512];
+    let end = disk.seek(SeekFrom::End(0))?;
+    for at in [SECTOR, end.saturating_sub(SECTOR)] {
+        disk.seek(SeekFrom::Start(at))?;
+        if disk.read_exact(&mut header).is_ok()
+            && let Some(guid) = parse_header(&header)
+        {
+            return Ok(Some(guid));
+        }
+    }
+    Ok(None)
+}
+
+fn parse_header(header: &[u8; 512]) -> Option<String> {
+    let field = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    let len = usize::try_from(field(12))
+        .ok()
+        .filter(|len| (92..=512).contains(len))?;
+    let mut bare = header[..len].to_vec();
+    bare[16..20].fill(0);
+    if !header.starts_with(b"EFI PART") || crc32fast::hash(&bare) != field(16) {
+        return None;
+    }
+    let mut guid = [0; 16];
+    guid.copy_from_slice(&header[56..72]);
+    Some(uuid::Uuid::from_bytes_le(guid).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn header(guid: u128) -> [u8; 512] {
+        let mut header = [0; 512];
+        header[..8].copy_from_slice(b"EFI PART");
+        header[12..16].copy_from_slice(&92u32.to_le_bytes());
+        header[56..72].copy_from_slice(&uuid::Uuid::from_u128(guid).to_bytes_le());
+        let crc = crc32fast::hash(&header[..92]);
+        header[16..20].copy_from_slice(&crc.to_le_bytes());
+        header
+    }
+
+    fn shown(disks: &[(&str, Vec<u8>)]) -> (tempfile::TempDir, Devices) {
+        let root = tempfile::tempdir().unwrap();
+        let devices = Devices {
+            sys_block: root.path().join("sys"),
+            dev: root.path().join("dev"),
+        };
+        fs::create_dir_all(&devices.dev).unwrap();
+        for (name, bytes) in disks {
+            fs::create_dir_all(devices.sys_block.join(name)).unwrap();
+            fs::write(devices.dev.join(name), bytes).unwrap();
+        }
+        (root, devices)
+    }
+
+    fn disk_with(guid: u128, at_end: bool) -> Vec<u8> {
+        let mut disk = vec![0; 4096];
+        let at = if at_end { 4096 - 512 } else { 512 };
+        disk[at..at + 512].copy_from_slice(&header(guid));
+        disk
+    }
+
+    #[test]
+    fn finds_its_disk_by_either_header() {
+        let disks = [
+            ("loop0", vec![]),
+            ("sda", disk_with(1, false)),
+            ("vda", disk_with(2, true)),
+        ];
+        let (_root, devices) = shown(&disks);
+        let guid = uuid::Uuid::from_u128(2).to_string();
+        assert_eq!(devices.find(&guid).unwrap().unwrap().name, "vda");
+        assert_eq!(devices.find("something else").unwrap(), None);
+        assert_eq!(
+            devices.seen(),
+            format!("sda ({}), vda ({guid})", uuid::Uuid::from_u128(1))
+        );
+    }
+
+    #[test]
+    fn finds_partitions_by_name() {
+        let (_root, devices) = shown(&[("vda", vec![])]);
+        let folder = devices.sys_block.join("vda/vda4");
+        fs::create_dir_all(&folder).unwrap();
+        fs::create_dir_all(devices.sys_block.join("vda/queue")).unwrap();
+        fs::write(folder.join("uevent"), "DEVNAME=vda4\nPARTN=4\nPARTNAME=SLOT-A\n").unwrap();
+        fs::write(folder.join("start"), "2048\n").unwrap();
+        fs::write(folder.join("size"), "4096\n").unwrap();
+        let disk = Disk {
+            name: "vda".into(),
+            device: devices.dev.join("vda"),
+        };
+        let found = devices.partition(&disk, "SLOT-A").unwrap().unwrap();
+        let expected = Partition {
+            name: "SLOT-A".into(),
+            number: 4,
+            device: devices.dev.join("vda4"),
+            start: 1024 * 1024,
+            len: 2 * 1024 * 1024,
+        };
+        assert_eq!(found, expected);
+        assert_eq!(devices.partition(&disk, "SLOT-B").unwrap(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_damaged_header_names_no_disk(at in 0usize..92, flip in 1u8..) {
+            let mut bytes = header(7);
+            bytes[at] ^= flip;
+            prop_assert_eq!(parse_header(&bytes), None);
+        }
+
+        #[test]
+        fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..2000), text in ".*") {
+            let _ = disk_guid(Cursor::new(bytes));
+            let _ = parse_uevent(&text);
+        }
+    }
+}

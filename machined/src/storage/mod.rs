@@ -1,0 +1,5 @@
+//! The system's disk: finding it, growing DATA, preparing and mounting STATE and DATA.
+
+pub mod disk;
+
+pub use disk::{Devices, Disk, Partition};
