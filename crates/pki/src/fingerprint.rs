@@ -17,6 +17,15 @@ impl Fingerprint {
     pub fn of(certificate: &CertificateDer<'_>) -> Self {
         Self(Sha256::digest(certificate).into())
     }
+
+    /// Takes one fingerprint over several certificates, in their order.
+    pub(crate) fn of_all<'a>(certificates: impl Iterator<Item = &'a CertificateDer<'static>>) -> Self {
+        let mut hash = Sha256::new();
+        for certificate in certificates {
+            hash.update(Sha256::digest(certificate));
+        }
+        Self(hash.finalize().into())
+    }
 }
 
 impl fmt::Display for Fingerprint {

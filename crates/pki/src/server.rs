@@ -30,6 +30,8 @@ pub struct Serving {
     pub mode: Mode,
     /// Fingerprint of the node's certificate.
     pub fingerprint: Fingerprint,
+    /// Fingerprint over the authorities that vouch for clients; none in maintenance mode.
+    pub trust: Option<Fingerprint>,
 }
 
 impl fmt::Debug for Serving {
@@ -71,33 +73,31 @@ impl ServerTls {
 impl Serving {
     /// Serves holders of a certificate of `authorities` (PEM, one or more) with a certificate of theirs.
     pub fn mutual(authorities: &str, issued: &Issued, clock: Arc<NodeClock>) -> Result<Self, Error> {
+        let authorities = Certificate::all_from_pem(authorities, "the authority")?;
         let mut roots = RootCertStore::empty();
-        for authority in Certificate::all_from_pem(authorities, "the authority")? {
+        for authority in &authorities {
             roots.add(authority.der().clone())?;
         }
+        let trust = Fingerprint::of_all(authorities.iter().map(Certificate::der));
         let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider()).build()?;
         let verifier = ClocklessVerifier {
             inner: verifier,
             clock,
         };
-        Self::new(Mode::Mutual, issued, Some(Arc::new(verifier)))
+        Self::new(issued, Some((trust, Arc::new(verifier))))
     }
 
     /// Serves anybody with a certificate that nobody vouches for.
     pub fn maintenance(issued: &Issued) -> Result<Self, Error> {
-        Self::new(Mode::Maintenance, issued, None)
+        Self::new(issued, None)
     }
 
-    fn new(
-        mode: Mode,
-        issued: &Issued,
-        verifier: Option<Arc<dyn ClientCertVerifier>>,
-    ) -> Result<Self, Error> {
+    fn new(issued: &Issued, trust: Option<(Fingerprint, Arc<dyn ClientCertVerifier>)>) -> Result<Self, Error> {
         let builder = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])?;
-        let builder = match verifier {
-            Some(verifier) => builder.with_client_cert_verifier(verifier),
-            None => builder.with_no_client_auth(),
+        let (mode, trust, builder) = match trust {
+            Some((trust, verifier)) => (Mode::Mutual, Some(trust), builder.with_client_cert_verifier(verifier)),
+            None => (Mode::Maintenance, None, builder.with_no_client_auth()),
         };
         let chain = vec![issued.certificate.der().clone()];
         let mut config = builder.with_single_cert(chain, issued.key.to_der())?;
@@ -109,6 +109,7 @@ impl Serving {
             config: Arc::new(config),
             mode,
             fingerprint: issued.certificate.fingerprint(),
+            trust,
         })
     }
 }
