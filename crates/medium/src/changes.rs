@@ -1,0 +1,131 @@
+//! Writing only what differs.
+
+use std::io;
+use std::ops::Range;
+
+use crate::Medium;
+
+/// Bytes are compared, and written, in blocks of this size.
+const BLOCK: usize = 4096;
+
+/// Equal blocks between differing ones are written along when they are no more than this: to a card, two short writes
+/// cost more than one that is a little longer.
+const BRIDGE: usize = 16 * 1024;
+
+/// After this many bytes without one equal block, the medium is taken to hold something else altogether.
+const PATIENCE: u64 = 16 * 1024 * 1024;
+
+/// How much of a piece is then still read, to notice if it does not.
+const PROBE: usize = 64 * 1024;
+
+/// What was done, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Read from the medium to compare.
+    pub read: u64,
+    /// Written.
+    pub written: u64,
+    /// Found to be there already, and left alone.
+    pub equal: u64,
+}
+
+/// Brings a medium to a wanted content, and keeps count.
+///
+/// What it writes is a function of the medium and the wanted bytes alone: a run that was cut short is finished by
+/// another one, with no journal.
+#[derive(Debug, Default)]
+pub struct Changes {
+    tally: Tally,
+    /// Bytes compared since a block was last found equal.
+    missed: u64,
+    buffer: Vec<u8>,
+}
+
+impl Changes {
+    /// Returns what was done so far.
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// Makes the medium hold `wanted` at `offset`.
+    pub fn write(&mut self, medium: &mut dyn Medium, offset: u64, wanted: &[u8]) -> io::Result<()> {
+        let probe = if self.missed < PATIENCE {
+            wanted.len()
+        } else {
+            PROBE.min(wanted.len())
+        };
+        let mut differing = self.compare(medium, offset, wanted, 0..probe)?;
+        let met = differing.iter().map(Range::len).sum::<usize>() < probe;
+        if met {
+            self.missed = 0;
+            differing.extend(self.compare(medium, offset, wanted, probe..wanted.len())?);
+        } else {
+            self.missed += wanted.len() as u64;
+            differing.push(probe..wanted.len());
+        }
+        let mut written = 0;
+        for run in bridged(differing) {
+            medium.write_at(offset + run.start as u64, &wanted[run.clone()])?;
+            written += run.len() as u64;
+        }
+        self.tally.written += written;
+        self.tally.equal += wanted.len() as u64 - written;
+        Ok(())
+    }
+
+    /// Finds the blocks of a range of `wanted` that differ from the medium.
+    fn compare(
+        &mut self,
+        medium: &mut dyn Medium,
+        offset: u64,
+        wanted: &[u8],
+        range: Range<usize>,
+    ) -> io::Result<Vec<Range<usize>>> {
+        self.buffer.resize(range.len(), 0);
+        medium.read_at(offset + range.start as u64, &mut self.buffer)?;
+        self.tally.read += range.len() as u64;
+        let blocks = wanted[range.clone()]
+            .chunks(BLOCK)
+            .zip(self.buffer.chunks(BLOCK))
+            .enumerate();
+        let differing = blocks.filter(|(_, (want, have))| want != have);
+        Ok(differing
+            .map(|(number, (want, _))| {
+                let start = range.start + number * BLOCK;
+                start..start + want.len()
+            })
+            .collect())
+    }
+}
+
+/// Joins runs that lie close together; drops empty ones.
+fn bridged(runs: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    let mut joined: Vec<Range<usize>> = Vec::new();
+    for run in runs.into_iter().filter(|run| !run.is_empty()) {
+        match joined.last_mut() {
+            Some(last) if run.start - last.end <= BRIDGE => last.end = run.end,
+            _ => joined.push(run),
+        }
+    }
+    joined
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_runs_are_joined_and_far_ones_are_not() {
+        let k = 1024;
+        assert_eq!(
+            bridged(vec![
+                0..4 * k,
+                4 * k..8 * k,
+                24 * k..28 * k,
+                60 * k..64 * k,
+                64 * k..64 * k
+            ]),
+            [0..28 * k, 60 * k..64 * k]
+        );
+    }
+}

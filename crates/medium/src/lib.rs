@@ -1,0 +1,43 @@
+//! Writes to a medium only what differs, and reads a slot back against its hash tree.
+//!
+//! [`Medium`] is a disk, a partition or a file; tests have their own, that tear and lie. [`Changes`] compares before
+//! it writes, which spares flash cells and, reads being faster than writes, time. [`check_slot`] proves that a slot
+//! holds what its signed root hash vouches for. Flashing and upgrading share it; it decides nothing about either.
+
+mod changes;
+mod file;
+mod slot;
+
+pub use changes::{Changes, Tally};
+pub use file::FileMedium;
+pub use slot::{SlotError, check_slot};
+
+use std::io;
+
+/// Something with bytes at offsets.
+pub trait Medium {
+    /// Returns the number of bytes.
+    fn len(&self) -> u64;
+
+    /// Tells whether there is nothing at all.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Reads exactly `out.len()` bytes.
+    fn read_at(&mut self, offset: u64, out: &mut [u8]) -> io::Result<()>;
+
+    /// Writes all of `bytes`. They may stay in a volatile cache until [`sync`](Self::sync).
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Returns once all that was written would survive a power cut.
+    fn sync(&mut self) -> io::Result<()>;
+
+    /// Makes the next reads come from the medium itself, not from a cache of the host's.
+    fn drop_cache(&mut self) -> io::Result<()>;
+
+    /// Tells the medium that the bytes of a range are of no interest; false when it does not care to know.
+    fn discard(&mut self, _offset: u64, _len: u64) -> bool {
+        false
+    }
+}
