@@ -58,7 +58,10 @@ impl Catalog {
 
     /// Lists the boards that can be built.
     pub fn boards(&self) -> impl Iterator<Item = &RawBoard> {
-        self.boards.values().map(|source| &source.value).filter(|board| !board.is_abstract)
+        self.boards
+            .values()
+            .map(|source| &source.value)
+            .filter(|board| !board.is_abstract)
     }
 
     /// Lists the overlays.
@@ -72,11 +75,15 @@ impl Catalog {
         if source.value.is_abstract {
             let heirs = self.boards.values().filter(|heir| self.inherits(heir, name));
             let heirs = heirs.map(|heir| heir.value.name.to_string()).collect();
-            return Err(Error::Abstract { name: name.to_owned(), heirs });
+            return Err(Error::Abstract {
+                name: name.to_owned(),
+                heirs,
+            });
         }
         let merged = self.flatten(source, &mut Vec::new())?;
         let missing = |what: &str| {
-            let message = format!("board {name:?} has no {what}; add `{what}:` here or in a board it inherits from");
+            let message =
+                format!("board {name:?} has no {what}; add `{what}:` here or in a board it inherits from");
             Error::invalid(&source.path, &source.text, "name", message)
         };
         Ok(Board {
@@ -100,40 +107,70 @@ impl Catalog {
         let mut overlays = Vec::new();
         for overlay in &board.overlays {
             let source = self.find_board(name)?;
-            self.add_with_needs(overlay.as_str(), Some((&source.path, &source.text)), name, &mut overlays)?;
+            self.add_with_needs(
+                overlay.as_str(),
+                Some((&source.path, &source.text)),
+                name,
+                &mut overlays,
+            )?;
         }
         for overlay in further {
             self.add_with_needs(overlay, None, name, &mut overlays)?;
         }
         let features = overlays.iter().map(|overlay| overlay.features.clone());
-        let features = join_features(features.fold(Features::default(), join_features), board.features.clone());
-        Ok(Selection { board, overlays, features })
+        let features = join_features(
+            features.fold(Features::default(), join_features),
+            board.features.clone(),
+        );
+        Ok(Selection {
+            board,
+            overlays,
+            features,
+        })
     }
 
     fn find_board(&self, name: &str) -> Result<&Source<RawBoard>> {
         self.boards.get(name).ok_or_else(|| {
             let known: Vec<String> = self.boards().map(|board| board.name.to_string()).collect();
             let hint = nearest::hint(name, known.iter().map(String::as_str));
-            Error::Unknown { what: "board", name: name.to_owned(), hint, known }
+            Error::Unknown {
+                what: "board",
+                name: name.to_owned(),
+                hint,
+                known,
+            }
         })
     }
 
     fn inherits(&self, heir: &Source<RawBoard>, from: &str) -> bool {
-        !heir.value.is_abstract && heir.value.inherit.as_ref().is_some_and(|parent| parent.as_str() == from)
+        !heir.value.is_abstract
+            && heir
+                .value
+                .inherit
+                .as_ref()
+                .is_some_and(|parent| parent.as_str() == from)
     }
 
     fn flatten(&self, source: &Source<RawBoard>, chain: &mut Vec<String>) -> Result<RawBoard> {
         let own = source.value.clone();
         chain.push(own.name.to_string());
-        let Some(parent) = own.inherit.as_ref() else { return Ok(own) };
+        let Some(parent) = own.inherit.as_ref() else {
+            return Ok(own);
+        };
         let fault = |message| Error::invalid(&source.path, &source.text, "inherit", message);
         if chain.iter().any(|name| name == parent.as_str()) {
-            return Err(fault(format!("boards inherit from each other in a loop: {} → {parent}", chain.join(" → "))));
+            return Err(fault(format!(
+                "boards inherit from each other in a loop: {} → {parent}",
+                chain.join(" → ")
+            )));
         }
         let Some(found) = self.boards.get(parent.as_str()) else {
             let known: Vec<&str> = self.boards.keys().map(String::as_str).collect();
             let hint = nearest::hint(parent.as_str(), known.iter().copied());
-            return Err(fault(format!("board {parent:?} not found{hint}; known: {}", known.join(", "))));
+            return Err(fault(format!(
+                "board {parent:?} not found{hint}; known: {}",
+                known.join(", ")
+            )));
         };
         Ok(inherit(self.flatten(found, chain)?, own))
     }
@@ -157,12 +194,21 @@ impl Catalog {
                     let message = format!("overlay {name:?} not found{hint}; known: {}", known.join(", "));
                     Error::invalid(path, text, name, message)
                 }
-                None => Error::Unknown { what: "overlay", name: name.to_owned(), hint, known },
+                None => Error::Unknown {
+                    what: "overlay",
+                    name: name.to_owned(),
+                    hint,
+                    known,
+                },
             });
         };
         let boards: Vec<String> = source.value.boards.iter().map(Name::to_string).collect();
         if !boards.is_empty() && !boards.iter().any(|known| known == board) {
-            return Err(Error::NotForBoard { overlay: name.to_owned(), board: board.to_owned(), boards });
+            return Err(Error::NotForBoard {
+                overlay: name.to_owned(),
+                board: board.to_owned(),
+                boards,
+            });
         }
         // Its own needs come first in the list; a loop ends because the overlay is already in place then.
         let place = chosen.len();
@@ -179,7 +225,14 @@ impl Catalog {
         let mut value = parse_board(&text, path)?;
         expect_name(path, &text, &value.name, path.file_stem())?;
         rebase(path, &text, &mut value.features, &mut value.esp.files)?;
-        self.boards.insert(value.name.to_string(), Source { path: path.to_owned(), text, value });
+        self.boards.insert(
+            value.name.to_string(),
+            Source {
+                path: path.to_owned(),
+                text,
+                value,
+            },
+        );
         Ok(())
     }
 
@@ -188,7 +241,14 @@ impl Catalog {
         let mut value = parse_overlay(&text, path)?;
         expect_name(path, &text, &value.name, path.parent().and_then(Path::file_name))?;
         rebase(path, &text, &mut value.features, &mut [])?;
-        self.overlays.insert(value.name.to_string(), Source { path: path.to_owned(), text, value });
+        self.overlays.insert(
+            value.name.to_string(),
+            Source {
+                path: path.to_owned(),
+                text,
+                value,
+            },
+        );
         Ok(())
     }
 }
@@ -197,7 +257,10 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     if !folder.is_dir() {
         return Ok(Vec::new());
     }
-    let fault = |source| Error::Read { path: folder.to_owned(), source };
+    let fault = |source| Error::Read {
+        path: folder.to_owned(),
+        source,
+    };
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).map_err(fault)? {
         paths.push(entry.map_err(fault)?.path());
@@ -207,7 +270,10 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn read(path: &Path) -> Result<String> {
-    fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })
+    fs::read_to_string(path).map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn expect_name(path: &Path, text: &str, name: &Name, expected: Option<&std::ffi::OsStr>) -> Result<()> {
@@ -215,7 +281,10 @@ fn expect_name(path: &Path, text: &str, name: &Name, expected: Option<&std::ffi:
     if expected == name.as_str() {
         return Ok(());
     }
-    let message = format!("name is {:?}, but the file is that of {expected:?}; make them equal", name.as_str());
+    let message = format!(
+        "name is {:?}, but the file is that of {expected:?}; make them equal",
+        name.as_str()
+    );
     Err(Error::invalid(path, text, name.as_str(), message))
 }
 
@@ -230,7 +299,10 @@ fn rebase(
     let resolve = |source: &mut String| {
         let full = folder.join(source.as_str());
         if !full.is_file() {
-            let message = format!("file {source:?} not found; it is looked for in {}", folder.display());
+            let message = format!(
+                "file {source:?} not found; it is looked for in {}",
+                folder.display()
+            );
             return Err(Error::invalid(path, text, source, message));
         }
         *source = full.to_string_lossy().into_owned();
@@ -247,5 +319,8 @@ fn rebase(
             }
         }
     }
-    features.device_tree_overlays.iter_mut().try_for_each(|overlay| resolve(&mut overlay.source))
+    features
+        .device_tree_overlays
+        .iter_mut()
+        .try_for_each(|overlay| resolve(&mut overlay.source))
 }

@@ -131,12 +131,18 @@ fn parse<T: serde::de::DeserializeOwned>(text: &str, path: &Path, kind: &str) ->
     if header.api_version != API_VERSION {
         return Err(fault(
             &header.api_version,
-            format!("apiVersion {:?} is not known; known: {API_VERSION}", header.api_version),
+            format!(
+                "apiVersion {:?} is not known; known: {API_VERSION}",
+                header.api_version
+            ),
         ));
     }
     if header.kind != kind {
         let hint = nearest::hint(&header.kind, [kind]);
-        return Err(fault(&header.kind, format!("kind is {:?}, expected {kind:?}{hint}", header.kind)));
+        return Err(fault(
+            &header.kind,
+            format!("kind is {:?}, expected {kind:?}{hint}", header.kind),
+        ));
     }
     serde_yaml::from_str(text).map_err(|error| Error::yaml(path, &error))
 }

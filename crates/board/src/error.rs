@@ -65,7 +65,11 @@ pub enum Error {
 impl Error {
     /// Makes a fault about a value, at the line of the file where the value stands.
     pub(crate) fn invalid(path: &Path, text: &str, value: &str, message: String) -> Error {
-        Error::Invalid { path: path.to_owned(), line: line_of(text, value), message }
+        Error::Invalid {
+            path: path.to_owned(),
+            line: line_of(text, value),
+            message,
+        }
     }
 
     /// Turns a fault of the YAML reader into ours, with the nearest known name.
@@ -74,7 +78,11 @@ impl Error {
         let text = error.to_string();
         // The reader appends its own position, which we give in front of the message.
         let message = text.rfind(" at line ").map_or(text.as_str(), |end| &text[..end]);
-        Error::Invalid { path: path.to_owned(), line, message: with_hint(message) }
+        Error::Invalid {
+            path: path.to_owned(),
+            line,
+            message: with_hint(message),
+        }
     }
 }
 
@@ -92,8 +100,12 @@ fn with_hint(message: &str) -> String {
 /// Finds the line on which a value stands as a word of its own.
 fn line_of(text: &str, value: &str) -> usize {
     let is_part = |c: char| c.is_alphanumeric() || "-_./".contains(c);
-    let found = text.lines().position(|line| line.split(|c| !is_part(c)).any(|word| word == value));
-    found.or_else(|| text.lines().position(|line| line.contains(value))).map_or(1, |index| index + 1)
+    let found = text
+        .lines()
+        .position(|line| line.split(|c| !is_part(c)).any(|word| word == value));
+    found
+        .or_else(|| text.lines().position(|line| line.contains(value)))
+        .map_or(1, |index| index + 1)
 }
 
 #[cfg(test)]

@@ -1,12 +1,11 @@
 //! What a board or an overlay adds to an image.
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::files::{Directory, Link, OwnFile, Pattern, Place};
+use crate::files::{Directory, Link, OwnFile, Pattern, Place, TargetPath};
 use crate::names::{KernelArgument, ModuleName, Name, PackageName};
+use crate::service::Service;
 
 /// What a board or an overlay adds to an image; additions of several are joined in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -22,10 +21,14 @@ pub struct Features {
     pub device_tree_overlays: Vec<DeviceTreeOverlay>,
     /// Device firmware that the kernel loads, from packages, kept under `/usr/lib/firmware`.
     pub firmware: Vec<Firmware>,
+    /// Container images made of programs of ours, imported when a node starts.
+    pub container_images: Vec<ContainerImage>,
     /// Programs that machined keeps running.
     pub services: Vec<Service>,
     /// Files that come with the board or overlay.
     pub files: Vec<OwnFile>,
+    /// Files made by joining files of a package, such as the bundle of CA certificates.
+    pub joined: Vec<Joined>,
     /// Symbolic links.
     pub links: Vec<Link>,
     /// Empty folders.
@@ -80,18 +83,24 @@ pub struct Firmware {
     pub files: Vec<Pattern>,
 }
 
-/// A program that machined keeps running.
+/// A file made by joining files of a package in the order of their names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Service {
-    /// The service's name.
-    pub name: Name,
-    /// The program, absolute, and its arguments.
-    pub command: Vec<String>,
-    /// Environment variables; nothing else is in its environment.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub environment: BTreeMap<String, String>,
-    /// Services that must be healthy before this one starts.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub after: Vec<Name>,
+pub struct Joined {
+    /// Where it goes.
+    pub path: TargetPath,
+    /// The package's name.
+    pub package: PackageName,
+    /// The files that are joined.
+    pub files: Vec<Pattern>,
+}
+
+/// A container image that holds one static program of ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ContainerImage {
+    /// The program: a file beside machined in the folder of cross-built binaries.
+    pub program: Name,
+    /// What the image is called, such as `localhost/bedplate/pause:0.1`.
+    pub reference: String,
 }

@@ -24,13 +24,17 @@ impl TargetPath {
 impl FromStr for TargetPath {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let inner = text.strip_prefix('/').ok_or_else(|| format!("{text:?} is not absolute: start it with '/'"))?;
+        let inner = text
+            .strip_prefix('/')
+            .ok_or_else(|| format!("{text:?} is not absolute: start it with '/'"))?;
         let inner = inner.strip_suffix('/').unwrap_or(inner);
         let clean = !inner.is_empty() && inner.split('/').all(|part| !matches!(part, "" | "." | ".."));
         if clean && !inner.contains('\0') {
             Ok(TargetPath(inner.to_owned()))
         } else {
-            Err(format!("{text:?} is not a plain path: leave out '.', '..' and empty parts"))
+            Err(format!(
+                "{text:?} is not a plain path: leave out '.', '..' and empty parts"
+            ))
         }
     }
 }
@@ -88,7 +92,10 @@ impl FromStr for Pattern {
             .literal_separator(true)
             .build()
             .map_err(|error| format!("{text:?} is not a file pattern: {}", error.kind()))?;
-        Ok(Pattern { text: text.to_owned(), matcher: glob.compile_matcher() })
+        Ok(Pattern {
+            text: text.to_owned(),
+            matcher: glob.compile_matcher(),
+        })
     }
 }
 
@@ -182,9 +189,16 @@ mod tests {
             ("/boot/start{,_x}.elf", "boot/start_x.elf", true),
         ];
         for (pattern, path, matches) in cases {
-            assert_eq!(pattern.parse::<Pattern>().unwrap().matches(path), matches, "{pattern} {path}");
+            assert_eq!(
+                pattern.parse::<Pattern>().unwrap().matches(path),
+                matches,
+                "{pattern} {path}"
+            );
         }
-        assert_eq!("/usr/bin/x".parse::<Pattern>().unwrap().literal(), Some("usr/bin/x"));
+        assert_eq!(
+            "/usr/bin/x".parse::<Pattern>().unwrap().literal(),
+            Some("usr/bin/x")
+        );
         assert!("/usr/[".parse::<Pattern>().is_err());
     }
 }

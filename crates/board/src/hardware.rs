@@ -21,9 +21,22 @@ pub struct Kernel {
 pub struct DeviceTrees {
     /// Paths below the package's folder of trees, such as `broadcom/bcm2837-rpi-3-b.dtb`.
     pub files: Vec<Pattern>,
-    /// File name of the tree that is handed to the kernel in place of the firmware's.
+    /// File name of the tree that the loader hands to the kernel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<String>,
+    /// Whose tree wins when the firmware brings one, too.
+    pub prefer: Prefer,
+}
+
+/// Whose device tree the kernel gets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Prefer {
+    /// The firmware's where it has one.
+    #[default]
+    Firmware,
+    /// The one in the slot, which is upgraded together with its kernel.
+    Slot,
 }
 
 /// How the medium is laid out.
@@ -40,7 +53,11 @@ pub struct Disk {
 
 impl Default for Disk {
     fn default() -> Self {
-        Disk { slot_size: ByteSize::mib(512), first_partition: ByteSize::mib(1), hybrid_mbr: false }
+        Disk {
+            slot_size: ByteSize::mib(512),
+            first_partition: ByteSize::mib(1),
+            hybrid_mbr: false,
+        }
     }
 }
 

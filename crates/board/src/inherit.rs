@@ -19,6 +19,7 @@ pub fn inherit(parent: RawBoard, heir: RawBoard) -> RawBoard {
             (Some(parent), Some(heir)) => Some(DeviceTrees {
                 files: join(parent.files, heir.files),
                 default: heir.default.or(parent.default),
+                prefer: heir.prefer,
             }),
             (parent, heir) => heir.or(parent),
         },
@@ -46,8 +47,10 @@ pub fn join_features(first: Features, second: Features) -> Features {
         },
         device_tree_overlays: join(first.device_tree_overlays, second.device_tree_overlays),
         firmware: join(first.firmware, second.firmware),
+        container_images: join(first.container_images, second.container_images),
         services: join(first.services, second.services),
         files: join(first.files, second.files),
+        joined: join(first.joined, second.joined),
         links: join(first.links, second.links),
         directories: join(first.directories, second.directories),
     }

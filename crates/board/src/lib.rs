@@ -16,11 +16,13 @@ pub mod inherit;
 pub mod names;
 pub mod nearest;
 pub mod schema;
+pub mod service;
 
 pub use catalog::{Catalog, Selection};
 pub use document::{Board, Overlay, RawBoard};
 pub use error::{Error, Result};
-pub use features::{DeviceTreeOverlay, Features, Firmware, Modules, Package, Service};
+pub use features::{ContainerImage, DeviceTreeOverlay, Features, Firmware, Joined, Modules, Package};
 pub use files::{Directory, Link, OwnFile, Pattern, Place, TargetPath};
-pub use hardware::{BootCode, DeviceTrees, Disk, Esp, Kernel};
+pub use hardware::{BootCode, DeviceTrees, Disk, Esp, Kernel, Prefer};
 pub use names::{Arch, ByteSize, KernelArgument, ModuleName, Name, PackageName};
+pub use service::{Health, Limits, Restart, Service};

@@ -105,9 +105,7 @@ checked_string!(
 );
 
 /// An architecture, by Debian's name.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Arch {
     /// 64-bit ARM.
@@ -188,7 +186,8 @@ impl ByteSize {
 impl FromStr for ByteSize {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is not a size: write a whole number and KiB, MiB or GiB, such as 512MiB");
+        let wrong =
+            || format!("{text:?} is not a size: write a whole number and KiB, MiB or GiB, such as 512MiB");
         let (number, unit) = ByteSize::UNITS
             .iter()
             .find_map(|(name, bytes)| text.strip_suffix(name).map(|number| (number, *bytes)))
@@ -213,7 +212,10 @@ impl From<ByteSize> for String {
 
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match ByteSize::UNITS.iter().find(|(_, bytes)| self.0 >= *bytes && self.0 % bytes == 0) {
+        match ByteSize::UNITS
+            .iter()
+            .find(|(_, bytes)| self.0 >= *bytes && self.0.is_multiple_of(*bytes))
+        {
             Some((name, bytes)) => write!(f, "{}{name}", self.0 / bytes),
             None => write!(f, "{} bytes", self.0),
         }
@@ -232,7 +234,10 @@ mod tests {
             assert_eq!(size.to_string(), text);
         }
         for wrong in ["512", "512MB", "-1MiB", "MiB", "99999999999999999GiB"] {
-            assert!(wrong.parse::<ByteSize>().unwrap_err().contains("512MiB"), "{wrong}");
+            assert!(
+                wrong.parse::<ByteSize>().unwrap_err().contains("512MiB"),
+                "{wrong}"
+            );
         }
     }
 
@@ -246,13 +251,21 @@ mod tests {
 
     #[test]
     fn module_names_are_written_as_the_kernel_does() {
-        assert_eq!("sdhci-iproc".parse::<ModuleName>().unwrap().as_str(), "sdhci_iproc");
+        assert_eq!(
+            "sdhci-iproc".parse::<ModuleName>().unwrap().as_str(),
+            "sdhci_iproc"
+        );
         assert!("kernel/fs/ext4.ko".parse::<ModuleName>().is_err());
     }
 
     #[test]
     fn one_kernel_argument_per_entry() {
         assert!("console=ttyS0,115200".parse::<KernelArgument>().is_ok());
-        assert!("quiet panic=10".parse::<KernelArgument>().unwrap_err().contains("own list entry"));
+        assert!(
+            "quiet panic=10"
+                .parse::<KernelArgument>()
+                .unwrap_err()
+                .contains("own list entry")
+        );
     }
 }

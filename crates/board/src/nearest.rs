@@ -4,7 +4,12 @@
 pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()
-        .map(|name| (strsim::damerau_levenshtein(&wrong.to_lowercase(), &name.to_lowercase()), name))
+        .map(|name| {
+            (
+                strsim::damerau_levenshtein(&wrong.to_lowercase(), &name.to_lowercase()),
+                name,
+            )
+        })
         .min()
         .filter(|(distance, name)| *distance <= 1.max(name.len().min(wrong.len()) / 3))
         .map(|(_, name)| name)
@@ -12,7 +17,9 @@ pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
 
 /// Writes `; did you mean "x"?` for the nearest known name, or nothing.
 pub fn hint<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    nearest(wrong, known).map(|name| format!("; did you mean {name:?}?")).unwrap_or_default()
+    nearest(wrong, known)
+        .map(|name| format!("; did you mean {name:?}?"))
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use board::{Arch, Catalog};
 
-const ARM: &str = "apiVersion: bedplate.dev/v1alpha1\nkind: Board\nname: arm\ndescription: base\nabstract: true
+const ARM: &str =
+    "apiVersion: bedplate.dev/v1alpha1\nkind: Board\nname: arm\ndescription: base\nabstract: true
 arch: arm64\nkernel: {package: linux-image-arm64}\noverlays: [base]
 features: {kernelArguments: [panic=10], modules: {early: [mmc-block]}}\n";
 const PI: &str = "apiVersion: bedplate.dev/v1alpha1\nkind: Board\nname: pi\ndescription: a Pi\ninherit: arm
@@ -29,7 +30,11 @@ fn load(dir: &Path) -> board::Result<Catalog> {
 }
 
 fn good() -> Vec<(&'static str, &'static str)> {
-    vec![("boards/arm.yaml", ARM), ("boards/pi.yaml", PI), ("overlays/base/overlay.yaml", BASE)]
+    vec![
+        ("boards/arm.yaml", ARM),
+        ("boards/pi.yaml", PI),
+        ("overlays/base/overlay.yaml", BASE),
+    ]
 }
 
 #[test]
@@ -38,9 +43,20 @@ fn a_board_has_what_it_inherits_and_what_it_says() {
     let selection = load(dir.path()).unwrap().select("pi", &[]).unwrap();
     assert_eq!(selection.board.arch, Arch::Arm64);
     assert_eq!(selection.board.disk.slot_size.0, 256 << 20);
-    let arguments: Vec<_> = selection.features.kernel_arguments.iter().map(|a| a.as_str()).collect();
+    let arguments: Vec<_> = selection
+        .features
+        .kernel_arguments
+        .iter()
+        .map(|a| a.as_str())
+        .collect();
     assert_eq!(arguments, ["quiet", "panic=10", "console=ttyAMA0"]);
-    let early: Vec<_> = selection.features.modules.early.iter().map(|m| m.as_str()).collect();
+    let early: Vec<_> = selection
+        .features
+        .modules
+        .early
+        .iter()
+        .map(|m| m.as_str())
+        .collect();
     assert_eq!(early, ["mmc_block", "sdhci_iproc"]);
 }
 
@@ -52,23 +68,67 @@ fn an_overlay_comes_after_what_it_needs() {
     files.extend([("overlays/a/overlay.yaml", a), ("overlays/b/overlay.yaml", b)]);
     let dir = tree(&files);
     let selection = load(dir.path()).unwrap().select("pi", &["a".into()]).unwrap();
-    let names: Vec<_> = selection.overlays.iter().map(|overlay| overlay.name.as_str()).collect();
+    let names: Vec<_> = selection
+        .overlays
+        .iter()
+        .map(|overlay| overlay.name.as_str())
+        .collect();
     assert_eq!(names, ["base", "b", "a"]);
 }
 
 #[test]
 fn every_mistake_names_its_place_and_the_way_out() {
     let cases: &[(&str, String, &[&str])] = &[
-        ("boards/pi.yaml", PI.replace("slotSize", "slotsize"), &["pi.yaml:6:", "did you mean \"slotSize\"?"]),
-        ("boards/pi.yaml", PI.replace("inherit: arm", "inherit: amr"), &["pi.yaml:5:", "did you mean \"arm\"?"]),
-        ("boards/pi.yaml", PI.replace("inherit: arm", "inherit: pi"), &["pi.yaml:5:", "loop: pi → pi"]),
-        ("boards/pi.yaml", PI.replace("name: pi", "name: pie"), &["pi.yaml:3:", "make them equal"]),
-        ("boards/pi.yaml", PI.replace("v1alpha1", "v9"), &["pi.yaml:1:", "known: bedplate.dev/v1alpha1"]),
-        ("boards/pi.yaml", PI.replace("kind: Board", "kind: Bord"), &["pi.yaml:2:", "did you mean \"Board\"?"]),
-        ("boards/pi.yaml", PI.replace("256MiB", "256MB"), &["pi.yaml:6:", "such as 512MiB"]),
-        ("boards/arm.yaml", ARM.replace("[base]", "[bose]"), &["overlay \"bose\"", "did you mean \"base\"?"]),
-        ("boards/arm.yaml", ARM.replace("arch: arm64", "arch: arm46"), &["arm.yaml:6:", "did you mean \"arm64\"?"]),
-        ("boards/arm.yaml", ARM.replace("arch: arm64\n", ""), &["pi.yaml:3:", "has no arch"]),
+        (
+            "boards/pi.yaml",
+            PI.replace("slotSize", "slotsize"),
+            &["pi.yaml:6:", "did you mean \"slotSize\"?"],
+        ),
+        (
+            "boards/pi.yaml",
+            PI.replace("inherit: arm", "inherit: amr"),
+            &["pi.yaml:5:", "did you mean \"arm\"?"],
+        ),
+        (
+            "boards/pi.yaml",
+            PI.replace("inherit: arm", "inherit: pi"),
+            &["pi.yaml:5:", "loop: pi → pi"],
+        ),
+        (
+            "boards/pi.yaml",
+            PI.replace("name: pi", "name: pie"),
+            &["pi.yaml:3:", "make them equal"],
+        ),
+        (
+            "boards/pi.yaml",
+            PI.replace("v1alpha1", "v9"),
+            &["pi.yaml:1:", "known: bedplate.dev/v1alpha1"],
+        ),
+        (
+            "boards/pi.yaml",
+            PI.replace("kind: Board", "kind: Bord"),
+            &["pi.yaml:2:", "did you mean \"Board\"?"],
+        ),
+        (
+            "boards/pi.yaml",
+            PI.replace("256MiB", "256MB"),
+            &["pi.yaml:6:", "such as 512MiB"],
+        ),
+        (
+            "boards/arm.yaml",
+            ARM.replace("[base]", "[bose]"),
+            &["overlay \"bose\"", "did you mean \"base\"?"],
+        ),
+        (
+            "boards/arm.yaml",
+            ARM.replace("arch: arm64", "arch: arm46"),
+            &["arm.yaml:6:", "did you mean \"arm64\"?"],
+        ),
+        (
+            "boards/arm.yaml",
+            ARM.replace("arch: arm64\n", ""),
+            &["pi.yaml:3:", "has no arch"],
+        ),
     ];
     for (path, text, expected) in cases {
         let mut files = good();
@@ -78,7 +138,10 @@ fn every_mistake_names_its_place_and_the_way_out() {
             }
         }
         let dir = tree(&files);
-        let error = load(dir.path()).and_then(|catalog| catalog.select("pi", &[])).unwrap_err().to_string();
+        let error = load(dir.path())
+            .and_then(|catalog| catalog.select("pi", &[]))
+            .unwrap_err()
+            .to_string();
         for part in *expected {
             assert!(error.contains(part), "{path}: expected {part:?} in: {error}");
         }
@@ -89,7 +152,22 @@ fn every_mistake_names_its_place_and_the_way_out() {
 fn asking_for_the_wrong_name_lists_the_right_ones() {
     let dir = tree(&good());
     let catalog = load(dir.path()).unwrap();
-    assert_eq!(catalog.select("pie", &[]).unwrap_err().to_string(), "board \"pie\" not found; did you mean \"pi\"?; known: pi");
-    assert!(catalog.select("arm", &[]).unwrap_err().to_string().contains("inherit from it: pi"));
-    assert!(catalog.select("pi", &["bse".into()]).unwrap_err().to_string().contains("did you mean \"base\"?"));
+    assert_eq!(
+        catalog.select("pie", &[]).unwrap_err().to_string(),
+        "board \"pie\" not found; did you mean \"pi\"?; known: pi"
+    );
+    assert!(
+        catalog
+            .select("arm", &[])
+            .unwrap_err()
+            .to_string()
+            .contains("inherit from it: pi")
+    );
+    assert!(
+        catalog
+            .select("pi", &["bse".into()])
+            .unwrap_err()
+            .to_string()
+            .contains("did you mean \"base\"?")
+    );
 }

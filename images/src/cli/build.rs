@@ -1,0 +1,163 @@
+//! `bedplate-image build`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use board::Selection;
+use images::build::{Built, Request, build};
+use images::inputs;
+use images::keys::{self, SecretKey};
+use images::packages::lock::Lock;
+use images::report::{Progress, size_table};
+use manifest::model::Version;
+use serde_json::json;
+
+use super::keys::password;
+use super::{Global, Output};
+
+/// Build the signed bundle of a board.
+#[derive(Debug, clap::Args)]
+pub struct Build {
+    /// The board; `bedplate-image boards` lists them.
+    #[arg(long)]
+    board: String,
+    /// A further overlay; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    overlay: Vec<String>,
+    /// Secret key that signs the manifest; may be given several times.
+    #[arg(long, value_name = "FILE", required = true)]
+    key: Vec<PathBuf>,
+    /// Further public key that the loader trusts, such as that of the next release; may be given several times.
+    #[arg(long, value_name = "FILE")]
+    trust: Vec<PathBuf>,
+    /// Folder for the results.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Folder of cross-built programs, by architecture.
+    #[arg(long, value_name = "DIR")]
+    binaries: PathBuf,
+    /// Version of the release, MAJOR.MINOR.PATCH.
+    #[arg(long, default_value = env!("CARGO_PKG_VERSION"))]
+    version: Version,
+    /// Time that the image bears, in seconds since 1970. [default: that of the lock file]
+    #[arg(long, value_name = "SECONDS", env = "SOURCE_DATE_EPOCH")]
+    created: Option<u64>,
+    /// Only say what would be built.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Build {
+    /// Runs the command.
+    pub fn run(self, global: &Global) -> Result<ExitCode> {
+        let started = Instant::now();
+        let progress = Progress::new(global.quiet);
+        let selection = global.places.catalog()?.select(&self.board, &self.overlay)?;
+        let lock = Lock::load(&global.places.lock_path()?)?;
+        if self.dry_run {
+            return self.plan(&selection, &lock, global);
+        }
+        let keys: Vec<SecretKey> = self
+            .key
+            .iter()
+            .map(|path| SecretKey::load(path, || password(path)))
+            .collect::<Result<_, _>>()?;
+        let trust: Vec<_> = self
+            .trust
+            .iter()
+            .map(|path| keys::load_public(path))
+            .collect::<Result<_, _>>()?;
+        let cache = global.places.cache()?;
+        let mut fetcher = global.places.fetcher(lock)?;
+        let request = Request {
+            selection: &selection,
+            version: self.version,
+            keys: &keys,
+            trust: &trust,
+            binaries: &self.binaries,
+            cache: &cache,
+            out: &self.out,
+            created: self.created.unwrap_or(fetcher.lock().created),
+        };
+        let built = build(&request, &mut fetcher, &progress)
+            .with_context(|| format!("cannot build an image for board {:?}", self.board))?;
+        for note in fetcher.notes() {
+            progress.warn(&format!(
+                "{note}; the image is marked as not locked (`bedplate-image lock` renews the lock)"
+            ));
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        report(&built, fetcher.notes(), seconds, global);
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn plan(&self, selection: &Selection, lock: &Lock, global: &Global) -> Result<ExitCode> {
+        let board = &selection.board;
+        let overlays: Vec<&str> = selection
+            .overlays
+            .iter()
+            .map(|overlay| overlay.name.as_str())
+            .collect();
+        let kernel = board.kernel.package.as_str();
+        let names = inputs::names(selection).into_iter();
+        let names = names.chain([lock.kernel(kernel, board.arch).unwrap_or(kernel).to_owned()]);
+        let packages: Vec<(String, Option<&str>)> = names
+            .map(|name| {
+                let version = lock
+                    .package(&name, board.arch)
+                    .map(|locked| locked.version.as_str());
+                (name, version)
+            })
+            .collect();
+        let bundle = self
+            .out
+            .join(format!("bedplate-{}-{}.bundle", board.name, self.version));
+        match global.output {
+            Output::Json => {
+                let packages: Vec<_> = packages
+                    .iter()
+                    .map(|(name, version)| json!({"name": name, "version": version}))
+                    .collect();
+                println!(
+                    "{:#}",
+                    json!({"board": board, "overlays": overlays, "packages": packages, "bundle": bundle})
+                );
+            }
+            Output::Text => {
+                println!("board     {} ({}): {}", board.name, board.arch, board.description);
+                println!("overlays  {}", overlays.join(", "));
+                println!("bundle    {}", bundle.display());
+                println!("packages");
+                for (name, version) in packages {
+                    println!(
+                        "  {name} {}",
+                        version.unwrap_or("(not locked: the mirror's current version)")
+                    );
+                }
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn report(built: &Built, notes: &[String], seconds: f64, global: &Global) {
+    match global.output {
+        Output::Json => println!(
+            "{:#}",
+            json!({
+                "bundle": built.bundle,
+                "size": built.size,
+                "parts": built.parts,
+                "locked": built.manifest.locked,
+                "notes": notes,
+                "seconds": seconds,
+            })
+        ),
+        Output::Text => {
+            print!("{}", size_table(&built.parts, built.size));
+            println!("{} in {seconds:.0} s", built.bundle.display());
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Where boards, overlays, packages and the lock file are.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use board::Catalog;
+use images::packages::fetch::Fetcher;
+use images::packages::lock::Lock;
+use images::packages::mirror::{Mirror, MirrorError};
+
+/// Where boards, overlays, packages and the lock file are.
+#[derive(Debug, clap::Args)]
+pub struct Places {
+    /// Folder with `boards/` and `overlays/`; may be given several times, later ones win. [default: found above the
+    /// current folder]
+    #[arg(long, global = true, value_name = "DIR")]
+    tree: Vec<PathBuf>,
+    /// Lock file. [default: images/packages.lock.yaml of the first tree]
+    #[arg(long, global = true, value_name = "FILE")]
+    lock: Option<PathBuf>,
+    /// Folder of packages and tools kept between builds. [default: ~/.cache/bedplate]
+    #[arg(long, global = true, value_name = "DIR", env = "BEDPLATE_CACHE")]
+    cache: Option<PathBuf>,
+    /// Debian mirror. [default: the host's]
+    #[arg(long, global = true, value_name = "URL", env = "BEDPLATE_MIRROR")]
+    mirror: Option<String>,
+    /// Keys that the mirror's index is signed with. [default: the host's]
+    #[arg(long, global = true, value_name = "FILE")]
+    keyring: Option<PathBuf>,
+}
+
+impl Places {
+    /// Gives the folders with boards and overlays.
+    pub fn trees(&self) -> Result<Vec<PathBuf>> {
+        if !self.tree.is_empty() {
+            return Ok(self.tree.clone());
+        }
+        let here = std::env::current_dir().context("cannot tell the current folder")?;
+        match here
+            .ancestors()
+            .find(|folder| folder.join("boards").is_dir() && folder.join("overlays").is_dir())
+        {
+            Some(folder) => Ok(vec![folder.to_owned()]),
+            None => bail!("no boards/ and overlays/ here or above: name their folder with --tree DIR"),
+        }
+    }
+
+    /// Reads all boards and overlays.
+    pub fn catalog(&self) -> Result<Catalog> {
+        Ok(Catalog::load(&self.trees()?)?)
+    }
+
+    /// Gives the path of the lock file.
+    pub fn lock_path(&self) -> Result<PathBuf> {
+        match &self.lock {
+            Some(path) => Ok(path.clone()),
+            None => Ok(self.trees()?[0].join("images/packages.lock.yaml")),
+        }
+    }
+
+    /// Gives the folder of what is kept between builds.
+    pub fn cache(&self) -> Result<PathBuf> {
+        if let Some(cache) = &self.cache {
+            return Ok(cache.clone());
+        }
+        let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+        let base = base.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")));
+        Ok(base
+            .context("HOME is not set: name a cache folder with --cache DIR")?
+            .join("bedplate"))
+    }
+
+    /// Makes a fetcher that keeps to a lock.
+    pub fn fetcher(&self, lock: Lock) -> Result<Fetcher> {
+        let (named, keyring) = (self.mirror.clone(), self.keyring.clone());
+        let mirror = move || -> Result<Mirror, MirrorError> {
+            match &named {
+                Some(url) => Mirror::named(url, keyring.as_deref()),
+                None => Mirror::from_host(Path::new("/etc/apt"), keyring.as_deref()),
+            }
+        };
+        Ok(Fetcher::new(&self.cache()?, lock, Box::new(mirror)))
+    }
+}

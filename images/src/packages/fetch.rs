@@ -1,0 +1,300 @@
+//! Gets packages: from the cache when the lock file names them and they are there, else from the mirror.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use board::Arch;
+
+use super::apt::{Apt, AptError, Available};
+use super::cache::{Cache, hash_file};
+use super::lock::Lock;
+use super::mirror::{Mirror, MirrorError};
+
+/// A fault of getting packages.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// No mirror is known.
+    #[error("cannot fetch packages")]
+    Mirror(#[from] MirrorError),
+    /// apt failed.
+    #[error("cannot fetch packages")]
+    Apt(#[from] AptError),
+    /// A file could not be kept.
+    #[error("cannot keep packages in the cache")]
+    Cache(#[from] io::Error),
+    /// apt gave something else than its index promises.
+    #[error("package {name:?} {version} was fetched, but its hash is not the one in the mirror's index")]
+    Hash {
+        /// The package.
+        name: String,
+        /// Its version.
+        version: String,
+    },
+    /// A package that should stand for a kernel does not.
+    #[error(
+        "package {package:?} depends on no kernel (linux-image-…): name a kernel package in the board file"
+    )]
+    NoKernel {
+        /// The package.
+        package: String,
+    },
+}
+
+/// A package on this host's disk, its hash checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// Its name.
+    pub name: String,
+    /// The architecture it is for.
+    pub arch: Arch,
+    /// Its version.
+    pub version: String,
+    /// Size of the `.deb`.
+    pub size: u64,
+    /// SHA-256 of the `.deb`, as hex.
+    pub sha256: String,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+/// Gets packages, and remembers where it had to leave the lock file.
+pub struct Fetcher {
+    folder: PathBuf,
+    cache: Cache,
+    lock: Lock,
+    mirror: Box<dyn Fn() -> Result<Mirror, MirrorError>>,
+    roots: BTreeMap<Arch, Apt>,
+    notes: Vec<String>,
+}
+
+impl Fetcher {
+    /// Makes a fetcher over a cache folder. The mirror is only looked for when something must be fetched.
+    pub fn new(folder: &Path, lock: Lock, mirror: Box<dyn Fn() -> Result<Mirror, MirrorError>>) -> Fetcher {
+        Fetcher {
+            folder: folder.to_owned(),
+            cache: Cache::new(folder.join("packages")),
+            lock,
+            mirror,
+            roots: BTreeMap::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// Lists where the lock file could not be kept to; empty means that every package was the locked one.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Gives the lock file.
+    pub fn lock(&self) -> &Lock {
+        &self.lock
+    }
+
+    /// Gives the package with the kernel in it, for one that may only depend on it.
+    pub fn kernel(&mut self, package: &str, arch: Arch) -> Result<String, FetchError> {
+        if let Some(resolved) = self.lock.kernel(package, arch) {
+            return Ok(resolved.to_owned());
+        }
+        if self.lock.package(package, arch).is_some() {
+            return Ok(package.to_owned());
+        }
+        let candidate = self.apt(arch)?.candidate(package)?;
+        resolve_kernel(package, &candidate.depends).ok_or_else(|| FetchError::NoKernel {
+            package: package.to_owned(),
+        })
+    }
+
+    /// Gets packages of one architecture.
+    pub fn fetch(&mut self, names: &[String], arch: Arch) -> Result<Vec<Fetched>, FetchError> {
+        let mut found = Vec::new();
+        let mut wanted = Vec::new();
+        for name in names {
+            match self.cached(name, arch) {
+                Some(fetched) => found.push(fetched),
+                None => wanted.push(self.choose(name, arch)?),
+            }
+        }
+        found.extend(self.download(&wanted, arch)?);
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(found)
+    }
+
+    fn cached(&self, name: &str, arch: Arch) -> Option<Fetched> {
+        let locked = self.lock.package(name, arch)?;
+        let path = self.cache.get(name, &locked.version, arch, &locked.sha256)?;
+        Some(Fetched {
+            name: name.to_owned(),
+            arch,
+            version: locked.version.clone(),
+            size: locked.size,
+            sha256: locked.sha256.clone(),
+            path,
+        })
+    }
+
+    /// Chooses the locked version where the mirror has it, else the current one, and notes that.
+    fn choose(&mut self, name: &str, arch: Arch) -> Result<Available, FetchError> {
+        let locked = self.lock.package(name, arch).cloned();
+        let apt = self.apt(arch)?;
+        let Some(locked) = locked else {
+            let current = apt.candidate(name)?;
+            self.notes.push(format!(
+                "{name} {arch} is not in the lock file; using {}",
+                current.version
+            ));
+            return Ok(current);
+        };
+        match apt.version(name, &locked.version)? {
+            Some(found) if found.sha256 == locked.sha256 => Ok(found),
+            found => {
+                let current = apt.candidate(name)?;
+                let why = match found {
+                    Some(_) => "has another hash on the mirror",
+                    None => "is no longer on the mirror",
+                };
+                let version = locked.version;
+                self.notes.push(format!(
+                    "{name} {arch} {version} {why}; using {}",
+                    current.version
+                ));
+                Ok(current)
+            }
+        }
+    }
+
+    fn download(&mut self, wanted: &[Available], arch: Arch) -> Result<Vec<Fetched>, FetchError> {
+        let cache = self.cache.clone();
+        let (have, lack): (Vec<_>, Vec<_>) = wanted
+            .iter()
+            .map(|package| {
+                (
+                    package,
+                    cache.get(&package.name, &package.version, arch, &package.sha256),
+                )
+            })
+            .partition(|(_, path)| path.is_some());
+        let mut paths: Vec<(&Available, PathBuf)> = have
+            .into_iter()
+            .filter_map(|(package, path)| Some((package, path?)))
+            .collect();
+        if !lack.is_empty() {
+            let lack: Vec<&Available> = lack.into_iter().map(|(package, _)| package).collect();
+            let scratch = cache.scratch()?;
+            self.apt(arch)?.download(&lack, scratch.path())?;
+            for package in lack {
+                let file = find(scratch.path(), &package.name)?;
+                if hash_file(&file)? != package.sha256 {
+                    let (name, version) = (package.name.clone(), package.version.clone());
+                    return Err(FetchError::Hash { name, version });
+                }
+                paths.push((package, cache.put(&file, &package.name, &package.version, arch)?));
+            }
+        }
+        let fetched = |(package, path): (&Available, PathBuf)| Fetched {
+            name: package.name.clone(),
+            arch,
+            version: package.version.clone(),
+            size: package.size,
+            sha256: package.sha256.clone(),
+            path,
+        };
+        Ok(paths.into_iter().map(fetched).collect())
+    }
+
+    fn apt(&mut self, arch: Arch) -> Result<&Apt, FetchError> {
+        if !self.roots.contains_key(&arch) {
+            let root = self.folder.join("apt").join(arch.as_str());
+            self.roots
+                .insert(arch, Apt::open(&root, arch, &(self.mirror)()?)?);
+        }
+        Ok(&self.roots[&arch])
+    }
+}
+
+fn find(folder: &Path, name: &str) -> io::Result<PathBuf> {
+    let prefix = format!("{name}_");
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            return Ok(entry.path());
+        }
+    }
+    Err(io::Error::new(
+        io::ErrorKind::NotFound,
+        format!("apt fetched no {name}"),
+    ))
+}
+
+/// Finds the kernel in what a package depends on; a package with a version in its name is the kernel itself.
+fn resolve_kernel(package: &str, depends: &str) -> Option<String> {
+    let names = depends
+        .split(',')
+        .filter_map(|part| part.split_whitespace().next());
+    let mut kernels = names.filter(|name| name.starts_with("linux-image-"));
+    match kernels.next() {
+        Some(kernel) => Some(kernel.to_owned()),
+        None => package
+            .strip_prefix("linux-image-")?
+            .starts_with(|c: char| c.is_ascii_digit())
+            .then(|| package.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_is_found_behind_its_package() {
+        let cases = [
+            (
+                "linux-image-arm64",
+                "linux-image-6.12.1-arm64 (= 6.12.1-1)",
+                Some("linux-image-6.12.1-arm64"),
+            ),
+            (
+                "linux-image-6.12.1-arm64",
+                "kmod, initramfs-tools | x",
+                Some("linux-image-6.12.1-arm64"),
+            ),
+            ("linux-doc", "libc6", None),
+        ];
+        for (package, depends, expected) in cases {
+            assert_eq!(resolve_kernel(package, depends).as_deref(), expected, "{package}");
+        }
+    }
+
+    #[test]
+    fn locked_and_cached_packages_need_no_mirror() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::new(dir.path().join("packages"));
+        let scratch = cache.scratch().unwrap();
+        let file = scratch.path().join("x");
+        fs::write(&file, "deb").unwrap();
+        let sha256 = hash_file(&file).unwrap();
+        cache.put(&file, "x", "1", Arch::Arm64).unwrap();
+        let locked = super::super::lock::Locked {
+            name: "x".into(),
+            arch: Arch::Arm64,
+            version: "1".into(),
+            size: 3,
+            sha256,
+        };
+        let lock = Lock {
+            packages: vec![locked],
+            ..Lock::default()
+        };
+        let mirror = || {
+            Err(MirrorError::None {
+                folder: "unused".into(),
+            })
+        };
+        let mut fetcher = Fetcher::new(dir.path(), lock, Box::new(mirror));
+        assert_eq!(fetcher.fetch(&["x".into()], Arch::Arm64).unwrap()[0].version, "1");
+        assert!(fetcher.notes().is_empty());
+        let error = fetcher.fetch(&["y".into()], Arch::Arm64).unwrap_err();
+        assert!(matches!(error, FetchError::Mirror(_)), "{error}");
+    }
+}

@@ -1,0 +1,184 @@
+//! The lock file: exact versions and hashes of every package that any image is made of.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use board::Arch;
+use serde::{Deserialize, Serialize};
+
+const HEADER: &str =
+    "# Exact packages that images are made of. Written by `bedplate-image lock`; do not edit.\n";
+
+/// A fault of the lock file.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// It could not be read or written.
+    #[error("cannot access the lock file {path}")]
+    Access {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It is not a lock file of ours.
+    #[error("{path} is not a lock file; make it anew with `bedplate-image lock`")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: serde_yaml::Error,
+    },
+}
+
+/// What was chosen when the lock file was made.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Lock {
+    /// Format of the file: 1.
+    pub format: u32,
+    /// The Debian release.
+    pub suite: String,
+    /// When it was made, in seconds since 1970: the time that images made from it bear.
+    pub created: u64,
+    /// Packages that only depend on a kernel, and the kernel they stood for.
+    pub kernels: Vec<LockedKernel>,
+    /// Packages, sorted by architecture and name.
+    pub packages: Vec<Locked>,
+}
+
+/// A package that only depends on the newest kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LockedKernel {
+    /// The package a board names.
+    pub package: String,
+    /// Its architecture.
+    pub arch: Arch,
+    /// The package with the kernel in it.
+    pub resolved: String,
+}
+
+/// An exact package.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Locked {
+    /// Its name.
+    pub name: String,
+    /// The architecture it is for.
+    pub arch: Arch,
+    /// Its version.
+    pub version: String,
+    /// Size of the `.deb`.
+    pub size: u64,
+    /// SHA-256 of the `.deb`, as hex.
+    pub sha256: String,
+}
+
+impl Lock {
+    /// Parses a lock file.
+    pub fn parse(text: &str) -> Result<Lock, serde_yaml::Error> {
+        serde_yaml::from_str(text)
+    }
+
+    /// Reads a lock file; a file that is not there is an empty lock.
+    pub fn load(path: &Path) -> Result<Lock, LockError> {
+        match fs::read_to_string(path) {
+            Ok(text) => Lock::parse(&text).map_err(|source| LockError::Parse {
+                path: path.to_owned(),
+                source,
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Lock::default()),
+            Err(source) => Err(LockError::Access {
+                path: path.to_owned(),
+                source,
+            }),
+        }
+    }
+
+    /// Writes the lock file, sorted, so that a renewal shows as a small difference.
+    pub fn save(&self, path: &Path) -> Result<(), LockError> {
+        fs::write(path, self.to_text()).map_err(|source| LockError::Access {
+            path: path.to_owned(),
+            source,
+        })
+    }
+
+    /// Gives the text of the lock file.
+    pub fn to_text(&self) -> String {
+        let mut sorted = self.clone();
+        sorted
+            .packages
+            .sort_by(|a, b| (a.arch, &a.name).cmp(&(b.arch, &b.name)));
+        sorted
+            .kernels
+            .sort_by(|a, b| (a.arch, &a.package).cmp(&(b.arch, &b.package)));
+        let body = serde_yaml::to_string(&sorted).expect("a lock has only string keys");
+        format!("{HEADER}{body}")
+    }
+
+    /// Gives the locked version of a package.
+    pub fn package(&self, name: &str, arch: Arch) -> Option<&Locked> {
+        self.packages
+            .iter()
+            .find(|locked| locked.name == name && locked.arch == arch)
+    }
+
+    /// Gives the kernel that a package stood for.
+    pub fn kernel(&self, package: &str, arch: Arch) -> Option<&str> {
+        let found = self
+            .kernels
+            .iter()
+            .find(|kernel| kernel.package == package && kernel.arch == arch);
+        found.map(|kernel| kernel.resolved.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_sorted_and_reads_back() {
+        let locked = |name: &str, arch| Locked {
+            name: name.into(),
+            arch,
+            version: "1".into(),
+            size: 1,
+            sha256: "ab".into(),
+        };
+        let lock = Lock {
+            format: 1,
+            suite: "trixie".into(),
+            created: 7,
+            kernels: vec![],
+            packages: vec![
+                locked("b", Arch::Amd64),
+                locked("z", Arch::Arm64),
+                locked("a", Arch::Amd64),
+            ],
+        };
+        let text = lock.to_text();
+        assert!(text.starts_with("# Exact packages"));
+        let back = Lock::parse(&text).unwrap();
+        let names: Vec<_> = back.packages.iter().map(|locked| locked.name.as_str()).collect();
+        assert_eq!(names, ["z", "a", "b"]);
+        assert_eq!(back.package("a", Arch::Amd64).unwrap().version, "1");
+        assert!(back.package("a", Arch::Arm64).is_none());
+    }
+
+    #[test]
+    fn no_lock_file_is_an_empty_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Lock::load(&dir.path().join("absent")).unwrap(), Lock::default());
+        fs::write(dir.path().join("x"), "format: [").unwrap();
+        assert!(
+            Lock::load(&dir.path().join("x"))
+                .unwrap_err()
+                .to_string()
+                .contains("make it anew")
+        );
+    }
+}

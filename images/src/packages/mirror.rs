@@ -1,0 +1,247 @@
+//! Finds the Debian mirror and its signing keys in the host's own apt configuration.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The Debian release that images are made of.
+pub const SUITE: &str = "trixie";
+
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+const COMPONENTS: &str = "main non-free-firmware";
+
+/// A mirror, as lines for an isolated `sources.list`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mirror {
+    /// Lines in apt's one-line format.
+    pub lines: Vec<String>,
+}
+
+/// No mirror could be told from the host's configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum MirrorError {
+    /// No source of Debian packages is configured.
+    #[error("no Debian mirror in {folder}: name one with --mirror URL")]
+    None {
+        /// Where was looked.
+        folder: PathBuf,
+    },
+    /// The keys that the mirror's index is signed with are not here.
+    #[error(
+        "Debian's archive keys are not at {path}: install debian-archive-keyring, or name them with --keyring FILE"
+    )]
+    NoKeyring {
+        /// Where was looked.
+        path: PathBuf,
+    },
+}
+
+/// One source of packages as the host has it configured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Source {
+    uri: String,
+    suites: Vec<String>,
+    signed_by: Option<PathBuf>,
+}
+
+impl Mirror {
+    /// Uses a mirror that was named, with the keys that were named or the host's.
+    pub fn named(url: &str, keyring: Option<&Path>) -> Result<Mirror, MirrorError> {
+        let keyring = keyring.unwrap_or(Path::new(KEYRING));
+        if !keyring.is_file() {
+            return Err(MirrorError::NoKeyring {
+                path: keyring.to_owned(),
+            });
+        }
+        Ok(Mirror {
+            lines: vec![line(keyring, url, SUITE)],
+        })
+    }
+
+    /// Takes the mirror from `/etc/apt` of the host, or a folder like it.
+    pub fn from_host(apt: &Path, keyring: Option<&Path>) -> Result<Mirror, MirrorError> {
+        let sources = read_sources(apt);
+        let none = || MirrorError::None {
+            folder: apt.to_owned(),
+        };
+        let main = choose(&sources).ok_or_else(none)?;
+        let mut mirror = Mirror::named(&main.uri, keyring.or(main.signed_by.as_deref()))?;
+        // Where the host takes security updates, we do: an exploit does not wait for a point release.
+        let security = sources
+            .iter()
+            .find(|source| source.suites.iter().any(|suite| suite.ends_with("-security")));
+        if let Some(security) = security {
+            let keyring = keyring.or(security.signed_by.as_deref());
+            mirror.lines.push(line(
+                keyring.unwrap_or(Path::new(KEYRING)),
+                &security.uri,
+                &format!("{SUITE}-security"),
+            ));
+        }
+        Ok(mirror)
+    }
+}
+
+fn line(keyring: &Path, url: &str, suite: &str) -> String {
+    format!("deb [signed-by={}] {url} {suite} {COMPONENTS}", keyring.display())
+}
+
+/// Prefers a source that already has our suite, then the one that looks like the main archive.
+fn choose(sources: &[Source]) -> Option<&Source> {
+    let archive = |source: &&Source| {
+        source.uri.trim_end_matches('/').ends_with("/debian")
+            && !source.suites.iter().any(|suite| suite.contains('/'))
+    };
+    let exact = |source: &&Source| source.suites.iter().any(|suite| suite == SUITE);
+    sources
+        .iter()
+        .filter(archive)
+        .find(exact)
+        .or_else(|| sources.iter().find(archive))
+        .or_else(|| sources.iter().find(exact))
+}
+
+fn read_sources(apt: &Path) -> Vec<Source> {
+    let mut files = vec![apt.join("sources.list")];
+    let parts = fs::read_dir(apt.join("sources.list.d"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let mut parts: Vec<PathBuf> = parts.map(|entry| entry.path()).collect();
+    parts.sort();
+    files.extend(parts);
+    let mut sources = Vec::new();
+    for file in files {
+        let Ok(text) = fs::read_to_string(&file) else {
+            continue;
+        };
+        match file.extension().and_then(|extension| extension.to_str()) {
+            Some("sources") => sources.extend(parse_deb822(&text)),
+            Some("list") => sources.extend(text.lines().filter_map(parse_one_line)),
+            _ => {}
+        }
+    }
+    sources
+}
+
+fn parse_one_line(line: &str) -> Option<Source> {
+    let line = line.split('#').next()?.trim().strip_prefix("deb ")?.trim_start();
+    let (options, rest) = match line.strip_prefix('[') {
+        Some(inner) => inner.split_once(']')?,
+        None => ("", line),
+    };
+    let mut words = rest.split_whitespace();
+    let uri = words.next()?.to_owned();
+    let suites = vec![words.next()?.to_owned()];
+    let signed_by = options
+        .split_whitespace()
+        .find_map(|option| option.strip_prefix("signed-by="));
+    Some(Source {
+        uri,
+        suites,
+        signed_by: signed_by.and_then(keyring),
+    })
+}
+
+fn parse_deb822(text: &str) -> Vec<Source> {
+    let mut sources = Vec::new();
+    for stanza in super::control::stanzas(text) {
+        let words = |field: &str| -> Vec<String> {
+            stanza
+                .get(field)
+                .unwrap_or_default()
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect()
+        };
+        if !words("Types").iter().any(|kind| kind == "deb") || words("Enabled") == ["no"] {
+            continue;
+        }
+        for uri in words("URIs") {
+            let signed_by = stanza.get("Signed-By").and_then(keyring);
+            sources.push(Source {
+                uri,
+                suites: words("Suites"),
+                signed_by,
+            });
+        }
+    }
+    sources
+}
+
+/// A keyring that is written into the stanza itself, or that is not here, is left to the default.
+fn keyring(text: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(text.trim().split(',').next()?);
+    (path.is_absolute() && path.is_file()).then_some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("sources.list.d")).unwrap();
+        fs::write(dir.path().join("keys.gpg"), "keys").unwrap();
+        for (name, text) in files {
+            fs::write(
+                dir.path().join(name),
+                text.replace("DIR", &dir.path().to_string_lossy()),
+            )
+            .unwrap();
+        }
+        dir
+    }
+
+    #[test]
+    fn a_deb822_source_gives_mirror_keys_and_security() {
+        let text = "# comment\nTypes: deb\nURIs: http://mirror.test/debian\nSuites: bookworm bookworm-updates
+Components: main\nSigned-By: DIR/keys.gpg\n\nTypes: deb deb-src\nURIs: http://sec.test/debian-security
+Suites: bookworm-security\nComponents: main\nSigned-By: DIR/keys.gpg\n";
+        let other = "deb https://packages.test/tool stable main\n";
+        let dir = host(&[
+            ("sources.list.d/debian.sources", text),
+            ("sources.list.d/a.list", other),
+        ]);
+        let mirror = Mirror::from_host(dir.path(), None).unwrap();
+        let keys = dir.path().join("keys.gpg");
+        assert_eq!(
+            mirror.lines[0],
+            line(&keys, "http://mirror.test/debian", "trixie")
+        );
+        assert_eq!(
+            mirror.lines[1],
+            line(&keys, "http://sec.test/debian-security", "trixie-security")
+        );
+    }
+
+    #[test]
+    fn a_one_line_source_is_read_too_and_ours_is_preferred() {
+        let text = "deb http://old.test/debian bookworm main\n#deb http://off.test/debian trixie main
+deb-src http://src.test/debian trixie main\ndeb [arch=amd64 signed-by=DIR/keys.gpg] http://new.test/debian trixie main\n";
+        let dir = host(&[("sources.list", text)]);
+        let mirror = Mirror::from_host(dir.path(), None).unwrap();
+        assert_eq!(
+            mirror.lines,
+            [line(
+                &dir.path().join("keys.gpg"),
+                "http://new.test/debian",
+                "trixie"
+            )]
+        );
+    }
+
+    #[test]
+    fn no_mirror_says_how_to_name_one() {
+        let dir = host(&[("sources.list", "deb http://archive.test/ubuntu noble main\n")]);
+        assert!(
+            Mirror::from_host(dir.path(), None)
+                .unwrap_err()
+                .to_string()
+                .contains("--mirror")
+        );
+        let error = Mirror::named("http://m.test/debian", Some(Path::new("/absent")))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("--keyring"));
+    }
+}
