@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{Seek, SeekFrom};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use crate::{Context, Result};
 
@@ -68,6 +69,39 @@ pub fn resize_partition(disk: &Path, number: u32, start: u64, length: u64) -> Re
     // SAFETY: `request` and the `partition` it points to outlive the call, and have the kernel's layout and sizes.
     unsafe { ioctls::blkpg(file.as_raw_fd(), &raw const request) }.context(action)?;
     Ok(())
+}
+
+/// Tells the kernel of partitions that changed.
+pub trait Resize: Send + Sync {
+    /// Tells the kernel that a partition, perhaps a mounted one, now lies here. In bytes.
+    fn resize(&self, disk: &Path, number: u32, start: u64, length: u64) -> Result<()>;
+}
+
+/// The kernel itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LinuxResize;
+
+impl Resize for LinuxResize {
+    fn resize(&self, disk: &Path, number: u32, start: u64, length: u64) -> Result<()> {
+        resize_partition(disk, number, start, length)
+    }
+}
+
+/// Remembers number, start and length of what was to be resized.
+#[derive(Debug, Default)]
+pub struct RecordingResize {
+    /// The calls, in order.
+    pub calls: Mutex<Vec<(u32, u64, u64)>>,
+}
+
+impl Resize for RecordingResize {
+    fn resize(&self, _disk: &Path, number: u32, start: u64, length: u64) -> Result<()> {
+        self.calls
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((number, start, length));
+        Ok(())
+    }
 }
 
 /// Makes the kernel read a disk's partition table again. Refused while one of its partitions is in use.

@@ -1,5 +1,19 @@
 //! The system's disk: finding it, growing DATA, preparing and mounting STATE and DATA.
+//!
+//! [`disk`] looks; [`content`] decides what is to be done to a partition; [`grow`] and [`prepare`] do it; the
+//! controller [`Storage`] keeps at it until both are mounted, and publishes [`VolumeStatus`]. [`identity`] and
+//! [`seed`] keep what makes this machine itself; [`wipe`] forgets it.
 
+pub mod content;
+pub mod controller;
 pub mod disk;
+pub mod grow;
+pub mod identity;
+pub mod prepare;
+pub mod seed;
+pub mod status;
+pub mod wipe;
 
+pub use controller::Storage;
 pub use disk::{Devices, Disk, Partition};
+pub use status::{Volume, VolumeState, VolumeStatus};

@@ -1,0 +1,192 @@
+//! Keeps STATE and DATA mounted.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sys::block::Resize;
+use sys::mount::{Mount, MountFlags, Mounter};
+
+use super::content::{decide, look, read_head};
+use super::disk::{Devices, Disk};
+use super::grow::grow;
+use super::prepare::{Prepared, Tools, prepare};
+use super::status::{Volume, VolumeState, VolumeStatus};
+use crate::boot::BootStatus;
+use crate::boot::status::ID;
+use crate::controller::{Action, Controller, ControllerError, chain};
+use crate::resource::{Resource, Store};
+
+/// How long to wait before a volume that failed is tried again.
+const AGAIN: Duration = Duration::from_secs(15);
+
+/// What the controller does things with.
+pub struct Means {
+    /// Where devices are found.
+    pub devices: Devices,
+    /// Mounts.
+    pub mounter: Box<dyn Mounter>,
+    /// Tells the kernel of a larger partition.
+    pub kernel: Box<dyn Resize>,
+    /// Runs mke2fs and e2fsck.
+    pub tools: Box<dyn Tools>,
+    /// Prefix of all mount points: empty but in tests.
+    pub root: std::path::PathBuf,
+}
+
+/// Mounts DATA and STATE of the disk the loader named; formats them when they are blank. Sole owner of
+/// [`VolumeStatus`].
+///
+/// A machine that no loader started has no disk of its own: memory stands in for both. When only DATA fails, memory
+/// stands in for it, so that the node can still be reached and reset; STATE has no stand-in, because a node that lost
+/// its identity must not take orders from strangers.
+pub struct Storage {
+    means: Means,
+}
+
+impl Storage {
+    /// Makes the controller.
+    pub fn new(means: Means) -> Self {
+        Storage { means }
+    }
+
+    async fn volume(&self, volume: Volume, disk: Option<&Disk>) -> VolumeStatus {
+        let mut status = VolumeStatus {
+            target: volume.target().to_owned(),
+            device: None,
+            size: 0,
+            state: VolumeState::Preparing,
+        };
+        let Some(disk) = disk else {
+            status.state = self.stand_in(volume, "no disk was named on the kernel's command line");
+            return status;
+        };
+        status.state = match self.open(volume, disk, &mut status).await {
+            Ok(Prepared { formatted, repaired }) => VolumeState::Ready { formatted, repaired },
+            Err(error) if volume == Volume::Data => self.stand_in(volume, &error.chain()),
+            Err(error) => VolumeState::Failed { error: error.chain() },
+        };
+        status
+    }
+
+    async fn open(
+        &self,
+        volume: Volume,
+        disk: &Disk,
+        status: &mut VolumeStatus,
+    ) -> Result<Prepared, ControllerError> {
+        let name = volume.partition();
+        let found = self.means.devices.partition(disk, name)?;
+        let found =
+            found.ok_or_else(|| ControllerError::msg(format!("{} has no partition {name}", disk.name)))?;
+        status.device = Some(found.device.display().to_string());
+        status.size = found.len;
+        let step = decide(look(&read_head(&found.device)?));
+        let prepared = prepare(self.means.tools.as_ref(), volume, &found.device, step).await?;
+        let source = found.device.display().to_string();
+        let mount = Mount::new(source, self.target(volume), "ext4").flags(flags(volume));
+        self.mount(volume, &mount.options("errors=remount-ro"))?;
+        Ok(prepared)
+    }
+
+    fn stand_in(&self, volume: Volume, reason: &str) -> VolumeState {
+        let mount = Mount::new("tmpfs", self.target(volume), "tmpfs")
+            .flags(flags(volume))
+            .options("mode=0755");
+        match self.mount(volume, &mount) {
+            Ok(()) => VolumeState::Volatile {
+                reason: reason.to_owned(),
+            },
+            Err(error) => VolumeState::Failed {
+                error: format!("{reason}; {}", error.chain()),
+            },
+        }
+    }
+
+    fn mount(&self, volume: Volume, mount: &Mount) -> Result<(), ControllerError> {
+        self.means.mounter.mount(mount)?;
+        for folder in folders(volume) {
+            fs::create_dir_all(mount.target.join(folder))?;
+        }
+        Ok(())
+    }
+
+    fn target(&self, volume: Volume) -> std::path::PathBuf {
+        self.means.root.join(volume.target().trim_start_matches('/'))
+    }
+
+    fn find(&self, guid: &str) -> Result<Disk, ControllerError> {
+        let missing = || {
+            let seen = self.means.devices.seen();
+            ControllerError::msg(format!("disk {guid} is gone; there is {seen}"))
+        };
+        self.means.devices.find(guid)?.ok_or_else(missing)
+    }
+}
+
+/// Programs and devices have no business in STATE. DATA holds the containers' programs, and their set-user-id bits.
+fn flags(volume: Volume) -> MountFlags {
+    let both = MountFlags::MS_NODEV | MountFlags::MS_NOATIME;
+    match volume {
+        Volume::State => both | MountFlags::MS_NOSUID | MountFlags::MS_NOEXEC,
+        Volume::Data => both,
+    }
+}
+
+/// What others expect to be there.
+fn folders(volume: Volume) -> &'static [&'static str] {
+    match volume {
+        Volume::State => &[],
+        Volume::Data => &["cache", "lib/bedplate", "log", "tmp"],
+    }
+}
+
+#[async_trait]
+impl Controller for Storage {
+    fn name(&self) -> &'static str {
+        "storage"
+    }
+
+    fn inputs(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn outputs(&self) -> &'static [&'static str] {
+        &[VolumeStatus::KIND]
+    }
+
+    async fn reconcile(&mut self, store: &Store) -> Result<Action, ControllerError> {
+        let boot: BootStatus = store.get(ID).unwrap_or_default();
+        let disk = boot.disk.as_deref().map(|guid| self.find(guid)).transpose()?;
+        let mounted = |volume: Volume| {
+            let status: Option<VolumeStatus> = store.get(volume.partition());
+            status.is_some_and(|status| status.state.usable())
+        };
+        if let Some(disk) = &disk
+            && !mounted(Volume::Data)
+        {
+            // A DATA that stays small is still a DATA.
+            match grow(Path::new(&disk.device), self.means.kernel.as_ref()) {
+                Ok(Some(len)) => tracing::info!("DATA has {} MiB now", len / 1024 / 1024),
+                Ok(None) => {}
+                Err(error) => tracing::warn!("{}", chain(&error)),
+            }
+        }
+        for volume in Volume::ALL {
+            if !mounted(volume) {
+                let status = self.volume(volume, disk.as_ref()).await;
+                store.put(self.name(), volume.partition(), status)?;
+            }
+        }
+        let all = Volume::ALL.into_iter().all(mounted);
+        Ok(if all {
+            Action::WaitForChange
+        } else {
+            Action::After(AGAIN)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
