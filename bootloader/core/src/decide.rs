@@ -78,6 +78,8 @@ pub struct Boot {
     stored: Option<Record>,
     /// What is true: the record as it was found (or made up for, rule 6), less the tries spent in this boot.
     base: Record,
+    /// `base` before the latest try was spent.
+    uncounted: Record,
     findings: [Result<Version, Reason>; 2],
     failed: [Option<Reason>; 2],
     turns: [Option<Turn>; 5],
@@ -106,6 +108,7 @@ impl Boot {
         Boot {
             stored: loaded.record,
             base,
+            uncounted: base,
             findings,
             failed: [None; 2],
             turns,
@@ -138,6 +141,10 @@ impl Boot {
 
     /// Reports that an attempt failed.
     pub fn failed(&mut self, slot: Slot, reason: Reason) {
+        if reason == Reason::RecordNotWritten {
+            // Neither tried nor counted.
+            self.base = self.uncounted;
+        }
         self.failed[slot.index()] = Some(reason);
         // What failed just now is not tried again in this boot, whatever the record says.
         self.findings[slot.index()] = Err(reason);
@@ -220,6 +227,7 @@ impl Boot {
     }
 
     fn attempt(&mut self, slot: Slot, version: Version, cause: Cause) -> Step {
+        self.uncounted = self.base;
         let counted = self.base.spend_try(slot);
         self.base = counted.unwrap_or(self.base);
         let settled = self.settled(slot);

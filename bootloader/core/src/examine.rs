@@ -19,10 +19,10 @@ pub struct Expected<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// There is no manifest to look at.
-    #[error("no manifest in the slot")]
+    #[error(transparent)]
     Trailer(#[from] TrailerError),
     /// The manifest is not to be trusted, or makes no sense.
-    #[error("manifest is refused")]
+    #[error(transparent)]
     Manifest(#[from] VerifyError),
     /// The programs in the slot would not run here.
     #[error("slot is for {found}")]

@@ -27,7 +27,7 @@ pub fn run() -> Status {
     clock::start();
     let entered = since_power_on();
     watchdog::arm();
-    say!("loader {}", env!("CARGO_PKG_VERSION"));
+    say!("loader {}, m for the menu", env!("CARGO_PKG_VERSION"));
     match disk::own() {
         Ok((disk, table)) => Loader::new(disk, table, entered).boot(),
         Err(error) => say!("cannot find the disk that this loader came from: {error}"),
@@ -96,11 +96,11 @@ impl Loader {
         watchdog::arm();
         loop {
             match boot.step() {
-                Step::Refuse { slot, reason } => self.refuse(slot, reason),
+                Step::Refuse { slot, reason } => self.refuse(slot, reason, None),
                 Step::Try(attempt) => {
-                    let reason = self.attempt(&mut boot, &attempt);
-                    self.refuse(attempt.slot, reason);
-                    boot.failed(attempt.slot, reason);
+                    let fault = self.attempt(&mut boot, &attempt);
+                    self.refuse(attempt.slot, fault.reason(), Some(&fault));
+                    boot.failed(attempt.slot, fault.reason());
                 }
                 Step::Exhausted(restored) => {
                     if let Some(record) = restored {
@@ -113,12 +113,13 @@ impl Loader {
         }
     }
 
-    /// Says why a slot is not started; the details, where there are any, on a line of their own.
-    fn refuse(&self, slot: Slot, reason: Reason) {
+    /// Says that a slot is not started, and why. Details, where there are any, are on a line of their own.
+    fn refuse(&self, slot: Slot, reason: Reason, fault: Option<&Fault>) {
         say!("slot {slot} refused: {reason}");
-        match &self.manifests[slot.index()] {
-            Err(fault) if fault.reason() == reason => say!("slot {slot}: {}", Chain(fault)),
-            _ => {}
+        let fault = fault.or(self.manifests[slot.index()].as_ref().err());
+        // A slot may be passed over for what the record says of it, whatever else is wrong with it.
+        if let Some(fault) = fault.filter(|fault| fault.reason() == reason && fault.is_telling()) {
+            say!("slot {slot}: {}", Chain(fault));
         }
     }
 
@@ -145,23 +146,20 @@ impl Loader {
     }
 
     /// Loads and starts one slot. Comes back with what went wrong.
-    fn attempt(&mut self, boot: &mut Boot, attempt: &Attempt) -> Reason {
+    fn attempt(&mut self, boot: &mut Boot, attempt: &Attempt) -> Fault {
         if let Some(record) = attempt.before_load
             && !self.store(boot, record)
         {
-            return Reason::RecordNotWritten;
+            return Fault::Uncounted;
         }
         let partition = self.table.named(attempt.slot.partition()).cloned();
         let (Ok(manifest), Some(partition)) = (&self.manifests[attempt.slot.index()], partition) else {
-            return Reason::PartitionMissing;
+            return Fault::Missing;
         };
         let manifest = manifest.clone();
         let prepared = match self.prepare(&partition, &manifest) {
             Ok(prepared) => prepared,
-            Err(fault) => {
-                say!("slot {}: {}", attempt.slot, Chain(&fault));
-                return fault.reason();
-            }
+            Err(fault) => return fault,
         };
         if let Some(record) = attempt.before_start {
             // The slot is verified and committed, or counted already: a node that runs beats a record that is right.
@@ -175,11 +173,11 @@ impl Loader {
             attempt.cause
         );
         watchdog::arm();
-        let status = prepared
-            .kernel
-            .start(&format!("{} {arguments}", manifest.cmdline));
-        say!("slot {}: kernel came back: {status}", attempt.slot);
-        Reason::StartFailed
+        Fault::Start(
+            prepared
+                .kernel
+                .start(&format!("{} {arguments}", manifest.cmdline)),
+        )
     }
 
     /// Reads, checks and places everything that the kernel needs.

@@ -54,14 +54,14 @@ impl From<uefi::Error> for DiskFault {
 /// Finds the disk that we were started from, and reads its table.
 ///
 /// It is the disk whose GPT lists the partition that our device path names. Of two such disks (one is a copy), the one
-/// that our device path leads through wins. Firmware that does not say where we came from gets the first disk that is
-/// laid out as ours.
+/// that our device path leads through wins. Firmware that names no GPT partition (it may have gone by a hybrid MBR)
+/// gets that disk, or else the first that is laid out as ours.
 pub fn own() -> Result<(Disk, Table), DiskFault> {
     let origin = Origin::find();
-    let handles = boot::find_handles::<BlockIO>()?;
     let (mut seen, mut found) = (0, None::<(u8, Disk, Table)>);
-    for handle in handles {
-        let Some(mut disk) = Disk::open(handle)? else {
+    for handle in boot::find_handles::<BlockIO>()? {
+        // A broken disk somewhere else is no reason not to boot from this one.
+        let Ok(Some(mut disk)) = Disk::open(handle) else {
             continue;
         };
         let Ok(table) = Table::read(&mut disk) else {
@@ -113,9 +113,9 @@ impl Origin {
             .map(|guid| table.partitions.iter().any(|partition| partition.guid == guid));
         match (ours, listed) {
             (false, _) | (_, Some(false)) => 0,
-            (true, None) => 1,
-            (true, Some(true)) if self.leads_through(handle) => 3,
+            _ if self.leads_through(handle) => 3,
             (true, Some(true)) => 2,
+            (true, None) => 1,
         }
     }
 

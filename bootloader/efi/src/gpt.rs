@@ -113,3 +113,127 @@ fn table<Io: BlockIo>(
         partitions: partitions.collect(),
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gpt_disk_io::gpt_disk_types::{
+        GptPartitionEntry, GptPartitionEntryArray, GptPartitionType, LbaLe, U32Le, guid,
+    };
+    use gpt_disk_io::{BlockIoAdapter, gpt_disk_types::Lba};
+
+    const BLOCKS: u64 = 64;
+    const DISK: Guid = guid!("57a7feb6-8cd5-4922-b7bd-c78b0914e870");
+
+    /// A disk with one partition of blocks 20 to 29, and both copies of its table.
+    fn disk(block: u32, spoil: impl FnOnce(&mut GptPartitionEntry)) -> Vec<u8> {
+        let block_size = BlockSize::new(block).unwrap();
+        let mut bytes = vec![0; BLOCKS as usize * block as usize];
+        let mut entry = GptPartitionEntry {
+            partition_type_guid: GptPartitionType(guid!("ccf0994f-f7e0-4e26-a011-843e38aa2eac")),
+            unique_partition_guid: guid!("37c75ffd-8932-467a-9c56-8cf1f0456b12"),
+            starting_lba: LbaLe::from_u64(20),
+            ending_lba: LbaLe::from_u64(29),
+            attributes: Default::default(),
+            name: "SLOT-A".parse().unwrap(),
+        };
+        spoil(&mut entry);
+        let mut header = GptHeader {
+            my_lba: LbaLe::from_u64(1),
+            alternate_lba: LbaLe::from_u64(BLOCKS - 1),
+            first_usable_lba: LbaLe::from_u64(18),
+            last_usable_lba: LbaLe::from_u64(46),
+            disk_guid: DISK,
+            partition_entry_lba: LbaLe::from_u64(2),
+            number_of_partition_entries: U32Le::from_u32(4),
+            ..Default::default()
+        };
+        let layout = header.get_partition_entry_array_layout().unwrap();
+        let mut storage = vec![0; layout.num_bytes_rounded_to_block_as_usize(block_size).unwrap()];
+        let mut entries = GptPartitionEntryArray::new(layout, block_size, &mut storage).unwrap();
+        *entries.get_partition_entry_mut(2).unwrap() = entry;
+        header.partition_entry_array_crc32 = entries.calculate_crc32();
+        header.update_header_crc32();
+
+        let mut disk = Disk::new(BlockIoAdapter::new(bytes.as_mut_slice(), block_size)).unwrap();
+        let mut buffer = vec![0; block as usize];
+        disk.write_primary_gpt_header(&header, &mut buffer).unwrap();
+        disk.write_gpt_partition_entry_array(&entries).unwrap();
+        (header.my_lba, header.partition_entry_lba) = (LbaLe::from_u64(BLOCKS - 1), LbaLe::from_u64(47));
+        header.update_header_crc32();
+        entries.set_start_lba(Lba(47));
+        disk.write_secondary_gpt_header(&header, &mut buffer).unwrap();
+        disk.write_gpt_partition_entry_array(&entries).unwrap();
+        drop(disk);
+        bytes
+    }
+
+    fn read(bytes: &[u8], block: u32) -> Option<Table> {
+        Table::read(BlockIoAdapter::new(bytes, BlockSize::new(block).unwrap())).ok()
+    }
+
+    #[test]
+    fn partitions_are_found_on_any_block_size() {
+        for block in [512, 4096] {
+            let table = read(&disk(block, |_| {}), block).unwrap();
+            let slot = table.named("SLOT-A").unwrap();
+            assert_eq!(
+                (slot.offset, slot.len),
+                (20 * u64::from(block), 10 * u64::from(block))
+            );
+            assert_eq!((table.disk, table.partitions.len()), (DISK, 1));
+            assert_eq!(table.named("SLOT-B"), None);
+        }
+    }
+
+    #[test]
+    fn either_copy_is_enough() {
+        let whole = disk(512, |_| {});
+        let expected = read(&whole, 512);
+        for damage in [512 + 60, 1024 + 256 + 3, 63 * 512 + 60, 47 * 512 + 256 + 3] {
+            let mut bytes = whole.clone();
+            bytes[damage] ^= 1;
+            assert_eq!(read(&bytes, 512), expected, "byte {damage}");
+        }
+        let mut bytes = whole;
+        (bytes[512 + 60], bytes[63 * 512 + 60]) = (0xff, 0xff);
+        assert_eq!(read(&bytes, 512), None);
+    }
+
+    #[test]
+    fn partitions_outside_the_disk_are_not_listed() {
+        for (first, last) in [(0, 29), (20, 47), (29, 20), (u64::MAX, u64::MAX), (20, u64::MAX)] {
+            let bytes = disk(512, |entry| {
+                (entry.starting_lba, entry.ending_lba) = (LbaLe::from_u64(first), LbaLe::from_u64(last));
+            });
+            assert_eq!(read(&bytes, 512).unwrap().partitions, [], "{first} to {last}");
+        }
+    }
+
+    /// A signed-looking header may claim anything: it costs neither memory nor a panic.
+    #[test]
+    fn absurd_headers_are_passed_over() {
+        type Spoil = fn(&mut GptHeader);
+        let spoils: &[Spoil] = &[
+            |header| header.number_of_partition_entries = U32Le::from_u32(u32::MAX),
+            |header| header.size_of_partition_entry = U32Le::from_u32(1 << 31),
+            |header| header.size_of_partition_entry = U32Le::from_u32(0),
+            |header| header.partition_entry_lba = LbaLe::from_u64(u64::MAX),
+            |header| header.partition_entry_lba = LbaLe::from_u64(BLOCKS),
+        ];
+        for (index, spoil) in spoils.iter().enumerate() {
+            let mut bytes = disk(512, |_| {});
+            bytes[63 * 512..].fill(0);
+            let mut header = GptHeader {
+                number_of_partition_entries: U32Le::from_u32(4),
+                ..GptHeader::default()
+            };
+            spoil(&mut header);
+            header.update_header_crc32();
+            let mut disk = Disk::new(BlockIoAdapter::new(bytes.as_mut_slice(), BlockSize::BS_512)).unwrap();
+            disk.write_primary_gpt_header(&header, &mut [0; 512]).unwrap();
+            drop(disk);
+            assert_eq!(read(&bytes, 512), None, "case {index}");
+        }
+    }
+}

@@ -14,8 +14,9 @@ use uefi::{boot, system};
 
 use crate::console::say;
 
-/// How long somebody has to ask for the menu. Every boot pays for it.
-const MOMENT: embassy_time::Duration = embassy_time::Duration::from_millis(500);
+/// How long somebody has to ask for the menu. Every boot pays for it; a key that was hit while the firmware was still
+/// busy waits in its buffer.
+const MOMENT: embassy_time::Duration = embassy_time::Duration::from_millis(250);
 
 /// How long an open menu waits.
 const PATIENCE: embassy_time::Duration = embassy_time::Duration::from_secs(30);

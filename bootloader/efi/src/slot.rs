@@ -68,7 +68,7 @@ pub fn read_part(disk: &mut Disk, partition: &Partition, part: &Part) -> Result<
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     /// Its manifest is refused.
-    #[error("manifest is refused")]
+    #[error(transparent)]
     Manifest(#[from] bootloader_core::Refusal),
     /// Its bytes cannot be read.
     #[error("cannot be read")]
@@ -85,12 +85,27 @@ pub enum Fault {
     /// The firmware refuses to hand initramfs or device tree over.
     #[error("initramfs or device tree cannot be handed over: firmware says {0}")]
     HandOver(Status),
+    /// Its kernel ended instead of starting.
+    #[error("kernel came back with {0}")]
+    Start(Status),
+    /// It is on trial, and the lowered count could not be written.
+    #[error("try could not be counted")]
+    Uncounted,
     /// The partition table does not list it.
     #[error("no such partition")]
     Missing,
 }
 
 impl Fault {
+    /// Tells whether the error's text says more than its reason does.
+    pub fn is_telling(&self) -> bool {
+        match self {
+            Fault::Read(_) | Fault::Load(_) | Fault::HandOver(_) | Fault::Start(_) => true,
+            Fault::Manifest(refusal) => refusal.reason() != Reason::ManifestMissing,
+            Fault::Memory | Fault::Hash(_) | Fault::Uncounted | Fault::Missing => false,
+        }
+    }
+
     /// Returns the reason as it goes into the slot record and onto the console.
     pub fn reason(&self) -> Reason {
         match self {
@@ -98,6 +113,8 @@ impl Fault {
             Fault::Read(_) => Reason::ReadFailed,
             Fault::Memory => Reason::OutOfMemory,
             Fault::Load(_) | Fault::HandOver(_) => Reason::LoadFailed,
+            Fault::Start(_) => Reason::StartFailed,
+            Fault::Uncounted => Reason::RecordNotWritten,
             Fault::Missing => Reason::PartitionMissing,
             Fault::Hash(PartKind::Kernel) => Reason::KernelHash,
             Fault::Hash(PartKind::Initramfs) => Reason::InitramfsHash,

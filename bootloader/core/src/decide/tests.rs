@@ -86,7 +86,12 @@ fn trial_that_cannot_be_counted_is_not_tried() {
     );
     assert_eq!(tries(boot.step()).slot, Slot::B);
     boot.failed(Slot::B, Reason::RecordNotWritten);
-    assert_eq!(tries(boot.step()).slot, Slot::A);
+    let fallback = tries(boot.step());
+    assert_eq!(
+        (fallback.slot, fallback.before_start),
+        (Slot::A, None),
+        "neither tried, nor counted, nor bad"
+    );
 }
 
 #[test]
