@@ -18,6 +18,12 @@ pub trait Clock: Send + Sync {
 
     /// Sets the wall clock.
     fn set(&self, to: SystemTime) -> Result<()>;
+
+    /// Moves the wall clock by some microseconds, without a jump where the clock can; replaces such a move under way.
+    fn slew(&self, micros: i64) -> Result<()> {
+        let by = Duration::from_micros(micros.unsigned_abs());
+        self.set(if micros < 0 { self.now() - by } else { self.now() + by })
+    }
 }
 
 /// The kernel's clocks.
@@ -37,6 +43,10 @@ impl Clock for LinuxClock {
         let since_epoch = to.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         clock_settime(ClockId::CLOCK_REALTIME, TimeSpec::from_duration(since_epoch))
             .context(|| format!("set the clock to {} s since 1970", since_epoch.as_secs()))
+    }
+
+    fn slew(&self, micros: i64) -> Result<()> {
+        crate::slew::slew(micros)
     }
 }
 
@@ -100,6 +110,9 @@ mod tests {
         let clock = RecordingClock::at(SystemTime::UNIX_EPOCH);
         clock.advance(Duration::from_secs(5));
         assert_eq!(clock.since_boot(), Duration::from_secs(5));
+        clock.slew(250).unwrap();
+        clock.slew(-50).unwrap();
+        assert_eq!(clock.now(), SystemTime::UNIX_EPOCH + Duration::from_micros(5_000_200));
         clock.set(SystemTime::UNIX_EPOCH).unwrap();
         assert_eq!(
             (clock.now(), clock.since_boot()),

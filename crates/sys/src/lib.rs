@@ -16,6 +16,7 @@ pub mod mount;
 pub mod power;
 pub mod process;
 pub mod root;
+mod slew;
 pub mod uevent;
 pub mod watchdog;
 
