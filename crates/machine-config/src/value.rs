@@ -23,6 +23,13 @@ macro_rules! as_text {
             }
         }
 
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                text.parse().map_err(|error| serde::de::Error::custom(format!("{text:?} is not {error}")))
+            }
+        }
+
         #[cfg(any(test, feature = "schema"))]
         impl schemars::JsonSchema for $name {
             fn schema_name() -> std::borrow::Cow<'static, str> {
