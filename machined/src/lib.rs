@@ -10,6 +10,7 @@ pub mod testkit;
 
 pub mod boot;
 pub mod children;
+pub mod containerd;
 pub mod events;
 pub mod initramfs;
 pub mod logs;
