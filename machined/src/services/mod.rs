@@ -1,11 +1,13 @@
 //! The long-running programs of the node, such as containerd.
 //!
-//! [`definition`] says what a service is, [`requests`] what people want of it, [`status`] how it is.
+//! The crate `service-definition` says what a service is, [`requests`] what people want of it, [`status`] how it is.
+//! [`machine`] and [`around`] decide, without doing anything.
 
-pub mod definition;
+pub mod around;
+pub mod machine;
 pub mod requests;
 pub mod status;
 
-pub use definition::Service;
 pub use requests::{Requests, Unknown};
+pub use service_definition::{Definition, Definitions, Service, check};
 pub use status::{ServiceHealth, ServiceState, ServiceStatus};
