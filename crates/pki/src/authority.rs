@@ -139,15 +139,27 @@ impl Authority {
 ///
 /// Its dates say nothing, on purpose: a node in that state may have no clock.
 pub fn maintenance(names: &[String]) -> Result<Issued, Error> {
-    let mut params = params(MAINTENANCE_NAME, None, always())?;
+    vouchless(MAINTENANCE_NAME, names)
+}
+
+/// Makes a certificate that nobody vouches for *yet*: of a worker that has not joined its cluster.
+pub fn unjoined(names: &[String]) -> Result<Issued, Error> {
+    vouchless(UNJOINED_NAME, names)
+}
+
+fn vouchless(name: &str, names: &[String]) -> Result<Issued, Error> {
+    let mut params = params(name, None, always())?;
     params.subject_alt_names = alternative_names(names)?;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    self_signed(params, "a certificate for maintenance mode")
+    self_signed(params, "a certificate that nobody vouches for")
 }
 
 /// Common name of a node's certificate in maintenance mode: clients recognise it, and tell what to do.
 pub const MAINTENANCE_NAME: &str = "Bedplate in maintenance mode";
+
+/// Common name of the certificate of a worker that has not joined its cluster.
+pub const UNJOINED_NAME: &str = "Bedplate worker that has not joined";
 
 /// From 2000 to 2100.
 fn always() -> Validity {

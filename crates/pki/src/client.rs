@@ -32,22 +32,17 @@ enum Trust {
 impl Client {
     /// Calls nodes of a cluster. All three are PEM.
     pub fn mutual(authorities: &str, certificate: &str, key: &str) -> Result<Self, Error> {
-        const CERT: &str = "the client certificate";
         let mut roots = RootCertStore::empty();
         for authority in Certificate::all_from_pem(authorities, "the authority")? {
             roots.add(authority.der().clone())?;
         }
         let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider()).build()?;
-        let chain = Certificate::all_from_pem(certificate, CERT)?;
-        let key = PrivateKey::from_pem(key, "the client key")?;
-        if chain[0].details().public != key.public() {
-            return Err(Error::KeyMismatch(CERT));
-        }
-        let chain = chain
-            .into_iter()
-            .map(|certificate| certificate.der().clone())
-            .collect();
-        Self::new(Trust::Authority(verifier), Some((chain, key)))
+        Self::new(Trust::Authority(verifier), Some(identity(certificate, key)?))
+    }
+
+    /// Calls the one node with this certificate, with a client certificate: a worker that has not joined yet.
+    pub fn mutual_pinned(fingerprint: Fingerprint, certificate: &str, key: &str) -> Result<Self, Error> {
+        Self::new(Trust::Fingerprint(fingerprint), Some(identity(certificate, key)?))
     }
 
     /// Calls the one node in maintenance mode whose certificate has this fingerprint.
@@ -90,6 +85,18 @@ impl Client {
             seen,
         })
     }
+}
+
+/// Reads a client's certificate and key, which must belong together.
+fn identity(certificate: &str, key: &str) -> Result<(Vec<CertificateDer<'static>>, PrivateKey), Error> {
+    const CERT: &str = "the client certificate";
+    let chain = Certificate::all_from_pem(certificate, CERT)?;
+    let key = PrivateKey::from_pem(key, "the client key")?;
+    if chain[0].details().public != key.public() {
+        return Err(Error::KeyMismatch(CERT));
+    }
+    let chain = chain.into_iter().map(|certificate| certificate.der().clone());
+    Ok((chain.collect(), key))
 }
 
 /// Keeps the certificate of the last handshake, so that a refusal can be explained.
