@@ -1,1 +1,34 @@
-//! Flashes a bundle: verifies, writes, injects a machine config, reads back.
+//! Flashes a bundle to a disk or a file: verifies, writes, injects a machine config, reads back.
+//!
+//! Deciding and doing are apart. [`plan`] is pure: from a bundle's facts and a medium's size it works out every byte
+//! that will be written, and nothing else ever is. [`apply`] carries a plan out on any [`medium::Medium`]; it checks
+//! each piece before writing it, and does not call a medium good before it has read it back and taken it apart the way
+//! a node will. [`host`] finds disks, [`target`] says which of them may be written to. [`Args`] is all of this as a
+//! command, for `bedplate-flash` and for `bedplate flash`. Knows no board by name.
+
+pub mod plan;
+
+pub mod apply;
+mod inspect;
+pub mod report;
+pub mod watch;
+
+pub mod host;
+pub mod safety;
+pub mod target;
+
+pub mod config;
+pub mod keys;
+pub mod size;
+
+mod args;
+mod ask;
+mod bars;
+mod run;
+mod show;
+
+pub use apply::{ApplyError, apply, check};
+pub use args::Args;
+pub use plan::{BundleFacts, Options, Plan, PlanError, plan};
+pub use report::Report;
+pub use run::FlashError;

@@ -1,0 +1,296 @@
+//! Carrying a plan out.
+//!
+//! Order is what makes it safe. The whole bundle is checked before the first byte is written. The old partition table
+//! goes first and the new one comes last, each with a flush between: a medium that was interrupted at any point has no
+//! table, does not boot, and is completed by running again.
+
+use std::io::{self, Read, Seek};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+use std::time::Instant;
+
+use bundle::{Frame, Reader};
+use layout::{Extent, Name};
+use manifest::Digest;
+use medium::{Changes, Medium, SlotError, check_slot};
+
+use crate::inspect::{self, Fault};
+use crate::plan::{Content, Piece, Plan, What};
+use crate::report::{Clockwork, Numbers, Report};
+use crate::watch::{Stage, Watch};
+
+/// Bytes between two flushes: keeps the progress honest, and the host's memory free.
+const FLUSH: u64 = 16 * 1024 * 1024;
+
+/// Bytes of zeros that are handled at a time.
+const CHUNK: u64 = 1024 * 1024;
+
+/// Unpacked frames that wait for the medium.
+const AHEAD: usize = 8;
+
+/// Why a medium is not good.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The bundle is damaged.
+    #[error(transparent)]
+    Bundle(#[from] bundle::Error),
+    /// The medium is not the one that the plan is for.
+    #[error("the medium has {actual} bytes, but the plan is for {planned}: was it exchanged? plan again")]
+    OtherMedium {
+        /// What the plan is for.
+        planned: u64,
+        /// What there is.
+        actual: u64,
+    },
+    /// The medium fails.
+    #[error("cannot {action} the medium, which is not bootable now: try again, or take another one")]
+    Medium {
+        /// What was tried.
+        action: &'static str,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The medium does not hold what was written to it.
+    #[error("the medium does not hold what was written at byte {offset} ({what:?}); it is not bootable now: take another one")]
+    ReadBack {
+        /// What was written there.
+        what: What,
+        /// Where.
+        offset: u64,
+    },
+    /// The slot's hash tree does not match.
+    #[error("the medium is bad and is not bootable now: take another one")]
+    Slot(#[from] SlotError),
+    /// A node could not use the medium.
+    #[error("the finished medium cannot be used; its partition table was erased again")]
+    Inspect(#[source] Fault),
+}
+
+/// Carries out a plan that was made for this bundle, on a medium that is open already.
+pub fn apply<R: Read + Seek + Send>(
+    plan: &Plan,
+    bundle: &mut Reader<R>,
+    medium: &mut dyn Medium,
+    watch: &mut dyn Watch,
+) -> Result<Report, ApplyError> {
+    check(plan, bundle, watch)?.write(medium, watch)
+}
+
+/// A bundle of which every byte was read and is good: the last frame might have been the damaged one.
+pub struct Checked<'a, R> {
+    plan: &'a Plan,
+    bundle: &'a mut Reader<R>,
+    clock: Clockwork,
+}
+
+/// Reads and checks the whole bundle, before a medium is so much as opened for writing.
+pub fn check<'a, R: Read + Seek + Send>(
+    plan: &'a Plan,
+    bundle: &'a mut Reader<R>,
+    watch: &mut dyn Watch,
+) -> Result<Checked<'a, R>, ApplyError> {
+    let began = Instant::now();
+    let mut clock = Clockwork::new();
+    let frames = bundle.index().frames().to_vec();
+    watch.stage(Stage::Check, frames.iter().map(|frame| u64::from(frame.raw_len)).sum());
+    let mut out = Vec::new();
+    for frame in &frames {
+        bundle.frame(frame, &mut out)?;
+        watch.advance(u64::from(frame.raw_len));
+    }
+    let bundle_read = plan.release.bundle_bytes;
+    clock.note(Stage::Check, began, Numbers { bundle_read, ..Numbers::default() });
+    Ok(Checked { plan, bundle, clock })
+}
+
+impl<R: Read + Seek + Send> Checked<'_, R> {
+    /// Writes the medium, and reads it back.
+    pub fn write(self, medium: &mut dyn Medium, watch: &mut dyn Watch) -> Result<Report, ApplyError> {
+        let Self { plan, bundle, clock } = self;
+        let (planned, actual) = (plan.medium, medium.len());
+        if planned != actual {
+            return Err(ApplyError::OtherMedium { planned, actual });
+        }
+        let mut work = Work { plan, medium, watch, clock };
+        work.erase()?;
+        work.write(bundle)?;
+        work.read_back()?;
+        work.finish()?;
+        if let Err(fault) = work.inspect() {
+            // What a node cannot use must not look as if it could. The fault found is the news, not this write's.
+            let _ = work.erase();
+            return Err(ApplyError::Inspect(fault));
+        }
+        let disk = plan.table.guids.disk.to_string();
+        Ok(work.clock.report(plan.release.clone(), disk, plan.bytes()))
+    }
+}
+
+/// A plan being carried out.
+struct Work<'a> {
+    plan: &'a Plan,
+    medium: &'a mut dyn Medium,
+    watch: &'a mut dyn Watch,
+    clock: Clockwork,
+}
+
+impl Work<'_> {
+    /// Removes the old partition table, and lets the disk forget what the user said it may.
+    fn erase(&mut self) -> Result<(), ApplyError> {
+        let began = Instant::now();
+        let ends = self.plan.table_extents();
+        self.watch.stage(Stage::Erase, ends.iter().map(|extent| extent.len).sum());
+        let mut changes = Changes::default();
+        for extent in ends {
+            let zeros = vec![0; extent.len as usize];
+            changes.write(self.medium, extent.start, &zeros).map_err(failed("erase"))?;
+            self.watch.advance(extent.len);
+        }
+        self.medium.sync().map_err(failed("flush"))?;
+        for extent in &self.plan.discard {
+            self.medium.discard(extent.start, extent.len);
+        }
+        self.note(Stage::Erase, began, &changes, 0);
+        Ok(())
+    }
+
+    /// Writes the pieces, while another thread unpacks the frames to come.
+    fn write<R: Read + Seek + Send>(&mut self, bundle: &mut Reader<R>) -> Result<(), ApplyError> {
+        let began = Instant::now();
+        self.watch.stage(Stage::Write, self.plan.piece_bytes());
+        let frames = self.plan.pieces.iter().filter_map(|piece| match &piece.content {
+            Content::Frame(frame) => Some(*frame),
+            Content::Bytes(_) | Content::Zeros => None,
+        });
+        let frames = frames.collect::<Vec<_>>();
+        let bundle_read = frames.iter().map(|frame| u64::from(frame.stored_len)).sum();
+        let changes = thread::scope(|scope| {
+            let (sender, unpacked) = sync_channel(AHEAD);
+            scope.spawn(move || {
+                for frame in &frames {
+                    let mut out = Vec::with_capacity(frame.raw_len as usize);
+                    let result = bundle.frame(frame, &mut out).map(|()| out);
+                    // The other side hangs up when the medium fails, and says so itself.
+                    if sender.send(result).is_err() {
+                        return;
+                    }
+                }
+            });
+            self.write_pieces(&unpacked)
+        })?;
+        self.medium.sync().map_err(failed("flush"))?;
+        self.note(Stage::Write, began, &changes, bundle_read);
+        Ok(())
+    }
+
+    fn write_pieces(&mut self, unpacked: &Receiver<Result<Vec<u8>, bundle::Error>>) -> Result<Changes, ApplyError> {
+        let mut changes = Changes::default();
+        let mut flushed = 0;
+        let zeros = vec![0; CHUNK as usize];
+        for piece in &self.plan.pieces {
+            let bytes = match &piece.content {
+                Content::Frame(_) => &unpacked.recv().expect("the unpacker sends a result for every frame")?,
+                Content::Bytes(bytes) => bytes,
+                Content::Zeros => &zeros,
+            };
+            let mut at = 0;
+            while at < piece.extent.len {
+                let len = CHUNK.min(piece.extent.len - at);
+                let wanted = match &piece.content {
+                    Content::Zeros => &bytes[..len as usize],
+                    Content::Frame(_) | Content::Bytes(_) => &bytes[at as usize..(at + len) as usize],
+                };
+                changes.write(self.medium, piece.extent.start + at, wanted).map_err(failed("write to"))?;
+                at += len;
+                self.watch.advance(len);
+            }
+            if changes.tally().written - flushed >= FLUSH {
+                self.medium.sync().map_err(failed("flush"))?;
+                flushed = changes.tally().written;
+            }
+        }
+        Ok(changes)
+    }
+
+    /// Reads every piece from the medium itself: the slot against its signed tree, the rest against what was meant.
+    fn read_back(&mut self) -> Result<(), ApplyError> {
+        let began = Instant::now();
+        self.watch.stage(Stage::ReadBack, self.plan.piece_bytes());
+        self.medium.drop_cache().map_err(failed("read past the cache of"))?;
+        let slot = self.plan.table.layout.extent(Name::SlotA);
+        let watch = &mut *self.watch;
+        check_slot(self.medium, slot.start, &self.plan.manifest.slot, |bytes| watch.advance(bytes))?;
+        let mut buffer = Vec::new();
+        for piece in self.plan.pieces.iter().filter(|piece| piece.what != What::Slot) {
+            compare(self.medium, piece, &mut buffer)?;
+            self.watch.advance(piece.extent.len);
+        }
+        let read = self.plan.piece_bytes();
+        self.clock.note(Stage::ReadBack, began, Numbers { read, ..Numbers::default() });
+        Ok(())
+    }
+
+    /// Writes what makes the medium bootable.
+    fn finish(&mut self) -> Result<(), ApplyError> {
+        let began = Instant::now();
+        let [head, tail] = self.plan.table_extents();
+        let images = &self.plan.images;
+        let Content::Bytes(trailer) = &self.plan.trailer.content else {
+            unreachable!("a plan's trailer is bytes");
+        };
+        // Manifest, backup table, table: each is on the medium before the next is begun.
+        let steps: [(Extent, &[u8]); 3] =
+            [(self.plan.trailer.extent, trailer), (tail, &images.tail), (head, &images.head)];
+        self.watch.stage(Stage::Finish, steps.iter().map(|(extent, _)| extent.len).sum());
+        let mut changes = Changes::default();
+        for (extent, bytes) in steps {
+            changes.write(self.medium, extent.start, bytes).map_err(failed("write to"))?;
+            self.medium.sync().map_err(failed("flush"))?;
+            self.watch.advance(extent.len);
+        }
+        self.note(Stage::Finish, began, &changes, 0);
+        Ok(())
+    }
+
+    fn inspect(&mut self) -> Result<(), Fault> {
+        let began = Instant::now();
+        self.watch.stage(Stage::Inspect, 1);
+        self.medium.drop_cache()?;
+        let read = inspect::inspect(self.plan, self.medium)?;
+        self.watch.advance(1);
+        self.clock.note(Stage::Inspect, began, Numbers { read, ..Numbers::default() });
+        Ok(())
+    }
+
+    fn note(&mut self, stage: Stage, began: Instant, changes: &Changes, bundle_read: u64) {
+        let medium::Tally { read, written, equal } = changes.tally();
+        self.clock.note(stage, began, Numbers { bundle_read, read, written, equal });
+    }
+}
+
+/// Compares a piece with what the medium holds.
+fn compare(medium: &mut dyn Medium, piece: &Piece, buffer: &mut Vec<u8>) -> Result<(), ApplyError> {
+    let Extent { start, len } = piece.extent;
+    let mut at = 0;
+    // A frame is hashed whole, and is never long; zeros can be.
+    let step = if matches!(piece.content, Content::Zeros) { CHUNK } else { len };
+    while at < len {
+        let chunk = step.min(len - at);
+        buffer.resize(chunk as usize, 0);
+        medium.read_at(start + at, buffer).map_err(failed("read back from"))?;
+        let good = match &piece.content {
+            Content::Zeros => buffer.iter().all(|byte| *byte == 0),
+            Content::Bytes(bytes) => buffer == bytes,
+            Content::Frame(Frame { sha256, .. }) => Digest::of(buffer) == *sha256,
+        };
+        if !good {
+            return Err(ApplyError::ReadBack { what: piece.what, offset: start + at });
+        }
+        at += chunk;
+    }
+    Ok(())
+}
+
+fn failed(action: &'static str) -> impl FnOnce(io::Error) -> ApplyError {
+    move |source| ApplyError::Medium { action, source }
+}

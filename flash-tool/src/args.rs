@@ -1,0 +1,103 @@
+//! The command line.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Subcommand, ValueEnum};
+use machine_config::Overrides;
+use machine_config::value::{HostName, InterfaceName, IpPrefix};
+
+/// Puts a bundle on a disk, or into a file.
+///
+/// Checks the bundle's signature, shows what will happen, asks, writes, and reads everything back. Nothing is written
+/// before the whole bundle and the machine config are found good; until the very end the disk does not boot, so an
+/// interrupted flash is simply run again.
+#[derive(Debug, Clone, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
+    /// The bundle to flash.
+    #[arg(required = true, value_name = "BUNDLE")]
+    pub(crate) bundle: Option<PathBuf>,
+
+    /// The disk to flash it to (see `list`), or a file.
+    #[arg(required = true, value_name = "TARGET")]
+    pub(crate) target: Option<PathBuf>,
+
+    /// The public key of whoever may sign bundles; several may be given.
+    #[arg(short, long = "key", value_name = "FILE", env = "BEDPLATE_KEY", value_delimiter = ':')]
+    pub(crate) keys: Vec<PathBuf>,
+
+    /// The machine config to put on the disk; without one the node waits to be given one over its API.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Names the node, in place of the machine config's name.
+    #[arg(long, value_name = "NAME", requires = "config")]
+    pub(crate) hostname: Option<HostName>,
+
+    /// Gives the node one fixed address, such as 10.0.0.2/24, and no DHCP.
+    #[arg(long, value_name = "CIDR", requires = "config")]
+    pub(crate) address: Option<IpPrefix>,
+
+    /// The router that goes with the address.
+    #[arg(long, value_name = "ADDRESS", requires = "config")]
+    pub(crate) gateway: Option<IpAddr>,
+
+    /// The interface that address and router are for; needed when the config names several, or none.
+    #[arg(long, value_name = "NAME", requires = "config")]
+    pub(crate) interface: Option<InterfaceName>,
+
+    /// Size of the file to write, such as 8G; its unwritten parts take no space. As small as will do, by default.
+    #[arg(long, value_name = "SIZE", value_parser = crate::size::parse)]
+    pub(crate) size: Option<u64>,
+
+    /// Tells the disk that it may forget all it held: kinder to flash cells, and to the next owner of your data.
+    #[arg(long)]
+    pub(crate) discard: bool,
+
+    /// Allows a built-in or very large disk, by its serial number; asks for that when none is given.
+    #[arg(long, value_name = "SERIAL", num_args = 0..=1, require_equals = true)]
+    pub(crate) allow_fixed: Option<Option<String>>,
+
+    /// Shows what would happen, and writes nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Does not ask.
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+
+    /// How to print the result.
+    #[arg(short, long, value_enum, default_value_t, global = true)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Command {
+    /// Lists the disks, and says which can be flashed and why not.
+    List,
+}
+
+/// How to print results.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: one JSON document on standard output.
+    Json,
+}
+
+impl Args {
+    pub(crate) fn overrides(&self) -> Overrides {
+        Overrides {
+            hostname: self.hostname.clone(),
+            interface: self.interface.clone(),
+            address: self.address,
+            gateway: self.gateway,
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The machine config that goes onto the medium.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use machine_config::medium::{self, MediumError};
+use machine_config::{Faults, MachineConfig, Overrides};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+/// A machine config that was checked as a whole. Holds secrets: it never prints its text.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Injected {
+    yaml: Zeroizing<String>,
+    frame: Zeroizing<Vec<u8>>,
+    summary: ConfigSummary,
+}
+
+/// What may be shown of a machine config.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigSummary {
+    /// The file it came from.
+    pub file: String,
+    /// The node's name, where it has one.
+    pub hostname: Option<String>,
+    /// What the node does.
+    pub role: String,
+    /// Its fixed addresses.
+    pub addresses: Vec<String>,
+    /// Bytes of the document.
+    pub bytes: usize,
+}
+
+/// Why a machine config is not injected.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the machine config {}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The document is faulty.
+    #[error("the machine config is faulty, nothing was written:\n{}", .faults.in_file(&.path.display().to_string()))]
+    Faulty {
+        /// The file.
+        path: PathBuf,
+        /// All its faults.
+        faults: Faults,
+    },
+    /// The overrides do not go with the document.
+    #[error("--hostname, --address, --gateway or --interface does not go with the machine config: {0}")]
+    Override(#[source] Faults),
+    /// The document is too long for the medium.
+    #[error(transparent)]
+    Medium(#[from] MediumError),
+}
+
+impl Injected {
+    /// Reads a file, checks it, and puts the overrides in.
+    pub fn load(path: &Path, overrides: &Overrides) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
+        Self::parse(path, Zeroizing::new(text), overrides)
+    }
+
+    /// Checks a document, and puts the overrides in. Without any, it is injected byte for byte.
+    pub fn parse(path: &Path, text: Zeroizing<String>, overrides: &Overrides) -> Result<Self, ConfigError> {
+        let parsed = machine_config::parse(&text);
+        let parsed = parsed.map_err(|faults| ConfigError::Faulty { path: path.into(), faults })?;
+        let (config, yaml) = if overrides.is_empty() {
+            (parsed, text)
+        } else {
+            let config = overrides.apply(&parsed).map_err(ConfigError::Override)?;
+            let yaml = Zeroizing::new(config.to_yaml_with_secrets());
+            (config, yaml)
+        };
+        let frame = Zeroizing::new(medium::encode(&yaml)?);
+        let summary = summary(path, &config, yaml.len());
+        Ok(Self { yaml, frame, summary })
+    }
+
+    /// Returns what may be shown.
+    pub fn summary(&self) -> &ConfigSummary {
+        &self.summary
+    }
+
+    /// Returns the document.
+    pub(crate) fn yaml(&self) -> &str {
+        &self.yaml
+    }
+
+    /// Returns the bytes for the CONFIG partition.
+    pub(crate) fn frame(&self) -> Vec<u8> {
+        self.frame.to_vec()
+    }
+}
+
+impl fmt::Debug for Injected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.summary.fmt(f)
+    }
+}
+
+fn summary(path: &Path, config: &MachineConfig, bytes: usize) -> ConfigSummary {
+    let machine = &config.machine;
+    let role = machine_config::v1alpha1::Role::ALL.iter().find(|(_, role)| *role == machine.role);
+    ConfigSummary {
+        file: path.display().to_string(),
+        hostname: machine.hostname.as_ref().map(ToString::to_string),
+        role: role.map_or_else(String::new, |(word, _)| (*word).to_owned()),
+        addresses: machine.network.interfaces.iter().flat_map(|i| &i.addresses).map(ToString::to_string).collect(),
+        bytes,
+    }
+}

@@ -1,0 +1,316 @@
+//! What the host knows of its disks: reads `/sys` and `/proc`, decides nothing.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+/// A whole disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Disk {
+    /// The kernel's name for it.
+    pub name: String,
+    /// Its device file.
+    pub path: PathBuf,
+    /// Its major and minor number.
+    #[serde(skip)]
+    pub number: (u64, u64),
+    /// What the maker calls it.
+    pub model: Option<String>,
+    /// What tells it from its sisters.
+    pub serial: Option<String>,
+    /// Its size in bytes; zero when no medium is in.
+    pub size: u64,
+    /// Bytes in a logical sector.
+    pub sector: u64,
+    /// Whether the medium can be taken out.
+    pub removable: bool,
+    /// Whether it refuses writes.
+    pub read_only: bool,
+    /// How it is attached.
+    pub bus: Bus,
+    /// What it is in use for.
+    pub uses: Vec<Use>,
+}
+
+/// How a disk is attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Bus {
+    /// USB.
+    Usb,
+    /// An SD card.
+    Sd,
+    /// A soldered eMMC.
+    Emmc,
+    /// NVMe.
+    Nvme,
+    /// SATA or SCSI.
+    Scsi,
+    /// A virtual machine's disk.
+    Virtio,
+    /// A file, or the network, made to look like a disk.
+    Loop,
+    /// Put together from other devices: LVM, RAID, encryption.
+    Stacked,
+    /// Something else.
+    Other,
+}
+
+/// What a disk, or a device on it, is in use for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase", tag = "kind")]
+pub enum Use {
+    /// A file system on it is mounted.
+    Mounted {
+        /// The device that is mounted: the disk, a partition, or a device on top of these.
+        device: String,
+        /// Where.
+        at: String,
+    },
+    /// It holds swap space.
+    Swap {
+        /// The device.
+        device: String,
+    },
+    /// Another device stands on it.
+    Held {
+        /// The device below.
+        device: String,
+        /// The device on top.
+        by: String,
+    },
+}
+
+/// Where the kernel shows its disks.
+#[derive(Debug, Clone)]
+pub struct Host {
+    root: PathBuf,
+}
+
+impl Default for Host {
+    fn default() -> Self {
+        Self { root: PathBuf::from("/") }
+    }
+}
+
+impl Host {
+    /// Looks for `sys` and `proc` below `root` instead of `/`: for tests.
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// Lists all disks that have a medium, by name.
+    pub fn disks(&self) -> io::Result<Vec<Disk>> {
+        let mut disks = Vec::new();
+        for entry in fs::read_dir(self.block())? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            match self.disk(&name) {
+                Ok(disk) => disks.push(disk),
+                // A card reader may be pulled out while we look.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        disks.retain(|disk| disk.size > 0 && !["ram", "zram"].iter().any(|kind| disk.name.starts_with(kind)));
+        disks.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(disks)
+    }
+
+    /// Finds what a device number stands for: a disk, or a partition and its disk's name.
+    pub fn find(&self, number: (u64, u64)) -> io::Result<Found> {
+        for entry in fs::read_dir(self.block())? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            let dir = self.block().join(&name);
+            if self.number(&dir) == Some(number) {
+                return self.disk(&name).map(Found::Disk);
+            }
+            if self.partitions(&dir).iter().any(|part| self.number(&dir.join(part)) == Some(number)) {
+                return Ok(Found::PartitionOf(name));
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::NotFound, "the kernel does not list this device among its disks"))
+    }
+
+    /// Finds the loop device that a file stands under, if any.
+    pub fn loop_over(&self, file: &Path) -> Option<String> {
+        let entries = fs::read_dir(self.block()).ok()?;
+        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).find(|name| {
+            self.text(&self.block().join(name).join("loop/backing_file")).is_some_and(|path| Path::new(&path) == file)
+        })
+    }
+
+    fn disk(&self, name: &str) -> io::Result<Disk> {
+        let dir = self.block().join(name);
+        let number = self.number(&dir).ok_or(io::ErrorKind::NotFound)?;
+        let is_set = |file: &str| self.text(&dir.join(file)).is_some_and(|text| text != "0");
+        let figure = |file: &str| self.text(&dir.join(file)).and_then(|text| text.parse::<u64>().ok());
+        let real = fs::canonicalize(&dir).unwrap_or_else(|_| dir.clone());
+        Ok(Disk {
+            name: name.to_owned(),
+            // The kernel writes ! for the / in a name such as cciss/c0d0.
+            path: Path::new("/dev").join(name.replace('!', "/")),
+            number,
+            model: self.model(&dir),
+            serial: self.serial(&dir, &real),
+            size: figure("size").unwrap_or(0).saturating_mul(512),
+            sector: figure("queue/logical_block_size").unwrap_or(512),
+            removable: is_set("removable"),
+            read_only: is_set("ro"),
+            bus: self.bus(name, &dir, &real),
+            uses: self.uses(name, &dir),
+        })
+    }
+
+    fn bus(&self, name: &str, dir: &Path, real: &Path) -> Bus {
+        let path = real.to_string_lossy();
+        let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
+        if starts(&["mmcblk"]) {
+            let card = self.text(&dir.join("device/type"));
+            if card.as_deref() == Some("MMC") { Bus::Emmc } else { Bus::Sd }
+        } else if starts(&["loop", "nbd", "ram"]) {
+            Bus::Loop
+        } else if starts(&["dm-", "md"]) || !self.names(&dir.join("slaves")).is_empty() {
+            Bus::Stacked
+        } else if path.contains("/usb") {
+            Bus::Usb
+        } else if starts(&["nvme"]) {
+            Bus::Nvme
+        } else if starts(&["vd"]) || path.contains("/virtio") {
+            Bus::Virtio
+        } else if starts(&["sd", "sr"]) {
+            Bus::Scsi
+        } else {
+            Bus::Other
+        }
+    }
+
+    fn model(&self, dir: &Path) -> Option<String> {
+        let text = |file: &str| self.text(&dir.join(file)).filter(|text| !text.is_empty());
+        let named = match (text("device/vendor"), text("device/model")) {
+            // NVMe and virtio have a number for a vendor, SATA disks all the same word.
+            (Some(vendor), Some(model)) if !vendor.starts_with("0x") && vendor != "ATA" => {
+                Some(format!("{vendor} {model}"))
+            }
+            (_, model) => model,
+        };
+        named.or_else(|| text("device/name")).or_else(|| text("loop/backing_file"))
+    }
+
+    /// Finds the serial number: the device's own, or that of the USB stick above it.
+    fn serial(&self, dir: &Path, real: &Path) -> Option<String> {
+        let text = |path: PathBuf| self.text(&path).filter(|text| !text.is_empty());
+        text(dir.join("device/serial")).or_else(|| text(dir.join("serial"))).or_else(|| {
+            let above = real.ancestors().take_while(|path| !path.ends_with("devices"));
+            above.into_iter().find_map(|path| text(path.join("serial")))
+        })
+    }
+
+    /// Finds what the disk, its partitions, and all that stands on them are in use for.
+    fn uses(&self, name: &str, dir: &Path) -> Vec<Use> {
+        let mut uses = BTreeSet::new();
+        let mut family = vec![(name.to_owned(), dir.to_owned())];
+        family.extend(self.partitions(dir).into_iter().map(|part| (part.clone(), dir.join(part))));
+        let mut next = 0;
+        while let Some((device, place)) = family.get(next).cloned() {
+            next += 1;
+            for by in self.names(&place.join("holders")) {
+                if !family.iter().any(|(known, _)| *known == by) {
+                    let above = self.block().join(&by);
+                    family.extend(self.partitions(&above).into_iter().map(|part| (part.clone(), above.join(part))));
+                    family.push((by.clone(), above));
+                }
+                uses.insert(Use::Held { device: device.clone(), by });
+            }
+        }
+        let mounts = self.read("proc/self/mountinfo");
+        let swaps = self.read("proc/swaps");
+        for (device, place) in &family {
+            let number = self.number(place).map(|(major, minor)| format!("{major}:{minor}"));
+            for mount in mounts.lines().filter_map(Mount::parse) {
+                let by_path = mount.source.strip_prefix("/dev/").is_some_and(|path| self.is(path, device));
+                if by_path || number.as_deref() == Some(mount.number) {
+                    uses.insert(Use::Mounted { device: device.clone(), at: unescape(mount.at) });
+                }
+            }
+            let swap = |line: &str| {
+                let path = line.split_whitespace().next().and_then(|path| path.strip_prefix("/dev/"));
+                path.is_some_and(|path| self.is(path, device))
+            };
+            if swaps.lines().skip(1).any(swap) {
+                uses.insert(Use::Swap { device: device.clone() });
+            }
+        }
+        uses.into_iter().collect()
+    }
+
+    /// Tells whether a path below `/dev` is a name of this device, by way of links such as `mapper/vg-root`.
+    fn is(&self, path: &str, device: &str) -> bool {
+        let real = fs::canonicalize(self.root.join("dev").join(path));
+        let name = real.as_deref().ok().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+        path == device || name.as_deref() == Some(device)
+    }
+
+    fn block(&self) -> PathBuf {
+        self.root.join("sys/block")
+    }
+
+    fn partitions(&self, dir: &Path) -> Vec<String> {
+        self.names(dir).into_iter().filter(|name| dir.join(name).join("partition").exists()).collect()
+    }
+
+    fn number(&self, dir: &Path) -> Option<(u64, u64)> {
+        let text = self.text(&dir.join("dev"))?;
+        let (major, minor) = text.split_once(':')?;
+        Some((major.parse().ok()?, minor.parse().ok()?))
+    }
+
+    fn names(&self, dir: &Path) -> Vec<String> {
+        let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    fn text(&self, file: &Path) -> Option<String> {
+        Some(fs::read_to_string(file).ok()?.trim().to_owned())
+    }
+
+    fn read(&self, path: &str) -> String {
+        // No /proc, no mounts to be seen: opening the disk for oneself alone still refuses one that is in use.
+        fs::read_to_string(self.root.join(path)).unwrap_or_default()
+    }
+}
+
+/// What a device number stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// A whole disk.
+    Disk(Disk),
+    /// A partition of the disk with this name.
+    PartitionOf(String),
+}
+
+/// A line of `/proc/self/mountinfo`.
+struct Mount<'a> {
+    number: &'a str,
+    at: &'a str,
+    source: &'a str,
+}
+
+impl<'a> Mount<'a> {
+    fn parse(line: &'a str) -> Option<Self> {
+        let (left, right) = line.split_once(" - ")?;
+        let mut left = left.split(' ').skip(2);
+        let (number, at) = (left.next()?, left.nth(1)?);
+        Some(Self { number, at, source: right.split(' ').nth(1)? })
+    }
+}
+
+/// Undoes the kernel's way of writing blanks in paths.
+fn unescape(path: &str) -> String {
+    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
+        .into_iter()
+        .fold(path.to_owned(), |path, (code, character)| path.replace(code, character))
+}

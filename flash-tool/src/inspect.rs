@@ -1,0 +1,107 @@
+//! Taking a finished medium apart the way a node does it, with the parsers that the node has.
+
+use std::io::{self, Read, Seek, SeekFrom};
+
+use layout::{Name, Table, TableError};
+use machine_config::medium::MediumError;
+use manifest::trailer::{self, TrailerError};
+use medium::Medium;
+use slots::{COPY_OFFSETS, RECORD_LEN, Record};
+
+use crate::plan::{Content, Plan};
+
+/// What a node would trip over.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The medium cannot be read.
+    #[error("cannot read the medium")]
+    Io(#[from] io::Error),
+    /// The partition table is not there.
+    #[error("the partition table cannot be read back")]
+    Table(#[from] TableError),
+    /// The partition table is another one.
+    #[error("the partition table is not the one that was written")]
+    OtherTable,
+    /// The manifest is not there.
+    #[error("the manifest cannot be read back")]
+    Trailer(#[from] TrailerError),
+    /// The manifest is another one.
+    #[error("the manifest is not the one that was written")]
+    OtherManifest,
+    /// The slot record is wrong.
+    #[error("the slot record is not the one that was written")]
+    Record,
+    /// The machine config is not there.
+    #[error("the machine config cannot be read back")]
+    Config(#[from] MediumError),
+    /// The machine config is another one, or none where one should be.
+    #[error("the machine config is not the one that was written")]
+    OtherConfig,
+}
+
+/// Finds the partitions by the table on the medium, and reads each structure out of them.
+pub(crate) fn inspect(plan: &Plan, medium: &mut dyn Medium) -> Result<u64, Fault> {
+    let table = Table::read(&mut Cursor { medium, at: 0 })?;
+    if table != plan.table {
+        return Err(Fault::OtherTable);
+    }
+    let mut bytes = layout::TABLE_HEAD + layout::TABLE_TAIL;
+    let mut read = |name: Name, offset: u64, len: usize| {
+        let extent = table.layout.extent(name);
+        let mut out = vec![0; len];
+        bytes += len as u64;
+        medium.read_at(extent.start + offset, &mut out).map(|()| out)
+    };
+
+    let slot = table.layout.extent(Name::SlotA);
+    let area = read(Name::SlotA, slot.len - trailer::AREA as u64, trailer::AREA)?;
+    trailer::decode(&area)?;
+    if !matches!(&plan.trailer.content, Content::Bytes(written) if *written == area) {
+        return Err(Fault::OtherManifest);
+    }
+
+    let copies = COPY_OFFSETS.map(|offset| read(Name::BootState, offset, RECORD_LEN));
+    let [first, second] = copies;
+    let loaded = slots::load(&first?, &second?);
+    if loaded.record != Some(Record::initial()) {
+        return Err(Fault::Record);
+    }
+
+    let config = read(Name::Config, 0, machine_config::medium::MAX)?;
+    let yaml = machine_config::medium::decode(&config)?;
+    if yaml.as_deref() != plan.config.as_ref().map(|config| config.yaml()) {
+        return Err(Fault::OtherConfig);
+    }
+    if yaml.is_some_and(|yaml| machine_config::parse(&yaml).is_err()) {
+        return Err(Fault::OtherConfig);
+    }
+    Ok(bytes)
+}
+
+/// Reads a medium like a file.
+struct Cursor<'a> {
+    medium: &'a mut dyn Medium,
+    at: u64,
+}
+
+impl Read for Cursor<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let left = self.medium.len().saturating_sub(self.at);
+        let len = out.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        self.medium.read_at(self.at, &mut out[..len])?;
+        self.at += len as u64;
+        Ok(len)
+    }
+}
+
+impl Seek for Cursor<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::End(by) => self.medium.len().checked_add_signed(by),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+        };
+        self.at = at.ok_or_else(|| io::Error::other("seek before the start"))?;
+        Ok(self.at)
+    }
+}

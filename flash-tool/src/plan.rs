@@ -1,0 +1,353 @@
+//! Deciding what is written where. Pure.
+
+use bundle::{Codec, Frame, ImageName, Reader};
+use layout::{DiskSpec, Extent, Guids, Images, Layout, LayoutError, Name, TABLE_HEAD, Table, TableError};
+use manifest::trailer::{self, TrailerError};
+use manifest::{Manifest, VerifiedManifest};
+use serde::Serialize;
+use slots::{COPY_OFFSETS, Record};
+
+use crate::config::Injected;
+
+const MIB: u64 = 1024 * 1024;
+
+/// What must be known of a bundle. Having it proves that the bundle's signature and index hold.
+#[derive(Debug, Clone)]
+pub struct BundleFacts {
+    manifest: VerifiedManifest,
+    json: Vec<u8>,
+    signatures: Vec<u8>,
+    frames: Vec<Frame>,
+    bytes: u64,
+}
+
+impl BundleFacts {
+    /// Takes the facts of an open bundle.
+    pub fn of<R: std::io::Read + std::io::Seek>(bundle: &Reader<R>) -> Self {
+        Self {
+            manifest: bundle.manifest().clone(),
+            json: bundle.manifest_json().to_vec(),
+            signatures: bundle.signatures().to_vec(),
+            frames: bundle.index().frames().to_vec(),
+            bytes: bundle.index().file_len(),
+        }
+    }
+
+    /// Returns the manifest.
+    pub fn manifest(&self) -> &VerifiedManifest {
+        &self.manifest
+    }
+
+    /// Returns the smallest medium that this bundle fits on.
+    pub fn least(&self) -> Result<u64, LayoutError> {
+        Layout::least(&spec(&self.manifest))
+    }
+}
+
+/// What the user may choose.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The names of disk and partitions: random for a disk, fixed for an image that must always be the same.
+    pub guids: Guids,
+    /// The machine config to inject; without one the node waits in maintenance mode.
+    pub config: Option<Injected>,
+    /// Whether to tell the disk that all it held before may be forgotten.
+    pub discard: bool,
+}
+
+/// Every byte that is to be written, in the order in which it is.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// What is flashed.
+    pub release: Release,
+    /// Bytes in the medium that this plan is for.
+    pub medium: u64,
+    /// The partition table, which goes on last: before it is there, nothing boots.
+    pub table: Table,
+    /// Ranges that the disk may forget first.
+    pub discard: Vec<Extent>,
+    /// What goes between the two copies of the partition table, by offset, without overlaps.
+    pub pieces: Vec<Piece>,
+    /// The manifest at the end of slot A, which goes on when all pieces have been read back.
+    pub trailer: Piece,
+    /// The machine config, again, to compare with what is read back.
+    pub config: Option<Injected>,
+    pub(crate) manifest: Manifest,
+    pub(crate) images: Images,
+}
+
+/// What is flashed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Release {
+    /// The board it is for.
+    pub board: String,
+    /// The instruction set.
+    pub arch: String,
+    /// Its version.
+    pub version: String,
+    /// Whether it was built from exactly the locked packages.
+    pub locked: bool,
+    /// The hash of its manifest.
+    pub manifest: String,
+    /// The key that signed it.
+    pub key: String,
+    /// Bytes in the bundle.
+    pub bundle_bytes: u64,
+}
+
+/// Something to be written in one place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// What it is for.
+    pub what: What,
+    /// Where it goes.
+    pub extent: Extent,
+    /// What is written.
+    pub content: Content,
+}
+
+/// What is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// A frame of the bundle.
+    Frame(Frame),
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// Zeros.
+    Zeros,
+}
+
+/// What a piece is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum What {
+    /// Nothing may be left there that another system, or a boot ROM, could find.
+    Unused,
+    /// The vendor's boot code.
+    BootCode,
+    /// The EFI system partition's files and tables; its free space is left alone.
+    Esp,
+    /// The slot record: slot A is good, slot B empty.
+    SlotRecord,
+    /// The machine config, or zeros over an older one.
+    Config,
+    /// The system.
+    Slot,
+    /// The manifest of slot A.
+    Manifest,
+    /// The place of slot B's manifest: without one the slot is empty.
+    EmptySlot,
+    /// The start of STATE and DATA: the node finds no file system there, and makes one.
+    FirstBoot,
+}
+
+/// Why a bundle cannot be flashed to a medium.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The medium is too small, or the board's disk is impossible.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// The bundle is for upgrades only.
+    #[error("the bundle holds no ESP: it can upgrade a node, but not flash one")]
+    NoEsp,
+    /// An image does not fit where it belongs.
+    #[error("{what} of {len} bytes does not fit at byte {start}: the bundle is faulty, build it again")]
+    Misfit {
+        /// Which image.
+        what: &'static str,
+        /// Where it would start.
+        start: u64,
+        /// How long it is.
+        len: u64,
+    },
+    /// The manifest is too long for its place.
+    #[error("the manifest does not fit behind the slot")]
+    Trailer(#[from] TrailerError),
+    /// The partition table cannot be made.
+    #[error("cannot make the partition table")]
+    Table(#[from] TableError),
+}
+
+/// Works out what is written to a medium of `medium` bytes.
+pub fn plan(bundle: &BundleFacts, medium: u64, options: Options) -> Result<Plan, PlanError> {
+    let manifest = &bundle.manifest;
+    let layout = Layout::for_medium(&spec(manifest), medium)?;
+    let table = Table { layout, guids: options.guids, hybrid: manifest.disk.hybrid_mbr };
+    let slot_a = layout.extent(Name::SlotA);
+    let trailer = Piece {
+        what: What::Manifest,
+        extent: trailer_of(slot_a),
+        content: Content::Bytes(trailer::encode(&bundle.json, &bundle.signatures)?),
+    };
+
+    let mut pieces = frames(bundle, &layout)?;
+    let config = options.config.as_ref().map(Injected::frame);
+    pieces.extend([
+        bytes(What::SlotRecord, layout.extent(Name::BootState), slot_record()),
+        match config {
+            Some(frame) => bytes(What::Config, layout.extent(Name::Config), frame),
+            None => zeros(What::Config, layout.extent(Name::Config)),
+        },
+        zeros(What::EmptySlot, trailer_of(layout.extent(Name::SlotB))),
+    ]);
+    let fresh = [Name::State, Name::Data].map(|name| layout.extent(name));
+    pieces.extend(fresh.map(|extent| zeros(What::FirstBoot, Extent { len: MIB.min(extent.len), ..extent })));
+    let last = layout.extent(Name::Data).end();
+    let rest = Extent { start: last, len: layout.table_tail().start - last };
+    pieces.extend(unused(&layout, manifest).into_iter().chain([rest]).map(|extent| zeros(What::Unused, extent)));
+    pieces.retain(|piece| piece.extent.len > 0);
+    pieces.sort_by_key(|piece| piece.extent.start);
+
+    let mut plan = Plan {
+        release: release(bundle),
+        medium,
+        images: table.images()?,
+        table,
+        discard: Vec::new(),
+        pieces,
+        trailer,
+        config: options.config,
+        manifest: (**manifest).clone(),
+    };
+    if options.discard {
+        plan.discard = plan.untouched();
+    }
+    Ok(plan)
+}
+
+impl Plan {
+    /// Returns the two ends of the medium, where the partition table goes.
+    pub fn table_extents(&self) -> [Extent; 2] {
+        [Extent { start: 0, len: TABLE_HEAD }, self.table.layout.table_tail()]
+    }
+
+    /// Returns all that may be written, by offset, with neighbours joined: what a sparse copy of the medium must hold.
+    pub fn extents(&self) -> Vec<Extent> {
+        let pieces = self.pieces.iter().map(|piece| piece.extent);
+        let mut all = pieces.chain([self.trailer.extent]).chain(self.table_extents()).collect::<Vec<_>>();
+        all.sort_by_key(|extent| extent.start);
+        let mut joined: Vec<Extent> = Vec::new();
+        for extent in all {
+            match joined.last_mut() {
+                Some(last) if last.end() >= extent.start => last.len = extent.end().max(last.end()) - last.start,
+                _ => joined.push(extent),
+            }
+        }
+        joined
+    }
+
+    /// Returns what lies between the extents, in whole blocks.
+    ///
+    /// Only this may be discarded: what a disk answers for discarded blocks can change from read to read, so that one
+    /// that seems to hold the right bytes already might not hold them later.
+    fn untouched(&self) -> Vec<Extent> {
+        let block = bundle::FRAME_ALIGN;
+        let extents = self.extents();
+        let gaps = extents.windows(2).map(|pair| {
+            let start = pair[0].end().next_multiple_of(block);
+            Extent { start, len: (pair[1].start / block * block).saturating_sub(start) }
+        });
+        gaps.filter(|gap| gap.len > 0).collect()
+    }
+
+    /// Returns how many bytes are looked at, and written unless they are there already.
+    pub fn bytes(&self) -> u64 {
+        self.extents().iter().map(|extent| extent.len).sum()
+    }
+
+    /// Returns the bytes of the pieces alone.
+    pub(crate) fn piece_bytes(&self) -> u64 {
+        self.pieces.iter().map(|piece| piece.extent.len).sum()
+    }
+}
+
+/// Returns what the board asks of its disk.
+fn spec(manifest: &Manifest) -> DiskSpec {
+    DiskSpec { slot_size: manifest.disk.slot_size, first_partition: manifest.disk.first_partition }
+}
+
+/// Places the bundle's frames.
+fn frames(bundle: &BundleFacts, layout: &Layout) -> Result<Vec<Piece>, PlanError> {
+    let manifest = &bundle.manifest;
+    if manifest.image(ImageName::Esp).is_none() {
+        return Err(PlanError::NoEsp);
+    }
+    let slot = layout.extent(Name::SlotA);
+    let mut pieces = Vec::with_capacity(bundle.frames.len() + 8);
+    for image in &manifest.images {
+        let (what, name, room) = match image.name {
+            ImageName::Slot => {
+                (What::Slot, "slot image", Extent { len: trailer_of(slot).start - slot.start, ..slot })
+            }
+            ImageName::Esp => (What::Esp, "ESP", layout.extent(Name::Esp)),
+            ImageName::Bootcode => {
+                let start = image.offset.unwrap_or(0);
+                let end = layout.extent(Name::Esp).start;
+                (What::BootCode, "boot code", Extent { start, len: end.saturating_sub(start) })
+            }
+        };
+        // The table's own bytes are not for boot code, whatever the board file says.
+        if image.size > room.len || room.start < TABLE_HEAD {
+            return Err(PlanError::Misfit { what: name, start: room.start, len: image.size });
+        }
+        let frames = bundle.frames.iter().filter(|frame| frame.image == image.name);
+        pieces.extend(frames.map(|frame| Piece {
+            what,
+            extent: Extent { start: room.start + frame.raw_offset, len: u64::from(frame.raw_len) },
+            content: if frame.codec == Codec::Zero { Content::Zeros } else { Content::Frame(*frame) },
+        }));
+    }
+    Ok(pieces)
+}
+
+/// Finds the space before the first partition that neither the table nor boot code takes.
+fn unused(layout: &Layout, manifest: &Manifest) -> Vec<Extent> {
+    let end = layout.extent(Name::Esp).start;
+    let between = |start: u64, end: u64| Extent { start, len: end.saturating_sub(start) };
+    match manifest.image(ImageName::Bootcode) {
+        None => vec![between(TABLE_HEAD, end)],
+        Some(code) => {
+            let start = code.offset.unwrap_or(0);
+            vec![between(TABLE_HEAD, start), between(start + code.size, end)]
+        }
+    }
+}
+
+/// Returns the place of a slot's manifest.
+fn trailer_of(slot: Extent) -> Extent {
+    Extent { start: slot.end() - trailer::AREA as u64, len: trailer::AREA as u64 }
+}
+
+/// Makes BOOTSTATE: the initial record in both copies.
+fn slot_record() -> Vec<u8> {
+    let mut partition = vec![0; MIB as usize];
+    for (generation, offset) in (1..).zip(COPY_OFFSETS) {
+        let copy = slots::encode(generation, &Record::initial());
+        partition[offset as usize..][..copy.len()].copy_from_slice(&copy);
+    }
+    partition
+}
+
+/// Makes a piece that fills the extent: the bytes, then zeros.
+fn bytes(what: What, extent: Extent, mut bytes: Vec<u8>) -> Piece {
+    bytes.resize(extent.len as usize, 0);
+    Piece { what, extent, content: Content::Bytes(bytes) }
+}
+
+fn zeros(what: What, extent: Extent) -> Piece {
+    Piece { what, extent, content: Content::Zeros }
+}
+
+fn release(bundle: &BundleFacts) -> Release {
+    let manifest = &bundle.manifest;
+    Release {
+        board: manifest.board.clone(),
+        arch: manifest.arch.to_string(),
+        version: manifest.version.to_string(),
+        locked: manifest.locked,
+        manifest: manifest.id().to_string(),
+        key: manifest.signer().to_string(),
+        bundle_bytes: bundle.bytes,
+    }
+}

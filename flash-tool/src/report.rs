@@ -1,0 +1,91 @@
+//! What was done, in numbers.
+
+use std::time::Instant;
+
+use serde::Serialize;
+
+use crate::plan::Release;
+use crate::watch::Stage;
+
+/// What was done. Having one means that the medium was read back and is good.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// What was flashed.
+    pub release: Release,
+    /// The GUID of the disk, by which the node finds it.
+    pub disk: String,
+    /// Bytes that the plan covers.
+    pub planned: u64,
+    /// Bytes that were written.
+    pub written: u64,
+    /// Bytes that were there already.
+    pub equal: u64,
+    /// Bytes that were read from the medium: to compare, and to read back.
+    pub read: u64,
+    /// Seconds from start to end.
+    pub seconds: f64,
+    /// The stages, in order.
+    pub stages: Vec<StageReport>,
+}
+
+/// What one stage did.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StageReport {
+    /// Which stage.
+    pub stage: Stage,
+    /// How long it took, waiting for the medium included.
+    pub seconds: f64,
+    /// Bytes read from the bundle.
+    pub bundle_read: u64,
+    /// Bytes read from the medium.
+    pub read: u64,
+    /// Bytes written to the medium.
+    pub written: u64,
+    /// Bytes that were there already.
+    pub equal: u64,
+}
+
+/// Takes the time of stages.
+pub(crate) struct Clockwork {
+    started: Instant,
+    stages: Vec<StageReport>,
+}
+
+impl Clockwork {
+    pub fn new() -> Self {
+        Self { started: Instant::now(), stages: Vec::new() }
+    }
+
+    /// Notes a stage that began at `began` and ends now; `numbers` are those of the stage.
+    pub fn note(&mut self, stage: Stage, began: Instant, numbers: Numbers) {
+        let seconds = began.elapsed().as_secs_f64();
+        let Numbers { bundle_read, read, written, equal } = numbers;
+        self.stages.push(StageReport { stage, seconds, bundle_read, read, written, equal });
+    }
+
+    /// Sums up.
+    pub fn report(self, release: Release, disk: String, planned: u64) -> Report {
+        let sum = |number: fn(&StageReport) -> u64| self.stages.iter().map(number).sum();
+        Report {
+            release,
+            disk,
+            planned,
+            written: sum(|stage| stage.written),
+            equal: sum(|stage| stage.equal),
+            read: sum(|stage| stage.read),
+            seconds: self.started.elapsed().as_secs_f64(),
+            stages: self.stages,
+        }
+    }
+}
+
+/// The numbers of a stage.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Numbers {
+    pub bundle_read: u64,
+    pub read: u64,
+    pub written: u64,
+    pub equal: u64,
+}

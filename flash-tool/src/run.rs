@@ -1,0 +1,142 @@
+//! Flashing, from the command line to the last line printed.
+
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::path::{Path, PathBuf};
+
+use bundle::Reader;
+use layout::Guids;
+use uuid::Uuid;
+
+use crate::apply::{ApplyError, check};
+use crate::args::{Args, Command, Output};
+use crate::ask::{Refused, Said, Terminal, consent};
+use crate::bars::Bars;
+use crate::config::{ConfigError, Injected};
+use crate::host::Host;
+use crate::keys::{self, KeysError};
+use crate::plan::{BundleFacts, Options, Plan, PlanError, plan};
+use crate::report::Report;
+use crate::safety::caution;
+use crate::show::{Outcome, PlanView, disks_text, judge, report_text};
+use crate::target::{Target, TargetError};
+
+/// Why nothing was flashed, or a flash failed.
+#[derive(Debug, thiserror::Error)]
+pub enum FlashError {
+    /// No key.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// The bundle cannot be opened.
+    #[error("cannot open the bundle {}", .path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The bundle is not to be trusted, or damaged.
+    #[error("{} is not flashed", .path.display())]
+    Bundle {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: bundle::Error,
+    },
+    /// The machine config is faulty.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The bundle does not fit.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The target must not be written to.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// The user does not want it.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The flash failed.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// The disks cannot be listed.
+    #[error("cannot list the disks")]
+    List(#[source] io::Error),
+    /// The result cannot be printed.
+    #[error("cannot print the result")]
+    Print(#[from] serde_json::Error),
+}
+
+impl Args {
+    /// Does what the command line says.
+    pub fn run(self) -> Result<(), FlashError> {
+        let host = Host::default();
+        match (&self.command, &self.bundle, &self.target) {
+            (Some(Command::List), _, _) => self.list(&host),
+            (None, Some(bundle), Some(target)) => self.flash(&host, bundle, target),
+            (None, _, _) => unreachable!("bundle and target are required arguments"),
+        }
+    }
+
+    fn list(&self, host: &Host) -> Result<(), FlashError> {
+        let disks = judge(host.disks().map_err(FlashError::List)?);
+        match self.output {
+            Output::Text => print!("{}", disks_text(&disks)),
+            Output::Json => println!("{}", serde_json::to_string_pretty(&disks)?),
+        }
+        Ok(())
+    }
+
+    fn flash(&self, host: &Host, path: &Path, target: &Path) -> Result<(), FlashError> {
+        // Everything that can be refused is refused before the target is opened.
+        let keys = keys::load(&self.keys)?;
+        let file = File::open(path).map_err(|source| FlashError::Open { path: path.into(), source })?;
+        let opened = Reader::open(BufReader::new(file), &keys);
+        let mut bundle = opened.map_err(|source| FlashError::Bundle { path: path.into(), source })?;
+        let facts = BundleFacts::of(&bundle);
+        let config = self.config.as_ref().map(|file| Injected::load(file, &self.overrides())).transpose()?;
+        let inputs = self.keys.iter().chain(&self.config).map(PathBuf::as_path).chain([path]).collect::<Vec<_>>();
+        let needed = facts.least().map_err(PlanError::from)?;
+        let target = Target::look(host, target, needed, self.size, &inputs)?;
+
+        // Random, so that two disks in one machine are told apart.
+        let guids = Guids::from_seed(Uuid::new_v4().as_bytes());
+        let plan = plan(&facts, target.size(), Options { guids, config, discard: self.discard })?;
+        let view = PlanView::new(&plan, &target);
+        eprint!("{}", view.text());
+        let report = if self.dry_run { None } else { Some(self.write(host, &plan, &mut bundle, &target)?) };
+        match (self.output, &report) {
+            (Output::Json, report) => {
+                let outcome = Outcome { plan: view, report: report.as_ref() };
+                println!("{}", serde_json::to_string_pretty(&outcome)?);
+            }
+            (Output::Text, Some(report)) => println!("{}", report_text(report, &target)),
+            (Output::Text, None) => println!("dry run: nothing was written"),
+        }
+        Ok(())
+    }
+
+    fn write<R: io::Read + io::Seek + Send>(
+        &self,
+        host: &Host,
+        plan: &Plan,
+        bundle: &mut Reader<R>,
+        target: &Target,
+    ) -> Result<Report, FlashError> {
+        let wary = match target {
+            Target::Disk(disk) => caution(disk),
+            Target::File { .. } => None,
+        };
+        let said = Said { yes: self.yes, allow_fixed: self.allow_fixed.clone() };
+        consent(&target.path().display().to_string(), wary.as_ref(), &said, &mut Terminal)?;
+        let mut bars = Bars::new();
+        let checked = check(plan, bundle, &mut bars)?;
+        let mut medium = target.open(host)?;
+        let report = checked.write(&mut medium, &mut bars)?;
+        bars.end();
+        if matches!(target, Target::Disk(_)) {
+            // The disk is good either way: this only lets the host show its partitions without a replug.
+            let _ = sys::block::reread_partitions(medium.file());
+        }
+        Ok(report)
+    }
+}

@@ -1,0 +1,190 @@
+//! Which disks may be written to. Pure.
+
+use serde::Serialize;
+
+use crate::host::{Bus, Disk, Use};
+use crate::size::show;
+
+/// Larger disks are rarely cards, and often somebody's photographs.
+const LARGE: u64 = 256_000_000_000;
+
+/// Mount points that a running system cannot do without.
+const SYSTEM: [&str; 6] = ["/", "/boot", "/boot/efi", "/boot/firmware", "/usr", "/var"];
+
+/// Why a disk must not be written to. There is no way round these.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize)]
+#[serde(rename_all = "camelCase", tag = "reason")]
+pub enum Refusal {
+    /// It is the host's own disk.
+    #[error("it carries the running system: {device} is mounted on {at}")]
+    System {
+        /// The device.
+        device: String,
+        /// Where it is mounted.
+        at: String,
+    },
+    /// It holds the host's swap space.
+    #[error("it carries the running system: {device} is in use as swap (swapoff /dev/{device})")]
+    Swap {
+        /// The device.
+        device: String,
+    },
+    /// Something on it is mounted.
+    #[error("{device} is mounted on {at}: unmount it first (umount {at})")]
+    Mounted {
+        /// The device.
+        device: String,
+        /// Where it is mounted.
+        at: String,
+    },
+    /// Something stands on it.
+    #[error("{device} is in use by {by} (LVM, RAID or encryption): take that down first")]
+    Held {
+        /// The device below.
+        device: String,
+        /// The device on top.
+        by: String,
+    },
+    /// It is put together from other devices.
+    #[error("it is put together from other devices: name the disk itself")]
+    Stacked,
+    /// It refuses writes.
+    #[error("it is read-only: look for a write-protect switch on the card or reader")]
+    ReadOnly,
+    /// No medium is in.
+    #[error("there is no medium in it")]
+    Empty,
+    /// Its sectors are larger than the partition table's.
+    #[error("its sectors have {bytes} bytes, and only sectors of 512 bytes can be booted from")]
+    Sectors {
+        /// Bytes in a sector.
+        bytes: u64,
+    },
+    /// It is too small.
+    #[error("it has {}, and this image needs {}", show(*.has), show(*.needed))]
+    TooSmall {
+        /// What it has.
+        has: u64,
+        /// What it needs.
+        needed: u64,
+    },
+}
+
+/// Why a disk is written to only by one who names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Caution {
+    /// Why.
+    pub why: String,
+    /// What to type: the serial number, or the next best name.
+    pub word: String,
+}
+
+/// Lists all that speaks against a disk; `needed` bytes must fit.
+pub fn refusals(disk: &Disk, needed: u64) -> Vec<Refusal> {
+    let mut found = disk.uses.iter().map(refusal).collect::<Vec<_>>();
+    // The system's own disk first: the rest follows from it.
+    found.sort_by_key(|refusal| !matches!(refusal, Refusal::System { .. } | Refusal::Swap { .. }));
+    if disk.bus == Bus::Stacked {
+        found.push(Refusal::Stacked);
+    }
+    if disk.size == 0 {
+        found.push(Refusal::Empty);
+    } else if disk.size < needed {
+        found.push(Refusal::TooSmall { has: disk.size, needed });
+    }
+    if disk.read_only {
+        found.push(Refusal::ReadOnly);
+    }
+    if disk.sector != layout::SECTOR {
+        found.push(Refusal::Sectors { bytes: disk.sector });
+    }
+    found
+}
+
+/// Says why a disk should be named by hand before it is overwritten, if it should.
+pub fn caution(disk: &Disk) -> Option<Caution> {
+    let portable = disk.removable || matches!(disk.bus, Bus::Usb | Bus::Sd | Bus::Loop);
+    let why = if !portable {
+        "it is built in, not a card or stick".to_owned()
+    } else if disk.size > LARGE {
+        format!("it has {}, which is a lot for a card or stick", show(disk.size))
+    } else {
+        return None;
+    };
+    let word = disk.serial.as_ref().or(disk.model.as_ref()).unwrap_or(&disk.name);
+    Some(Caution { why, word: word.clone() })
+}
+
+fn refusal(used: &Use) -> Refusal {
+    match used.clone() {
+        Use::Mounted { device, at } if SYSTEM.contains(&at.as_str()) => Refusal::System { device, at },
+        Use::Mounted { device, at } => Refusal::Mounted { device, at },
+        Use::Swap { device } => Refusal::Swap { device },
+        Use::Held { device, by } => Refusal::Held { device, by },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stick() -> Disk {
+        Disk {
+            name: "sdb".into(),
+            path: "/dev/sdb".into(),
+            number: (8, 16),
+            model: Some("Acme Stick".into()),
+            serial: Some("4711".into()),
+            size: 8_000_000_000,
+            sector: 512,
+            removable: true,
+            read_only: false,
+            bus: Bus::Usb,
+            uses: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_stick_is_fine() {
+        assert_eq!(refusals(&stick(), 2_000_000_000), []);
+        assert_eq!(caution(&stick()), None);
+    }
+
+    #[test]
+    fn every_reason_is_given() {
+        let (device, at) = ("sdb1".to_owned(), "/mnt".to_owned());
+        let disk = Disk {
+            size: 1_000_000_000,
+            sector: 4096,
+            read_only: true,
+            uses: vec![
+                Use::Held { device: "sdb2".into(), by: "dm-0".into() },
+                Use::Mounted { device: device.clone(), at: at.clone() },
+                Use::Mounted { device: "dm-0".into(), at: "/".into() },
+            ],
+            ..stick()
+        };
+        assert_eq!(
+            refusals(&disk, 2_000_000_000),
+            [
+                Refusal::System { device: "dm-0".into(), at: "/".into() },
+                Refusal::Held { device: "sdb2".into(), by: "dm-0".into() },
+                Refusal::Mounted { device, at },
+                Refusal::TooSmall { has: 1_000_000_000, needed: 2_000_000_000 },
+                Refusal::ReadOnly,
+                Refusal::Sectors { bytes: 4096 },
+            ]
+        );
+    }
+
+    #[test]
+    fn disks_that_may_be_somebodys_are_named_by_hand() {
+        let word = |disk: Disk| caution(&disk).map(|caution| caution.word);
+        assert_eq!(word(Disk { removable: false, bus: Bus::Nvme, ..stick() }).as_deref(), Some("4711"));
+        assert_eq!(word(Disk { size: LARGE + 1, ..stick() }).as_deref(), Some("4711"));
+        assert_eq!(word(Disk { removable: false, bus: Bus::Emmc, serial: None, ..stick() }).as_deref(), Some("Acme Stick"));
+        assert_eq!(word(Disk { removable: false, bus: Bus::Virtio, serial: None, model: None, ..stick() }).as_deref(), Some("sdb"));
+        assert_eq!(word(Disk { removable: false, bus: Bus::Sd, ..stick() }), None);
+    }
+}

@@ -1,0 +1,216 @@
+//! Plans, reports and disks, for people and for programs.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use layout::{Extent, Name};
+use serde::Serialize;
+
+use crate::config::ConfigSummary;
+use crate::host::{Bus, Disk};
+use crate::plan::{Plan, Release, What};
+use crate::report::Report;
+use crate::safety::{Caution, Refusal, caution, refusals};
+use crate::size::show;
+use crate::target::Target;
+
+/// A plan as programs see it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PlanView<'a> {
+    release: &'a Release,
+    target: &'a Target,
+    /// The GUID of the disk to be.
+    disk: String,
+    hybrid_mbr: bool,
+    partitions: Vec<PartitionView>,
+    /// Bytes by what they are for.
+    pieces: BTreeMap<String, u64>,
+    /// All that is written, or found to be there already.
+    bytes: u64,
+    /// All that the disk is told to forget.
+    discard: u64,
+    config: Option<&'a ConfigSummary>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PartitionView {
+    number: u32,
+    name: &'static str,
+    start: u64,
+    bytes: u64,
+}
+
+/// What is printed at the end.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Outcome<'a> {
+    pub plan: PlanView<'a>,
+    /// Absent when nothing was to be written.
+    pub report: Option<&'a Report>,
+}
+
+/// A disk as `list` shows it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DiskView {
+    #[serde(flatten)]
+    disk: Disk,
+    refused: Vec<String>,
+    caution: Option<Caution>,
+}
+
+impl<'a> PlanView<'a> {
+    pub fn new(plan: &'a Plan, target: &'a Target) -> Self {
+        let mut pieces = BTreeMap::new();
+        for piece in plan.pieces.iter().chain([&plan.trailer]) {
+            *pieces.entry(word(piece.what)).or_default() += piece.extent.len;
+        }
+        let partition = |(name, extent): (Name, Extent)| PartitionView {
+            number: name.number(),
+            name: name.as_str(),
+            start: extent.start,
+            bytes: extent.len,
+        };
+        Self {
+            release: &plan.release,
+            target,
+            disk: plan.table.guids.disk.to_string(),
+            hybrid_mbr: plan.table.hybrid,
+            partitions: plan.table.layout.partitions().map(partition).collect(),
+            pieces,
+            bytes: plan.bytes(),
+            discard: plan.discard.iter().map(|extent| extent.len).sum(),
+            config: plan.config.as_ref().map(|config| config.summary()),
+        }
+    }
+
+    /// Writes the plan for people.
+    pub fn text(&self) -> String {
+        let release = self.release;
+        let mut text = String::new();
+        let mut line = |title: &str, body: String| {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{title:<8} {body}");
+        };
+        line(
+            "Bundle",
+            format!(
+                "{} {} ({}), {}, signed by {}{}",
+                release.board,
+                release.version,
+                release.arch,
+                show(release.bundle_bytes),
+                release.key,
+                if release.locked { "" } else { ", not built from locked packages" },
+            ),
+        );
+        line("Target", target_text(self.target));
+        line("Config", self.config.map_or_else(no_config, config_text));
+        let partitions = self.partitions.iter().map(|part| format!("{} {}", part.name, show(part.bytes)));
+        line("Disk", partitions.collect::<Vec<_>>().join(", "));
+        let discard = if self.discard > 0 { format!("; {} may be forgotten", show(self.discard)) } else { String::new() };
+        line("Writes", format!("at most {}, less what is there already{discard}", show(self.bytes)));
+        text
+    }
+}
+
+/// Writes a report for people: one line.
+pub(crate) fn report_text(report: &Report, target: &Target) -> String {
+    format!(
+        "{} now holds {} {}: {} written, {} there already, all read back and verified, in {:.1} s",
+        target.path().display(),
+        report.release.board,
+        report.release.version,
+        show(report.written),
+        show(report.equal),
+        report.seconds,
+    )
+}
+
+/// Judges disks for `list`.
+pub(crate) fn judge(disks: Vec<Disk>) -> Vec<DiskView> {
+    let judged = |disk: Disk| DiskView {
+        refused: refusals(&disk, 0).iter().map(Refusal::to_string).collect(),
+        caution: caution(&disk),
+        disk,
+    };
+    disks.into_iter().map(judged).collect()
+}
+
+/// Writes the disks for people, as a table.
+pub(crate) fn disks_text(disks: &[DiskView]) -> String {
+    let mut rows = vec![["DISK", "SIZE", "MODEL", "SERIAL", "BUS", "REMOVABLE", "VERDICT"].map(str::to_owned)];
+    for DiskView { disk, refused, caution } in disks {
+        let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
+        let verdict = match (refused.first(), caution) {
+            (Some(reason), _) => format!("no: {reason}"),
+            (None, Some(caution)) => format!("with --allow-fixed={}: {}", caution.word, caution.why),
+            (None, None) => "yes".to_owned(),
+        };
+        rows.push([
+            disk.path.display().to_string(),
+            show(disk.size),
+            or_dash(&disk.model),
+            or_dash(&disk.serial),
+            bus_word(disk.bus).to_owned(),
+            if disk.removable { "yes" } else { "no" }.to_owned(),
+            verdict,
+        ]);
+    }
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths = [0, 1, 2, 3, 4, 5].map(width);
+    let mut text = String::new();
+    for row in &rows {
+        for (cell, width) in row.iter().zip(widths) {
+            let _ = write!(text, "{cell:<width$}  ");
+        }
+        let _ = writeln!(text, "{}", row[6]);
+    }
+    text
+}
+
+fn target_text(target: &Target) -> String {
+    match target {
+        Target::Disk(disk) => {
+            let names = [disk.model.as_deref(), disk.serial.as_deref(), Some(bus_word(disk.bus))];
+            let names = names.into_iter().flatten().collect::<Vec<_>>().join(", ");
+            format!("{}: {}, {names}", disk.path.display(), show(disk.size))
+        }
+        Target::File { path, size, new } => {
+            format!("{}: {} of {}", path.display(), if *new { "a new file" } else { "a file" }, show(*size))
+        }
+    }
+}
+
+fn config_text(config: &ConfigSummary) -> String {
+    let name = config.hostname.as_deref().unwrap_or("no name");
+    let addresses = if config.addresses.is_empty() { "DHCP".to_owned() } else { config.addresses.join(", ") };
+    format!("{}: {name}, {}, {addresses}", config.file, config.role)
+}
+
+fn no_config() -> String {
+    "none: the node waits to be given one over its API".to_owned()
+}
+
+fn bus_word(bus: Bus) -> &'static str {
+    match bus {
+        Bus::Usb => "USB",
+        Bus::Sd => "SD",
+        Bus::Emmc => "eMMC",
+        Bus::Nvme => "NVMe",
+        Bus::Scsi => "SATA/SCSI",
+        Bus::Virtio => "virtio",
+        Bus::Loop => "loop",
+        Bus::Stacked => "stacked",
+        Bus::Other => "other",
+    }
+}
+
+fn word(what: What) -> String {
+    match serde_json::to_value(what) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => unreachable!("an enum without fields is a string"),
+    }
+}
