@@ -15,7 +15,7 @@ pub use places::Places;
 
 /// Builds Bedplate images: one signed bundle per board and version.
 #[derive(Debug, Parser)]
-#[command(name = "bedplate-image", version, propagate_version = true)]
+#[command(name = "bedplate-image", version)]
 pub struct Cli {
     #[command(flatten)]
     global: Global,
@@ -83,5 +83,15 @@ impl Cli {
                 Ok(ExitCode::SUCCESS)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
     }
 }
