@@ -249,11 +249,10 @@ impl Period {
     pub const fn seconds(seconds: u32) -> Self {
         Self(seconds)
     }
-}
 
-impl From<Period> for Duration {
-    fn from(period: Period) -> Self {
-        Self::from_secs(u64::from(period.0))
+    /// Gives the same length of time as the standard library has it.
+    pub const fn duration(self) -> Duration {
+        Duration::from_secs(self.0 as u64)
     }
 }
 
