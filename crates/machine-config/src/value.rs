@@ -256,6 +256,12 @@ impl Period {
     }
 }
 
+impl From<Period> for Duration {
+    fn from(period: Period) -> Self {
+        period.duration()
+    }
+}
+
 impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
