@@ -17,4 +17,4 @@ pub use plan::{ApplyPlan, Effect, Mode, Refusal, decide};
 pub use status::{CONFIG_ID, ConfigStatus, Pending, Phase, Source};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

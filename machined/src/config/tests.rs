@@ -12,7 +12,7 @@ use crate::power::{Power, Stop};
 use crate::resource::Store;
 
 /// A config with a module.
-pub(super) fn config() -> MachineConfig {
+pub(crate) fn config() -> MachineConfig {
     machine_config::parse(
         "apiVersion: bedplate.dev/v1alpha1
 kind: MachineConfig

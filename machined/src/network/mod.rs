@@ -1,1 +1,73 @@
 //! Brings links, addresses, routes and names to what the machine config asks.
+//!
+//! From wish to kernel: `spec` turns the machine config and the leases of `dhcp` into `LinkSpec`, `AddressSpec` and
+//! `RouteSpec`; `links` looks at the kernel, publishes what it sees as `LinkStatus`, `AddressStatus` and
+//! `RouteStatus`, and carries out what `plan` finds missing. `resolver` and `hostname` write the names, `health` sums
+//! it all up as `NetworkStatus`. The kernel stands behind the trait of `kernel`; `netlink` is the real one.
+//!
+//! Every run compares all that is with all that should be: what somebody removed comes back. What somebody else added
+//! stays: our addresses and routes carry our mark.
+
+mod dhcp;
+mod health;
+mod hostname;
+mod kernel;
+mod links;
+mod netlink;
+mod plan;
+mod resolver;
+mod resources;
+mod spec;
+
+pub use dhcp::{Asker, Dhcp, DhcpError, LeaseError, LeaseSource, Mozim, Reporter};
+pub use health::{NetworkHealth, NetworkStatus};
+pub use hostname::{HostName, HostNameStatus, NameSource};
+pub use kernel::{Kernel, NetlinkError, Observed, RecordingKernel};
+pub use links::Links;
+pub use netlink::Netlink;
+pub use plan::{Change, Desired, plan};
+pub use resolver::{Resolver, ResolverStatus, WriteError};
+pub use resources::{
+    AddressSpec, AddressStatus, DhcpLease, DhcpSpec, LeaseRoute, LinkKind, LinkSpec, LinkStatus, RouteSpec,
+    RouteStatus,
+};
+pub use spec::Specs;
+
+use std::path::PathBuf;
+
+use crate::controller::Runtime;
+
+/// The name of the one resource of each kind that there is only one of.
+pub const ID: &str = "node";
+
+/// Knows the files that name things.
+#[derive(Debug, Clone)]
+pub struct NetworkFiles {
+    /// Where programs look up name servers: `/etc/resolv.conf`.
+    pub resolv_conf: PathBuf,
+    /// Where programs look up the node's own name: `/etc/hosts`.
+    pub hosts: PathBuf,
+    /// Where the machine's identity is: `/etc/machine-id`.
+    pub machine_id: PathBuf,
+}
+
+impl Default for NetworkFiles {
+    fn default() -> Self {
+        Self {
+            resolv_conf: "/etc/resolv.conf".into(),
+            hosts: "/etc/hosts".into(),
+            machine_id: "/etc/machine-id".into(),
+        }
+    }
+}
+
+/// Adds every controller of the network. Must run inside the tokio runtime that the controllers will run in.
+pub fn add_controllers(runtime: &mut Runtime, files: NetworkFiles) -> Result<(), NetlinkError> {
+    runtime.add(Links::new(Netlink::open()?));
+    runtime.add(Specs);
+    runtime.add(Dhcp::new(Mozim::default()));
+    runtime.add(Resolver::new(files.resolv_conf));
+    runtime.add(HostName::new(files.hosts, files.machine_id));
+    runtime.add(NetworkHealth);
+    Ok(())
+}

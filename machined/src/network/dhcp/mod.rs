@@ -1,0 +1,310 @@
+//! Asks for IPv4 leases on the interfaces that want one.
+//!
+//! One task per interface talks to the server; `lease` checks what the server said. A lease outlives its cable: it
+//! stays until it expires, so that a loose plug does not take the node's address away.
+
+mod lease;
+mod mozim;
+
+pub use lease::LeaseError;
+pub use mozim::Mozim;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use machine_config::value::{HostName, MacAddress};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::resources::{DhcpLease, DhcpSpec, LinkStatus};
+use crate::controller::{Action, Controller, ControllerError, chain};
+use crate::resource::{Resource, Store};
+
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Gets leases for an interface and keeps them fresh.
+#[async_trait]
+pub trait LeaseSource: Send + Sync + 'static {
+    /// Talks to the server until it cannot: every lease, and the loss of one, goes to `report`.
+    ///
+    /// May be dropped at any moment, when the interface is gone or no longer asks.
+    async fn run(&self, link: Asker, report: Reporter) -> DhcpError;
+}
+
+/// Names the interface that asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asker {
+    /// Its name.
+    pub name: String,
+    /// Its number.
+    pub index: u32,
+    /// Its hardware address.
+    pub mac_address: MacAddress,
+    /// The name the node tells the server.
+    pub hostname: Option<HostName>,
+}
+
+/// Says why no lease can be got at the moment.
+#[derive(Debug, thiserror::Error)]
+pub enum DhcpError {
+    /// The client ended.
+    #[error("the DHCP client on {link} failed: {message}")]
+    Client {
+        /// The interface.
+        link: String,
+        /// What the client said.
+        message: String,
+    },
+    /// The server gave something that cannot be used.
+    #[error("the DHCP server on {link} gave a lease that cannot be used")]
+    Lease {
+        /// The interface.
+        link: String,
+        /// What is wrong with it.
+        #[source]
+        source: LeaseError,
+    },
+}
+
+/// Keeps the leases, and wakes the controller when one changes.
+#[derive(Clone)]
+pub struct Reporter {
+    link: String,
+    leases: Arc<Mutex<HashMap<String, Held>>>,
+    bell: Arc<Notify>,
+}
+
+struct Held {
+    lease: DhcpLease,
+    until: Instant,
+}
+
+impl Reporter {
+    /// Tells the lease of the interface, or that it has none any more.
+    pub fn report(&self, lease: Option<DhcpLease>) {
+        let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
+        match lease {
+            Some(lease) => {
+                let until = Instant::now() + Duration::from_secs(lease.seconds.into());
+                leases.insert(self.link.clone(), Held { lease, until });
+            }
+            None => drop(leases.remove(&self.link)),
+        }
+        drop(leases);
+        self.bell.notify_one();
+    }
+}
+
+/// Keeps a lease for each interface that wants one. Sole owner of `DhcpLease`.
+pub struct Dhcp<S> {
+    source: Arc<S>,
+    tasks: HashMap<String, (Asker, AbortOnDropHandle<()>)>,
+    leases: Arc<Mutex<HashMap<String, Held>>>,
+    bell: Arc<Notify>,
+}
+
+impl<S: LeaseSource> Dhcp<S> {
+    /// Makes the controller over a source of leases.
+    pub fn new(source: S) -> Self {
+        Self {
+            source: Arc::new(source),
+            tasks: HashMap::new(),
+            leases: Arc::default(),
+            bell: Arc::default(),
+        }
+    }
+
+    fn start(&self, asker: Asker) -> (Asker, AbortOnDropHandle<()>) {
+        let (source, link) = (self.source.clone(), asker.clone());
+        let reporter = Reporter {
+            link: asker.name.clone(),
+            leases: self.leases.clone(),
+            bell: self.bell.clone(),
+        };
+        let task = tokio::spawn(async move {
+            let mut pause = FIRST_PAUSE;
+            loop {
+                let started = Instant::now();
+                let error = source.run(link.clone(), reporter.clone()).await;
+                tracing::warn!("network: {}", chain(&error));
+                if started.elapsed() > LONGEST_PAUSE {
+                    pause = FIRST_PAUSE;
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        });
+        (asker, AbortOnDropHandle::new(task))
+    }
+
+    /// Returns the leases that hold for interfaces that want one, and when the first of them ends.
+    fn valid(&self, specs: &BTreeMap<String, DhcpSpec>) -> (Vec<(String, DhcpLease)>, Option<Duration>) {
+        let now = Instant::now();
+        let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
+        leases.retain(|link, held| specs.contains_key(link) && held.until > now);
+        let next = leases.values().map(|held| held.until - now).min();
+        (
+            leases
+                .iter()
+                .map(|(link, held)| (link.clone(), held.lease.clone()))
+                .collect(),
+            next,
+        )
+    }
+}
+
+/// Decides who asks: an interface that wants a lease, has a hardware address, and somebody to ask. Pure.
+fn askers(
+    specs: &BTreeMap<String, DhcpSpec>,
+    links: &BTreeMap<String, LinkStatus>,
+) -> BTreeMap<String, Asker> {
+    let asker = |(name, spec): (&String, &DhcpSpec)| {
+        let link = links.get(name).filter(|link| link.up && link.carrier)?;
+        let asker = Asker {
+            name: name.clone(),
+            index: link.index,
+            mac_address: link.mac_address?,
+            hostname: spec.hostname.clone(),
+        };
+        Some((name.clone(), asker))
+    };
+    specs.iter().filter_map(asker).collect()
+}
+
+#[async_trait]
+impl<S: LeaseSource> Controller for Dhcp<S> {
+    fn name(&self) -> &'static str {
+        "network-dhcp"
+    }
+
+    fn inputs(&self) -> &'static [&'static str] {
+        &[DhcpSpec::KIND, LinkStatus::KIND]
+    }
+
+    fn outputs(&self) -> &'static [&'static str] {
+        &[DhcpLease::KIND]
+    }
+
+    fn wake(&self) -> Option<Arc<Notify>> {
+        Some(self.bell.clone())
+    }
+
+    async fn reconcile(&mut self, store: &Store) -> Result<Action, ControllerError> {
+        let specs = BTreeMap::from_iter(store.list::<DhcpSpec>());
+        let askers = askers(&specs, &BTreeMap::from_iter(store.list::<LinkStatus>()));
+        self.tasks
+            .retain(|name, (asker, _)| askers.get(name) == Some(asker));
+        for (name, asker) in askers {
+            if !self.tasks.contains_key(&name) {
+                let task = self.start(asker);
+                self.tasks.insert(name, task);
+            }
+        }
+        let (leases, next) = self.valid(&specs);
+        store.replace(self.name(), leases)?;
+        Ok(next.map_or(Action::WaitForChange, Action::After))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::super::resources::LinkKind;
+    use super::super::spec::tests::{lease, link};
+    use super::*;
+
+    /// Gives one lease per run, then waits for ever, or fails at once.
+    struct Scripted {
+        runs: Arc<AtomicU32>,
+        fails: bool,
+    }
+
+    #[async_trait]
+    impl LeaseSource for Scripted {
+        async fn run(&self, link: Asker, report: Reporter) -> DhcpError {
+            self.runs.fetch_add(1, Ordering::SeqCst);
+            if self.fails {
+                return DhcpError::Client {
+                    link: link.name,
+                    message: "no".into(),
+                };
+            }
+            report.report(Some(lease("10.0.2.15/24", "10.0.2.2")));
+            std::future::pending().await
+        }
+    }
+
+    fn bench(fails: bool) -> (Store, Dhcp<Scripted>, Arc<AtomicU32>) {
+        let store = Store::new();
+        store.put("t", "eth0", link(2, LinkKind::Ethernet)).unwrap();
+        store.put("t", "eth0", DhcpSpec { hostname: None }).unwrap();
+        let runs = Arc::new(AtomicU32::new(0));
+        (
+            store,
+            Dhcp::new(Scripted {
+                runs: runs.clone(),
+                fails,
+            }),
+            runs,
+        )
+    }
+
+    async fn step(store: &Store, dhcp: &mut Dhcp<Scripted>) -> Action {
+        dhcp.reconcile(store).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        dhcp.reconcile(store).await.unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_outlives_the_cable_but_not_its_time() {
+        let (store, mut dhcp, runs) = bench(false);
+        assert!(matches!(step(&store, &mut dhcp).await, Action::After(_)));
+        assert!(store.get::<DhcpLease>("eth0").is_some());
+        store
+            .put(
+                "t",
+                "eth0",
+                LinkStatus {
+                    carrier: false,
+                    ..link(2, LinkKind::Ethernet)
+                },
+            )
+            .unwrap();
+        step(&store, &mut dhcp).await;
+        assert!(store.get::<DhcpLease>("eth0").is_some(), "the plug is loose");
+        tokio::time::sleep(Duration::from_secs(3601)).await;
+        step(&store, &mut dhcp).await;
+        assert_eq!(store.get::<DhcpLease>("eth0"), None);
+        assert_eq!(runs.load(Ordering::SeqCst), 1, "nobody is asked without a cable");
+        store.put("t", "eth0", link(2, LinkKind::Ethernet)).unwrap();
+        step(&store, &mut dhcp).await;
+        assert!(store.get::<DhcpLease>("eth0").is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_no_longer_asks_keeps_nothing() {
+        let (store, mut dhcp, _) = bench(false);
+        step(&store, &mut dhcp).await;
+        store.remove::<DhcpSpec>("t", "eth0").unwrap();
+        step(&store, &mut dhcp).await;
+        assert_eq!(store.list::<DhcpLease>(), []);
+        assert!(dhcp.tasks.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failing_client_is_started_again_ever_slower() {
+        let (store, mut dhcp, runs) = bench(true);
+        step(&store, &mut dhcp).await;
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        assert_eq!(
+            runs.load(Ordering::SeqCst),
+            7,
+            "after 0, 1, 3, 7, 15, 31 and 63 seconds"
+        );
+    }
+}

@@ -1,0 +1,404 @@
+//! The real kernel, by rtnetlink.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::{StreamExt, TryStreamExt};
+use machine_config::value::{IpPrefix, MacAddress};
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressProtocol};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+};
+use rtnetlink::{
+    AddressMessageBuilder, Handle, LinkMessageBuilder, LinkUnspec, MulticastGroup, RouteMessageBuilder,
+};
+use tokio::sync::Notify;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::kernel::{Kernel, NetlinkError, Observed};
+use super::plan::Change;
+use super::resources::{AddressSpec, AddressStatus, LinkKind, LinkStatus, RouteSpec, RouteStatus};
+
+/// Our mark on addresses (`IFA_PROTO`, since Linux 5.18) and routes (`rtm_protocol`): 66 is a B, and nobody's yet.
+const MARK: u8 = 66;
+/// What the kernel answers when what is to be added is there, or what is to be removed is not.
+const EEXIST: i32 = -17;
+const ENODEV: i32 = -19;
+const ESRCH: i32 = -3;
+const EADDRNOTAVAIL: i32 = -99;
+
+const GROUPS: &[MulticastGroup] = &[
+    MulticastGroup::Link,
+    MulticastGroup::Ipv4Ifaddr,
+    MulticastGroup::Ipv6Ifaddr,
+    MulticastGroup::Ipv4Route,
+    MulticastGroup::Ipv6Route,
+];
+
+/// Talks to the kernel of the network namespace it was opened in.
+pub struct Netlink {
+    handle: Handle,
+    bell: Arc<Notify>,
+    /// The connection, and the listener to its events; both end with this.
+    _tasks: [AbortOnDropHandle<()>; 2],
+}
+
+impl Netlink {
+    /// Opens a socket that also listens for changes. Must run inside a tokio runtime.
+    pub fn open() -> Result<Self, NetlinkError> {
+        let opened = rtnetlink::new_multicast_connection(GROUPS).map_err(NetlinkError::Open)?;
+        let (connection, handle, mut messages) = opened;
+        let bell = Arc::new(Notify::new());
+        let ring = bell.clone();
+        // Whatever the message says, even that messages were lost: look again.
+        let listener = async move {
+            while messages.next().await.is_some() {
+                ring.notify_one();
+            }
+        };
+        let tasks = [tokio::spawn(connection), tokio::spawn(listener)].map(AbortOnDropHandle::new);
+        Ok(Self {
+            handle,
+            bell,
+            _tasks: tasks,
+        })
+    }
+
+    async fn links(&self) -> Result<BTreeMap<u32, (String, LinkStatus)>, NetlinkError> {
+        let list = |source| NetlinkError::List {
+            what: "network interfaces",
+            source,
+        };
+        let messages: Vec<_> = self
+            .handle
+            .link()
+            .get()
+            .execute()
+            .try_collect()
+            .await
+            .map_err(list)?;
+        Ok(messages
+            .iter()
+            .filter_map(link_status)
+            .map(|(name, link)| (link.index, (name, link)))
+            .collect())
+    }
+
+    async fn index(&self, link: &str, change: &Change) -> Result<u32, NetlinkError> {
+        let mut found = self.handle.link().get().match_name(link).execute();
+        match found.try_next().await {
+            Ok(Some(message)) => Ok(message.header.index),
+            Ok(None) => Err(NetlinkError::Gone(change.clone())),
+            Err(error) if code(&error) == Some(ENODEV) => Err(NetlinkError::Gone(change.clone())),
+            Err(source) => Err(NetlinkError::List {
+                what: "a network interface",
+                source,
+            }),
+        }
+    }
+
+    async fn send(&self, change: &Change, index: u32) -> Result<(), rtnetlink::Error> {
+        let set =
+            |message: LinkMessageBuilder<LinkUnspec>| self.handle.link().set(message.index(index).build());
+        match change {
+            Change::SetUp { .. } => set(LinkMessageBuilder::<LinkUnspec>::new().up()).execute().await,
+            Change::SetMtu { mtu, .. } => {
+                set(LinkMessageBuilder::<LinkUnspec>::new().mtu(*mtu))
+                    .execute()
+                    .await
+            }
+            Change::AddAddress(spec) => {
+                let mut request = self
+                    .handle
+                    .address()
+                    .add(index, spec.address.address, spec.address.length);
+                *request.message_mut() = address_message(index, spec.address);
+                request.execute().await
+            }
+            Change::RemoveAddress(old) => {
+                self.handle
+                    .address()
+                    .del(address_message(index, old.address))
+                    .execute()
+                    .await
+            }
+            Change::AddRoute(spec) => {
+                self.handle
+                    .route()
+                    .add(route_message(index, spec))
+                    .execute()
+                    .await
+            }
+            Change::RemoveRoute(old) => {
+                let RouteStatus {
+                    link,
+                    to,
+                    via,
+                    metric,
+                    ..
+                } = old.clone();
+                let spec = RouteSpec {
+                    link,
+                    to,
+                    via,
+                    metric,
+                    on_link: false,
+                };
+                self.handle
+                    .route()
+                    .del(route_message(index, &spec))
+                    .execute()
+                    .await
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Kernel for Netlink {
+    async fn observe(&self) -> Result<Observed, NetlinkError> {
+        let links = self.links().await?;
+        let list = |source| NetlinkError::List {
+            what: "addresses",
+            source,
+        };
+        let addresses: Vec<_> = self
+            .handle
+            .address()
+            .get()
+            .execute()
+            .try_collect()
+            .await
+            .map_err(list)?;
+        let mut routes = Vec::new();
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            let mut filter = RouteMessage::default();
+            filter.header.address_family = family;
+            let list = |source| NetlinkError::List {
+                what: "routes",
+                source,
+            };
+            let messages: Vec<_> = self
+                .handle
+                .route()
+                .get(filter)
+                .execute()
+                .try_collect()
+                .await
+                .map_err(list)?;
+            routes.extend(
+                messages
+                    .iter()
+                    .filter_map(|message| route_status(message, &links)),
+            );
+        }
+        Ok(Observed {
+            addresses: addresses
+                .iter()
+                .filter_map(|message| address_status(message, &links))
+                .collect(),
+            routes,
+            links: links.into_values().collect(),
+        })
+    }
+
+    async fn apply(&self, change: &Change) -> Result<(), NetlinkError> {
+        let link = match change {
+            Change::SetUp { link } | Change::SetMtu { link, .. } => link,
+            Change::AddAddress(AddressSpec { link, .. })
+            | Change::RemoveAddress(AddressStatus { link, .. }) => link,
+            Change::AddRoute(RouteSpec { link, .. }) | Change::RemoveRoute(RouteStatus { link, .. }) => link,
+        };
+        let index = self.index(link, change).await?;
+        let Err(source) = self.send(change, index).await else {
+            return Ok(());
+        };
+        // An address that is there is what was wanted. A route is not: it may be another one to the same network.
+        let done_already = match change {
+            Change::AddAddress(_) => code(&source) == Some(EEXIST),
+            Change::RemoveAddress(_) => code(&source) == Some(EADDRNOTAVAIL),
+            Change::RemoveRoute(_) => code(&source) == Some(ESRCH),
+            _ => false,
+        };
+        if done_already {
+            Ok(())
+        } else {
+            Err(NetlinkError::Apply {
+                change: change.clone(),
+                source,
+            })
+        }
+    }
+
+    fn bell(&self) -> Arc<Notify> {
+        self.bell.clone()
+    }
+}
+
+fn code(error: &rtnetlink::Error) -> Option<i32> {
+    match error {
+        rtnetlink::Error::NetlinkError(message) => message.code.map(|code| code.get()),
+        _ => None,
+    }
+}
+
+fn address_message(index: u32, prefix: IpPrefix) -> AddressMessage {
+    let mut message = match prefix.address {
+        IpAddr::V4(v4) => AddressMessageBuilder::<Ipv4Addr>::new()
+            .index(index)
+            .address(v4, prefix.length)
+            .build(),
+        IpAddr::V6(v6) => AddressMessageBuilder::<Ipv6Addr>::new()
+            .index(index)
+            .address(v6, prefix.length)
+            .build(),
+    };
+    message
+        .attributes
+        .push(AddressAttribute::Protocol(AddressProtocol::Other(MARK)));
+    message
+}
+
+fn route_message(index: u32, spec: &RouteSpec) -> RouteMessage {
+    let to = spec.to;
+    let scope = if spec.via.is_some() {
+        RouteScope::Universe
+    } else {
+        RouteScope::Link
+    };
+    let mut message = match to.address {
+        IpAddr::V4(v4) => {
+            let builder = RouteMessageBuilder::<Ipv4Addr>::new()
+                .destination_prefix(v4, to.length)
+                .scope(scope);
+            match spec.via {
+                Some(IpAddr::V4(via)) if spec.on_link => builder.gateway(via).onlink().build(),
+                Some(IpAddr::V4(via)) => builder.gateway(via).build(),
+                _ => builder.build(),
+            }
+        }
+        IpAddr::V6(v6) => {
+            let builder = RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(v6, to.length);
+            match spec.via {
+                Some(IpAddr::V6(via)) if spec.on_link => builder.gateway(via).onlink().build(),
+                Some(IpAddr::V6(via)) => builder.gateway(via).build(),
+                _ => builder.build(),
+            }
+        }
+    };
+    message.header.protocol = RouteProtocol::Other(MARK);
+    message.attributes.push(RouteAttribute::Oif(index));
+    message.attributes.push(RouteAttribute::Priority(spec.metric));
+    message
+}
+
+fn link_status(message: &LinkMessage) -> Option<(String, LinkStatus)> {
+    let (mut name, mut mac_address, mut mtu, mut driver) = (None, None, 0, None);
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::IfName(text) => name = Some(text.clone()),
+            LinkAttribute::Address(bytes) => {
+                mac_address = <[u8; 6]>::try_from(bytes.as_slice()).ok().map(MacAddress)
+            }
+            LinkAttribute::Mtu(bytes) => mtu = *bytes,
+            LinkAttribute::LinkInfo(infos) => {
+                driver = infos.iter().find_map(|info| match info {
+                    LinkInfo::Kind(kind) => Some(kind.to_string()),
+                    _ => None,
+                });
+            }
+            _ => {}
+        }
+    }
+    let (header, flags) = (&message.header, message.header.flags);
+    let kind = match (driver, header.link_layer_type) {
+        (_, LinkLayerType::Loopback) => LinkKind::Loopback,
+        (Some(driver), _) => LinkKind::Virtual { driver },
+        (None, LinkLayerType::Ether) => LinkKind::Ethernet,
+        _ => LinkKind::Other,
+    };
+    let (up, carrier) = (flags.contains(LinkFlags::Up), flags.contains(LinkFlags::LowerUp));
+    Some((
+        name?,
+        LinkStatus {
+            index: header.index,
+            mac_address,
+            mtu,
+            up,
+            carrier,
+            kind,
+        },
+    ))
+}
+
+fn address_status(
+    message: &AddressMessage,
+    links: &BTreeMap<u32, (String, LinkStatus)>,
+) -> Option<AddressStatus> {
+    let (link, _) = links.get(&message.header.index)?;
+    let (mut address, mut local, mut ours) = (None, None, false);
+    for attribute in &message.attributes {
+        match attribute {
+            AddressAttribute::Address(ip) => address = Some(*ip),
+            // On a point-to-point link the address is the other end's.
+            AddressAttribute::Local(ip) => local = Some(*ip),
+            AddressAttribute::Protocol(protocol) => ours = u8::from(*protocol) == MARK,
+            _ => {}
+        }
+    }
+    let address = IpPrefix {
+        address: local.or(address)?,
+        length: message.header.prefix_len,
+    };
+    Some(AddressStatus {
+        link: link.clone(),
+        address,
+        ours,
+    })
+}
+
+fn route_status(message: &RouteMessage, links: &BTreeMap<u32, (String, LinkStatus)>) -> Option<RouteStatus> {
+    let header = &message.header;
+    if header.table != RouteHeader::RT_TABLE_MAIN || header.kind != RouteType::Unicast {
+        return None;
+    }
+    let (mut to, mut via, mut index, mut metric) = (None, None, None, 0);
+    for attribute in &message.attributes {
+        match attribute {
+            RouteAttribute::Destination(address) => to = ip(address),
+            RouteAttribute::Gateway(address) => via = ip(address),
+            RouteAttribute::Oif(number) => index = Some(*number),
+            RouteAttribute::Priority(number) => metric = *number,
+            _ => {}
+        }
+    }
+    let anywhere: IpAddr = match header.address_family {
+        AddressFamily::Inet => Ipv4Addr::UNSPECIFIED.into(),
+        _ => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let to = IpPrefix {
+        address: to.unwrap_or(anywhere),
+        length: header.destination_prefix_length,
+    };
+    let (link, _) = links.get(&index?)?;
+    let ours = header.protocol == RouteProtocol::Other(MARK);
+    Some(RouteStatus {
+        link: link.clone(),
+        to,
+        via,
+        metric,
+        ours,
+    })
+}
+
+fn ip(address: &RouteAddress) -> Option<IpAddr> {
+    match address {
+        RouteAddress::Inet(v4) => Some((*v4).into()),
+        RouteAddress::Inet6(v6) => Some((*v6).into()),
+        _ => None,
+    }
+}

@@ -1,0 +1,219 @@
+//! Writes `/etc/resolv.conf`.
+
+use std::fs;
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use machine_config::MachineConfig;
+use machine_config::value::Host;
+use serde::{Deserialize, Serialize};
+
+use super::ID;
+use super::resources::DhcpLease;
+use crate::config::CONFIG_ID;
+use crate::controller::{Action, Controller, ControllerError};
+use crate::resource::{Resource, Store};
+
+/// The most name servers the C library looks at (`MAXNS`), and the most domains worth a search.
+const MOST_SERVERS: usize = 3;
+const MOST_DOMAINS: usize = 6;
+/// How often the file is looked at without a reason.
+const RESYNC: Duration = Duration::from_secs(60);
+
+/// Tells where names are looked up. Named `node`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ResolverStatus {
+    /// Name servers, in the order of asking.
+    pub servers: Vec<IpAddr>,
+    /// Domains that names without dots are looked up in.
+    pub search: Vec<Host>,
+}
+
+impl Resource for ResolverStatus {
+    const KIND: &'static str = "ResolverStatus";
+}
+
+/// Keeps the file as the config and the leases say. Sole owner of `ResolverStatus`.
+pub struct Resolver {
+    path: PathBuf,
+}
+
+impl Resolver {
+    /// Makes the controller of a file.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+}
+
+/// Says which file could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {}", path.display())]
+pub struct WriteError {
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+/// Decides: the config's servers, or all that were leased; domains always come from leases. Pure.
+fn choose(config: Option<&MachineConfig>, leases: &[(String, DhcpLease)]) -> ResolverStatus {
+    let listed = config.map_or(&[][..], |config| &config.machine.network.nameservers);
+    let leased = leases.iter().flat_map(|(_, lease)| &lease.nameservers);
+    let mut status = ResolverStatus::default();
+    let servers: Vec<IpAddr> = if listed.is_empty() {
+        leased.copied().collect()
+    } else {
+        listed.to_vec()
+    };
+    for server in servers {
+        if !status.servers.contains(&server) && status.servers.len() < MOST_SERVERS {
+            status.servers.push(server);
+        }
+    }
+    for domain in leases.iter().flat_map(|(_, lease)| &lease.search) {
+        if !status.search.contains(domain) && status.search.len() < MOST_DOMAINS {
+            status.search.push(domain.clone());
+        }
+    }
+    status
+}
+
+/// Writes the file's text. Pure; the types keep line ends out of it.
+fn render(status: &ResolverStatus) -> String {
+    let mut text = String::from("# Written by machined from the machine config and DHCP.\n");
+    for server in &status.servers {
+        text.push_str(&format!("nameserver {server}\n"));
+    }
+    if !status.search.is_empty() {
+        let domains: Vec<_> = status.search.iter().map(Host::as_str).collect();
+        text.push_str(&format!("search {}\n", domains.join(" ")));
+    }
+    text
+}
+
+/// Makes a file have a text, in one step for whoever reads it. Returns whether it had another one.
+pub(super) fn keep_file(path: &Path, text: &str) -> Result<bool, WriteError> {
+    let failed = |source| WriteError {
+        path: path.to_owned(),
+        source,
+    };
+    // A link stays a link: what it points to is what is written.
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if fs::read(&target).is_ok_and(|found| found == text.as_bytes()) {
+        return Ok(false);
+    }
+    let mut fresh = target.clone().into_os_string();
+    fresh.push(".new");
+    let write = || {
+        fs::File::create(&fresh)?.write_all(text.as_bytes())?;
+        fs::rename(&fresh, &target)
+    };
+    write().map_err(failed)?;
+    Ok(true)
+}
+
+#[async_trait]
+impl Controller for Resolver {
+    fn name(&self) -> &'static str {
+        "network-resolver"
+    }
+
+    fn inputs(&self) -> &'static [&'static str] {
+        &[MachineConfig::KIND, DhcpLease::KIND]
+    }
+
+    fn outputs(&self) -> &'static [&'static str] {
+        &[ResolverStatus::KIND]
+    }
+
+    async fn reconcile(&mut self, store: &Store) -> Result<Action, ControllerError> {
+        let status = choose(store.get::<MachineConfig>(CONFIG_ID).as_ref(), &store.list());
+        keep_file(&self.path, &render(&status))?;
+        store.put(self.name(), ID, status)?;
+        Ok(Action::After(RESYNC))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::spec::tests::{config, lease};
+    use super::*;
+
+    fn leases() -> Vec<(String, DhcpLease)> {
+        let other = DhcpLease {
+            nameservers: ["10.0.2.3", "10.0.3.1", "10.0.3.2", "10.0.3.3"]
+                .map(|ip| ip.parse().unwrap())
+                .to_vec(),
+            ..lease("10.0.3.15/24", "10.0.3.1")
+        };
+        vec![
+            ("eth0".into(), lease("10.0.2.15/24", "10.0.2.2")),
+            ("eth1".into(), other),
+        ]
+    }
+
+    #[test]
+    fn leased_servers_are_joined_up_to_what_is_used() {
+        let text = render(&choose(None, &leases()));
+        assert_eq!(
+            text.lines().skip(1).collect::<Vec<_>>(),
+            [
+                "nameserver 10.0.2.3",
+                "nameserver 10.0.3.1",
+                "nameserver 10.0.3.2",
+                "search example.org"
+            ]
+        );
+    }
+
+    #[test]
+    fn listed_servers_stand_for_leased_ones() {
+        let status = choose(Some(&config("{name: eth0, dhcp: true}")), &leases());
+        assert_eq!(status.servers, ["192.0.2.53".parse::<IpAddr>().unwrap()]);
+    }
+
+    #[tokio::test]
+    async fn the_file_is_kept_through_a_link() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let (real, link) = (dir.path().join("run.conf"), dir.path().join("resolv.conf"));
+        fs::write(&real, "nameserver 6.6.6.6\n").unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let store = Store::new();
+        store.put("t", "eth0", lease("10.0.2.15/24", "10.0.2.2")).unwrap();
+        let mut resolver = Resolver::new(link.clone());
+        resolver.reconcile(&store).await.unwrap();
+        assert!(
+            fs::read_to_string(&real)
+                .unwrap()
+                .contains("nameserver 10.0.2.3\n")
+        );
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        fs::remove_file(&real).unwrap();
+        resolver.reconcile(&store).await.unwrap();
+        assert!(
+            fs::read_to_string(&link)
+                .unwrap()
+                .contains("nameserver 10.0.2.3\n")
+        );
+        assert!(
+            !keep_file(&link, &fs::read_to_string(&link).unwrap()).unwrap(),
+            "an equal text is not written"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_name_can_add_a_line(servers in proptest::collection::vec(any::<IpAddr>(), 0..9), names in proptest::collection::vec(any::<String>(), 0..9)) {
+            let search = names.iter().filter_map(|name| name.parse().ok()).collect();
+            let lease = DhcpLease { nameservers: servers, search, ..lease("10.0.2.15/24", "10.0.2.2") };
+            let text = render(&choose(None, &[("eth0".into(), lease)]));
+            let known = |line: &str| ["# Written", "nameserver ", "search "].iter().any(|start| line.starts_with(start));
+            prop_assert!(text.lines().all(known) && text.lines().count() <= 2 + MOST_SERVERS, "{text}");
+        }
+    }
+}

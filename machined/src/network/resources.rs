@@ -1,0 +1,179 @@
+//! What is, and what should be, as resources.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use machine_config::value::{Host, HostName, IpPrefix, MacAddress};
+use serde::{Deserialize, Serialize};
+
+use crate::resource::Resource;
+
+macro_rules! resource {
+    ($name:ident) => {
+        impl Resource for $name {
+            const KIND: &'static str = stringify!($name);
+        }
+    };
+}
+
+/// Tells what a network interface is and does. Named by the interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LinkStatus {
+    /// The kernel's number for it.
+    pub index: u32,
+    /// Its hardware address.
+    pub mac_address: Option<MacAddress>,
+    /// The largest packet in bytes.
+    pub mtu: u32,
+    /// Whether it is switched on.
+    pub up: bool,
+    /// Whether there is somebody at the other end.
+    pub carrier: bool,
+    /// What it is.
+    pub kind: LinkKind,
+}
+
+/// Says what a network interface is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "name")]
+pub enum LinkKind {
+    /// The machine's link to itself.
+    Loopback,
+    /// A physical Ethernet interface.
+    Ethernet,
+    /// Made by software.
+    Virtual {
+        /// The kernel's word for it: bridge, veth, wireguard, …
+        driver: String,
+    },
+    /// Anything else.
+    Other,
+}
+
+/// Tells an address that an interface has. Named `LINK/ADDRESS/LENGTH`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AddressStatus {
+    /// The interface.
+    #[serde(rename = "interface")]
+    pub link: String,
+    /// The address and its prefix length.
+    pub address: IpPrefix,
+    /// Whether Bedplate put it there, and so may take it away.
+    pub ours: bool,
+}
+
+/// Tells a route of the main table. Named `LINK/NETWORK/LENGTH/METRIC[/ROUTER]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RouteStatus {
+    /// The interface.
+    #[serde(rename = "interface")]
+    pub link: String,
+    /// The network it leads to.
+    pub to: IpPrefix,
+    /// The router; none when the network is on the link.
+    pub via: Option<IpAddr>,
+    /// The lowest metric is used.
+    pub metric: u32,
+    /// Whether Bedplate put it there, and so may take it away.
+    pub ours: bool,
+}
+
+/// Says how an interface should be. Named by the interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LinkSpec {
+    /// The largest packet in bytes; none leaves it as it is.
+    pub mtu: Option<u32>,
+}
+
+/// Says an address that an interface should have. Named `LINK/ADDRESS/LENGTH`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AddressSpec {
+    /// The interface.
+    #[serde(rename = "interface")]
+    pub link: String,
+    /// The address and its prefix length.
+    pub address: IpPrefix,
+}
+
+/// Says a route that should be. Named `LINK/NETWORK/LENGTH/METRIC[/ROUTER]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RouteSpec {
+    /// The interface.
+    #[serde(rename = "interface")]
+    pub link: String,
+    /// The network it leads to.
+    pub to: IpPrefix,
+    /// The router; none when the network is on the link.
+    pub via: Option<IpAddr>,
+    /// Whether the router is reached directly, though no address of the interface says so.
+    pub on_link: bool,
+    /// The lowest metric is used.
+    pub metric: u32,
+}
+
+/// Says that an interface asks for a lease. Named by the interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DhcpSpec {
+    /// The name the node tells the server.
+    pub hostname: Option<HostName>,
+}
+
+/// Tells what a DHCP server gave. Named by the interface; there while it is valid.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DhcpLease {
+    /// The address and its prefix length.
+    pub address: IpPrefix,
+    /// Routes, the default route among them.
+    pub routes: Vec<LeaseRoute>,
+    /// Name servers.
+    pub nameservers: Vec<IpAddr>,
+    /// Domains to search names in.
+    pub search: Vec<Host>,
+    /// Time servers.
+    pub time_servers: Vec<IpAddr>,
+    /// The name the server knows the node by.
+    pub hostname: Option<HostName>,
+    /// The largest packet in bytes.
+    pub mtu: Option<u32>,
+    /// The server.
+    pub server: Ipv4Addr,
+    /// For how many seconds it was given.
+    pub seconds: u32,
+}
+
+/// A route out of a lease.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LeaseRoute {
+    /// The network it leads to.
+    pub to: IpPrefix,
+    /// The router; none when the network is on the link.
+    pub via: Option<IpAddr>,
+}
+
+resource!(LinkStatus);
+resource!(AddressStatus);
+resource!(RouteStatus);
+resource!(LinkSpec);
+resource!(AddressSpec);
+resource!(RouteSpec);
+resource!(DhcpSpec);
+resource!(DhcpLease);
+
+/// Makes the name of an address.
+pub(super) fn address_id(link: &str, address: IpPrefix) -> String {
+    format!("{link}/{address}")
+}
+
+/// Makes the name of a route.
+pub(super) fn route_id(link: &str, to: IpPrefix, metric: u32, via: Option<IpAddr>) -> String {
+    let via = via.map_or(String::new(), |via| format!("/{via}"));
+    format!("{link}/{to}/{metric}{via}")
+}
