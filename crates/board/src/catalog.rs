@@ -122,6 +122,11 @@ impl Catalog {
             features.fold(Features::default(), join_features),
             board.features.clone(),
         );
+        service_definition::check(features.services.clone()).map_err(|source| Error::Services {
+            board: name.to_owned(),
+            overlays: overlays.iter().map(|overlay| overlay.name.to_string()).collect(),
+            source,
+        })?;
         Ok(Selection {
             board,
             overlays,

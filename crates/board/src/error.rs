@@ -50,6 +50,17 @@ pub enum Error {
         /// The boards that inherit from it.
         heirs: Vec<String>,
     },
+    /// The services of board and overlays together cannot be run.
+    #[error("board {board:?} with overlays {}: its services cannot be run", overlays.join(", "))]
+    Services {
+        /// The board.
+        board: String,
+        /// The overlays.
+        overlays: Vec<String>,
+        /// Everything that is wrong.
+        #[source]
+        source: service_definition::Faults,
+    },
     /// An overlay was asked for on a board that it is not for.
     #[error("overlay {overlay:?} is not for board {board:?}; it is for: {}", boards.join(", "))]
     NotForBoard {

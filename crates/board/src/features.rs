@@ -2,10 +2,10 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use service_definition::Service;
 
 use crate::files::{Directory, Link, OwnFile, Pattern, Place, TargetPath};
 use crate::names::{KernelArgument, ModuleName, Name, PackageName};
-use crate::service::Service;
 
 /// What a board or an overlay adds to an image; additions of several are joined in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -16,7 +16,6 @@ pub mod inherit;
 pub mod names;
 pub mod nearest;
 pub mod schema;
-pub mod service;
 
 pub use catalog::{Catalog, Selection};
 pub use document::{Board, Overlay, RawBoard};
@@ -25,4 +24,4 @@ pub use features::{ContainerImage, DeviceTreeOverlay, Features, Firmware, Joined
 pub use files::{Directory, Link, OwnFile, Pattern, Place, TargetPath};
 pub use hardware::{BootCode, DeviceTrees, Disk, Esp, Kernel, Prefer};
 pub use names::{Arch, ByteSize, KernelArgument, ModuleName, Name, PackageName};
-pub use service::{Health, Limits, Restart, Service};
+pub use service_definition::Service;

@@ -16,11 +16,11 @@ const BASE: &str = "apiVersion: bedplate.dev/v1alpha1\nkind: Overlay\nname: base
 features: {kernelArguments: [quiet]}\n";
 
 fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("a folder");
     for (path, text) in files {
         let path = dir.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+        fs::write(path, text).expect("a file");
     }
     dir
 }
@@ -170,4 +170,17 @@ fn asking_for_the_wrong_name_lists_the_right_ones() {
             .to_string()
             .contains("did you mean \"base\"?")
     );
+}
+
+#[test]
+fn services_are_checked_together() {
+    let mut files = good();
+    let lonely = BASE.replace(
+        "kernelArguments: [quiet]",
+        "services: [{name: a, command: [/usr/bin/a], dependsOn: [b]}]",
+    );
+    files[2].1 = &lonely;
+    let error = load(tree(&files).path()).unwrap().select("pi", &[]).unwrap_err();
+    let faults = std::error::Error::source(&error).unwrap().to_string();
+    assert!(faults.contains("service \"a\": dependsOn"), "{faults}");
 }
