@@ -127,6 +127,13 @@ impl Role {
     }
 }
 
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let word = Self::ALL.iter().find(|(_, role)| role == self);
+        f.write_str(word.expect("every role has its word").0)
+    }
+}
+
 /// The authority that signs the certificates of the node's API and of its users.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(
