@@ -51,7 +51,9 @@ pub enum ApplyError {
         source: io::Error,
     },
     /// The medium does not hold what was written to it.
-    #[error("the medium does not hold what was written at byte {offset} ({what:?}); it is not bootable now: take another one")]
+    #[error(
+        "the medium does not hold what was written at byte {offset} ({what:?}); it is not bootable now: take another one"
+    )]
     ReadBack {
         /// What was written there.
         what: What,
@@ -92,14 +94,24 @@ pub fn check<'a, R: Read + Seek + Send>(
     let began = Instant::now();
     let mut clock = Clockwork::new();
     let frames = bundle.index().frames().to_vec();
-    watch.stage(Stage::Check, frames.iter().map(|frame| u64::from(frame.raw_len)).sum());
+    watch.stage(
+        Stage::Check,
+        frames.iter().map(|frame| u64::from(frame.raw_len)).sum(),
+    );
     let mut out = Vec::new();
     for frame in &frames {
         bundle.frame(frame, &mut out)?;
         watch.advance(u64::from(frame.raw_len));
     }
     let bundle_read = plan.release.bundle_bytes;
-    clock.note(Stage::Check, began, Numbers { bundle_read, ..Numbers::default() });
+    clock.note(
+        Stage::Check,
+        began,
+        Numbers {
+            bundle_read,
+            ..Numbers::default()
+        },
+    );
     Ok(Checked { plan, bundle, clock })
 }
 
@@ -111,7 +123,12 @@ impl<R: Read + Seek + Send> Checked<'_, R> {
         if planned != actual {
             return Err(ApplyError::OtherMedium { planned, actual });
         }
-        let mut work = Work { plan, medium, watch, clock };
+        let mut work = Work {
+            plan,
+            medium,
+            watch,
+            clock,
+        };
         work.erase()?;
         work.write(bundle)?;
         work.read_back()?;
@@ -139,11 +156,14 @@ impl Work<'_> {
     fn erase(&mut self) -> Result<(), ApplyError> {
         let began = Instant::now();
         let ends = self.plan.table_extents();
-        self.watch.stage(Stage::Erase, ends.iter().map(|extent| extent.len).sum());
+        self.watch
+            .stage(Stage::Erase, ends.iter().map(|extent| extent.len).sum());
         let mut changes = Changes::default();
         for extent in ends {
             let zeros = vec![0; extent.len as usize];
-            changes.write(self.medium, extent.start, &zeros).map_err(failed("erase"))?;
+            changes
+                .write(self.medium, extent.start, &zeros)
+                .map_err(failed("erase"))?;
             self.watch.advance(extent.len);
         }
         self.medium.sync().map_err(failed("flush"))?;
@@ -183,13 +203,18 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn write_pieces(&mut self, unpacked: &Receiver<Result<Vec<u8>, bundle::Error>>) -> Result<Changes, ApplyError> {
+    fn write_pieces(
+        &mut self,
+        unpacked: &Receiver<Result<Vec<u8>, bundle::Error>>,
+    ) -> Result<Changes, ApplyError> {
         let mut changes = Changes::default();
         let mut flushed = 0;
         let zeros = vec![0; CHUNK as usize];
         for piece in &self.plan.pieces {
             let bytes = match &piece.content {
-                Content::Frame(_) => &unpacked.recv().expect("the unpacker sends a result for every frame")?,
+                Content::Frame(_) => &unpacked
+                    .recv()
+                    .expect("the unpacker sends a result for every frame")?,
                 Content::Bytes(bytes) => bytes,
                 Content::Zeros => &zeros,
             };
@@ -200,7 +225,9 @@ impl Work<'_> {
                     Content::Zeros => &bytes[..len as usize],
                     Content::Frame(_) | Content::Bytes(_) => &bytes[at as usize..(at + len) as usize],
                 };
-                changes.write(self.medium, piece.extent.start + at, wanted).map_err(failed("write to"))?;
+                changes
+                    .write(self.medium, piece.extent.start + at, wanted)
+                    .map_err(failed("write to"))?;
                 at += len;
                 self.watch.advance(len);
             }
@@ -216,17 +243,28 @@ impl Work<'_> {
     fn read_back(&mut self) -> Result<(), ApplyError> {
         let began = Instant::now();
         self.watch.stage(Stage::ReadBack, self.plan.piece_bytes());
-        self.medium.drop_cache().map_err(failed("read past the cache of"))?;
+        self.medium
+            .drop_cache()
+            .map_err(failed("read past the cache of"))?;
         let slot = self.plan.table.layout.extent(Name::SlotA);
         let watch = &mut *self.watch;
-        check_slot(self.medium, slot.start, &self.plan.manifest.slot, |bytes| watch.advance(bytes))?;
+        check_slot(self.medium, slot.start, &self.plan.manifest.slot, |bytes| {
+            watch.advance(bytes)
+        })?;
         let mut buffer = Vec::new();
         for piece in self.plan.pieces.iter().filter(|piece| piece.what != What::Slot) {
             compare(self.medium, piece, &mut buffer)?;
             self.watch.advance(piece.extent.len);
         }
         let read = self.plan.piece_bytes();
-        self.clock.note(Stage::ReadBack, began, Numbers { read, ..Numbers::default() });
+        self.clock.note(
+            Stage::ReadBack,
+            began,
+            Numbers {
+                read,
+                ..Numbers::default()
+            },
+        );
         Ok(())
     }
 
@@ -239,12 +277,18 @@ impl Work<'_> {
             unreachable!("a plan's trailer is bytes");
         };
         // Manifest, backup table, table: each is on the medium before the next is begun.
-        let steps: [(Extent, &[u8]); 3] =
-            [(self.plan.trailer.extent, trailer), (tail, &images.tail), (head, &images.head)];
-        self.watch.stage(Stage::Finish, steps.iter().map(|(extent, _)| extent.len).sum());
+        let steps: [(Extent, &[u8]); 3] = [
+            (self.plan.trailer.extent, trailer),
+            (tail, &images.tail),
+            (head, &images.head),
+        ];
+        self.watch
+            .stage(Stage::Finish, steps.iter().map(|(extent, _)| extent.len).sum());
         let mut changes = Changes::default();
         for (extent, bytes) in steps {
-            changes.write(self.medium, extent.start, bytes).map_err(failed("write to"))?;
+            changes
+                .write(self.medium, extent.start, bytes)
+                .map_err(failed("write to"))?;
             self.medium.sync().map_err(failed("flush"))?;
             self.watch.advance(extent.len);
         }
@@ -258,13 +302,29 @@ impl Work<'_> {
         self.medium.drop_cache()?;
         let read = inspect::inspect(self.plan, self.medium)?;
         self.watch.advance(1);
-        self.clock.note(Stage::Inspect, began, Numbers { read, ..Numbers::default() });
+        self.clock.note(
+            Stage::Inspect,
+            began,
+            Numbers {
+                read,
+                ..Numbers::default()
+            },
+        );
         Ok(())
     }
 
     fn note(&mut self, stage: Stage, began: Instant, changes: &Changes, bundle_read: u64) {
         let medium::Tally { read, written, equal } = changes.tally();
-        self.clock.note(stage, began, Numbers { bundle_read, read, written, equal });
+        self.clock.note(
+            stage,
+            began,
+            Numbers {
+                bundle_read,
+                read,
+                written,
+                equal,
+            },
+        );
     }
 }
 
@@ -273,18 +333,27 @@ fn compare(medium: &mut dyn Medium, piece: &Piece, buffer: &mut Vec<u8>) -> Resu
     let Extent { start, len } = piece.extent;
     let mut at = 0;
     // A frame is hashed whole, and is never long; zeros can be.
-    let step = if matches!(piece.content, Content::Zeros) { CHUNK } else { len };
+    let step = if matches!(piece.content, Content::Zeros) {
+        CHUNK
+    } else {
+        len
+    };
     while at < len {
         let chunk = step.min(len - at);
         buffer.resize(chunk as usize, 0);
-        medium.read_at(start + at, buffer).map_err(failed("read back from"))?;
+        medium
+            .read_at(start + at, buffer)
+            .map_err(failed("read back from"))?;
         let good = match &piece.content {
             Content::Zeros => buffer.iter().all(|byte| *byte == 0),
             Content::Bytes(bytes) => buffer == bytes,
             Content::Frame(Frame { sha256, .. }) => Digest::of(buffer) == *sha256,
         };
         if !good {
-            return Err(ApplyError::ReadBack { what: piece.what, offset: start + at });
+            return Err(ApplyError::ReadBack {
+                what: piece.what,
+                offset: start + at,
+            });
         }
         at += chunk;
     }

@@ -27,7 +27,13 @@ pub struct Args {
     pub(crate) target: Option<PathBuf>,
 
     /// The public key of whoever may sign bundles; several may be given.
-    #[arg(short, long = "key", value_name = "FILE", env = "BEDPLATE_KEY", value_delimiter = ':')]
+    #[arg(
+        short,
+        long = "key",
+        value_name = "FILE",
+        env = "BEDPLATE_KEY",
+        value_delimiter = ':'
+    )]
     pub(crate) keys: Vec<PathBuf>,
 
     /// The machine config to put on the disk; without one the node waits to be given one over its API.

@@ -74,7 +74,11 @@ pub(crate) fn consent(
     person: &mut dyn Person,
 ) -> Result<(), Refused> {
     if let Some(Caution { why, word }) = caution {
-        let fixed = || Refused::Fixed { target: target.into(), why: why.clone(), word: word.clone() };
+        let fixed = || Refused::Fixed {
+            target: target.into(),
+            why: why.clone(),
+            word: word.clone(),
+        };
         let typed = match &said.allow_fixed {
             None => return Err(fixed()),
             Some(Some(typed)) => typed.clone(),
@@ -84,7 +88,11 @@ pub(crate) fn consent(
             }
         };
         if typed != *word {
-            return Err(Refused::OtherDisk { target: target.into(), said: typed, word: word.clone() });
+            return Err(Refused::OtherDisk {
+                target: target.into(),
+                said: typed,
+                word: word.clone(),
+            });
         }
         // Whoever typed the name of the disk just now has been asked already.
         if matches!(said.allow_fixed, Some(None)) {
@@ -115,7 +123,10 @@ mod tests {
     }
 
     fn said(yes: bool, allow_fixed: Option<Option<&str>>) -> Said {
-        Said { yes, allow_fixed: allow_fixed.map(|word| word.map(str::to_owned)) }
+        Said {
+            yes,
+            allow_fixed: allow_fixed.map(|word| word.map(str::to_owned)),
+        }
     }
 
     #[test]
@@ -130,12 +141,22 @@ mod tests {
 
     #[test]
     fn a_built_in_disk_takes_its_name() {
-        let caution = Caution { why: "it is built in".into(), word: "4711".into() };
-        let ask = |yes, word, answer| consent("/dev/sda", Some(&caution), &said(yes, word), &mut Says(answer));
+        let caution = Caution {
+            why: "it is built in".into(),
+            word: "4711".into(),
+        };
+        let ask =
+            |yes, word, answer| consent("/dev/sda", Some(&caution), &said(yes, word), &mut Says(answer));
         assert!(matches!(ask(true, None, Some("y")), Err(Refused::Fixed { .. })));
         assert!(matches!(ask(true, Some(None), None), Err(Refused::Fixed { .. })));
-        assert!(matches!(ask(true, Some(None), Some("y")), Err(Refused::OtherDisk { .. })));
-        assert!(matches!(ask(true, Some(Some("4712")), None), Err(Refused::OtherDisk { .. })));
+        assert!(matches!(
+            ask(true, Some(None), Some("y")),
+            Err(Refused::OtherDisk { .. })
+        ));
+        assert!(matches!(
+            ask(true, Some(Some("4712")), None),
+            Err(Refused::OtherDisk { .. })
+        ));
         assert_eq!(ask(false, Some(None), Some("4711")), Ok(()));
         assert_eq!(ask(true, Some(Some("4711")), None), Ok(()));
         assert_eq!(ask(false, Some(Some("4711")), None), Err(Refused::NoTerminal));

@@ -15,7 +15,10 @@ pub(crate) struct Bars {
 
 impl Bars {
     pub fn new() -> Self {
-        Self { bar: None, terminal: io::stderr().is_terminal() }
+        Self {
+            bar: None,
+            terminal: io::stderr().is_terminal(),
+        }
     }
 
     /// Leaves the last bar as it is.

@@ -64,14 +64,20 @@ pub enum ConfigError {
 impl Injected {
     /// Reads a file, checks it, and puts the overrides in.
     pub fn load(path: &Path, overrides: &Overrides) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
+        let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.into(),
+            source,
+        })?;
         Self::parse(path, Zeroizing::new(text), overrides)
     }
 
     /// Checks a document, and puts the overrides in. Without any, it is injected byte for byte.
     pub fn parse(path: &Path, text: Zeroizing<String>, overrides: &Overrides) -> Result<Self, ConfigError> {
         let parsed = machine_config::parse(&text);
-        let parsed = parsed.map_err(|faults| ConfigError::Faulty { path: path.into(), faults })?;
+        let parsed = parsed.map_err(|faults| ConfigError::Faulty {
+            path: path.into(),
+            faults,
+        })?;
         let (config, yaml) = if overrides.is_empty() {
             (parsed, text)
         } else {
@@ -108,12 +114,20 @@ impl fmt::Debug for Injected {
 
 fn summary(path: &Path, config: &MachineConfig, bytes: usize) -> ConfigSummary {
     let machine = &config.machine;
-    let role = machine_config::v1alpha1::Role::ALL.iter().find(|(_, role)| *role == machine.role);
+    let role = machine_config::v1alpha1::Role::ALL
+        .iter()
+        .find(|(_, role)| *role == machine.role);
     ConfigSummary {
         file: path.display().to_string(),
         hostname: machine.hostname.as_ref().map(ToString::to_string),
         role: role.map_or_else(String::new, |(word, _)| (*word).to_owned()),
-        addresses: machine.network.interfaces.iter().flat_map(|i| &i.addresses).map(ToString::to_string).collect(),
+        addresses: machine
+            .network
+            .interfaces
+            .iter()
+            .flat_map(|i| &i.addresses)
+            .map(ToString::to_string)
+            .collect(),
         bytes,
     }
 }

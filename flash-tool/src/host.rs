@@ -93,7 +93,9 @@ pub struct Host {
 
 impl Default for Host {
     fn default() -> Self {
-        Self { root: PathBuf::from("/") }
+        Self {
+            root: PathBuf::from("/"),
+        }
     }
 }
 
@@ -128,26 +130,40 @@ impl Host {
             if self.number(&dir) == Some(number) {
                 return self.disk(&name).map(Found::Disk);
             }
-            if self.partitions(&dir).iter().any(|part| self.number(&dir.join(part)) == Some(number)) {
+            if self
+                .partitions(&dir)
+                .iter()
+                .any(|part| self.number(&dir.join(part)) == Some(number))
+            {
                 return Ok(Found::PartitionOf(name));
             }
         }
-        Err(io::Error::new(io::ErrorKind::NotFound, "the kernel does not list this device among its disks"))
+        Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            "the kernel does not list this device among its disks",
+        ))
     }
 
     /// Finds the loop device that a file stands under, if any.
     pub fn loop_over(&self, file: &Path) -> Option<String> {
         let entries = fs::read_dir(self.block()).ok()?;
-        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).find(|name| {
-            self.text(&self.block().join(name).join("loop/backing_file")).is_some_and(|path| Path::new(&path) == file)
-        })
+        entries
+            .flatten()
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .find(|name| {
+                self.text(&self.block().join(name).join("loop/backing_file"))
+                    .is_some_and(|path| Path::new(&path) == file)
+            })
     }
 
     fn disk(&self, name: &str) -> io::Result<Disk> {
         let dir = self.block().join(name);
         let number = self.number(&dir).ok_or(io::ErrorKind::NotFound)?;
         let is_set = |file: &str| self.text(&dir.join(file)).is_some_and(|text| text != "0");
-        let figure = |file: &str| self.text(&dir.join(file)).and_then(|text| text.parse::<u64>().ok());
+        let figure = |file: &str| {
+            self.text(&dir.join(file))
+                .and_then(|text| text.parse::<u64>().ok())
+        };
         let real = fs::canonicalize(&dir).unwrap_or_else(|_| dir.clone());
         Ok(Disk {
             name: name.to_owned(),
@@ -170,7 +186,11 @@ impl Host {
         let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
         if starts(&["mmcblk"]) {
             let card = self.text(&dir.join("device/type"));
-            if card.as_deref() == Some("MMC") { Bus::Emmc } else { Bus::Sd }
+            if card.as_deref() == Some("MMC") {
+                Bus::Emmc
+            } else {
+                Bus::Sd
+            }
         } else if starts(&["loop", "nbd", "ram"]) {
             Bus::Loop
         } else if starts(&["dm-", "md"]) || !self.names(&dir.join("slaves")).is_empty() {
@@ -197,51 +217,79 @@ impl Host {
             }
             (_, model) => model,
         };
-        named.or_else(|| text("device/name")).or_else(|| text("loop/backing_file"))
+        named
+            .or_else(|| text("device/name"))
+            .or_else(|| text("loop/backing_file"))
     }
 
     /// Finds the serial number: the device's own, or that of the USB stick above it.
     fn serial(&self, dir: &Path, real: &Path) -> Option<String> {
         let text = |path: PathBuf| self.text(&path).filter(|text| !text.is_empty());
-        text(dir.join("device/serial")).or_else(|| text(dir.join("serial"))).or_else(|| {
-            let above = real.ancestors().take_while(|path| !path.ends_with("devices"));
-            above.into_iter().find_map(|path| text(path.join("serial")))
-        })
+        text(dir.join("device/serial"))
+            .or_else(|| text(dir.join("serial")))
+            .or_else(|| {
+                let above = real.ancestors().take_while(|path| !path.ends_with("devices"));
+                above.into_iter().find_map(|path| text(path.join("serial")))
+            })
     }
 
     /// Finds what the disk, its partitions, and all that stands on them are in use for.
     fn uses(&self, name: &str, dir: &Path) -> Vec<Use> {
         let mut uses = BTreeSet::new();
         let mut family = vec![(name.to_owned(), dir.to_owned())];
-        family.extend(self.partitions(dir).into_iter().map(|part| (part.clone(), dir.join(part))));
+        family.extend(
+            self.partitions(dir)
+                .into_iter()
+                .map(|part| (part.clone(), dir.join(part))),
+        );
         let mut next = 0;
         while let Some((device, place)) = family.get(next).cloned() {
             next += 1;
             for by in self.names(&place.join("holders")) {
                 if !family.iter().any(|(known, _)| *known == by) {
                     let above = self.block().join(&by);
-                    family.extend(self.partitions(&above).into_iter().map(|part| (part.clone(), above.join(part))));
+                    family.extend(
+                        self.partitions(&above)
+                            .into_iter()
+                            .map(|part| (part.clone(), above.join(part))),
+                    );
                     family.push((by.clone(), above));
                 }
-                uses.insert(Use::Held { device: device.clone(), by });
+                uses.insert(Use::Held {
+                    device: device.clone(),
+                    by,
+                });
             }
         }
         let mounts = self.read("proc/self/mountinfo");
         let swaps = self.read("proc/swaps");
         for (device, place) in &family {
-            let number = self.number(place).map(|(major, minor)| format!("{major}:{minor}"));
+            let number = self
+                .number(place)
+                .map(|(major, minor)| format!("{major}:{minor}"));
             for mount in mounts.lines().filter_map(Mount::parse) {
-                let by_path = mount.source.strip_prefix("/dev/").is_some_and(|path| self.is(path, device));
+                let by_path = mount
+                    .source
+                    .strip_prefix("/dev/")
+                    .is_some_and(|path| self.is(path, device));
                 if by_path || number.as_deref() == Some(mount.number) {
-                    uses.insert(Use::Mounted { device: device.clone(), at: unescape(mount.at) });
+                    uses.insert(Use::Mounted {
+                        device: device.clone(),
+                        at: unescape(mount.at),
+                    });
                 }
             }
             let swap = |line: &str| {
-                let path = line.split_whitespace().next().and_then(|path| path.strip_prefix("/dev/"));
+                let path = line
+                    .split_whitespace()
+                    .next()
+                    .and_then(|path| path.strip_prefix("/dev/"));
                 path.is_some_and(|path| self.is(path, device))
             };
             if swaps.lines().skip(1).any(swap) {
-                uses.insert(Use::Swap { device: device.clone() });
+                uses.insert(Use::Swap {
+                    device: device.clone(),
+                });
             }
         }
         uses.into_iter().collect()
@@ -250,7 +298,11 @@ impl Host {
     /// Tells whether a path below `/dev` is a name of this device, by way of links such as `mapper/vg-root`.
     fn is(&self, path: &str, device: &str) -> bool {
         let real = fs::canonicalize(self.root.join("dev").join(path));
-        let name = real.as_deref().ok().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+        let name = real
+            .as_deref()
+            .ok()
+            .and_then(Path::file_name)
+            .map(|name| name.to_string_lossy().into_owned());
         path == device || name.as_deref() == Some(device)
     }
 
@@ -259,7 +311,10 @@ impl Host {
     }
 
     fn partitions(&self, dir: &Path) -> Vec<String> {
-        self.names(dir).into_iter().filter(|name| dir.join(name).join("partition").exists()).collect()
+        self.names(dir)
+            .into_iter()
+            .filter(|name| dir.join(name).join("partition").exists())
+            .collect()
     }
 
     fn number(&self, dir: &Path) -> Option<(u64, u64)> {
@@ -270,7 +325,9 @@ impl Host {
 
     fn names(&self, dir: &Path) -> Vec<String> {
         let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+        entries
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect()
     }
 
     fn text(&self, file: &Path) -> Option<String> {
@@ -304,7 +361,11 @@ impl<'a> Mount<'a> {
         let (left, right) = line.split_once(" - ")?;
         let mut left = left.split(' ').skip(2);
         let (number, at) = (left.next()?, left.nth(1)?);
-        Some(Self { number, at, source: right.split(' ').nth(1)? })
+        Some(Self {
+            number,
+            at,
+            source: right.split(' ').nth(1)?,
+        })
     }
 }
 
@@ -312,5 +373,7 @@ impl<'a> Mount<'a> {
 fn unescape(path: &str) -> String {
     [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
         .into_iter()
-        .fold(path.to_owned(), |path, (code, character)| path.replace(code, character))
+        .fold(path.to_owned(), |path, (code, character)| {
+            path.replace(code, character)
+        })
 }

@@ -45,7 +45,20 @@ pub(crate) fn inspect(plan: &Plan, medium: &mut dyn Medium) -> Result<u64, Fault
     if table != plan.table {
         return Err(Fault::OtherTable);
     }
-    let mut bytes = layout::TABLE_HEAD + layout::TABLE_TAIL;
+    // Either copy is enough to read it, so look at both.
+    let mut bytes = 0;
+    for (extent, written) in plan
+        .table_extents()
+        .into_iter()
+        .zip([&plan.images.head, &plan.images.tail])
+    {
+        let mut there = vec![0; written.len()];
+        medium.read_at(extent.start, &mut there)?;
+        if there != *written {
+            return Err(Fault::OtherTable);
+        }
+        bytes += extent.len;
+    }
     let mut read = |name: Name, offset: u64, len: usize| {
         let extent = table.layout.extent(name);
         let mut out = vec![0; len];

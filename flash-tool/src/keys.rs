@@ -42,6 +42,12 @@ pub fn load(paths: &[PathBuf]) -> Result<Vec<TrustedKey>, KeysError> {
 }
 
 fn load_one(path: &Path) -> Result<TrustedKey, KeysError> {
-    let text = fs::read_to_string(path).map_err(|source| KeysError::Read { path: path.into(), source })?;
-    TrustedKey::parse(&text).map_err(|source| KeysError::Key { path: path.into(), source })
+    let text = fs::read_to_string(path).map_err(|source| KeysError::Read {
+        path: path.into(),
+        source,
+    })?;
+    TrustedKey::parse(&text).map_err(|source| KeysError::Key {
+        path: path.into(),
+        source,
+    })
 }

@@ -20,7 +20,12 @@ struct Program {
 fn main() -> ExitCode {
     let program = Program::parse();
     if let Some(shell) = program.completions {
-        clap_complete::generate(shell, &mut Program::command(), "bedplate-flash", &mut io::stdout());
+        clap_complete::generate(
+            shell,
+            &mut Program::command(),
+            "bedplate-flash",
+            &mut io::stdout(),
+        );
         return ExitCode::SUCCESS;
     }
     match program.flash.run() {

@@ -173,7 +173,11 @@ pub enum PlanError {
 pub fn plan(bundle: &BundleFacts, medium: u64, options: Options) -> Result<Plan, PlanError> {
     let manifest = &bundle.manifest;
     let layout = Layout::for_medium(&spec(manifest), medium)?;
-    let table = Table { layout, guids: options.guids, hybrid: manifest.disk.hybrid_mbr };
+    let table = Table {
+        layout,
+        guids: options.guids,
+        hybrid: manifest.disk.hybrid_mbr,
+    };
     let slot_a = layout.extent(Name::SlotA);
     let trailer = Piece {
         what: What::Manifest,
@@ -192,10 +196,26 @@ pub fn plan(bundle: &BundleFacts, medium: u64, options: Options) -> Result<Plan,
         zeros(What::EmptySlot, trailer_of(layout.extent(Name::SlotB))),
     ]);
     let fresh = [Name::State, Name::Data].map(|name| layout.extent(name));
-    pieces.extend(fresh.map(|extent| zeros(What::FirstBoot, Extent { len: MIB.min(extent.len), ..extent })));
+    pieces.extend(fresh.map(|extent| {
+        zeros(
+            What::FirstBoot,
+            Extent {
+                len: MIB.min(extent.len),
+                ..extent
+            },
+        )
+    }));
     let last = layout.extent(Name::Data).end();
-    let rest = Extent { start: last, len: layout.table_tail().start - last };
-    pieces.extend(unused(&layout, manifest).into_iter().chain([rest]).map(|extent| zeros(What::Unused, extent)));
+    let rest = Extent {
+        start: last,
+        len: layout.table_tail().start - last,
+    };
+    pieces.extend(
+        unused(&layout, manifest)
+            .into_iter()
+            .chain([rest])
+            .map(|extent| zeros(What::Unused, extent)),
+    );
     pieces.retain(|piece| piece.extent.len > 0);
     pieces.sort_by_key(|piece| piece.extent.start);
 
@@ -219,18 +239,29 @@ pub fn plan(bundle: &BundleFacts, medium: u64, options: Options) -> Result<Plan,
 impl Plan {
     /// Returns the two ends of the medium, where the partition table goes.
     pub fn table_extents(&self) -> [Extent; 2] {
-        [Extent { start: 0, len: TABLE_HEAD }, self.table.layout.table_tail()]
+        [
+            Extent {
+                start: 0,
+                len: TABLE_HEAD,
+            },
+            self.table.layout.table_tail(),
+        ]
     }
 
     /// Returns all that may be written, by offset, with neighbours joined: what a sparse copy of the medium must hold.
     pub fn extents(&self) -> Vec<Extent> {
         let pieces = self.pieces.iter().map(|piece| piece.extent);
-        let mut all = pieces.chain([self.trailer.extent]).chain(self.table_extents()).collect::<Vec<_>>();
+        let mut all = pieces
+            .chain([self.trailer.extent])
+            .chain(self.table_extents())
+            .collect::<Vec<_>>();
         all.sort_by_key(|extent| extent.start);
         let mut joined: Vec<Extent> = Vec::new();
         for extent in all {
             match joined.last_mut() {
-                Some(last) if last.end() >= extent.start => last.len = extent.end().max(last.end()) - last.start,
+                Some(last) if last.end() >= extent.start => {
+                    last.len = extent.end().max(last.end()) - last.start
+                }
                 _ => joined.push(extent),
             }
         }
@@ -246,7 +277,10 @@ impl Plan {
         let extents = self.extents();
         let gaps = extents.windows(2).map(|pair| {
             let start = pair[0].end().next_multiple_of(block);
-            Extent { start, len: (pair[1].start / block * block).saturating_sub(start) }
+            Extent {
+                start,
+                len: (pair[1].start / block * block).saturating_sub(start),
+            }
         });
         gaps.filter(|gap| gap.len > 0).collect()
     }
@@ -264,7 +298,10 @@ impl Plan {
 
 /// Returns what the board asks of its disk.
 fn spec(manifest: &Manifest) -> DiskSpec {
-    DiskSpec { slot_size: manifest.disk.slot_size, first_partition: manifest.disk.first_partition }
+    DiskSpec {
+        slot_size: manifest.disk.slot_size,
+        first_partition: manifest.disk.first_partition,
+    }
 }
 
 /// Places the bundle's frames.
@@ -277,25 +314,48 @@ fn frames(bundle: &BundleFacts, layout: &Layout) -> Result<Vec<Piece>, PlanError
     let mut pieces = Vec::with_capacity(bundle.frames.len() + 8);
     for image in &manifest.images {
         let (what, name, room) = match image.name {
-            ImageName::Slot => {
-                (What::Slot, "slot image", Extent { len: trailer_of(slot).start - slot.start, ..slot })
-            }
+            ImageName::Slot => (
+                What::Slot,
+                "slot image",
+                Extent {
+                    len: trailer_of(slot).start - slot.start,
+                    ..slot
+                },
+            ),
             ImageName::Esp => (What::Esp, "ESP", layout.extent(Name::Esp)),
             ImageName::Bootcode => {
                 let start = image.offset.unwrap_or(0);
                 let end = layout.extent(Name::Esp).start;
-                (What::BootCode, "boot code", Extent { start, len: end.saturating_sub(start) })
+                (
+                    What::BootCode,
+                    "boot code",
+                    Extent {
+                        start,
+                        len: end.saturating_sub(start),
+                    },
+                )
             }
         };
         // The table's own bytes are not for boot code, whatever the board file says.
         if image.size > room.len || room.start < TABLE_HEAD {
-            return Err(PlanError::Misfit { what: name, start: room.start, len: image.size });
+            return Err(PlanError::Misfit {
+                what: name,
+                start: room.start,
+                len: image.size,
+            });
         }
         let frames = bundle.frames.iter().filter(|frame| frame.image == image.name);
         pieces.extend(frames.map(|frame| Piece {
             what,
-            extent: Extent { start: room.start + frame.raw_offset, len: u64::from(frame.raw_len) },
-            content: if frame.codec == Codec::Zero { Content::Zeros } else { Content::Frame(*frame) },
+            extent: Extent {
+                start: room.start + frame.raw_offset,
+                len: u64::from(frame.raw_len),
+            },
+            content: if frame.codec == Codec::Zero {
+                Content::Zeros
+            } else {
+                Content::Frame(*frame)
+            },
         }));
     }
     Ok(pieces)
@@ -304,7 +364,10 @@ fn frames(bundle: &BundleFacts, layout: &Layout) -> Result<Vec<Piece>, PlanError
 /// Finds the space before the first partition that neither the table nor boot code takes.
 fn unused(layout: &Layout, manifest: &Manifest) -> Vec<Extent> {
     let end = layout.extent(Name::Esp).start;
-    let between = |start: u64, end: u64| Extent { start, len: end.saturating_sub(start) };
+    let between = |start: u64, end: u64| Extent {
+        start,
+        len: end.saturating_sub(start),
+    };
     match manifest.image(ImageName::Bootcode) {
         None => vec![between(TABLE_HEAD, end)],
         Some(code) => {
@@ -316,7 +379,10 @@ fn unused(layout: &Layout, manifest: &Manifest) -> Vec<Extent> {
 
 /// Returns the place of a slot's manifest.
 fn trailer_of(slot: Extent) -> Extent {
-    Extent { start: slot.end() - trailer::AREA as u64, len: trailer::AREA as u64 }
+    Extent {
+        start: slot.end() - trailer::AREA as u64,
+        len: trailer::AREA as u64,
+    }
 }
 
 /// Makes BOOTSTATE: the initial record in both copies.
@@ -332,11 +398,19 @@ fn slot_record() -> Vec<u8> {
 /// Makes a piece that fills the extent: the bytes, then zeros.
 fn bytes(what: What, extent: Extent, mut bytes: Vec<u8>) -> Piece {
     bytes.resize(extent.len as usize, 0);
-    Piece { what, extent, content: Content::Bytes(bytes) }
+    Piece {
+        what,
+        extent,
+        content: Content::Bytes(bytes),
+    }
 }
 
 fn zeros(what: What, extent: Extent) -> Piece {
-    Piece { what, extent, content: Content::Zeros }
+    Piece {
+        what,
+        extent,
+        content: Content::Zeros,
+    }
 }
 
 fn release(bundle: &BundleFacts) -> Release {

@@ -55,14 +55,29 @@ pub(crate) struct Clockwork {
 
 impl Clockwork {
     pub fn new() -> Self {
-        Self { started: Instant::now(), stages: Vec::new() }
+        Self {
+            started: Instant::now(),
+            stages: Vec::new(),
+        }
     }
 
     /// Notes a stage that began at `began` and ends now; `numbers` are those of the stage.
     pub fn note(&mut self, stage: Stage, began: Instant, numbers: Numbers) {
         let seconds = began.elapsed().as_secs_f64();
-        let Numbers { bundle_read, read, written, equal } = numbers;
-        self.stages.push(StageReport { stage, seconds, bundle_read, read, written, equal });
+        let Numbers {
+            bundle_read,
+            read,
+            written,
+            equal,
+        } = numbers;
+        self.stages.push(StageReport {
+            stage,
+            seconds,
+            bundle_read,
+            read,
+            written,
+            equal,
+        });
     }
 
     /// Sums up.

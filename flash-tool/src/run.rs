@@ -89,24 +89,55 @@ impl Args {
     fn flash(&self, host: &Host, path: &Path, target: &Path) -> Result<(), FlashError> {
         // Everything that can be refused is refused before the target is opened.
         let keys = keys::load(&self.keys)?;
-        let file = File::open(path).map_err(|source| FlashError::Open { path: path.into(), source })?;
+        let file = File::open(path).map_err(|source| FlashError::Open {
+            path: path.into(),
+            source,
+        })?;
         let opened = Reader::open(BufReader::new(file), &keys);
-        let mut bundle = opened.map_err(|source| FlashError::Bundle { path: path.into(), source })?;
+        let mut bundle = opened.map_err(|source| FlashError::Bundle {
+            path: path.into(),
+            source,
+        })?;
         let facts = BundleFacts::of(&bundle);
-        let config = self.config.as_ref().map(|file| Injected::load(file, &self.overrides())).transpose()?;
-        let inputs = self.keys.iter().chain(&self.config).map(PathBuf::as_path).chain([path]).collect::<Vec<_>>();
+        let config = self
+            .config
+            .as_ref()
+            .map(|file| Injected::load(file, &self.overrides()))
+            .transpose()?;
+        let inputs = self
+            .keys
+            .iter()
+            .chain(&self.config)
+            .map(PathBuf::as_path)
+            .chain([path])
+            .collect::<Vec<_>>();
         let needed = facts.least().map_err(PlanError::from)?;
         let target = Target::look(host, target, needed, self.size, &inputs)?;
 
         // Random, so that two disks in one machine are told apart.
         let guids = Guids::from_seed(Uuid::new_v4().as_bytes());
-        let plan = plan(&facts, target.size(), Options { guids, config, discard: self.discard })?;
+        let plan = plan(
+            &facts,
+            target.size(),
+            Options {
+                guids,
+                config,
+                discard: self.discard,
+            },
+        )?;
         let view = PlanView::new(&plan, &target);
         eprint!("{}", view.text());
-        let report = if self.dry_run { None } else { Some(self.write(host, &plan, &mut bundle, &target)?) };
+        let report = if self.dry_run {
+            None
+        } else {
+            Some(self.write(host, &plan, &mut bundle, &target)?)
+        };
         match (self.output, &report) {
             (Output::Json, report) => {
-                let outcome = Outcome { plan: view, report: report.as_ref() };
+                let outcome = Outcome {
+                    plan: view,
+                    report: report.as_ref(),
+                };
                 println!("{}", serde_json::to_string_pretty(&outcome)?);
             }
             (Output::Text, Some(report)) => println!("{}", report_text(report, &target)),
@@ -126,8 +157,16 @@ impl Args {
             Target::Disk(disk) => caution(disk),
             Target::File { .. } => None,
         };
-        let said = Said { yes: self.yes, allow_fixed: self.allow_fixed.clone() };
-        consent(&target.path().display().to_string(), wary.as_ref(), &said, &mut Terminal)?;
+        let said = Said {
+            yes: self.yes,
+            allow_fixed: self.allow_fixed.clone(),
+        };
+        consent(
+            &target.path().display().to_string(),
+            wary.as_ref(),
+            &said,
+            &mut Terminal,
+        )?;
         let mut bars = Bars::new();
         let checked = check(plan, bundle, &mut bars)?;
         let mut medium = target.open(host)?;

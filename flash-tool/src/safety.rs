@@ -91,7 +91,10 @@ pub fn refusals(disk: &Disk, needed: u64) -> Vec<Refusal> {
     if disk.size == 0 {
         found.push(Refusal::Empty);
     } else if disk.size < needed {
-        found.push(Refusal::TooSmall { has: disk.size, needed });
+        found.push(Refusal::TooSmall {
+            has: disk.size,
+            needed,
+        });
     }
     if disk.read_only {
         found.push(Refusal::ReadOnly);
@@ -113,7 +116,10 @@ pub fn caution(disk: &Disk) -> Option<Caution> {
         return None;
     };
     let word = disk.serial.as_ref().or(disk.model.as_ref()).unwrap_or(&disk.name);
-    Some(Caution { why, word: word.clone() })
+    Some(Caution {
+        why,
+        word: word.clone(),
+    })
 }
 
 fn refusal(used: &Use) -> Refusal {
@@ -159,19 +165,37 @@ mod tests {
             sector: 4096,
             read_only: true,
             uses: vec![
-                Use::Held { device: "sdb2".into(), by: "dm-0".into() },
-                Use::Mounted { device: device.clone(), at: at.clone() },
-                Use::Mounted { device: "dm-0".into(), at: "/".into() },
+                Use::Held {
+                    device: "sdb2".into(),
+                    by: "dm-0".into(),
+                },
+                Use::Mounted {
+                    device: device.clone(),
+                    at: at.clone(),
+                },
+                Use::Mounted {
+                    device: "dm-0".into(),
+                    at: "/".into(),
+                },
             ],
             ..stick()
         };
         assert_eq!(
             refusals(&disk, 2_000_000_000),
             [
-                Refusal::System { device: "dm-0".into(), at: "/".into() },
-                Refusal::Held { device: "sdb2".into(), by: "dm-0".into() },
+                Refusal::System {
+                    device: "dm-0".into(),
+                    at: "/".into()
+                },
+                Refusal::Held {
+                    device: "sdb2".into(),
+                    by: "dm-0".into()
+                },
                 Refusal::Mounted { device, at },
-                Refusal::TooSmall { has: 1_000_000_000, needed: 2_000_000_000 },
+                Refusal::TooSmall {
+                    has: 1_000_000_000,
+                    needed: 2_000_000_000
+                },
                 Refusal::ReadOnly,
                 Refusal::Sectors { bytes: 4096 },
             ]
@@ -181,10 +205,51 @@ mod tests {
     #[test]
     fn disks_that_may_be_somebodys_are_named_by_hand() {
         let word = |disk: Disk| caution(&disk).map(|caution| caution.word);
-        assert_eq!(word(Disk { removable: false, bus: Bus::Nvme, ..stick() }).as_deref(), Some("4711"));
-        assert_eq!(word(Disk { size: LARGE + 1, ..stick() }).as_deref(), Some("4711"));
-        assert_eq!(word(Disk { removable: false, bus: Bus::Emmc, serial: None, ..stick() }).as_deref(), Some("Acme Stick"));
-        assert_eq!(word(Disk { removable: false, bus: Bus::Virtio, serial: None, model: None, ..stick() }).as_deref(), Some("sdb"));
-        assert_eq!(word(Disk { removable: false, bus: Bus::Sd, ..stick() }), None);
+        assert_eq!(
+            word(Disk {
+                removable: false,
+                bus: Bus::Nvme,
+                ..stick()
+            })
+            .as_deref(),
+            Some("4711")
+        );
+        assert_eq!(
+            word(Disk {
+                size: LARGE + 1,
+                ..stick()
+            })
+            .as_deref(),
+            Some("4711")
+        );
+        assert_eq!(
+            word(Disk {
+                removable: false,
+                bus: Bus::Emmc,
+                serial: None,
+                ..stick()
+            })
+            .as_deref(),
+            Some("Acme Stick")
+        );
+        assert_eq!(
+            word(Disk {
+                removable: false,
+                bus: Bus::Virtio,
+                serial: None,
+                model: None,
+                ..stick()
+            })
+            .as_deref(),
+            Some("sdb")
+        );
+        assert_eq!(
+            word(Disk {
+                removable: false,
+                bus: Bus::Sd,
+                ..stick()
+            }),
+            None
+        );
     }
 }

@@ -103,15 +103,32 @@ impl<'a> PlanView<'a> {
                 release.arch,
                 show(release.bundle_bytes),
                 release.key,
-                if release.locked { "" } else { ", not built from locked packages" },
+                if release.locked {
+                    ""
+                } else {
+                    ", not built from locked packages"
+                },
             ),
         );
         line("Target", target_text(self.target));
         line("Config", self.config.map_or_else(no_config, config_text));
-        let partitions = self.partitions.iter().map(|part| format!("{} {}", part.name, show(part.bytes)));
+        let partitions = self
+            .partitions
+            .iter()
+            .map(|part| format!("{} {}", part.name, show(part.bytes)));
         line("Disk", partitions.collect::<Vec<_>>().join(", "));
-        let discard = if self.discard > 0 { format!("; {} may be forgotten", show(self.discard)) } else { String::new() };
-        line("Writes", format!("at most {}, less what is there already{discard}", show(self.bytes)));
+        let discard = if self.discard > 0 {
+            format!("; {} may be forgotten", show(self.discard))
+        } else {
+            String::new()
+        };
+        line(
+            "Writes",
+            format!(
+                "at most {}, less what is there already{discard}",
+                show(self.bytes)
+            ),
+        );
         text
     }
 }
@@ -141,8 +158,14 @@ pub(crate) fn judge(disks: Vec<Disk>) -> Vec<DiskView> {
 
 /// Writes the disks for people, as a table.
 pub(crate) fn disks_text(disks: &[DiskView]) -> String {
-    let mut rows = vec![["DISK", "SIZE", "MODEL", "SERIAL", "BUS", "REMOVABLE", "VERDICT"].map(str::to_owned)];
-    for DiskView { disk, refused, caution } in disks {
+    let mut rows =
+        vec![["DISK", "SIZE", "MODEL", "SERIAL", "BUS", "REMOVABLE", "VERDICT"].map(str::to_owned)];
+    for DiskView {
+        disk,
+        refused,
+        caution,
+    } in disks
+    {
         let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
         let verdict = match (refused.first(), caution) {
             (Some(reason), _) => format!("no: {reason}"),
@@ -159,7 +182,12 @@ pub(crate) fn disks_text(disks: &[DiskView]) -> String {
             verdict,
         ]);
     }
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let widths = [0, 1, 2, 3, 4, 5].map(width);
     let mut text = String::new();
     for row in &rows {
@@ -174,19 +202,32 @@ pub(crate) fn disks_text(disks: &[DiskView]) -> String {
 fn target_text(target: &Target) -> String {
     match target {
         Target::Disk(disk) => {
-            let names = [disk.model.as_deref(), disk.serial.as_deref(), Some(bus_word(disk.bus))];
+            let names = [
+                disk.model.as_deref(),
+                disk.serial.as_deref(),
+                Some(bus_word(disk.bus)),
+            ];
             let names = names.into_iter().flatten().collect::<Vec<_>>().join(", ");
             format!("{}: {}, {names}", disk.path.display(), show(disk.size))
         }
         Target::File { path, size, new } => {
-            format!("{}: {} of {}", path.display(), if *new { "a new file" } else { "a file" }, show(*size))
+            format!(
+                "{}: {} of {}",
+                path.display(),
+                if *new { "a new file" } else { "a file" },
+                show(*size)
+            )
         }
     }
 }
 
 fn config_text(config: &ConfigSummary) -> String {
     let name = config.hostname.as_deref().unwrap_or("no name");
-    let addresses = if config.addresses.is_empty() { "DHCP".to_owned() } else { config.addresses.join(", ") };
+    let addresses = if config.addresses.is_empty() {
+        "DHCP".to_owned()
+    } else {
+        config.addresses.join(", ")
+    };
     format!("{}: {name}, {}, {addresses}", config.file, config.role)
 }
 

@@ -2,7 +2,9 @@
 
 /// Says that a text is no size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a size: give a number of bytes, or one with K, M, G or T (powers of 1024) or KB, MB, GB, TB (of 1000)")]
+#[error(
+    "not a size: give a number of bytes, or one with K, M, G or T (powers of 1024) or KB, MB, GB, TB (of 1000)"
+)]
 pub struct NotASize;
 
 /// Reads a size such as `8G`, `7800MB` or `4294967296`.

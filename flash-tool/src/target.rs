@@ -138,8 +138,15 @@ impl Target {
     ) -> Result<Self, TargetError> {
         let facts = match fs::metadata(path) {
             Ok(facts) => facts,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Self::new_file(path, needed, size),
-            Err(source) => return Err(TargetError::Look { path: path.into(), source }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Self::new_file(path, needed, size);
+            }
+            Err(source) => {
+                return Err(TargetError::Look {
+                    path: path.into(),
+                    source,
+                });
+            }
         };
         let kind = facts.file_type();
         if kind.is_block_device() {
@@ -147,13 +154,23 @@ impl Target {
                 return Err(TargetError::SizeOfDisk { path: path.into() });
             }
             let device = File::open(path).and_then(|file| sys::disk::number(&file).map_err(io::Error::other));
-            let number = device.map_err(|source| TargetError::Open { path: path.into(), source })?;
+            let number = device.map_err(|source| TargetError::Open {
+                path: path.into(),
+                source,
+            })?;
             let number = number.ok_or_else(|| TargetError::NoDevice { path: path.into() })?;
             return Self::disk(host, path, number, needed);
         }
         if !kind.is_file() {
-            let what = if kind.is_dir() { "a directory" } else { "a device or pipe" };
-            return Err(TargetError::Kind { path: path.into(), what });
+            let what = if kind.is_dir() {
+                "a directory"
+            } else {
+                "a device or pipe"
+            };
+            return Err(TargetError::Kind {
+                path: path.into(),
+                what,
+            });
         }
         let same = |input: &&Path| {
             fs::metadata(input).is_ok_and(|other| (other.dev(), other.ino()) == (facts.dev(), facts.ino()))
@@ -162,7 +179,10 @@ impl Target {
             return Err(TargetError::OwnInput { path: path.into() });
         }
         if let Some(by) = fs::canonicalize(path).ok().and_then(|path| host.loop_over(&path)) {
-            return Err(TargetError::Loop { path: path.into(), by });
+            return Err(TargetError::Loop {
+                path: path.into(),
+                by,
+            });
         }
         Self::file(path, size.unwrap_or(facts.len()), needed, false)
     }
@@ -180,12 +200,19 @@ impl Target {
                     Found::Disk(again) => again,
                     Found::PartitionOf(_) => return Err(TargetError::Exchanged { path: path() }),
                 };
-                let read_only = sys::disk::is_read_only(&file).map_err(|error| look(io::Error::other(error)))?;
+                let read_only =
+                    sys::disk::is_read_only(&file).map_err(|error| look(io::Error::other(error)))?;
                 if read_only {
-                    return Err(TargetError::Refused { path: path(), reasons: vec![Refusal::ReadOnly] });
+                    return Err(TargetError::Refused {
+                        path: path(),
+                        reasons: vec![Refusal::ReadOnly],
+                    });
                 }
                 let medium = FileMedium::new(file).map_err(look)?;
-                let again = Disk { path: path(), ..again };
+                let again = Disk {
+                    path: path(),
+                    ..again
+                };
                 let same = number == Some(disk.number) && again == *disk;
                 if !same || medium::Medium::len(&medium) != disk.size {
                     return Err(TargetError::Exchanged { path: path() });
@@ -193,8 +220,16 @@ impl Target {
                 Ok(medium)
             }
             Target::File { path, size, .. } => {
-                let open = |source| TargetError::Open { path: path.clone(), source };
-                let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+                let open = |source| TargetError::Open {
+                    path: path.clone(),
+                    source,
+                };
+                let file = OpenOptions::new()
+                    .read(true)
+                    .write(true)
+                    .create(true)
+                    .truncate(false)
+                    .open(path);
                 let file = file.map_err(open)?;
                 file.set_len(*size).map_err(open)?;
                 FileMedium::new(file).map_err(open)
@@ -219,14 +254,26 @@ impl Target {
     }
 
     fn disk(host: &Host, path: &Path, number: (u64, u64), needed: u64) -> Result<Self, TargetError> {
-        match host.find(number).map_err(|source| TargetError::Look { path: path.into(), source })? {
-            Found::PartitionOf(disk) => Err(TargetError::Partition { path: path.into(), disk }),
+        match host.find(number).map_err(|source| TargetError::Look {
+            path: path.into(),
+            source,
+        })? {
+            Found::PartitionOf(disk) => Err(TargetError::Partition {
+                path: path.into(),
+                disk,
+            }),
             Found::Disk(disk) => {
                 let reasons = refusals(&disk, needed);
                 if reasons.is_empty() {
-                    Ok(Target::Disk(Disk { path: path.into(), ..disk }))
+                    Ok(Target::Disk(Disk {
+                        path: path.into(),
+                        ..disk
+                    }))
                 } else {
-                    Err(TargetError::Refused { path: path.into(), reasons })
+                    Err(TargetError::Refused {
+                        path: path.into(),
+                        reasons,
+                    })
                 }
             }
         }
@@ -242,13 +289,25 @@ impl Target {
 
     fn file(path: &Path, size: u64, needed: u64, new: bool) -> Result<Self, TargetError> {
         if size < needed {
-            return Err(TargetError::FileTooSmall { path: path.into(), has: size, needed });
+            return Err(TargetError::FileTooSmall {
+                path: path.into(),
+                has: size,
+                needed,
+            });
         }
-        Ok(Target::File { path: path.into(), size, new })
+        Ok(Target::File {
+            path: path.into(),
+            size,
+            new,
+        })
     }
 }
 
 /// Lists reasons, one a line.
 fn list(reasons: &[Refusal]) -> String {
-    reasons.iter().map(|reason| format!("  - {reason}")).collect::<Vec<_>>().join("\n")
+    reasons
+        .iter()
+        .map(|reason| format!("  - {reason}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }

@@ -1,0 +1,352 @@
+//! Small signed bundles, media that live in memory and fail on demand, and a machine config.
+
+#![allow(dead_code, reason = "each test file uses a part")]
+#![expect(clippy::unwrap_used, reason = "a test may unwrap")]
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Cursor};
+use std::path::PathBuf;
+
+use bundle::{ImageName, Reader, Writer};
+use flash_tool::config::Injected;
+use flash_tool::{BundleFacts, Options};
+use layout::Guids;
+use manifest::model::Version;
+use manifest::{Arch, Digest, Disk, Image, Manifest, Part, PartKind, SlotImage, TrustedKey, Verity};
+use medium::Medium;
+use minisign::KeyPair;
+
+pub const MIB: u64 = 1024 * 1024;
+
+/// The smallest machine config that is right.
+pub const CONFIG: &str = "\
+apiVersion: bedplate.dev/v1alpha1
+kind: MachineConfig
+machine:
+  role: standalone
+  ca:
+    cert: \"-----BEGIN CERTIFICATE-----\\nMIIB\\n-----END CERTIFICATE-----\"
+    key: \"-----BEGIN PRIVATE KEY-----\\nMC4C\\n-----END PRIVATE KEY-----\"
+";
+
+/// What to put into a bundle.
+#[derive(Clone)]
+pub struct Recipe {
+    pub root: Vec<u8>,
+    pub slot_size: u64,
+    pub first_partition: u64,
+    pub bootcode: Option<(u64, Vec<u8>)>,
+    pub esp: bool,
+    pub hybrid: bool,
+}
+
+impl Default for Recipe {
+    fn default() -> Self {
+        Self {
+            root: [noise(300_000, 1), vec![0; 200_000], noise(50_000, 2)].concat(),
+            slot_size: 4 * MIB,
+            first_partition: MIB,
+            bootcode: Some((32768, noise(9000, 3))),
+            esp: true,
+            hybrid: true,
+        }
+    }
+}
+
+/// A signed bundle and the key for it.
+pub struct Sample {
+    pub dir: tempfile::TempDir,
+    pub bytes: Vec<u8>,
+    pub bundle: PathBuf,
+    pub key_file: PathBuf,
+    pub key: TrustedKey,
+    pub slot: Vec<u8>,
+    pub manifest: Manifest,
+}
+
+impl Sample {
+    pub fn reader(&self) -> Reader<File> {
+        Reader::open(File::open(&self.bundle).unwrap(), &[self.key]).unwrap()
+    }
+
+    pub fn facts(&self) -> BundleFacts {
+        BundleFacts::of(&self.reader())
+    }
+}
+
+/// Makes bytes that pack badly.
+pub fn noise(len: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut bytes = Vec::with_capacity(len + 8);
+    while bytes.len() < len {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend(state.to_le_bytes());
+    }
+    bytes.truncate(len);
+    bytes
+}
+
+fn slot(root: &[u8]) -> (Vec<u8>, SlotImage) {
+    let mut data = Vec::new();
+    let mut parts = Vec::new();
+    let contents = [
+        (PartKind::Kernel, "vmlinuz", noise(9000, 11)),
+        (PartKind::Initramfs, "initramfs", b"0707010".repeat(3000)),
+        (PartKind::Root, "root.erofs", root.to_vec()),
+    ];
+    for (kind, name, bytes) in contents {
+        let (offset, size) = (data.len() as u64, bytes.len() as u64);
+        parts.push(Part {
+            kind,
+            name: name.into(),
+            offset,
+            size,
+            sha256: Digest::of(&bytes),
+        });
+        data.extend(bytes);
+        data.resize(data.len().next_multiple_of(4096), 0);
+    }
+    let geometry = verity::Geometry::for_len(data.len() as u64).unwrap();
+    let tree = verity::build(&mut &data[..], &geometry, &verity::SALT).unwrap();
+    let verity = Verity {
+        data_blocks: geometry.data_blocks(),
+        tree_offset: data.len() as u64,
+        tree_size: tree.bytes.len() as u64,
+        salt: Digest(verity::SALT),
+        root_hash: Digest(tree.root),
+    };
+    data.extend(tree.bytes);
+    let size = data.len() as u64;
+    (data, SlotImage { size, parts, verity })
+}
+
+pub fn sample(recipe: &Recipe) -> Sample {
+    let (slot, slot_image) = slot(&recipe.root);
+    let mut writer = Writer::new(Cursor::new(Vec::new())).frame_len(65536).level(1);
+    writer.add(ImageName::Slot, 0, &mut &slot[..]).unwrap();
+    if recipe.esp {
+        writer
+            .add(
+                ImageName::Esp,
+                0,
+                &mut &[&noise(512, 4)[..], &[0; 130_560]].concat()[..],
+            )
+            .unwrap();
+        writer
+            .add(ImageName::Esp, 5 * MIB, &mut &b"loader".repeat(5000)[..])
+            .unwrap();
+    }
+    if let Some((_, code)) = &recipe.bootcode {
+        writer.add(ImageName::Bootcode, 0, &mut &code[..]).unwrap();
+    }
+    let sealed = writer.seal();
+    let image = |name, offset, size| Image {
+        name,
+        offset,
+        size,
+        sha256: sealed.sha256(name),
+    };
+    let mut images = vec![image(ImageName::Slot, None, slot.len() as u64)];
+    images.extend(recipe.esp.then(|| image(ImageName::Esp, None, 128 * MIB)));
+    images.extend(
+        recipe
+            .bootcode
+            .as_ref()
+            .map(|(at, code)| image(ImageName::Bootcode, Some(*at), code.len() as u64)),
+    );
+    let manifest = Manifest {
+        format: 1,
+        board: "test".into(),
+        arch: Arch::Arm64,
+        version: Version {
+            major: 1,
+            minor: 2,
+            patch: 3,
+        },
+        created: 1_700_000_000,
+        overlays: vec!["base".into()],
+        locked: true,
+        cmdline: "console=ttyAMA0".into(),
+        disk: Disk {
+            slot_size: recipe.slot_size,
+            first_partition: recipe.first_partition,
+            hybrid_mbr: recipe.hybrid,
+        },
+        images,
+        slot: slot_image,
+        index: sealed.index(),
+        device_trees: None,
+    };
+    let json = manifest.to_json().unwrap();
+    let KeyPair { pk, sk } = KeyPair::generate_unencrypted_keypair().unwrap();
+    let signature = minisign::sign(None, &sk, Cursor::new(&json), None, None).unwrap();
+    let mut bytes = Vec::new();
+    sealed
+        .write(&mut bytes, &json, signature.to_string().as_bytes())
+        .unwrap();
+
+    let dir = tempfile::tempdir().unwrap();
+    let (bundle, key_file) = (dir.path().join("test.bundle"), dir.path().join("test.pub"));
+    fs::write(&bundle, &bytes).unwrap();
+    let public = pk.to_box().unwrap().to_string();
+    fs::write(&key_file, &public).unwrap();
+    Sample {
+        dir,
+        bytes,
+        bundle,
+        key_file,
+        key: TrustedKey::parse(&public).unwrap(),
+        slot,
+        manifest,
+    }
+}
+
+pub fn options(config: Option<&str>) -> Options {
+    let parse = |text: &str| {
+        Injected::parse("node.yaml".as_ref(), text.to_owned().into(), &Default::default()).unwrap()
+    };
+    Options {
+        guids: Guids::from_seed(b"test"),
+        config: config.map(parse),
+        discard: false,
+    }
+}
+
+/// A sparse medium that notes its writes, and fails as it is told to.
+#[derive(Clone, Default)]
+pub struct Memory {
+    pub len: u64,
+    pub blocks: BTreeMap<u64, Vec<u8>>,
+    /// What blocks hold that were never written.
+    pub fill: u8,
+    pub writes: Vec<(u64, u64)>,
+    /// Writes that still succeed; `None` is all.
+    pub writes_left: Option<usize>,
+    /// Blocks that take writes and forget them.
+    pub dead: Vec<u64>,
+    pub syncs: usize,
+}
+
+const BLOCK: u64 = 4096;
+
+impl Memory {
+    pub fn new(len: u64) -> Self {
+        Self {
+            len,
+            ..Self::default()
+        }
+    }
+
+    pub fn read(&self, offset: u64, len: u64) -> Vec<u8> {
+        let mut out = vec![0; len as usize];
+        self.clone_range(offset, &mut out);
+        out
+    }
+
+    fn clone_range(&self, offset: u64, out: &mut [u8]) {
+        let mut at = 0;
+        while at < out.len() {
+            let place = offset + at as u64;
+            let start = (place % BLOCK) as usize;
+            let len = (BLOCK as usize - start).min(out.len() - at);
+            match self.blocks.get(&(place / BLOCK)) {
+                Some(block) => out[at..at + len].copy_from_slice(&block[start..start + len]),
+                None => out[at..at + len].fill(self.fill),
+            }
+            at += len;
+        }
+    }
+}
+
+impl Medium for Memory {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at(&mut self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        assert!(offset + out.len() as u64 <= self.len, "read beyond the end");
+        self.clone_range(offset, out);
+        Ok(())
+    }
+
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        assert!(offset + bytes.len() as u64 <= self.len, "write beyond the end");
+        match &mut self.writes_left {
+            Some(0) => return Err(io::Error::other("the power is gone")),
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        self.writes.push((offset, bytes.len() as u64));
+        let mut at = 0;
+        while at < bytes.len() {
+            let place = offset + at as u64;
+            let start = (place % BLOCK) as usize;
+            let len = (BLOCK as usize - start).min(bytes.len() - at);
+            if !self.dead.contains(&(place / BLOCK)) {
+                let fill = self.fill;
+                let block = self
+                    .blocks
+                    .entry(place / BLOCK)
+                    .or_insert_with(|| vec![fill; BLOCK as usize]);
+                block[start..start + len].copy_from_slice(&bytes[at..at + len]);
+            }
+            at += len;
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.syncs += 1;
+        if self.writes_left == Some(0) {
+            Err(io::Error::other("the power is gone"))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn drop_cache(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Lends a memory to those who want a file.
+#[derive(Debug)]
+pub struct AsFile<'a> {
+    memory: &'a Memory,
+    at: u64,
+}
+
+impl<'a> AsFile<'a> {
+    pub fn new(memory: &'a Memory) -> Self {
+        Self { memory, at: 0 }
+    }
+}
+
+impl std::fmt::Debug for Memory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes", self.len)
+    }
+}
+
+impl io::Read for AsFile<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let len = out.len().min((self.memory.len - self.at) as usize);
+        self.memory.clone_range(self.at, &mut out[..len]);
+        self.at += len as u64;
+        Ok(len)
+    }
+}
+
+impl io::Seek for AsFile<'_> {
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        self.at = match to {
+            io::SeekFrom::Start(at) => at,
+            io::SeekFrom::End(by) => self.memory.len.checked_add_signed(by).unwrap(),
+            io::SeekFrom::Current(by) => self.at.checked_add_signed(by).unwrap(),
+        };
+        Ok(self.at)
+    }
+}
