@@ -1,3 +1,28 @@
-//! End-to-end tests: real images in QEMU.
+//! End-to-end tests: real images, flashed by the real flash tool, booted in QEMU, asked by the real CLI.
+//!
+//! Also shows (`demo`) and measures (`bench`) the same things. `cargo xtask` builds what it runs.
 
-fn main() {}
+mod cli;
+mod console;
+mod disk;
+mod emulator;
+mod machine;
+mod node;
+mod scenario;
+mod scenarios;
+mod tools;
+mod workshop;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    match cli::Args::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

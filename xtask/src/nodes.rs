@@ -90,7 +90,6 @@ fn cargo(toolchain: &Toolchain, target: &str, flags: &[&str]) -> Program {
     Program::new(&toolchain.cargo)
         .args([
             "build",
-            "--quiet",
             "--release",
             "--locked",
             "--target",

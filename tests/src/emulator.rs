@@ -1,0 +1,139 @@
+//! A running emulator. Dropped, it is gone.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::console::{Console, LOOK_EVERY, last_lines};
+use crate::disk::Disk;
+use crate::machine::{Machine, Wiring};
+
+/// How much of a console is shown when what was waited for did not come.
+const SHOWN: usize = 60;
+
+/// A machine that is on.
+#[derive(Debug)]
+pub struct Emulator {
+    process: Child,
+    /// What firmware and loader print.
+    pub loader: Console,
+    /// What kernel and machined print.
+    pub kernel: Console,
+    /// The port on loopback that leads to its API.
+    pub api_port: u16,
+    deadline: Instant,
+}
+
+impl Emulator {
+    /// Switches a machine on. No wait of it goes beyond the deadline.
+    pub fn start(machine: Machine, disk: &Disk, folder: &Path, deadline: Instant) -> Result<Emulator> {
+        let api_port = free_port()?;
+        let command = machine.command(&Wiring {
+            disk,
+            api_port,
+            folder,
+        })?;
+        let log = std::fs::File::create(folder.join("qemu.log"))?;
+        // The kernel ends it with us, however we end.
+        let process = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL"])
+            .args(&command)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .context("cannot start setpriv")?;
+        let loader = Console::new(machine.loader_console(folder));
+        let kernel = Console::new(machine.kernel_console(folder));
+        Ok(Emulator {
+            process,
+            loader,
+            kernel,
+            api_port,
+            deadline,
+        })
+    }
+
+    /// Waits for a line of the loader with one of the texts.
+    pub fn loader_says(&mut self, texts: &[&str], limit: Duration) -> Result<String> {
+        self.wait(|emulator| emulator.loader.find(texts), texts, limit)
+    }
+
+    /// Waits for a line of kernel or machined with one of the texts.
+    pub fn kernel_says(&mut self, texts: &[&str], limit: Duration) -> Result<String> {
+        self.wait(|emulator| emulator.kernel.find(texts), texts, limit)
+    }
+
+    /// Waits until the machine has switched itself off.
+    pub fn ends(&mut self, limit: Duration) -> Result<()> {
+        let until = self.deadline.min(Instant::now() + limit);
+        while Instant::now() < until {
+            if self.process.try_wait()?.is_some() {
+                return Ok(());
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        bail!(
+            "the machine is still on after {} s; its console ends:\n{}",
+            limit.as_secs(),
+            self.shown()
+        )
+    }
+
+    /// Cuts the power.
+    pub fn cut_power(self) {
+        drop(self);
+    }
+
+    fn wait(
+        &mut self,
+        mut look: impl FnMut(&mut Emulator) -> Option<String>,
+        texts: &[&str],
+        limit: Duration,
+    ) -> Result<String> {
+        let until = self.deadline.min(Instant::now() + limit);
+        loop {
+            if let Some(line) = look(self) {
+                return Ok(line);
+            }
+            let ended = self.process.try_wait()?;
+            if ended.is_some() || Instant::now() > until {
+                let what = if ended.is_some() {
+                    "the machine went off"
+                } else {
+                    "the time is up"
+                };
+                bail!(
+                    "waited for {texts:?} on the console, but {what}; it ends:\n{}",
+                    self.shown()
+                );
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    fn shown(&self) -> String {
+        let mut text = self.kernel.text();
+        if self.loader.path() != self.kernel.path() {
+            text = self.loader.text() + "\n" + &text;
+        }
+        last_lines(&text, SHOWN)
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        // An error means that it is gone already.
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+/// Finds a port of loopback that nobody uses.
+fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port on loopback")?;
+    Ok(listener.local_addr()?.port())
+}

@@ -1,0 +1,142 @@
+//! The machines that images are booted on: what QEMU calls them, and which firmware starts them.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use crate::disk::Disk;
+
+/// An emulated machine with its firmware.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Machine {
+    /// arm64, started by U-Boot.
+    ArmUBoot,
+    /// arm64, started by edk2.
+    ArmEdk2,
+    /// x86_64, started by edk2 (OVMF).
+    Amd64Ovmf,
+    /// A Raspberry Pi 3, started by the U-Boot on its own disk.
+    Pi3,
+}
+
+/// The address at which a machine's API can be reached, and the disk it boots from.
+pub struct Wiring<'a> {
+    /// The disk it boots from and writes to.
+    pub disk: &'a Disk,
+    /// The port on this machine's loopback that leads to the API.
+    pub api_port: u16,
+    /// A folder for consoles and firmware variables.
+    pub folder: &'a Path,
+}
+
+impl Machine {
+    /// Names the file of the console on which firmware and loader speak.
+    pub fn loader_console(self, folder: &Path) -> PathBuf {
+        match self {
+            Machine::Pi3 => folder.join("console-firmware.log"),
+            _ => self.kernel_console(folder),
+        }
+    }
+
+    /// Names the file of the console on which kernel and machined speak.
+    pub fn kernel_console(self, folder: &Path) -> PathBuf {
+        folder.join("console.log")
+    }
+
+    /// Makes the command that starts it, without the process around it.
+    pub fn command(self, wiring: &Wiring) -> Result<Vec<OsString>> {
+        let mut words = Words::default();
+        match self {
+            Machine::ArmUBoot => {
+                words.add("qemu-system-aarch64 -M virt -cpu cortex-a72 -smp 2 -m 1024");
+                words.add("-bios /usr/lib/u-boot/qemu_arm64/u-boot.bin");
+            }
+            Machine::ArmEdk2 => {
+                words.add("qemu-system-aarch64 -M virt -cpu cortex-a72 -smp 2 -m 1024");
+                words.firmware(
+                    "/usr/share/AAVMF/AAVMF_CODE.fd",
+                    "/usr/share/AAVMF/AAVMF_VARS.fd",
+                    wiring.folder,
+                )?;
+            }
+            Machine::Amd64Ovmf => {
+                words.add("qemu-system-x86_64 -M q35 -cpu qemu64 -smp 2 -m 1024");
+                words.firmware(
+                    "/usr/share/OVMF/OVMF_CODE_4M.fd",
+                    "/usr/share/OVMF/OVMF_VARS_4M.fd",
+                    wiring.folder,
+                )?;
+            }
+            Machine::Pi3 => {
+                words.add("qemu-system-aarch64 -M raspi3b -m 1024");
+                // QEMU does not run the vendor's firmware, which would load these two from the same place.
+                for (option, file) in [("-kernel", "u-boot.bin"), ("-dtb", "bcm2837-rpi-3-b.dtb")] {
+                    let path = wiring.folder.join(file);
+                    wiring.disk.copy_from_esp(file, &path)?;
+                    words.pair(option, path);
+                }
+            }
+        }
+        // A machine may have /dev/kvm and still not be able to run guests with it.
+        words.add("-accel tcg,thread=multi -display none -monitor none -no-user-config");
+        words.disk(self, wiring.disk.path());
+        words.network(self, wiring.api_port);
+        let loader = self.loader_console(wiring.folder);
+        let kernel = self.kernel_console(wiring.folder);
+        words.pair("-serial", format!("file:{}", kernel.display()));
+        if loader != kernel {
+            words.pair("-serial", format!("file:{}", loader.display()));
+        }
+        Ok(words.0)
+    }
+}
+
+#[derive(Default)]
+struct Words(Vec<OsString>);
+
+impl Words {
+    fn add(&mut self, line: &str) {
+        self.0.extend(line.split_whitespace().map(OsString::from));
+    }
+
+    fn pair(&mut self, option: &str, value: impl Into<OsString>) {
+        self.0.extend([option.into(), value.into()]);
+    }
+
+    /// Gives the machine flash memory: the firmware, and variables of its own to write to.
+    fn firmware(&mut self, code: &str, variables: &str, folder: &Path) -> Result<()> {
+        let own = folder.join("firmware-variables.fd");
+        fs::copy(variables, &own).with_context(|| format!("cannot copy {variables}"))?;
+        self.pair("-drive", format!("if=pflash,format=raw,readonly=on,file={code}"));
+        self.pair("-drive", format!("if=pflash,format=raw,file={}", own.display()));
+        Ok(())
+    }
+
+    fn disk(&mut self, machine: Machine, path: &Path) {
+        let file = format!("format=raw,file={}", path.display());
+        if machine == Machine::Pi3 {
+            self.pair("-drive", format!("if=sd,{file}"));
+        } else {
+            self.pair("-drive", format!("if=none,id=disk,{file}"));
+            self.add("-device virtio-blk-pci,drive=disk -device virtio-rng-pci");
+        }
+    }
+
+    fn network(&mut self, machine: Machine, port: u16) {
+        self.pair(
+            "-netdev",
+            format!("user,id=net,hostfwd=tcp:127.0.0.1:{port}-:{API_PORT}"),
+        );
+        let card = if machine == Machine::Pi3 {
+            "usb-net"
+        } else {
+            "virtio-net-pci"
+        };
+        self.pair("-device", format!("{card},netdev=net"));
+    }
+}
+
+/// The port on which a node serves its API.
+const API_PORT: u16 = 50000;

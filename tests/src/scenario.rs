@@ -1,0 +1,166 @@
+//! Scenarios: what each shows, and how they are run one after another.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::disk::Disk;
+use crate::emulator::Emulator;
+use crate::machine::Machine;
+use crate::node::Node;
+use crate::scenarios;
+use crate::workshop::Workshop;
+
+/// One thing that a user could do, and what must come of it.
+pub struct Scenario {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What it shows, as a sentence.
+    pub shows: &'static str,
+    /// How long it may take on a slow machine, images not counted.
+    pub limit: Duration,
+    /// Does it; an error is a failure.
+    pub run: fn(&Stage) -> Result<()>,
+}
+
+/// What a scenario works with.
+pub struct Stage<'a> {
+    /// Keys, bundles, disks.
+    pub workshop: &'a Workshop,
+    /// A folder of its own, kept when it fails.
+    pub folder: PathBuf,
+    limit: Duration,
+}
+
+impl Stage<'_> {
+    /// Gives a fresh disk of a board.
+    pub fn disk(&self, board: &str, configured: bool) -> Result<Disk> {
+        self.workshop
+            .disk(board, configured, &self.folder.join("disk.img"))
+    }
+
+    /// Switches a machine on, with consoles in a folder of this name.
+    pub fn start(&self, machine: Machine, disk: &Disk, name: &str) -> Result<Emulator> {
+        let folder = self.folder.join(name);
+        fs::create_dir_all(&folder)?;
+        Emulator::start(machine, disk, &folder, self.deadline())
+    }
+
+    /// Reaches a machine's API with the certificate of the cluster's administrator.
+    pub fn node(&self, emulator: &Emulator) -> Result<Node> {
+        let client = self.workshop.cluster()?.client;
+        Ok(Node::with_client(emulator.api_port, client, self.deadline()))
+    }
+
+    /// Reaches a machine's API as anybody could.
+    pub fn anybody(&self, emulator: &Emulator) -> Node {
+        Node::as_nobody(emulator.api_port, self.deadline())
+    }
+
+    /// Gives the moment that is so far away.
+    pub fn soon(&self, limit: Duration) -> Instant {
+        Instant::now() + limit
+    }
+
+    /// Says what was shown.
+    pub fn shown(&self, what: &str) {
+        eprintln!("    {what}");
+    }
+
+    /// The time is counted from the last thing that was started: making images and disks is not part of a scenario.
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.limit
+    }
+}
+
+/// Runs every scenario whose name contains one of the words, or all; ends with `N passed, N failed`.
+pub fn run(workshop: &Workshop, words: &[String]) -> Result<()> {
+    let chosen: Vec<&Scenario> = scenarios::ALL
+        .iter()
+        .filter(|scenario| is_meant(scenario.name, words))
+        .collect();
+    if chosen.is_empty() {
+        bail!(
+            "no scenario's name contains {words:?}; there are: {}",
+            names().join(", ")
+        );
+    }
+    let mut failed = 0;
+    for scenario in &chosen {
+        eprintln!("{}: {}", scenario.name, scenario.shows);
+        let start = Instant::now();
+        let folder = workshop.folder().join("runs").join(scenario.name);
+        let result = run_one(workshop, scenario, &folder);
+        let seconds = start.elapsed().as_secs();
+        match result {
+            Ok(()) => eprintln!("  ok in {seconds} s"),
+            Err(error) => {
+                failed += 1;
+                eprintln!("  FAILED after {seconds} s: {error:#}");
+                eprintln!("  consoles and disks are kept in {}", folder.display());
+            }
+        }
+    }
+    println!("{} passed, {failed} failed", chosen.len() - failed);
+    if failed > 0 {
+        bail!("{failed} of {} scenarios failed", chosen.len());
+    }
+    Ok(())
+}
+
+/// Lists the scenarios.
+pub fn list() {
+    for scenario in scenarios::ALL {
+        println!("{:<16} {}", scenario.name, scenario.shows);
+    }
+}
+
+fn run_one(workshop: &Workshop, scenario: &Scenario, folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| format!("cannot clear {}", folder.display()))?;
+    }
+    fs::create_dir_all(folder)?;
+    let stage = Stage {
+        workshop,
+        folder: folder.to_owned(),
+        limit: scenario.limit,
+    };
+    (scenario.run)(&stage)?;
+    // Disks are large; the consoles may still be of use.
+    let entries = fs::read_dir(folder)?.flatten().map(|entry| entry.path());
+    for image in entries.filter(|path| path.extension().is_some_and(|extension| extension == "img")) {
+        fs::remove_file(image)?;
+    }
+    Ok(())
+}
+
+fn is_meant(name: &str, words: &[String]) -> bool {
+    words.is_empty() || words.iter().any(|word| name.contains(word.as_str()))
+}
+
+fn names() -> Vec<&'static str> {
+    scenarios::ALL.iter().map(|scenario| scenario.name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scenarios_are_chosen_by_a_part_of_their_name() {
+        assert!(is_meant("boot-rpi3", &[]));
+        assert!(is_meant("boot-rpi3", &["rpi".to_owned()]));
+        assert!(!is_meant("boot-rpi3", &["amd64".to_owned()]));
+    }
+
+    #[test]
+    fn every_scenario_has_a_name_of_its_own_and_says_what_it_shows() {
+        let mut all = names();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), scenarios::ALL.len());
+        assert!(scenarios::ALL.iter().all(|scenario| scenario.shows.len() > 20));
+    }
+}

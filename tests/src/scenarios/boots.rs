@@ -1,0 +1,54 @@
+//! Images with their config on the disk, on the machines they are for.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use crate::emulator::Emulator;
+use crate::machine::Machine;
+use crate::node::Node;
+use crate::scenario::Stage;
+
+/// Emulated, firmware, loader, kernel and agent take a minute; the Pi, whose firmware looks for USB, more.
+const UP: Duration = Duration::from_secs(420);
+/// Stopping services and unmounting.
+const OFF: Duration = Duration::from_secs(90);
+
+/// Boots the arm64 image under edk2.
+pub fn edk2(stage: &Stage) -> Result<()> {
+    let (mut machine, node) = boots(stage, "generic-arm64", Machine::ArmEdk2)?;
+    node.command(&["shutdown", "--yes"]).run()?;
+    machine.ends(OFF)?;
+    stage.shown("switches itself off when told to");
+    Ok(())
+}
+
+/// Boots the x86_64 image.
+pub fn amd64(stage: &Stage) -> Result<()> {
+    boots(stage, "generic-amd64", Machine::Amd64Ovmf).map(drop)
+}
+
+/// Boots the Raspberry Pi 3 image.
+pub fn rpi3(stage: &Stage) -> Result<()> {
+    boots(stage, "rpi3", Machine::Pi3).map(drop)
+}
+
+fn boots(stage: &Stage, board: &str, machine: Machine) -> Result<(Emulator, Node)> {
+    let disk = stage.disk(board, true)?;
+    let emulator = stage.start(machine, &disk, "boot")?;
+    let node = stage.node(&emulator)?;
+    let status = node.phase("running", UP)?;
+    ensure!(
+        status["board"] == board,
+        "the node takes itself for another board: {status:#}"
+    );
+    ensure!(
+        status["boot"]["slot"] == "a" && status["boot"]["cause"] == "preferred",
+        "odd boot: {status:#}"
+    );
+    stage.shown(&format!(
+        "runs {} on kernel {}",
+        status["version"], status["kernel"]
+    ));
+    Ok((emulator, node))
+}

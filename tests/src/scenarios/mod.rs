@@ -1,0 +1,60 @@
+//! The table of scenarios.
+
+mod boots;
+mod checks;
+mod life;
+mod tamper;
+
+use std::time::Duration;
+
+use crate::scenario::Scenario;
+
+/// Every scenario, the most telling first.
+pub const ALL: &[Scenario] = &[
+    Scenario {
+        name: "life",
+        shows: "a node is flashed, waits for a config, gets one, runs, restarts as the same node, and is reset",
+        limit: minutes(10),
+        run: life::run,
+    },
+    Scenario {
+        name: "tamper",
+        shows: "one changed bit, a stranger's signature or an empty slot is refused with its reason; the other slot boots",
+        limit: minutes(5),
+        run: tamper::run,
+    },
+    Scenario {
+        name: "image",
+        shows: "checkers that are not ours accept partition table, file systems, hash tree and signature",
+        limit: minutes(5),
+        run: checks::foreign,
+    },
+    Scenario {
+        name: "boot-edk2",
+        shows: "an arm64 image with its config on the disk boots under edk2 up to the API",
+        limit: minutes(5),
+        run: boots::edk2,
+    },
+    Scenario {
+        name: "boot-amd64",
+        shows: "an x86_64 image with its config on the disk boots under edk2 up to the API",
+        limit: minutes(5),
+        run: boots::amd64,
+    },
+    Scenario {
+        name: "boot-rpi3",
+        shows: "the Raspberry Pi 3 image boots through its own U-Boot up to the API over a USB network card",
+        limit: minutes(8),
+        run: boots::rpi3,
+    },
+    Scenario {
+        name: "reproducible",
+        shows: "the same inputs give the same bundle, byte for byte, in another folder and at another time",
+        limit: minutes(30),
+        run: checks::reproducible,
+    },
+];
+
+const fn minutes(count: u64) -> Duration {
+    Duration::from_secs(count * 60)
+}

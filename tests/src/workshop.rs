@@ -1,0 +1,170 @@
+//! What every scenario starts from: a key, bundles, configs and flashed disks, each made once, by our real programs.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::disk::Disk;
+use crate::tools::{self, Tool};
+
+/// Building an image fetches packages the first time.
+const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
+const FLASH_LIMIT: Duration = Duration::from_secs(5 * 60);
+/// The size of every disk: enough for two slots, and a power of two, which an emulated SD card must be.
+const DISK_SIZE: &str = "2G";
+
+/// The folder where things are made, and what was made already.
+#[derive(Debug)]
+pub struct Workshop {
+    folder: PathBuf,
+    bundles: RefCell<BTreeMap<String, PathBuf>>,
+    disks: RefCell<BTreeMap<(String, bool), Disk>>,
+}
+
+/// A key pair that signs bundles, as files in minisign's format.
+#[derive(Clone, Debug)]
+pub struct Key {
+    /// The file that signs.
+    pub secret: PathBuf,
+    /// The file that verifies.
+    pub public: PathBuf,
+}
+
+/// The files that `bedplate gen config` makes for a cluster.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// The machine config of its first node.
+    pub machine: PathBuf,
+    /// The client's file, with an administrator's certificate.
+    pub client: PathBuf,
+}
+
+impl Workshop {
+    /// Works in a folder, keeping what lies there.
+    pub fn new(folder: PathBuf) -> Result<Workshop> {
+        fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        Ok(Workshop {
+            folder,
+            bundles: RefCell::default(),
+            disks: RefCell::default(),
+        })
+    }
+
+    /// Gives the folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Gives the key pair of a name, made when it is first asked for.
+    pub fn key(&self, name: &str) -> Result<Key> {
+        let folder = self.folder.join("keys");
+        let key = Key {
+            secret: folder.join(format!("{name}.key")),
+            public: folder.join(format!("{name}.pub")),
+        };
+        if !key.secret.exists() || !key.public.exists() {
+            fs::create_dir_all(&folder)?;
+            let make = Tool::ours("bedplate-image").args(["keys", "new", "--no-password", "--name", name]);
+            make.arg("--out").arg(&folder).run()?;
+        }
+        Ok(key)
+    }
+
+    /// Gives the signed bundle of a board.
+    pub fn bundle(&self, board: &str) -> Result<PathBuf> {
+        if let Some(bundle) = self.bundles.borrow().get(board) {
+            return Ok(bundle.clone());
+        }
+        let bundle = self.build(board, &self.folder.join("bundles"))?;
+        self.bundles.borrow_mut().insert(board.to_owned(), bundle.clone());
+        Ok(bundle)
+    }
+
+    /// Builds a board's bundle into a folder, now.
+    pub fn build(&self, board: &str, out: &Path) -> Result<PathBuf> {
+        fs::create_dir_all(out)?;
+        let build = Tool::ours("bedplate-image").args(["build", "--output", "json", "--board", board]);
+        let build = build
+            .arg("--key")
+            .arg(self.key("release")?.secret)
+            .arg("--out")
+            .arg(out);
+        let printed = build
+            .arg("--binaries")
+            .arg(tools::target().join("node"))
+            .within(BUILD_LIMIT)
+            .run()?;
+        let report: serde_json::Value =
+            serde_json::from_str(&printed).context("bedplate-image prints no JSON")?;
+        let bundle = report["bundle"]
+            .as_str()
+            .context("bedplate-image does not say where the bundle is")?;
+        Ok(PathBuf::from(bundle))
+    }
+
+    /// Gives the cluster that every configured node belongs to. Its nodes answer on loopback, through the emulator.
+    pub fn cluster(&self) -> Result<Cluster> {
+        self.cluster_named("e2e")
+    }
+
+    /// Gives a cluster of a name, with a CA of its own.
+    pub fn cluster_named(&self, name: &str) -> Result<Cluster> {
+        let folder = self.folder.join("clusters").join(name);
+        let cluster = Cluster {
+            machine: folder.join("controlplane.yaml"),
+            client: folder.join("client.yaml"),
+        };
+        if !cluster.client.exists() {
+            fs::create_dir_all(&folder)?;
+            let make = Tool::ours("bedplate").args(["gen", "config", name, "--endpoint", "127.0.0.1"]);
+            make.arg("--out").arg(&folder).run()?;
+        }
+        Ok(cluster)
+    }
+
+    /// Gives a copy of a board's freshly flashed disk, with or without a machine config on it.
+    pub fn disk(&self, board: &str, configured: bool, copy: &Path) -> Result<Disk> {
+        let key = (board.to_owned(), configured);
+        if !self.disks.borrow().contains_key(&key) {
+            let name = if configured {
+                format!("{board}-configured.img")
+            } else {
+                format!("{board}.img")
+            };
+            let folder = self.folder.join("disks");
+            fs::create_dir_all(&folder)?;
+            let config = if configured {
+                Some(self.cluster()?.machine)
+            } else {
+                None
+            };
+            let disk = self.flash(&self.bundle(board)?, &folder.join(name), config.as_deref())?;
+            self.disks.borrow_mut().insert(key.clone(), disk);
+        }
+        self.disks.borrow()[&key].copy_to(copy)
+    }
+
+    /// Flashes a bundle into a new file.
+    pub fn flash(&self, bundle: &Path, to: &Path, config: Option<&Path>) -> Result<Disk> {
+        fs::remove_file(to).ok();
+        self.flash_tool(bundle, to, config)?.run()?;
+        Ok(Disk::at(to.to_owned()))
+    }
+
+    /// Makes the command that flashes a bundle into a file.
+    pub fn flash_tool(&self, bundle: &Path, to: &Path, config: Option<&Path>) -> Result<Tool> {
+        let mut flash = Tool::ours("bedplate-flash")
+            .arg(bundle)
+            .arg(to)
+            .args(["--yes", "--size", DISK_SIZE]);
+        flash = flash.arg("--key").arg(self.key("release")?.public);
+        if let Some(config) = config {
+            flash = flash.arg("--config").arg(config);
+        }
+        Ok(flash.within(FLASH_LIMIT))
+    }
+}
