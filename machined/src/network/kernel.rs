@@ -52,17 +52,17 @@ pub enum NetlinkError {
     #[error("cannot {change}")]
     Apply {
         /// What was to be done.
-        change: Change,
+        change: Box<Change>,
         /// The kernel's answer.
         #[source]
         source: rtnetlink::Error,
     },
     /// The interface is not there any more.
     #[error("cannot {0}: the interface is gone")]
-    Gone(Change),
+    Gone(Box<Change>),
     /// A recording kernel was told to refuse.
     #[error("cannot {0}: refused")]
-    Refused(Change),
+    Refused(Box<Change>),
 }
 
 /// A kernel in memory: does as it is told, and keeps what it was told.
@@ -122,7 +122,7 @@ impl Kernel for RecordingKernel {
     async fn apply(&self, change: &Change) -> Result<(), NetlinkError> {
         let mut state = self.lock();
         if state.refuses.contains(change) {
-            return Err(NetlinkError::Refused(change.clone()));
+            return Err(NetlinkError::Refused(Box::new(change.clone())));
         }
         state.changes.push(change.clone());
         let now = &mut state.now;

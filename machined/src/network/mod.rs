@@ -19,6 +19,9 @@ mod resolver;
 mod resources;
 mod spec;
 
+#[cfg(test)]
+mod namespace_tests;
+
 pub use dhcp::{Asker, Dhcp, DhcpError, LeaseError, LeaseSource, Mozim, Reporter};
 pub use health::{NetworkHealth, NetworkStatus};
 pub use hostname::{HostName, HostNameStatus, NameSource};

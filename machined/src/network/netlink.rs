@@ -92,8 +92,8 @@ impl Netlink {
         let mut found = self.handle.link().get().match_name(link).execute();
         match found.try_next().await {
             Ok(Some(message)) => Ok(message.header.index),
-            Ok(None) => Err(NetlinkError::Gone(change.clone())),
-            Err(error) if code(&error) == Some(ENODEV) => Err(NetlinkError::Gone(change.clone())),
+            Ok(None) => Err(NetlinkError::Gone(Box::new(change.clone()))),
+            Err(error) if code(&error) == Some(ENODEV) => Err(NetlinkError::Gone(Box::new(change.clone()))),
             Err(source) => Err(NetlinkError::List {
                 what: "a network interface",
                 source,
@@ -228,7 +228,7 @@ impl Kernel for Netlink {
             Ok(())
         } else {
             Err(NetlinkError::Apply {
-                change: change.clone(),
+                change: Box::new(change.clone()),
                 source,
             })
         }

@@ -125,7 +125,7 @@ fn add(desired: &mut Desired, name: &str, index: u32, interface: &Interface, lea
             on_link: on_link(via),
             metric,
         };
-        if !desired.routes.iter().any(|other| *other == route) {
+        if !desired.routes.contains(&route) {
             desired.routes.push(route);
         }
     }
