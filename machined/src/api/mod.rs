@@ -1,3 +1,26 @@
 //! Serves the node's API over gRPC.
+//!
+//! A connection is accepted and its handshake done by [`listen`], with the certificate the node has at that moment;
+//! each request then passes the [`guard`], is found its service by [`route`], and is answered by the [`handlers`]:
+//! from the resource store, from `/proc` and `/sys` ([`host`]), from files ([`files`]) and from the other parts of the
+//! node, by the traits of [`backend`]. No handler checks a role: the table in the crate `api` says it all.
 
 pub mod backend;
+pub mod files;
+pub mod host;
+
+mod facts;
+mod failure;
+mod guard;
+mod handlers;
+mod listen;
+mod peer;
+mod route;
+mod server;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use listen::bind;
+pub use server::ApiServer;

@@ -1,0 +1,79 @@
+//! What the node and its services say.
+
+use std::collections::VecDeque;
+
+use ::api::v1alpha1::log_service_server::LogService;
+use ::api::v1alpha1::{
+    EventsRequest, EventsResponse, KernelLogRequest, KernelLogResponse, LogsRequest, LogsResponse,
+};
+use futures::StreamExt as _;
+use tonic::{Request, Response, Status};
+
+use super::{Answers, Handlers, tail};
+use crate::logs::kernel::{KernelLog, Record};
+
+#[tonic::async_trait]
+impl LogService for Handlers {
+    type LogsStream = Answers<LogsResponse>;
+
+    async fn logs(&self, request: Request<LogsRequest>) -> Result<Response<Answers<LogsResponse>>, Status> {
+        let request = request.into_inner();
+        let logs = &self.backend.logs;
+        if request.source.is_empty() {
+            let sources = logs.sources().join(", ");
+            return Err(Status::invalid_argument(format!(
+                "a source is needed; there are: {sources}"
+            )));
+        }
+        let lines = logs.open(&request.source, tail(request.tail), request.follow)?;
+        Ok(Response::new(Box::pin(lines.map(Ok))))
+    }
+
+    type KernelLogStream = Answers<KernelLogResponse>;
+
+    async fn kernel_log(
+        &self,
+        request: Request<KernelLogRequest>,
+    ) -> Result<Response<Answers<KernelLogResponse>>, Status> {
+        let request = request.into_inner();
+        let failed = |error| Status::unavailable(format!("cannot read the kernel's log: {error}"));
+        let mut log = KernelLog::open().map_err(failed)?;
+        let mut kept = VecDeque::from(log.present().await.map_err(failed)?);
+        let first = tail(request.tail).map_or(0, |tail| kept.len().saturating_sub(tail));
+        kept.drain(..first);
+        let log = request.follow.then_some(log);
+        let answers = futures::stream::unfold((kept, log), |(mut kept, mut log)| async move {
+            let record = match kept.pop_front() {
+                Some(record) => Ok(record),
+                None => log.as_mut()?.next().await,
+            };
+            let answer = record.map(kernel_answer);
+            Some((
+                answer.map_err(|error| Status::unavailable(error.to_string())),
+                (kept, log),
+            ))
+        });
+        Ok(Response::new(Box::pin(answers)))
+    }
+
+    type EventsStream = Answers<EventsResponse>;
+
+    async fn events(
+        &self,
+        request: Request<EventsRequest>,
+    ) -> Result<Response<Answers<EventsResponse>>, Status> {
+        let request = request.into_inner();
+        let events = self.backend.logs.events(tail(request.tail), request.follow);
+        Ok(Response::new(Box::pin(events.map(Ok))))
+    }
+}
+
+fn kernel_answer(record: Record) -> KernelLogResponse {
+    KernelLogResponse {
+        sequence: record.sequence,
+        uptime_us: record.uptime_us,
+        severity: record.severity,
+        facility: record.facility,
+        text: record.text,
+    }
+}
