@@ -1,1 +1,11 @@
-//! Holds the node's keys and certificates, and renews them.
+//! Keeps the certificate the API is served with.
+//!
+//! [`CertificateController`] makes it, renews it and swaps it in while the API serves; [`plan`] decides when, and
+//! what for; [`CertificateStatus`] tells about it. Keys are made at each start and live in memory only.
+
+mod controller;
+mod plan;
+mod status;
+
+pub use controller::CertificateController;
+pub use status::{CertificateStatus, ID};

@@ -1,0 +1,352 @@
+//! Makes the certificate, and puts it into service.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use machine_config::MachineConfig;
+use pki::{Authority, Issued, NodeClock, ServerTls, Serving, Validity, authority};
+use sys::clock::Clock;
+
+use super::plan::{Facts, Wish, renewal, wish};
+use super::status::{CertificateStatus, ID};
+use crate::config::{CONFIG_ID, ConfigStatus};
+use crate::controller::{Action, Controller, ControllerError};
+use crate::network::{HostNameStatus, NetworkStatus};
+use crate::resource::{Resource as _, Store};
+use crate::time::TimeStatus;
+
+const NAME: &str = "certificate";
+/// How often it is looked whether the certificate is due: a clock that is set shows in no other way.
+const LOOK: Duration = Duration::from_secs(600);
+/// The name of resources of which there is one.
+const NODE: &str = "node";
+/// The certificate's common name; what it is for stands in its alternative names.
+const NODE_NAME: &str = "Bedplate node";
+/// What the config's authority is called in errors.
+const CA: &str = "machine.ca";
+
+/// Keeps the API's certificate true, and swaps it in while the API serves. Sole owner of `CertificateStatus`.
+pub struct CertificateController {
+    tls: Arc<ServerTls>,
+    trust: Arc<NodeClock>,
+    clock: Box<dyn Clock>,
+    made: Option<Made>,
+}
+
+/// What is in service.
+struct Made {
+    wish: Wish,
+    renew: SystemTime,
+}
+
+impl CertificateController {
+    /// Keeps the certificate of `tls`, dated by what `trust` knows of the time.
+    pub fn new(tls: Arc<ServerTls>, trust: Arc<NodeClock>, clock: Box<dyn Clock>) -> Self {
+        Self {
+            tls,
+            trust,
+            clock,
+            made: None,
+        }
+    }
+
+    fn make(&self, store: &Store, wish: &Wish, now: SystemTime) -> Result<Option<Issued>, pki::Error> {
+        let issued = match wish {
+            Wish::Nothing => {
+                self.tls.set(None);
+                return Ok(None);
+            }
+            Wish::Maintenance => {
+                let issued = authority::maintenance(&[])?;
+                self.tls.set(Some(Serving::maintenance(&issued)?));
+                issued
+            }
+            Wish::Mutual {
+                authorities, names, ..
+            } => {
+                let config = store.get::<MachineConfig>(CONFIG_ID);
+                let key = config.and_then(|config| config.machine.ca.key);
+                let issued = match key {
+                    Some(key) => {
+                        let authority = Authority::from_pem(authorities, key.expose(), CA)?;
+                        let validity = self.dates(&authority, now);
+                        authority.issue_server(NODE_NAME, names, validity)?
+                    }
+                    None => authority::unjoined(names)?,
+                };
+                self.tls
+                    .set(Some(Serving::mutual(authorities, &issued, self.trust.clone())?));
+                issued
+            }
+        };
+        Ok(Some(issued))
+    }
+
+    /// Dates the certificate, never outside its authority's own life.
+    fn dates(&self, authority: &Authority, now: SystemTime) -> Validity {
+        let details = authority.certificate().details();
+        // The authority exists: that much time has certainly passed.
+        self.trust.raise_floor(details.not_before);
+        let plan = self.trust.plan(now);
+        Validity {
+            not_before: plan.not_before.max(details.not_before),
+            not_after: plan.not_after.min(details.not_after),
+        }
+    }
+}
+
+#[async_trait]
+impl Controller for CertificateController {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn inputs(&self) -> &'static [&'static str] {
+        &[
+            MachineConfig::KIND,
+            ConfigStatus::KIND,
+            NetworkStatus::KIND,
+            HostNameStatus::KIND,
+            TimeStatus::KIND,
+        ]
+    }
+
+    fn outputs(&self) -> &'static [&'static str] {
+        &[CertificateStatus::KIND]
+    }
+
+    async fn reconcile(&mut self, store: &Store) -> Result<Action, ControllerError> {
+        // A clock that followed a true one stays good enough for dates, even when its servers are lost.
+        if store
+            .get::<TimeStatus>(crate::time::ID)
+            .is_some_and(|time| time.synchronised)
+        {
+            self.trust.set_synchronised(true);
+        }
+        let network: NetworkStatus = store.get(NODE).unwrap_or_default();
+        let hostname = store.get::<HostNameStatus>(NODE);
+        let facts = Facts {
+            hostname: hostname.map(|status| status.name.to_string()).unwrap_or_default(),
+            addresses: network.addresses.iter().map(ToString::to_string).collect(),
+            synchronised: self.trust.is_synchronised(),
+        };
+        let status = store.get::<ConfigStatus>(CONFIG_ID);
+        let config = store.get::<MachineConfig>(CONFIG_ID);
+        let wish = wish(status.as_ref(), config.as_ref(), facts);
+        let now = self.clock.now();
+        if self
+            .made
+            .as_ref()
+            .is_some_and(|made| made.wish == wish && now < made.renew)
+        {
+            return Ok(Action::After(LOOK));
+        }
+        let issued = self.make(store, &wish, now)?;
+        let Some(issued) = issued else {
+            self.made = None;
+            store.remove::<CertificateStatus>(NAME, ID)?;
+            return Ok(Action::WaitForChange);
+        };
+        let details = issued.certificate.details();
+        // In maintenance mode it stays the same: its fingerprint stands on the console.
+        let renew = match wish {
+            Wish::Maintenance => details.not_after,
+            _ => renewal(details.not_before, details.not_after),
+        };
+        store.put(NAME, ID, describe(&wish, &issued))?;
+        tracing::info!("the API's certificate is {}", issued.certificate.fingerprint());
+        self.made = Some(Made { wish, renew });
+        Ok(Action::After(LOOK))
+    }
+}
+
+fn describe(wish: &Wish, issued: &Issued) -> CertificateStatus {
+    let details = issued.certificate.details();
+    let seconds = |moment: SystemTime| {
+        let since = moment.duration_since(SystemTime::UNIX_EPOCH);
+        since.map_or(0, |since| since.as_secs())
+    };
+    let (mutual, signed) = match wish {
+        Wish::Mutual { signed, .. } => (true, *signed),
+        Wish::Nothing | Wish::Maintenance => (false, false),
+    };
+    let remark = match (mutual, signed) {
+        (true, false) => Some(
+            "a worker has no authority's key, so nobody vouches for this certificate until the node has joined; \
+             connect by its fingerprint: bedplate --fingerprint"
+                .to_owned(),
+        ),
+        _ => None,
+    };
+    CertificateStatus {
+        mutual,
+        signed,
+        fingerprint: issued.certificate.fingerprint().to_string(),
+        names: details.alternative_names.clone(),
+        not_before: seconds(details.not_before),
+        not_after: seconds(details.not_after),
+        remark,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use machine_config::v1alpha1::Role;
+    use machine_config::{MachineConfig, Secret};
+    use pki::Secrets;
+    use sys::clock::RecordingClock;
+
+    use super::*;
+    use crate::config::{Phase, Source};
+    use crate::testkit::settle_one;
+    use crate::time::{Origin, TimeFrom};
+
+    const START: u64 = 1_800_000_000;
+
+    fn moment(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    /// Shows a clock to the controller that the test can turn.
+    struct Shared(Arc<RecordingClock>);
+
+    impl Clock for Shared {
+        fn now(&self) -> SystemTime {
+            self.0.now()
+        }
+        fn since_boot(&self) -> Duration {
+            self.0.since_boot()
+        }
+        fn set(&self, to: SystemTime) -> sys::Result<()> {
+            self.0.set(to)
+        }
+    }
+
+    struct Bench {
+        store: Store,
+        clock: Arc<RecordingClock>,
+        tls: Arc<ServerTls>,
+        controller: CertificateController,
+    }
+
+    fn bench(now: u64) -> Bench {
+        let (clock, tls) = (
+            Arc::new(RecordingClock::at(moment(now))),
+            Arc::new(ServerTls::new()),
+        );
+        let trust = Arc::new(NodeClock::new());
+        Bench {
+            store: Store::new(),
+            tls: tls.clone(),
+            controller: CertificateController::new(tls, trust, Box::new(Shared(clock.clone()))),
+            clock,
+        }
+    }
+
+    impl Bench {
+        fn phase(&self, phase: Phase) {
+            let status = ConfigStatus {
+                phase,
+                generation: 0,
+                pending: None,
+                problems: vec![],
+            };
+            self.store.put("config", CONFIG_ID, status).unwrap();
+        }
+
+        fn configure(&self, role: Role) {
+            let secrets = Secrets::generate(moment(START)).unwrap();
+            let mut config: MachineConfig = crate::config::tests::config();
+            config.machine.role = role;
+            config.machine.ca.cert = secrets.authority.certificate_pem().parse().unwrap();
+            let key = Secret::new(secrets.authority.key_pem().as_str());
+            config.machine.ca.key = role.holds_ca_key().then_some(key);
+            self.store.put("config", CONFIG_ID, config).unwrap();
+            self.phase(Phase::Running {
+                source: Source::State,
+            });
+        }
+
+        fn synchronise(&self) {
+            let status = TimeStatus {
+                synchronised: true,
+                source: TimeFrom::Ntp,
+                server: None,
+                offset_nanos: 0,
+                last_sync_unix: None,
+                servers: vec![],
+                servers_from: Origin::Default,
+                reason: None,
+            };
+            self.store.put("time", crate::time::ID, status).unwrap();
+        }
+
+        async fn run(&mut self) -> CertificateStatus {
+            settle_one(&self.store, &mut self.controller).await.unwrap();
+            self.store.get(ID).unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_then_maintenance_then_the_cluster() {
+        let mut bench = bench(START);
+        settle_one(&bench.store, &mut bench.controller).await.unwrap();
+        assert!(bench.tls.current().is_none());
+        bench.phase(Phase::Maintenance);
+        let first = bench.run().await;
+        assert!(!first.mutual && !first.signed);
+        assert_eq!(bench.run().await, first, "its fingerprint stands on the console");
+        bench.configure(Role::Standalone);
+        let second = bench.run().await;
+        assert!(second.mutual && second.signed);
+        assert!(second.names.contains(&"127.0.0.1".to_owned()));
+        assert_eq!(
+            bench.tls.current().unwrap().fingerprint.to_string(),
+            second.fingerprint
+        );
+    }
+
+    #[tokio::test]
+    async fn is_renewed_before_half_its_life_is_over() {
+        let mut bench = bench(START);
+        bench.configure(Role::ControlPlane);
+        bench.synchronise();
+        let first = bench.run().await;
+        assert_eq!(first.not_after, START + 86400);
+        bench.clock.advance(Duration::from_secs(11 * 3600));
+        assert_eq!(bench.run().await, first);
+        bench.clock.advance(Duration::from_secs(3600));
+        let second = bench.run().await;
+        assert_ne!(second.fingerprint, first.fingerprint);
+        assert_eq!(second.not_after, START + 86400 + 12 * 3600);
+    }
+
+    #[tokio::test]
+    async fn a_clock_in_1970_dates_nothing() {
+        let mut bench = bench(5);
+        bench.configure(Role::Standalone);
+        let blind = bench.run().await;
+        assert!(
+            blind.not_before >= START - 3600,
+            "not before the authority existed: {}",
+            blind.not_before
+        );
+        assert!(
+            blind.not_after > START + 365 * 86400,
+            "valid until the time is known"
+        );
+        bench.clock.set(moment(START + 40 * 86400)).unwrap();
+        bench.synchronise();
+        assert_eq!(bench.run().await.not_after, START + 41 * 86400);
+    }
+
+    #[tokio::test]
+    async fn a_worker_asks_for_client_certificates_though_nobody_vouches_for_its_own() {
+        let mut bench = bench(START);
+        bench.configure(Role::Worker);
+        let status = bench.run().await;
+        assert!(status.mutual && !status.signed);
+        assert!(status.remark.unwrap().contains("fingerprint"));
+    }
+}
