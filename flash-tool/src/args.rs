@@ -7,13 +7,21 @@ use clap::{Subcommand, ValueEnum};
 use machine_config::Overrides;
 use machine_config::value::{HostName, InterfaceName, IpPrefix};
 
+const EXAMPLES: &str = "\
+Examples:
+  bedplate-flash list
+  bedplate-flash --key release.pub --config node1.yaml rpi3.bundle /dev/sdb
+  bedplate-flash --key release.pub --config worker.yaml --hostname node7 --address 10.0.0.7/24 \
+--gateway 10.0.0.1 --interface eth0 rpi3.bundle /dev/sdb
+  bedplate-flash --key release.pub --yes --output json --size 8G rpi3.bundle disk.img";
+
 /// Puts a bundle on a disk, or into a file.
 ///
 /// Checks the bundle's signature, shows what will happen, asks, writes, and reads everything back. Nothing is written
 /// before the whole bundle and the machine config are found good; until the very end the disk does not boot, so an
 /// interrupted flash is simply run again.
 #[derive(Debug, Clone, clap::Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, after_help = EXAMPLES)]
 pub struct Args {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,

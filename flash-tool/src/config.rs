@@ -54,7 +54,7 @@ pub enum ConfigError {
         faults: Faults,
     },
     /// The overrides do not go with the document.
-    #[error("--hostname, --address, --gateway or --interface does not go with the machine config: {0}")]
+    #[error("--hostname, --address, --gateway or --interface does not go with the machine config")]
     Override(#[source] Faults),
     /// The document is too long for the medium.
     #[error(transparent)]

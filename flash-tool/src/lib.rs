@@ -24,11 +24,13 @@ pub mod size;
 mod args;
 mod ask;
 mod bars;
+mod program;
 mod run;
 mod show;
 
 pub use apply::{ApplyError, apply, check};
 pub use args::Args;
 pub use plan::{BundleFacts, Options, Plan, PlanError, plan};
+pub use program::main_from;
 pub use report::Report;
 pub use run::FlashError;

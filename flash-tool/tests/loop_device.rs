@@ -15,7 +15,7 @@ use support::{MIB, Recipe, Sample, sample};
 /// A loop device over a sparse file; detached at the end.
 struct Loop {
     device: PathBuf,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     file: PathBuf,
 }
 
@@ -36,11 +36,7 @@ impl Loop {
             eprintln!("skipped: no loop devices here (not root, no losetup, or a host without them)");
             return None;
         };
-        Some(Self {
-            device,
-            _dir: dir,
-            file,
-        })
+        Some(Self { device, dir, file })
     }
 }
 
@@ -92,11 +88,11 @@ fn a_disk_in_use_is_refused_with_the_reason() {
         said(&output)
     );
 
-    let made = Command::new("mkfs.vfat")
+    let made = Command::new("mkfs.ext4")
         .arg(&disk.device)
         .output()
         .is_ok_and(|output| output.status.success());
-    let at = disk._dir.path().join("mnt");
+    let at = disk.dir.path().join("mnt");
     fs::create_dir(&at).unwrap();
     let mounted = made
         && Command::new("mount")
@@ -105,7 +101,7 @@ fn a_disk_in_use_is_refused_with_the_reason() {
             .status()
             .is_ok_and(|s| s.success());
     if !mounted {
-        eprintln!("skipped: cannot mount a FAT file system here");
+        eprintln!("skipped: cannot mount an ext4 file system here");
         return;
     }
     let output = flash(&sample, &disk.device, &["--yes"]);

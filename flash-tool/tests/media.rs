@@ -4,9 +4,13 @@
 
 mod support;
 
+use std::io::Cursor;
+use std::sync::OnceLock;
+
+use bundle::Reader;
 use flash_tool::plan::{Content, Plan, PlanError, What};
 use flash_tool::watch::{Silent, Stage};
-use flash_tool::{ApplyError, apply, plan};
+use flash_tool::{ApplyError, BundleFacts, apply, plan};
 use layout::{Layout, Name, Table};
 use medium::Medium;
 use proptest::prelude::*;
@@ -283,6 +287,42 @@ fn stages_come_in_order_and_add_up() {
     let pieces = plan.pieces.iter().map(|piece| piece.extent.len).sum::<u64>();
     assert_eq!(write.written + write.equal, pieces);
     assert_eq!(report.planned, plan.bytes());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn garbled_bundles_never_panic_and_never_cost_a_byte(
+        spots in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        cut in proptest::option::weighted(0.2, any::<prop::sample::Index>()),
+    ) {
+        let sample = one_sample();
+        let mut bytes = sample.bytes.clone();
+        for (at, value) in spots {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        bytes.truncate(cut.map_or(bytes.len(), |cut| cut.index(bytes.len())));
+        let mut medium = Memory::new(MEDIUM);
+        let Ok(mut bundle) = Reader::open(Cursor::new(bytes), &[sample.key]) else { return Ok(()) };
+        let plan = plan(&BundleFacts::of(&bundle), MEDIUM, options(None)).unwrap();
+        match apply(&plan, &mut bundle, &mut medium, &mut Silent) {
+            Err(ApplyError::Bundle(_)) => prop_assert!(medium.writes.is_empty()),
+            Err(other) => prop_assert!(false, "{}", other),
+            // What was garbled means nothing (a comment, a spare bit), or was hit by its own value.
+            Ok(_) => {
+                let slot = plan.table.layout.extent(Name::SlotA);
+                prop_assert!(medium.read(slot.start, sample.slot.len() as u64) == sample.slot);
+            }
+        }
+    }
+}
+
+/// One bundle for all the cases of a property.
+fn one_sample() -> &'static Sample {
+    static SAMPLE: OnceLock<Sample> = OnceLock::new();
+    SAMPLE.get_or_init(|| sample(&Recipe::default()))
 }
 
 proptest! {

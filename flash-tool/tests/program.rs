@@ -18,7 +18,7 @@ use support::{CONFIG, MIB, Recipe, Sample, noise, sample};
 
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bedplate-flash"));
-    command.stdin(Stdio::null()).env_remove("BEDPLATE_KEY");
+    command.stdin(Stdio::null()).env_remove("BEDPLATE_TRUSTED_KEYS");
     command
 }
 

@@ -1,0 +1,56 @@
+//! The command as a program of its own, under whatever name.
+
+use std::error::Error;
+use std::ffi::OsString;
+use std::io;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser};
+use clap_complete::Shell;
+
+use crate::args::Args;
+
+/// Puts a Bedplate bundle on a disk, or into a file.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Program {
+    #[command(flatten)]
+    flash: Args,
+    /// Prints a completion script for a shell, and does nothing else.
+    #[arg(long, value_name = "SHELL", exclusive = true)]
+    completions: Option<Shell>,
+}
+
+/// Runs the command as program `name`; the first of `args` is the name it was called by.
+///
+/// `bedplate flash` calls it too, before its own parser: its global options share names with the options here.
+pub fn main_from(name: &'static str, args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut command = Program::command().name(name).bin_name(name);
+    let parsed = command
+        .try_get_matches_from_mut(args)
+        .and_then(|matches| Program::from_arg_matches(&matches));
+    let program = parsed.unwrap_or_else(|error| error.format(&mut command).exit());
+    if let Some(shell) = program.completions {
+        clap_complete::generate(shell, &mut command, name, &mut io::stdout());
+        return ExitCode::SUCCESS;
+    }
+    match program.flash.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes an error and all that led to it on one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
