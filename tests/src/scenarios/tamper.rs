@@ -67,7 +67,7 @@ pub fn run(stage: &Stage) -> Result<()> {
         let disk = good.copy_to(&stage.folder.join("spoilt.img"))?;
         (case.spoil)(stage, &disk)?;
         let mut machine = stage.start(Machine::ArmUBoot, &disk, case.name)?;
-        let refusal = machine.loader_says(&["slot a"], LOADED)?;
+        let refusal = machine.loader_says(&["slot a refused"], LOADED)?;
         ensure!(
             refusal.contains(case.says),
             "{}: the loader says {refusal:?}",
@@ -113,9 +113,9 @@ fn both_refused(stage: &Stage, disk: &Disk) -> Result<()> {
     wipe_manifest(disk, Slot::A)?;
     wipe_manifest(disk, Slot::B)?;
     let mut machine = stage.start(Machine::ArmUBoot, disk, "both")?;
-    let first = machine.loader_says(&["slot a"], LOADED)?;
-    let second = machine.loader_says(&["slot b"], LOADED)?;
-    let last = machine.loader_says(&["no slot"], LOADED)?;
+    let first = machine.loader_says(&["slot a refused"], LOADED)?;
+    let second = machine.loader_says(&["slot b refused"], LOADED)?;
+    let last = machine.loader_says(&["no slot can be started"], LOADED)?;
     stage.shown(&format!("both: {first} / {second} / {last}"));
     Ok(())
 }
