@@ -1,3 +1,7 @@
-//! The control CLI: bedplate.
+//! The program `bedplate`: see the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ctl::main()
+}

@@ -1,0 +1,139 @@
+//! `bedplate apply`.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use api::names::word;
+use api::v1alpha1::machine_service_client::MachineServiceClient;
+use api::v1alpha1::{ApplyConfigRequest, ApplyConfigResponse, ApplyMode};
+use clap::{Args, ValueEnum};
+use zeroize::Zeroizing;
+
+use crate::fan::ask_and_show;
+use crate::session::Session;
+use crate::ui::{Show, Table};
+
+/// Gives nodes a machine config.
+///
+/// The config is checked here, and once more by the node. A node in maintenance mode is reached with --fingerprint,
+/// which its console shows, or with --insecure.
+#[derive(Debug, Args)]
+pub struct Apply {
+    /// File with the whole config; - is standard input.
+    #[arg(short, long, value_name = "FILE")]
+    file: PathBuf,
+    /// How it takes effect.
+    #[arg(short, long, value_enum, default_value_t)]
+    mode: Mode,
+    /// With mode try: when it is taken back unless it is applied for good.
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = crate::cli::duration)]
+    try_timeout: Duration,
+    /// Only say what would change.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// How a config takes effect.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum Mode {
+    /// At once where that is possible, else by a reboot.
+    #[default]
+    Auto,
+    /// At once, or not at all.
+    NoReboot,
+    /// With the next start.
+    Staged,
+    /// At once, and taken back unless it is applied for good in time.
+    Try,
+}
+
+impl Apply {
+    /// Checks the config here, then gives it to the nodes.
+    pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
+        let yaml = read(&self.file)?;
+        check(&self.file, &yaml)?;
+        let mode = match self.mode {
+            Mode::Auto => ApplyMode::Auto,
+            Mode::NoReboot => ApplyMode::NoReboot,
+            Mode::Staged => ApplyMode::Staged,
+            Mode::Try => ApplyMode::Try,
+        };
+        let request = ApplyConfigRequest {
+            yaml: yaml.to_string(),
+            mode: mode.into(),
+            dry_run: self.dry_run,
+            try_timeout_ms: u64::try_from(self.try_timeout.as_millis()).unwrap_or(u64::MAX),
+        };
+        ask_and_show(&session, |node| async {
+            MachineServiceClient::new(node.channel)
+                .apply_config(request.clone())
+                .await
+        })
+        .await
+    }
+}
+
+/// Reads a config from a file, or from standard input.
+pub(super) fn read(path: &Path) -> anyhow::Result<Zeroizing<String>> {
+    if path == Path::new("-") {
+        let mut text = Zeroizing::new(String::new());
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .context("cannot read standard input")?;
+        return Ok(text);
+    }
+    let text = std::fs::read_to_string(path);
+    text.map(Zeroizing::new)
+        .with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Checks a config here, unless a node's own secrets are to be filled in: those only the node knows.
+fn check(path: &Path, yaml: &str) -> anyhow::Result<()> {
+    if yaml.contains(machine_config::secret::REDACTED) {
+        return Ok(());
+    }
+    let file = path.display().to_string();
+    machine_config::parse(yaml).map(drop).map_err(|faults| {
+        anyhow::anyhow!(
+            "the machine config is not valid, and was sent to nobody:\n{}",
+            faults.in_file(&file).trim_end()
+        )
+    })
+}
+
+impl Show for ApplyConfigResponse {
+    fn show(&self, table: &mut Table) {
+        table.headings(&["MODE", "REBOOT", "CHANGES", "WARNINGS"]);
+        table.row([
+            word::<ApplyMode>(self.mode),
+            if self.reboot { "yes" } else { "no" }.into(),
+            self.changes.join(" "),
+            self.warnings.join("; "),
+        ]);
+    }
+
+    fn detail(&self) -> Option<String> {
+        let effect = match (ApplyMode::try_from(self.mode), self.reboot) {
+            (_, true) => "takes effect by a reboot",
+            (Ok(ApplyMode::Staged), _) => "takes effect with the next start",
+            (Ok(ApplyMode::Try), _) => {
+                "takes effect at once, and is taken back unless it is applied for good"
+            }
+            _ => "takes effect at once",
+        };
+        let mut text = format!("the config {effect}\n");
+        if self.changes.is_empty() {
+            text.push_str("nothing changes\n");
+        }
+        for change in &self.changes {
+            text.push_str(&format!("  changes {change}\n"));
+        }
+        for warning in &self.warnings {
+            text.push_str(&format!("  warning: {warning}\n"));
+        }
+        Some(text)
+    }
+}

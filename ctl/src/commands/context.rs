@@ -1,0 +1,252 @@
+//! `bedplate context`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use pki::{Certificate, PrivateKey};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::address::Address;
+use crate::ask::confirm;
+use crate::cli::Global;
+use crate::config::{self, ClientConfig, Context as Entry};
+use crate::ui::{self, Format, Show, Table, moment};
+
+/// Chooses and edits contexts.
+#[derive(Debug, Subcommand)]
+pub enum Context {
+    /// List contexts.
+    List,
+    /// Make a context the current one.
+    Use(Name),
+    /// Show a context, without its key.
+    Show(MaybeName),
+    /// Add a context from a certificate, a key and an authority.
+    Add(Add),
+    /// Take in the contexts of another client's file, such as one made by `gen config`.
+    Merge(Merge),
+    /// Remove a context, and the key in it.
+    Remove(Remove),
+}
+
+/// Names a context.
+#[derive(Debug, Args)]
+pub struct Name {
+    /// The context's name.
+    name: String,
+}
+
+/// Names a context, or not.
+#[derive(Debug, Args)]
+pub struct MaybeName {
+    /// The context's name; the current one unless given.
+    name: Option<String>,
+}
+
+/// Adds a context.
+#[derive(Debug, Args)]
+pub struct Add {
+    /// The context's name.
+    name: String,
+    /// Where to reach the cluster.
+    #[arg(
+        long = "at",
+        required = true,
+        value_delimiter = ',',
+        value_name = "HOST[:PORT],…"
+    )]
+    at: Vec<String>,
+    /// The cluster's authority, in PEM.
+    #[arg(long, value_name = "FILE")]
+    ca: PathBuf,
+    /// The client's certificate, in PEM.
+    #[arg(long, value_name = "FILE")]
+    cert: PathBuf,
+    /// The client's key, in PEM.
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// Write over a context of that name.
+    #[arg(long)]
+    force: bool,
+}
+
+/// Takes contexts in.
+#[derive(Debug, Args)]
+pub struct Merge {
+    /// The other client's file.
+    file: PathBuf,
+    /// Write over contexts of the same names.
+    #[arg(long)]
+    force: bool,
+}
+
+/// Removes a context.
+#[derive(Debug, Args)]
+pub struct Remove {
+    /// The context's name.
+    name: String,
+    /// Do not ask first.
+    #[arg(short, long)]
+    yes: bool,
+}
+
+/// What is shown of a context.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown {
+    name: String,
+    current: bool,
+    endpoints: Vec<String>,
+    nodes: Vec<String>,
+    user: String,
+    roles: Vec<String>,
+    expires: String,
+    authority: String,
+}
+
+impl Context {
+    /// Does it.
+    pub fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        let path = config::path(global.config.as_deref())?;
+        let mut file = config::load(&path)?.unwrap_or_default();
+        match self {
+            Self::List => {
+                let all = file
+                    .contexts
+                    .iter()
+                    .map(|(name, entry)| describe(&file, name, entry));
+                let all: Vec<Shown> = all.collect::<anyhow::Result<_>>()?;
+                return print(global.output, &all, || table(&all));
+            }
+            Self::Show(MaybeName { name }) => {
+                let name = name
+                    .or_else(|| global.context.clone())
+                    .or_else(|| file.current.clone());
+                let name = name.context("no context is the current one: name one")?;
+                let shown = describe(&file, &name, file.context(&name)?)?;
+                return print(global.output, &shown, || table(std::slice::from_ref(&shown)));
+            }
+            Self::Use(Name { name }) => {
+                file.context(&name)?;
+                file.current = Some(name);
+            }
+            Self::Add(add) => add.run(&mut file)?,
+            Self::Merge(merge) => merge.run(&mut file)?,
+            Self::Remove(Remove { name, yes }) => {
+                file.context(&name)?;
+                confirm(
+                    &format!("remove context {name} with its key from {}", path.display()),
+                    yes,
+                )?;
+                file.contexts.remove(&name);
+                file.current = file.current.filter(|current| *current != name);
+            }
+        }
+        config::save(&path, &file)?;
+        ui::note(&match &file.current {
+            Some(current) => format!("{} is written; the current context is {current}", path.display()),
+            None => format!(
+                "{} is written; choose a context by `bedplate context use`",
+                path.display()
+            ),
+        });
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Add {
+    fn run(self, file: &mut ClientConfig) -> anyhow::Result<()> {
+        let read = |path: &Path| {
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+        };
+        for address in &self.at {
+            address.parse::<Address>()?;
+        }
+        let entry = Entry {
+            endpoints: self.at,
+            nodes: Vec::new(),
+            ca: read(&self.ca)?,
+            cert: read(&self.cert)?,
+            key: Zeroizing::new(read(&self.key)?),
+        };
+        insert(file, self.name, entry, self.force)
+    }
+}
+
+impl Merge {
+    fn run(self, file: &mut ClientConfig) -> anyhow::Result<()> {
+        let other = config::load(&self.file)?;
+        let other = other.with_context(|| format!("there is no file {}", self.file.display()))?;
+        for (name, entry) in other.contexts {
+            insert(file, name, entry, self.force)?;
+        }
+        // What one has just taken in is what one wants to use; an older choice is kept.
+        file.current = file.current.take().or(other.current);
+        Ok(())
+    }
+}
+
+/// Takes a context in, if its parts belong together.
+fn insert(file: &mut ClientConfig, name: String, entry: Entry, force: bool) -> anyhow::Result<()> {
+    if file.contexts.get(&name).is_some_and(|old| *old != entry) && !force {
+        anyhow::bail!("there is a context {name:?} already; --force writes over it");
+    }
+    pki::Client::mutual(&entry.ca, &entry.cert, &entry.key)
+        .map(drop)
+        .and_then(|()| PrivateKey::from_pem(&entry.key, "the client key").map(drop))
+        .with_context(|| format!("context {name:?} is of no use"))?;
+    file.current.get_or_insert_with(|| name.clone());
+    file.contexts.insert(name, entry);
+    Ok(())
+}
+
+fn describe(file: &ClientConfig, name: &str, entry: &Entry) -> anyhow::Result<Shown> {
+    let broken = || format!("context {name:?} is broken");
+    let certificate = Certificate::from_pem(&entry.cert, "its certificate").with_context(broken)?;
+    let authority = Certificate::from_pem(&entry.ca, "its authority").with_context(broken)?;
+    let details = certificate.details();
+    Ok(Shown {
+        name: name.to_owned(),
+        current: file.current.as_deref() == Some(name),
+        endpoints: entry.endpoints.clone(),
+        nodes: entry.nodes.clone(),
+        user: details.name.clone(),
+        roles: details.organizations.clone(),
+        expires: moment(details.not_after),
+        authority: authority.fingerprint().to_string(),
+    })
+}
+
+fn print<T: Serialize>(format: Format, value: &T, table: impl FnOnce() -> Table) -> anyhow::Result<ExitCode> {
+    match format {
+        Format::Table => ui::write(table().draw().as_bytes())?,
+        format => ui::value(format, value)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn table(all: &[Shown]) -> Table {
+    let mut table = Table::default();
+    table.headings(&["CURRENT", "NAME", "ENDPOINTS", "NODES", "USER", "ROLE", "EXPIRES"]);
+    for context in all {
+        context.show(&mut table);
+    }
+    table
+}
+
+impl Show for Shown {
+    fn show(&self, table: &mut Table) {
+        table.row([
+            if self.current { "*".into() } else { String::new() },
+            self.name.clone(),
+            self.endpoints.join(" "),
+            self.nodes.join(" "),
+            self.user.clone(),
+            self.roles.join(" "),
+            self.expires.clone(),
+        ]);
+    }
+}

@@ -1,0 +1,108 @@
+//! `bedplate gen client`.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use api::Role;
+use clap::Args;
+use pki::authority::CLIENT_LIFE;
+use pki::{Secrets, Validity};
+use zeroize::Zeroizing;
+
+use super::load_secrets;
+use crate::address::Address;
+use crate::config::{ClientConfig, Context, write_private};
+use crate::ui;
+
+/// Makes a client's file.
+#[derive(Debug, Args)]
+pub struct GenClient {
+    /// Name of the context, such as the cluster's.
+    name: String,
+    /// Where to reach the cluster.
+    #[arg(
+        long = "at",
+        required = true,
+        value_delimiter = ',',
+        value_name = "HOST[:PORT],…"
+    )]
+    at: Vec<String>,
+    /// What the client may do.
+    #[arg(long, default_value = "reader", value_name = "reader|operator|admin")]
+    role: Role,
+    /// Name of the user, for the nodes' logs.
+    #[arg(long, default_value = "user", value_name = "NAME")]
+    user: String,
+    /// How long the certificate lives.
+    #[arg(long, value_name = "TIME", default_value = "365d", value_parser = crate::cli::duration)]
+    lifetime: Duration,
+    /// The cluster's secrets.
+    #[arg(long, value_name = "FILE", default_value = "secrets.yaml")]
+    secrets: PathBuf,
+    /// Where to write it.
+    #[arg(long, value_name = "FILE", default_value = "client.yaml")]
+    file: PathBuf,
+    /// Write over a file that is there.
+    #[arg(long)]
+    force: bool,
+}
+
+impl GenClient {
+    /// Does it.
+    pub fn run(self) -> anyhow::Result<()> {
+        let secrets = load_secrets(&self.secrets)?;
+        let user = User {
+            name: &self.user,
+            role: self.role,
+            lifetime: self.lifetime,
+        };
+        let config = client(&secrets, &self.name, self.at, &user)?;
+        write_private(&self.file, &config.to_yaml(), self.force)?;
+        ui::line(&self.file.display().to_string())?;
+        Ok(())
+    }
+}
+
+/// Whom a client's file is for.
+pub struct User<'a> {
+    pub name: &'a str,
+    pub role: Role,
+    pub lifetime: Duration,
+}
+
+impl Default for User<'_> {
+    fn default() -> Self {
+        Self {
+            name: "admin",
+            role: Role::Admin,
+            lifetime: CLIENT_LIFE,
+        }
+    }
+}
+
+/// Makes a client's file with one context.
+pub fn client(
+    secrets: &Secrets,
+    cluster: &str,
+    endpoints: Vec<String>,
+    user: &User<'_>,
+) -> anyhow::Result<ClientConfig> {
+    for endpoint in &endpoints {
+        endpoint.parse::<Address>()?;
+    }
+    let validity = Validity::starting(SystemTime::now(), user.lifetime);
+    let issued = secrets
+        .authority
+        .issue_client(user.name, user.role.organization(), validity)?;
+    let context = Context {
+        endpoints,
+        nodes: Vec::new(),
+        ca: secrets.authority.certificate_pem().to_owned(),
+        cert: issued.pem.clone(),
+        key: Zeroizing::new(issued.key.to_pem().to_string()),
+    };
+    let mut config = ClientConfig::default();
+    config.current = Some(cluster.to_owned());
+    config.contexts.insert(cluster.to_owned(), context);
+    Ok(config)
+}

@@ -1,0 +1,45 @@
+//! `bedplate get-config`.
+
+use std::process::ExitCode;
+
+use api::v1alpha1::machine_service_client::MachineServiceClient;
+use api::v1alpha1::{GetConfigRequest, GetConfigResponse};
+use clap::Args;
+
+use crate::fan::ask_and_show;
+use crate::session::Session;
+use crate::ui::{Show, Table};
+
+/// Writes a node's machine config.
+///
+/// Secrets are in it for admins only. Redacted or not, it can be edited and applied again: the node fills its own
+/// secrets in where they are redacted.
+#[derive(Debug, Args)]
+pub struct GetConfig {}
+
+impl GetConfig {
+    /// Asks and shows.
+    pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
+        ask_and_show(&session, |node| async {
+            MachineServiceClient::new(node.channel)
+                .get_config(GetConfigRequest {})
+                .await
+        })
+        .await
+    }
+}
+
+impl Show for GetConfigResponse {
+    fn show(&self, table: &mut Table) {
+        table.headings(&["REDACTED", "CONFIG"]);
+        let redacted = if self.redacted { "yes" } else { "no" };
+        table.row([
+            redacted.into(),
+            format!("{} lines; ask one node at a time", self.yaml.lines().count()),
+        ]);
+    }
+
+    fn detail(&self) -> Option<String> {
+        Some(self.yaml.clone())
+    }
+}

@@ -1,0 +1,54 @@
+//! `bedplate memory`.
+
+use std::process::ExitCode;
+
+use api::v1alpha1::stats_service_client::StatsServiceClient;
+use api::v1alpha1::{MemoryRequest, MemoryResponse};
+use clap::Args;
+
+use crate::connect::LARGEST_ANSWER;
+use crate::fan::ask_and_show;
+use crate::session::Session;
+use crate::ui::{Show, Table, bytes};
+
+/// Shows how memory is used.
+#[derive(Debug, Args)]
+pub struct Memory {}
+
+impl Memory {
+    /// Asks and shows.
+    pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
+        ask_and_show(&session, |node| async {
+            let mut client = StatsServiceClient::new(node.channel).max_decoding_message_size(LARGEST_ANSWER);
+            client.memory(MemoryRequest {}).await
+        })
+        .await
+    }
+}
+
+impl Show for MemoryResponse {
+    fn show(&self, table: &mut Table) {
+        table.headings(&[
+            "TOTAL",
+            "AVAILABLE",
+            "FREE",
+            "CACHED",
+            "BUFFERS",
+            "SLAB",
+            "SHARED",
+            "SWAP",
+            "MACHINED",
+        ]);
+        table.row([
+            bytes(self.total_bytes),
+            bytes(self.available_bytes),
+            bytes(self.free_bytes),
+            bytes(self.cached_bytes),
+            bytes(self.buffers_bytes),
+            bytes(self.slab_bytes),
+            bytes(self.shared_bytes),
+            bytes(self.swap_total_bytes),
+            bytes(self.agent_rss_bytes),
+        ]);
+    }
+}

@@ -1,0 +1,106 @@
+//! `bedplate services` and `bedplate service`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use api::names::word;
+use api::v1alpha1::service_service_client::ServiceServiceClient;
+use api::v1alpha1::{
+    ListServicesRequest, ListServicesResponse, RestartServiceRequest, ServiceHealth, ServiceState,
+    StartServiceRequest, StopServiceRequest,
+};
+use clap::{Args, Subcommand};
+
+use crate::fan::ask_and_show;
+use crate::session::Session;
+use crate::ui::{Show, Table, bytes, duration};
+
+/// Lists services.
+#[derive(Debug, Args)]
+pub struct Services {}
+
+impl Services {
+    /// Asks and shows.
+    pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
+        ask_and_show(&session, |node| async {
+            ServiceServiceClient::new(node.channel)
+                .list(ListServicesRequest {})
+                .await
+        })
+        .await
+    }
+}
+
+/// Does something to a service.
+#[derive(Debug, Subcommand)]
+pub enum Service {
+    /// Start a service that is stopped.
+    Start(Name),
+    /// Stop a service until it is started again, or the node is.
+    Stop(Name),
+    /// Stop and start a service.
+    Restart(Name),
+}
+
+/// Names a service.
+#[derive(Debug, Args)]
+pub struct Name {
+    /// The service's name.
+    name: String,
+}
+
+impl Service {
+    /// Does it.
+    pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
+        let (done, name) = match &self {
+            Self::Start(name) => ("started", name.name.clone()),
+            Self::Stop(name) => ("stopped", name.name.clone()),
+            Self::Restart(name) => ("restarted", name.name.clone()),
+        };
+        ask_and_show(&session, |node| {
+            let (name, verb) = (name.clone(), &self);
+            async move {
+                let mut client = ServiceServiceClient::new(node.channel);
+                match verb {
+                    Self::Start(_) => drop(client.start(StartServiceRequest { name: name.clone() }).await?),
+                    Self::Stop(_) => drop(client.stop(StopServiceRequest { name: name.clone() }).await?),
+                    Self::Restart(_) => drop(
+                        client
+                            .restart(RestartServiceRequest { name: name.clone() })
+                            .await?,
+                    ),
+                }
+                Ok(tonic::Response::new(super::Done::new("service", name, done)))
+            }
+        })
+        .await
+    }
+}
+
+impl Show for ListServicesResponse {
+    fn show(&self, table: &mut Table) {
+        table.headings(&[
+            "NAME", "STATE", "HEALTH", "SINCE", "PID", "RESTARTS", "MEMORY", "MESSAGE",
+        ]);
+        for service in &self.services {
+            table.row([
+                service.name.clone(),
+                word::<ServiceState>(service.state),
+                word::<ServiceHealth>(service.health),
+                duration(Duration::from_millis(service.state_ms)),
+                if service.pid > 0 {
+                    service.pid.to_string()
+                } else {
+                    String::new()
+                },
+                service.restarts.to_string(),
+                if service.memory_bytes > 0 {
+                    bytes(service.memory_bytes)
+                } else {
+                    String::new()
+                },
+                service.message.clone(),
+            ]);
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! `bedplate time`.
+
+use std::process::ExitCode;
+
+use api::v1alpha1::machine_service_client::MachineServiceClient;
+use api::v1alpha1::{TimeRequest, TimeResponse};
+use clap::Args;
+
+use crate::connect::LARGEST_ANSWER;
+use crate::fan::ask_and_show;
+use crate::session::Session;
+use crate::ui::{Show, Table, moment_ms};
+
+/// Shows clocks.
+#[derive(Debug, Args)]
+pub struct Time {}
+
+impl Time {
+    /// Asks and shows.
+    pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
+        ask_and_show(&session, |node| async {
+            let mut client =
+                MachineServiceClient::new(node.channel).max_decoding_message_size(LARGEST_ANSWER);
+            client.time(TimeRequest {}).await
+        })
+        .await
+    }
+}
+
+impl Show for TimeResponse {
+    fn show(&self, table: &mut Table) {
+        table.headings(&["TIME", "SYNCHRONISED", "SOURCE", "SERVER", "OFFSET"]);
+        table.row([
+            moment_ms(self.unix_nanos / 1_000_000),
+            if self.synchronised { "yes" } else { "no" }.into(),
+            self.source.clone(),
+            self.server.clone(),
+            if self.synchronised {
+                format!("{:.3}ms", self.offset_nanos as f64 / 1e6)
+            } else {
+                String::new()
+            },
+        ]);
+    }
+}

@@ -1,0 +1,87 @@
+//! The client's file on the disk.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use super::ClientConfig;
+use crate::ui;
+
+/// Finds the client's file: as given, else in the user's configuration folder.
+pub fn path(given: Option<&Path>) -> anyhow::Result<PathBuf> {
+    if let Some(path) = given {
+        return Ok(path.to_owned());
+    }
+    let folder = |name: &str| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    let base = folder("XDG_CONFIG_HOME").or_else(|| folder("HOME").map(|home| home.join(".config")));
+    let base =
+        base.context("neither XDG_CONFIG_HOME nor HOME is set: say where the client's file is by --config")?;
+    Ok(base.join("bedplate/config.yaml"))
+}
+
+/// Reads the client's file, if it is there. Warns when others could read the key in it.
+pub fn load(path: &Path) -> anyhow::Result<Option<ClientConfig>> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => zeroize::Zeroizing::new(text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    if fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o077 != 0) {
+        ui::note(&format!(
+            "others can read {0}, and the key in it; better: chmod 600 {0}",
+            path.display()
+        ));
+    }
+    let config = ClientConfig::parse(&text).with_context(|| format!("cannot use {}", path.display()))?;
+    Ok(Some(config))
+}
+
+/// Writes the client's file: whole or not at all, and for its owner's eyes only.
+pub fn save(path: &Path, config: &ClientConfig) -> anyhow::Result<()> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let write = || -> io::Result<()> {
+        fs::create_dir_all(folder)?;
+        // A temporary file has mode 0600 from the start.
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(config.to_yaml().as_bytes())?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Writes a file with secrets, for its owner's eyes only. One that is there stays, unless `force`.
+pub fn write_private(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
+    let write = || -> io::Result<()> {
+        if force {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    };
+    match write() {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            anyhow::bail!("{} is there already; --force writes over it", path.display())
+        }
+        result => result.with_context(|| format!("cannot write {}", path.display())),
+    }
+}

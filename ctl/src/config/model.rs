@@ -1,0 +1,185 @@
+//! What stands in the client's file.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+const API_VERSION: &str = "bedplate.dev/v1alpha1";
+const KIND: &str = "ClientConfig";
+
+/// The clusters a client knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClientConfig {
+    api_version: String,
+    kind: String,
+    /// Name of the context that is used unless another is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current: Option<String>,
+    /// Clusters by name.
+    #[serde(default)]
+    pub contexts: BTreeMap<String, Context>,
+}
+
+/// One cluster, and as whom to come to it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Context {
+    /// Where to reach the cluster: whichever answers first.
+    #[serde(default)]
+    pub endpoints: Vec<String>,
+    /// Nodes that are asked together when none are named; without any, one endpoint is asked.
+    #[serde(default)]
+    pub nodes: Vec<String>,
+    /// The cluster's authority, in PEM.
+    pub ca: String,
+    /// The client's certificate, in PEM.
+    pub cert: String,
+    /// The client's key, in PEM.
+    pub key: Zeroizing<String>,
+}
+
+/// Why a file is not a client's file, or has no such context.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It is no YAML of that form.
+    #[error("not a client's file")]
+    Yaml(#[from] serde_yaml::Error),
+    /// It is something else.
+    #[error("a file of {found:?}; expected {API_VERSION} {KIND}")]
+    Kind {
+        /// What it says it is.
+        found: String,
+    },
+    /// The current context is not there.
+    #[error("there is no context {name:?}; there are: {known}")]
+    NoContext {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Header {
+    #[serde(default)]
+    api_version: String,
+    #[serde(default)]
+    kind: String,
+}
+
+impl Default for ClientConfig {
+    fn default() -> Self {
+        Self {
+            api_version: API_VERSION.into(),
+            kind: KIND.into(),
+            current: None,
+            contexts: BTreeMap::new(),
+        }
+    }
+}
+
+impl ClientConfig {
+    /// Reads a file's text.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let header: Header = serde_yaml::from_str(text)?;
+        if (header.api_version.as_str(), header.kind.as_str()) != (API_VERSION, KIND) {
+            let found = format!("{} {}", header.api_version, header.kind);
+            return Err(Error::Kind { found });
+        }
+        Ok(serde_yaml::from_str(text)?)
+    }
+
+    /// Writes a file's text.
+    pub fn to_yaml(&self) -> Zeroizing<String> {
+        let text = serde_yaml::to_string(self);
+        Zeroizing::new(text.expect("maps and texts can always be written as YAML"))
+    }
+
+    /// Finds a context by name.
+    pub fn context(&self, name: &str) -> Result<&Context, Error> {
+        self.contexts.get(name).ok_or_else(|| {
+            let known: Vec<&str> = self.contexts.keys().map(String::as_str).collect();
+            Error::NoContext {
+                name: name.to_owned(),
+                known: if known.is_empty() {
+                    "none".into()
+                } else {
+                    known.join(", ")
+                },
+            }
+        })
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("endpoints", &self.endpoints)
+            .field("nodes", &self.nodes)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn contexts() -> impl Strategy<Value = BTreeMap<String, Context>> {
+        let list = || proptest::collection::vec("[a-z0-9.:\\[\\]-]{1,12}", 0..3);
+        let context = (list(), list(), "\\PC{0,40}", "\\PC{0,40}", "\\PC{0,40}");
+        let context = context.prop_map(|(endpoints, nodes, ca, cert, key)| Context {
+            endpoints,
+            nodes,
+            ca,
+            cert,
+            key: Zeroizing::new(key),
+        });
+        proptest::collection::btree_map("\\PC{1,12}", context, 0..4)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(contexts in contexts(), current in proptest::option::of("\\PC{1,12}")) {
+            let config = ClientConfig { current, contexts, ..ClientConfig::default() };
+            prop_assert_eq!(ClientConfig::parse(&config.to_yaml()).unwrap(), config);
+        }
+
+        #[test]
+        fn garbage_is_an_error_not_a_panic(text in "(apiVersion: bedplate.dev/v1alpha1\nkind: ClientConfig\n)?\\PC{0,80}") {
+            let _ = ClientConfig::parse(&text);
+        }
+    }
+
+    #[test]
+    fn errors_name_the_thing() {
+        let error = ClientConfig::parse("apiVersion: v1\nkind: Config\n").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "a file of \"v1 Config\"; expected bedplate.dev/v1alpha1 ClientConfig"
+        );
+        let text = "apiVersion: bedplate.dev/v1alpha1\nkind: ClientConfig\nconteksts: {}\n";
+        let error = ClientConfig::parse(text).unwrap_err();
+        assert!(format!("{error:?}").contains("conteksts"), "{error:?}");
+        let error = ClientConfig::default().context("home").unwrap_err();
+        assert_eq!(error.to_string(), "there is no context \"home\"; there are: none");
+    }
+
+    #[test]
+    fn a_key_is_not_printed() {
+        let context = Context {
+            endpoints: vec![],
+            nodes: vec![],
+            ca: "ca".into(),
+            cert: "cert".into(),
+            key: Zeroizing::new("geheim".into()),
+        };
+        assert!(!format!("{context:?}").contains("geheim"));
+    }
+}

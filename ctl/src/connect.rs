@@ -1,0 +1,76 @@
+//! Makes a connection to a node, and says plainly why it cannot.
+
+use std::io;
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::address::Address;
+use crate::explain::Problem;
+use crate::session::Session;
+
+/// How long the network may take to connect: a host that is off says nothing.
+const DIAL_TIME: Duration = Duration::from_secs(5);
+/// Largest answer that is taken: a long list of processes or resources.
+pub const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
+
+/// A connection, and what is needed to explain its failures.
+#[derive(Clone)]
+pub struct Node {
+    /// Where it is.
+    pub address: Address,
+    /// What to call.
+    pub channel: Channel,
+    client: pki::Client,
+}
+
+/// Connects to a node and shakes hands.
+///
+/// In TLS 1.3 a node refuses a client certificate only after the handshake: the first call then fails, and
+/// [`Node::problem`] explains it.
+pub async fn connect(session: &Session, address: &Address) -> Result<Node, Problem> {
+    let client = session
+        .client()
+        .map_err(|error| Problem::new(crate::ui::chain(&error)))?;
+    let patience = DIAL_TIME.min(session.timeout);
+    let dial = TcpStream::connect((address.host().to_owned(), address.port()));
+    let stream = match timeout(patience, dial).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return Err(Problem::dial(address, &error)),
+        Err(_) => return Err(Problem::dial(address, &io::ErrorKind::TimedOut.into())),
+    };
+    let connector = TlsConnector::from(client.config.clone());
+    let handshake = connector.connect(address.server_name(), stream);
+    let stream = match timeout(session.timeout, handshake).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return Err(Problem::handshake(address, &error, client.seen().as_ref())),
+        Err(_) => return Err(Problem::silent(address, session.timeout)),
+    };
+    // One connection, made already: gRPC does not dial again behind our back.
+    let mut stream = Some(TokioIo::new(stream));
+    let take = tower::service_fn(move |_: http::Uri| {
+        let stream = stream
+            .take()
+            .ok_or_else(|| io::Error::other("the connection was lost"));
+        std::future::ready(stream)
+    });
+    let endpoint = Endpoint::from_static("http://node").http2_keep_alive_interval(Duration::from_secs(20));
+    let channel = endpoint.connect_with_connector(take).await;
+    let channel = channel.map_err(|error| Problem::broken(address, &error, client.seen().as_ref()))?;
+    Ok(Node {
+        address: address.clone(),
+        channel,
+        client,
+    })
+}
+
+impl Node {
+    /// Explains why a call failed.
+    pub fn problem(&self, status: &tonic::Status) -> Problem {
+        Problem::status(&self.address, status, self.client.seen().as_ref())
+    }
+}

@@ -1,0 +1,67 @@
+//! How answers are shown: results on standard output, everything else on standard error.
+
+mod human;
+mod table;
+
+pub use human::{bytes, chain, duration, moment, moment_ms};
+pub use table::{Show, Table, clean};
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+/// How to show answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+    /// For both.
+    Yaml,
+}
+
+/// Writes a result. A reader that has seen enough, as `head` has, ends the program quietly.
+pub fn write(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        result => Ok(result?),
+    }
+}
+
+/// Writes a line of a result.
+pub fn line(text: &str) -> anyhow::Result<()> {
+    write(format!("{text}\n").as_bytes())
+}
+
+/// Writes a value as JSON or YAML; in a table's place the caller shows it itself.
+pub fn value<T: Serialize>(format: Format, value: &T) -> anyhow::Result<()> {
+    match format {
+        Format::Table | Format::Json => line(&serde_json::to_string_pretty(value)?),
+        Format::Yaml => write(serde_yaml::to_string(value)?.as_bytes()),
+    }
+}
+
+/// Writes one of many values as they come: a line of JSON, or a document of YAML.
+pub fn one_of_many<T: Serialize>(format: Format, value: &T) -> anyhow::Result<()> {
+    match format {
+        Format::Table | Format::Json => line(&serde_json::to_string(value)?),
+        Format::Yaml => write(format!("---\n{}", serde_yaml::to_string(value)?).as_bytes()),
+    }
+}
+
+/// Says something beside the result.
+pub fn note(text: &str) {
+    // Nobody is left to tell when even this fails.
+    let _ = writeln!(io::stderr(), "bedplate: {text}");
+}
+
+/// Says why it ends.
+pub fn fail(error: &anyhow::Error) -> ExitCode {
+    note(&chain(error.as_ref()));
+    ExitCode::FAILURE
+}
