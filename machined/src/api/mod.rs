@@ -9,7 +9,7 @@ pub mod backend;
 pub mod files;
 pub mod host;
 
-mod facts;
+pub(crate) mod facts;
 mod failure;
 mod guard;
 mod handlers;
