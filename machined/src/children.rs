@@ -9,7 +9,7 @@ use std::process::{ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sys::process::{Exit, reap_any, reap_child};
+use sys::process::{Exit, Stop, reap_any, reap_child};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -64,6 +64,16 @@ impl Children {
             stderr,
             exit,
         })
+    }
+
+    /// Sends a signal to a process that was started here. One that has ended is no error, and a stranger that was
+    /// given its number since is never hit: a number on the list has not been taken yet.
+    pub fn stop(&self, pid: u32, how: Stop) -> sys::Result<()> {
+        let waiting = self.waiting();
+        match waiting.contains_key(&pid) {
+            true => sys::process::stop(pid, how),
+            false => Ok(()),
+        }
     }
 
     /// Runs a process to its end, without input.
@@ -125,6 +135,11 @@ impl Child {
     pub async fn ended(&mut self) -> Exit {
         wait(&mut self.exit).await
     }
+
+    /// Gives away the news of its end.
+    pub fn into_exit(self) -> oneshot::Receiver<Exit> {
+        self.exit
+    }
 }
 
 async fn wait(exit: impl Future<Output = Result<Exit, oneshot::error::RecvError>>) -> Exit {
@@ -170,8 +185,9 @@ mod tests {
         let reaper = tokio::spawn(children.clone().reap_forever());
         let mut command = Command::new("sleep");
         let mut child = children.spawn(command.arg("100")).unwrap();
-        sys::process::stop(child.pid, sys::process::Stop::Terminate).unwrap();
+        children.stop(child.pid, Stop::Terminate).unwrap();
         assert_eq!(child.ended().await, Exit::Signal(15));
+        children.stop(child.pid, Stop::Kill).unwrap();
         reaper.abort();
     }
 }

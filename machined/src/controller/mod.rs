@@ -9,7 +9,8 @@ mod runtime;
 mod status;
 
 pub use error::{ControllerError, chain};
-pub use runtime::Runtime;
+pub(crate) use runtime::panic_message;
+pub use runtime::{Runtime, TwoOwners};
 pub use status::{ControllerState, ControllerStatus};
 
 use std::sync::Arc;

@@ -1,14 +1,16 @@
 //! What the node and its services say.
 //!
 //! Each source has a ring in memory, which readers follow. [`persist`] appends the rings to files in large batches,
-//! because a memory card wears out by many small writes. [`kernel`] reads the kernel's own log, and [`own`] takes
+//! because a memory card wears out by many small writes. [`Capture`] takes down what services say, [`kernel`] reads the kernel's own log, and [`own`] takes
 //! what machined itself says.
 
+mod capture;
 pub mod kernel;
 pub mod own;
 pub mod persist;
 mod ring;
 
+pub use capture::Capture;
 pub use ring::{Read, Reader, Ring};
 
 use std::collections::BTreeMap;

@@ -6,10 +6,19 @@ use service_definition::{Definition, Definitions};
 
 use super::machine::{Around, Machine, State};
 
-/// Is what other services need to know of one.
+/// Holds what services know of each other.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Neighbours {
+    /// Whether each is wanted. All of this changes at once, so that those that end together end in order.
+    pub wanted: BTreeMap<String, bool>,
+    /// What each tells of itself.
+    pub peers: BTreeMap<String, Peer>,
+}
+
+/// Is what a service tells the others of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {
-    /// Whether it is wanted, and nothing it depends on is about to rest.
+    /// Whether it is wanted, as far as it knows, and nothing it depends on is about to rest.
     pub should_run: bool,
     /// Whether a process of it may exist.
     pub up: bool,
@@ -46,21 +55,34 @@ impl Peer {
     }
 }
 
-/// Tells what is around one service. A service that has told nothing of itself yet is not ready, and wanted.
-pub fn around(one: &Definition, all: &Definitions, peers: &BTreeMap<String, Peer>) -> Around {
-    let missing_need = |name: &&String| peers.get(*name).is_none_or(|peer| peer.ready != Ready::Yes);
-    let missing_first = |name: &&String| match peers.get(*name) {
-        Some(peer) => peer.should_run && peer.ready == Ready::NotYet,
-        None => all.get(name).is_some(),
+impl Neighbours {
+    fn is_to_run(&self, name: &str) -> Option<bool> {
+        let wanted = self.wanted.get(name).copied();
+        let could = self.peers.get(name).map(|peer| peer.should_run);
+        match (wanted, could) {
+            (Some(false), _) | (_, Some(false)) => Some(false),
+            (None, None) => None,
+            _ => Some(true),
+        }
+    }
+}
+
+/// Tells what is around one service. A service that has told nothing of itself yet is not ready.
+pub fn around(one: &Definition, all: &Definitions, neighbours: &Neighbours) -> Around {
+    let ready = |name: &str| neighbours.peers.get(name).map(|peer| peer.ready);
+    let is_to_run = |name: &str| neighbours.is_to_run(name);
+    let missing_need = |name: &&String| ready(name) != Some(Ready::Yes);
+    let missing_first = |name: &&String| {
+        all.get(name).is_some()
+            && is_to_run(name) != Some(false)
+            && matches!(ready(name), None | Some(Ready::NotYet))
     };
-    let withdrawn = |name: &&String| peers.get(*name).is_some_and(|peer| !peer.should_run);
+    let withdrawn = |name: &&String| is_to_run(name) == Some(false);
     let behind = |other: &&Definition| {
-        let Some(peer) = peers.get(&other.name) else {
-            return false;
-        };
+        let up = neighbours.peers.get(&other.name).is_some_and(|peer| peer.up);
         // One that only comes after this one holds it back when both are ending, as on the way to a reboot.
-        let follows = other.after.contains(&one.name) && !peer.should_run;
-        peer.up && (other.depends_on.contains(&one.name) || follows)
+        let follows = other.after.contains(&one.name) && is_to_run(&other.name) == Some(false);
+        up && (other.depends_on.contains(&one.name) || follows)
     };
     let needs = one.depends_on.iter().filter(missing_need);
     let firsts = one.after.iter().filter(missing_first);
@@ -115,10 +137,17 @@ mod tests {
         check([vec![app], others.to_vec()].concat()).unwrap()
     }
 
+    fn neighbours(peers: BTreeMap<String, Peer>) -> Neighbours {
+        Neighbours {
+            wanted: BTreeMap::new(),
+            peers,
+        }
+    }
+
     fn around_app(engine: Peer, log: Peer) -> Around {
         let all = services();
         let peers = BTreeMap::from([("engine".to_owned(), engine), ("log".to_owned(), log)]);
-        around(all.get("app").unwrap(), &all, &peers)
+        around(all.get("app").unwrap(), &all, &neighbours(peers))
     }
 
     #[test]
@@ -143,7 +172,7 @@ mod tests {
         let all = services();
         let dependents = |name: &str, app: Peer| {
             let peers = BTreeMap::from([("app".to_owned(), app)]);
-            around(all.get(name).unwrap(), &all, &peers).dependents
+            around(all.get(name).unwrap(), &all, &neighbours(peers)).dependents
         };
         assert_eq!(dependents("engine", WELL), ["app"]);
         assert_eq!(dependents("engine", OFF), [""; 0]);
@@ -156,9 +185,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_longer_wanted_counts_before_the_others_know_it() {
+        let all = services();
+        let mut neighbours = neighbours(
+            ["app", "engine", "log"]
+                .map(|name| (name.to_owned(), WELL))
+                .into(),
+        );
+        neighbours.wanted = ["app", "engine", "log"]
+            .map(|name| (name.to_owned(), false))
+            .into();
+        let of = |name: &str| around(all.get(name).unwrap(), &all, &neighbours);
+        assert_eq!(of("log").dependents, ["app"]);
+        assert_eq!(of("app").withdrawn, ["engine"]);
+        assert_eq!(of("app").missing, [""; 0]);
+    }
+
+    #[test]
     fn nobody_starts_before_the_others_have_told_of_themselves() {
         let all = services();
-        let around = around(all.get("app").unwrap(), &all, &BTreeMap::new());
+        let around = around(all.get("app").unwrap(), &all, &Neighbours::default());
         assert_eq!(around.missing, ["engine", "log"]);
         assert_eq!(around.withdrawn, [""; 0]);
     }

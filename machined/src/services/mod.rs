@@ -1,13 +1,27 @@
 //! The long-running programs of the node, such as containerd.
 //!
 //! The crate `service-definition` says what a service is, [`requests`] what people want of it, [`status`] how it is.
-//! [`machine`] and [`around`] decide, without doing anything.
+//! [`machine`], [`around`], [`order`] and [`describe`] decide, without doing anything. A [`host`] does what they say,
+//! in a [`cgroup`] for each service. The [`Supervisor`] brings them together, one task per service, and the
+//! [`ServicesHandle`] shows them to the API.
 
 pub mod around;
+pub mod cgroup;
+pub mod describe;
+mod handle;
+pub mod host;
 pub mod machine;
+pub mod order;
 pub mod requests;
 pub mod status;
+mod supervisor;
+mod task;
+#[cfg(test)]
+mod testing;
 
+pub use handle::ServicesHandle;
+pub use host::LinuxHost;
 pub use requests::{Requests, Unknown};
 pub use service_definition::{Definition, Definitions, Service, check};
 pub use status::{ServiceHealth, ServiceState, ServiceStatus};
+pub use supervisor::{Supervisor, is_as_wanted};

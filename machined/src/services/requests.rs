@@ -22,7 +22,9 @@ struct Shared {
 pub struct Wish {
     /// Run or rest; none leaves it to image and machine config.
     pub run: Option<bool>,
-    /// How many restarts were asked for: a change is one more.
+    /// How many starts were asked for: a change is one more, and ends a pause after a failure.
+    pub starts: u64,
+    /// How many restarts were asked for.
     pub restarts: u64,
 }
 
@@ -46,7 +48,10 @@ impl Requests {
 
     /// Asks that a service runs.
     pub fn start(&self, name: &str) -> Result<(), Unknown> {
-        self.change(name, |wish| wish.run = Some(true))
+        self.change(name, |wish| {
+            wish.run = Some(true);
+            wish.starts += 1;
+        })
     }
 
     /// Asks that a service rests until it is started again or the node restarts.
@@ -106,6 +111,7 @@ mod tests {
             requests.wish("containerd"),
             Wish {
                 run: Some(true),
+                starts: 0,
                 restarts: 2
             }
         );

@@ -24,6 +24,10 @@ pub struct ServiceStatus {
     pub cgroup: String,
     /// Whether image, machine config and requests together want it to run.
     pub wanted: bool,
+    /// How its main process ended last.
+    pub last_exit: Option<String>,
+    /// The memory it uses, in bytes, to the nearest MiB and not newer than a minute.
+    pub memory_bytes: Option<u64>,
 }
 
 impl Resource for ServiceStatus {
