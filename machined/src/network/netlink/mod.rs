@@ -1,30 +1,23 @@
-//! The real kernel, by rtnetlink.
+//! The real kernel, by rtnetlink. `messages` knows its words.
+
+mod messages;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
-use machine_config::value::{IpPrefix, MacAddress};
 use netlink_packet_route::AddressFamily;
-use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressProtocol};
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage};
-use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
-};
-use rtnetlink::{
-    AddressMessageBuilder, Handle, LinkMessageBuilder, LinkUnspec, MulticastGroup, RouteMessageBuilder,
-};
+use netlink_packet_route::route::RouteMessage;
+use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, MulticastGroup};
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::kernel::{Kernel, NetlinkError, Observed};
 use super::plan::Change;
-use super::resources::{AddressSpec, AddressStatus, LinkKind, LinkStatus, RouteSpec, RouteStatus};
+use super::resources::{AddressSpec, AddressStatus, LinkStatus, RouteSpec, RouteStatus};
+use messages::{address_message, address_status, link_status, route_message, route_status};
 
-/// Our mark on addresses (`IFA_PROTO`, since Linux 5.18) and routes (`rtm_protocol`): 66 is a B, and nobody's yet.
-const MARK: u8 = 66;
 /// What the kernel answers when what is to be added is there, or what is to be removed is not.
 const EEXIST: i32 = -17;
 const ENODEV: i32 = -19;
@@ -242,163 +235,6 @@ impl Kernel for Netlink {
 fn code(error: &rtnetlink::Error) -> Option<i32> {
     match error {
         rtnetlink::Error::NetlinkError(message) => message.code.map(|code| code.get()),
-        _ => None,
-    }
-}
-
-fn address_message(index: u32, prefix: IpPrefix) -> AddressMessage {
-    let mut message = match prefix.address {
-        IpAddr::V4(v4) => AddressMessageBuilder::<Ipv4Addr>::new()
-            .index(index)
-            .address(v4, prefix.length)
-            .build(),
-        IpAddr::V6(v6) => AddressMessageBuilder::<Ipv6Addr>::new()
-            .index(index)
-            .address(v6, prefix.length)
-            .build(),
-    };
-    message
-        .attributes
-        .push(AddressAttribute::Protocol(AddressProtocol::Other(MARK)));
-    message
-}
-
-fn route_message(index: u32, spec: &RouteSpec) -> RouteMessage {
-    let to = spec.to;
-    let scope = if spec.via.is_some() {
-        RouteScope::Universe
-    } else {
-        RouteScope::Link
-    };
-    let mut message = match to.address {
-        IpAddr::V4(v4) => {
-            let builder = RouteMessageBuilder::<Ipv4Addr>::new()
-                .destination_prefix(v4, to.length)
-                .scope(scope);
-            match spec.via {
-                Some(IpAddr::V4(via)) if spec.on_link => builder.gateway(via).onlink().build(),
-                Some(IpAddr::V4(via)) => builder.gateway(via).build(),
-                _ => builder.build(),
-            }
-        }
-        IpAddr::V6(v6) => {
-            let builder = RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(v6, to.length);
-            match spec.via {
-                Some(IpAddr::V6(via)) if spec.on_link => builder.gateway(via).onlink().build(),
-                Some(IpAddr::V6(via)) => builder.gateway(via).build(),
-                _ => builder.build(),
-            }
-        }
-    };
-    message.header.protocol = RouteProtocol::Other(MARK);
-    message.attributes.push(RouteAttribute::Oif(index));
-    message.attributes.push(RouteAttribute::Priority(spec.metric));
-    message
-}
-
-fn link_status(message: &LinkMessage) -> Option<(String, LinkStatus)> {
-    let (mut name, mut mac_address, mut mtu, mut driver) = (None, None, 0, None);
-    for attribute in &message.attributes {
-        match attribute {
-            LinkAttribute::IfName(text) => name = Some(text.clone()),
-            LinkAttribute::Address(bytes) => {
-                mac_address = <[u8; 6]>::try_from(bytes.as_slice()).ok().map(MacAddress)
-            }
-            LinkAttribute::Mtu(bytes) => mtu = *bytes,
-            LinkAttribute::LinkInfo(infos) => {
-                driver = infos.iter().find_map(|info| match info {
-                    LinkInfo::Kind(kind) => Some(kind.to_string()),
-                    _ => None,
-                });
-            }
-            _ => {}
-        }
-    }
-    let (header, flags) = (&message.header, message.header.flags);
-    let kind = match (driver, header.link_layer_type) {
-        (_, LinkLayerType::Loopback) => LinkKind::Loopback,
-        (Some(driver), _) => LinkKind::Virtual { driver },
-        (None, LinkLayerType::Ether) => LinkKind::Ethernet,
-        _ => LinkKind::Other,
-    };
-    let (up, carrier) = (flags.contains(LinkFlags::Up), flags.contains(LinkFlags::LowerUp));
-    Some((
-        name?,
-        LinkStatus {
-            index: header.index,
-            mac_address,
-            mtu,
-            up,
-            carrier,
-            kind,
-        },
-    ))
-}
-
-fn address_status(
-    message: &AddressMessage,
-    links: &BTreeMap<u32, (String, LinkStatus)>,
-) -> Option<AddressStatus> {
-    let (link, _) = links.get(&message.header.index)?;
-    let (mut address, mut local, mut ours) = (None, None, false);
-    for attribute in &message.attributes {
-        match attribute {
-            AddressAttribute::Address(ip) => address = Some(*ip),
-            // On a point-to-point link the address is the other end's.
-            AddressAttribute::Local(ip) => local = Some(*ip),
-            AddressAttribute::Protocol(protocol) => ours = u8::from(*protocol) == MARK,
-            _ => {}
-        }
-    }
-    let address = IpPrefix {
-        address: local.or(address)?,
-        length: message.header.prefix_len,
-    };
-    Some(AddressStatus {
-        link: link.clone(),
-        address,
-        ours,
-    })
-}
-
-fn route_status(message: &RouteMessage, links: &BTreeMap<u32, (String, LinkStatus)>) -> Option<RouteStatus> {
-    let header = &message.header;
-    if header.table != RouteHeader::RT_TABLE_MAIN || header.kind != RouteType::Unicast {
-        return None;
-    }
-    let (mut to, mut via, mut index, mut metric) = (None, None, None, 0);
-    for attribute in &message.attributes {
-        match attribute {
-            RouteAttribute::Destination(address) => to = ip(address),
-            RouteAttribute::Gateway(address) => via = ip(address),
-            RouteAttribute::Oif(number) => index = Some(*number),
-            RouteAttribute::Priority(number) => metric = *number,
-            _ => {}
-        }
-    }
-    let anywhere: IpAddr = match header.address_family {
-        AddressFamily::Inet => Ipv4Addr::UNSPECIFIED.into(),
-        _ => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let to = IpPrefix {
-        address: to.unwrap_or(anywhere),
-        length: header.destination_prefix_length,
-    };
-    let (link, _) = links.get(&index?)?;
-    let ours = header.protocol == RouteProtocol::Other(MARK);
-    Some(RouteStatus {
-        link: link.clone(),
-        to,
-        via,
-        metric,
-        ours,
-    })
-}
-
-fn ip(address: &RouteAddress) -> Option<IpAddr> {
-    match address {
-        RouteAddress::Inet(v4) => Some((*v4).into()),
-        RouteAddress::Inet6(v6) => Some((*v6).into()),
         _ => None,
     }
 }
