@@ -131,6 +131,32 @@ mod tests {
         assert_eq!(record, expected);
     }
 
+    #[test]
+    fn what_belongs_to_the_device_is_no_text() {
+        let record = parse(b"6,1,2,c;one\n SUBSYSTEM=block\n DEVICE=b8:0\n").unwrap();
+        assert_eq!(
+            (record.severity, record.facility, record.text.as_str()),
+            (6, 0, "one")
+        );
+        for wrong in ["", ";", "6,1;x", "x,1,2,-;x", "6,1,2,-"] {
+            assert_eq!(parse(wrong.as_bytes()), None, "{wrong}");
+        }
+    }
+
+    #[tokio::test]
+    async fn this_machines_log_is_read_to_its_end_in_order() {
+        let mut log = match KernelLog::open() {
+            Ok(log) => log,
+            Err(error) => return eprintln!("/dev/kmsg cannot be read here, and was not tried: {error}"),
+        };
+        let records = log.present().await.unwrap();
+        assert!(!records.is_empty());
+        assert!(records.windows(2).all(|pair| pair[0].sequence < pair[1].sequence));
+        let waited = tokio::time::timeout(SILENCE, log.next()).await;
+        let last = records[records.len() - 1].sequence;
+        assert!(waited.is_err() || waited.unwrap().unwrap().sequence > last);
+    }
+
     proptest! {
         #[test]
         fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {

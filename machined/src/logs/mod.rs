@@ -16,8 +16,13 @@ pub use ring::{Read, Reader, Ring};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ring::Bell;
+use tokio::sync::Notify;
+
 /// Bytes of text that are kept in memory for each source.
 const KEPT: usize = 128 * 1024;
+/// When a source has said this much, it is written without waiting for more: well before it is dropped.
+const MUCH: usize = KEPT / 2;
 /// What one line costs beside its text.
 const LINE_COST: usize = 48;
 /// Longer lines are cut here.
@@ -38,6 +43,7 @@ pub struct Line {
 #[derive(Clone, Default)]
 pub struct Logs {
     rings: Arc<Mutex<BTreeMap<String, Ring<Line>>>>,
+    much: Arc<Notify>,
 }
 
 impl Logs {
@@ -51,7 +57,10 @@ impl Logs {
         let mut rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
         rings
             .entry(source.to_owned())
-            .or_insert_with(|| Ring::new(KEPT))
+            .or_insert_with(|| {
+                let ring = self.much.clone();
+                Ring::with_bell(KEPT, Some(Bell { every: MUCH, ring }))
+            })
             .clone()
     }
 
@@ -60,6 +69,11 @@ impl Logs {
     pub fn follow(&self, source: &str, tail: Option<usize>) -> Option<Reader<Line>> {
         let rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
         rings.get(source).map(|ring| ring.reader(tail))
+    }
+
+    /// Waits until some source has said so much that it should be written. One task may wait.
+    pub(crate) async fn said_much(&self) {
+        self.much.notified().await;
     }
 
     /// Names the sources.

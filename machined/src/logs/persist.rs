@@ -1,6 +1,9 @@
 //! Appends the rings to files, in batches.
+//!
+//! A memory card wears out by the number of writes more than by their size: each source is written at most twice a
+//! minute, unless it says much, and then in one piece.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
@@ -12,15 +15,17 @@ use tokio_util::sync::CancellationToken;
 use super::{Line, Logs, Reader, unix_ms};
 
 /// How long lines wait for company.
-const EVERY: Duration = Duration::from_secs(60);
-/// A file that has grown beyond this is put aside, and replaces the one put aside before.
-const LARGEST: u64 = 4 * 1024 * 1024;
+const EVERY: Duration = Duration::from_secs(30);
+/// A file that would grow beyond this is put aside, and replaces the one put aside before.
+const LARGEST: u64 = 2 * 1024 * 1024;
 
-/// Appends all logs to files in a folder.
+/// Appends all logs to files in a folder. Start it only when the folder is on a disk that is meant for it: in memory
+/// the logs are already.
 pub struct Persist {
     folder: PathBuf,
     logs: Logs,
-    readers: HashMap<String, Reader<Line>>,
+    readers: BTreeMap<String, Reader<Line>>,
+    failing: bool,
 }
 
 impl Persist {
@@ -29,55 +34,88 @@ impl Persist {
         Persist {
             folder: folder.into(),
             logs,
-            readers: HashMap::new(),
+            readers: BTreeMap::new(),
+            failing: false,
         }
     }
 
     /// Writes a batch now and then, and a last one at `stop`.
     pub async fn run(mut self, stop: CancellationToken) {
-        loop {
-            let stopped = tokio::select! {
+        let logs = self.logs.clone();
+        let mut stopped = false;
+        while !stopped {
+            stopped = tokio::select! {
                 // Cancel safe: asks only for a state.
                 () = stop.cancelled() => true,
                 // Cancel safe: dropping a sleep has no effect.
                 () = tokio::time::sleep(EVERY) => false,
+                // Cancel safe: `notify_one` keeps its permit for the next waiter.
+                () = logs.said_much() => false,
             };
-            if let Err(error) = self.write_batch() {
-                tracing::warn!("cannot write logs to {}: {error}", self.folder.display());
-            }
-            if stopped {
-                return;
-            }
+            let written = tokio::task::spawn_blocking(move || {
+                let result = self.write_batch();
+                (self, result)
+            });
+            // A panic of ours ends the writing of logs, and is told; the rings go on.
+            let Ok((back, result)) = written.await else { return };
+            self = back;
+            self.tell(result);
         }
     }
 
-    /// Appends what is new to each source's file.
+    /// Appends what is new to each source's file. What could not be written is not tried again: it stays in memory
+    /// for those who ask, and the rest is written all the same.
     pub fn write_batch(&mut self) -> io::Result<()> {
         fs::create_dir_all(&self.folder)?;
+        let mut result = Ok(());
         for source in self.logs.sources() {
-            let logs = &self.logs;
-            let reader = match self.readers.entry(source.clone()) {
-                std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-                std::collections::hash_map::Entry::Vacant(entry) => {
-                    let Some(reader) = logs.follow(&source, None) else {
-                        continue;
-                    };
-                    entry.insert(reader)
-                }
+            let Some(reader) = reader(&mut self.readers, &self.logs, &source) else {
+                continue;
             };
             let text = drain(reader);
             if !text.is_empty() {
-                append(&self.folder.join(format!("{source}.log")), &text)?;
+                result = result.and(append(&self.folder.join(format!("{source}.log")), &text));
             }
         }
-        Ok(())
+        result
     }
+
+    /// Tells of a failure once: the words would be written, too.
+    fn tell(&mut self, result: io::Result<()>) {
+        match &result {
+            Err(error) if !self.failing => {
+                tracing::warn!("cannot write logs to {}: {error}", self.folder.display());
+            }
+            Ok(()) if self.failing => tracing::info!("logs are written to {} again", self.folder.display()),
+            _ => {}
+        }
+        self.failing = result.is_err();
+    }
+}
+
+fn reader<'a>(
+    readers: &'a mut BTreeMap<String, Reader<Line>>,
+    logs: &Logs,
+    source: &str,
+) -> Option<&'a mut Reader<Line>> {
+    if !readers.contains_key(source) {
+        readers.insert(source.to_owned(), logs.follow(source, None)?);
+    }
+    readers.get_mut(source)
 }
 
 fn drain(reader: &mut Reader<Line>) -> String {
     let mut text = String::new();
     while let Some(read) = reader.try_next() {
         let seconds = unix_ms(read.item.uptime_ms) / 1000;
+        if read.dropped > 0 {
+            let written = writeln!(
+                text,
+                "{seconds} ({} lines came too fast to be kept)",
+                read.dropped
+            );
+            written.expect("writing to a string does not fail");
+        }
         let written = writeln!(text, "{seconds} {}", read.item.text);
         written.expect("writing to a string does not fail");
     }
@@ -85,7 +123,8 @@ fn drain(reader: &mut Reader<Line>) -> String {
 }
 
 fn append(path: &Path, text: &str) -> io::Result<()> {
-    if fs::metadata(path).is_ok_and(|metadata| metadata.len() > LARGEST) {
+    let present = fs::metadata(path).map_or(0, |metadata| metadata.len());
+    if present > 0 && present + text.len() as u64 > LARGEST {
         fs::rename(path, path.with_extension("log.1"))?;
     }
     fs::File::options()
@@ -98,7 +137,13 @@ fn append(path: &Path, text: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::logs::say;
+    use crate::logs::{LONGEST_LINE, say};
+
+    fn texts(folder: &Path, file: &str) -> Vec<String> {
+        let text = fs::read_to_string(folder.join(file)).unwrap_or_default();
+        let line = |line: &str| line.split_once(' ').unwrap().1.to_owned();
+        text.lines().map(line).collect()
+    }
 
     #[test]
     fn each_line_is_written_once() {
@@ -110,21 +155,79 @@ mod tests {
         say(&logs.ring("containerd"), "two");
         persist.write_batch().unwrap();
         persist.write_batch().unwrap();
-        let text = fs::read_to_string(folder.path().join("log/containerd.log")).unwrap();
-        let lines: Vec<&str> = text.lines().map(|line| line.split_once(' ').unwrap().1).collect();
-        assert_eq!(lines, ["one", "two"]);
+        assert_eq!(texts(folder.path(), "log/containerd.log"), ["one", "two"]);
     }
 
     #[test]
-    fn a_large_file_is_put_aside() {
+    fn what_was_lost_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let logs = Logs::new();
+        let mut persist = Persist::new(folder.path(), logs.clone());
+        say(&logs.ring("a"), "first");
+        persist.write_batch().unwrap();
+        for _ in 0..100 {
+            say(&logs.ring("a"), &"x".repeat(LONGEST_LINE));
+        }
+        persist.write_batch().unwrap();
+        let lines = texts(folder.path(), "a.log");
+        let lost = 100 - (lines.len() - 2);
+        assert_eq!(lines[1], format!("({lost} lines came too fast to be kept)"));
+        assert!(lost > 80, "{lost}");
+    }
+
+    #[test]
+    fn a_file_never_grows_beyond_its_limit_and_two_are_kept() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.log");
-        fs::File::create(&path).unwrap().set_len(LARGEST + 1).unwrap();
-        append(&path, "new\n").unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "new\n");
+        let piece = "x".repeat(LARGEST as usize / 3);
+        for _ in 0..8 {
+            append(&path, &piece).unwrap();
+        }
+        let len = |name: &str| fs::metadata(folder.path().join(name)).unwrap().len();
+        assert_eq!(len("a.log"), 2 * piece.len() as u64);
+        assert_eq!(len("a.log.1"), 3 * piece.len() as u64);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn one_file_in_the_way_does_not_hold_up_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let logs = Logs::new();
+        let mut persist = Persist::new(folder.path(), logs.clone());
+        fs::create_dir(folder.path().join("a.log")).unwrap();
+        say(&logs.ring("a"), "lost");
+        say(&logs.ring("b"), "kept");
+        assert!(persist.write_batch().is_err());
+        assert_eq!(texts(folder.path(), "b.log"), ["kept"]);
+    }
+
+    #[tokio::test]
+    async fn writes_when_much_was_said_and_at_the_end_and_not_for_a_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let (logs, stop) = (Logs::new(), CancellationToken::new());
+        let run = tokio::spawn(Persist::new(folder.path(), logs.clone()).run(stop.clone()));
+        say(&logs.ring("a"), "little");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(texts(folder.path(), "a.log"), [""; 0]);
+        for _ in 0..9 {
+            say(&logs.ring("b"), &"x".repeat(LONGEST_LINE));
+        }
+        let written = async {
+            while texts(folder.path(), "b.log").is_empty() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), written)
+            .await
+            .expect("written before its time");
         assert_eq!(
-            fs::metadata(folder.path().join("a.log.1")).unwrap().len(),
-            LARGEST + 1
+            texts(folder.path(), "a.log"),
+            ["little"],
+            "all are written together"
         );
+        say(&logs.ring("a"), "last");
+        stop.cancel();
+        run.await.unwrap();
+        assert_eq!(texts(folder.path(), "a.log"), ["little", "last"]);
     }
 }

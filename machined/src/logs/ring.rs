@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// Keeps the newest items, up to a weight. Clones share them.
 pub struct Ring<T> {
@@ -14,6 +14,14 @@ struct Shared<T> {
     items: Mutex<Items<T>>,
     /// The number of the next item: what readers sleep on.
     next: watch::Sender<u64>,
+    bell: Option<Bell>,
+}
+
+/// Rings whenever this much has come.
+#[derive(Clone)]
+pub(super) struct Bell {
+    pub every: usize,
+    pub ring: Arc<Notify>,
 }
 
 struct Items<T> {
@@ -21,6 +29,8 @@ struct Items<T> {
     first: u64,
     weight: usize,
     limit: usize,
+    /// What has come since the bell rang.
+    since_bell: usize,
 }
 
 /// Is what a reader gets.
@@ -52,16 +62,23 @@ impl<T> Clone for Ring<T> {
 impl<T: Clone> Ring<T> {
     /// Makes a ring that keeps items of at most this weight together.
     pub fn new(limit: usize) -> Self {
+        Self::with_bell(limit, None)
+    }
+
+    /// Makes a ring that tells whenever much has come.
+    pub(super) fn with_bell(limit: usize, bell: Option<Bell>) -> Self {
         let items = Items {
             queue: VecDeque::new(),
             first: 0,
             weight: 0,
             limit,
+            since_bell: 0,
         };
         Ring {
             shared: Arc::new(Shared {
                 items: Mutex::new(items),
                 next: watch::channel(0).0,
+                bell,
             }),
         }
     }
@@ -76,9 +93,21 @@ impl<T: Clone> Ring<T> {
             items.weight -= dropped;
             items.first += 1;
         }
+        items.since_bell += weight;
+        let bell = self
+            .shared
+            .bell
+            .as_ref()
+            .filter(|bell| items.since_bell >= bell.every);
+        if bell.is_some() {
+            items.since_bell = 0;
+        }
         let next = items.next();
         drop(items);
         self.shared.next.send_replace(next);
+        if let Some(bell) = bell {
+            bell.ring.notify_one();
+        }
     }
 
     /// Follows the ring from its last `tail` items on, or from the oldest.
