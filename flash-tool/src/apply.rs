@@ -14,6 +14,7 @@ use layout::{Extent, Name};
 use manifest::Digest;
 use medium::{Changes, Medium, SlotError, check_slot};
 
+use crate::check::{Checked, check};
 use crate::inspect::{self, Fault};
 use crate::plan::{Content, Piece, Plan, What};
 use crate::report::{Clockwork, Numbers, Report};
@@ -79,43 +80,6 @@ pub fn apply<R: Read + Seek + Send>(
     watch: &mut dyn Watch,
 ) -> Result<Report, ApplyError> {
     check(plan, bundle, watch)?.write(medium, watch)
-}
-
-/// A bundle of which every byte was read and is good: the last frame might have been the damaged one.
-pub struct Checked<'a, R> {
-    plan: &'a Plan,
-    bundle: &'a mut Reader<R>,
-    clock: Clockwork,
-}
-
-/// Reads and checks the whole bundle, before a medium is so much as opened for writing.
-pub fn check<'a, R: Read + Seek + Send>(
-    plan: &'a Plan,
-    bundle: &'a mut Reader<R>,
-    watch: &mut dyn Watch,
-) -> Result<Checked<'a, R>, ApplyError> {
-    let began = Instant::now();
-    let mut clock = Clockwork::new();
-    let frames = bundle.index().frames().to_vec();
-    watch.stage(
-        Stage::Check,
-        frames.iter().map(|frame| u64::from(frame.raw_len)).sum(),
-    );
-    let mut out = Vec::new();
-    for frame in &frames {
-        bundle.frame(frame, &mut out)?;
-        watch.advance(u64::from(frame.raw_len));
-    }
-    let bundle_read = plan.release.bundle_bytes;
-    clock.note(
-        Stage::Check,
-        began,
-        Numbers {
-            bundle_read,
-            ..Numbers::default()
-        },
-    );
-    Ok(Checked { plan, bundle, clock })
 }
 
 impl<R: Read + Seek + Send> Checked<'_, R> {

@@ -6,9 +6,11 @@
 //! a node will. [`host`] finds disks, [`target`] says which of them may be written to. [`Args`] is all of this as a
 //! command, for `bedplate-flash` and for `bedplate flash`. Knows no board by name.
 
+mod piece;
 pub mod plan;
 
 pub mod apply;
+pub mod check;
 mod inspect;
 pub mod report;
 pub mod watch;
@@ -28,8 +30,9 @@ mod program;
 mod run;
 mod show;
 
-pub use apply::{ApplyError, apply, check};
+pub use apply::{ApplyError, apply};
 pub use args::Args;
+pub use check::{Checked, check};
 pub use plan::{BundleFacts, Options, Plan, PlanError, plan};
 pub use program::main_from;
 pub use report::Report;

@@ -8,10 +8,11 @@ use bundle::Reader;
 use layout::Guids;
 use uuid::Uuid;
 
-use crate::apply::{ApplyError, check};
+use crate::apply::ApplyError;
 use crate::args::{Args, Command, Output};
 use crate::ask::{Refused, Said, Terminal, consent};
 use crate::bars::Bars;
+use crate::check::check;
 use crate::config::{ConfigError, Injected};
 use crate::host::Host;
 use crate::keys::{self, KeysError};

@@ -2,6 +2,8 @@
 
 use manifest::{Digest, ImageName};
 
+use crate::{Error, FrameError};
+
 /// Bytes of an index entry.
 pub const ENTRY_LEN: usize = 72;
 
@@ -39,6 +41,15 @@ impl Frame {
     /// Returns the first byte of the image after the frame.
     pub fn raw_end(&self) -> u64 {
         self.raw_offset.saturating_add(u64::from(self.raw_len))
+    }
+
+    /// Says which frame a fault is in.
+    pub fn error(&self, source: FrameError) -> Error {
+        Error::Frame {
+            image: self.image,
+            offset: self.raw_offset,
+            source,
+        }
     }
 
     /// Writes the entry.

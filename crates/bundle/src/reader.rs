@@ -160,11 +160,7 @@ impl<R: Read + Seek> Reader<R> {
         read?;
         self.decoder
             .decode(frame, &self.stored, out)
-            .map_err(|source| Error::Frame {
-                image: frame.image,
-                offset: frame.raw_offset,
-                source,
-            })
+            .map_err(|source| frame.error(source))
     }
 
     /// Reads a frame as it is stored, for those who unpack elsewhere, on another thread.

@@ -8,11 +8,14 @@ use crate::Medium;
 /// Bytes are compared, and written, in blocks of this size.
 const BLOCK: usize = 4096;
 
+/// A block that tells nothing.
+const ZEROS: [u8; BLOCK] = [0; BLOCK];
+
 /// Equal blocks between differing ones are written along when they are no more than this: to a card, two short writes
 /// cost more than one that is a little longer.
 const BRIDGE: usize = 16 * 1024;
 
-/// After this many bytes without one equal block, the medium is taken to hold something else altogether.
+/// After this many bytes without one block that was known, the medium is taken to hold something else altogether.
 const PATIENCE: u64 = 16 * 1024 * 1024;
 
 /// How much of a piece is then still read, to notice if it does not.
@@ -54,13 +57,15 @@ impl Changes {
         } else {
             PROBE.min(wanted.len())
         };
-        let mut differing = self.compare(medium, offset, wanted, 0..probe)?;
-        let met = differing.iter().map(Range::len).sum::<usize>() < probe;
-        if met {
+        let (mut differing, known) = self.compare(medium, offset, wanted, 0..probe)?;
+        if known {
             self.missed = 0;
-            differing.extend(self.compare(medium, offset, wanted, probe..wanted.len())?);
         } else {
             self.missed += wanted.len() as u64;
+        }
+        if known || differing.is_empty() {
+            differing.extend(self.compare(medium, offset, wanted, probe..wanted.len())?.0);
+        } else {
             differing.push(probe..wanted.len());
         }
         let mut written = 0;
@@ -73,28 +78,31 @@ impl Changes {
         Ok(())
     }
 
-    /// Finds the blocks of a range of `wanted` that differ from the medium.
+    /// Finds the blocks of a range of `wanted` that differ from the medium, and whether any is known from it.
+    ///
+    /// Zeros are on every new medium: they may be equal, but nothing is known by them.
     fn compare(
         &mut self,
         medium: &mut dyn Medium,
         offset: u64,
         wanted: &[u8],
         range: Range<usize>,
-    ) -> io::Result<Vec<Range<usize>>> {
+    ) -> io::Result<(Vec<Range<usize>>, bool)> {
         self.buffer.resize(range.len(), 0);
         medium.read_at(offset + range.start as u64, &mut self.buffer)?;
         self.tally.read += range.len() as u64;
-        let blocks = wanted[range.clone()]
-            .chunks(BLOCK)
-            .zip(self.buffer.chunks(BLOCK))
-            .enumerate();
-        let differing = blocks.filter(|(_, (want, have))| want != have);
-        Ok(differing
-            .map(|(number, (want, _))| {
-                let start = range.start + number * BLOCK;
-                start..start + want.len()
-            })
-            .collect())
+        let mut differing = Vec::new();
+        let mut known = false;
+        let mut start = range.start;
+        for (want, have) in wanted[range].chunks(BLOCK).zip(self.buffer.chunks(BLOCK)) {
+            if want != have {
+                differing.push(start..start + want.len());
+            } else if !known {
+                known = want != &ZEROS[..want.len()];
+            }
+            start += want.len();
+        }
+        Ok((differing, known))
     }
 }
 

@@ -85,6 +85,26 @@ fn a_foreign_medium_is_soon_only_probed() {
 }
 
 #[test]
+fn zeros_are_left_alone_but_do_not_make_a_medium_known() {
+    // Every fourth block is zero, on a medium that is all zero.
+    let wanted = (0..32 * MIB)
+        .map(|at| if at / 4096 % 4 == 0 { 0 } else { 7 })
+        .collect::<Vec<u8>>();
+    let mut medium = memory(vec![0; 34 * MIB]);
+    let mut changes = Changes::default();
+    for (number, piece) in wanted.chunks(MIB).enumerate() {
+        changes.write(&mut medium, (number * MIB) as u64, piece).unwrap();
+    }
+    assert!(medium.bytes.starts_with(&wanted));
+    assert_eq!(changes.tally().read, 16 * MIB as u64 + 16 * 65536);
+    let writes = medium.writes.len();
+    changes
+        .write(&mut medium, 32 * MIB as u64, &vec![0; MIB])
+        .unwrap();
+    assert_eq!(medium.writes.len(), writes, "a hole in a sparse file stays one");
+}
+
+#[test]
 fn nothing_is_written_past_the_end() {
     let file = tempfile::tempfile().unwrap();
     file.set_len(8192).unwrap();

@@ -1,0 +1,94 @@
+//! Reading a whole bundle before a medium is touched.
+
+use std::io::{Read, Seek};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+use bundle::{Decoder, Frame, Reader};
+
+use crate::apply::ApplyError;
+use crate::plan::Plan;
+use crate::report::{Clockwork, Numbers};
+use crate::watch::{Stage, Watch};
+
+/// A bundle of which every byte was read and is good: the last frame might have been the damaged one.
+pub struct Checked<'a, R> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) bundle: &'a mut Reader<R>,
+    pub(crate) clock: Clockwork,
+}
+
+/// Reads and checks the whole bundle, before a medium is so much as opened for writing.
+pub fn check<'a, R: Read + Seek + Send>(
+    plan: &'a Plan,
+    bundle: &'a mut Reader<R>,
+    watch: &mut dyn Watch,
+) -> Result<Checked<'a, R>, ApplyError> {
+    let began = Instant::now();
+    let mut clock = Clockwork::new();
+    let frames = bundle.index().frames().to_vec();
+    watch.stage(
+        Stage::Check,
+        frames.iter().map(|frame| u64::from(frame.raw_len)).sum(),
+    );
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    let (frames, jobs) = (frames.as_slice(), Mutex::new((0, &mut *bundle)));
+    thread::scope(|scope| {
+        let (sender, results) = sync_channel(workers);
+        for _ in 0..workers {
+            let (sender, jobs) = (sender.clone(), &jobs);
+            scope.spawn(move || check_some(frames, jobs, &sender));
+        }
+        drop(sender);
+        // Leaving at the first error hangs up, which ends the workers.
+        for result in results {
+            watch.advance(result?);
+        }
+        Ok::<_, bundle::Error>(())
+    })?;
+    let bundle_read = plan.release.bundle_bytes;
+    clock.note(
+        Stage::Check,
+        began,
+        Numbers {
+            bundle_read,
+            ..Numbers::default()
+        },
+    );
+    Ok(Checked { plan, bundle, clock })
+}
+
+/// Checks frames, one after the other, until all are taken: reading takes turns, unpacking does not.
+fn check_some<R: Read + Seek>(
+    frames: &[Frame],
+    jobs: &Mutex<(usize, &mut Reader<R>)>,
+    done: &SyncSender<Result<u64, bundle::Error>>,
+) {
+    let (mut stored, mut out) = (Vec::new(), Vec::new());
+    let mut decoder = match Decoder::new() {
+        Ok(decoder) => decoder,
+        Err(error) => {
+            let _ = done.send(Err(error.into()));
+            return;
+        }
+    };
+    loop {
+        let (frame, read) = {
+            let mut jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(frame) = frames.get(jobs.0) else { return };
+            jobs.0 += 1;
+            (frame, jobs.1.stored(frame, &mut stored))
+        };
+        let checked = read.and_then(|()| {
+            decoder
+                .decode(frame, &stored, &mut out)
+                .map_err(|source| frame.error(source))?;
+            Ok(u64::from(frame.raw_len))
+        });
+        if done.send(checked).is_err() {
+            return;
+        }
+    }
+}
