@@ -1,27 +1,28 @@
 //! The whole way from a board and its overlays to a signed bundle.
 
-use std::fs;
-use std::io::{self, BufWriter, Cursor};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use board::{Arch, Prefer, Selection};
-use bundle::{ImageName, WriteError, Writer};
-use layout::{DiskSpec, Layout, LayoutError};
+use board::{Arch, Selection};
+use bundle::WriteError;
+use layout::LayoutError;
 use manifest::model::Version;
-use manifest::{DeviceTreePreference, DeviceTrees, Disk, Image, Manifest, ParseError, PartKind, TrustedKey};
+use manifest::{Manifest, ParseError, PartKind, TrustedKey};
 
+use crate::contents;
+use crate::disk_image::{self, DiskImage, DiskImageError};
 use crate::erofs::{ErofsError, Tool};
-use crate::esp::{self, Esp};
-use crate::inputs::{self, InputError, Inputs};
+use crate::inputs::{self, InputError};
 use crate::keys::SecretKey;
 use crate::loader::{self, LoaderError};
-use crate::modules::{self, Chosen, Kernel, ModuleError};
-use crate::packages::fetch::{Fetched, Fetcher};
+use crate::modules::{Chosen, Kernel, ModuleError};
+use crate::packages::fetch::Fetcher;
+use crate::publish::{self, Contents};
+use crate::release;
 use crate::report::{PartSize, Progress};
-use crate::select::{self, SelectError};
-use crate::slot::{self, Content, Slot, SlotError};
-use crate::tree::{Node, Tree, TreeError};
-use crate::{initramfs, oci, release};
+use crate::select::SelectError;
+use crate::slot::{self, Content, SlotError};
+use crate::tree::TreeError;
 
 /// A fault of building an image.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +60,9 @@ pub enum BuildError {
     /// The bundle that was written is not one that a reader takes.
     #[error("the finished bundle does not verify")]
     Verify(#[from] bundle::Error),
+    /// The disk image could not be made.
+    #[error(transparent)]
+    DiskImage(#[from] DiskImageError),
     /// A file could not be read or written.
     #[error("cannot access {path}")]
     Access {
@@ -70,7 +74,7 @@ pub enum BuildError {
     },
     /// A program of ours has not been built.
     #[error(
-        "{path} is missing: build the programs for {arch} first (`cargo xtask build`), or name their folder with --binaries"
+        "{path} is missing: build the programs for {arch} first (`cargo xtask build-nodes`), or name their folder with --binaries"
     )]
     NoBinary {
         /// The program.
@@ -104,6 +108,8 @@ pub struct Request<'a> {
     pub out: &'a Path,
     /// Time that the image bears, in seconds since 1970.
     pub created: u64,
+    /// Whether to write a disk image, too.
+    pub disk_image: bool,
 }
 
 /// What was built.
@@ -116,10 +122,10 @@ pub struct Built {
     pub size: u64,
     /// Sizes by part.
     pub parts: Vec<PartSize>,
-    /// Every package that is in the image, or made it.
-    pub packages: Vec<Fetched>,
-    /// The root's files with the packages they come from.
-    pub root: Tree,
+    /// The list of what is in it.
+    pub sbom: PathBuf,
+    /// The disk image, if one was asked for.
+    pub disk_image: Option<DiskImage>,
 }
 
 impl Request<'_> {
@@ -128,19 +134,15 @@ impl Request<'_> {
         format!("bedplate-{}-{}", self.selection.board.name, self.version)
     }
 
-    fn arch(&self) -> Arch {
+    pub(crate) fn arch(&self) -> Arch {
         self.selection.board.arch
     }
 
-    fn binary(&self, name: &str) -> Result<Vec<u8>, BuildError> {
+    pub(crate) fn binary(&self, name: &str) -> Result<Vec<u8>, BuildError> {
         let path = self.binaries.join(self.arch().as_str()).join(name);
-        match fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(BuildError::NoBinary {
-                path,
-                arch: self.arch(),
-            }),
-            other => other.map_err(|source| BuildError::Access { path, source }),
-        }
+        let data = publish::read(&path).map_err(access(&path))?;
+        let arch = self.arch();
+        data.ok_or(BuildError::NoBinary { path, arch })
     }
 }
 
@@ -152,7 +154,7 @@ pub fn build(request: &Request<'_>, fetcher: &mut Fetcher, progress: &Progress) 
     let loader = request.binary("bootloader.efi")?;
     progress.step("getting packages");
     let inputs = inputs::get(request.selection, fetcher)?;
-    let (tool, tool_packages) = Tool::get(fetcher, request.cache)?;
+    let (tool, tools) = Tool::get(fetcher, request.cache)?;
     let kernel = Kernel::open(&inputs.kernel, &inputs.packages[&inputs.kernel])?;
 
     progress.step("choosing files and modules");
@@ -163,8 +165,8 @@ pub fn build(request: &Request<'_>, fetcher: &mut Fetcher, progress: &Progress) 
     kernel.choose(&modules.autoload, &mut all)?;
     kernel.choose(&modules.available, &mut all)?;
     let release = release::yaml(request.selection, &request.version.to_string(), kernel.version());
-    let root = root(request, &inputs, &machined, &release, &kernel, &all)?;
-    let initramfs = initramfs(&machined, &release, &kernel, &early)?;
+    let root = contents::root(request, &inputs, &machined, &release, &kernel, &all)?;
+    let initramfs = contents::initramfs(&machined, &release, &kernel, &early)?;
 
     progress.step("making the root file system");
     let scratch = tempfile::tempdir().map_err(access(request.out))?;
@@ -187,7 +189,7 @@ pub fn build(request: &Request<'_>, fetcher: &mut Fetcher, progress: &Progress) 
             data: initramfs,
         },
     ];
-    parts.extend(device_trees(request, &inputs.kernel, &kernel)?);
+    parts.extend(contents::device_trees(request, &inputs.kernel, &kernel)?);
     parts.push(Content {
         kind: PartKind::Root,
         name: "root.erofs".into(),
@@ -202,360 +204,41 @@ pub fn build(request: &Request<'_>, fetcher: &mut Fetcher, progress: &Progress) 
         .map(SecretKey::public)
         .chain(request.trust.iter().copied())
         .collect();
-    let esp = esp(request, &inputs, &kernel, loader::with_keys(&loader, &trusted)?)?;
-    let boot_code = boot_code(request, &inputs)?;
+    let esp = contents::esp(request, &inputs, &kernel, loader::with_keys(&loader, &trusted)?)?;
+    let boot_code = contents::boot_code(request, &inputs)?;
 
     progress.step("compressing and signing");
     let locked = fetcher.notes().is_empty();
-    let bundle = request.out.join(format!("{}.bundle", request.stem()));
-    let mut packages = inputs.fetched;
-    packages.extend(tool_packages);
-    let manifest = write(request, &bundle, &slot, &esp, boot_code.as_deref(), locked)?;
+    let contents = Contents {
+        slot: &slot,
+        esp: &esp,
+        boot_code: boot_code.as_deref(),
+        locked,
+    };
+    let (bundle, id) = publish::write(request, &contents)?;
+    let sbom = publish::sbom(request, &id, &inputs.fetched, &tools)?;
 
     progress.step("verifying the bundle");
-    let (size, parts) = measure(&bundle, &trusted)?;
+    let measured = publish::measure(&bundle, &trusted)?;
+    let disk_image = match request.disk_image {
+        true => {
+            progress.step("writing the disk image");
+            Some(disk_image::make(&bundle, &trusted)?)
+        }
+        false => None,
+    };
     Ok(Built {
         bundle,
-        manifest,
-        size,
-        parts,
-        packages,
-        root,
+        manifest: measured.manifest,
+        size: measured.size,
+        parts: measured.parts,
+        sbom,
+        disk_image,
     })
 }
 
-fn root(
-    request: &Request<'_>,
-    inputs: &Inputs,
-    machined: &[u8],
-    release: &str,
-    kernel: &Kernel<'_>,
-    chosen: &Chosen,
-) -> Result<Tree, BuildError> {
-    let features = &request.selection.features;
-    let mut tree = select::root(features, &inputs.packages, request.arch())?;
-    tree.add("usr/bin/machined", Node::program(machined), "machined")?;
-    tree.add(release::ROOT_PATH, Node::text(release), "the build")?;
-    for image in &features.container_images {
-        let program = request.binary(image.program.as_str())?;
-        let archive = oci::archive(&image.reference, request.arch(), image.program.as_str(), &program)
-            .map_err(access(request.binaries))?;
-        tree.add(
-            &format!("usr/share/bedplate/images/{}.tar", image.program),
-            Node::text(archive),
-            "the build",
-        )?;
-    }
-    add_modules(
-        &mut tree,
-        &format!("usr/lib/modules/{}", kernel.version()),
-        chosen,
-        &inputs.kernel,
-    )?;
-    Ok(tree)
-}
-
-fn initramfs(
-    machined: &[u8],
-    release: &str,
-    kernel: &Kernel<'_>,
-    early: &Chosen,
-) -> Result<Vec<u8>, BuildError> {
-    let mut tree = Tree::default();
-    for folder in ["dev", "proc", "sys"] {
-        tree.add(folder, Node::Directory, "the build")?;
-    }
-    tree.add("init", Node::program(machined), "machined")?;
-    tree.add(release::INITRAMFS_PATH, Node::text(release), "the build")?;
-    add_modules(
-        &mut tree,
-        &format!("lib/modules/{}", kernel.version()),
-        early,
-        "kernel",
-    )?;
-    initramfs::pack(&tree).map_err(access(Path::new("initramfs")))
-}
-
-fn add_modules(tree: &mut Tree, folder: &str, chosen: &Chosen, origin: &str) -> Result<(), TreeError> {
-    for module in chosen.values() {
-        tree.add(
-            &format!("{folder}/{}", module.path),
-            Node::text(module.data.clone()),
-            origin,
-        )?;
-    }
-    tree.add(
-        &format!("{folder}/modules.dep"),
-        Node::text(modules::modules_dep(chosen)),
-        "the build",
-    )?;
-    tree.add(
-        &format!("{folder}/modules.alias"),
-        Node::text(modules::modules_alias(chosen)),
-        "the build",
-    )
-}
-
-fn device_trees(
-    request: &Request<'_>,
-    package: &str,
-    kernel: &Kernel<'_>,
-) -> Result<Vec<Content>, BuildError> {
-    let trees = &request.selection.board.device_trees;
-    let mut parts = Vec::new();
-    for pattern in &trees.files {
-        let mut found = false;
-        for (path, data) in kernel.device_trees().filter(|(path, _)| pattern.matches(path)) {
-            let name = path.rsplit('/').next().unwrap_or(path).to_owned();
-            parts.push(Content {
-                kind: PartKind::DeviceTree,
-                name,
-                data: data.to_vec(),
-            });
-            found = true;
-        }
-        if !found {
-            return Err(no_tree(package, pattern).into());
-        }
-    }
-    match &trees.default {
-        Some(name) if !parts.iter().any(|part| part.name == *name) => {
-            Err(BuildError::NoDeviceTree { name: name.clone() })
-        }
-        _ => Ok(parts),
-    }
-}
-
-fn no_tree(package: &str, pattern: &board::Pattern) -> SelectError {
-    SelectError::NoFile {
-        package: package.to_owned(),
-        pattern: pattern.as_str().to_owned(),
-        near: None,
-    }
-}
-
-fn esp(
-    request: &Request<'_>,
-    inputs: &Inputs,
-    kernel: &Kernel<'_>,
-    loader: Vec<u8>,
-) -> Result<Esp, BuildError> {
-    let board = &request.selection.board;
-    let mut tree = Tree::default();
-    tree.add(
-        &format!("EFI/BOOT/{}", board.arch.efi_default()),
-        Node::text(loader),
-        "the loader",
-    )?;
-    for package in &board.esp.packages {
-        select::take(&mut tree, package, &inputs.packages[package.name.as_str()])?;
-    }
-    for pattern in &board.esp.device_trees {
-        let mut found = kernel
-            .device_trees()
-            .filter(|(path, _)| pattern.matches(path))
-            .peekable();
-        if found.peek().is_none() {
-            return Err(no_tree(&inputs.kernel, pattern).into());
-        }
-        for (path, data) in found {
-            tree.add(
-                path.rsplit('/').next().unwrap_or(path),
-                Node::text(data),
-                &inputs.kernel,
-            )?;
-        }
-    }
-    select::own_files(&mut tree, &board.esp.files)?;
-    let spec = disk_spec(request);
-    let partition = Layout::for_medium(&spec, Layout::least(&spec)?)?.extent(layout::Name::Esp);
-    esp::make(&tree, partition.len).map_err(access(Path::new("ESP")))
-}
-
-fn boot_code(request: &Request<'_>, inputs: &Inputs) -> Result<Option<Vec<u8>>, BuildError> {
-    let Some(code) = &request.selection.board.boot_code else {
-        return Ok(None);
-    };
-    let package = code.package.as_str();
-    let found = select::matching(package, &inputs.packages[package], &code.file)?;
-    match found.first() {
-        Some((_, Node::File { data, .. })) => {
-            let mut data = data.clone();
-            data.resize(data.len().next_multiple_of(bundle::FRAME_ALIGN as usize), 0);
-            Ok(Some(data))
-        }
-        _ => Err(no_tree(package, &code.file).into()),
-    }
-}
-
-fn disk_spec(request: &Request<'_>) -> DiskSpec {
-    let disk = &request.selection.board.disk;
-    DiskSpec {
-        slot_size: disk.slot_size.0,
-        first_partition: disk.first_partition.0,
-    }
-}
-
-fn write(
-    request: &Request<'_>,
-    path: &Path,
-    slot: &Slot,
-    esp: &Esp,
-    boot_code: Option<&[u8]>,
-    locked: bool,
-) -> Result<Manifest, BuildError> {
-    let board = &request.selection.board;
-    fs::create_dir_all(request.out).map_err(access(request.out))?;
-    let mut writer = Writer::new(tempfile::tempfile_in(request.out).map_err(access(request.out))?);
-    // Each part starts a frame of its own, so that a part that did not change packs to the same frames.
-    for (part, content) in slot.image.parts.iter().zip(&slot.parts) {
-        let padded = slot::padding(content.data.len());
-        writer.add(
-            ImageName::Slot,
-            part.offset,
-            &mut io::Read::chain(content.data.as_slice(), padded.as_slice()),
-        )?;
-    }
-    writer.add(
-        ImageName::Slot,
-        slot.image.verity.tree_offset,
-        &mut slot.tree.as_slice(),
-    )?;
-    for range in &esp.used {
-        let piece = &esp.image[range.start as usize..range.end as usize];
-        writer.add(ImageName::Esp, range.start, &mut Cursor::new(piece))?;
-    }
-    if let Some(mut code) = boot_code {
-        writer.add(ImageName::Bootcode, 0, &mut code)?;
-    }
-    let sealed = writer.seal();
-    let image = |name, offset, size| Image {
-        name,
-        offset,
-        size,
-        sha256: sealed.sha256(name),
-    };
-    let mut images = vec![
-        image(ImageName::Slot, None, slot.image.size),
-        image(ImageName::Esp, None, esp.image.len() as u64),
-    ];
-    if let (Some(data), Some(code)) = (boot_code, &board.boot_code) {
-        images.push(image(ImageName::Bootcode, Some(code.offset.0), data.len() as u64));
-    }
-    let arguments: Vec<&str> = request
-        .selection
-        .features
-        .kernel_arguments
-        .iter()
-        .map(|argument| argument.as_str())
-        .collect();
-    let manifest = Manifest {
-        format: 1,
-        board: board.name.to_string(),
-        arch: match board.arch {
-            Arch::Arm64 => manifest::Arch::Arm64,
-            Arch::Amd64 => manifest::Arch::Amd64,
-        },
-        version: request.version,
-        created: request.created,
-        overlays: request
-            .selection
-            .overlays
-            .iter()
-            .map(|overlay| overlay.name.to_string())
-            .collect(),
-        locked,
-        cmdline: arguments.join(" "),
-        slot: slot.image.clone(),
-        disk: Disk {
-            slot_size: board.disk.slot_size.0,
-            first_partition: board.disk.first_partition.0,
-            hybrid_mbr: board.disk.hybrid_mbr,
-        },
-        images,
-        index: sealed.index(),
-        device_trees: board.device_trees.default.clone().map(|default| DeviceTrees {
-            default,
-            prefer: match board.device_trees.prefer {
-                Prefer::Firmware => DeviceTreePreference::Firmware,
-                Prefer::Slot => DeviceTreePreference::Manifest,
-            },
-        }),
-    };
-    let json = manifest.to_json()?;
-    let comment = format!("bedplate {} {}", board.name, request.version);
-    let signatures: Vec<String> = request.keys.iter().map(|key| key.sign(&json, &comment)).collect();
-    // Under another name until it is whole: a half-written bundle never looks like one.
-    let partial = path.with_extension("bundle.partial");
-    let mut file = BufWriter::new(fs::File::create(&partial).map_err(access(&partial))?);
-    sealed.write(&mut file, &json, signatures.concat().as_bytes())?;
-    fs::rename(&partial, path).map_err(access(path))?;
-    let json_path = request.out.join(format!("{}.manifest.json", request.stem()));
-    fs::write(&json_path, &json).map_err(access(&json_path))?;
-    for (number, signature) in signatures.iter().enumerate() {
-        let ending = if number == 0 {
-            "minisig".to_owned()
-        } else {
-            format!("minisig.{number}")
-        };
-        let path = request
-            .out
-            .join(format!("{}.manifest.json.{ending}", request.stem()));
-        fs::write(&path, signature).map_err(access(&path))?;
-    }
-    Ok(manifest)
-}
-
-/// Opens the finished bundle as its readers will, and sums up its frames by part.
-fn measure(path: &Path, keys: &[TrustedKey]) -> Result<(u64, Vec<PartSize>), BuildError> {
-    let file = fs::File::open(path).map_err(access(path))?;
-    let size = file.metadata().map_err(access(path))?.len();
-    let reader = bundle::Reader::open(file, keys)?;
-    let manifest: &Manifest = reader.manifest();
-    let packed = |image, start: u64, end: u64| -> u64 {
-        let frames = reader.index().of(image).iter();
-        frames
-            .filter(|frame| (start..end).contains(&frame.raw_offset))
-            .map(|frame| u64::from(frame.stored_len))
-            .sum()
-    };
-    let raw = |image| {
-        reader
-            .index()
-            .of(image)
-            .iter()
-            .map(|frame| u64::from(frame.raw_len))
-            .sum()
-    };
-    let mut parts = Vec::new();
-    for part in &manifest.slot.parts {
-        let packed = packed(ImageName::Slot, part.offset, part.offset + part.size);
-        parts.push(PartSize {
-            name: part.name.clone(),
-            raw: part.size,
-            packed,
-        });
-    }
-    let verity = &manifest.slot.verity;
-    let tree = packed(ImageName::Slot, verity.tree_offset, u64::MAX);
-    parts.push(PartSize {
-        name: "hash tree".into(),
-        raw: verity.tree_size,
-        packed: tree,
-    });
-    for (image, name) in [(ImageName::Esp, "ESP"), (ImageName::Bootcode, "boot code")] {
-        if manifest.image(image).is_some() {
-            parts.push(PartSize {
-                name: name.into(),
-                raw: raw(image),
-                packed: packed(image, 0, u64::MAX),
-            });
-        }
-    }
-    Ok((size, parts))
-}
-
-fn access(path: &Path) -> impl FnOnce(io::Error) -> BuildError {
+/// Says which file it was that could not be accessed.
+pub(crate) fn access(path: &Path) -> impl FnOnce(io::Error) -> BuildError {
     let path = path.to_owned();
     move |source| BuildError::Access { path, source }
 }

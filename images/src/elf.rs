@@ -55,11 +55,16 @@ pub fn read(data: &[u8]) -> Option<Elf> {
     if value(elf::DT_FLAGS_1).is_some_and(|flags| flags & elf::DF_1_PIE.0 != 0) {
         found.program = true;
     }
+    // The C library can be started, and then names its version; it is a library all the same.
+    if value(elf::DT_SONAME).is_some() {
+        found.program = false;
+    }
     let strings = value(elf::DT_STRTAB).and_then(|address| {
-        let (start, _, offset) = loads
-            .iter()
-            .find(|(start, len, _)| (*start..start + len).contains(&address))?;
-        data.get((address - start + offset) as usize..)
+        let place = loads.iter().find_map(|(start, len, offset)| {
+            let inside = address.checked_sub(*start).filter(|inside| inside < len)?;
+            offset.checked_add(inside)
+        });
+        data.get(usize::try_from(place?).ok()?..)
     });
     for entry in dynamic.iter().filter(|entry| entry.tag(endian) == elf::DT_NEEDED) {
         let name = strings?.get(entry.val(endian) as usize..)?;

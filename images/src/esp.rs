@@ -70,40 +70,113 @@ pub fn make(tree: &Tree, size: u64) -> io::Result<Esp> {
             Node::Link(_) => return Err(io::Error::other(format!("/{path} is a link: FAT has none"))),
         }
     }
+    // Counting the free clusters also writes the count down, which checkers miss otherwise.
+    volume.stats()?;
     volume.unmount()?;
-    let image = disk.into_inner();
+    let mut image = disk.into_inner();
+    repair_folders(&mut image)?;
     let used = used(&image, bundle::FRAME_ALIGN)?;
     Ok(Esp { image, used })
 }
 
+/// The few numbers of a FAT32 boot sector that say where things are.
+struct Geometry {
+    cluster: usize,
+    table: usize,
+    first: usize,
+    root: u32,
+}
+
+impl Geometry {
+    fn read(image: &[u8]) -> io::Result<Geometry> {
+        let short = |at: usize| usize::from(u16::from_le_bytes([image[at], image[at + 1]]));
+        if image.len() < 512 || short(22) != 0 {
+            return Err(io::Error::other("not a FAT32 volume"));
+        }
+        let sector = short(11);
+        let table = short(14) * sector;
+        Ok(Geometry {
+            cluster: usize::from(image[13]) * sector,
+            table,
+            first: table + usize::from(image[16]) * word(image, 36) as usize * sector,
+            root: word(image, 44),
+        })
+    }
+
+    /// Gives where a cluster's bytes start; the first one is number 2.
+    fn offset(&self, cluster: u32) -> usize {
+        self.first + (cluster as usize - 2) * self.cluster
+    }
+
+    /// Gives the cluster's entry in the table: the next one of its chain.
+    fn next(&self, image: &[u8], cluster: u32) -> u32 {
+        word(image, self.table + cluster as usize * 4) & 0x0fff_ffff
+    }
+}
+
+fn word(image: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([image[at], image[at + 1], image[at + 2], image[at + 3]])
+}
+
+/// Takes the long names off the entries `.` and `..`, which fatfs 0.3 writes and FAT does not allow.
+fn repair_folders(image: &mut [u8]) -> io::Result<()> {
+    const ENTRY: usize = 32;
+    const FOLDER: u8 = 0x10;
+    const LONG_NAME: u8 = 0x0f;
+    let geometry = Geometry::read(image)?;
+    let mut open = vec![geometry.root];
+    while let Some(folder) = open.pop() {
+        let start = geometry.offset(folder);
+        let attributes = |slot: usize| image[start + slot * ENTRY + 11];
+        if folder != geometry.root && attributes(0) == LONG_NAME && attributes(2) == LONG_NAME {
+            image.copy_within(start + ENTRY..start + 2 * ENTRY, start);
+            image.copy_within(start + 3 * ENTRY..start + 4 * ENTRY, start + ENTRY);
+            // The parent of a folder in the root is written as 0, not as the root's cluster.
+            let parent = start + ENTRY;
+            let low = u16::from_le_bytes([image[parent + 26], image[parent + 27]]);
+            if image[parent + 20..parent + 22] == [0, 0] && u32::from(low) == geometry.root {
+                image[parent + 26..parent + 28].fill(0);
+            }
+            for slot in [2, 3] {
+                image[start + slot * ENTRY..start + (slot + 1) * ENTRY].fill(0);
+                image[start + slot * ENTRY] = 0xe5; // deleted
+            }
+        }
+        let mut cluster = folder;
+        while (2..0x0fff_fff8).contains(&cluster) {
+            let start = geometry.offset(cluster);
+            for entry in image[start..start + geometry.cluster].chunks_exact(ENTRY) {
+                let below = u32::from(u16::from_le_bytes([entry[20], entry[21]])) << 16
+                    | u32::from(u16::from_le_bytes([entry[26], entry[27]]));
+                if entry[11] == FOLDER && !matches!(entry[0], 0 | 0xe5 | b'.') {
+                    open.push(below);
+                }
+            }
+            cluster = geometry.next(image, cluster);
+        }
+    }
+    Ok(())
+}
+
 /// Finds the bytes of a FAT32 volume that hold something: all before the first cluster, and clusters in use.
 fn used(image: &[u8], align: u64) -> io::Result<Vec<Range<u64>>> {
-    let short = |at: usize| u64::from(u16::from_le_bytes([image[at], image[at + 1]]));
-    let long = |at: usize| u32::from_le_bytes([image[at], image[at + 1], image[at + 2], image[at + 3]]);
-    if image.len() < 512 || short(22) != 0 {
-        return Err(io::Error::other("not a FAT32 volume"));
-    }
-    let sector = short(11);
-    let cluster = u64::from(image[13]) * sector;
-    let table = short(14) * sector;
-    let table_len = u64::from(long(36)) * sector;
-    let first = table + u64::from(image[16]) * table_len;
-    let clusters = (image.len() as u64 - first) / cluster;
+    let geometry = Geometry::read(image)?;
     let mut ranges: Vec<Range<u64>> = Vec::new();
-    let mut cover = |range: Range<u64>| {
-        let range = range.start / align * align..range.end.next_multiple_of(align).min(image.len() as u64);
+    let mut cover = |start: usize, len: usize| {
+        let end = ((start + len) as u64)
+            .next_multiple_of(align)
+            .min(image.len() as u64);
+        let range = start as u64 / align * align..end;
         match ranges.last_mut() {
             Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
             _ => ranges.push(range),
         }
     };
-    cover(0..first);
-    for index in 0..clusters {
-        // Entries 0 and 1 of the table belong to no cluster.
-        let entry = long((table + (index + 2) * 4) as usize);
-        if entry & 0x0fff_ffff != 0 {
-            let start = first + index * cluster;
-            cover(start..start + cluster);
+    cover(0, geometry.first);
+    let clusters = (image.len() - geometry.first) / geometry.cluster;
+    for cluster in 2..clusters as u32 + 2 {
+        if geometry.next(image, cluster) != 0 {
+            cover(geometry.offset(cluster), geometry.cluster);
         }
     }
     Ok(ranges)
@@ -132,6 +205,23 @@ mod tests {
         let mut file = volume.root_dir().open_file("EFI/BOOT/BOOTAA64.EFI").unwrap();
         io::Read::read_to_end(&mut file, &mut data).unwrap();
         assert_eq!(data, vec![7; 100_000]);
+    }
+
+    #[test]
+    fn the_first_entries_of_a_folder_are_itself_and_its_parent() {
+        let image = make(&tree(), SIZE).unwrap().image;
+        let geometry = Geometry::read(&image).unwrap();
+        let efi = (0..32).map(|slot| geometry.offset(geometry.root) + slot * 32);
+        let efi = efi
+            .into_iter()
+            .find(|at| image[*at..].starts_with(b"EFI        \x10"))
+            .unwrap();
+        let efi = u32::from(u16::from_le_bytes([image[efi + 26], image[efi + 27]]));
+        let start = geometry.offset(efi);
+        assert!(image[start..].starts_with(b".          \x10"));
+        assert!(image[start + 32..].starts_with(b"..         \x10"));
+        // The parent of a folder in the root is written as 0.
+        assert_eq!(image[start + 32 + 26..start + 32 + 28], [0, 0]);
     }
 
     #[test]

@@ -2,15 +2,21 @@
 //!
 //! [`build`](mod@build) is the whole way: [`packages`] gets what the board and overlays name, [`select`] and
 //! [`modules`] take the named files out of it, [`initramfs`], [`erofs`] and [`esp`] make file systems, [`slot`] puts
-//! the parts together under one hash tree, [`keys`] signs. Same inputs give the same bytes: nothing here reads a
+//! the parts together under one hash tree, [`keys`] signs, [`check`](mod@check) takes the result apart with other
+//! people's tools. Same inputs give the same bytes: nothing here reads a
 //! clock, an environment or the order of a folder.
 //!
 //! Absent on purpose: facts about any board (they are data), and machined (nothing of it is linked in).
 
+pub mod bmap;
 pub mod build;
+pub mod check;
+mod contents;
+pub mod disk_image;
 pub mod elf;
 pub mod erofs;
 pub mod esp;
+pub mod hash;
 pub mod initramfs;
 pub mod inputs;
 pub mod keys;
@@ -19,8 +25,11 @@ pub mod modules;
 pub mod oci;
 pub mod packages;
 pub mod process;
+mod publish;
 pub mod release;
 pub mod report;
+pub mod sbom;
 pub mod select;
 pub mod slot;
+pub mod time;
 pub mod tree;

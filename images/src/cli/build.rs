@@ -44,6 +44,9 @@ pub struct Build {
     /// Time that the image bears, in seconds since 1970. [default: that of the lock file]
     #[arg(long, value_name = "SECONDS", env = "SOURCE_DATE_EPOCH")]
     created: Option<u64>,
+    /// Also write a raw disk image, with a block map and a checksum, for other flashers.
+    #[arg(long)]
+    disk_image: bool,
     /// Only say what would be built.
     #[arg(long)]
     dry_run: bool,
@@ -80,6 +83,7 @@ impl Build {
             cache: &cache,
             out: &self.out,
             created: self.created.unwrap_or(fetcher.lock().created),
+            disk_image: self.disk_image,
         };
         let built = build(&request, &mut fetcher, &progress)
             .with_context(|| format!("cannot build an image for board {:?}", self.board))?;
@@ -148,6 +152,8 @@ fn report(built: &Built, notes: &[String], seconds: f64, global: &Global) {
             "{:#}",
             json!({
                 "bundle": built.bundle,
+                "sbom": built.sbom,
+                "diskImage": built.disk_image.as_ref().map(|image| &image.image),
                 "size": built.size,
                 "parts": built.parts,
                 "locked": built.manifest.locked,
@@ -157,6 +163,9 @@ fn report(built: &Built, notes: &[String], seconds: f64, global: &Global) {
         ),
         Output::Text => {
             print!("{}", size_table(&built.parts, built.size));
+            if let Some(disk) = &built.disk_image {
+                println!("{} ({} MB, sparse)", disk.image.display(), disk.size / 1_000_000);
+            }
             println!("{} in {seconds:.0} s", built.bundle.display());
         }
     }

@@ -1,6 +1,7 @@
 //! Commands of `bedplate-image`. Results go to standard output, progress to standard error.
 
 mod build;
+mod check;
 mod keys;
 mod lists;
 mod lock;
@@ -49,6 +50,8 @@ pub enum Output {
 enum Command {
     /// Build the signed bundle of a board.
     Build(build::Build),
+    /// Take images apart with tools that are not ours.
+    Check(check::Check),
     /// Make signing keys.
     Keys(keys::Keys),
     /// List the boards that can be built.
@@ -72,6 +75,7 @@ impl Cli {
         let global = self.global;
         match self.command {
             Command::Build(build) => build.run(&global),
+            Command::Check(check) => check.run(&global),
             Command::Keys(keys) => keys.run(&global),
             Command::Boards(boards) => boards.run(&global),
             Command::Overlays(overlays) => overlays.run(&global),

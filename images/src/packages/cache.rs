@@ -1,11 +1,11 @@
 //! Keeps fetched packages; what does not have the right hash is as if it were not there.
 
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::hash;
 use board::Arch;
-use sha2::{Digest, Sha256};
 
 /// A folder of fetched packages.
 #[derive(Debug, Clone)]
@@ -22,7 +22,7 @@ impl Cache {
     /// Gives the path of a package with this very hash.
     pub fn get(&self, name: &str, version: &str, arch: Arch, sha256: &str) -> Option<PathBuf> {
         let path = self.path(name, version, arch);
-        (hash_file(&path).ok()? == sha256).then_some(path)
+        (hash::of_file(&path).ok()? == sha256).then_some(path)
     }
 
     /// Moves a fetched package into the cache, and gives its new path.
@@ -48,19 +48,6 @@ impl Cache {
     }
 }
 
-/// Hashes a file, as hex.
-pub fn hash_file(path: &Path) -> io::Result<String> {
-    let mut file = fs::File::open(path)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hex::encode(hash.finalize())),
-            count => hash.update(&buffer[..count]),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,7 +59,7 @@ mod tests {
         let incoming = cache.scratch().unwrap();
         let file = incoming.path().join("x.deb");
         fs::write(&file, "abc").unwrap();
-        let sha256 = hash_file(&file).unwrap();
+        let sha256 = hash::of_file(&file).unwrap();
         assert!(cache.get("x", "1:2", Arch::Arm64, &sha256).is_none());
         let path = cache.put(&file, "x", "1:2", Arch::Arm64).unwrap();
         assert_eq!(cache.get("x", "1:2", Arch::Arm64, &sha256), Some(path.clone()));

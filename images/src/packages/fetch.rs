@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use board::Arch;
 
 use super::apt::{Apt, AptError, Available};
-use super::cache::{Cache, hash_file};
+use super::cache::Cache;
 use super::lock::Lock;
 use super::mirror::{Mirror, MirrorError};
+use crate::hash;
 
 /// A fault of getting packages.
 #[derive(Debug, thiserror::Error)]
@@ -185,7 +186,7 @@ impl Fetcher {
             self.apt(arch)?.download(&lack, scratch.path())?;
             for package in lack {
                 let file = find(scratch.path(), &package.name)?;
-                if hash_file(&file)? != package.sha256 {
+                if hash::of_file(&file)? != package.sha256 {
                     let (name, version) = (package.name.clone(), package.version.clone());
                     return Err(FetchError::Hash { name, version });
                 }
@@ -273,7 +274,7 @@ mod tests {
         let scratch = cache.scratch().unwrap();
         let file = scratch.path().join("x");
         fs::write(&file, "deb").unwrap();
-        let sha256 = hash_file(&file).unwrap();
+        let sha256 = hash::of_file(&file).unwrap();
         cache.put(&file, "x", "1", Arch::Arm64).unwrap();
         let locked = super::super::lock::Locked {
             name: "x".into(),

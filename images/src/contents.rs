@@ -1,0 +1,187 @@
+//! Puts together what goes into the parts of an image: root, initramfs, device trees, ESP, boot code.
+
+use std::path::Path;
+
+use layout::{DiskSpec, Layout};
+use manifest::PartKind;
+
+use crate::build::{BuildError, Request, access};
+use crate::esp::{self, Esp};
+use crate::inputs::Inputs;
+use crate::modules::{self, Chosen, Kernel};
+use crate::select::{self, SelectError};
+use crate::slot::Content;
+use crate::tree::{Node, Tree, TreeError};
+use crate::{initramfs, oci, release};
+
+pub(crate) fn root(
+    request: &Request<'_>,
+    inputs: &Inputs,
+    machined: &[u8],
+    release: &str,
+    kernel: &Kernel<'_>,
+    chosen: &Chosen,
+) -> Result<Tree, BuildError> {
+    let features = &request.selection.features;
+    let mut tree = select::root(features, &inputs.packages, request.arch())?;
+    tree.add("usr/bin/machined", Node::program(machined), "machined")?;
+    tree.add(release::ROOT_PATH, Node::text(release), "the build")?;
+    for image in &features.container_images {
+        let program = request.binary(image.program.as_str())?;
+        let archive = oci::archive(&image.reference, request.arch(), image.program.as_str(), &program)
+            .map_err(access(request.binaries))?;
+        tree.add(
+            &format!("usr/share/bedplate/images/{}.tar", image.program),
+            Node::text(archive),
+            "the build",
+        )?;
+    }
+    add_modules(
+        &mut tree,
+        &format!("usr/lib/modules/{}", kernel.version()),
+        chosen,
+        &inputs.kernel,
+    )?;
+    Ok(tree)
+}
+
+pub(crate) fn initramfs(
+    machined: &[u8],
+    release: &str,
+    kernel: &Kernel<'_>,
+    early: &Chosen,
+) -> Result<Vec<u8>, BuildError> {
+    let mut tree = Tree::default();
+    for folder in ["dev", "proc", "sys"] {
+        tree.add(folder, Node::Directory, "the build")?;
+    }
+    tree.add("init", Node::program(machined), "machined")?;
+    tree.add(release::INITRAMFS_PATH, Node::text(release), "the build")?;
+    add_modules(
+        &mut tree,
+        &format!("lib/modules/{}", kernel.version()),
+        early,
+        "kernel",
+    )?;
+    initramfs::pack(&tree).map_err(access(Path::new("initramfs")))
+}
+
+fn add_modules(tree: &mut Tree, folder: &str, chosen: &Chosen, origin: &str) -> Result<(), TreeError> {
+    for module in chosen.values() {
+        tree.add(
+            &format!("{folder}/{}", module.path),
+            Node::text(module.data.clone()),
+            origin,
+        )?;
+    }
+    tree.add(
+        &format!("{folder}/modules.dep"),
+        Node::text(modules::modules_dep(chosen)),
+        "the build",
+    )?;
+    tree.add(
+        &format!("{folder}/modules.alias"),
+        Node::text(modules::modules_alias(chosen)),
+        "the build",
+    )
+}
+
+pub(crate) fn device_trees(
+    request: &Request<'_>,
+    package: &str,
+    kernel: &Kernel<'_>,
+) -> Result<Vec<Content>, BuildError> {
+    let trees = &request.selection.board.device_trees;
+    let mut parts = Vec::new();
+    for pattern in &trees.files {
+        let mut found = false;
+        for (path, data) in kernel.device_trees().filter(|(path, _)| pattern.matches(path)) {
+            let name = path.rsplit('/').next().unwrap_or(path).to_owned();
+            parts.push(Content {
+                kind: PartKind::DeviceTree,
+                name,
+                data: data.to_vec(),
+            });
+            found = true;
+        }
+        if !found {
+            return Err(no_tree(package, pattern).into());
+        }
+    }
+    match &trees.default {
+        Some(name) if !parts.iter().any(|part| part.name == *name) => {
+            Err(BuildError::NoDeviceTree { name: name.clone() })
+        }
+        _ => Ok(parts),
+    }
+}
+
+fn no_tree(package: &str, pattern: &board::Pattern) -> SelectError {
+    SelectError::NoFile {
+        package: package.to_owned(),
+        pattern: pattern.as_str().to_owned(),
+        near: None,
+    }
+}
+
+pub(crate) fn esp(
+    request: &Request<'_>,
+    inputs: &Inputs,
+    kernel: &Kernel<'_>,
+    loader: Vec<u8>,
+) -> Result<Esp, BuildError> {
+    let board = &request.selection.board;
+    let mut tree = Tree::default();
+    tree.add(
+        &format!("EFI/BOOT/{}", board.arch.efi_default()),
+        Node::text(loader),
+        "the loader",
+    )?;
+    for package in &board.esp.packages {
+        select::take(&mut tree, package, &inputs.packages[package.name.as_str()])?;
+    }
+    for pattern in &board.esp.device_trees {
+        let mut found = kernel
+            .device_trees()
+            .filter(|(path, _)| pattern.matches(path))
+            .peekable();
+        if found.peek().is_none() {
+            return Err(no_tree(&inputs.kernel, pattern).into());
+        }
+        for (path, data) in found {
+            tree.add(
+                path.rsplit('/').next().unwrap_or(path),
+                Node::text(data),
+                &inputs.kernel,
+            )?;
+        }
+    }
+    select::own_files(&mut tree, &board.esp.files)?;
+    let spec = disk_spec(request);
+    let partition = Layout::for_medium(&spec, Layout::least(&spec)?)?.extent(layout::Name::Esp);
+    esp::make(&tree, partition.len).map_err(access(Path::new("ESP")))
+}
+
+pub(crate) fn boot_code(request: &Request<'_>, inputs: &Inputs) -> Result<Option<Vec<u8>>, BuildError> {
+    let Some(code) = &request.selection.board.boot_code else {
+        return Ok(None);
+    };
+    let package = code.package.as_str();
+    let found = select::matching(package, &inputs.packages[package], &code.file)?;
+    match found.first() {
+        Some((_, Node::File { data, .. })) => {
+            let mut data = data.clone();
+            data.resize(data.len().next_multiple_of(bundle::FRAME_ALIGN as usize), 0);
+            Ok(Some(data))
+        }
+        _ => Err(no_tree(package, &code.file).into()),
+    }
+}
+
+pub(crate) fn disk_spec(request: &Request<'_>) -> DiskSpec {
+    let disk = &request.selection.board.disk;
+    DiskSpec {
+        slot_size: disk.slot_size.0,
+        first_partition: disk.first_partition.0,
+    }
+}

@@ -1,0 +1,227 @@
+//! Writes what is published: the bundle, its manifest with the signature, the list of what is in it.
+
+use std::fs;
+use std::io::{self, BufWriter, Cursor, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use board::{Arch, Prefer};
+use bundle::{ImageName, Sealed, Writer};
+use manifest::{DeviceTreePreference, DeviceTrees, Digest, Disk, Image, Manifest, TrustedKey};
+
+use crate::build::{BuildError, Request, access};
+use crate::esp::Esp;
+use crate::packages::fetch::Fetched;
+use crate::report::PartSize;
+use crate::sbom;
+use crate::slot::{self, Slot};
+
+/// What goes into a bundle.
+pub(crate) struct Contents<'a> {
+    pub slot: &'a Slot,
+    pub esp: &'a Esp,
+    pub boot_code: Option<&'a [u8]>,
+    pub locked: bool,
+}
+
+/// What was found in a finished bundle.
+pub(crate) struct Measured {
+    pub manifest: Manifest,
+    pub size: u64,
+    pub parts: Vec<PartSize>,
+}
+
+/// Writes the bundle, and beside it the manifest with its signatures, for minisign. Gives its path and the manifest's
+/// hash.
+pub(crate) fn write(request: &Request<'_>, contents: &Contents<'_>) -> Result<(PathBuf, Digest), BuildError> {
+    let result = |ending: &str| request.out.join(format!("{}.{ending}", request.stem()));
+    let sealed = pack(request, contents)?;
+    let manifest = describe(request, contents, &sealed);
+    let json = manifest.to_json()?;
+    let comment = format!("bedplate {} {}", manifest.board, manifest.version);
+    let signatures: Vec<String> = request.keys.iter().map(|key| key.sign(&json, &comment)).collect();
+
+    // Under another name until it is whole: a half-written bundle never looks like one.
+    let (path, partial) = (result("bundle"), result("bundle.partial"));
+    let mut file = BufWriter::new(fs::File::create(&partial).map_err(access(&partial))?);
+    sealed.write(&mut file, &json, signatures.concat().as_bytes())?;
+    fs::rename(&partial, &path).map_err(access(&path))?;
+
+    let beside = result("manifest.json");
+    fs::write(&beside, &json).map_err(access(&beside))?;
+    for (number, signature) in signatures.iter().enumerate() {
+        // minisign reads one signature from a file.
+        let ending = if number == 0 {
+            "minisig".to_owned()
+        } else {
+            format!("minisig.{number}")
+        };
+        let beside = result(&format!("manifest.json.{ending}"));
+        fs::write(&beside, signature).map_err(access(&beside))?;
+    }
+    Ok((path, Digest::of(&json)))
+}
+
+/// Writes the list of what is in the image.
+pub(crate) fn sbom(
+    request: &Request<'_>,
+    manifest: &Digest,
+    packages: &[Fetched],
+    tools: &[Fetched],
+) -> Result<PathBuf, BuildError> {
+    let stem = request.stem();
+    let path = request.out.join(format!("{stem}.spdx.json"));
+    let subject = sbom::Subject {
+        stem: &stem,
+        version: &request.version.to_string(),
+        manifest: &manifest.to_string(),
+        created: request.created,
+        packages,
+        tools,
+    };
+    fs::write(&path, sbom::spdx(&subject)).map_err(access(&path))?;
+    Ok(path)
+}
+
+/// Opens a finished bundle as its readers will, and sums up its frames by part.
+pub(crate) fn measure(path: &Path, keys: &[TrustedKey]) -> Result<Measured, BuildError> {
+    let file = fs::File::open(path).map_err(access(path))?;
+    let size = file.metadata().map_err(access(path))?.len();
+    let reader = bundle::Reader::open(file, keys)?;
+    let manifest: Manifest = (**reader.manifest()).clone();
+    let sum = |image, range: std::ops::Range<u64>| {
+        let frames = reader.index().of(image).iter();
+        let frames = frames.filter(|frame| range.contains(&frame.raw_offset));
+        frames.fold((0, 0), |(raw, packed), frame| {
+            (
+                raw + u64::from(frame.raw_len),
+                packed + u64::from(frame.stored_len),
+            )
+        })
+    };
+    let mut parts = Vec::new();
+    for part in &manifest.slot.parts {
+        let (_, packed) = sum(ImageName::Slot, part.offset..part.offset + part.size);
+        parts.push(PartSize {
+            name: part.name.clone(),
+            raw: part.size,
+            packed,
+        });
+    }
+    let tree = manifest.slot.verity.tree_offset..u64::MAX;
+    for (image, name, range) in [
+        (ImageName::Slot, "hash tree", tree),
+        (ImageName::Esp, "ESP", 0..u64::MAX),
+        (ImageName::Bootcode, "boot code", 0..u64::MAX),
+    ] {
+        if manifest.image(image).is_some() {
+            let (raw, packed) = sum(image, range);
+            parts.push(PartSize {
+                name: name.into(),
+                raw,
+                packed,
+            });
+        }
+    }
+    Ok(Measured {
+        manifest,
+        size,
+        parts,
+    })
+}
+
+fn pack(request: &Request<'_>, contents: &Contents<'_>) -> Result<Sealed<fs::File>, BuildError> {
+    fs::create_dir_all(request.out).map_err(access(request.out))?;
+    let slot = contents.slot;
+    let mut writer = Writer::new(tempfile::tempfile_in(request.out).map_err(access(request.out))?);
+    // Each part starts a frame of its own, so that a part that did not change packs to the same frames.
+    for (part, content) in slot.image.parts.iter().zip(&slot.parts) {
+        let padding = slot::padding(content.data.len());
+        writer.add(
+            ImageName::Slot,
+            part.offset,
+            &mut content.data.as_slice().chain(padding.as_slice()),
+        )?;
+    }
+    writer.add(
+        ImageName::Slot,
+        slot.image.verity.tree_offset,
+        &mut slot.tree.as_slice(),
+    )?;
+    for range in &contents.esp.used {
+        let piece = &contents.esp.image[range.start as usize..range.end as usize];
+        writer.add(ImageName::Esp, range.start, &mut Cursor::new(piece))?;
+    }
+    if let Some(mut code) = contents.boot_code {
+        writer.add(ImageName::Bootcode, 0, &mut code)?;
+    }
+    Ok(writer.seal())
+}
+
+fn describe<S: Read + Write + Seek>(
+    request: &Request<'_>,
+    contents: &Contents<'_>,
+    sealed: &Sealed<S>,
+) -> Manifest {
+    let selection = request.selection;
+    let board = &selection.board;
+    let image = |name, offset, size| Image {
+        name,
+        offset,
+        size,
+        sha256: sealed.sha256(name),
+    };
+    let mut images = vec![
+        image(ImageName::Slot, None, contents.slot.image.size),
+        image(ImageName::Esp, None, contents.esp.image.len() as u64),
+    ];
+    if let (Some(data), Some(code)) = (contents.boot_code, &board.boot_code) {
+        images.push(image(ImageName::Bootcode, Some(code.offset.0), data.len() as u64));
+    }
+    let arguments: Vec<&str> = selection
+        .features
+        .kernel_arguments
+        .iter()
+        .map(|argument| argument.as_str())
+        .collect();
+    Manifest {
+        format: 1,
+        board: board.name.to_string(),
+        arch: match board.arch {
+            Arch::Arm64 => manifest::Arch::Arm64,
+            Arch::Amd64 => manifest::Arch::Amd64,
+        },
+        version: request.version,
+        created: request.created,
+        overlays: selection
+            .overlays
+            .iter()
+            .map(|overlay| overlay.name.to_string())
+            .collect(),
+        locked: contents.locked,
+        cmdline: arguments.join(" "),
+        slot: contents.slot.image.clone(),
+        disk: Disk {
+            slot_size: board.disk.slot_size.0,
+            first_partition: board.disk.first_partition.0,
+            hybrid_mbr: board.disk.hybrid_mbr,
+        },
+        images,
+        index: sealed.index(),
+        device_trees: board.device_trees.default.clone().map(|default| DeviceTrees {
+            default,
+            prefer: match board.device_trees.prefer {
+                Prefer::Firmware => DeviceTreePreference::Firmware,
+                Prefer::Slot => DeviceTreePreference::Manifest,
+            },
+        }),
+    }
+}
+
+/// Reads a whole file; that it is missing is left to the caller to explain.
+pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(data) => Ok(Some(data)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
