@@ -47,5 +47,7 @@ fn hold() -> nix::Result<()> {
 
 /// Reaps every child that has ended: one SIGCHLD may stand for several.
 fn reap() {
-    while matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(status) if status != WaitStatus::StillAlive) {}
+    while matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(status) if status != WaitStatus::StillAlive)
+    {
+    }
 }

@@ -12,7 +12,11 @@ struct Pause(Child);
 
 impl Pause {
     fn start() -> Self {
-        let pause = Pause(Command::new(env!("CARGO_BIN_EXE_pause")).spawn().expect("pause starts"));
+        let pause = Pause(
+            Command::new(env!("CARGO_BIN_EXE_pause"))
+                .spawn()
+                .expect("pause starts"),
+        );
         let deadline = Instant::now() + Duration::from_secs(10);
         // It sleeps nowhere but in its wait for signals.
         while !pause.is_asleep() {
@@ -55,5 +59,8 @@ fn stays_when_a_child_ends() {
     let mut pause = Pause::start();
     pause.signal(Signal::SIGCHLD);
     sleep(Duration::from_millis(50));
-    assert!(pause.0.try_wait().unwrap().is_none(), "a lost child ended the pod");
+    assert!(
+        pause.0.try_wait().unwrap().is_none(),
+        "a lost child ended the pod"
+    );
 }
