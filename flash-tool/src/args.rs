@@ -10,10 +10,10 @@ use machine_config::value::{HostName, InterfaceName, IpPrefix};
 const EXAMPLES: &str = "\
 Examples:
   bedplate-flash list
-  bedplate-flash --key release.pub --config node1.yaml rpi3.bundle /dev/sdb
+  bedplate-flash --key release.pub --config node1.yaml node.bundle /dev/sdb
   bedplate-flash --key release.pub --config worker.yaml --hostname node7 --address 10.0.0.7/24 \
---gateway 10.0.0.1 --interface eth0 rpi3.bundle /dev/sdb
-  bedplate-flash --key release.pub --yes --output json --size 8G rpi3.bundle disk.img";
+--gateway 10.0.0.1 --interface eth0 node.bundle /dev/sdb
+  bedplate-flash --key release.pub --yes --output json --size 8G node.bundle disk.img";
 
 /// Puts a bundle on a disk, or into a file.
 ///

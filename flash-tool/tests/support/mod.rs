@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 #![expect(clippy::unwrap_used, reason = "a test may unwrap")]
 
+pub mod program;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Cursor};
