@@ -5,10 +5,10 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ffi::c_void;
+use core::ptr::NonNull;
 
-use uefi::proto::device_path::DevicePath;
 use uefi::proto::device_path::build::{DevicePathBuilder, media::Vendor};
-use uefi::{Guid, Handle, Identify, Result, Status, boot, guid};
+use uefi::{Guid, Handle, Result, Status, boot, guid};
 use uefi_raw::Boolean;
 use uefi_raw::protocol::device_path::DevicePathProtocol;
 use uefi_raw::protocol::media::LoadFile2Protocol;
@@ -21,73 +21,63 @@ const INITRD_MEDIA: Guid = guid!("5568e427-68fc-4f3d-ac74-ca555231cc68");
 /// Offers an initramfs for as long as it lives.
 pub struct Offer {
     handle: Handle,
-    file: Box<File>,
-    path: Vec<u8>,
+    shared: NonNull<Shared>,
 }
 
-/// The protocol comes first, so that the firmware's pointer to it is a pointer to all of this.
+/// What the firmware holds pointers to. The protocol comes first, so that a pointer to it is one to all of this.
 #[repr(C)]
-struct File {
+struct Shared {
     protocol: LoadFile2Protocol,
     part: VerifiedPart,
+    path: Vec<u8>,
 }
 
 impl Offer {
     /// Publishes the initramfs on a handle of its own.
     pub fn new(part: VerifiedPart) -> Result<Offer> {
         let mut path = Vec::new();
-        let built = DevicePathBuilder::with_vec(&mut path)
+        DevicePathBuilder::with_vec(&mut path)
             .push(&Vendor {
                 vendor_guid: INITRD_MEDIA,
                 vendor_defined_data: &[],
             })
             .and_then(DevicePathBuilder::finalize)
-            .map(|_| ());
-        built.map_err(|_| Status::OUT_OF_RESOURCES)?;
-        let file = Box::new(File {
+            .map_err(|_| Status::OUT_OF_RESOURCES)?;
+        let shared = Box::leak(Box::new(Shared {
             protocol: LoadFile2Protocol { load_file },
             part,
-        });
-        // SAFETY: `path` is a finished device path on the heap, kept by the value we return until it is uninstalled.
-        let handle = unsafe {
-            boot::install_protocol_interface(None, &DevicePathProtocol::GUID, path.as_ptr().cast())?
-        };
-        // SAFETY: `file` is on the heap, and kept likewise.
-        let installed = unsafe {
-            boot::install_protocol_interface(
-                Some(handle),
-                &LoadFile2Protocol::GUID,
-                (&raw const *file).cast(),
-            )
-        };
-        if let Err(error) = installed {
-            // SAFETY: the interface is the one installed above.
-            unsafe { boot::uninstall_protocol_interface(handle, &DevicePath::GUID, path.as_ptr().cast())? };
-            return Err(error);
+            path,
+        }));
+        let path = shared.path.as_ptr();
+        let shared = NonNull::from(shared);
+        // SAFETY: `path` is a finished device path, and lives in `shared` until `drop` has uninstalled it.
+        let handle =
+            unsafe { boot::install_protocol_interface(None, &DevicePathProtocol::GUID, path.cast())? };
+        let offer = Offer { handle, shared };
+        // SAFETY: `shared` starts with the protocol, and lives likewise.
+        unsafe {
+            boot::install_protocol_interface(Some(handle), &LoadFile2Protocol::GUID, shared.as_ptr().cast())?;
         }
-        Ok(Offer { handle, file, path })
+        Ok(offer)
     }
 }
 
 impl Drop for Offer {
     fn drop(&mut self) {
-        // SAFETY: both interfaces were installed on this handle by `new`, and the kernel that could use them came back.
-        let removed = unsafe {
-            boot::uninstall_protocol_interface(
-                self.handle,
-                &LoadFile2Protocol::GUID,
-                (&raw const *self.file).cast(),
-            )
-            .and(boot::uninstall_protocol_interface(
-                self.handle,
-                &DevicePathProtocol::GUID,
-                self.path.as_ptr().cast(),
-            ))
+        // SAFETY: nobody but the firmware, through these two interfaces, looks at `shared`; it is not calling now.
+        let path = unsafe { self.shared.as_ref() }.path.as_ptr();
+        let remove = |protocol, interface: *const c_void| {
+            // SAFETY: the interface is the one that `new` installed, and the kernel that could use it came back.
+            unsafe { boot::uninstall_protocol_interface(self.handle, protocol, interface) }
         };
-        if removed.is_err() {
-            // The firmware still points here: memory that is kept is better than memory that changes under it.
-            let path = core::mem::take(&mut self.path);
-            core::mem::forget(path);
+        let file = remove(&LoadFile2Protocol::GUID, self.shared.as_ptr().cast_const().cast());
+        // Not installed: `new` failed half-way.
+        let file_gone = file.is_ok() || file.is_err_and(|error| error.status() == Status::NOT_FOUND);
+        let path_gone = remove(&DevicePathProtocol::GUID, path.cast()).is_ok();
+        // What the firmware still points to is kept: better lost memory than memory that changes under it.
+        if file_gone && path_gone {
+            // SAFETY: leaked by `new`, and nothing points to it any more.
+            drop(unsafe { Box::from_raw(self.shared.as_ptr()) });
         }
     }
 }
@@ -106,8 +96,8 @@ unsafe extern "efiapi" fn load_file(
     if boot_policy != Boolean::FALSE {
         return Status::UNSUPPORTED;
     }
-    // SAFETY: the firmware passes the pointer that `new` installed, which is the first field of a living `File`.
-    let bytes = unsafe { &*this.cast::<File>() }.part.bytes();
+    // SAFETY: the firmware passes the pointer that `new` installed, which is the first field of a living `Shared`.
+    let bytes = unsafe { &*this.cast::<Shared>() }.part.bytes();
     // SAFETY: not null, and the caller's own variable by the protocol's contract.
     let room = unsafe { size.replace(bytes.len()) };
     if buffer.is_null() || room < bytes.len() {
