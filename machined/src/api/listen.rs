@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use futures::Stream;
 use pki::{Details, Mode, ServerTls};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
@@ -29,6 +29,9 @@ const CONNECTIONS: usize = 64;
 const HANDSHAKES: usize = 16;
 /// How long a handshake may take: a Pi on a bad line, not an idle stranger.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(8);
+/// How long a refused peer may take to read why, and how much of what it says is passed over meanwhile.
+const PARTING_TIME: Duration = Duration::from_secs(1);
+const PARTING_BYTES: usize = 16 * 1024;
 /// Pause after the system could not accept a connection, for example for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -109,7 +112,16 @@ async fn shake_hands(
         .current()
         .ok_or_else(|| io::Error::other("the node has no certificate yet"))?;
     stream.set_nodelay(true)?;
-    let stream = TlsAcceptor::from(serving.config.clone()).accept(stream).await?;
+    let handshake = TlsAcceptor::from(serving.config.clone())
+        .accept(stream)
+        .into_fallible();
+    let stream = match handshake.await {
+        Ok(stream) => stream,
+        Err((error, stream)) => {
+            part(stream).await;
+            return Err(error);
+        }
+    };
     let (_, session) = stream.get_ref();
     let certificate = session.peer_certificates().and_then(<[_]>::first);
     let identity = certificate
@@ -128,6 +140,25 @@ async fn shake_hands(
         peer,
         _permit: permit,
     })
+}
+
+/// Ends a connection so that the other side gets to read why: what it has sent already is taken off the line, for
+/// otherwise the kernel answers it with a reset, and throws our alert away on the other side.
+async fn part(mut stream: TcpStream) {
+    let drain = async {
+        stream.shutdown().await?;
+        let mut rest = [0; 1024];
+        let mut left = PARTING_BYTES;
+        while left > 0 {
+            match stream.read(&mut rest).await? {
+                0 => break,
+                read => left = left.saturating_sub(read),
+            }
+        }
+        Ok::<(), io::Error>(())
+    };
+    // Whoever does not take the answer does not get it.
+    let _ = timeout(PARTING_TIME, drain).await;
 }
 
 impl Connected for Connection {
