@@ -11,6 +11,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::address::Address;
 use crate::explain::Problem;
+use crate::noted::{Note, Noted};
 use crate::session::Session;
 
 /// How long the network may take to connect: a host that is off says nothing.
@@ -26,6 +27,7 @@ pub struct Node {
     /// What to call.
     pub channel: Channel,
     client: pki::Client,
+    note: Note,
 }
 
 /// Connects to a node and shakes hands.
@@ -51,6 +53,7 @@ pub async fn connect(session: &Session, address: &Address) -> Result<Node, Probl
         Err(_) => return Err(Problem::silent(address, session.timeout)),
     };
     // One connection, made already: gRPC does not dial again behind our back.
+    let (stream, note) = Noted::new(stream);
     let mut stream = Some(TokioIo::new(stream));
     let take = tower::service_fn(move |_: http::Uri| {
         let stream = stream
@@ -60,17 +63,25 @@ pub async fn connect(session: &Session, address: &Address) -> Result<Node, Probl
     });
     let endpoint = Endpoint::from_static("http://node").http2_keep_alive_interval(Duration::from_secs(20));
     let channel = endpoint.connect_with_connector(take).await;
-    let channel = channel.map_err(|error| Problem::broken(address, &error, client.seen().as_ref()))?;
+    let channel = channel.map_err(|error| match note.get() {
+        Some(refused) => Problem::tls(address, &refused, client.seen().as_ref()),
+        None => Problem::broken(address, &error, client.seen().as_ref()),
+    })?;
     Ok(Node {
         address: address.clone(),
         channel,
         client,
+        note,
     })
 }
 
 impl Node {
     /// Explains why a call failed.
     pub fn problem(&self, status: &tonic::Status) -> Problem {
-        Problem::status(&self.address, status, self.client.seen().as_ref())
+        let seen = self.client.seen();
+        match self.note.get() {
+            Some(refused) => Problem::tls(&self.address, &refused, seen.as_ref()),
+            None => Problem::status(&self.address, status, seen.as_ref()),
+        }
     }
 }

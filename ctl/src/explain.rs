@@ -97,7 +97,8 @@ impl Problem {
     pub fn broken(address: &Address, error: &(dyn Error + 'static), seen: Option<&Certificate>) -> Self {
         match find::<rustls::Error>(error) {
             Some(error) => Self::tls(address, error, seen),
-            None => Self::new(format!("the connection to {address} broke: {}", ui::chain(error))),
+            None => Self::new(format!("the connection to {address} broke: {}", ui::chain(error)))
+                .hint("the node may be restarting, or refuse the client certificate: its log tells"),
         }
     }
 
@@ -134,7 +135,8 @@ impl Problem {
         }
     }
 
-    fn tls(address: &Address, error: &rustls::Error, seen: Option<&Certificate>) -> Self {
+    /// TLS says no, on one side or the other.
+    pub fn tls(address: &Address, error: &rustls::Error, seen: Option<&Certificate>) -> Self {
         match error {
             rustls::Error::InvalidCertificate(error) => Self::bad_server(address, error, seen),
             rustls::Error::AlertReceived(alert) => Self::refused(address, *alert),
@@ -223,7 +225,7 @@ impl Problem {
 }
 
 /// Finds an error of a type among the causes of another, inside of I/O errors too.
-fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+pub fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref::<E>() {

@@ -13,6 +13,7 @@ mod config;
 mod connect;
 mod explain;
 mod fan;
+mod noted;
 mod session;
 mod stream;
 mod ui;

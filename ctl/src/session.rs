@@ -48,6 +48,9 @@ impl Session {
     /// Puts the command line and the client's file together.
     pub fn open(global: &Global) -> anyhow::Result<Self> {
         let context = find_context(global)?;
+        if context.is_none() && !global.insecure && global.fingerprint.is_none() {
+            return Err(no_context(global));
+        }
         let targets = targets(global, context.as_ref())?;
         let trust = match (global.insecure, global.fingerprint) {
             (true, _) => Trust::Anybody,

@@ -191,8 +191,6 @@ fn write_all(folder: &Path, files: &[File], force: bool) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn an_endpoint_is_a_host_or_an_address_of_kubernetes() {
         let cases = [

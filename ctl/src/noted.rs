@@ -1,0 +1,85 @@
+//! A connection that remembers why it broke.
+//!
+//! In TLS 1.3 a node refuses a client certificate after the handshake, when gRPC has the connection already, and gRPC
+//! may report nothing but that it was closed. So the refusal is noted where it passes.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use crate::explain::find;
+
+/// A connection that notes the first error of TLS it meets.
+pub struct Noted {
+    stream: TlsStream<TcpStream>,
+    note: Note,
+}
+
+/// The first error of TLS on a connection.
+#[derive(Debug, Clone, Default)]
+pub struct Note(Arc<Mutex<Option<rustls::Error>>>);
+
+impl Note {
+    /// Returns the error, if there was one.
+    pub fn get(&self) -> Option<rustls::Error> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn take_from<T>(&self, result: &Poll<io::Result<T>>) {
+        if let Poll::Ready(Err(error)) = result
+            && let Some(found) = find::<rustls::Error>(error)
+        {
+            self.0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .get_or_insert(found.clone());
+        }
+    }
+}
+
+impl Noted {
+    /// Watches a connection.
+    pub fn new(stream: TlsStream<TcpStream>) -> (Self, Note) {
+        let note = Note::default();
+        (
+            Self {
+                stream,
+                note: note.clone(),
+            },
+            note,
+        )
+    }
+}
+
+impl AsyncRead for Noted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        self.note.take_from(&result);
+        result
+    }
+}
+
+impl AsyncWrite for Noted {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.note.take_from(&result);
+        result
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,233 @@
+//! Runs the real program on files of its own: gen, config, context.
+
+mod program;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, SystemTime};
+
+use pki::{Certificate, Secrets};
+use program::Home;
+
+fn mode(path: &std::path::Path) -> u32 {
+    fs::metadata(path).expect("a file").permissions().mode() & 0o777
+}
+
+#[test]
+fn one_command_makes_a_cluster_that_validates() {
+    let home = Home::new();
+    let made = home.run(&["gen", "config", "lab", "10.0.0.2"]).success();
+    let names = ["secrets.yaml", "control-plane.yaml", "worker.yaml", "client.yaml"];
+    for name in names {
+        assert!(made.out.contains(name), "{}", made.out);
+        assert_eq!(mode(&home.path(name)), 0o600, "{name}");
+    }
+    let valid = home
+        .run(&["config", "validate", "control-plane.yaml", "worker.yaml"])
+        .success();
+    assert_eq!(
+        valid.out,
+        "control-plane.yaml: valid, of role controlPlane\nworker.yaml: valid, of role worker\n"
+    );
+
+    let worker = home.read("worker.yaml");
+    assert!(
+        !worker.contains("PRIVATE KEY"),
+        "a worker does not hold the authority's key"
+    );
+    let plane = machine_config::parse(&home.read("control-plane.yaml")).expect("a valid config");
+    let worker = machine_config::parse(&worker).expect("a valid config");
+    assert_eq!(plane.machine.token, worker.machine.token);
+    assert_eq!(plane.machine.ca.cert, worker.machine.ca.cert);
+    assert_eq!(plane.cluster, worker.cluster);
+}
+
+#[test]
+fn nothing_is_written_over_without_force() {
+    let home = Home::new();
+    home.run(&["gen", "secrets"]).success();
+    let before = home.read("secrets.yaml");
+    let again = home.run(&["gen", "secrets"]).failure();
+    assert!(
+        again.err.contains("secrets.yaml is there already; --force"),
+        "{}",
+        again.err
+    );
+    home.run(&["gen", "config", "lab", "10.0.0.2"]).failure();
+    assert_eq!(home.read("secrets.yaml"), before);
+    assert!(!home.path("worker.yaml").exists(), "all or nothing");
+    home.run(&["gen", "config", "lab", "10.0.0.2", "--secrets", "secrets.yaml"])
+        .success();
+    home.run(&["gen", "secrets", "--force"]).success();
+    assert_ne!(home.read("secrets.yaml"), before);
+}
+
+#[test]
+fn a_client_has_the_role_and_the_life_it_was_given() {
+    let home = Home::new();
+    home.run(&["gen", "secrets"]).success();
+    home.run(&[
+        "gen",
+        "client",
+        "lab",
+        "--at",
+        "10.0.0.2",
+        "--user",
+        "ann",
+        "--role",
+        "operator",
+        "--lifetime",
+        "2d",
+    ])
+    .success();
+    home.run(&["context", "merge", "client.yaml"]).success();
+    let shown = home.run(&["context", "show", "-o", "json"]).success().json();
+    assert_eq!(shown["user"], "ann");
+    assert_eq!(shown["roles"], serde_json::json!(["bedplate:operator"]));
+    let secrets = Secrets::from_yaml(&home.read("secrets.yaml")).expect("secrets");
+    assert_eq!(
+        shown["authority"],
+        secrets.authority.certificate().fingerprint().to_string()
+    );
+
+    let file: serde_json::Value = serde_yaml::from_str(&home.read("client.yaml")).expect("YAML");
+    let certificate =
+        Certificate::from_pem(file["contexts"]["lab"]["cert"].as_str().expect("PEM"), "x").expect("PEM");
+    let left = certificate
+        .details()
+        .not_after
+        .duration_since(SystemTime::now())
+        .expect("still valid");
+    assert!(
+        (Duration::from_secs(47 * 3600)..Duration::from_secs(49 * 3600)).contains(&left),
+        "{left:?}"
+    );
+    home.run(&["gen", "client", "lab", "--at", "x", "--role", "root"])
+        .usage();
+}
+
+#[test]
+fn faults_of_a_config_are_listed_at_once_with_their_lines() {
+    let home = Home::new();
+    home.write(
+        "bad.yaml",
+        "apiVersion: bedplate.dev/v1alpha1\nkind: MachineConfig\nmachine:\n  role: king\n  moduls: []\n",
+    );
+    let found = home.run(&["config", "validate", "bad.yaml"]).failure();
+    assert!(found.out.contains("bad.yaml:4: machine.role"), "{}", found.out);
+    assert!(found.out.contains("bad.yaml:5: machine.moduls"), "{}", found.out);
+}
+
+#[test]
+fn contexts_are_merged_chosen_shown_and_removed() {
+    let home = Home::new();
+    for name in ["lab", "home"] {
+        home.run(&["gen", "config", name, "10.0.0.2", "--folder", name])
+            .success();
+        home.run(&["context", "merge", &format!("{name}/client.yaml")])
+            .success();
+    }
+    assert_eq!(mode(&home.path("config/bedplate/config.yaml")), 0o600);
+    let list = home.run(&["context", "list", "-o", "json"]).success().json();
+    let names: Vec<_> = list
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|one| (&one["name"], &one["current"]))
+        .collect();
+    assert_eq!(
+        names,
+        [(&"home".into(), &false.into()), (&"lab".into(), &true.into())]
+    );
+
+    home.run(&["context", "use", "home"]).success();
+    let error = home.run(&["context", "use", "away"]).failure().err;
+    assert!(
+        error.contains("there is no context \"away\"; there are: home, lab"),
+        "{error}"
+    );
+    let shown = home.run(&["context", "show"]).success().out;
+    assert!(shown.contains("home") && !shown.contains("PRIVATE"), "{shown}");
+
+    let error = home.run(&["context", "remove", "home"]).failure().err;
+    assert!(error.contains("add --yes"), "{error}");
+    home.run(&["context", "remove", "home", "--yes"]).success();
+    assert!(!home.read("config/bedplate/config.yaml").contains("home"));
+
+    home.run(&["gen", "config", "lab", "10.0.0.3", "--folder", "other"])
+        .success();
+    let error = home.run(&["context", "merge", "other/client.yaml"]).failure().err;
+    assert!(
+        error.contains("there is a context \"lab\" already; --force"),
+        "{error}"
+    );
+    home.run(&["context", "merge", "other/client.yaml", "--force"])
+        .success();
+}
+
+#[test]
+fn a_context_is_added_from_parts_that_belong_together() {
+    let home = Home::new();
+    let mut parts = Vec::new();
+    for name in ["lab", "away"] {
+        home.run(&["gen", "config", name, "10.0.0.2", "--folder", name])
+            .success();
+        let file: serde_json::Value =
+            serde_yaml::from_str(&home.read(&format!("{name}/client.yaml"))).expect("YAML");
+        for part in ["ca", "cert", "key"] {
+            home.write(
+                &format!("{name}.{part}"),
+                file["contexts"][name][part].as_str().expect("PEM"),
+            );
+        }
+        parts.push(name);
+    }
+    let add = |key: &str| {
+        home.run(&[
+            "context", "add", "mine", "--at", "n1,n2", "--ca", "lab.ca", "--cert", "lab.cert", "--key", key,
+        ])
+    };
+    let error = add("away.key").failure().err;
+    assert!(error.contains("belongs to another certificate"), "{error}");
+    add("lab.key").success();
+    let shown = home.run(&["context", "show", "-o", "yaml"]).success().out;
+    assert!(shown.contains("- n1\n- n2\n"), "{shown}");
+}
+
+#[test]
+fn without_a_context_it_says_how_to_get_one() {
+    let home = Home::new();
+    let error = home.run(&["status"]).failure().err;
+    assert!(
+        error.contains("no context is chosen") && error.contains("bedplate gen config"),
+        "{error}"
+    );
+    let error = home.run(&["status", "--config", "none.yaml"]).failure().err;
+    assert!(error.contains("there is no file none.yaml"), "{error}");
+    home.write("other.yaml", "kind: Pod\n");
+    let error = home.run(&["status", "--config", "other.yaml"]).failure().err;
+    assert!(
+        error.contains("expected bedplate.dev/v1alpha1 ClientConfig"),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_open_file_with_a_key_is_remarked_upon() {
+    let home = Home::new();
+    home.run(&["gen", "config", "lab", "10.0.0.2"]).success();
+    fs::set_permissions(home.path("client.yaml"), fs::Permissions::from_mode(0o644)).expect("a file of ours");
+    let listed = home
+        .run(&["context", "list", "--config", "client.yaml"])
+        .success();
+    assert!(listed.err.contains("chmod 600"), "{}", listed.err);
+}
+
+#[test]
+fn completions_are_made_for_every_shell() {
+    let home = Home::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = home.run(&["completions", shell]).success().out;
+        assert!(script.contains("get-config"), "{shell}");
+    }
+}
