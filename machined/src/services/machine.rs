@@ -347,4 +347,6 @@ fn tell(good: bool, text: String) -> Effect {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
