@@ -16,6 +16,7 @@ pub mod disk_image;
 pub mod elf;
 pub mod erofs;
 pub mod esp;
+pub mod frames;
 pub mod hash;
 pub mod initramfs;
 pub mod inputs;

@@ -10,6 +10,7 @@ use manifest::{DeviceTreePreference, DeviceTrees, Digest, Disk, Image, Manifest,
 
 use crate::build::{BuildError, Request, access};
 use crate::esp::Esp;
+use crate::frames::Frames;
 use crate::packages::fetch::Fetched;
 use crate::report::PartSize;
 use crate::sbom;
@@ -132,7 +133,10 @@ pub(crate) fn measure(path: &Path, keys: &[TrustedKey]) -> Result<Measured, Buil
 fn pack(request: &Request<'_>, contents: &Contents<'_>) -> Result<Sealed<fs::File>, BuildError> {
     fs::create_dir_all(request.out).map_err(access(request.out))?;
     let slot = contents.slot;
-    let mut writer = Writer::new(tempfile::tempfile_in(request.out).map_err(access(request.out))?);
+    let cache = request.cache.join("frames");
+    let frames = Frames::open(&cache).map_err(access(&cache))?;
+    let scratch = tempfile::tempfile_in(request.out).map_err(access(request.out))?;
+    let mut writer = Writer::new(scratch).memory(Box::new(frames));
     // Each part starts a frame of its own, so that a part that did not change packs to the same frames.
     for (part, content) in slot.image.parts.iter().zip(&slot.parts) {
         let padding = slot::padding(content.data.len());

@@ -17,7 +17,7 @@ pub use frame::{Codec, ENTRY_LEN, Frame};
 pub use header::{Header, HeaderError, Span};
 pub use index::{Index, IndexError};
 pub use reader::{Error, Preamble, Reader};
-pub use writer::{Sealed, WriteError, Writer};
+pub use writer::{Memory, Sealed, WriteError, Writer};
 
 pub use manifest::ImageName;
 

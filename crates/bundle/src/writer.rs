@@ -46,6 +46,18 @@ pub enum WriteError {
     Header(#[from] HeaderError),
 }
 
+/// Remembers packed frames from one build to the next: packing well is slow, and most frames of a release are those of
+/// the last one.
+///
+/// What it gives is checked before it is used, so it may forget, mix up or damage anything.
+pub trait Memory: Send + Sync {
+    /// Returns what was remembered for a key.
+    fn recall(&self, key: &Digest) -> Option<Vec<u8>>;
+
+    /// Remembers something for a key, if it likes.
+    fn remember(&self, key: &Digest, packed: &[u8]);
+}
+
 /// Takes images, and packs them into frames.
 pub struct Writer<S> {
     scratch: S,
@@ -54,6 +66,7 @@ pub struct Writer<S> {
     hashes: [Sha256; 3],
     frame_len: usize,
     level: i32,
+    memory: Option<Box<dyn Memory>>,
 }
 
 impl<S: Read + Write + Seek> Writer<S> {
@@ -67,7 +80,14 @@ impl<S: Read + Write + Seek> Writer<S> {
             hashes,
             frame_len: FRAME_LEN,
             level: LEVEL,
+            memory: None,
         }
+    }
+
+    /// Sets a memory of packed frames: the bundle is the same with one and without, only sooner done.
+    pub fn memory(mut self, memory: Box<dyn Memory>) -> Self {
+        self.memory = Some(memory);
+        self
     }
 
     /// Sets the unpacked length of frames: a multiple of 4096, at most 4 MiB.
@@ -102,11 +122,11 @@ impl<S: Read + Write + Seek> Writer<S> {
             if pieces.is_empty() {
                 return Ok(at - offset);
             }
-            let level = self.level;
+            let (level, memory) = (self.level, self.memory.as_deref());
             let packed = thread::scope(|scope| {
                 let workers = pieces
                     .iter()
-                    .map(|piece| scope.spawn(move || pack(piece, level)))
+                    .map(|piece| scope.spawn(move || pack(piece, level, memory)))
                     .collect::<Vec<_>>();
                 workers
                     .into_iter()
@@ -223,19 +243,40 @@ enum Packed {
     Raw,
 }
 
-fn pack(raw: &[u8], level: i32) -> io::Result<Packed> {
+fn pack(raw: &[u8], level: i32, memory: Option<&dyn Memory>) -> io::Result<Packed> {
     if raw
         .chunks(ZEROS.len())
         .all(|chunk| chunk == &ZEROS[..chunk.len()])
     {
         return Ok(Packed::Zero);
     }
-    let packed = zstd::bulk::compress(raw, level)?;
+    let packed = match memory {
+        Some(memory) => recall_or_compress(raw, level, memory)?,
+        None => zstd::bulk::compress(raw, level)?,
+    };
     Ok(if packed.len() < raw.len() {
         Packed::Zstd(packed)
     } else {
         Packed::Raw
     })
+}
+
+/// Takes the packed form from memory when it unpacks to the very bytes.
+fn recall_or_compress(raw: &[u8], level: i32, memory: &dyn Memory) -> io::Result<Vec<u8>> {
+    // Another level or another zstd packs otherwise: the bundle must not depend on what was built before.
+    let mut key = Sha256::new();
+    key.update(level.to_le_bytes());
+    key.update(zstd::zstd_safe::version_number().to_le_bytes());
+    key.update(raw);
+    let key = Digest(key.finalize().into());
+    if let Some(packed) = memory.recall(&key)
+        && zstd::bulk::decompress(&packed, raw.len()).is_ok_and(|unpacked| unpacked == raw)
+    {
+        return Ok(packed);
+    }
+    let packed = zstd::bulk::compress(raw, level)?;
+    memory.remember(&key, &packed);
+    Ok(packed)
 }
 
 /// Reads up to `len` bytes; fewer only at the end.
