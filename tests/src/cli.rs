@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::workshop::Workshop;
-use crate::{scenario, tools};
+use crate::{bench, demo, scenario, tools};
 
 /// End-to-end tests of Bedplate.
 #[derive(Debug, Parser)]
@@ -23,6 +23,8 @@ enum Command {
     },
     /// List the scenarios
     List,
+    Demo(demo::Args),
+    Bench(bench::Args),
 }
 
 impl Args {
@@ -30,6 +32,8 @@ impl Args {
     pub fn run(self) -> Result<()> {
         match self.command {
             Command::Run { names } => scenario::run(&Workshop::new(tools::target().join("e2e"))?, &names),
+            Command::Demo(args) => args.run(),
+            Command::Bench(args) => args.run(),
             Command::List => {
                 scenario::list();
                 Ok(())

@@ -32,6 +32,16 @@ pub struct Wiring<'a> {
 }
 
 impl Machine {
+    /// Gives the machine that a board's image can be shown on.
+    pub fn for_board(board: &str, arch: &str) -> Machine {
+        match (board, arch) {
+            ("rpi3", _) => Machine::Pi3,
+            ("generic-arm64", _) => Machine::ArmEdk2,
+            (_, "amd64") => Machine::Amd64Ovmf,
+            _ => Machine::ArmUBoot,
+        }
+    }
+
     /// Names the file of the console on which firmware and loader speak.
     pub fn loader_console(self, folder: &Path) -> PathBuf {
         match self {

@@ -2,8 +2,10 @@
 //!
 //! Also shows (`demo`) and measures (`bench`) the same things. `cargo xtask` builds what it runs.
 
+mod bench;
 mod cli;
 mod console;
+mod demo;
 mod disk;
 mod emulator;
 mod machine;

@@ -86,13 +86,24 @@ impl Workshop {
 
     /// Builds a board's bundle into a folder, now.
     pub fn build(&self, board: &str, out: &Path) -> Result<PathBuf> {
+        self.build_with(board, out, &[], "bundle")
+    }
+
+    /// Builds a board's raw disk image into a folder, now.
+    pub fn build_disk_image(&self, board: &str, out: &Path) -> Result<PathBuf> {
+        self.build_with(board, out, &["--disk-image"], "diskImage")
+    }
+
+    /// Builds, and gives the file that the report names in a field.
+    fn build_with(&self, board: &str, out: &Path, options: &[&str], field: &str) -> Result<PathBuf> {
         fs::create_dir_all(out)?;
         let build = Tool::ours("bedplate-image").args(["build", "--output", "json", "--board", board]);
         let build = build
             .arg("--key")
             .arg(self.key("release")?.secret)
             .arg("--out")
-            .arg(out);
+            .arg(out)
+            .args(options);
         let printed = build
             .arg("--binaries")
             .arg(tools::target().join("node"))
@@ -100,10 +111,10 @@ impl Workshop {
             .run()?;
         let report: serde_json::Value =
             serde_json::from_str(&printed).context("bedplate-image prints no JSON")?;
-        let bundle = report["bundle"]
+        let file = report[field]
             .as_str()
-            .context("bedplate-image does not say where the bundle is")?;
-        Ok(PathBuf::from(bundle))
+            .with_context(|| format!("bedplate-image reports no {field}"))?;
+        Ok(PathBuf::from(file))
     }
 
     /// Gives the cluster that every configured node belongs to. Its nodes answer on loopback, through the emulator.
@@ -115,13 +126,16 @@ impl Workshop {
     pub fn cluster_named(&self, name: &str) -> Result<Cluster> {
         let folder = self.folder.join("clusters").join(name);
         let cluster = Cluster {
-            machine: folder.join("controlplane.yaml"),
+            machine: folder.join("standalone.yaml"),
             client: folder.join("client.yaml"),
         };
         if !cluster.client.exists() {
             fs::create_dir_all(&folder)?;
-            let make = Tool::ours("bedplate").args(["gen", "config", name, "--endpoint", "127.0.0.1"]);
-            make.arg("--out").arg(&folder).run()?;
+            let make =
+                Tool::ours("bedplate").args(["gen", "config", name, "127.0.0.1", "--standalone", "--force"]);
+            make.args(["--cert-san", "127.0.0.1", "--folder"])
+                .arg(&folder)
+                .run()?;
         }
         Ok(cluster)
     }

@@ -1,0 +1,176 @@
+//! Measures what Bedplate promises, beside what it is measured against, and prints a table.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use crate::emulator::Emulator;
+use crate::machine::Machine;
+use crate::node::Node;
+use crate::tools::{self, Tool};
+use crate::workshop::Workshop;
+
+/// The board whose download is promised to be small.
+const SMALL_BOARD: &str = "rpi3";
+/// The board that is booted.
+const BOOTED_BOARD: &str = "qemu-arm64";
+const UP: Duration = Duration::from_secs(420);
+/// After the last service has started, for memory to come to rest.
+const REST: Duration = Duration::from_secs(30);
+
+/// Measures sizes, memory, boot and flash times, and prints a table.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// A line of the table.
+struct Row {
+    what: String,
+    measured: String,
+    beside: String,
+}
+
+impl Args {
+    /// Measures and prints.
+    pub fn run(self) -> Result<()> {
+        let workshop = Workshop::new(tools::target().join("bench"))?;
+        let mut rows = vec![download(&workshop)?];
+        rows.extend(flashing(&workshop)?);
+        rows.extend(running(&workshop)?);
+        let width = |column: fn(&Row) -> &String| rows.iter().map(|row| column(row).len()).max().unwrap_or(0);
+        let (what, measured) = (width(|row| &row.what), width(|row| &row.measured));
+        for row in &rows {
+            println!("{:<what$}  {:>measured$}  {}", row.what, row.measured, row.beside);
+        }
+        Ok(())
+    }
+}
+
+fn download(workshop: &Workshop) -> Result<Row> {
+    let size = fs::metadata(workshop.bundle(SMALL_BOARD)?)?.len();
+    Ok(row(
+        &format!("bundle for {SMALL_BOARD}, without Kubernetes"),
+        megabytes(size),
+        "goal: at most 50 MB; Talos: 80 MB",
+    ))
+}
+
+/// Writes the same system with the tools that people use, one right after the other.
+fn flashing(workshop: &Workshop) -> Result<Vec<Row>> {
+    let out = workshop.folder().join("raw");
+    let raw = workshop.build_disk_image(BOOTED_BOARD, &out)?;
+    let bundle = workshop.bundle(BOOTED_BOARD)?;
+    let target = workshop.folder().join("flashed.img");
+    let size = fs::metadata(&raw)?.len();
+
+    let ours = timed(&target, || workshop.flash(&bundle, &target, None).map(drop))?;
+    let mut rows = vec![row(
+        "flashing, verified twice: bedplate-flash",
+        seconds(ours),
+        "from the signed bundle",
+    )];
+    let dd = Tool::new("dd").args(["bs=4M", "conv=fsync", "status=none"]);
+    let dd = dd
+        .arg(named("if=", &raw))
+        .arg(named("of=", &target))
+        .within(Duration::from_secs(600));
+    let plain = timed(&target, || dd.run().map(drop))?;
+    rows.push(row(
+        "flashing, not verified: dd",
+        seconds(plain),
+        &format!("{} raw image", megabytes(size)),
+    ));
+    let bmaptool = Tool::new("bmaptool")
+        .arg("copy")
+        .args([&raw, &target])
+        .within(Duration::from_secs(600));
+    if Tool::new("bmaptool")
+        .arg("--version")
+        .end()
+        .is_ok_and(|ended| ended.success)
+    {
+        let mapped = timed(&target, || bmaptool.run().map(drop))?;
+        rows.push(row(
+            "flashing, source verified: bmaptool",
+            seconds(mapped),
+            "raw image with block map",
+        ));
+    } else {
+        rows.push(row(
+            "flashing, source verified: bmaptool",
+            "-".to_owned(),
+            "not installed (package bmap-tools)",
+        ));
+    }
+    fs::remove_file(&target)?;
+    Ok(rows)
+}
+
+fn running(workshop: &Workshop) -> Result<Vec<Row>> {
+    let cluster = workshop.cluster_named("bench")?;
+    let image = workshop.folder().join("disk.img");
+    let disk = workshop.flash(&workshop.bundle(BOOTED_BOARD)?, &image, Some(&cluster.machine))?;
+    let deadline = Instant::now() + UP + REST;
+    let emulator = Emulator::start(Machine::ArmUBoot, &disk, workshop.folder(), deadline)?;
+    let node = Node::with_client(emulator.api_port, cluster.client, deadline);
+    node.phase("running", UP)?;
+    std::thread::sleep(REST);
+    let status = node.phase("running", UP)?;
+
+    let memory = status["agentRssBytes"]
+        .as_u64()
+        .context("the status has no agentRssBytes")?;
+    let mut rows = vec![row(
+        "machined's resident memory, containerd running",
+        megabytes(memory),
+        "goal: under 20 MB; Talos: 169 MB (machined, apid, trustd)",
+    )];
+    for step in status["boot"]["steps"].as_array().into_iter().flatten() {
+        rows.push(boot_step(step));
+    }
+    Ok(rows)
+}
+
+fn boot_step(step: &Value) -> Row {
+    let number = |field: &str| step[field].as_i64().unwrap_or_default();
+    let name = step["name"].as_str().unwrap_or_default();
+    let start = format!("from {} ms after the kernel's start", number("startMs"));
+    row(
+        &format!("boot, emulated: {name}"),
+        format!("{} ms", number("durationMs")),
+        &start,
+    )
+}
+
+/// Measures one way of writing the target, from no file to all bytes on the disk.
+fn timed(target: &Path, write: impl FnOnce() -> Result<()>) -> Result<Duration> {
+    fs::remove_file(target).ok();
+    // Other writes still on their way would be counted, too.
+    Tool::new("sync").run()?;
+    let start = Instant::now();
+    write()?;
+    Tool::new("sync").arg(target).run()?;
+    Ok(start.elapsed())
+}
+
+fn named(option: &str, path: &Path) -> PathBuf {
+    PathBuf::from(format!("{option}{}", path.display()))
+}
+
+fn row(what: &str, measured: String, beside: &str) -> Row {
+    Row {
+        what: what.to_owned(),
+        measured,
+        beside: beside.to_owned(),
+    }
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}
