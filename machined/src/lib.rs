@@ -17,8 +17,10 @@ pub mod logs;
 pub mod modules;
 pub mod node;
 pub mod power;
+pub mod run;
 pub mod services;
 pub mod storage;
+pub mod trial;
 
 pub mod api;
 pub mod config;

@@ -1,3 +1,8 @@
 //! Starts machined; see the library for what that means.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    machined::run::main(&arguments)
+}

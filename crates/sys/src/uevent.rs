@@ -1,7 +1,7 @@
 //! The kernel's messages about devices that come and go.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
@@ -23,7 +23,7 @@ impl Uevents {
         let protocol = SockProtocol::NetlinkKObjectUEvent;
         let socket = socket(AddressFamily::Netlink, SockType::Datagram, flags, protocol).context(action)?;
         // Group 1 is the kernel's own; group 2 is udev's, which nobody sends here.
-        bind(std::os::fd::AsRawFd::as_raw_fd(&socket), &NetlinkAddr::new(0, 1)).context(action)?;
+        bind(socket.as_raw_fd(), &NetlinkAddr::new(0, 1)).context(action)?;
         Ok(Uevents { socket })
     }
 
@@ -32,21 +32,21 @@ impl Uevents {
     /// Fails with `WouldBlock` when there is none, and with `ENOBUFS` when some were lost.
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
         Ok(recv(
-            std::os::fd::AsRawFd::as_raw_fd(&self.socket),
+            self.socket.as_raw_fd(),
             buffer,
             MsgFlags::empty(),
         )?)
     }
 }
 
-impl AsFd for Uevents {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+impl From<Uevents> for OwnedFd {
+    fn from(events: Uevents) -> OwnedFd {
+        events.socket
     }
 }
 
-impl std::os::fd::AsRawFd for Uevents {
-    fn as_raw_fd(&self) -> std::os::fd::RawFd {
-        std::os::fd::AsRawFd::as_raw_fd(&self.socket)
+impl AsFd for Uevents {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }

@@ -1,0 +1,113 @@
+//! The status page on the console: for whoever stands before the board with a screen or a serial cable.
+
+mod page;
+
+use std::fs::File;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use machine_config::MachineConfig;
+use tokio_util::sync::CancellationToken;
+
+use self::page::{Facts, render};
+use crate::boot::status::ID;
+use crate::boot::{BootStatus, Release, SlotStatus};
+use crate::config::{CONFIG_ID, ConfigStatus};
+use crate::network::{HostNameStatus, NetworkStatus};
+use crate::node::Node;
+use crate::pki::CertificateStatus;
+use crate::power::Power;
+use crate::resource::{Resource, Store};
+use crate::storage::{VolumeState, VolumeStatus};
+
+const CONSOLE: &str = "/dev/console";
+/// Changes come in bursts: the page is printed when they are over.
+const QUIET: Duration = Duration::from_millis(700);
+
+/// Prints the page whenever it changed, until `stop`.
+pub(super) async fn run(node: Node, stop: CancellationToken) {
+    let kinds = [
+        BootStatus::KIND,
+        CertificateStatus::KIND,
+        ConfigStatus::KIND,
+        HostNameStatus::KIND,
+        MachineConfig::KIND,
+        NetworkStatus::KIND,
+        SlotStatus::KIND,
+        VolumeStatus::KIND,
+    ];
+    let mut watch = node.store.watch(&kinds);
+    let mut printed = String::new();
+    loop {
+        let page = render(&facts(&node.store, &node.release, &node.power));
+        if page != printed {
+            print(&page);
+            printed = page;
+        }
+        tokio::select! {
+            // Cancel safe: asks only for a state.
+            () = stop.cancelled() => return,
+            // Cancel safe, see `Watch::changed`; a sleep that is dropped has no effect.
+            () = async { watch.changed().await; tokio::time::sleep(QUIET).await } => {}
+        }
+    }
+}
+
+/// Prints one line, for what is worth saying at the very end.
+pub(super) fn say(line: &str) {
+    print(&format!("bedplate: {line}\n"));
+}
+
+fn print(text: &str) {
+    // A serial line wants both ends of line. A board without a console has nobody to read this.
+    let text = text.replace('\n', "\r\n");
+    let _unseen = File::options()
+        .write(true)
+        .open(CONSOLE)
+        .and_then(|mut file| file.write_all(text.as_bytes()));
+}
+
+fn facts(store: &Store, release: &Arc<Release>, power: &Power) -> Facts {
+    let boot: BootStatus = store.get(ID).unwrap_or_default();
+    let network: NetworkStatus = store.get(ID).unwrap_or_default();
+    let host: Option<HostNameStatus> = store.get(ID);
+    let config: Option<ConfigStatus> = store.get(CONFIG_ID);
+    let certificate: Option<CertificateStatus> = store.get(crate::pki::ID);
+    let slot = boot.slot.map(|slot| {
+        let state = store
+            .get::<SlotStatus>(slot.name())
+            .map(|status| status.state.to_string());
+        format!("{slot}, {}", state.unwrap_or_else(|| "state unknown".to_owned()))
+    });
+    let broken = store
+        .list::<VolumeStatus>()
+        .into_iter()
+        .filter_map(|(name, status)| match status.state {
+            VolumeState::Failed { error } => Some(format!("{name} cannot be used: {error}")),
+            VolumeState::Volatile { reason } => Some(format!("{name} is only in memory: {reason}")),
+            _ => None,
+        });
+    Facts {
+        board: release.board.clone(),
+        version: release.version.clone(),
+        slot,
+        failed: boot
+            .failed
+            .iter()
+            .map(|failed| format!("slot {}: {}", failed.slot, failed.reason))
+            .collect(),
+        hostname: host.map(|status| status.name.to_string()),
+        addresses: network.addresses.iter().map(ToString::to_string).collect(),
+        configured: store.get::<MachineConfig>(CONFIG_ID).is_some(),
+        looked: config.is_some(),
+        api: boot.stamps.contains_key("api"),
+        fingerprint: certificate
+            .filter(|status| !status.mutual)
+            .map(|status| status.fingerprint),
+        problems: broken
+            .chain(config.into_iter().flat_map(|status| status.problems))
+            .collect(),
+        stopping: power.requested().is_some(),
+    }
+}

@@ -1,0 +1,15 @@
+//! Puts the node together: what `main` calls, what PID 1 does first, in which order the parts start, and how they
+//! stop.
+
+mod backend;
+mod console;
+mod guard;
+mod hotplug;
+mod kernel;
+mod parts;
+mod prepare;
+mod stop;
+mod watchdog;
+mod wiring;
+
+pub use guard::main;

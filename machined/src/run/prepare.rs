@@ -1,0 +1,106 @@
+//! What PID 1 does before there is an async runtime: mounts, `/etc`, kernel parameters, and what is known of the boot.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::{fs, io};
+
+use sys::mount::{LinuxMounts, Mount, MountFlags, Mounter};
+
+use crate::boot::{Cmdline, Stamps, cmdline, etc, mounts, release, sysctls};
+use crate::controller::chain;
+use crate::initramfs::{HANDOVER, Handover};
+use crate::logs::{own, uptime_ms};
+use crate::modules::helper;
+use crate::node::Node;
+use crate::resource::Store;
+
+/// Is what the rest starts from.
+pub(super) struct Prepared {
+    /// The shared handles.
+    pub node: Node,
+    /// What the loader told.
+    pub cmdline: Cmdline,
+    /// The kernel's whole command line.
+    pub line: String,
+}
+
+/// Says what PID 1 cannot do without.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error(transparent)]
+    System(#[from] sys::Error),
+    #[error(transparent)]
+    Release(#[from] release::Error),
+    #[error("cannot fill /etc from the image")]
+    Etc(#[source] io::Error),
+}
+
+/// Prepares the machine. What is missing and not needed is only told.
+pub(super) fn prepare() -> Result<Prepared, Error> {
+    let release = release::load(Path::new(release::PATH))?;
+    let mut remarks = mount_everything()?;
+    etc::copy_tree(Path::new(etc::FACTORY), Path::new("/etc")).map_err(Error::Etc)?;
+    remarks.extend(set_parameters());
+    if let Err(error) = sys::power::signal_on_ctrl_alt_del() {
+        remarks.push(chain(&error));
+    }
+
+    let line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    let cmdline = cmdline::parse(&line);
+    let handover = handover();
+    let store = Store::new();
+    let stamps = Stamps::start(&store, &cmdline, boot_id(), stamps(handover.stamps));
+    let node = Node::with(release, store, stamps);
+    own::install(&node.logs);
+    std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+    tracing::info!(
+        "Bedplate {} on {}, kernel {}",
+        node.release.version,
+        node.release.board,
+        sys::host::kernel_release()
+    );
+    for remark in handover.warnings.iter().chain(&remarks) {
+        tracing::warn!("{remark}");
+    }
+    Ok(Prepared { node, cmdline, line })
+}
+
+fn mount_everything() -> Result<Vec<String>, Error> {
+    let mut remarks = mounts::mount_all(&LinuxMounts, mounts::EARLY)?;
+    remarks.extend(mounts::mount_all(&LinuxMounts, mounts::MAIN)?);
+    // What is mounted later must be seen by containers that run already, and the other way round.
+    let shared = Mount::new("none", "/", "").flags(MountFlags::MS_SHARED | MountFlags::MS_REC);
+    remarks.extend(LinuxMounts.mount(&shared).err());
+    Ok(remarks.iter().map(|error| chain(error)).collect())
+}
+
+fn set_parameters() -> Vec<String> {
+    let folder = Path::new("/proc/sys");
+    let failed = sysctls::DEFAULTS
+        .iter()
+        .filter_map(|(name, value)| sysctls::set(folder, name, value).err());
+    let mut remarks: Vec<String> = failed.map(|error| chain(&error)).collect();
+    // There is no modprobe: the kernel asks us.
+    if let Err(error) = fs::write(helper::SYSCTL, "/usr/bin/machined") {
+        remarks.push(format!("the kernel cannot ask for modules: {error}"));
+    }
+    remarks
+}
+
+/// Started without an initramfs of ours, there is nothing to be handed over.
+fn handover() -> Handover {
+    let text = fs::read_to_string(HANDOVER).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
+fn stamps(mut stamps: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    stamps.insert("mounts".to_owned(), uptime_ms());
+    stamps
+}
+
+fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
+}

@@ -1,0 +1,351 @@
+//! The order of start: storage, then config, then everything that depends on it; and the way back.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use machine_config::MachineConfig;
+use pki::{NodeClock, ServerTls};
+use slots::Slot;
+use sys::block::LinuxResize;
+use sys::clock::{Clock, LinuxClock};
+use sys::modules::LinuxModules;
+use sys::mount::LinuxMounts;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::backend::backend;
+use super::kernel::KernelSettings;
+use super::parts::Parts;
+use super::prepare::Prepared;
+use super::watchdog::WatchdogFeeder;
+use super::{console, hotplug, stop};
+use crate::api::files::FilePolicy;
+use crate::api::host::Host;
+use crate::api::{self, ApiServer};
+use crate::boot::Cmdline;
+use crate::boot::status::ID;
+use crate::children::Children;
+use crate::config::{CONFIG_ID, ConfigDisk, ConfigHandle, acquire};
+use crate::containerd::{self, OfflineImages};
+use crate::controller::{Runtime, chain};
+use crate::logs::persist::Persist;
+use crate::modules;
+use crate::network::{self, NetworkFiles, NetworkStatus};
+use crate::node::Node;
+use crate::pki::CertificateController;
+use crate::power::{Power, Stop};
+use crate::resource::{Resource, Store};
+use crate::services::cgroup::LinuxCgroups;
+use crate::services::{LinuxHost, ServiceStatus, Supervisor, is_as_wanted};
+use crate::storage::controller::Means;
+use crate::storage::{Devices, Disk, Storage, Volume, VolumeStatus, identity, seed};
+use crate::time::{self, Sntp, TimeSync};
+use crate::trial::{Places, RecordFile, Slots, manifest_in};
+
+/// Where everybody finds the API.
+const API_PORT: u16 = 50000;
+/// Container images that came with the system.
+const IMAGES: &str = "/usr/share/bedplate/images";
+const LOGS: &str = "/var/log";
+/// How long services have to end, all together.
+const SERVICE_PATIENCE: Duration = Duration::from_secs(25);
+/// How long the parts of machined have to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Runs the node until somebody wants it to stop, then stops it all but for the machine itself.
+pub(super) async fn run(prepared: Prepared) -> Result<Stop, String> {
+    let Prepared { node, cmdline, line } = prepared;
+    let children = Children::new();
+    let mut parts = Parts::new(node.events.clone());
+    start_basics(&node, &children, &mut parts);
+
+    let mut supervisor = None;
+    let life = async {
+        start(&node, &cmdline, &line, &mut parts).await?;
+        // In maintenance mode nothing runs but network and API.
+        configured(&node.store).await;
+        supervisor = Some(start_services(&node, &children)?);
+        Ok::<Stop, String>(node.power.wait().await)
+    };
+    let wish = tokio::select! {
+        // Dropping it leaves what has started so far to the stop below.
+        ended = life => ended?,
+        // Cancel safe.
+        wish = node.power.wait() => wish,
+    };
+    stop::limit(wish);
+    console::say("stopping");
+    if let Some(supervisor) = supervisor {
+        for name in supervisor.stop_all(SERVICE_PATIENCE).await {
+            tracing::warn!("{name} did not end in time");
+        }
+    }
+    parts.end(PATIENCE).await;
+    if let Err(error) = time::save(&LinuxClock, Path::new(time::SAVED)) {
+        tracing::warn!("{}", chain(&error));
+    }
+    stop::everything(&node, &children, wish).await;
+    Ok(wish)
+}
+
+fn start_services(node: &Node, children: &Children) -> Result<Supervisor, String> {
+    let cgroups = LinuxCgroups::open(Path::new("/sys/fs/cgroup")).map_err(|error| chain(&error))?;
+    let host = LinuxHost::new(children.clone(), Arc::new(cgroups), node.logs.clone());
+    Ok(Supervisor::start(node, Arc::new(host)))
+}
+
+/// Waits until there is a machine config.
+async fn configured(store: &Store) {
+    let mut watch = store.watch(&[MachineConfig::KIND]);
+    while store.get::<MachineConfig>(CONFIG_ID).is_none() {
+        watch.changed().await;
+    }
+}
+
+/// Starts what needs no disk: reaping, signals, the watchdog, devices, the console.
+fn start_basics(node: &Node, children: &Children, parts: &mut Parts) {
+    let reaper = children.clone();
+    parts.keep("reaper", move |_| {
+        let reaper = reaper.clone();
+        async move { reaper.reap_forever().await.map_err(|error| chain(&error)) }
+    });
+    let power = node.power.clone();
+    parts.keep("signals", move |_| signals(power.clone()));
+    let release = node.release.clone();
+    parts.keep("devices", move |stop| {
+        let run = hotplug::run(release.clone(), stop);
+        async move { run.await.map_err(|error| chain(&error)) }
+    });
+    let page = node.clone();
+    parts.keep("console", move |stop| {
+        let run = console::run(page.clone(), stop);
+        async move {
+            run.await;
+            Ok(())
+        }
+    });
+    let means = Means {
+        devices: Devices::default(),
+        mounter: Box::new(LinuxMounts),
+        kernel: Box::new(LinuxResize),
+        tools: Box::new(children.clone()),
+        root: "/".into(),
+    };
+    let mut runtime = Runtime::new(node.store.clone());
+    runtime.add(Storage::new(means)).add(WatchdogFeeder::new());
+    keep_runtime("base controllers", runtime, parts);
+}
+
+/// A set of controllers contains failures itself, and ends only when told.
+fn keep_runtime(name: &'static str, runtime: Runtime, parts: &mut Parts) {
+    let mut once = Some(runtime);
+    parts.keep(name, move |stop| {
+        let runtime = once.take();
+        async move {
+            match runtime {
+                Some(runtime) => runtime.run(stop).await,
+                None => stop.cancelled().await,
+            }
+            Ok(())
+        }
+    });
+}
+
+/// Starts what needs the disk, in order.
+async fn start(node: &Node, cmdline: &Cmdline, line: &str, parts: &mut Parts) -> Result<(), String> {
+    volumes_ready(&node.store).await;
+    node.stamps.mark("storage");
+    let disk = cmdline
+        .disk
+        .as_deref()
+        .and_then(|guid| Devices::default().find(guid).ok().flatten());
+    become_oneself();
+    let persist = node.logs.clone();
+    parts.keep("logs", move |stop| {
+        let run = Persist::new(LOGS, persist.clone()).run(stop);
+        async move {
+            run.await;
+            Ok(())
+        }
+    });
+
+    let partition = |name: &str| {
+        let disk = disk.as_ref()?;
+        Devices::default()
+            .partition(disk, name)
+            .ok()
+            .flatten()
+            .map(|found| found.device)
+    };
+    let places = ConfigDisk {
+        medium: partition("CONFIG"),
+        state: Volume::State.target().into(),
+    };
+    let acquired = acquire(&places, line);
+    let configs = ConfigHandle::start(node.store.clone(), places, node.power.clone(), acquired)
+        .map_err(|error| chain(&error))?;
+    node.stamps.mark("config");
+
+    let slots = slot_places(disk.as_ref());
+    let (tls, clock) = (Arc::new(ServerTls::new()), Arc::new(NodeClock::new()));
+    let restored = time::restore(
+        &LinuxClock,
+        Path::new(time::SAVED),
+        built(slots.as_ref().zip(cmdline.slot)),
+    );
+    clock.raise_floor(restored.floor.max(LinuxClock.now()));
+    let mut runtime = Runtime::new(node.store.clone());
+    network::add_controllers(&mut runtime, NetworkFiles::default()).map_err(|error| chain(&error))?;
+    runtime
+        .add(TimeSync::new(
+            Sntp::new(Arc::new(LinuxClock)),
+            Arc::new(LinuxClock),
+            time::SAVED.into(),
+            restored,
+        ))
+        .add(CertificateController::new(
+            tls.clone(),
+            clock.clone(),
+            Box::new(LinuxClock),
+        ))
+        .add(Slots::new(
+            slots,
+            Box::new(LinuxClock),
+            node.events.clone(),
+            node.power.clone(),
+        ))
+        .add(KernelSettings {
+            sysctls: "/proc/sys".into(),
+            modules: modules::folder(),
+            loader: Box::new(LinuxModules),
+        })
+        .add(OfflineImages::new(
+            Path::new(IMAGES),
+            Path::new(containerd::SOCKET),
+            node.events.clone(),
+        ));
+    runtime.check().map_err(|error| chain(&error))?;
+    keep_runtime("controllers", runtime, parts);
+
+    let server = ApiServer {
+        store: node.store.clone(),
+        backend: backend(node, configs),
+        host: Host::default(),
+        files: FilePolicy::default(),
+        tls,
+        clock,
+    };
+    let watched = node.clone();
+    parts.keep("stamps", move |stop| {
+        let watched = watched.clone();
+        async move {
+            tokio::select! {
+                // Cancel safe: asks only for a state.
+                () = stop.cancelled() => {}
+                // Dropping it only leaves a moment without its stamp.
+                () = stamp_moments(&watched) => stop.cancelled().await,
+            }
+            Ok(())
+        }
+    });
+    let stamps = node.stamps.clone();
+    parts.keep("api", move |stop| {
+        let (server, stamps) = (server.clone(), stamps.clone());
+        async move {
+            let listener = api::bind(API_PORT)
+                .await
+                .map_err(|error| format!("cannot listen: {error}"))?;
+            stamps.mark("api");
+            server.run(listener, stop).await.map_err(|error| chain(&error))
+        }
+    });
+    Ok(())
+}
+
+/// Waits until something is mounted for both volumes. The controller keeps trying; the console says what is wrong.
+async fn volumes_ready(store: &Store) {
+    let mut watch = store.watch(&[VolumeStatus::KIND]);
+    let usable = |volume: Volume| {
+        store
+            .get::<VolumeStatus>(volume.partition())
+            .is_some_and(|status| status.state.usable())
+    };
+    while !Volume::ALL.into_iter().all(usable) {
+        watch.changed().await;
+    }
+}
+
+/// Makes the machine be the one it was before: its identity, and the randomness it had saved.
+fn become_oneself() {
+    let state = Path::new(Volume::State.target());
+    let identity = identity::machine_id(state).and_then(|id| fs::write("/etc/machine-id", format!("{id}\n")));
+    if let Err(error) = identity {
+        tracing::error!("the machine has no identity: {error}");
+    }
+    if let Err(error) = seed::refresh(state, sys::entropy::credit) {
+        tracing::warn!("{}", chain(&error));
+    }
+}
+
+fn slot_places(disk: Option<&Disk>) -> Option<Places> {
+    let partitions = Devices::default().partitions(disk?).ok()?;
+    let device = |name: &str| {
+        let found = partitions.iter().find(|partition| partition.name == name);
+        found.map(|partition| partition.device.clone())
+    };
+    let slots = [device(Slot::A.partition())?, device(Slot::B.partition())?];
+    Some(Places {
+        record: RecordFile::new(device("BOOTSTATE")?),
+        slots,
+    })
+}
+
+/// Stamps when the network was there, and when all services were.
+async fn stamp_moments(node: &Node) {
+    let mut watch = node.store.watch(&[NetworkStatus::KIND, ServiceStatus::KIND]);
+    let (mut network, mut services) = (false, false);
+    while !(network && services) {
+        watch.changed().await;
+        if !network
+            && node
+                .store
+                .get::<NetworkStatus>(ID)
+                .is_some_and(|status| status.ready)
+        {
+            node.stamps.mark("network");
+            network = true;
+        }
+        let all = node.store.list::<ServiceStatus>();
+        if !services && !all.is_empty() && all.iter().all(|(_, status)| is_as_wanted(status)) {
+            node.stamps.mark("services");
+            services = true;
+        }
+    }
+}
+
+/// Returns when the running image was made: no true time is earlier.
+fn built(running: Option<(&Places, Slot)>) -> SystemTime {
+    let manifest = running.and_then(|(places, slot)| manifest_in(&places.slots[slot.index()]));
+    SystemTime::UNIX_EPOCH
+        + manifest
+            .map(|manifest| Duration::from_secs(manifest.created))
+            .unwrap_or_default()
+}
+
+/// PID 1 is told to stop by signals, too: by the kernel at Ctrl-Alt-Del, by an emulator's or container's owner.
+async fn signals(power: Power) -> Result<(), String> {
+    let listen =
+        |kind: SignalKind| signal(kind).map_err(|error| format!("cannot listen for signals: {error}"));
+    let mut shutdown = listen(SignalKind::terminate())?;
+    let mut reboot = listen(SignalKind::interrupt())?;
+    loop {
+        let wish = tokio::select! {
+            // Cancel safe: a signal that is not taken stays for the next call.
+            _ = shutdown.recv() => Stop::Shutdown,
+            // Cancel safe, likewise.
+            _ = reboot.recv() => Stop::Reboot,
+        };
+        power.request(wish);
+    }
+}

@@ -1,0 +1,89 @@
+//! The slot record on the BOOTSTATE partition, and the manifests in the slots.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use manifest::{Manifest, trailer};
+use slots::{COPY_OFFSETS, Loaded, RECORD_LEN, Record, encode, load};
+
+/// Is the partition, or a file of a test.
+#[derive(Debug, Clone)]
+pub struct RecordFile {
+    device: PathBuf,
+}
+
+impl RecordFile {
+    /// Names the partition; nothing is read yet.
+    pub fn new(device: impl Into<PathBuf>) -> Self {
+        RecordFile {
+            device: device.into(),
+        }
+    }
+
+    /// Reads both copies.
+    pub fn read(&self) -> io::Result<Loaded> {
+        let mut file = File::open(&self.device)?;
+        let mut copies = [[0; RECORD_LEN]; 2];
+        for (copy, offset) in copies.iter_mut().zip(COPY_OFFSETS) {
+            file.seek(SeekFrom::Start(offset))?;
+            file.read_exact(copy)?;
+        }
+        Ok(load(&copies[0], &copies[1]))
+    }
+
+    /// Writes a changed record over the older copy, waits until it is on the medium, and reads it back.
+    pub fn write(&self, before: &Loaded, record: &Record) -> io::Result<()> {
+        let bytes = encode(before.generation + 1, record);
+        let mut file = File::options().read(true).write(true).open(&self.device)?;
+        file.seek(SeekFrom::Start(COPY_OFFSETS[before.write_to]))?;
+        file.write_all(&bytes)?;
+        file.sync_all()?;
+        if self.read()?.record == Some(*record) {
+            return Ok(());
+        }
+        Err(io::Error::other(
+            "the slot record reads back differently from what was written: the medium fails",
+        ))
+    }
+}
+
+/// Reads the manifest in a slot, if it holds one. For people and for the clock: nothing is trusted because of it.
+pub fn manifest_in(slot: &Path) -> Option<Manifest> {
+    let mut file = File::open(slot).ok()?;
+    let len = file.seek(SeekFrom::End(0)).ok()?;
+    file.seek(SeekFrom::Start(len.checked_sub(trailer::AREA as u64)?))
+        .ok()?;
+    let mut area = vec![0; trailer::AREA];
+    file.read_exact(&mut area).ok()?;
+    let found = trailer::decode(&area).ok()?;
+    Manifest::parse_unverified(found.json).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use slots::{Slot, SlotState};
+
+    use super::*;
+
+    #[test]
+    fn changes_go_to_the_older_copy_and_read_back() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(1024 * 1024).unwrap();
+        let on_disk = RecordFile::new(file.path());
+        let empty = on_disk.read().unwrap();
+        assert_eq!(empty.record, None);
+        on_disk.write(&empty, &Record::initial()).unwrap();
+        let first = on_disk.read().unwrap();
+        on_disk
+            .write(&first, &Record::initial().arm_trial(Slot::B, 3))
+            .unwrap();
+        let second = on_disk.read().unwrap();
+        assert_ne!(first.write_to, second.write_to);
+        assert_eq!(
+            second.record.unwrap().slot(Slot::B),
+            SlotState::Trial { tries: 3 }
+        );
+        assert_eq!(second.generation, first.generation + 1);
+    }
+}
