@@ -6,6 +6,7 @@ use core::fmt;
 
 use gpt_disk_io::BlockIo;
 use gpt_disk_io::gpt_disk_types::{BlockSize, Guid, Lba};
+use slots::Slot;
 use uefi::boot::{self, OpenProtocolAttributes, OpenProtocolParams, ScopedProtocol};
 use uefi::proto::device_path::media::PartitionSignature;
 use uefi::proto::device_path::{DevicePath, DevicePathNodeEnum};
@@ -35,7 +36,7 @@ pub enum DiskFault {
     #[error("impossible block size")]
     BlockSize,
     /// No disk carries the partition that we were started from, nor a Bedplate disk's partitions.
-    #[error("none of {seen} disks has BOOTSTATE, SLOT-A and SLOT-B")]
+    #[error("none of {seen} disks has partitions SLOT-A and SLOT-B")]
     NotFound {
         /// Disks that were looked at.
         seen: usize,
@@ -105,9 +106,10 @@ impl Origin {
 
     /// Rates how surely a disk is ours; 0 is not ours.
     fn rank(&self, handle: Handle, table: &Table) -> u8 {
-        let ours = ["BOOTSTATE", "SLOT-A", "SLOT-B"]
+        // Without BOOTSTATE a node still boots what it can verify.
+        let ours = Slot::ALL
             .iter()
-            .all(|name| table.named(name).is_some());
+            .all(|slot| table.named(slot.partition()).is_some());
         let listed = self
             .partition
             .map(|guid| table.partitions.iter().any(|partition| partition.guid == guid));

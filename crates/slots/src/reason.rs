@@ -85,4 +85,15 @@ mod tests {
             assert!(!matches!(reason, Reason::Unknown(_)));
         }
     }
+
+    /// People look codes up in the guide: it lists each one with the sentence that the console shows.
+    #[test]
+    fn the_guide_lists_every_reason() {
+        extern crate std;
+        let guide = include_str!("../../../docs/bootloader.md");
+        for &reason in Reason::KNOWN {
+            let entry = std::format!("| {} | {reason} |", reason.code());
+            assert!(guide.contains(&entry), "docs/bootloader.md lacks {entry:?}");
+        }
+    }
 }
