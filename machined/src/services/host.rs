@@ -2,6 +2,7 @@
 
 mod linux;
 mod probe;
+#[cfg(any(test, feature = "testing"))]
 mod recording;
 
 use async_trait::async_trait;
@@ -10,6 +11,7 @@ use sys::process::Exit;
 use tokio::sync::oneshot;
 
 pub use linux::LinuxHost;
+#[cfg(any(test, feature = "testing"))]
 pub use recording::{HostCall, RecordingHost};
 
 /// Starts, watches and ends the processes of services.

@@ -200,14 +200,14 @@ async fn direct(shared: Shared, requests: Requests, closing: CancellationToken) 
         }
     }
     loop {
-        director.tell(&shared);
+        let told_to_close = director.tell(&shared);
         tokio::select! {
             // Cancel safe, see `Watch::changed`.
             () = watch.changed() => {}
             // Cancel safe: `notify_one` keeps its permit for the next waiter.
             () = bell.notified() => {}
-            // Cancel safe: asks only for a state. Once is enough.
-            () = closing.cancelled(), if !closing.is_cancelled() => {}
+            // Cancel safe: asks only for a state. Once it has been told it is of no more interest.
+            () = closing.cancelled(), if !told_to_close => {}
         }
     }
 }
@@ -220,7 +220,8 @@ struct Director {
 }
 
 impl Director {
-    fn tell(&mut self, shared: &Shared) {
+    /// Tells each service what is wanted of it, and returns whether that was to end for good.
+    fn tell(&mut self, shared: &Shared) -> bool {
         let config: Option<MachineConfig> = shared.store.get(CONFIG_ID);
         let closing = self.closing.is_cancelled();
         let decide = |service: &Definition| {
@@ -256,6 +257,7 @@ impl Director {
             }
             self.unknown = unknown;
         }
+        closing
     }
 }
 
@@ -291,5 +293,7 @@ pub fn is_as_wanted(status: &ServiceStatus) -> bool {
     }
 }
 
+#[cfg(test)]
+mod real;
 #[cfg(test)]
 mod tests;
