@@ -154,6 +154,8 @@ enum Command {
     Shutdown(commands::power::Shutdown),
     /// Wipe nodes back to maintenance mode.
     Reset(commands::power::Reset),
+    /// Put a bundle on a disk, or into a file; `bedplate flash --help` tells how.
+    Flash(commands::flash::Flash),
     /// Print a script that completes commands in a shell.
     Completions(commands::completions::Completions),
 }
@@ -166,6 +168,7 @@ impl Cli {
             Command::Gen(command) => command.run(),
             Command::Config(command) => command.run(),
             Command::Context(command) => command.run(&global),
+            Command::Flash(command) => command.run(),
             Command::Completions(command) => command.run(),
             Command::Version(command) => match command.client_only(&global)? {
                 Some(code) => Ok(code),

@@ -24,6 +24,10 @@ use clap::Parser as _;
 
 /// Runs the program: 0 when all went well, 1 when something failed, 2 when the command line is wrong.
 pub fn main() -> ExitCode {
+    // Its options share names with ours, so it is parsed on its own.
+    if let Some(code) = commands::flash::in_front(std::env::args_os()) {
+        return code;
+    }
     match cli::Cli::parse().run() {
         Ok(code) => code,
         Err(error) => ui::fail(&error),

@@ -47,8 +47,9 @@ const WARN_BEFORE: Duration = Duration::from_secs(14 * 86400);
 impl Session {
     /// Puts the command line and the client's file together.
     pub fn open(global: &Global) -> anyhow::Result<Self> {
-        let context = find_context(global)?;
-        if context.is_none() && !global.insecure && global.fingerprint.is_none() {
+        let alone = global.insecure || global.fingerprint.is_some();
+        let context = find_context(global, alone)?;
+        if context.is_none() && !alone {
             return Err(no_context(global));
         }
         let targets = targets(global, context.as_ref())?;
@@ -94,11 +95,13 @@ impl Session {
     }
 }
 
-/// Finds the context to use. None is an error only where one was named; the file need not be there otherwise.
-fn find_context(global: &Global) -> anyhow::Result<Option<Context>> {
+/// Finds the context to use. That it is missing is an error only where one was named, and not even then when it can be
+/// done `alone`, without one.
+fn find_context(global: &Global, alone: bool) -> anyhow::Result<Option<Context>> {
     let path = config::path(global.config.as_deref())?;
     let Some(file) = config::load(&path)? else {
         return match (&global.config, &global.context) {
+            _ if alone => Ok(None),
             (None, None) => Ok(None),
             (Some(_), _) => anyhow::bail!("there is no file {}", path.display()),
             (None, Some(name)) => {

@@ -231,3 +231,19 @@ fn completions_are_made_for_every_shell() {
         assert!(script.contains("get-config"), "{shell}");
     }
 }
+
+#[test]
+fn flash_is_the_flash_tool() {
+    let home = Home::new();
+    let help = home.run(&["flash", "--help"]).success().out;
+    assert!(
+        help.contains("Usage: bedplate flash") && help.contains("--allow-fixed"),
+        "{help}"
+    );
+    let error = home
+        .run(&["flash", "--key", "none.pub", "none.bundle", "x.img"])
+        .failure()
+        .err;
+    assert!(error.contains("none.pub"), "{error}");
+    assert!(!home.path("x.img").exists());
+}

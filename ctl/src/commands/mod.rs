@@ -7,6 +7,7 @@ pub mod context;
 pub mod cpu;
 pub mod disks;
 pub mod files;
+pub mod flash;
 pub mod generate;
 pub mod get;
 pub mod get_config;

@@ -1,0 +1,37 @@
+//! `bedplate flash`: the program `bedplate-flash` under another name.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Args;
+
+/// Name under which the flash tool speaks of itself here.
+const NAME: &str = "bedplate flash";
+
+/// Puts a bundle on a disk.
+///
+/// The flash tool reads its own command line: flash comes first, before any option of this program.
+#[derive(Debug, Args)]
+pub struct Flash {
+    /// What the flash tool takes.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+    arguments: Vec<OsString>,
+}
+
+impl Flash {
+    /// Runs the flash tool; options of this program before the word `flash` mean nothing to it.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let all = std::iter::once(OsString::from(NAME)).chain(self.arguments);
+        Ok(flash_tool::main_from(NAME, all))
+    }
+}
+
+/// Runs the flash tool when `flash` is the first word.
+pub fn in_front(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
+    let mut arguments = arguments.into_iter().skip(1);
+    if arguments.next()? != "flash" {
+        return None;
+    }
+    let all = std::iter::once(OsString::from(NAME)).chain(arguments);
+    Some(flash_tool::main_from(NAME, all))
+}
