@@ -71,8 +71,12 @@ impl Tree {
             let name = parts[depth].trim_end_matches(".rs");
             let parents = ["/lib.rs", "/main.rs", "/mod.rs", ".rs"].map(|end| format!("{folder}{end}"));
             let mut parents = parents.iter().filter_map(|path| self.files.get(path));
-            let declares = format!("#[cfg(test)]\nmod {name};");
-            parents.any(|source| source.contains(&declares))
+            let declares = |source: &String| {
+                ["mod", "pub mod", "pub(crate) mod", "pub(super) mod"]
+                    .iter()
+                    .any(|module| source.contains(&format!("#[cfg(test)]\n{module} {name};")))
+            };
+            parents.any(declares)
         };
         path.contains("/tests/") || (1..parts.len()).any(declared)
     }
