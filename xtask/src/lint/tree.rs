@@ -71,12 +71,7 @@ impl Tree {
             let name = parts[depth].trim_end_matches(".rs");
             let parents = ["/lib.rs", "/main.rs", "/mod.rs", ".rs"].map(|end| format!("{folder}{end}"));
             let mut parents = parents.iter().filter_map(|path| self.files.get(path));
-            let declares = |source: &String| {
-                ["mod", "pub mod", "pub(crate) mod", "pub(super) mod"]
-                    .iter()
-                    .any(|module| source.contains(&format!("#[cfg(test)]\n{module} {name};")))
-            };
-            parents.any(declares)
+            parents.any(|source| declares_for_tests(source, name))
         };
         path.contains("/tests/") || (1..parts.len()).any(declared)
     }
@@ -117,6 +112,17 @@ impl Tree {
         }
         Ok(())
     }
+}
+
+/// Tells whether a source declares the module under a `cfg` that speaks of tests.
+fn declares_for_tests(source: &str, module: &str) -> bool {
+    let declaration = format!("mod {module};");
+    let lines = source.lines().zip(source.lines().skip(1));
+    let mut declarations = lines.filter(|(_, line)| {
+        line.strip_suffix(&declaration)
+            .is_some_and(|before| before.is_empty() || before.starts_with("pub"))
+    });
+    declarations.any(|(above, _)| above.starts_with("#[cfg(") && above.contains("test"))
 }
 
 /// Gives the part of a source before its tests, which is what most rules are about.
@@ -198,11 +204,13 @@ mod tests {
 
     #[test]
     fn a_module_declared_for_tests_is_no_product() {
-        let parent = "#[cfg(test)]\nmod golden;\nmod real;\n";
+        let parent =
+            "#[cfg(test)]\nmod golden;\n#[cfg(any(test, feature = \"testing\"))]\npub mod kit;\nmod real;\n";
         let files = [
             "a/src/lib.rs",
             "a/src/golden.rs",
             "a/src/golden/x.rs",
+            "a/src/kit.rs",
             "a/src/real.rs",
             "a/tests/t.rs",
         ];
