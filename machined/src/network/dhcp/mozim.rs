@@ -39,10 +39,12 @@ impl LeaseSource for Mozim {
             Ok(client) => client,
             Err(error) => return failed(error),
         };
+        let mut bound = false;
         loop {
             match client.run().await {
                 Ok(DhcpV4State::Done(raw)) => match lease::check(&raw) {
                     Ok(lease) => {
+                        bound = true;
                         tracing::info!(
                             "network: {}: leased {} for {} s",
                             link.name,
@@ -68,7 +70,11 @@ impl LeaseSource for Mozim {
                         .lock()
                         .unwrap_or_else(PoisonError::into_inner)
                         .remove(&link.name);
-                    report.report(None);
+                    // Before the first answer, though, a lease from before the cable was out still holds: either
+                    // nobody is there to ask, or the next answer replaces it.
+                    if bound {
+                        report.report(None);
+                    }
                 }
                 Ok(_) => {}
                 Err(error) => return failed(error),

@@ -94,12 +94,10 @@ impl Bench {
         found.try_next().await.unwrap().is_some()
     }
 
-    async fn set_up(&self, name: &str) {
-        let up = rtnetlink::LinkMessageBuilder::<LinkUnspec>::new()
-            .index(self.index(name).await)
-            .up()
-            .build();
-        self.other.link().set(up).execute().await.unwrap();
+    async fn switch(&self, name: &str, on: bool) {
+        let link = rtnetlink::LinkMessageBuilder::<LinkUnspec>::new().index(self.index(name).await);
+        let link = if on { link.up() } else { link.down() };
+        self.other.link().set(link.build()).execute().await.unwrap();
     }
 
     async fn add_address(&self, name: &str, address: [u8; 4], length: u8) {
@@ -218,7 +216,7 @@ fn fixed_addresses_are_set_kept_and_taken_away() {
 #[test]
 fn a_lease_is_got_used_and_given_up() {
     in_namespace(|bench| async move {
-        bench.set_up("v1").await;
+        bench.switch("v1", true).await;
         bench.add_address("v1", [10, 9, 0, 1], 24).await;
         let _server = dhcp_server::serve("v1");
         bench.configure("{name: v0, dhcp: true}");
@@ -246,6 +244,18 @@ fn a_lease_is_got_used_and_given_up() {
             resolv.contains("nameserver 192.0.2.53\nsearch lab.example\n"),
             "{resolv}"
         );
+
+        bench.switch("v1", false).await;
+        bench
+            .until::<LinkStatus>("v0", "the cable is out", |link| link.is_some_and(|l| !l.carrier))
+            .await;
+        bench.switch("v1", true).await;
+        bench
+            .until::<LinkStatus>("v0", "and in again", |link| link.is_some_and(|l| l.carrier))
+            .await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert_eq!(bench.store.get("v0"), Some(lease), "the same lease, all the time");
+        assert!(bench.kernel_has(Ipv4Addr::new(10, 9, 0, 50)).await);
 
         bench
             .store
