@@ -39,7 +39,7 @@ use crate::resource::{Resource, Store};
 use crate::services::cgroup::LinuxCgroups;
 use crate::services::{LinuxHost, ServiceStatus, Supervisor, is_as_wanted};
 use crate::storage::controller::Means;
-use crate::storage::{Devices, Disk, Storage, Volume, VolumeStatus, identity, seed};
+use crate::storage::{Devices, Disk, Storage, Volume, VolumeState, VolumeStatus, identity, seed};
 use crate::time::{self, Sntp, TimeSync};
 use crate::trial::{Places, RecordFile, Slots, manifest_in};
 
@@ -47,7 +47,7 @@ use crate::trial::{Places, RecordFile, Slots, manifest_in};
 const API_PORT: u16 = 50000;
 /// Container images that came with the system.
 const IMAGES: &str = "/usr/share/bedplate/images";
-const LOGS: &str = "/var/log";
+const LOGS: &str = "/var/log/bedplate";
 /// How long services have to end, all together.
 const SERVICE_PATIENCE: Duration = Duration::from_secs(25);
 /// How long the parts of machined have to end.
@@ -161,14 +161,18 @@ async fn start(node: &Node, cmdline: &Cmdline, line: &str, parts: &mut Parts) ->
         .as_deref()
         .and_then(|guid| Devices::default().find(guid).ok().flatten());
     become_oneself();
-    let persist = node.logs.clone();
-    parts.keep("logs", move |stop| {
-        let run = Persist::new(LOGS, persist.clone()).run(stop);
-        async move {
-            run.await;
-            Ok(())
-        }
-    });
+    // Without a disk for them logs stay where they are: a copy in memory serves nobody.
+    let data: Option<VolumeStatus> = node.store.get(Volume::Data.partition());
+    if data.is_some_and(|status| matches!(status.state, VolumeState::Ready { .. })) {
+        let persist = node.logs.clone();
+        parts.keep("logs", move |stop| {
+            let run = Persist::new(LOGS, persist.clone()).run(stop);
+            async move {
+                run.await;
+                Ok(())
+            }
+        });
+    }
 
     let partition = |name: &str| {
         let disk = disk.as_ref()?;
