@@ -49,11 +49,12 @@ impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Text<T> {
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(tag = "state", rename_all = "camelCase", deny_unknown_fields)]
 enum Tagged {
-    Empty,
+    // With braces: serde lets unit variants pass with any field beside the tag.
+    Empty {},
     Trial {
         tries: u8,
     },
-    Committed,
+    Committed {},
     Bad {
         code: u8,
         // For readers only: the code is what counts, and a sentence may be reworded between releases.
@@ -65,9 +66,9 @@ enum Tagged {
 impl Serialize for SlotState {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match *self {
-            SlotState::Empty => Tagged::Empty,
+            SlotState::Empty => Tagged::Empty {},
             SlotState::Trial { tries } => Tagged::Trial { tries },
-            SlotState::Committed => Tagged::Committed,
+            SlotState::Committed => Tagged::Committed {},
             SlotState::Bad(reason) => Tagged::Bad {
                 code: reason.code(),
                 reason: alloc::format!("{reason}"),
@@ -80,9 +81,9 @@ impl Serialize for SlotState {
 impl<'de> Deserialize<'de> for SlotState {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(match Tagged::deserialize(deserializer)? {
-            Tagged::Empty => SlotState::Empty,
+            Tagged::Empty {} => SlotState::Empty,
             Tagged::Trial { tries } => SlotState::Trial { tries },
-            Tagged::Committed => SlotState::Committed,
+            Tagged::Committed {} => SlotState::Committed,
             Tagged::Bad { code, .. } => SlotState::Bad(Reason::from_code(code)),
         })
     }
@@ -127,5 +128,39 @@ impl<'de> Deserialize<'de> for Record {
             preferred,
             floor,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    #[test]
+    fn documents_round_trip_and_read_well() {
+        let record = Record::initial()
+            .mark_bad(Slot::A, Reason::NotHealthy)
+            .arm_trial(Slot::B, 2)
+            .raise_floor(Version::new(0, 3, 1));
+        let text = serde_json::to_string(&record).unwrap();
+        assert_eq!(
+            text,
+            r#"{"a":{"state":"bad","code":19,"reason":"it was not healthy in time"},"b":{"state":"trial","tries":2},"preferred":"b","floor":"0.3.1"}"#
+        );
+        assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
+    }
+
+    #[test]
+    fn nonsense_is_named() {
+        let error = serde_json::from_str::<Version>(r#""1.2""#)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("MAJOR.MINOR.PATCH"), "{error}");
+        assert!(serde_json::from_str::<Slot>(r#""c""#).is_err());
+        assert!(serde_json::from_str::<SlotState>(r#"{"state":"empty","tries":1}"#).is_err());
+        assert_eq!(
+            serde_json::from_str::<SlotState>(r#"{"state":"bad","code":200}"#).unwrap(),
+            SlotState::Bad(Reason::Unknown(200))
+        );
     }
 }
