@@ -77,7 +77,7 @@ pub struct FolderToMake {
 }
 
 /// How to find out whether a service is well: exactly one of `socket`, `tcp`, `http` and `exec`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HealthCheck {
@@ -105,6 +105,22 @@ pub struct HealthCheck {
     /// What to do then.
     #[serde(default)]
     pub unhealthy: Unhealthy,
+}
+
+/// Has every number as if it were not written, and none of the ways to ask.
+impl Default for HealthCheck {
+    fn default() -> Self {
+        HealthCheck {
+            socket: None,
+            tcp: None,
+            http: None,
+            exec: None,
+            every_seconds: ten(),
+            timeout_seconds: five(),
+            failures: three(),
+            unhealthy: Unhealthy::default(),
+        }
+    }
 }
 
 /// What to do with a service that runs and is not well.
