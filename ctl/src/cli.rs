@@ -145,8 +145,14 @@ enum Command {
     /// Write a file's content to standard output.
     Read(commands::files::Read),
     /// Give nodes a machine config.
+    ///
+    /// It is checked here, and once more by each node. A node in maintenance mode is reached with --fingerprint, which its
+    /// console shows, or with --insecure.
     Apply(commands::apply::Apply),
     /// Write a node's machine config to standard output.
+    ///
+    /// Secrets are in it for admins only. Redacted or not, it can be edited and applied again: the node fills its own
+    /// secrets in where they are redacted.
     GetConfig(commands::get_config::GetConfig),
     /// Restart nodes.
     Reboot(commands::power::Reboot),

@@ -17,9 +17,6 @@ use crate::session::Session;
 use crate::ui::{Show, Table};
 
 /// Gives nodes a machine config.
-///
-/// The config is checked here, and once more by the node. A node in maintenance mode is reached with --fingerprint,
-/// which its console shows, or with --insecure.
 #[derive(Debug, Args)]
 pub struct Apply {
     /// File with the whole config; - is standard input.

@@ -11,9 +11,6 @@ use crate::session::Session;
 use crate::ui::{Show, Table};
 
 /// Writes a node's machine config.
-///
-/// Secrets are in it for admins only. Redacted or not, it can be edited and applied again: the node fills its own
-/// secrets in where they are redacted.
 #[derive(Debug, Args)]
 pub struct GetConfig {}
 

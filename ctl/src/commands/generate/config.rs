@@ -18,9 +18,6 @@ use crate::config::write_private;
 use crate::ui;
 
 /// Makes machine configs and a client's file.
-///
-/// Writes control-plane.yaml, worker.yaml and client.yaml (with --standalone: standalone.yaml and client.yaml), and
-/// secrets.yaml unless secrets are given. Nothing is written over.
 #[derive(Debug, Args)]
 pub struct GenConfig {
     /// Name of the cluster: lower-case letters, digits and hyphens.

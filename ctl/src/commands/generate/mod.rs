@@ -18,6 +18,9 @@ pub enum Gen {
     /// Make the secrets of a new cluster: its authority, token and identity.
     Secrets(secrets::GenSecrets),
     /// Make the machine configs of a cluster, and the client's file to reach it.
+    ///
+    /// Writes control-plane.yaml, worker.yaml and client.yaml (with --standalone: standalone.yaml and client.yaml), and
+    /// secrets.yaml unless secrets are given: all of them for their owner's eyes only, and none over a file that is there.
     Config(config::GenConfig),
     /// Make a client's file for another user, with a role.
     Client(client::GenClient),
