@@ -4,6 +4,7 @@
 //! few handshakes, and nothing else.
 
 use std::convert::Infallible;
+use std::future::Future as _;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
@@ -19,11 +20,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
 use super::peer::{Identity, Peer};
 
-/// Connections at a time. Each costs some ten kilobytes.
+/// Connections at a time. Each costs some forty kilobytes.
 const CONNECTIONS: usize = 64;
 /// Handshakes at a time.
 const HANDSHAKES: usize = 16;
@@ -47,23 +49,31 @@ pub async fn bind(port: u16) -> io::Result<TcpListener> {
 pub struct Connection {
     stream: TlsStream<TcpStream>,
     peer: Peer,
+    /// Ends when the node stops: a watch would go on for ever.
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
     _permit: OwnedSemaphorePermit,
 }
 
-/// Yields connections for as long as it is polled, and stops listening when dropped.
+/// Yields connections for as long as it is polled, and stops listening when dropped. `cut` ends them all.
 pub fn connections(
     listener: TcpListener,
     tls: Arc<ServerTls>,
+    cut: CancellationToken,
 ) -> impl Stream<Item = Result<Connection, Infallible>> {
     let (sender, receiver) = mpsc::channel(4);
-    tokio::spawn(accept(listener, tls, sender));
+    tokio::spawn(accept(listener, tls, cut, sender));
     futures::stream::unfold(receiver, |mut receiver| async move {
         let connection = receiver.recv().await?;
         Some((Ok(connection), receiver))
     })
 }
 
-async fn accept(listener: TcpListener, tls: Arc<ServerTls>, sender: mpsc::Sender<Connection>) {
+async fn accept(
+    listener: TcpListener,
+    tls: Arc<ServerTls>,
+    cut: CancellationToken,
+    sender: mpsc::Sender<Connection>,
+) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
     loop {
@@ -89,12 +99,21 @@ async fn accept(listener: TcpListener, tls: Arc<ServerTls>, sender: mpsc::Sender
             tracing::warn!("refused an API connection from {address}: {CONNECTIONS} are open already");
             continue;
         };
-        let (tls, sender) = (tls.clone(), sender.clone());
+        let (tls, cut, sender) = (tls.clone(), cut.clone(), sender.clone());
         tokio::spawn(async move {
-            let connection = timeout(HANDSHAKE_TIME, shake_hands(stream, address, &tls, permit)).await;
+            let shaken = timeout(HANDSHAKE_TIME, shake_hands(stream, address, &tls)).await;
             drop(handshake);
-            match connection {
-                Ok(Ok(connection)) => drop(sender.send(connection).await),
+            match shaken {
+                Ok(Ok((stream, peer))) => {
+                    let connection = Connection {
+                        stream,
+                        peer,
+                        cut: Box::pin(cut.cancelled_owned()),
+                        _permit: permit,
+                    };
+                    // Without a receiver the node is stopping.
+                    drop(sender.send(connection).await);
+                }
                 Ok(Err(error)) => tracing::debug!("no API connection with {address}: {error}"),
                 Err(_) => tracing::debug!("no API connection with {address}: the handshake took too long"),
             }
@@ -106,8 +125,7 @@ async fn shake_hands(
     stream: TcpStream,
     address: SocketAddr,
     tls: &ServerTls,
-    permit: OwnedSemaphorePermit,
-) -> io::Result<Connection> {
+) -> io::Result<(TlsStream<TcpStream>, Peer)> {
     let serving = tls
         .current()
         .ok_or_else(|| io::Error::other("the node has no certificate yet"))?;
@@ -135,11 +153,7 @@ async fn shake_hands(
         identity,
         address: Some(address),
     };
-    Ok(Connection {
-        stream,
-        peer,
-        _permit: permit,
-    })
+    Ok((stream, peer))
 }
 
 /// Ends a connection so that the other side gets to read why: what it has sent already is taken off the line, for
@@ -175,6 +189,9 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.cut.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }

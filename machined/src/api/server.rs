@@ -63,7 +63,8 @@ impl ApiServer {
     ) -> Result<(), tonic::transport::Error> {
         let (interval, patience) = KEEPALIVE;
         let (stream_window, connection_window) = WINDOWS;
-        let connections = connections(listener, self.tls.clone());
+        let cut = CancellationToken::new();
+        let connections = connections(listener, self.tls.clone(), cut.clone());
         let guard = Guard::new(self.routes().await, self.tls.clone(), self.clock.clone());
         let server = Server::builder()
             .timeout(ANSWER_TIME)
@@ -82,12 +83,14 @@ impl ApiServer {
             stop.cancelled().await;
             tokio::time::sleep(LAST_CALLS).await;
         };
-        tokio::select! {
+        let ended = tokio::select! {
             // Not cancel safe, and need not be: it is dropped only when the node stops.
             ended = server => ended,
             // Cancel safe: asks for a state, then sleeps.
             () = patience_ends => Ok(()),
-        }
+        };
+        cut.cancel();
+        ended
     }
 
     async fn routes(&self) -> Routes {

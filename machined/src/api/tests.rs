@@ -8,7 +8,8 @@ use ::api::v1alpha1::file_service_client::FileServiceClient;
 use ::api::v1alpha1::machine_service_client::MachineServiceClient;
 use ::api::v1alpha1::resource_service_client::ResourceServiceClient;
 use ::api::v1alpha1::{
-    GetConfigRequest, ReadFileRequest, ResetRequest, StatusRequest, WatchEvent, WatchResourcesRequest,
+    ApplyConfigRequest, GetConfigRequest, ReadFileRequest, ResetRequest, StatusRequest, WatchEvent,
+    WatchResourcesRequest,
 };
 use ::api::{METHODS, Maintenance, Role};
 use pki::authority::{self, CLIENT_LIFE, SERVER_LIFE};
@@ -305,4 +306,57 @@ async fn connect_idly(address: SocketAddr, count: usize) -> Vec<tokio::net::TcpS
         streams.push(tokio::net::TcpStream::connect(address).await.unwrap());
     }
     streams
+}
+
+#[tokio::test]
+async fn a_request_has_a_largest_size() {
+    let home = home();
+    let server = TestServer::start("node1", serving(&home)).await.unwrap();
+    let mut machine = MachineServiceClient::new(channel(&server, &home, Role::Admin).await);
+    let request = ApplyConfigRequest {
+        yaml: "x".repeat(::api::MAX_MESSAGE + 1),
+        ..ApplyConfigRequest::default()
+    };
+    let status = machine.apply_config(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::OutOfRange, "{status:?}");
+    assert_eq!(server.node.calls(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_those_who_watch() {
+    let home = home();
+    let server = TestServer::start("node1", serving(&home)).await.unwrap();
+    let mut resources = ResourceServiceClient::new(channel(&server, &home, Role::Reader).await);
+    let request = WatchResourcesRequest {
+        kind: "Lamp".into(),
+        id: String::new(),
+    };
+    let mut watch = resources.watch(request).await.unwrap().into_inner();
+    assert_eq!(
+        watch.message().await.unwrap().unwrap().event(),
+        WatchEvent::Synced
+    );
+    drop(server);
+    let ended = tokio::time::timeout(Duration::from_secs(10), watch.message()).await;
+    let ended = ended.expect("the watch ends soon after the server");
+    assert!(!matches!(ended, Ok(Some(_))), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_file_of_many_chunks_comes_whole() {
+    let home = home();
+    let server = TestServer::start("node1", serving(&home)).await.unwrap();
+    let path = "/proc/kallsyms";
+    let expected = std::fs::read(path).expect("a long file that every Linux has");
+    let mut files = FileServiceClient::new(channel(&server, &home, Role::Operator).await);
+    let request = ReadFileRequest {
+        path: path.into(),
+        ..ReadFileRequest::default()
+    };
+    let mut chunks = files.read(request).await.unwrap().into_inner();
+    let mut found = Vec::new();
+    while let Some(chunk) = chunks.message().await.unwrap() {
+        found.extend(chunk.data);
+    }
+    assert_eq!(found.len(), expected.len());
 }
