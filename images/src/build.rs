@@ -10,6 +10,7 @@ use manifest::model::Version;
 use manifest::{Manifest, ParseError, PartKind, TrustedKey};
 
 use crate::contents;
+use crate::device_trees::{DeviceTreeError, Overlays};
 use crate::disk_image::{self, DiskImage, DiskImageError};
 use crate::erofs::{ErofsError, Tool};
 use crate::inputs::{self, InputError};
@@ -45,6 +46,9 @@ pub enum BuildError {
     /// The slot could not be put together.
     #[error(transparent)]
     Slot(#[from] SlotError),
+    /// Device trees could not be changed.
+    #[error(transparent)]
+    DeviceTree(#[from] DeviceTreeError),
     /// The loader could not be given its keys.
     #[error(transparent)]
     Loader(#[from] LoaderError),
@@ -82,9 +86,11 @@ pub enum BuildError {
         /// The architecture.
         arch: Arch,
     },
-    /// The board names a device tree that its files do not have.
-    #[error("the board's default device tree {name:?} is not among its deviceTrees.files")]
+    /// A device tree is named that the board's files do not have.
+    #[error("{what} {name:?} is none of the board's device trees; add it to deviceTrees.files")]
     NoDeviceTree {
+        /// What names it.
+        what: &'static str,
         /// The tree.
         name: String,
     },
@@ -152,6 +158,7 @@ pub fn build(request: &Request<'_>, fetcher: &mut Fetcher, progress: &Progress) 
     // What is quick to check comes first: nobody likes to wait for a download to learn of a missing file.
     let machined = request.binary("machined")?;
     let loader = request.binary("bootloader.efi")?;
+    let overlays = Overlays::read(&request.selection.features.device_tree_overlays)?;
     progress.step("getting packages");
     let inputs = inputs::get(request.selection, fetcher)?;
     let (tool, tools) = Tool::get(fetcher, request.cache)?;
@@ -189,7 +196,12 @@ pub fn build(request: &Request<'_>, fetcher: &mut Fetcher, progress: &Progress) 
             data: initramfs,
         },
     ];
-    parts.extend(contents::device_trees(request, &inputs.kernel, &kernel)?);
+    parts.extend(contents::device_trees(
+        request,
+        &inputs.kernel,
+        &kernel,
+        &overlays,
+    )?);
     parts.push(Content {
         kind: PartKind::Root,
         name: "root.erofs".into(),
@@ -204,7 +216,13 @@ pub fn build(request: &Request<'_>, fetcher: &mut Fetcher, progress: &Progress) 
         .map(SecretKey::public)
         .chain(request.trust.iter().copied())
         .collect();
-    let esp = contents::esp(request, &inputs, &kernel, loader::with_keys(&loader, &trusted)?)?;
+    let esp = contents::esp(
+        request,
+        &inputs,
+        &kernel,
+        &overlays,
+        loader::with_keys(&loader, &trusted)?,
+    )?;
     let boot_code = contents::boot_code(request, &inputs)?;
 
     progress.step("compressing and signing");

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use board::Pattern;
 use layout::{DiskSpec, Layout};
 use manifest::PartKind;
 
 use crate::build::{BuildError, Request, access};
+use crate::device_trees::Overlays;
 use crate::esp::{self, Esp};
 use crate::inputs::Inputs;
 use crate::modules::{self, Chosen, Kernel};
@@ -86,37 +88,60 @@ fn add_modules(tree: &mut Tree, folder: &str, chosen: &Chosen, origin: &str) -> 
     )
 }
 
+/// Takes the board's device trees out of the kernel package, for the slot.
 pub(crate) fn device_trees(
     request: &Request<'_>,
     package: &str,
     kernel: &Kernel<'_>,
+    overlays: &Overlays,
 ) -> Result<Vec<Content>, BuildError> {
-    let trees = &request.selection.board.device_trees;
-    let mut parts = Vec::new();
-    for pattern in &trees.files {
-        let mut found = false;
+    let board = &request.selection.board;
+    let trees = trees(&board.device_trees.files, package, kernel, overlays)?;
+    let esp = self::trees(&board.esp.device_trees, package, kernel, overlays)?;
+    let known: Vec<&str> = trees.iter().chain(&esp).map(|(name, _)| name.as_str()).collect();
+    let default = board.device_trees.default.as_deref();
+    if let Some(name) = default.filter(|name| !trees.iter().any(|(known, _)| known == name)) {
+        return Err(BuildError::NoDeviceTree {
+            what: "the board's deviceTrees.default",
+            name: name.to_owned(),
+        });
+    }
+    if let Some(name) = overlays.strangers(&known).next() {
+        return Err(BuildError::NoDeviceTree {
+            what: "a device-tree overlay's tree",
+            name: name.to_owned(),
+        });
+    }
+    let content = |(name, data)| Content {
+        kind: PartKind::DeviceTree,
+        name,
+        data,
+    };
+    Ok(trees.into_iter().map(content).collect())
+}
+
+/// Finds device trees by patterns, with the overlays applied, by file name.
+fn trees(
+    patterns: &[Pattern],
+    package: &str,
+    kernel: &Kernel<'_>,
+    overlays: &Overlays,
+) -> Result<Vec<(String, Vec<u8>)>, BuildError> {
+    let mut found = Vec::new();
+    for pattern in patterns {
+        let before = found.len();
         for (path, data) in kernel.device_trees().filter(|(path, _)| pattern.matches(path)) {
-            let name = path.rsplit('/').next().unwrap_or(path).to_owned();
-            parts.push(Content {
-                kind: PartKind::DeviceTree,
-                name,
-                data: data.to_vec(),
-            });
-            found = true;
+            let name = path.rsplit('/').next().unwrap_or(path);
+            found.push((name.to_owned(), overlays.apply(name, data)?));
         }
-        if !found {
+        if found.len() == before {
             return Err(no_tree(package, pattern).into());
         }
     }
-    match &trees.default {
-        Some(name) if !parts.iter().any(|part| part.name == *name) => {
-            Err(BuildError::NoDeviceTree { name: name.clone() })
-        }
-        _ => Ok(parts),
-    }
+    Ok(found)
 }
 
-fn no_tree(package: &str, pattern: &board::Pattern) -> SelectError {
+fn no_tree(package: &str, pattern: &Pattern) -> SelectError {
     SelectError::NoFile {
         package: package.to_owned(),
         pattern: pattern.as_str().to_owned(),
@@ -128,6 +153,7 @@ pub(crate) fn esp(
     request: &Request<'_>,
     inputs: &Inputs,
     kernel: &Kernel<'_>,
+    overlays: &Overlays,
     loader: Vec<u8>,
 ) -> Result<Esp, BuildError> {
     let board = &request.selection.board;
@@ -140,21 +166,8 @@ pub(crate) fn esp(
     for package in &board.esp.packages {
         select::take(&mut tree, package, &inputs.packages[package.name.as_str()])?;
     }
-    for pattern in &board.esp.device_trees {
-        let mut found = kernel
-            .device_trees()
-            .filter(|(path, _)| pattern.matches(path))
-            .peekable();
-        if found.peek().is_none() {
-            return Err(no_tree(&inputs.kernel, pattern).into());
-        }
-        for (path, data) in found {
-            tree.add(
-                path.rsplit('/').next().unwrap_or(path),
-                Node::text(data),
-                &inputs.kernel,
-            )?;
-        }
+    for (name, data) in trees(&board.esp.device_trees, &inputs.kernel, kernel, overlays)? {
+        tree.add(&name, Node::text(data), &inputs.kernel)?;
     }
     select::own_files(&mut tree, &board.esp.files)?;
     let spec = disk_spec(request);

@@ -12,6 +12,7 @@ pub mod bmap;
 pub mod build;
 pub mod check;
 mod contents;
+pub mod device_trees;
 pub mod disk_image;
 pub mod elf;
 pub mod erofs;

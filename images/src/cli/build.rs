@@ -15,7 +15,7 @@ use manifest::model::Version;
 use serde_json::json;
 
 use super::keys::password;
-use super::{Global, Output};
+use super::{Global, Output, twice};
 
 /// Build the signed bundle of a board.
 #[derive(Debug, clap::Args)]
@@ -35,9 +35,9 @@ pub struct Build {
     /// Folder for the results.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Folder of cross-built programs, by architecture.
+    /// Folder of cross-built programs, by architecture. [default: target/node of the first tree]
     #[arg(long, value_name = "DIR")]
-    binaries: PathBuf,
+    binaries: Option<PathBuf>,
     /// Version of the release, MAJOR.MINOR.PATCH.
     #[arg(long, default_value = env!("CARGO_PKG_VERSION"))]
     version: Version,
@@ -47,6 +47,9 @@ pub struct Build {
     /// Also write a raw disk image, with a block map and a checksum, for other flashers.
     #[arg(long)]
     disk_image: bool,
+    /// Build a second time, in other surroundings, and compare: the same inputs must give the same bytes.
+    #[arg(long)]
+    twice: bool,
     /// Only say what would be built.
     #[arg(long)]
     dry_run: bool,
@@ -73,13 +76,14 @@ impl Build {
             .map(|path| keys::load_public(path))
             .collect::<Result<_, _>>()?;
         let cache = global.places.cache()?;
+        let binaries = self.binaries(global)?;
         let mut fetcher = global.places.fetcher(lock)?;
         let request = Request {
             selection: &selection,
             version: self.version,
             keys: &keys,
             trust: &trust,
-            binaries: &self.binaries,
+            binaries: &binaries,
             cache: &cache,
             out: &self.out,
             created: self.created.unwrap_or(fetcher.lock().created),
@@ -94,7 +98,54 @@ impl Build {
         }
         let seconds = started.elapsed().as_secs_f64();
         report(&built, fetcher.notes(), seconds, global);
+        if self.twice {
+            self.again(request.created, &request.stem(), &progress, global)?;
+        }
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn binaries(&self, global: &Global) -> Result<PathBuf> {
+        match &self.binaries {
+            Some(binaries) => Ok(binaries.clone()),
+            None => Ok(global.places.trees()?[0].join("target/node")),
+        }
+    }
+
+    /// Builds once more and compares.
+    fn again(&self, created: u64, stem: &str, progress: &Progress, global: &Global) -> Result<()> {
+        progress.step("building once more");
+        let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
+        let out = scratch.path().join("out");
+        let mut arguments: Vec<String> = ["build", "--quiet", "--board", &self.board]
+            .map(str::to_owned)
+            .into();
+        let mut add = |option: &str, value: String| arguments.extend([option.to_owned(), value]);
+        for tree in twice::copy_trees(&global.places.trees()?, scratch.path())? {
+            add("--tree", tree.display().to_string());
+        }
+        self.overlay
+            .iter()
+            .for_each(|overlay| add("--overlay", overlay.clone()));
+        self.key
+            .iter()
+            .for_each(|key| add("--key", key.display().to_string()));
+        self.trust
+            .iter()
+            .for_each(|key| add("--trust", key.display().to_string()));
+        add("--out", out.display().to_string());
+        add("--binaries", self.binaries(global)?.display().to_string());
+        add("--version", self.version.to_string());
+        add("--created", created.to_string());
+        arguments.extend(global.places.options()?);
+        if self.disk_image {
+            arguments.push("--disk-image".to_owned());
+        }
+        twice::build_again(&arguments, scratch.path())?;
+        let same = twice::compare(&self.out, &out, stem)?;
+        if global.output == Output::Text {
+            println!("built twice, with the same bytes: {}", same.join(", "));
+        }
+        Ok(())
     }
 
     fn plan(&self, selection: &Selection, lock: &Lock, global: &Global) -> Result<ExitCode> {

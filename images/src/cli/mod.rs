@@ -6,6 +6,7 @@ mod keys;
 mod lists;
 mod lock;
 mod places;
+mod twice;
 
 use std::process::ExitCode;
 

@@ -70,6 +70,19 @@ impl Places {
             .join("bedplate"))
     }
 
+    /// Gives the options that make another run use the same lock, cache and mirror; trees are left out.
+    pub fn options(&self) -> Result<Vec<String>> {
+        let mut options = vec!["--lock".to_owned(), self.lock_path()?.display().to_string()];
+        options.extend(["--cache".to_owned(), self.cache()?.display().to_string()]);
+        if let Some(mirror) = &self.mirror {
+            options.extend(["--mirror".to_owned(), mirror.clone()]);
+        }
+        if let Some(keyring) = &self.keyring {
+            options.extend(["--keyring".to_owned(), keyring.display().to_string()]);
+        }
+        Ok(options)
+    }
+
     /// Makes a fetcher that keeps to a lock.
     pub fn fetcher(&self, lock: Lock) -> Result<Fetcher> {
         let (named, keyring) = (self.mirror.clone(), self.keyring.clone());
