@@ -88,6 +88,7 @@ fn facts(store: &Store, release: &Arc<Release>, power: &Power) -> Facts {
             VolumeState::Volatile { reason } => Some(format!("{name} is only in memory: {reason}")),
             _ => None,
         });
+    let remark = certificate.as_ref().and_then(|status| status.remark.clone());
     Facts {
         board: release.board.clone(),
         version: release.version.clone(),
@@ -107,6 +108,7 @@ fn facts(store: &Store, release: &Arc<Release>, power: &Power) -> Facts {
             .map(|status| status.fingerprint),
         problems: broken
             .chain(config.into_iter().flat_map(|status| status.problems))
+            .chain(remark)
             .collect(),
         stopping: power.requested().is_some(),
     }
