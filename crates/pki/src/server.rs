@@ -92,11 +92,18 @@ impl Serving {
         Self::new(issued, None)
     }
 
-    fn new(issued: &Issued, trust: Option<(Fingerprint, Arc<dyn ClientCertVerifier>)>) -> Result<Self, Error> {
+    fn new(
+        issued: &Issued,
+        trust: Option<(Fingerprint, Arc<dyn ClientCertVerifier>)>,
+    ) -> Result<Self, Error> {
         let builder = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])?;
         let (mode, trust, builder) = match trust {
-            Some((trust, verifier)) => (Mode::Mutual, Some(trust), builder.with_client_cert_verifier(verifier)),
+            Some((trust, verifier)) => (
+                Mode::Mutual,
+                Some(trust),
+                builder.with_client_cert_verifier(verifier),
+            ),
             None => (Mode::Maintenance, None, builder.with_no_client_auth()),
         };
         let chain = vec![issued.certificate.der().clone()];

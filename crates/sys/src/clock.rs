@@ -22,7 +22,11 @@ pub trait Clock: Send + Sync {
     /// Moves the wall clock by some microseconds, without a jump where the clock can; replaces such a move under way.
     fn slew(&self, micros: i64) -> Result<()> {
         let by = Duration::from_micros(micros.unsigned_abs());
-        self.set(if micros < 0 { self.now() - by } else { self.now() + by })
+        self.set(if micros < 0 {
+            self.now() - by
+        } else {
+            self.now() + by
+        })
     }
 }
 
@@ -112,7 +116,10 @@ mod tests {
         assert_eq!(clock.since_boot(), Duration::from_secs(5));
         clock.slew(250).unwrap();
         clock.slew(-50).unwrap();
-        assert_eq!(clock.now(), SystemTime::UNIX_EPOCH + Duration::from_micros(5_000_200));
+        assert_eq!(
+            clock.now(),
+            SystemTime::UNIX_EPOCH + Duration::from_micros(5_000_200)
+        );
         clock.set(SystemTime::UNIX_EPOCH).unwrap();
         assert_eq!(
             (clock.now(), clock.since_boot()),

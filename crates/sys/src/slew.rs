@@ -20,5 +20,7 @@ pub fn slew(micros: i64) -> Result<()> {
     // SAFETY: `request` is a `timex` that lives through the call, which writes nothing beyond it.
     let answer = unsafe { libc::clock_adjtime(libc::CLOCK_REALTIME, &raw mut request) };
     // The answer is the clock's state, not only success: anything from zero up is fine.
-    Errno::result(answer).map(drop).context(|| format!("slew the clock by {micros} µs"))
+    Errno::result(answer)
+        .map(drop)
+        .context(|| format!("slew the clock by {micros} µs"))
 }

@@ -31,11 +31,7 @@ impl Uevents {
     ///
     /// Fails with `WouldBlock` when there is none, and with `ENOBUFS` when some were lost.
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        Ok(recv(
-            self.socket.as_raw_fd(),
-            buffer,
-            MsgFlags::empty(),
-        )?)
+        Ok(recv(self.socket.as_raw_fd(), buffer, MsgFlags::empty())?)
     }
 }
 

@@ -76,6 +76,8 @@ fn open_root(handover: &mut Handover) -> Result<Infallible, Error> {
     })?;
     let wanted = Wanted::from(cmdline::parse(&line))?;
     let release = release::load(Path::new(release::EARLY_PATH))?;
+    // Modules ask for further ones in their own time, such as the hash behind dm-verity. Without an answer they tell.
+    let _asks_nobody = fs::write(modules::helper::SYSCTL, "/init");
     let mut modules = EarlyModules::new(&release);
     modules.load_named(&release, &LinuxModules);
     handover.stamps.insert("modules".to_owned(), uptime_ms());

@@ -94,15 +94,15 @@ mod console {
     /// Says why the machine stops, wherever somebody may see it. Nothing can be done when nobody can.
     pub(super) fn last_words(reason: &str) {
         let line = format!("bedplate: {reason}");
+        // The kernel keeps it for the next boot, at a level that the console does not show a second time.
         for (place, line) in [
             ("/dev/console", format!("\r\n{line}\r\n")),
-            ("/dev/kmsg", format!("<2>{line}\n")),
+            ("/dev/kmsg", format!("<6>{line}\n")),
         ] {
             let _unseen = File::options()
                 .write(true)
                 .open(place)
                 .and_then(|mut file| file.write_all(line.as_bytes()));
         }
-        eprintln!("{line}");
     }
 }
