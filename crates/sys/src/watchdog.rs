@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::mem::ManuallyDrop;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -28,10 +29,11 @@ pub trait Watchdog: Send {
     fn timeout(&self) -> Duration;
 }
 
-/// A watchdog device. It runs from when it is opened; closing it without [`Watchdog::disarm`] leaves it running.
+/// A watchdog device. It runs from when it is opened, to the machine's end unless [`Watchdog::disarm`] stops it.
 #[derive(Debug)]
 pub struct LinuxWatchdog {
-    device: File,
+    /// Never closed: the kernel takes a closed watchdog for a mishap, and says so on every console.
+    device: ManuallyDrop<File>,
     timeout: Duration,
 }
 
@@ -50,7 +52,10 @@ impl LinuxWatchdog {
         let answer = unsafe { ioctls::set_timeout(device.as_raw_fd(), &raw mut seconds) };
         // Hardware with a fixed time refuses; it is fed often enough for any.
         let timeout = answer.map_or(wanted, |_| Duration::from_secs(u64::from(seconds.unsigned_abs())));
-        Ok(Some(LinuxWatchdog { device, timeout }))
+        Ok(Some(LinuxWatchdog {
+            device: ManuallyDrop::new(device),
+            timeout,
+        }))
     }
 }
 

@@ -43,7 +43,8 @@ pub struct Error {
 
 /// Sets one parameter below a folder (`/proc/sys`).
 pub fn set(folder: &Path, name: &str, value: &str) -> Result<(), Error> {
-    fs::write(folder.join(file(name)), value).map_err(|source| Error {
+    // Some parameters are understood only as a whole line.
+    fs::write(folder.join(file(name)), format!("{value}\n")).map_err(|source| Error {
         name: name.to_owned(),
         value: value.to_owned(),
         source,
@@ -80,7 +81,7 @@ mod tests {
         set(folder.path(), "kernel.panic", "10").unwrap();
         assert_eq!(
             fs::read_to_string(folder.path().join("kernel/panic")).unwrap(),
-            "10"
+            "10\n"
         );
         let error = set(folder.path(), "no.such", "1").unwrap_err();
         assert_eq!(

@@ -67,6 +67,7 @@ fn system() -> Result<Stop, String> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(16)
+        .thread_name("machined-work")
         .thread_stack_size(512 * 1024)
         .enable_all()
         .build()

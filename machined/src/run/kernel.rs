@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(status.problems.len(), 2, "{:?}", status.problems);
         assert_eq!(
             fs::read_to_string(root.path().join("sys/vm/swappiness")).unwrap(),
-            "10"
+            "10\n"
         );
     }
 }

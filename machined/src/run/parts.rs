@@ -55,6 +55,25 @@ impl Parts {
         });
     }
 
+    /// Runs a part that knows no end: it is dropped at the stop signal.
+    pub(super) fn keep_endless<F, Ended>(&mut self, name: &'static str, mut part: F)
+    where
+        F: FnMut() -> Ended + Send + 'static,
+        Ended: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        self.keep(name, move |stop| {
+            let part = part();
+            async move {
+                tokio::select! {
+                    // Cancel safe: asks only for a state.
+                    () = stop.cancelled() => Ok(()),
+                    // Whoever uses this vouches that nothing is lost with it.
+                    ended = part => ended,
+                }
+            }
+        });
+    }
+
     /// Stops all parts, and waits for them for a while.
     pub(super) async fn end(mut self, patience: Duration) {
         self.stop.cancel();

@@ -67,6 +67,13 @@ pub(super) fn prepare() -> Result<Prepared, Error> {
 
 fn mount_everything() -> Result<Vec<String>, Error> {
     let mut remarks = mounts::mount_all(&LinuxMounts, mounts::EARLY)?;
+    // There is no modprobe: the kernel asks us, for the first time when something below is a module.
+    if let Err(source) = fs::write(helper::SYSCTL, "/usr/bin/machined") {
+        remarks.push(sys::Error {
+            action: "tell the kernel whom to ask for modules".to_owned(),
+            source,
+        });
+    }
     remarks.extend(mounts::mount_all(&LinuxMounts, mounts::MAIN)?);
     // What is mounted later must be seen by containers that run already, and the other way round.
     let shared = Mount::new("none", "/", "").flags(MountFlags::MS_SHARED | MountFlags::MS_REC);
@@ -79,12 +86,7 @@ fn set_parameters() -> Vec<String> {
     let failed = sysctls::DEFAULTS
         .iter()
         .filter_map(|(name, value)| sysctls::set(folder, name, value).err());
-    let mut remarks: Vec<String> = failed.map(|error| chain(&error)).collect();
-    // There is no modprobe: the kernel asks us.
-    if let Err(error) = fs::write(helper::SYSCTL, "/usr/bin/machined") {
-        remarks.push(format!("the kernel cannot ask for modules: {error}"));
-    }
-    remarks
+    failed.map(|error| chain(&error)).collect()
 }
 
 /// Started without an initramfs of ours, there is nothing to be handed over.

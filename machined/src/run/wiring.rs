@@ -106,12 +106,12 @@ async fn configured(store: &Store) {
 /// Starts what needs no disk: reaping, signals, the watchdog, devices, the console.
 fn start_basics(node: &Node, children: &Children, parts: &mut Parts) {
     let reaper = children.clone();
-    parts.keep("reaper", move |_| {
+    parts.keep_endless("reaper", move || {
         let reaper = reaper.clone();
         async move { reaper.reap_forever().await.map_err(|error| chain(&error)) }
     });
     let power = node.power.clone();
-    parts.keep("signals", move |_| signals(power.clone()));
+    parts.keep_endless("signals", move || signals(power.clone()));
     let release = node.release.clone();
     parts.keep("devices", move |stop| {
         let run = hotplug::run(release.clone(), stop);
@@ -241,16 +241,11 @@ async fn start(node: &Node, cmdline: &Cmdline, line: &str, parts: &mut Parts) ->
         clock,
     };
     let watched = node.clone();
-    parts.keep("stamps", move |stop| {
+    parts.keep_endless("stamps", move || {
         let watched = watched.clone();
         async move {
-            tokio::select! {
-                // Cancel safe: asks only for a state.
-                () = stop.cancelled() => {}
-                // Dropping it only leaves a moment without its stamp.
-                () = stamp_moments(&watched) => stop.cancelled().await,
-            }
-            Ok(())
+            stamp_moments(&watched).await;
+            std::future::pending().await
         }
     });
     let stamps = node.stamps.clone();
