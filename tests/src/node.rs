@@ -84,12 +84,6 @@ impl Node {
 
     /// Waits until the node is in a phase; gives its status.
     pub fn phase(&self, phase: &str, limit: Duration) -> Result<Value> {
-        self.until(&["status"], limit, |status| first(status)["phase"] == phase)
-            .map(|status| first(&status).clone())
+        self.until(&["status"], limit, |status| status["phase"] == phase)
     }
-}
-
-/// Gives the answer of the only node asked: an answer about several nodes is a list.
-pub fn first(answer: &Value) -> &Value {
-    answer.get(0).unwrap_or(answer)
 }

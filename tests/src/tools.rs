@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -63,30 +63,26 @@ impl Tool {
 
     /// Runs it, whatever the outcome.
     pub fn end(&self) -> Result<Ended> {
-        let seconds = self.limit.as_secs().max(1).to_string();
-        let mut command = Command::new("timeout");
-        command
-            .args(["--kill-after=5", &seconds])
-            .args(&self.command)
-            .stdin(Stdio::null());
-        // Programs of system administration are not in everyone's PATH.
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
-        command.env(
-            "PATH",
-            std::env::join_paths(folders).context("PATH cannot be extended")?,
-        );
-        let output = command
-            .output()
-            .with_context(|| format!("cannot start {}", self.shown()))?;
+        let output = self.output()?;
         if output.status.code() == Some(TIMED_OUT) {
-            bail!("`{}` was stopped after {seconds} s", self.shown());
+            bail!("`{}` was stopped after {} s", self.shown(), self.limit.as_secs());
         }
         Ok(Ended {
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
             success: output.status.success(),
         })
+    }
+
+    /// Lets it run for its whole time, and gives what it printed till then: for programs that go on until stopped.
+    pub fn watch(&self) -> Result<String> {
+        let output = self.output()?;
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        if output.status.code() != Some(TIMED_OUT) {
+            let said = String::from_utf8_lossy(&output.stderr);
+            bail!("`{}` ended by itself:\n{printed}{said}", self.shown());
+        }
+        Ok(printed)
     }
 
     /// Runs it and expects success; gives what it printed.
@@ -109,6 +105,25 @@ impl Tool {
             );
         }
         Ok(ended.stdout + &ended.stderr)
+    }
+
+    fn output(&self) -> Result<Output> {
+        let seconds = self.limit.as_secs().max(1).to_string();
+        let mut command = Command::new("timeout");
+        command
+            .args(["--kill-after=5", &seconds])
+            .args(&self.command)
+            .stdin(Stdio::null());
+        // Programs of system administration are not in everyone's PATH.
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
+        command.env(
+            "PATH",
+            std::env::join_paths(folders).context("PATH cannot be extended")?,
+        );
+        command
+            .output()
+            .with_context(|| format!("cannot start {}", self.shown()))
     }
 
     fn shown(&self) -> String {

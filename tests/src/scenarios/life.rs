@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::emulator::Emulator;
 use crate::machine::Machine;
-use crate::node::{Node, first};
+use crate::node::Node;
 use crate::scenario::Stage;
 
 const BOARD: &str = "qemu-arm64";
@@ -28,7 +28,8 @@ pub fn run(stage: &Stage) -> Result<()> {
     maintenance_is_harmless(stage, &nobody)?;
 
     let cluster = stage.workshop.cluster()?;
-    nobody.command(&["apply", "--file"]).arg(&cluster.machine).run()?;
+    let config = cluster.machine.display().to_string();
+    nobody.command(&["apply", "--file", &config]).run()?;
     let node = stage.node(&machine)?;
     let running = node.phase("running", UP)?;
     stage.shown("runs once it has a config");
@@ -40,9 +41,9 @@ pub fn run(stage: &Stage) -> Result<()> {
     node.command(&["reboot", "--yes"]).run()?;
     let boot = running["boot"]["bootId"].clone();
     let again = node.until(&["status"], UP, |status| {
-        first(status)["phase"] == "running" && first(status)["boot"]["bootId"] != boot
+        status["phase"] == "running" && status["boot"]["bootId"] != boot
     })?;
-    let after = identity(&node, first(&again))?;
+    let after = identity(&node, &again)?;
     ensure!(
         before == after,
         "it is another node after a restart:\n{before:#}\n{after:#}"
@@ -86,6 +87,12 @@ fn answers(stage: &Stage, node: &Node) -> Result<()> {
         "runs {} services, containerd is healthy",
         rows(&services, "services").len()
     ));
+    let images = node.ask(&["get", "ImageStatus"])?.to_string();
+    ensure!(
+        images.contains("pause"),
+        "containerd has no pause image: {images}"
+    );
+    stage.shown("has the pause image with no registry in reach");
     for words in [
         &["version"][..],
         &["time"],
@@ -107,7 +114,12 @@ fn answers(stage: &Stage, node: &Node) -> Result<()> {
     );
     let agent = node.command(&["logs", "machined"]).run()?;
     ensure!(!agent.trim().is_empty(), "machined's log is empty");
-    stage.shown("answers version, time, statistics, files, logs and config");
+    let watched = node
+        .command(&["get", "TimeStatus", "--watch"])
+        .within(Duration::from_secs(5))
+        .watch()?;
+    ensure!(!watched.trim().is_empty(), "watching a resource shows nothing");
+    stage.shown("answers version, time, statistics, files, logs, config and watches");
     Ok(())
 }
 
@@ -117,8 +129,7 @@ fn identity(node: &Node, status: &Value) -> Result<Value> {
     Ok(serde_json::json!({"hostname": status["hostname"], "cluster": status["cluster"], "config": config}))
 }
 
-/// Gives the rows of an answer, whether it comes from one node or as a list.
-fn rows<'a>(answer: &'a Value, field: &str) -> Vec<&'a Value> {
-    let rows = first(answer).get(field).unwrap_or(answer).as_array();
-    rows.into_iter().flatten().collect()
+/// Gives the rows of a list in an answer.
+fn rows<'a>(answer: &'a Value, field: &str) -> &'a [Value] {
+    answer[field].as_array().map_or(&[], Vec::as_slice)
 }
