@@ -196,7 +196,7 @@ async fn start(node: &Node, cmdline: &Cmdline, line: &str, parts: &mut Parts) ->
     let restored = time::restore(
         &LinuxClock,
         Path::new(time::SAVED),
-        built(slots.as_ref().zip(cmdline.slot)),
+        built(slots.as_ref(), cmdline),
     );
     clock.raise_floor(restored.floor.max(LinuxClock.now()));
     let mut runtime = Runtime::new(node.store.clone());
@@ -324,8 +324,11 @@ async fn stamp_moments(node: &Node) {
 }
 
 /// Returns when the running image was made: no true time is earlier.
-fn built(running: Option<(&Places, Slot)>) -> SystemTime {
-    let manifest = running.and_then(|(places, slot)| manifest_in(&places.slots[slot.index()]));
+fn built(places: Option<&Places>, cmdline: &Cmdline) -> SystemTime {
+    let manifest = places.zip(cmdline.slot).and_then(|(places, slot)| {
+        // Only the loader's word makes a manifest something to set a clock by.
+        manifest_in(&places.slots[slot.index()], Some(cmdline.manifest.as_deref()?))
+    });
     SystemTime::UNIX_EPOCH
         + manifest
             .map(|manifest| Duration::from_secs(manifest.created))

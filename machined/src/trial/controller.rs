@@ -70,7 +70,7 @@ impl Slots {
         for slot in Slot::ALL {
             let status = SlotStatus {
                 state: record.slot(slot),
-                version: manifest_in(&places.slots[slot.index()]).map(|manifest| manifest.version),
+                version: manifest_in(&places.slots[slot.index()], None).map(|manifest| manifest.version),
                 preferred: record.preferred == slot,
                 running: boot.slot == Some(slot),
                 floor: record.floor,

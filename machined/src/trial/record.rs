@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use manifest::{Manifest, trailer};
+use manifest::{Digest, Manifest, trailer};
 use slots::{COPY_OFFSETS, Loaded, RECORD_LEN, Record, encode, load};
 
 /// Is the partition, or a file of a test.
@@ -48,8 +48,9 @@ impl RecordFile {
     }
 }
 
-/// Reads the manifest in a slot, if it holds one. For people and for the clock: nothing is trusted because of it.
-pub fn manifest_in(slot: &Path) -> Option<Manifest> {
+/// Reads the manifest in a slot, if it holds one. Given the hash that the loader verified, only that very manifest is
+/// returned; without one the answer is for people, and nothing may be done because of it.
+pub fn manifest_in(slot: &Path, verified: Option<&str>) -> Option<Manifest> {
     let mut file = File::open(slot).ok()?;
     let len = file.seek(SeekFrom::End(0)).ok()?;
     file.seek(SeekFrom::Start(len.checked_sub(trailer::AREA as u64)?))
@@ -57,6 +58,9 @@ pub fn manifest_in(slot: &Path) -> Option<Manifest> {
     let mut area = vec![0; trailer::AREA];
     file.read_exact(&mut area).ok()?;
     let found = trailer::decode(&area).ok()?;
+    if verified.is_some_and(|hash| Digest::of(found.json).to_string() != hash) {
+        return None;
+    }
     Manifest::parse_unverified(found.json).ok()
 }
 
