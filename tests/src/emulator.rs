@@ -57,14 +57,27 @@ impl Emulator {
         })
     }
 
-    /// Waits for a line of the loader with one of the texts.
+    /// Waits for a line of firmware or loader with one of the texts.
     pub fn loader_says(&mut self, texts: &[&str], limit: Duration) -> Result<String> {
-        self.wait(|emulator| emulator.loader.find(texts), texts, limit)
-    }
-
-    /// Waits for a line of kernel or machined with one of the texts.
-    pub fn kernel_says(&mut self, texts: &[&str], limit: Duration) -> Result<String> {
-        self.wait(|emulator| emulator.kernel.find(texts), texts, limit)
+        let until = self.deadline.min(Instant::now() + limit);
+        loop {
+            if let Some(line) = self.loader.find(texts) {
+                return Ok(line);
+            }
+            let ended = self.process.try_wait()?;
+            if ended.is_some() || Instant::now() > until {
+                let what = if ended.is_some() {
+                    "the machine went off"
+                } else {
+                    "the time is up"
+                };
+                bail!(
+                    "waited for {texts:?} on the console, but {what}; it ends:\n{}",
+                    self.shown()
+                );
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
     }
 
     /// Waits until the machine has switched itself off.
@@ -86,33 +99,6 @@ impl Emulator {
     /// Cuts the power.
     pub fn cut_power(self) {
         drop(self);
-    }
-
-    fn wait(
-        &mut self,
-        mut look: impl FnMut(&mut Emulator) -> Option<String>,
-        texts: &[&str],
-        limit: Duration,
-    ) -> Result<String> {
-        let until = self.deadline.min(Instant::now() + limit);
-        loop {
-            if let Some(line) = look(self) {
-                return Ok(line);
-            }
-            let ended = self.process.try_wait()?;
-            if ended.is_some() || Instant::now() > until {
-                let what = if ended.is_some() {
-                    "the machine went off"
-                } else {
-                    "the time is up"
-                };
-                bail!(
-                    "waited for {texts:?} on the console, but {what}; it ends:\n{}",
-                    self.shown()
-                );
-            }
-            std::thread::sleep(LOOK_EVERY);
-        }
     }
 
     fn shown(&self) -> String {

@@ -31,6 +31,7 @@ pub struct Stage<'a> {
     pub workshop: &'a Workshop,
     /// A folder of its own, kept when it fails.
     pub folder: PathBuf,
+    start: Instant,
     limit: Duration,
 }
 
@@ -66,7 +67,7 @@ impl Stage<'_> {
 
     /// Says what was shown.
     pub fn shown(&self, what: &str) {
-        eprintln!("    {what}");
+        eprintln!("  {:>4} s  {what}", self.start.elapsed().as_secs());
     }
 
     /// The time is counted from the last thing that was started: making images and disks is not part of a scenario.
@@ -125,6 +126,7 @@ fn run_one(workshop: &Workshop, scenario: &Scenario, folder: &Path) -> Result<()
     let stage = Stage {
         workshop,
         folder: folder.to_owned(),
+        start: Instant::now(),
         limit: scenario.limit,
     };
     (scenario.run)(&stage)?;
