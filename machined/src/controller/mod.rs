@@ -10,7 +10,7 @@ mod status;
 
 pub use error::{ControllerError, chain};
 pub(crate) use runtime::panic_message;
-pub use runtime::{Runtime, TwoOwners};
+pub use runtime::Runtime;
 pub use status::{ControllerState, ControllerStatus};
 
 use std::sync::Arc;

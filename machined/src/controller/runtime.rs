@@ -1,7 +1,6 @@
 //! Runs controllers, each in its own task.
 
 use std::any::Any;
-use std::collections::HashMap;
 use std::future::pending;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -27,15 +26,6 @@ pub struct Runtime {
     controllers: Vec<Box<dyn Controller>>,
 }
 
-/// Says that two controllers claim one kind.
-#[derive(Debug, thiserror::Error)]
-#[error("{kind} is an output of both {first} and {second}; a kind has one owner")]
-pub struct TwoOwners {
-    kind: &'static str,
-    first: &'static str,
-    second: &'static str,
-}
-
 impl Runtime {
     /// Makes a runtime without controllers.
     pub fn new(store: Store) -> Self {
@@ -51,21 +41,18 @@ impl Runtime {
         self
     }
 
-    /// Checks that each kind has one owner.
-    pub fn check(&self) -> Result<(), TwoOwners> {
-        let mut owners = HashMap::new();
-        for controller in &self.controllers {
-            for kind in controller.outputs() {
-                if let Some(first) = owners.insert(*kind, controller.name()) {
-                    return Err(TwoOwners {
-                        kind,
-                        first,
-                        second: controller.name(),
-                    });
-                }
-            }
-        }
-        Ok(())
+    /// Lists the kinds that are written, each with its controller.
+    pub fn outputs(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.controllers
+            .iter()
+            .flat_map(|controller| controller.outputs().iter().map(|kind| (*kind, controller.name())))
+    }
+
+    /// Lists the kinds that are read, each with its controller.
+    pub fn inputs(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.controllers
+            .iter()
+            .flat_map(|controller| controller.inputs().iter().map(|kind| (*kind, controller.name())))
     }
 
     /// Runs all controllers until `stop`, and returns when the last one has finished its run.
@@ -359,19 +346,6 @@ mod tests {
         bench.store.put("t", "x", Wish(3)).unwrap();
         settle().await;
         assert_eq!(bench.store.get("x"), Some(Granted(6)));
-    }
-
-    #[test]
-    fn two_owners_of_a_kind_are_found() {
-        let mut runtime = Runtime::new(Store::new());
-        runtime.add(Genie { runs: Arc::default() });
-        runtime.check().unwrap();
-        runtime.add(Genie { runs: Arc::default() });
-        let error = runtime.check().unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "Granted is an output of both genie and genie; a kind has one owner"
-        );
     }
 
     #[test]

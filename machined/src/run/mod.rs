@@ -3,9 +3,11 @@
 
 mod backend;
 mod console;
+mod controllers;
 mod guard;
 mod hotplug;
 mod kernel;
+mod moments;
 mod parts;
 mod prepare;
 mod stop;

@@ -8,45 +8,33 @@ use std::time::{Duration, SystemTime};
 use machine_config::MachineConfig;
 use pki::{NodeClock, ServerTls};
 use slots::Slot;
-use sys::block::LinuxResize;
 use sys::clock::{Clock, LinuxClock};
-use sys::modules::LinuxModules;
-use sys::mount::LinuxMounts;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::backend::backend;
-use super::kernel::KernelSettings;
+use super::controllers::{self, Pieces};
 use super::parts::Parts;
 use super::prepare::Prepared;
-use super::watchdog::WatchdogFeeder;
-use super::{console, hotplug, stop};
+use super::{console, hotplug, moments, stop};
 use crate::api::files::FilePolicy;
 use crate::api::host::Host;
 use crate::api::{self, ApiServer};
 use crate::boot::Cmdline;
-use crate::boot::status::ID;
 use crate::children::Children;
 use crate::config::{CONFIG_ID, ConfigDisk, ConfigHandle, acquire};
-use crate::containerd::{self, OfflineImages};
 use crate::controller::{Runtime, chain};
 use crate::logs::persist::Persist;
-use crate::modules;
-use crate::network::{self, NetworkFiles, NetworkStatus};
 use crate::node::Node;
-use crate::pki::CertificateController;
 use crate::power::{Power, Stop};
 use crate::resource::{Resource, Store};
 use crate::services::cgroup::LinuxCgroups;
-use crate::services::{LinuxHost, ServiceStatus, Supervisor, is_as_wanted};
-use crate::storage::controller::Means;
-use crate::storage::{Devices, Disk, Storage, Volume, VolumeState, VolumeStatus, identity, seed};
-use crate::time::{self, Sntp, TimeSync};
-use crate::trial::{Places, RecordFile, Slots, manifest_in};
+use crate::services::{LinuxHost, Supervisor};
+use crate::storage::{Devices, Disk, Volume, VolumeState, VolumeStatus, identity, seed};
+use crate::time;
+use crate::trial::{Places, RecordFile, manifest_in};
 
 /// Where everybody finds the API.
 const API_PORT: u16 = 50000;
-/// Container images that came with the system.
-const IMAGES: &str = "/usr/share/bedplate/images";
 const LOGS: &str = "/var/log/bedplate";
 /// How long services have to end, all together.
 const SERVICE_PATIENCE: Duration = Duration::from_secs(25);
@@ -125,15 +113,7 @@ fn start_basics(node: &Node, children: &Children, parts: &mut Parts) {
             Ok(())
         }
     });
-    let means = Means {
-        devices: Devices::default(),
-        mounter: Box::new(LinuxMounts),
-        kernel: Box::new(LinuxResize),
-        tools: Box::new(children.clone()),
-        root: "/".into(),
-    };
-    let mut runtime = Runtime::new(node.store.clone());
-    runtime.add(Storage::new(means)).add(WatchdogFeeder::new());
+    let runtime = controllers::base(node, children);
     keep_runtime("base controllers", runtime, parts);
 }
 
@@ -199,37 +179,13 @@ async fn start(node: &Node, cmdline: &Cmdline, line: &str, parts: &mut Parts) ->
         built(slots.as_ref(), cmdline),
     );
     clock.raise_floor(restored.floor.max(LinuxClock.now()));
-    let mut runtime = Runtime::new(node.store.clone());
-    network::add_controllers(&mut runtime, NetworkFiles::default()).map_err(|error| chain(&error))?;
-    runtime
-        .add(TimeSync::new(
-            Sntp::new(Arc::new(LinuxClock)),
-            Arc::new(LinuxClock),
-            time::SAVED.into(),
-            restored,
-        ))
-        .add(CertificateController::new(
-            tls.clone(),
-            clock.clone(),
-            Box::new(LinuxClock),
-        ))
-        .add(Slots::new(
-            slots,
-            Box::new(LinuxClock),
-            node.events.clone(),
-            node.power.clone(),
-        ))
-        .add(KernelSettings {
-            sysctls: "/proc/sys".into(),
-            modules: modules::folder(),
-            loader: Box::new(LinuxModules),
-        })
-        .add(OfflineImages::new(
-            Path::new(IMAGES),
-            Path::new(containerd::SOCKET),
-            node.events.clone(),
-        ));
-    runtime.check().map_err(|error| chain(&error))?;
+    let pieces = Pieces {
+        slots,
+        restored,
+        tls: tls.clone(),
+        clock: clock.clone(),
+    };
+    let runtime = controllers::main(node, pieces).map_err(|error| chain(&error))?;
     keep_runtime("controllers", runtime, parts);
 
     let server = ApiServer {
@@ -244,7 +200,7 @@ async fn start(node: &Node, cmdline: &Cmdline, line: &str, parts: &mut Parts) ->
     parts.keep_endless("stamps", move || {
         let watched = watched.clone();
         async move {
-            stamp_moments(&watched).await;
+            moments::stamp(&watched).await;
             std::future::pending().await
         }
     });
@@ -298,29 +254,6 @@ fn slot_places(disk: Option<&Disk>) -> Option<Places> {
         record: RecordFile::new(device("BOOTSTATE")?),
         slots,
     })
-}
-
-/// Stamps when the network was there, and when all services were.
-async fn stamp_moments(node: &Node) {
-    let mut watch = node.store.watch(&[NetworkStatus::KIND, ServiceStatus::KIND]);
-    let (mut network, mut services) = (false, false);
-    while !(network && services) {
-        watch.changed().await;
-        if !network
-            && node
-                .store
-                .get::<NetworkStatus>(ID)
-                .is_some_and(|status| status.ready)
-        {
-            node.stamps.mark("network");
-            network = true;
-        }
-        let all = node.store.list::<ServiceStatus>();
-        if !services && !all.is_empty() && all.iter().all(|(_, status)| is_as_wanted(status)) {
-            node.stamps.mark("services");
-            services = true;
-        }
-    }
 }
 
 /// Returns when the running image was made: no true time is earlier.

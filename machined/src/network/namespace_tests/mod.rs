@@ -65,7 +65,6 @@ impl Bench {
             machine_id: dir.path().join("machine-id"),
         };
         add_controllers(&mut runtime, files).unwrap();
-        runtime.check().unwrap();
         tokio::spawn(runtime.run(stop.clone()));
         Self {
             dir,
