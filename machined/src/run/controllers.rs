@@ -1,0 +1,156 @@
+//! The controllers of a node: those that need no disk, and those that do.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use pki::{NodeClock, ServerTls};
+use sys::block::LinuxResize;
+use sys::clock::LinuxClock;
+use sys::modules::LinuxModules;
+use sys::mount::LinuxMounts;
+
+use super::kernel::KernelSettings;
+use super::watchdog::WatchdogFeeder;
+use crate::children::Children;
+use crate::containerd::{self, OfflineImages};
+use crate::controller::Runtime;
+use crate::modules;
+use crate::network::{self, NetlinkError, NetworkFiles};
+use crate::node::Node;
+use crate::pki::CertificateController;
+use crate::storage::controller::Means;
+use crate::storage::{Devices, Storage};
+use crate::time::{self, Restored, Sntp, TimeSync};
+use crate::trial::{Places, Slots};
+
+/// Container images that came with the system.
+const IMAGES: &str = "/usr/share/bedplate/images";
+
+/// What the controllers that need the disk start from.
+pub(super) struct Pieces {
+    /// The slot record and the slots; none when no loader started the machine.
+    pub slots: Option<Places>,
+    /// What the clock was lifted to.
+    pub restored: Restored,
+    /// The certificate in service.
+    pub tls: Arc<ServerTls>,
+    /// What the node knows of the time.
+    pub clock: Arc<NodeClock>,
+}
+
+/// Makes the controllers that run from the start.
+pub(super) fn base(node: &Node, children: &Children) -> Runtime {
+    let means = Means {
+        devices: Devices::default(),
+        mounter: Box::new(LinuxMounts),
+        kernel: Box::new(LinuxResize),
+        tools: Box::new(children.clone()),
+        root: "/".into(),
+    };
+    let mut runtime = Runtime::new(node.store.clone());
+    runtime.add(Storage::new(means)).add(WatchdogFeeder::new());
+    runtime
+}
+
+/// Makes the controllers that run once STATE is there. Must be called inside the async runtime.
+pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError> {
+    let Pieces {
+        slots,
+        restored,
+        tls,
+        clock,
+    } = pieces;
+    let (system, power) = (Arc::new(LinuxClock), node.power.clone());
+    let mut runtime = Runtime::new(node.store.clone());
+    network::add_controllers(&mut runtime, NetworkFiles::default())?;
+    runtime
+        .add(TimeSync::new(
+            Sntp::new(system.clone()),
+            system,
+            time::SAVED.into(),
+            restored,
+        ))
+        .add(CertificateController::new(tls, clock, Box::new(LinuxClock)))
+        .add(Slots::new(
+            slots,
+            Box::new(LinuxClock),
+            node.events.clone(),
+            power,
+        ))
+        .add(KernelSettings {
+            sysctls: "/proc/sys".into(),
+            modules: modules::folder(),
+            loader: Box::new(LinuxModules),
+        })
+        .add(OfflineImages::new(
+            Path::new(IMAGES),
+            Path::new(containerd::SOCKET),
+            node.events.clone(),
+        ));
+    Ok(runtime)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::SystemTime;
+
+    use machine_config::MachineConfig;
+
+    use super::*;
+    use crate::boot::{BootStatus, Release};
+    use crate::config::ConfigStatus;
+    use crate::resource::Resource;
+    use crate::services::ServiceStatus;
+    use crate::time::TimeFrom;
+
+    /// Kinds that are written, but by no controller.
+    const OTHERS: [&str; 4] = [
+        BootStatus::KIND,
+        ConfigStatus::KIND,
+        MachineConfig::KIND,
+        ServiceStatus::KIND,
+    ];
+
+    fn all() -> [Runtime; 2] {
+        let node = Node::new(Release::default());
+        let pieces = Pieces {
+            slots: None,
+            restored: Restored {
+                source: TimeFrom::None,
+                floor: SystemTime::UNIX_EPOCH,
+            },
+            tls: Arc::new(ServerTls::new()),
+            clock: Arc::new(NodeClock::new()),
+        };
+        [base(&node, &Children::new()), main(&node, pieces).unwrap()]
+    }
+
+    #[tokio::test]
+    async fn each_kind_has_one_owner() {
+        let mut owners = BTreeMap::new();
+        for (kind, owner) in all().iter().flat_map(Runtime::outputs) {
+            assert_eq!(
+                owners.insert(kind, owner),
+                None,
+                "{kind} has a second owner: {owner}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_read_is_written_by_somebody() {
+        let runtimes = all();
+        let written: Vec<&str> = runtimes
+            .iter()
+            .flat_map(Runtime::outputs)
+            .map(|(kind, _)| kind)
+            .collect();
+        for (kind, reader) in runtimes.iter().flat_map(Runtime::inputs) {
+            assert!(
+                written.contains(&kind) || OTHERS.contains(&kind),
+                "{reader} waits for {kind} for ever"
+            );
+        }
+    }
+}
