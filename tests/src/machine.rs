@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use crate::disk::Disk;
+use crate::tools::Tool;
 
 /// An emulated machine with its firmware.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +88,7 @@ impl Machine {
                     wiring.disk.copy_from_esp(file, &path)?;
                     words.pair(option, path);
                 }
+                without_watchdog(&wiring.folder.join("bcm2837-rpi-3-b.dtb"))?;
             }
         }
         // A machine may have /dev/kvm and still not be able to run guests with it.
@@ -101,6 +103,14 @@ impl Machine {
         }
         Ok(words.0)
     }
+}
+
+/// Takes the watchdog out of a Raspberry Pi's device tree: QEMU's resets the machine as soon as it is armed.
+fn without_watchdog(device_tree: &Path) -> Result<()> {
+    let tool = Tool::new("fdtput").args(["-t", "s"]).arg(device_tree);
+    tool.args(["/soc/watchdog@7e100000", "status", "disabled"])
+        .run()?;
+    Ok(())
 }
 
 #[derive(Default)]

@@ -92,6 +92,16 @@ const TABLE: &[(&str, Probing, &str)] = &[
         Probing::Program("mcopy"),
         "reads files out of a disk image in tests",
     ),
+    (
+        "device-tree-compiler",
+        Probing::Program("fdtput"),
+        "fits a board's device tree to its emulator",
+    ),
+    (
+        "protobuf-compiler",
+        Probing::Program("protoc"),
+        "compiles the interface of containerd",
+    ),
     ("xz-utils", Probing::Program("xz"), "unpacks Debian packages"),
     ("zstd", Probing::Program("zstd"), "unpacks Debian packages"),
     (
