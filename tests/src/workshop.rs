@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ pub struct Workshop {
     folder: PathBuf,
     bundles: RefCell<BTreeMap<String, PathBuf>>,
     disks: RefCell<BTreeMap<(String, bool), Disk>>,
+    /// Held, not used: two runs in one folder would write each other's disks.
+    _lock: File,
 }
 
 /// A key pair that signs bundles, as files in minisign's format.
@@ -44,11 +46,15 @@ pub struct Cluster {
 }
 
 impl Workshop {
-    /// Works in a folder, keeping what lies there.
+    /// Works in a folder, keeping what lies there. Fails when another run works in it.
     pub fn new(folder: PathBuf) -> Result<Workshop> {
         fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        let lock = File::create(folder.join("lock"))?;
+        let free = lock.try_lock();
+        free.with_context(|| format!("another run works in {}", folder.display()))?;
         Ok(Workshop {
             folder,
+            _lock: lock,
             bundles: RefCell::default(),
             disks: RefCell::default(),
         })
