@@ -16,6 +16,9 @@ use manifest::TrustedKey;
 /// Environment variable with the password of the signing key.
 pub const PASSWORD_VARIABLE: &str = "BEDPLATE_KEY_PASSWORD";
 
+/// Bytes of a secret key in its file.
+const SECRET_LEN: usize = 158;
+
 /// A fault of keys or signatures.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
@@ -194,7 +197,7 @@ fn write_new(path: &Path, mode: u32, text: &str) -> io::Result<()> {
 /// Tells whether a secret key file is encrypted: bytes 2 and 3 name how its key is derived, zero for not at all.
 fn is_encrypted(text: &str) -> bool {
     let line = text.lines().nth(1).unwrap_or_default();
-    Base64::decode_vec(line.trim()).is_ok_and(|bytes| bytes.get(2..4).is_some_and(|kdf| kdf != [0, 0]))
+    Base64::decode_vec(line.trim()).is_ok_and(|bytes| bytes.len() == SECRET_LEN && bytes[2..4] != [0, 0])
 }
 
 #[cfg(test)]
