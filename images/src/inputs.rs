@@ -55,13 +55,25 @@ pub fn get(selection: &Selection, fetcher: &mut Fetcher) -> Result<Inputs, Input
     wanted.insert(kernel.clone());
     let wanted: Vec<String> = wanted.into_iter().collect();
     let fetched = fetcher.fetch(&wanted, arch)?;
-    let mut packages = Packages::new();
-    for package in &fetched {
-        packages.insert(package.name.clone(), deb::read(&package.path)?);
-    }
+    let packages = open(&fetched)?;
     Ok(Inputs {
         kernel,
         packages,
         fetched,
+    })
+}
+
+/// Opens packages side by side: unpacking is most of the work, and each has its own.
+fn open(fetched: &[Fetched]) -> Result<Packages, DebError> {
+    std::thread::scope(|scope| {
+        let opening: Vec<_> = fetched
+            .iter()
+            .map(|package| (package, scope.spawn(|| deb::read(&package.path))))
+            .collect();
+        let opened = opening.into_iter().map(|(package, thread)| {
+            let files = thread.join().expect("reading a package does not panic")?;
+            Ok((package.name.clone(), files))
+        });
+        opened.collect()
     })
 }
