@@ -4,6 +4,7 @@ mod boots;
 mod checks;
 mod life;
 mod tamper;
+mod trial;
 
 use std::time::Duration;
 
@@ -22,6 +23,12 @@ pub const ALL: &[Scenario] = &[
         shows: "one changed bit, a stranger's signature or an empty slot is refused with its reason; the other slot boots",
         limit: minutes(5),
         run: tamper::run,
+    },
+    Scenario {
+        name: "trial",
+        shows: "a slot on trial has its tries and no more, is committed when healthy, and then survives any power cut",
+        limit: minutes(5),
+        run: trial::run,
     },
     Scenario {
         name: "image",
