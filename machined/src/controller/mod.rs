@@ -9,8 +9,8 @@ mod runtime;
 mod status;
 
 pub use error::{ControllerError, chain};
-pub(crate) use runtime::panic_message;
 pub use runtime::Runtime;
+pub(crate) use runtime::panic_message;
 pub use status::{ControllerState, ControllerStatus};
 
 use std::sync::Arc;

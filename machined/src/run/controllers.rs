@@ -28,8 +28,6 @@ const IMAGES: &str = "/usr/share/bedplate/images";
 
 /// What the controllers that need the disk start from.
 pub(super) struct Pieces {
-    /// The slot record and the slots; none when no loader started the machine.
-    pub slots: Option<Places>,
     /// What the clock was lifted to.
     pub restored: Restored,
     /// The certificate in service.
@@ -49,18 +47,21 @@ pub(super) fn base(node: &Node, children: &Children) -> Runtime {
     };
     let mut runtime = Runtime::new(node.store.clone());
     runtime.add(Storage::new(means)).add(WatchdogFeeder::new());
+    // Here and not below: a system on trial that cannot open its own disk must be given up, too.
+    let places = |guid: &str| Places::find(&Devices::default(), guid);
+    runtime.add(Slots::new(
+        places,
+        Box::new(LinuxClock),
+        node.events.clone(),
+        node.power.clone(),
+    ));
     runtime
 }
 
 /// Makes the controllers that run once STATE is there. Must be called inside the async runtime.
 pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError> {
-    let Pieces {
-        slots,
-        restored,
-        tls,
-        clock,
-    } = pieces;
-    let (system, power) = (Arc::new(LinuxClock), node.power.clone());
+    let Pieces { restored, tls, clock } = pieces;
+    let system = Arc::new(LinuxClock);
     let mut runtime = Runtime::new(node.store.clone());
     network::add_controllers(&mut runtime, NetworkFiles::default())?;
     runtime
@@ -71,12 +72,6 @@ pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError>
             restored,
         ))
         .add(CertificateController::new(tls, clock, Box::new(LinuxClock)))
-        .add(Slots::new(
-            slots,
-            Box::new(LinuxClock),
-            node.events.clone(),
-            power,
-        ))
         .add(KernelSettings {
             sysctls: "/proc/sys".into(),
             modules: modules::folder(),
@@ -115,7 +110,6 @@ mod tests {
     fn all() -> [Runtime; 2] {
         let node = Node::new(Release::default());
         let pieces = Pieces {
-            slots: None,
             restored: Restored {
                 source: TimeFrom::None,
                 floor: SystemTime::UNIX_EPOCH,

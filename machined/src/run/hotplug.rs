@@ -1,5 +1,6 @@
 //! Gives devices that appear later their modules.
 
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::boot::Release;
 use crate::controller::chain;
-use crate::modules::{self, Index, coldplug};
+use crate::modules::{self, Index, coldplug, modaliases};
 
 /// The kernel's messages are a few hundred bytes.
 const LONGEST: usize = 8192;
@@ -20,29 +21,34 @@ pub(super) async fn run(release: std::sync::Arc<Release>, stop: CancellationToke
     // Opened first: what appears while we look around is not missed.
     let events = Uevents::open()?;
     let around = tokio::task::spawn_blocking(move || load_present(&release));
-    if let Err(error) = around.await {
-        tracing::error!("loading modules ended: {error}");
-    }
+    let known = around
+        .await
+        .inspect_err(|error| tracing::error!("loading modules ended: {error}"));
     tokio::select! {
         // Cancel safe: asks only for a state.
         () = stop.cancelled() => {}
         // Dropping it loses events, which only matters while the node runs.
-        () = follow(events) => {}
+        () = follow(events, known.unwrap_or_default()) => {}
     }
     Ok(())
 }
 
-fn load_present(release: &Release) {
-    let folder = modules::folder();
-    let Some(index) = index(&folder) else { return };
+/// Returns what the present devices say they are.
+fn load_present(release: &Release) -> BTreeSet<String> {
+    let (folder, devices) = (modules::folder(), Path::new("/sys/devices"));
+    let Some(index) = index(&folder) else {
+        return BTreeSet::new();
+    };
     for name in &release.autoload {
         if let Err(error) = modules::load(&index, &folder, &LinuxModules, name) {
             tracing::warn!("{}", chain(&error));
         }
     }
-    for error in coldplug(&index, &folder, &LinuxModules, Path::new("/sys/devices")) {
+    let known = modaliases(devices);
+    for error in coldplug(&index, &folder, &LinuxModules, devices) {
         tracing::warn!("{}", chain(&error));
     }
+    known
 }
 
 fn index(folder: &Path) -> Option<Index> {
@@ -52,7 +58,8 @@ fn index(folder: &Path) -> Option<Index> {
         .ok()
 }
 
-async fn follow(events: Uevents) {
+/// Devices of a kind that was seen before have their module: a driver that brings hundreds of them costs one look.
+async fn follow(events: Uevents, mut known: BTreeSet<String>) {
     // It is no pipe, but is read and polled like one.
     let Ok(messages) = Receiver::from_owned_fd_unchecked(OwnedFd::from(events)) else {
         return;
@@ -66,7 +73,7 @@ async fn follow(events: Uevents) {
         let Ok(len) = messages.try_read(&mut buffer) else {
             continue;
         };
-        if let Some(alias) = modalias_of_new(&buffer[..len]) {
+        if let Some(alias) = modalias_of_new(&buffer[..len]).filter(|alias| known.insert(alias.clone())) {
             let done = tokio::task::spawn_blocking(move || load_for(&alias, &LinuxModules));
             let _panicked_and_told = done.await;
         }

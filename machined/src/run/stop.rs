@@ -29,12 +29,16 @@ const KEPT: &[&str] = &["/", "/dev", "/proc", "/run", "/sys"];
 
 /// Makes sure that the machine stops even when what follows never ends. Has its own thread, so nothing can hold it up.
 pub(super) fn limit(wish: Stop) {
-    std::thread::spawn(move || {
+    let cut_short = move || {
         std::thread::sleep(LIMIT);
         console::say("stopping takes too long: cut short");
         sys::filesystem::sync();
         machine(wish);
-    });
+    };
+    // Without memory for a thread the watchdog is the limit.
+    let _no_thread = std::thread::Builder::new()
+        .name("stop-limit".to_owned())
+        .spawn(cut_short);
 }
 
 /// Ends every process and takes every file system away. What fails is told; the rest is done all the same.

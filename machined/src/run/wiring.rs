@@ -7,7 +7,6 @@ use std::time::{Duration, SystemTime};
 
 use machine_config::MachineConfig;
 use pki::{NodeClock, ServerTls};
-use slots::Slot;
 use sys::clock::{Clock, LinuxClock};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -29,9 +28,9 @@ use crate::power::{Power, Stop};
 use crate::resource::{Resource, Store};
 use crate::services::cgroup::LinuxCgroups;
 use crate::services::{LinuxHost, Supervisor};
-use crate::storage::{Devices, Disk, Volume, VolumeState, VolumeStatus, identity, seed};
+use crate::storage::{Devices, Volume, VolumeState, VolumeStatus, identity, seed};
 use crate::time;
-use crate::trial::{Places, RecordFile, manifest_in};
+use crate::trial::{Places, manifest_in};
 
 /// Where everybody finds the API.
 const API_PORT: u16 = 50000;
@@ -171,7 +170,10 @@ async fn start(node: &Node, cmdline: &Cmdline, line: &str, parts: &mut Parts) ->
         .map_err(|error| chain(&error))?;
     node.stamps.mark("config");
 
-    let slots = slot_places(disk.as_ref());
+    let slots = cmdline
+        .disk
+        .as_deref()
+        .and_then(|guid| Places::find(&Devices::default(), guid));
     let (tls, clock) = (Arc::new(ServerTls::new()), Arc::new(NodeClock::new()));
     let restored = time::restore(
         &LinuxClock,
@@ -180,7 +182,6 @@ async fn start(node: &Node, cmdline: &Cmdline, line: &str, parts: &mut Parts) ->
     );
     clock.raise_floor(restored.floor.max(LinuxClock.now()));
     let pieces = Pieces {
-        slots,
         restored,
         tls: tls.clone(),
         clock: clock.clone(),
@@ -241,19 +242,6 @@ fn become_oneself() {
     if let Err(error) = seed::refresh(state, sys::entropy::credit) {
         tracing::warn!("{}", chain(&error));
     }
-}
-
-fn slot_places(disk: Option<&Disk>) -> Option<Places> {
-    let partitions = Devices::default().partitions(disk?).ok()?;
-    let device = |name: &str| {
-        let found = partitions.iter().find(|partition| partition.name == name);
-        found.map(|partition| partition.device.clone())
-    };
-    let slots = [device(Slot::A.partition())?, device(Slot::B.partition())?];
-    Some(Places {
-        record: RecordFile::new(device("BOOTSTATE")?),
-        slots,
-    })
 }
 
 /// Returns when the running image was made: no true time is earlier.

@@ -21,6 +21,7 @@ use crate::network::NetworkStatus;
 use crate::power::{Power, Stop};
 use crate::resource::{Resource, Store};
 use crate::services::{ServiceStatus, is_as_wanted};
+use crate::storage::Devices;
 use crate::time::TimeStatus;
 
 /// How often a trial is looked at while nothing changes.
@@ -35,10 +36,31 @@ pub struct Places {
     pub slots: [PathBuf; 2],
 }
 
-/// Sole owner of `SlotStatus`, `HealthStatus` and `TrialStatus`.
+impl Places {
+    /// Looks for them on the disk with this GUID.
+    pub fn find(devices: &Devices, guid: &str) -> Option<Self> {
+        let disk = devices.find(guid).ok().flatten()?;
+        let partitions = devices.partitions(&disk).ok()?;
+        let device = |name: &str| {
+            let found = partitions.iter().find(|partition| partition.name == name);
+            found.map(|partition| partition.device.clone())
+        };
+        let slots = [device(Slot::A.partition())?, device(Slot::B.partition())?];
+        Some(Places {
+            record: RecordFile::new(device("BOOTSTATE")?),
+            slots,
+        })
+    }
+}
+
+type Find = Box<dyn Fn(&str) -> Option<Places> + Send + Sync>;
+
+/// Sole owner of `SlotStatus`, `HealthStatus` and `TrialStatus`. Without a disk (no loader started the machine) it only
+/// tells the health.
 ///
 /// Only a slot whose record says trial is ever committed, and only when this very system was started from it.
 pub struct Slots {
+    find: Find,
     places: Option<Places>,
     clock: Box<dyn Clock>,
     events: Events,
@@ -48,10 +70,16 @@ pub struct Slots {
 }
 
 impl Slots {
-    /// Makes the controller; without places (no loader started the machine) it only tells the health.
-    pub fn new(places: Option<Places>, clock: Box<dyn Clock>, events: Events, power: Power) -> Self {
+    /// Makes the controller. `find` looks for the places on the disk with a GUID: it may appear late.
+    pub fn new(
+        find: impl Fn(&str) -> Option<Places> + Send + Sync + 'static,
+        clock: Box<dyn Clock>,
+        events: Events,
+        power: Power,
+    ) -> Self {
         Slots {
-            places,
+            find: Box::new(find),
+            places: None,
             clock,
             events,
             power,
@@ -104,6 +132,12 @@ impl Slots {
         status
     }
 
+    fn give_up(&self, reason: &str) {
+        if self.power.request(Stop::Reboot) {
+            self.events.error(self.name(), format!("{reason}: restarting"));
+        }
+    }
+
     /// Decides on the trial of the running slot, and does what was decided.
     fn judge(
         &mut self,
@@ -146,12 +180,7 @@ impl Slots {
                 TrialStatus::Committed
             }
             Verdict::GiveUp => {
-                if self.power.request(Stop::Reboot) {
-                    self.events.error(
-                        self.name(),
-                        format!("slot {slot} did not get well in time: restarting"),
-                    );
-                }
+                self.give_up(&format!("slot {slot} did not get well in time"));
                 TrialStatus::GivenUp
             }
         })
@@ -193,9 +222,22 @@ impl Controller for Slots {
         let wanted = config.map(|config| config.machine.health).unwrap_or_default();
         let health = self.health(store, &wanted);
         store.put(self.name(), ID, health)?;
-        let Some(places) = self.places.clone() else {
+        let boot: BootStatus = store.get(ID).unwrap_or_default();
+        let Some(guid) = boot.disk else {
             store.put(self.name(), ID, TrialStatus::None)?;
             return Ok(Action::WaitForChange);
+        };
+        if self.places.is_none() {
+            self.places = (self.find)(&guid);
+        }
+        let Some(places) = self.places.clone() else {
+            let timeout: Duration = wanted.timeout.into();
+            if boot.cause.as_deref() == Some("trial") && self.clock.since_boot() >= timeout {
+                self.give_up("the disk of the system on trial did not appear in time");
+            }
+            return Err(ControllerError::msg(format!(
+                "disk {guid} does not show its slots yet"
+            )));
         };
         let loaded = places.record.read()?;
         let trial = self.judge(store, &loaded, &wanted)?;

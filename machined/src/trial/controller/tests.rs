@@ -41,13 +41,18 @@ fn bench(record: &Record, cmdline: &str) -> Bench {
     on_disk.write(&on_disk.read().unwrap(), record).unwrap();
     let clock = SharedClock(Arc::new(RecordingClock::at(SystemTime::UNIX_EPOCH)));
     let (power, store) = (Power::new(), Store::new());
-    let stamps = Stamps::start(&store, &cmdline::parse(cmdline), String::new(), BTreeMap::new());
+    let stamps = Stamps::start(
+        &store,
+        &cmdline::parse(&format!("{cmdline} bedplate.disk=7")),
+        String::new(),
+        BTreeMap::new(),
+    );
     let places = Places {
         record: on_disk,
         slots: ["/nowhere/a".into(), "/nowhere/b".into()],
     };
     let slots = Slots::new(
-        Some(places),
+        move |_| Some(places.clone()),
         Box::new(clock.clone()),
         Events::new(),
         power.clone(),
@@ -146,4 +151,16 @@ async fn another_slots_trial_is_none_of_ours() {
     assert_eq!(bench.after(1000).await, TrialStatus::None);
     assert_eq!(bench.record(), trial());
     assert!(bench.store.get::<SlotStatus>("a").unwrap().running);
+}
+
+#[tokio::test]
+async fn a_trial_whose_disk_never_appears_is_given_up() {
+    let mut bench = bench(&trial(), "bedplate.slot=b bedplate.cause=trial");
+    bench.slots.find = Box::new(|_| None);
+    bench.clock.0.advance(Duration::from_secs(599));
+    assert!(bench.slots.reconcile(&bench.store).await.is_err());
+    assert_eq!(bench.power.requested(), None);
+    bench.clock.0.advance(Duration::from_secs(1));
+    assert!(bench.slots.reconcile(&bench.store).await.is_err());
+    assert_eq!(bench.power.requested(), Some(Stop::Reboot));
 }
