@@ -234,7 +234,8 @@ pub fn build(request: &Request<'_>, fetcher: &mut Fetcher, progress: &Progress) 
         locked,
     };
     let (bundle, id) = publish::write(request, &contents)?;
-    let sbom = publish::sbom(request, &id, &inputs.fetched, &tools)?;
+    let used = contents::used(request, &inputs, &root);
+    let sbom = publish::sbom(request, &id, &used, &tools)?;
 
     progress.step("verifying the bundle");
     let measured = publish::measure(&bundle, &trusted)?;

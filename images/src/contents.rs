@@ -1,5 +1,6 @@
 //! Puts together what goes into the parts of an image: root, initramfs, device trees, ESP, boot code.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use board::Pattern;
@@ -11,6 +12,7 @@ use crate::device_trees::Overlays;
 use crate::esp::{self, Esp};
 use crate::inputs::Inputs;
 use crate::modules::{self, Chosen, Kernel};
+use crate::packages::fetch::Fetched;
 use crate::select::{self, SelectError};
 use crate::slot::Content;
 use crate::tree::{Node, Tree, TreeError};
@@ -86,6 +88,21 @@ fn add_modules(tree: &mut Tree, folder: &str, chosen: &Chosen, origin: &str) -> 
         Node::text(modules::modules_alias(chosen)),
         "the build",
     )
+}
+
+/// Lists the packages that something in the image comes from: some only stood by to lend libraries.
+pub(crate) fn used(request: &Request<'_>, inputs: &Inputs, root: &Tree) -> Vec<Fetched> {
+    let board = &request.selection.board;
+    let mut names: BTreeSet<&str> = root.origins().map(|(_, _, origin)| origin).collect();
+    names.insert(&inputs.kernel);
+    names.extend(board.esp.packages.iter().map(|package| package.name.as_str()));
+    names.extend(board.boot_code.iter().map(|code| code.package.as_str()));
+    inputs
+        .fetched
+        .iter()
+        .filter(|package| names.contains(package.name.as_str()))
+        .cloned()
+        .collect()
 }
 
 /// Takes the board's device trees out of the kernel package, for the slot.
