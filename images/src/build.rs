@@ -78,7 +78,7 @@ pub enum BuildError {
     },
     /// A program of ours has not been built.
     #[error(
-        "{path} is missing: build the programs for {arch} first (`cargo xtask build-nodes`), or name their folder with --binaries"
+        "{path} is missing: build the programs for {arch} first (`cargo xtask build`), or name their folder with --binaries"
     )]
     NoBinary {
         /// The program.

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{e2e, lint, lock, nodes, setup, test};
+use crate::{build, e2e, lint, lock, setup, test};
 
 /// Developer tasks of Bedplate.
 #[derive(Debug, Parser)]
@@ -21,7 +21,7 @@ enum Task {
     Lint(lint::Args),
     Lock(lock::Args),
     Bench(e2e::Bench),
-    BuildNodes(nodes::Args),
+    Build(build::Args),
 }
 
 impl Args {
@@ -35,7 +35,7 @@ impl Args {
             Task::Lint(args) => args.run(),
             Task::Lock(args) => args.run(),
             Task::Bench(args) => args.run(),
-            Task::BuildNodes(args) => args.run(),
+            Task::Build(args) => args.run(),
         }
     }
 }

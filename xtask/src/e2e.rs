@@ -2,20 +2,13 @@
 //!
 //! That program (crate `tests/`) owns images, emulators and nodes; this file only sees to it that what it runs is built.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
 
 use crate::arch::Arch;
 use crate::process::Program;
-use crate::setup::{self, Toolchain};
-use crate::{nodes, paths};
-
-/// Our programs for this machine, as cargo packages: image builder, flash tool, CLI, and the tests themselves.
-const HOST_PACKAGES: [&str; 4] = ["images", "flash-tool", "ctl", "e2e"];
-/// A first build of the host's programs.
-const BUILD_LIMIT: Duration = Duration::from_secs(40 * 60);
+use crate::{build, paths, setup};
 
 /// Boots real images in an emulator and checks what they do.
 #[derive(Debug, Default, clap::Args)]
@@ -31,10 +24,10 @@ impl Args {
     /// Builds what is tested, and runs the scenarios.
     pub fn run(self) -> Result<()> {
         if self.list {
-            build_host()?;
+            build::host()?;
             return program("list").run();
         }
-        build(&setup::ensure(false)?, &Arch::ALL)?;
+        build::all(&setup::ensure(false)?, &Arch::ALL)?;
         scenarios(&self.names).run()
     }
 }
@@ -57,7 +50,7 @@ impl Demo {
     /// Builds for one architecture and starts the demonstration.
     pub fn run(self) -> Result<()> {
         let toolchain = setup::ensure(false)?;
-        build(&toolchain, &[self.arch])?;
+        build::all(&toolchain, &[self.arch])?;
         let mut demo = program("demo").args(["--arch", self.arch.name()]);
         if let Some(board) = &self.board {
             demo = demo.args(["--board", board]);
@@ -76,43 +69,14 @@ pub struct Bench {}
 impl Bench {
     /// Builds the arm64 image and measures.
     pub fn run(self) -> Result<()> {
-        build(&setup::ensure(false)?, &[Arch::Arm64])?;
+        build::all(&setup::ensure(false)?, &[Arch::Arm64])?;
         program("bench").run()
     }
-}
-
-/// Builds the programs of the nodes and of this machine.
-pub fn build(toolchain: &Toolchain, arches: &[Arch]) -> Result<()> {
-    for arch in arches {
-        eprintln!("building what runs on an {arch} node");
-        nodes::build(toolchain, *arch)?;
-    }
-    eprintln!("building what runs on this machine");
-    build_host()
 }
 
 /// Gives the run of the scenarios whose names contain one of the words, or of all.
 pub fn scenarios(names: &[String]) -> Program {
     program("run").args(names)
-}
-
-/// Builds one of our programs for this machine and gives its path.
-pub fn host_program(package: &str, name: &str) -> Result<PathBuf> {
-    cargo_build(&[package])?;
-    Ok(paths::host_programs().join(name))
-}
-
-fn build_host() -> Result<()> {
-    cargo_build(&HOST_PACKAGES)
-}
-
-fn cargo_build(packages: &[&str]) -> Result<()> {
-    let build = Program::new("cargo")
-        .args(["build", "--quiet", "--locked"])
-        .within(BUILD_LIMIT);
-    build
-        .args(packages.iter().flat_map(|package| ["--package", package]))
-        .run()
 }
 
 fn program(command: &str) -> Program {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::e2e;
+use crate::build;
 use crate::process::Program;
 
 /// Renews the lock of the packages in images to what the mirror has now.
@@ -14,7 +14,7 @@ pub struct Args {}
 impl Args {
     /// Lets `bedplate-image lock` write it.
     pub fn run(self) -> Result<()> {
-        let program = e2e::host_program("images", "bedplate-image")?;
+        let program = build::program("images", "bedplate-image")?;
         Program::new(program)
             .arg("lock")
             .within(Duration::from_secs(20 * 60))

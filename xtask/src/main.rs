@@ -1,9 +1,10 @@
-//! Developer tasks: setup, demo, test, e2e, lint, lock, bench.
+//! Developer tasks: setup, build, demo, test, e2e, lint, lock, bench.
 //!
 //! One file per task. Tasks call programs (cargo, apt-get, our own tools) and never link the product: xtask compiles in
 //! seconds, before anything else does.
 
 mod arch;
+mod build;
 mod cli;
 mod e2e;
 mod lint;

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use crate::arch::Arch;
 use crate::paths;
 use crate::process::Program;
-use crate::setup::{self, Toolchain, Uefi};
+use crate::setup::{Toolchain, Uefi};
 
 /// A first build compiles some two hundred crates.
 const LIMIT: Duration = Duration::from_secs(40 * 60);
@@ -17,31 +17,6 @@ const LIMIT: Duration = Duration::from_secs(40 * 60);
 const LINUX_PROGRAMS: [&str; 2] = ["machined", "pause"];
 /// The package, and its program's name, that becomes `bootloader.efi`.
 const LOADER: &str = "bootloader-efi";
-
-/// Builds what runs on nodes: machined, pause and the boot loader.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    /// Build for these architectures only
-    #[arg(long, value_enum)]
-    arch: Vec<Arch>,
-}
-
-impl Args {
-    /// Builds and says where the programs are.
-    pub fn run(self) -> Result<()> {
-        let toolchain = setup::ensure(false)?;
-        let arches = if self.arch.is_empty() {
-            Arch::ALL.to_vec()
-        } else {
-            self.arch
-        };
-        for arch in arches {
-            build(&toolchain, arch)?;
-            println!("{}", paths::node_programs().join(arch.name()).display());
-        }
-        Ok(())
-    }
-}
 
 /// Builds every node program for one architecture into `target/node/<arch>`.
 pub fn build(toolchain: &Toolchain, arch: Arch) -> Result<()> {

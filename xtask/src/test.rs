@@ -3,12 +3,10 @@
 //! Each step writes a log of its own; what failed is shown, and the steps after it still run. The last line sums up.
 
 use std::fs;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::arch::Arch;
 use crate::process::Program;
 use crate::setup;
 use crate::{e2e, paths};
@@ -31,7 +29,7 @@ struct Count {
 impl Args {
     /// Runs every step and fails when one did.
     pub fn run(self) -> Result<()> {
-        let toolchain = setup::ensure(false)?;
+        setup::ensure(false)?;
         let mut report = Report::default();
         report.step("fmt", cargo(&["fmt", "--all", "--check"], 2));
         let clippy = [
@@ -49,7 +47,7 @@ impl Args {
             "test",
             cargo(&["test", "--workspace", "--locked", "--no-fail-fast"], 60),
         );
-        if !self.no_e2e && report.run("build", |_| e2e::build(&toolchain, &Arch::ALL)) {
+        if !self.no_e2e && report.step("build", xtask(&["build"], 90)) {
             report.step("e2e", e2e::scenarios(&[]));
         }
         report.finish()
@@ -62,19 +60,14 @@ struct Report {
 }
 
 impl Report {
-    /// Runs a program into a log of its own.
-    fn step(&mut self, name: &str, program: Program) {
-        self.run(name, |log| program.clone().log(log.to_owned()).run());
-    }
-
-    /// Runs one step and counts what it checked; tells whether all of it passed.
-    fn run(&mut self, name: &str, work: impl FnOnce(&Path) -> Result<()>) -> bool {
+    /// Runs a program into a log of its own, and counts what it checked; tells whether all of it passed.
+    fn step(&mut self, name: &str, program: Program) -> bool {
         let log = paths::test_logs().join(format!("{name}.log"));
         // What an earlier run left here is not counted again.
         fs::remove_file(&log).ok();
         let start = Instant::now();
         println!("{name} ...");
-        let result = work(&log);
+        let result = program.log(log.clone()).run();
         let mut count = count(&fs::read_to_string(&log).unwrap_or_default());
         match &result {
             Ok(()) if count == Count::default() => count.passed = 1,
