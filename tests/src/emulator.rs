@@ -1,7 +1,7 @@
 //! A running emulator. Dropped, it is gone.
 
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,8 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::console::{Console, LOOK_EVERY, last_lines};
 use crate::disk::Disk;
-use crate::machine::{Machine, Wiring};
+use crate::machine::{Machine, Wiring, talk};
+use crate::qmp;
 
 /// How much of a console is shown when what was waited for did not come.
 const SHOWN: usize = 60;
@@ -24,6 +25,7 @@ pub struct Emulator {
     pub kernel: Console,
     /// The port on loopback that leads to its API.
     pub api_port: u16,
+    talk: PathBuf,
     deadline: Instant,
 }
 
@@ -53,6 +55,7 @@ impl Emulator {
             loader,
             kernel,
             api_port,
+            talk: talk(folder),
             deadline,
         })
     }
@@ -78,6 +81,15 @@ impl Emulator {
             }
             std::thread::sleep(LOOK_EVERY);
         }
+    }
+
+    /// Plugs a USB network card in once the node runs.
+    ///
+    /// QEMU's controller reports a device only once: one that the firmware has seen, the kernel does not see.
+    pub fn plug_card(&mut self, limit: Duration) -> Result<()> {
+        self.loader_says(&["state    running"], limit)?;
+        let card = serde_json::json!({"driver": "usb-net", "netdev": "net"});
+        qmp::execute(&self.talk, "device_add", card).map(drop)
     }
 
     /// Waits until the machine has switched itself off.

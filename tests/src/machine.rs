@@ -95,6 +95,10 @@ impl Machine {
         words.add("-accel tcg,thread=multi -display none -monitor none -no-user-config");
         words.disk(self, wiring.disk.path());
         words.network(self, wiring.api_port);
+        if self == Machine::Pi3 {
+            let socket = talk(wiring.folder);
+            words.pair("-qmp", format!("unix:{},server=on,wait=off", socket.display()));
+        }
         let loader = self.loader_console(wiring.folder);
         let kernel = self.kernel_console(wiring.folder);
         words.pair("-serial", format!("file:{}", kernel.display()));
@@ -103,6 +107,11 @@ impl Machine {
         }
         Ok(words.0)
     }
+}
+
+/// Gives the socket on which an emulator takes commands.
+pub fn talk(folder: &Path) -> PathBuf {
+    folder.join("qmp.sock")
 }
 
 /// Takes the watchdog out of a Raspberry Pi's device tree: QEMU's resets the machine as soon as it is armed.
@@ -149,12 +158,10 @@ impl Words {
             "-netdev",
             format!("user,id=net,hostfwd=tcp:127.0.0.1:{port}-:{API_PORT}"),
         );
-        let card = if machine == Machine::Pi3 {
-            "usb-net"
-        } else {
-            "virtio-net-pci"
-        };
-        self.pair("-device", format!("{card},netdev=net"));
+        // The Pi's card is plugged in later: see `Emulator::plug_card`.
+        if machine != Machine::Pi3 {
+            self.add("-device virtio-net-pci,netdev=net");
+        }
     }
 }
 

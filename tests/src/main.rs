@@ -10,6 +10,7 @@ mod disk;
 mod emulator;
 mod machine;
 mod node;
+mod qmp;
 mod scenario;
 mod scenarios;
 mod tools;

@@ -35,7 +35,10 @@ pub fn rpi3(stage: &Stage) -> Result<()> {
 
 fn boots(stage: &Stage, board: &str, machine: Machine) -> Result<(Emulator, Node)> {
     let disk = stage.disk(board, true)?;
-    let emulator = stage.start(machine, &disk, "boot")?;
+    let mut emulator = stage.start(machine, &disk, "boot")?;
+    if machine == Machine::Pi3 {
+        emulator.plug_card(UP)?;
+    }
     let node = stage.node(&emulator)?;
     let status = node.phase("running", UP)?;
     ensure!(
