@@ -60,6 +60,15 @@ pub enum CheckError {
         #[source]
         source: bundle::Error,
     },
+    /// Its content is not what its manifest says.
+    #[error("{path} is damaged")]
+    Damaged {
+        /// The bundle.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: bundle::Error,
+    },
 }
 
 /// A bundle, and what is checked with it.

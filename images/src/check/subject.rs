@@ -54,7 +54,12 @@ impl Subject {
             }
             let mut data = Vec::new();
             for frame in reader.index().of(image).to_vec() {
-                reader.frame(&frame, &mut data).map_err(fault)?;
+                reader
+                    .frame(&frame, &mut data)
+                    .map_err(|source| CheckError::Damaged {
+                        path: job.bundle.to_owned(),
+                        source,
+                    })?;
                 file.write_all_at(&data, frame.raw_offset)
                     .map_err(access(&path))?;
             }
