@@ -71,7 +71,7 @@ fn cargo(toolchain: &Toolchain, target: &str, flags: &[&str]) -> Program {
             target,
             "--target-dir",
         ])
-        .arg(cross_dir())
+        .arg(cross_dir(target))
         .env("RUSTC", &toolchain.rustc)
         .env("CARGO_ENCODED_RUSTFLAGS", encoded.join("\u{1f}"))
         .within(LIMIT)
@@ -82,12 +82,19 @@ fn cargo_home() -> Option<PathBuf> {
     home.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cargo")))
 }
 
-fn cross_dir() -> PathBuf {
-    paths::target().join("cross")
+/// UEFI programs have a folder of their own: what macros and build scripts were built with `RUSTC_BOOTSTRAP` is built
+/// anew without it, and with it again, when they share one.
+fn cross_dir(target: &str) -> PathBuf {
+    let name = if target.ends_with("-uefi") {
+        "cross-uefi"
+    } else {
+        "cross"
+    };
+    paths::target().join(name)
 }
 
 fn built(target: &str, file: &str) -> PathBuf {
-    cross_dir().join(target).join("release").join(file)
+    cross_dir(target).join(target).join("release").join(file)
 }
 
 fn place(arch: Arch, from: &Path, name: &str) -> Result<()> {
