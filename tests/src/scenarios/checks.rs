@@ -12,6 +12,7 @@ use crate::scenario::Stage;
 use crate::tools::Tool;
 
 const BOARD: &str = "qemu-arm64";
+const BOARDS: [&str; 4] = [BOARD, "generic-arm64", "generic-amd64", "rpi3"];
 
 /// Lets tools that are not ours judge a flashed disk.
 pub fn foreign(stage: &Stage) -> Result<()> {
@@ -27,7 +28,20 @@ pub fn foreign(stage: &Stage) -> Result<()> {
 
     verity(stage, &disk)?;
     let (json, signatures) = disk.trailer(Slot::A)?;
-    signature(stage, &json, &signatures)
+    signature(stage, &json, &signatures)?;
+    contents(stage)
+}
+
+/// Takes every board's bundle apart: what may be in a root, and which programs are.
+fn contents(stage: &Stage) -> Result<()> {
+    let key = stage.workshop.key("release")?.public;
+    for board in BOARDS {
+        let bundle = stage.workshop.bundle(board)?;
+        let check = Tool::ours("bedplate-image").args(["check", "--quiet", "--key"]);
+        check.arg(&key).arg(&bundle).run()?;
+    }
+    stage.shown("every board's root has the listed programs, and no shell, script, set-uid or writable file");
+    Ok(())
 }
 
 fn verity(stage: &Stage, disk: &Disk) -> Result<()> {
