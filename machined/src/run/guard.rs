@@ -1,14 +1,12 @@
 //! The outermost layer of PID 1: whatever happens below it, it neither panics nor exits.
 
-use std::fs::File;
-use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use super::{prepare, stop, wiring};
-use crate::boot::{consoles, release};
+use crate::boot::release;
 use crate::controller::panic_message;
 use crate::initramfs;
 use crate::modules::helper;
@@ -51,7 +49,7 @@ fn pid_1() -> ! {
     match ended {
         Ok(wish) => halt(wish),
         Err(reason) => {
-            last_words(&reason);
+            console::last_words(&reason);
             std::thread::sleep(READING_TIME);
             halt(Stop::Reboot)
         }
@@ -83,17 +81,29 @@ fn system() -> Result<Stop, String> {
 /// Stops the machine. When the kernel refuses there is nothing left to do but to stay.
 fn halt(wish: Stop) -> ! {
     let refused = stop::machine(wish);
-    last_words(&refused);
+    console::last_words(&refused);
     loop {
         while sys::process::reap_any().is_some() {}
         std::thread::sleep(Duration::from_secs(1));
     }
 }
 
-/// Says why the machine stops, wherever somebody may see it. Nothing can be done when nobody can.
-fn last_words(reason: &str) {
-    consoles::print(&format!("\nbedplate: {reason}\n"));
-    // The kernel keeps it for the next boot, at a level that the consoles do not show a second time.
-    let kept = File::options().write(true).open("/dev/kmsg");
-    let _not_kept = kept.and_then(|mut file| file.write_all(format!("<6>bedplate: {reason}\n").as_bytes()));
+mod console {
+    use std::fs::File;
+    use std::io::Write;
+
+    /// Says why the machine stops, wherever somebody may see it. Nothing can be done when nobody can.
+    pub(super) fn last_words(reason: &str) {
+        let line = format!("bedplate: {reason}");
+        // The kernel keeps it for the next boot, at a level that the console does not show a second time.
+        for (place, line) in [
+            ("/dev/console", format!("\r\n{line}\r\n")),
+            ("/dev/kmsg", format!("<6>{line}\n")),
+        ] {
+            let _unseen = File::options()
+                .write(true)
+                .open(place)
+                .and_then(|mut file| file.write_all(line.as_bytes()));
+        }
+    }
 }

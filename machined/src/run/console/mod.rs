@@ -2,6 +2,8 @@
 
 mod page;
 
+use std::fs::File;
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +11,6 @@ use machine_config::MachineConfig;
 use tokio_util::sync::CancellationToken;
 
 use self::page::{Facts, render};
-use crate::boot::consoles::print;
 use crate::boot::status::ID;
 use crate::boot::{BootStatus, Release, SlotStatus};
 use crate::config::{CONFIG_ID, ConfigStatus};
@@ -20,6 +21,7 @@ use crate::power::Power;
 use crate::resource::{Resource, Store};
 use crate::storage::{VolumeState, VolumeStatus};
 
+const CONSOLE: &str = "/dev/console";
 /// Changes come in bursts: the page is printed when they are over.
 const QUIET: Duration = Duration::from_millis(700);
 
@@ -55,6 +57,15 @@ pub(super) async fn run(node: Node, stop: CancellationToken) {
 /// Prints one line, for what is worth saying at the very end.
 pub(super) fn say(line: &str) {
     print(&format!("bedplate: {line}\n"));
+}
+
+fn print(text: &str) {
+    // A serial line wants both ends of line. A board without a console has nobody to read this.
+    let text = text.replace('\n', "\r\n");
+    let _unseen = File::options()
+        .write(true)
+        .open(CONSOLE)
+        .and_then(|mut file| file.write_all(text.as_bytes()));
 }
 
 fn facts(store: &Store, release: &Arc<Release>, power: &Power) -> Facts {
