@@ -39,6 +39,8 @@ pub(super) async fn run(node: Node, stop: CancellationToken) {
     ];
     let mut watch = node.store.watch(&kinds);
     let mut printed = String::new();
+    // What is known at once is known in a moment: the first page is worth reading, too.
+    tokio::time::sleep(QUIET).await;
     loop {
         let page = render(&facts(&node.store, &node.release, &node.power));
         if page != printed {
