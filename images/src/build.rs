@@ -106,6 +106,8 @@ pub struct Request<'a> {
     pub keys: &'a [SecretKey],
     /// Further public keys that the loader trusts.
     pub trust: &'a [TrustedKey],
+    /// The lowest version that may still boot once this release is committed.
+    pub floor: Version,
     /// Folder of cross-built programs, by architecture.
     pub binaries: &'a Path,
     /// Folder of packages and tools that are kept between builds.
@@ -138,6 +140,12 @@ impl Request<'_> {
     /// Gives the name that all results of this build start with.
     pub fn stem(&self) -> String {
         format!("bedplate-{}-{}", self.selection.board.name, self.version)
+    }
+
+    /// Lists the keys that this release trusts: the loader carries them, and the manifest says them.
+    pub(crate) fn trusted(&self) -> Vec<TrustedKey> {
+        let own = self.keys.iter().map(SecretKey::public);
+        own.chain(self.trust.iter().copied()).collect()
     }
 
     pub(crate) fn arch(&self) -> Arch {
@@ -210,12 +218,7 @@ pub fn build(request: &Request<'_>, fetcher: &mut Fetcher, progress: &Progress) 
     let slot = slot::assemble(parts, board.disk.slot_size.0)?;
 
     progress.step("making the EFI system partition");
-    let trusted: Vec<TrustedKey> = request
-        .keys
-        .iter()
-        .map(SecretKey::public)
-        .chain(request.trust.iter().copied())
-        .collect();
+    let trusted = request.trusted();
     let esp = contents::esp(
         request,
         &inputs,

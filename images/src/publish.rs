@@ -218,6 +218,9 @@ fn describe<S: Read + Write + Seek>(
                 Prefer::Slot => DeviceTreePreference::Manifest,
             },
         }),
+        keys: request.trusted(),
+        floor: request.floor,
+        patches: Vec::new(),
     }
 }
 

@@ -118,6 +118,9 @@ fn sample() -> Sample {
         slot: slot_image,
         index: sealed.index(),
         device_trees: None,
+        keys: Vec::new(),
+        floor: Version::default(),
+        patches: Vec::new(),
     };
     let json = manifest.to_json().unwrap();
     let KeyPair { pk, sk } = KeyPair::generate_unencrypted_keypair().unwrap();

@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::model::{ImageName, Manifest, Part, PartKind};
-use crate::trailer;
+use crate::{keyring, trailer};
 
 /// Longest manifest that is read.
 pub const MAX_JSON: usize = 48 * 1024;
@@ -23,6 +23,8 @@ const MAX_PARTS: usize = 128;
 const MAX_OVERLAYS: usize = 64;
 const MAX_SLOT: u64 = 64 * 1024 * MIB;
 const MAX_FIRST_PARTITION: u64 = 1024 * MIB;
+const MAX_PATCH_SETS: usize = 32;
+const MAX_PATCH_INDEX: u64 = 16 * MIB;
 const MAX_FRAMES: u32 = 1 << 20;
 
 /// Says why bytes are not a manifest.
@@ -96,11 +98,58 @@ impl Manifest {
         require(frames <= MAX_FRAMES, "index.frames", || {
             format!("{frames} is more than {MAX_FRAMES}")
         })?;
+        self.check_keys()?;
+        self.check_patches()?;
         if let Some(trees) = &self.device_trees {
             let named = self.device_tree(&trees.default).is_some();
             require(named, "deviceTrees.default", || {
                 format!("no deviceTree part named {:?}", trees.default)
             })?;
+        }
+        Ok(())
+    }
+
+    fn check_keys(&self) -> Result<(), Fault> {
+        require(self.keys.len() <= keyring::MAX_KEYS, "keys", || {
+            format!("more than the {} that a loader carries", keyring::MAX_KEYS)
+        })?;
+        require(self.floor <= self.version, "floor", || {
+            format!(
+                "{} is above the release's own version {}",
+                self.floor, self.version
+            )
+        })
+    }
+
+    fn check_patches(&self) -> Result<(), Fault> {
+        require(self.patches.len() <= MAX_PATCH_SETS, "patches", || {
+            format!("more than {MAX_PATCH_SETS} sets")
+        })?;
+        let mut end = 0;
+        for (index, set) in self.patches.iter().enumerate() {
+            let field = format!("patches[{index}]");
+            let twin = self.patches[..index].iter().any(|other| other.from == set.from);
+            require(!twin, &format!("{field}.from"), || {
+                "the same image is there twice".into()
+            })?;
+            let aligned = set.offset.is_multiple_of(PART_ALIGNMENT);
+            require(aligned && set.offset >= end, &format!("{field}.offset"), || {
+                format!(
+                    "{} must be a multiple of {PART_ALIGNMENT} behind the set before",
+                    set.offset
+                )
+            })?;
+            require(
+                set.index_size <= MAX_PATCH_INDEX,
+                &format!("{field}.indexSize"),
+                || format!("{} is more than {MAX_PATCH_INDEX}", set.index_size),
+            )?;
+            end = set
+                .offset
+                .checked_add(set.index_size)
+                .and_then(|end| end.checked_add(set.size))
+                .filter(|&end| end <= MAX_SLOT)
+                .ok_or_else(|| fault(&format!("{field}.size"), format!("{} is impossible", set.size)))?;
         }
         Ok(())
     }

@@ -20,6 +20,6 @@ pub use digest::Digest;
 pub use minisign::{KeyError, MAX_SIGNATURES, SignatureError, TrustedKey};
 pub use model::{
     Arch, DeviceTreePreference, DeviceTrees, Disk, Image, ImageName, Index, Manifest, Part, PartKind,
-    SlotImage, Verity,
+    PatchSet, SlotImage, Verity,
 };
 pub use verified::{VerifiedManifest, VerifyError, verify};

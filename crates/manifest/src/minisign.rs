@@ -3,6 +3,7 @@
 //! Only what current minisign writes: Ed25519 over the BLAKE2b-512 hash of the file ("ED"). The older "Ed" form, which
 //! signs the file itself, is refused: one form is enough, and the hashed one can be checked as a stream.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::str;
@@ -10,6 +11,8 @@ use core::str;
 use base64ct::{Base64, Encoding};
 use blake2::{Blake2b512, Digest as _};
 use ed25519_dalek::{Signature as Ed25519, VerifyingKey};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Most signatures that are looked at.
 pub const MAX_SIGNATURES: usize = 8;
@@ -58,6 +61,31 @@ impl TrustedKey {
             return Err(KeyError::Unusable);
         }
         Ok(TrustedKey { id, key })
+    }
+
+    /// Writes the line that `minisign -P` takes.
+    pub fn to_line(&self) -> String {
+        let mut bytes = [0; 42];
+        bytes[..2].copy_from_slice(&KEY_ALGORITHM);
+        bytes[2..10].copy_from_slice(&self.id);
+        bytes[10..].copy_from_slice(&self.key);
+        let mut line = [0; 56];
+        Base64::encode(&bytes, &mut line)
+            .expect("42 bytes are 56 of base64")
+            .into()
+    }
+}
+
+impl Serialize for TrustedKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.to_line())
+    }
+}
+
+impl<'de> Deserialize<'de> for TrustedKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let line = String::deserialize(deserializer)?;
+        TrustedKey::parse(&line).map_err(D::Error::custom)
     }
 }
 

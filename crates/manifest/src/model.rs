@@ -7,7 +7,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 pub use slots::Version;
 
-use crate::Digest;
+use crate::{Digest, TrustedKey};
 
 /// Describes one release of a system for one board.
 ///
@@ -43,6 +43,15 @@ pub struct Manifest {
     /// Which device tree to hand over; absent where firmware always brings its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_trees: Option<DeviceTrees>,
+    /// Every key that may sign what comes after this release, from its commit on; none when it says nothing about keys.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<TrustedKey>,
+    /// The lowest version that may still boot once this release is committed.
+    #[serde(default, skip_serializing_if = "Version::is_zero")]
+    pub floor: Version,
+    /// Patches in the bundle that make this release out of an earlier one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub patches: Vec<PatchSet>,
 }
 
 /// Names an instruction set as Debian does.
@@ -182,6 +191,24 @@ pub struct Index {
     pub sha256: Digest,
 }
 
+/// Describes the patches that lead from one earlier release to this one, and where in the bundle they lie.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PatchSet {
+    /// Root hash of the slot image that the patches start from: no other image will do.
+    pub from: Digest,
+    /// Version of that image, for people.
+    pub version: Version,
+    /// Where the set's index starts in the bundle; its patches follow it.
+    pub offset: u64,
+    /// Length of the set's index.
+    pub index_size: u64,
+    /// Length of the set's patches.
+    pub size: u64,
+    /// Hash of the set's index.
+    pub sha256: Digest,
+}
+
 /// Says which device tree the loader hands to the kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -237,6 +264,11 @@ impl Manifest {
     /// Finds an image of the bundle.
     pub fn image(&self, name: ImageName) -> Option<&Image> {
         self.images.iter().find(|image| image.name == name)
+    }
+
+    /// Finds the patches that start from the slot image with this root hash.
+    pub fn patches_from(&self, root_hash: &Digest) -> Option<&PatchSet> {
+        self.patches.iter().find(|set| set.from == *root_hash)
     }
 
     fn only(&self, kind: PartKind) -> &Part {

@@ -1,7 +1,7 @@
 //! What a manifest may say: its golden bytes, and each value that is refused, by name.
 mod support;
 
-use manifest::{ImageName, MAX_JSON, Manifest, ParseError, PartKind};
+use manifest::{Digest, ImageName, MAX_JSON, Manifest, ParseError, PartKind, PatchSet};
 use proptest::prelude::*;
 use support::sample;
 
@@ -72,6 +72,29 @@ fn each_unsound_value_is_refused_and_named() {
         ("deviceTrees.default", |m| {
             m.device_trees.as_mut().unwrap().default = "vmlinuz".into()
         }),
+        ("keys", |m| m.keys = vec![support::key(); 17]),
+        ("floor", |m| m.floor = "0.1.1".parse().unwrap()),
+        ("patches", |m| {
+            m.patches = vec![support::patches(b"old", 4096); 33]
+        }),
+        ("patches[0].offset", |m| {
+            m.patches = vec![support::patches(b"old", 4097)]
+        }),
+        ("patches[1].offset", |m| {
+            m.patches = vec![support::patches(b"old", 8192), support::patches(b"older", 8192)]
+        }),
+        ("patches[1].from", |m| {
+            m.patches = vec![support::patches(b"old", 0), support::patches(b"old", 1 << 20)]
+        }),
+        ("patches[0].size", |m| {
+            m.patches = vec![support::patches(b"old", u64::MAX - 4095)]
+        }),
+        ("patches[0].indexSize", |m| {
+            m.patches = vec![PatchSet {
+                index_size: 1 << 30,
+                ..support::patches(b"old", 0)
+            }]
+        }),
     ];
     for (index, (field, spoil)) in cases.iter().enumerate() {
         let mut manifest = sample();
@@ -108,6 +131,33 @@ fn unknown_and_doubled_fields_are_refused() {
     assert!(matches!(
         Manifest::parse_unverified(&padded),
         Err(ParseError::TooLong { .. })
+    ));
+}
+
+/// A release that brings keys, a floor and patches reads back as it was written.
+#[test]
+fn what_upgrades_need_is_kept() {
+    let mut manifest = sample();
+    manifest.keys = vec![support::key()];
+    manifest.floor = manifest.version;
+    manifest.patches = vec![
+        support::patches(b"old", 1 << 20),
+        support::patches(b"older", 2 << 20),
+    ];
+    let json = manifest.to_json().unwrap();
+    let read = Manifest::parse_unverified(&json).unwrap();
+    assert_eq!(read, manifest);
+    assert_eq!(
+        read.patches_from(&Digest::of(b"older")),
+        Some(&manifest.patches[1])
+    );
+    assert_eq!(read.patches_from(&Digest::of(b"other")), None);
+    let spoilt = String::from_utf8(json)
+        .unwrap()
+        .replacen("\"keys\":[\"RW", "\"keys\":[\"XX", 1);
+    assert!(matches!(
+        Manifest::parse_unverified(spoilt.as_bytes()),
+        Err(ParseError::Json(_))
     ));
 }
 

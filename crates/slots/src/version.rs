@@ -20,6 +20,11 @@ impl Version {
         Version { major, minor, patch }
     }
 
+    /// Tells whether this is 0.0.0, the version below all releases.
+    pub const fn is_zero(&self) -> bool {
+        self.as_u64() == 0
+    }
+
     /// Packs the version into a number that orders the same way.
     pub const fn as_u64(self) -> u64 {
         (self.major as u64) << 32 | (self.minor as u64) << 16 | self.patch as u64

@@ -41,6 +41,9 @@ pub struct Build {
     /// Version of the release, MAJOR.MINOR.PATCH.
     #[arg(long, default_value = env!("CARGO_PKG_VERSION"))]
     version: Version,
+    /// Lowest version that may still boot once this release is committed: the way back to anything older is closed.
+    #[arg(long, value_name = "VERSION", default_value = "0.0.0")]
+    floor: Version,
     /// Time that the image bears, in seconds since 1970. [default: that of the lock file]
     #[arg(long, value_name = "SECONDS", env = "SOURCE_DATE_EPOCH")]
     created: Option<u64>,
@@ -83,6 +86,7 @@ impl Build {
             version: self.version,
             keys: &keys,
             trust: &trust,
+            floor: self.floor,
             binaries: &binaries,
             cache: &cache,
             out: &self.out,
@@ -135,6 +139,7 @@ impl Build {
         add("--out", out.display().to_string());
         add("--binaries", self.binaries(global)?.display().to_string());
         add("--version", self.version.to_string());
+        add("--floor", self.floor.to_string());
         add("--created", created.to_string());
         arguments.extend(global.places.options()?);
         if self.disk_image {

@@ -9,7 +9,7 @@
 use std::io::Cursor;
 
 use manifest::{
-    Arch, DeviceTrees, Digest, Disk, Image, ImageName, Index, Manifest, Part, PartKind, SlotImage,
+    Arch, DeviceTrees, Digest, Disk, Image, ImageName, Index, Manifest, Part, PartKind, PatchSet, SlotImage,
     TrustedKey, Verity,
 };
 use minisign::KeyPair;
@@ -111,5 +111,25 @@ pub fn sample() -> Manifest {
             default: "bcm2837-rpi-3-b.dtb".into(),
             prefer: Default::default(),
         }),
+        keys: Vec::new(),
+        floor: Default::default(),
+        patches: Vec::new(),
+    }
+}
+
+/// A key that could sign.
+pub fn key() -> TrustedKey {
+    Signer::new().key()
+}
+
+/// A set of patches that starts from the image `old`, at `offset` of the bundle.
+pub fn patches(old: &[u8], offset: u64) -> PatchSet {
+    PatchSet {
+        from: Digest::of(old),
+        version: "0.0.9".parse().unwrap(),
+        offset,
+        index_size: 4096,
+        size: 100_000,
+        sha256: Digest::of(b"patch index"),
     }
 }
