@@ -1,13 +1,20 @@
-//! Unpacking a frame, and checking it.
+//! Unpacking a frame or a patch, and checking it.
 
 use std::io;
 
 use manifest::Digest;
 use zstd::bulk::Decompressor;
+use zstd::zstd_safe::{self, DCtx};
 
-use crate::{Codec, Frame};
+use crate::{Codec, EXTENT, Frame, Patch};
 
-/// Unpacks frames; keeps its working memory from one to the next.
+/// zstd's own mark of a frame.
+const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// The largest window that a patch may ask for, as a power of two: sources and extent together.
+const WINDOW_LOG_MAX: u32 = 24;
+
+/// Unpacks frames and patches; keeps its working memory for frames from one to the next.
 pub struct Decoder {
     zstd: Decompressor<'static>,
 }
@@ -21,6 +28,9 @@ pub enum FrameError {
     /// It unpacks to other bytes than the index vouches for.
     #[error("its hash does not match the signed index")]
     Hash,
+    /// A patch that does not have the form that this format asks for.
+    #[error("it is no patch of this format: {0}")]
+    Patch(&'static str),
 }
 
 impl Decoder {
@@ -49,6 +59,43 @@ impl Decoder {
         checked
     }
 
+    /// Unpacks `stored`, the patch's bytes in the bundle, into `out`, whose former content is dropped.
+    ///
+    /// `sources` are the bytes of all the patch's sources, one behind the other. On success `out` is
+    /// [`raw_len`](Patch::raw_len) long, and on failure empty; it never grows beyond that, whatever the packed bytes
+    /// claim. Whether it holds the right bytes is unknown until they are checked against the slot's hash tree.
+    pub fn patch(
+        &mut self,
+        patch: &Patch,
+        sources: &[u8],
+        stored: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), FrameError> {
+        out.clear();
+        if sources.len() as u64 != patch.sources_len() || u64::from(patch.raw_len) > EXTENT {
+            return Err(FrameError::Patch("its sources or its extent have another length"));
+        }
+        one_frame(stored)?;
+        let len = patch.raw_len as usize;
+        out.resize(len, 0);
+        // A context of its own: the prefix must live as long as the context that refers to it.
+        let mut context = DCtx::create();
+        let came = context
+            .ref_prefix(sources)
+            .and_then(|_| context.decompress(out.as_mut_slice(), stored));
+        let result = match came {
+            Ok(came) if came == len => Ok(()),
+            Ok(_) => Err(FrameError::Patch("it makes less than its extent")),
+            Err(code) => Err(FrameError::Packed(io::Error::other(zstd_safe::get_error_name(
+                code,
+            )))),
+        };
+        if result.is_err() {
+            out.clear();
+        }
+        result
+    }
+
     fn unpack(&mut self, frame: &Frame, stored: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
         let len = frame.raw_len as usize;
         out.clear();
@@ -63,5 +110,31 @@ impl Decoder {
             }
         }
         Ok(())
+    }
+}
+
+/// Checks that bytes are one frame of zstd's current format, without a dictionary, and with a window that is not too large.
+fn one_frame(stored: &[u8]) -> Result<(), FrameError> {
+    let Some((magic, [flags, window, ..])) = stored.split_first_chunk() else {
+        return Err(FrameError::Patch("it is too short"));
+    };
+    if *magic != MAGIC {
+        return Err(FrameError::Patch("it is not packed by zstd"));
+    }
+    if flags & 0b11 != 0 {
+        return Err(FrameError::Patch("it asks for a dictionary"));
+    }
+    // A single segment has no window of its own: it is as large as what comes out.
+    let single = flags & 0b10_0000 != 0;
+    let size = (1u64 << (10 + u32::from(window >> 3))) / 8 * (8 + u64::from(window & 7));
+    if !single && size > 1 << WINDOW_LOG_MAX {
+        return Err(FrameError::Patch("its window is too large"));
+    }
+    match zstd_safe::find_frame_compressed_size(stored) {
+        Ok(len) if len == stored.len() => Ok(()),
+        Ok(_) => Err(FrameError::Patch("it is more than one frame")),
+        Err(code) => Err(FrameError::Packed(io::Error::other(zstd_safe::get_error_name(
+            code,
+        )))),
     }
 }

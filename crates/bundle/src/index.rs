@@ -3,15 +3,17 @@
 use manifest::{Digest, ImageName, Manifest};
 
 use crate::frame::{code, label};
-use crate::{Codec, ENTRY_LEN, FRAME_ALIGN, FRAME_MAX, FRAMES_ALIGN, Frame, INDEX_AT};
+use crate::{Codec, ENTRY_LEN, FRAME_ALIGN, FRAME_MAX, FRAMES_ALIGN, Frame, INDEX_AT, SETS_ALIGN};
 
 /// The frames of a bundle.
 ///
 /// Holding one proves that the manifest vouches for it; that frames are in order, do not overlap, and stay inside their
-/// images; that they cover the slot and the boot code without a hole; and that they lie one behind the other in the file.
+/// images; that they cover the slot and the boot code without a hole; and that they lie one behind the other in the file,
+/// and the manifest's patch sets behind them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Index {
     frames: Vec<Frame>,
+    frames_end: u64,
     file_len: u64,
 }
 
@@ -42,6 +44,18 @@ pub enum IndexError {
     Hole {
         /// The image.
         image: ImageName,
+    },
+    /// A patch set lies elsewhere than behind the frames and the sets before.
+    #[error(
+        "patch set {number} of the bundle's manifest starts at byte {offset}, but must start at byte {expected}"
+    )]
+    Patches {
+        /// Number of the set, from 0.
+        number: usize,
+        /// Where the manifest puts it.
+        offset: u64,
+        /// Where it must be.
+        expected: u64,
     },
 }
 
@@ -87,6 +101,11 @@ impl Index {
             .frames
             .partition_point(|frame| code(frame.image) <= code(image));
         &self.frames[start..end]
+    }
+
+    /// Returns where in the bundle the frames end.
+    pub fn frames_end(&self) -> u64 {
+        self.frames_end
     }
 
     /// Returns the length that the bundle must have.
@@ -141,7 +160,8 @@ impl Index {
         }
         let index = Self {
             frames,
-            file_len: file_end,
+            frames_end: file_end,
+            file_len: patches_end(file_end, manifest)?,
         };
         for image in &manifest.images {
             // The ESP's free space is nobody's business; a slot or boot code with a hole would be unverified bytes.
@@ -156,6 +176,24 @@ impl Index {
         }
         Ok(index)
     }
+}
+
+/// Follows the patch sets behind the frames; returns where the last one ends.
+fn patches_end(frames_end: u64, manifest: &Manifest) -> Result<u64, IndexError> {
+    let mut end = frames_end;
+    for (number, set) in manifest.patches.iter().enumerate() {
+        let expected = end.checked_next_multiple_of(SETS_ALIGN).unwrap_or(u64::MAX);
+        if set.offset != expected {
+            return Err(IndexError::Patches {
+                number,
+                offset: set.offset,
+                expected,
+            });
+        }
+        // The manifest's own limits keep this sum small.
+        end = set.offset + set.index_size + set.size;
+    }
+    Ok(end)
 }
 
 /// Returns where the first frame is stored, behind an index of so many entries.

@@ -2,22 +2,29 @@
 //!
 //! A bundle is a signed manifest, an index, and frames: pieces of images, each compressed on its own, so that any of
 //! them can be fetched, checked and written alone. The manifest vouches for the index and the index for every frame;
-//! nothing a reader hands out is unchecked. [`Writer`] makes bundles, [`Reader`] opens them; [`Header`], [`Index`] and
+//! nothing a reader hands out is unchecked. It may also carry [`Patches`], which make pieces of the slot image out of an
+//! older one; what they make, the slot's hash tree vouches for. [`Writer`] makes bundles, [`Reader`] opens them; [`Header`], [`Index`] and
 //! [`Decoder`] are the reader's parts for those who fetch by range. Signs nothing and writes to no disk.
 
 mod decode;
 mod frame;
 mod header;
 mod index;
+mod patch;
 mod reader;
+mod sealed;
 mod writer;
 
 pub use decode::{Decoder, FrameError};
 pub use frame::{Codec, ENTRY_LEN, Frame};
 pub use header::{Header, HeaderError, Span};
 pub use index::{Index, IndexError};
+pub use patch::{
+    EXTENT, Patch, PatchError, Patches, SETS_ALIGN, SOURCE_ALIGN, SOURCES_COUNT, SOURCES_MAX, Source,
+};
 pub use reader::{Error, Preamble, Reader};
-pub use writer::{Memory, Sealed, WriteError, Writer};
+pub use sealed::{NewPatch, Sealed};
+pub use writer::{Memory, WriteError, Writer};
 
 pub use manifest::ImageName;
 

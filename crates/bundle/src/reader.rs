@@ -2,13 +2,14 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
+use manifest::model::PatchSet;
 use manifest::{ImageName, TrustedKey, VerifiedManifest, VerifyError};
 
 use crate::frame::label;
 use crate::index::frames_start;
 use crate::{
     Codec, Decoder, ENTRY_LEN, Frame, FrameError, HEADER_LEN, Header, HeaderError, INDEX_AT, Index,
-    IndexError,
+    IndexError, PatchError, Patches,
 };
 
 /// Why a bundle cannot be used.
@@ -47,6 +48,9 @@ pub enum Error {
         /// What is wrong with it.
         source: FrameError,
     },
+    /// The index of a patch set is not to be trusted.
+    #[error(transparent)]
+    Patches(#[from] PatchError),
 }
 
 /// The texts at the start of a bundle. Nothing about them is known to be true yet.
@@ -165,12 +169,39 @@ impl<R: Read + Seek> Reader<R> {
 
     /// Reads a frame as it is stored, for those who unpack elsewhere, on another thread.
     pub fn stored(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), Error> {
-        out.resize(frame.stored_len as usize, 0);
-        if frame.codec != Codec::Zero {
-            self.source.seek(SeekFrom::Start(frame.file_offset))?;
-            self.source.read_exact(out)?;
+        if frame.codec == Codec::Zero {
+            out.clear();
+            return Ok(());
         }
-        Ok(())
+        self.read(frame.file_offset, frame.stored_len as usize, out)
+    }
+
+    /// Reads and checks the index of a patch set of this bundle's manifest.
+    pub fn patches(&mut self, set: &PatchSet) -> Result<Patches, Error> {
+        let sets = &self.manifest.patches;
+        let Some(number) = sets.iter().position(|listed| listed == set) else {
+            return Err(PatchError::Unlisted(set.from).into());
+        };
+        let before = number.checked_sub(1).map(|number| &sets[number]);
+        let gap_at = before.map_or(self.index.frames_end(), |before| {
+            before.offset + before.index_size + before.size
+        });
+        let mut bytes = Vec::new();
+        self.read(
+            gap_at,
+            (set.offset + set.index_size - gap_at) as usize,
+            &mut bytes,
+        )?;
+        let (gap, index) = bytes.split_at((set.offset - gap_at) as usize);
+        zeros(gap, gap_at)?;
+        Ok(Patches::parse(index, &self.manifest, set)?)
+    }
+
+    /// Reads `len` bytes of the bundle at `offset` into `out`, whose former content is dropped. Checks nothing.
+    pub fn read(&mut self, offset: u64, len: usize, out: &mut Vec<u8>) -> Result<(), Error> {
+        out.resize(len, 0);
+        self.source.seek(SeekFrom::Start(offset))?;
+        Ok(self.source.read_exact(out)?)
     }
 }
 

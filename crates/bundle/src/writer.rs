@@ -1,20 +1,19 @@
 //! Making a bundle.
 //!
-//! The manifest vouches for the index, so frames come first: add them all, [`seal`](Writer::seal), put what
-//! [`Sealed`] tells into the manifest, sign it, and [`write`](Sealed::write) the file. The same input makes the same
-//! bytes, however many cores pack it.
+//! The manifest vouches for the index, so frames come first: add them all, [`seal`](Writer::seal), add patches if there
+//! are any, put what [`Sealed`] tells into the manifest, sign it, and [`write`](Sealed::write) the file. The same input
+//! makes the same bytes, however many cores pack it.
 
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, Write};
 use std::thread;
 
-use manifest::{Digest, ImageName, Manifest, ParseError};
+use manifest::{Digest, ImageName, ParseError};
 use sha2::{Digest as _, Sha256};
 
 use crate::frame::code;
 use crate::index::frames_start;
 use crate::{
-    Codec, ENTRY_LEN, FRAME_ALIGN, FRAME_MAX, Frame, HEADER_LEN, Header, HeaderError, INDEX_AT, Index,
-    IndexError, SIGNATURES_MAX,
+    Codec, FRAME_ALIGN, FRAME_MAX, Frame, HeaderError, IndexError, PatchError, SIGNATURES_MAX, Sealed,
 };
 
 /// Bytes in a frame, unless told otherwise: small enough to fetch alone, large enough to pack well.
@@ -35,6 +34,12 @@ pub enum WriteError {
     /// The frames, as they were added, are not what the manifest needs.
     #[error("no reader would take this bundle")]
     Index(#[from] IndexError),
+    /// The patches, as they were added, make no set.
+    #[error("no reader would take this bundle")]
+    Patches(#[from] PatchError),
+    /// The manifest speaks of other patches than were added.
+    #[error("the manifest does not list the patches that were added to the bundle")]
+    OtherPatches,
     /// The manifest is not sound.
     #[error("no reader would take this bundle")]
     Manifest(#[from] ParseError),
@@ -148,12 +153,7 @@ impl<S: Read + Write + Seek> Writer<S> {
         }
         let index = self.frames.iter().flat_map(Frame::encode).collect::<Vec<_>>();
         let hashes = self.hashes.map(|hash| Digest(hash.finalize().into()));
-        Sealed {
-            scratch: self.scratch,
-            index,
-            hashes,
-            stored: self.stored,
-        }
+        Sealed::new(self.scratch, index, hashes, self.stored)
     }
 
     fn push(&mut self, image: ImageName, at: u64, raw: &[u8], packed: Packed) -> Result<(), WriteError> {
@@ -177,62 +177,6 @@ impl<S: Read + Write + Seek> Writer<S> {
         });
         self.stored += u64::from(stored_len);
         Ok(())
-    }
-}
-
-/// A bundle that lacks only its manifest.
-pub struct Sealed<S> {
-    scratch: S,
-    index: Vec<u8>,
-    hashes: [Digest; 3],
-    stored: u64,
-}
-
-impl<S: Read + Seek> Sealed<S> {
-    /// Returns what the manifest must say about the index.
-    pub fn index(&self) -> manifest::Index {
-        manifest::Index {
-            frames: (self.index.len() / ENTRY_LEN) as u32,
-            sha256: Digest::of(&self.index),
-        }
-    }
-
-    /// Returns the hash that the manifest must give for an image: over its pieces, in order.
-    pub fn sha256(&self, image: ImageName) -> Digest {
-        self.hashes[usize::from(code(image))]
-    }
-
-    /// Writes the bundle.
-    ///
-    /// Refuses a manifest that does not fit the frames, so that no bundle is published that no reader takes. Whether
-    /// the signatures hold is for the reader to say.
-    pub fn write(mut self, out: &mut impl Write, json: &[u8], signatures: &[u8]) -> Result<u64, WriteError> {
-        if signatures.len() > SIGNATURES_MAX {
-            return Err(WriteError::Signatures(signatures.len()));
-        }
-        let manifest = Manifest::parse_unverified(json)?;
-        let index = Index::parse(&self.index, &manifest)?;
-        let header = Header::for_lengths(
-            json.len() as u64,
-            signatures.len() as u64,
-            self.index.len() as u64,
-        )?;
-        let mut preamble = vec![0; INDEX_AT as usize];
-        preamble[..HEADER_LEN].copy_from_slice(&header.encode());
-        for (span, bytes) in [(header.manifest, json), (header.signatures, signatures)] {
-            preamble[span.offset as usize..span.end() as usize].copy_from_slice(bytes);
-        }
-        out.write_all(&preamble)?;
-        out.write_all(&self.index)?;
-        let padding = frames_start((self.index.len() / ENTRY_LEN) as u64) - header.index.end();
-        out.write_all(&vec![0; padding as usize])?;
-        self.scratch.seek(SeekFrom::Start(0))?;
-        let copied = io::copy(&mut self.scratch.take(self.stored), out)?;
-        if copied != self.stored {
-            return Err(WriteError::Io(io::ErrorKind::UnexpectedEof.into()));
-        }
-        out.flush()?;
-        Ok(index.file_len())
     }
 }
 

@@ -1,0 +1,177 @@
+//! A bundle whose frames are done: it takes patches, tells what the manifest must say, and is written.
+
+use std::io::{self, Read, Seek, SeekFrom, Write};
+
+use manifest::model::{PatchSet, Version};
+use manifest::{Digest, ImageName, Manifest};
+
+use crate::frame::code;
+use crate::index::frames_start;
+use crate::{
+    ENTRY_LEN, HEADER_LEN, Header, INDEX_AT, Index, Patch, Patches, SETS_ALIGN, SIGNATURES_MAX, Source,
+    WriteError,
+};
+
+/// A bundle that lacks only its manifest.
+pub struct Sealed<S> {
+    scratch: S,
+    index: Vec<u8>,
+    hashes: [Digest; 3],
+    /// Bytes of frames, at the start of the scratch file; patches follow them there, set by set.
+    stored: u64,
+    sets: Vec<Set>,
+}
+
+/// A patch that has no place in a bundle yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewPatch {
+    /// The extent's place in the new slot image.
+    pub target: u64,
+    /// The extent's length.
+    pub raw_len: u32,
+    /// The pieces of the older slot image that it is made from.
+    pub sources: Vec<Source>,
+    /// The packed bytes.
+    pub stored: Vec<u8>,
+}
+
+/// A patch set, and its index.
+struct Set {
+    entry: PatchSet,
+    index: Vec<u8>,
+}
+
+impl<S> Sealed<S> {
+    pub(crate) fn new(scratch: S, index: Vec<u8>, hashes: [Digest; 3], stored: u64) -> Self {
+        Self {
+            scratch,
+            index,
+            hashes,
+            stored,
+            sets: Vec::new(),
+        }
+    }
+
+    /// Returns what the manifest must say about the index.
+    pub fn index(&self) -> manifest::Index {
+        manifest::Index {
+            frames: (self.index.len() / ENTRY_LEN) as u32,
+            sha256: Digest::of(&self.index),
+        }
+    }
+
+    /// Returns the hash that the manifest must give for an image: over its pieces, in order.
+    pub fn sha256(&self, image: ImageName) -> Digest {
+        self.hashes[usize::from(code(image))]
+    }
+
+    /// Returns what the manifest must say about the patches.
+    pub fn patches(&self) -> Vec<PatchSet> {
+        self.sets.iter().map(|set| set.entry.clone()).collect()
+    }
+
+    /// Returns the bundle's length, as far as it is known.
+    fn end(&self) -> u64 {
+        match self.sets.last() {
+            Some(Set { entry, .. }) => entry.offset + entry.index_size + entry.size,
+            None => frames_start((self.index.len() / ENTRY_LEN) as u64) + self.stored,
+        }
+    }
+}
+
+impl<S: Read + Write + Seek> Sealed<S> {
+    /// Adds the patches that start from the slot image with root hash `from`, by rising target.
+    pub fn add_patches(&mut self, from: Digest, version: Version, patches: &[NewPatch]) -> io::Result<()> {
+        let offset = self.end().next_multiple_of(SETS_ALIGN);
+        let mut placed = patches
+            .iter()
+            .map(|patch| Patch {
+                target: patch.target,
+                raw_len: patch.raw_len,
+                sources: patch.sources.clone(),
+                file_offset: 0,
+                stored_len: patch.stored.len() as u32,
+            })
+            .collect::<Vec<_>>();
+        let index_size = placed.iter().map(Patch::entry_len).sum();
+        let mut at = offset + index_size;
+        let mut index = Vec::new();
+        for patch in &mut placed {
+            patch.file_offset = at;
+            at += u64::from(patch.stored_len);
+            patch.encode(&mut index);
+        }
+        self.scratch.seek(SeekFrom::End(0))?;
+        for patch in patches {
+            self.scratch.write_all(&patch.stored)?;
+        }
+        let entry = PatchSet {
+            from,
+            version,
+            offset,
+            index_size,
+            size: at - offset - index_size,
+            sha256: Digest::of(&index),
+        };
+        self.sets.push(Set { entry, index });
+        Ok(())
+    }
+}
+
+impl<S: Read + Seek> Sealed<S> {
+    /// Writes the bundle.
+    ///
+    /// Refuses a manifest that does not fit the frames and patches, so that no bundle is published that no reader takes.
+    /// Whether the signatures hold is for the reader to say.
+    pub fn write(mut self, out: &mut impl Write, json: &[u8], signatures: &[u8]) -> Result<u64, WriteError> {
+        if signatures.len() > SIGNATURES_MAX {
+            return Err(WriteError::Signatures(signatures.len()));
+        }
+        let manifest = Manifest::parse_unverified(json)?;
+        if manifest.patches != self.patches() {
+            return Err(WriteError::OtherPatches);
+        }
+        let index = Index::parse(&self.index, &manifest)?;
+        for set in &self.sets {
+            Patches::parse(&set.index, &manifest, &set.entry)?;
+        }
+        let header = Header::for_lengths(
+            json.len() as u64,
+            signatures.len() as u64,
+            self.index.len() as u64,
+        )?;
+        let mut preamble = vec![0; INDEX_AT as usize];
+        preamble[..HEADER_LEN].copy_from_slice(&header.encode());
+        for (span, bytes) in [(header.manifest, json), (header.signatures, signatures)] {
+            preamble[span.offset as usize..span.end() as usize].copy_from_slice(bytes);
+        }
+        out.write_all(&preamble)?;
+        out.write_all(&self.index)?;
+        let frames = frames_start((self.index.len() / ENTRY_LEN) as u64);
+        zeros(out, frames - header.index.end())?;
+        self.scratch.seek(SeekFrom::Start(0))?;
+        copy(&mut self.scratch, self.stored, out)?;
+        let mut at = frames + self.stored;
+        for Set { entry, index } in &self.sets {
+            zeros(out, entry.offset - at)?;
+            out.write_all(index)?;
+            copy(&mut self.scratch, entry.size, out)?;
+            at = entry.offset + entry.index_size + entry.size;
+        }
+        out.flush()?;
+        Ok(index.file_len())
+    }
+}
+
+fn zeros(out: &mut impl Write, len: u64) -> io::Result<()> {
+    out.write_all(&vec![0; len as usize])
+}
+
+/// Copies exactly `len` bytes.
+fn copy(from: &mut impl Read, len: u64, to: &mut impl Write) -> io::Result<()> {
+    if io::copy(&mut from.take(len), to)? == len {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::UnexpectedEof.into())
+    }
+}
