@@ -7,10 +7,12 @@
 
 mod build;
 mod geometry;
+mod groups;
 mod verify;
 
 pub use build::{Builder, Tree, build};
 pub use geometry::{Geometry, GeometryError};
+pub use groups::{GROUP, Groups};
 pub use verify::{Verifier, VerifyError};
 
 use sha2::{Digest as _, Sha256};
