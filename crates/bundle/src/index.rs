@@ -92,6 +92,11 @@ impl Index {
         &self.frames
     }
 
+    /// Returns where in the bundle the first frame starts: what lies before it is what opening the bundle reads.
+    pub fn frames_start(&self) -> u64 {
+        frames_start(self.frames.len() as u64)
+    }
+
     /// Returns the frames of one image.
     pub fn of(&self, image: ImageName) -> &[Frame] {
         let start = self

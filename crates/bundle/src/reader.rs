@@ -9,7 +9,7 @@ use crate::frame::label;
 use crate::index::frames_start;
 use crate::{
     Codec, Decoder, ENTRY_LEN, Frame, FrameError, HEADER_LEN, Header, HeaderError, INDEX_AT, Index,
-    IndexError, PatchError, Patches,
+    IndexError, Patch, PatchError, Patches,
 };
 
 /// Why a bundle cannot be used.
@@ -154,6 +154,26 @@ impl<R: Read + Seek> Reader<R> {
     /// Returns the index.
     pub fn index(&self) -> &Index {
         &self.index
+    }
+
+    /// Returns where the bundle is read from.
+    pub fn source(&mut self) -> &mut R {
+        &mut self.source
+    }
+
+    /// Reads and unpacks a patch into `out`; `sources` and `stored` as in [`Decoder::patch`]. The inner error says that
+    /// the patch was read, and makes no sense with these sources.
+    pub fn patch(
+        &mut self,
+        patch: &Patch,
+        sources: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Result<(), FrameError>, Error> {
+        let mut stored = std::mem::take(&mut self.stored);
+        let read = self.read(patch.file_offset, patch.stored_len as usize, &mut stored);
+        self.stored = stored;
+        read?;
+        Ok(self.decoder.patch(patch, sources, &self.stored, out))
     }
 
     /// Reads, unpacks and checks a frame of this bundle's index into `out`.
