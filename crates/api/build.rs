@@ -27,6 +27,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         );
         builder = builder.field_attribute(field, attribute);
     }
+    for choice in choices(&described) {
+        builder = builder.enum_attribute(choice, derive);
+    }
     builder.compile_fds(described.clone())?;
 
     // Reflection needs no comments: the agent carries the set in memory.
@@ -70,6 +73,24 @@ fn enum_fields(described: &FileDescriptorSet) -> Vec<(String, String)> {
                 .flat_map(|message| fields(file.package(), message))
         })
         .collect()
+}
+
+/// Finds the fields of which one at most is set: prost makes them enumerations of their own.
+fn choices(described: &FileDescriptorSet) -> Vec<String> {
+    let mut found = Vec::new();
+    for file in &described.file {
+        for message in &file.message_type {
+            for choice in &message.oneof_decl {
+                found.push(format!(
+                    ".{}.{}.{}",
+                    file.package(),
+                    message.name(),
+                    choice.name()
+                ));
+            }
+        }
+    }
+    found
 }
 
 fn without_comments(mut described: FileDescriptorSet) -> FileDescriptorSet {

@@ -15,6 +15,12 @@ pub const PORT: u16 = 50000;
 /// Largest message either side accepts: a machine config and its surroundings fit, a flood does not.
 pub const MAX_MESSAGE: usize = 1024 * 1024;
 
+/// Most bytes of a pushed bundle in one message.
+pub const MAX_DATA: usize = 1024 * 1024;
+
+/// Largest message of an upgrade that either side accepts: the bytes of a bundle, and what stands around them.
+pub const MAX_UPGRADE_MESSAGE: usize = MAX_DATA + 4096;
+
 /// Version of the API, as in the package name.
 pub const VERSION: &str = "v1alpha1";
 
@@ -29,4 +35,24 @@ pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descrip
 )]
 pub mod v1alpha1 {
     tonic::include_proto!("bedplate.v1alpha1");
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::v1alpha1::upgrade_request::Request;
+    use super::v1alpha1::{BundleData, UpgradeRequest};
+
+    #[test]
+    fn the_largest_piece_of_a_bundle_fits_into_a_message() {
+        let data = BundleData {
+            offset: u64::MAX,
+            data: vec![0; super::MAX_DATA],
+        };
+        let request = UpgradeRequest {
+            request: Some(Request::Data(data)),
+        };
+        assert!(request.encoded_len() <= super::MAX_UPGRADE_MESSAGE);
+    }
 }

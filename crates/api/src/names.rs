@@ -1,6 +1,9 @@
 //! Enumerations as the words people read and write: `APPLY_MODE_NO_REBOOT` is `no-reboot`.
 
-use crate::v1alpha1::{ApplyMode, FileKind, Phase, ResetScope, ServiceHealth, ServiceState, WatchEvent};
+use crate::v1alpha1::{
+    ApplyMode, FetchKind, FileKind, FindingLevel, Phase, ResetScope, ServiceHealth, ServiceState, TrialPhase,
+    UpgradeMode, UpgradeOutcome, UpgradeStage, WatchEvent,
+};
 
 /// An enumeration of the API.
 pub trait Named: TryFrom<i32> {
@@ -33,11 +36,17 @@ macro_rules! named {
 
 named! {
     ApplyMode "APPLY_MODE_",
+    FetchKind "FETCH_KIND_",
     FileKind "FILE_KIND_",
+    FindingLevel "FINDING_LEVEL_",
     Phase "PHASE_",
     ResetScope "RESET_SCOPE_",
     ServiceHealth "SERVICE_HEALTH_",
     ServiceState "SERVICE_STATE_",
+    TrialPhase "TRIAL_PHASE_",
+    UpgradeMode "UPGRADE_MODE_",
+    UpgradeOutcome "UPGRADE_OUTCOME_",
+    UpgradeStage "UPGRADE_STAGE_",
     WatchEvent "WATCH_EVENT_",
 }
 

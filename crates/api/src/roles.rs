@@ -11,9 +11,9 @@ use Role::{Admin, Operator, Reader};
 pub enum Role {
     /// Looks: state, statistics, logs. Sees no secret.
     Reader,
-    /// Also runs the node: services, reboot, shutdown, file contents.
+    /// Also runs the node: services, reboot, shutdown, upgrades, file contents.
     Operator,
-    /// Also decides what the node is: config with its secrets, reset.
+    /// Also decides what the node is: config with its secrets, reset, upgrades in spite of refusals.
     Admin,
 }
 
@@ -59,6 +59,13 @@ pub const METHODS: &[(&str, Role, Maintenance)] = &[
     ("/bedplate.v1alpha1.FileService/List", Reader, No),
     // A file may hold what its writer did not think of as a secret.
     ("/bedplate.v1alpha1.FileService/Read", Operator, No),
+    // A forced upgrade needs an admin: the handler asks for that.
+    ("/bedplate.v1alpha1.UpgradeService/Upgrade", Operator, No),
+    ("/bedplate.v1alpha1.UpgradeService/Watch", Reader, No),
+    ("/bedplate.v1alpha1.UpgradeService/Status", Reader, No),
+    ("/bedplate.v1alpha1.UpgradeService/History", Reader, No),
+    ("/bedplate.v1alpha1.UpgradeService/Cancel", Operator, No),
+    ("/bedplate.v1alpha1.UpgradeService/Rollback", Operator, No),
     ("/grpc.health.v1.Health/Check", Reader, Yes),
     ("/grpc.health.v1.Health/Watch", Reader, Yes),
     (

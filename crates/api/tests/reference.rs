@@ -76,16 +76,14 @@ impl File {
                     method.name()
                 );
                 let (role, maintenance) = api::roles::method(&path).expect("every method is in the table");
-                let stream = if method.server_streaming() {
-                    "stream of "
-                } else {
-                    ""
-                };
+                let many = |stream| if stream { "stream of " } else { "" };
                 writeln!(
                     page,
-                    "| {} | {} | {stream}{} | {role} | {} | {} |",
+                    "| {} | {}{} | {}{} | {role} | {} | {} |",
                     method.name(),
+                    many(method.client_streaming()),
                     link(method.input_type()),
+                    many(method.server_streaming()),
                     link(method.output_type()),
                     if maintenance == api::Maintenance::Yes {
                         "yes"

@@ -3,6 +3,8 @@
 //! Small traits, one for each part that answers. They speak in the API's own messages: a second set of structs would
 //! only be copied field by field. The parts implement them; [`super::testing`] has a fake of all.
 
+mod upgrades;
+
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -13,6 +15,8 @@ use ::api::v1alpha1::{
 use async_trait::async_trait;
 use futures::Stream;
 use tokio::sync::broadcast;
+
+pub use upgrades::{PushError, PushedBundle, StartUpgrade, UpgradeSource, Upgrades, WithoutSlots};
 
 /// Everything the handlers call, besides the resource store and the kernel's own files.
 #[derive(Clone)]
@@ -27,6 +31,8 @@ pub struct Backend {
     pub configs: Arc<dyn Configs>,
     /// Restarts, stops and wipes the node.
     pub power: Arc<dyn Power>,
+    /// Upgrades the node.
+    pub upgrades: Arc<dyn Upgrades>,
 }
 
 /// Knows what the node is and how it fares. Answers at once, from what is in memory.

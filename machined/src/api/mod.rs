@@ -3,7 +3,8 @@
 //! A connection is accepted and its handshake done by [`listen`], with the certificate the node has at that moment;
 //! each request then passes the [`guard`], is found its service by [`route`], and is answered by the [`handlers`]:
 //! from the resource store, from `/proc` and `/sys` ([`host`]), from files ([`files`]) and from the other parts of the
-//! node, by the traits of [`backend`]. No handler checks a role: the table in the crate `api` says it all.
+//! node, by the traits of [`backend`]. The table in the crate `api` says who may call what; one handler asks for
+//! more, for a forced upgrade.
 
 pub mod backend;
 pub mod files;
@@ -15,12 +16,15 @@ mod guard;
 mod handlers;
 mod listen;
 mod peer;
+mod push;
 mod route;
 mod server;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod upgrade_tests;
 
 pub use listen::bind;
 pub use server::ApiServer;

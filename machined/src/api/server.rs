@@ -9,6 +9,7 @@ use ::api::v1alpha1::machine_service_server::MachineServiceServer;
 use ::api::v1alpha1::resource_service_server::ResourceServiceServer;
 use ::api::v1alpha1::service_service_server::ServiceServiceServer;
 use ::api::v1alpha1::stats_service_server::StatsServiceServer;
+use ::api::v1alpha1::upgrade_service_server::UpgradeServiceServer;
 use pki::{NodeClock, ServerTls};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -113,7 +114,10 @@ impl ApiServer {
                 $server::new(handlers.clone()).max_decoding_message_size(::api::MAX_MESSAGE)
             };
         }
+        let upgrades =
+            UpgradeServiceServer::new(handlers.clone()).max_decoding_message_size(::api::MAX_UPGRADE_MESSAGE);
         RoutesBuilder::default()
+            .add(upgrades)
             .add(limited!(MachineServiceServer))
             .add(limited!(ResourceServiceServer))
             .add(limited!(ServiceServiceServer))

@@ -1,5 +1,7 @@
 //! A fake node behind the real server, for tests here and in the control CLI.
 
+mod upgrades;
+
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,11 +27,15 @@ use super::files::FilePolicy;
 use super::host::Host;
 use crate::resource::Store;
 
+pub use upgrades::{FakeUpgrades, Fate, NEW, OLD};
+
 /// Remembers what it was asked to do, and does none of it.
 pub struct FakeNode {
     hostname: String,
     phase: Phase,
     calls: Mutex<Vec<String>>,
+    /// Its upgrades.
+    pub upgrades: FakeUpgrades,
 }
 
 /// A server on a port of this machine. It stops when dropped.
@@ -56,6 +62,7 @@ impl TestServer {
             hostname: hostname.to_owned(),
             phase,
             calls: Mutex::default(),
+            upgrades: FakeUpgrades::default(),
         });
         let tls = Arc::new(ServerTls::new());
         tls.set(Some(serving));
@@ -110,6 +117,7 @@ fn backend(node: &Arc<FakeNode>) -> Backend {
         logs: node.clone(),
         configs: node.clone(),
         power: node.clone(),
+        upgrades: Arc::new(node.upgrades.clone()),
     }
 }
 
@@ -140,7 +148,7 @@ impl FakeNode {
 impl Machine for FakeNode {
     fn version(&self) -> VersionResponse {
         VersionResponse {
-            version: "0.1.0".into(),
+            version: self.upgrades.version(),
             board: "qemu-arm64".into(),
             arch: "arm64".into(),
             overlays: vec!["base".into()],
@@ -153,7 +161,11 @@ impl Machine for FakeNode {
         let slot = |name: &str, state: &str, running| Slot {
             name: name.into(),
             state: state.into(),
-            version: if running { "0.1.0".into() } else { String::new() },
+            version: if running {
+                self.upgrades.version()
+            } else {
+                String::new()
+            },
             preferred: running,
             running,
             ..Slot::default()
@@ -167,12 +179,13 @@ impl Machine for FakeNode {
             phase: self.phase.into(),
             hostname: self.hostname.clone(),
             role: "standalone".into(),
-            version: "0.1.0".into(),
+            version: self.upgrades.version(),
             board: "qemu-arm64".into(),
             arch: "arm64".into(),
             boot: Some(Boot {
                 slot: "a".into(),
                 cause: "preferred".into(),
+                boot_id: self.upgrades.boot_id(),
                 steps: vec![step("loader", -2000, 2000), step("initramfs", 0, 900)],
                 ..Boot::default()
             }),

@@ -21,7 +21,7 @@ use tonic::{Code, Request, Status};
 use super::testing::{TestServer, connect};
 use crate::resource::Resource;
 
-fn home() -> Authority {
+pub(super) fn home() -> Authority {
     Authority::generate("home", SystemTime::now()).unwrap()
 }
 
@@ -32,7 +32,7 @@ fn node_certificate(authority: &Authority) -> Issued {
         .unwrap()
 }
 
-fn serving(authority: &Authority) -> Serving {
+pub(super) fn serving(authority: &Authority) -> Serving {
     let clock = Arc::new(NodeClock::trusting());
     Serving::mutual(authority.certificate_pem(), &node_certificate(authority), clock).unwrap()
 }
@@ -186,7 +186,7 @@ async fn the_end_of_maintenance_mode_needs_no_restart_and_ends_its_rights() {
     );
 }
 
-async fn channel(server: &TestServer, home: &Authority, role: Role) -> Channel {
+pub(super) async fn channel(server: &TestServer, home: &Authority, role: Role) -> Channel {
     connect(server.address, &user(home, home, role.organization()))
         .await
         .unwrap()

@@ -6,6 +6,7 @@ mod machine;
 mod resource;
 mod service;
 mod stats;
+mod upgrade;
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -6,7 +6,7 @@ mod power;
 
 use std::sync::Arc;
 
-use crate::api::backend::Backend;
+use crate::api::backend::{Backend, WithoutSlots};
 use crate::config::ConfigHandle;
 use crate::node::Node;
 use crate::services::ServicesHandle;
@@ -19,5 +19,6 @@ pub(super) fn backend(node: &Node, configs: ConfigHandle) -> Backend {
         logs: Arc::new(logs::NodeLogs::new(node)),
         configs: Arc::new(configs),
         power: Arc::new(power::NodePower::new(node)),
+        upgrades: Arc::new(WithoutSlots::default()),
     }
 }
