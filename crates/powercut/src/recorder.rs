@@ -1,0 +1,231 @@
+//! A medium that remembers what was done to it.
+
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::sync::Arc;
+
+use medium::Medium;
+
+use crate::image::{BLOCK, Block, Image, SECTOR};
+
+/// Something that was written.
+#[derive(Debug, Clone)]
+pub struct Write {
+    offset: u64,
+    bytes: Arc<[u8]>,
+    /// The whole blocks in it, made once and shared by all states.
+    blocks: Arc<[Arc<Block>]>,
+}
+
+impl Write {
+    /// Takes bytes to be written.
+    pub fn new(offset: u64, bytes: &[u8]) -> Self {
+        let skip = ((offset.next_multiple_of(BLOCK as u64) - offset) as usize).min(bytes.len());
+        let (whole, _) = bytes[skip..].as_chunks::<BLOCK>();
+        Self {
+            offset,
+            bytes: bytes.into(),
+            blocks: whole.iter().map(|block| Block::new(*block)).collect(),
+        }
+    }
+
+    /// Returns the first byte's place on the medium.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Returns what is written.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Returns the first byte after it.
+    pub fn end(&self) -> u64 {
+        self.offset + self.bytes.len() as u64
+    }
+
+    /// Returns the sectors that it touches.
+    pub fn sectors(&self) -> Range<u64> {
+        self.offset / SECTOR as u64..self.end().div_ceil(SECTOR as u64)
+    }
+
+    /// Tells whether two writes touch the same sector.
+    pub fn overlaps(&self, other: &Write) -> bool {
+        let (one, two) = (self.sectors(), other.sectors());
+        one.start < two.end && two.start < one.end
+    }
+
+    /// Puts all of it on a medium.
+    pub fn apply(&self, image: &mut Image) {
+        self.apply_sectors(image, self.sectors());
+    }
+
+    /// Puts on a medium what of it lies in these sectors.
+    pub fn apply_sectors(&self, image: &mut Image, sectors: Range<u64>) {
+        let block = BLOCK as u64;
+        let end = self.end().min(sectors.end * SECTOR as u64);
+        let mut at = self.offset.max(sectors.start * SECTOR as u64);
+        let first = self.offset.div_ceil(block);
+        while at < end {
+            let next = (at / block + 1) * block;
+            match self.blocks.get((at / block).wrapping_sub(first) as usize) {
+                Some(whole) if at.is_multiple_of(block) && next <= end => {
+                    image.put(at / block, Arc::clone(whole));
+                }
+                _ => {
+                    let (from, to) = (at - self.offset, next.min(end) - self.offset);
+                    image.write(at, &self.bytes[from as usize..to as usize]);
+                }
+            }
+            at = next;
+        }
+    }
+}
+
+/// Something that was done to a medium.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// Bytes were written; they may be in a cache that forgets.
+    Write(Write),
+    /// Everything before has reached the medium.
+    Sync,
+}
+
+/// What a medium held at first, and what was done to it.
+#[derive(Debug, Clone)]
+pub struct Recording {
+    /// What was there before.
+    pub before: Image,
+    /// What was done, in order.
+    pub events: Vec<Event>,
+    /// What a reader saw at the end.
+    pub after: Image,
+}
+
+impl Recording {
+    /// Returns the number of writes.
+    pub fn writes(&self) -> usize {
+        let write = |event: &&Event| matches!(event, Event::Write(_));
+        self.events.iter().filter(write).count()
+    }
+
+    /// Returns the number of syncs.
+    pub fn syncs(&self) -> usize {
+        self.events.len() - self.writes()
+    }
+}
+
+/// A medium in memory that logs writes and syncs.
+///
+/// It is a [`Medium`], and a file for code that wants one: flushing that file is no sync, as with a real one.
+#[derive(Debug, Clone)]
+pub struct Recorder {
+    before: Image,
+    now: Image,
+    events: Vec<Event>,
+    at: u64,
+}
+
+impl Recorder {
+    /// Starts recording on a medium that holds this.
+    pub fn new(image: Image) -> Self {
+        Self {
+            now: image.clone(),
+            before: image,
+            events: Vec::new(),
+            at: 0,
+        }
+    }
+
+    /// Returns what a reader sees now.
+    pub fn image(&self) -> &Image {
+        &self.now
+    }
+
+    /// Ends the recording.
+    pub fn finish(self) -> Recording {
+        Recording {
+            before: self.before,
+            events: self.events,
+            after: self.now,
+        }
+    }
+
+    fn within(&self, offset: u64, len: usize) -> io::Result<()> {
+        let end = offset.checked_add(len as u64);
+        if end.is_none_or(|end| end > self.now.len()) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("byte {offset} and the {len} after it are beyond the end of the medium"),
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Medium for Recorder {
+    fn len(&self) -> u64 {
+        self.now.len()
+    }
+
+    fn read_at(&mut self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.within(offset, out.len())?;
+        self.now.read(offset, out);
+        Ok(())
+    }
+
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.within(offset, bytes.len())?;
+        if !bytes.is_empty() {
+            let write = Write::new(offset, bytes);
+            write.apply(&mut self.now);
+            self.events.push(Event::Write(write));
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.events.push(Event::Sync);
+        Ok(())
+    }
+
+    fn drop_cache(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Read for Recorder {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let left = self.now.len().saturating_sub(self.at);
+        let len = out.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        self.now.read(self.at, &mut out[..len]);
+        self.at += len as u64;
+        Ok(len)
+    }
+}
+
+impl io::Write for Recorder {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let left = self.now.len().saturating_sub(self.at);
+        let len = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        self.write_at(self.at, &bytes[..len])?;
+        self.at += len as u64;
+        Ok(len)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for Recorder {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::End(by) => self.now.len().checked_add_signed(by),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+        };
+        self.at = at.ok_or_else(|| io::Error::other("seek before the start"))?;
+        Ok(self.at)
+    }
+}
