@@ -2,17 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may unwrap")]
 
+mod support;
+
 use std::io::Cursor;
 
 use bundle::{
     Codec, Error, HEADER_LEN, Header, INDEX_AT, ImageName, Reader, SIGNATURES_AT, WriteError, Writer,
 };
-use manifest::model::Version;
-use manifest::{Arch, Digest, Disk, Image, Manifest, Part, PartKind, SlotImage, TrustedKey, Verity};
-use minisign::KeyPair;
+use manifest::{Manifest, TrustedKey};
 use proptest::prelude::*;
-
-const MIB: u64 = 1024 * 1024;
+use support::{MIB, manifest, noise, sign, slot};
 
 /// A signed bundle, the key for it, and what is inside.
 struct Sample {
@@ -22,61 +21,9 @@ struct Sample {
     bootcode: Vec<u8>,
 }
 
-/// Makes bytes that pack badly.
-fn noise(len: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed | 1;
-    (0..len)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state as u8
-        })
-        .collect()
-}
-
-/// Makes a slot image: kernel, initramfs, root, tree.
-fn slot() -> (Vec<u8>, SlotImage) {
-    let mut data = Vec::new();
-    let mut parts = Vec::new();
-    let contents = [
-        (PartKind::Kernel, "vmlinuz", noise(9000, 1)),
-        (PartKind::Initramfs, "initramfs", b"0707010".repeat(3000)),
-        (
-            PartKind::Root,
-            "root.erofs",
-            [vec![0; 40960], noise(20000, 2)].concat(),
-        ),
-    ];
-    for (kind, name, bytes) in contents {
-        let (offset, size) = (data.len() as u64, bytes.len() as u64);
-        parts.push(Part {
-            kind,
-            name: name.into(),
-            offset,
-            size,
-            sha256: Digest::of(&bytes),
-        });
-        data.extend(bytes);
-        data.resize(data.len().next_multiple_of(4096), 0);
-    }
-    let geometry = verity::Geometry::for_len(data.len() as u64).unwrap();
-    let tree = verity::build(&mut &data[..], &geometry, &verity::SALT).unwrap();
-    let verity = Verity {
-        data_blocks: geometry.data_blocks(),
-        tree_offset: data.len() as u64,
-        tree_size: tree.bytes.len() as u64,
-        salt: Digest(verity::SALT),
-        root_hash: Digest(tree.root),
-    };
-    data.extend(tree.bytes);
-    let size = data.len() as u64;
-    (data, SlotImage { size, parts, verity })
-}
-
 /// Makes a small bundle with every kind of frame.
 fn sample() -> Sample {
-    let (slot, slot_image) = slot();
+    let (slot, slot_image) = slot([vec![0; 40960], noise(20000, 2)].concat());
     let bootcode = b"boot code ".repeat(500);
     let mut writer = Writer::new(Cursor::new(Vec::new())).frame_len(8192).level(3);
     writer.add(ImageName::Slot, 0, &mut &slot[..]).unwrap();
@@ -86,51 +33,15 @@ fn sample() -> Sample {
         .unwrap();
     writer.add(ImageName::Bootcode, 0, &mut &bootcode[..]).unwrap();
     let sealed = writer.seal();
-    let image = |name, offset, size| Image {
-        name,
-        offset,
-        size,
-        sha256: sealed.sha256(name),
-    };
-    let manifest = Manifest {
-        format: 1,
-        board: "test".into(),
-        arch: Arch::Arm64,
-        version: Version {
-            major: 1,
-            minor: 2,
-            patch: 3,
-        },
-        created: 1_700_000_000,
-        overlays: vec!["base".into()],
-        locked: true,
-        cmdline: "console=ttyAMA0".into(),
-        disk: Disk {
-            slot_size: MIB,
-            first_partition: 16 * MIB,
-            hybrid_mbr: false,
-        },
-        images: vec![
-            image(ImageName::Slot, None, slot.len() as u64),
-            image(ImageName::Esp, None, 128 * MIB),
-            image(ImageName::Bootcode, Some(32768), bootcode.len() as u64),
-        ],
-        slot: slot_image,
-        index: sealed.index(),
-        device_trees: None,
-        keys: Vec::new(),
-        floor: Version::default(),
-        patches: Vec::new(),
-    };
-    let json = manifest.to_json().unwrap();
-    let KeyPair { pk, sk } = KeyPair::generate_unencrypted_keypair().unwrap();
-    let signature = minisign::sign(None, &sk, Cursor::new(&json), Some("release 1.2.3"), None).unwrap();
+    let others = [
+        (ImageName::Esp, None, 128 * MIB),
+        (ImageName::Bootcode, Some(32768), bootcode.len() as u64),
+    ];
+    let json = manifest(&sealed, slot_image, &others).to_json().unwrap();
+    let (signature, key) = sign(&json);
     let mut bytes = Vec::new();
-    let len = sealed
-        .write(&mut bytes, &json, signature.to_string().as_bytes())
-        .unwrap();
+    let len = sealed.write(&mut bytes, &json, signature.as_bytes()).unwrap();
     assert_eq!(len, bytes.len() as u64);
-    let key = TrustedKey::parse(&pk.to_box().unwrap().to_string()).unwrap();
     Sample {
         bytes,
         key,
