@@ -1,0 +1,383 @@
+//! The file itself: requests, bodies, and going on after a cut.
+
+use std::io::Read;
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use http::header::{AUTHORIZATION, IF_RANGE, RANGE};
+use ureq::{Agent, BodyReader};
+
+use crate::address::Address;
+use crate::agent::agent;
+use crate::answer::{self, Answer, Mark};
+use crate::error::Failure;
+use crate::spans::{BRIDGE, end_of, runs};
+use crate::{Cause, Error, Options};
+
+/// What is left of a body that is no longer wanted is read to its end when it is no more than this: a new connection
+/// costs more.
+const DRAIN: u64 = 64 * 1024;
+/// How often it is tried to open a file: somebody waits for the answer, and a wrong address is the likely reason.
+const TRIES_TO_OPEN: u32 = 4;
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// What went over the line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Requests that were answered.
+    pub requests: u64,
+    /// Bytes of bodies that were read, wanted or not.
+    pub bytes: u64,
+    /// Bytes among them that nobody wanted: read over, or sent because the server gives no ranges.
+    pub skipped: u64,
+}
+
+/// A file on a web server.
+pub struct Remote {
+    agent: Agent,
+    address: Address,
+    options: Options,
+    len: u64,
+    mark: Mark,
+    ranges: bool,
+    runs: Vec<Range<u64>>,
+    body: Option<Body>,
+    /// How far the file has come by, where it can only come in order.
+    passed: u64,
+    traffic: Traffic,
+}
+
+/// A body that is being read.
+struct Body {
+    reader: BodyReader<'static>,
+    at: u64,
+    end: u64,
+}
+
+impl Remote {
+    /// Opens a file: asks for its first bytes, and so learns its length.
+    pub fn open(url: &str, options: Options) -> Result<Remote, Error> {
+        let address = Address::parse(url)?;
+        let mut remote = Remote {
+            agent: agent(&address, &options)?,
+            address,
+            options,
+            len: 0,
+            mark: Mark::default(),
+            ranges: true,
+            runs: Vec::new(),
+            body: None,
+            passed: 0,
+            traffic: Traffic::default(),
+        };
+        let mut failures = 0;
+        while let Err(failure) = remote.first() {
+            failures += 1;
+            remote.wait_or_give_up(failure, failures, TRIES_TO_OPEN.min(remote.options.tries))?;
+        }
+        Ok(remote)
+    }
+
+    /// Returns the file's length.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Tells whether the file holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Returns the address without what may be secret in it.
+    pub fn shown(&self) -> &str {
+        &self.address.shown
+    }
+
+    /// Tells whether the server gives ranges. When it does not, the file comes whole: bytes can be read in order only,
+    /// and those between them go over the line all the same.
+    pub fn gives_ranges(&self) -> bool {
+        self.ranges
+    }
+
+    /// Returns what went over the line so far.
+    pub fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+
+    /// Says which spans will be read, so that near ones come in one request. Replaces what was said before.
+    ///
+    /// It is a hint: whatever is read is right without it, too. Promise no more than will be read, in order: what was
+    /// asked for and is not taken may be on the line already.
+    pub fn expect(&mut self, spans: impl IntoIterator<Item = Range<u64>>) {
+        self.runs = runs(spans, self.len);
+    }
+
+    /// Reads exactly `out.len()` bytes at an offset.
+    pub fn read_at(&mut self, offset: u64, out: &mut [u8]) -> Result<(), Error> {
+        let end = offset
+            .checked_add(out.len() as u64)
+            .filter(|end| *end <= self.len);
+        let Some(end) = end else {
+            return Err(Error::End {
+                url: self.address.shown.clone(),
+                len: self.len,
+                wanted: offset.saturating_add(out.len() as u64).saturating_sub(1),
+            });
+        };
+        let (mut filled, mut failures) = (0, 0);
+        while filled < out.len() {
+            match self.some(offset + filled as u64..end, &mut out[filled..]) {
+                Ok(came) => {
+                    filled += came;
+                    failures = 0;
+                }
+                Err(failure) => {
+                    if matches!(failure, Failure::Passing(..)) {
+                        // What follows in a body that failed once is not to be trusted.
+                        self.body = None;
+                    }
+                    failures += 1;
+                    self.wait_or_give_up(failure, failures, self.options.tries)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the first request.
+    fn first(&mut self) -> Result<(), Failure> {
+        let (answer, mark, reader) = self.ask(0..self.options.first.max(1))?;
+        let (len, end) = match answer {
+            Answer::Part {
+                start: 0,
+                end,
+                total: Some(total),
+            } => (total, end),
+            Answer::Whole { len } => {
+                self.ranges = false;
+                (len, len)
+            }
+            // Only of nothing there is no first byte.
+            Answer::Beyond { total: Some(0) } => return Ok(()),
+            other => {
+                return Err(passing(Cause::Answer(format!(
+                    "asked for the first bytes, it gives {other:?}"
+                ))));
+            }
+        };
+        self.len = len;
+        self.mark = mark;
+        self.body = Some(Body { reader, at: 0, end });
+        Ok(())
+    }
+
+    /// Reads at least one byte of what is wanted.
+    fn some(&mut self, wanted: Range<u64>, out: &mut [u8]) -> Result<usize, Failure> {
+        self.stopped()?;
+        if !self.ranges && wanted.start < self.passed {
+            self.begin_anew(wanted.start)?;
+        }
+        if !self
+            .body
+            .as_ref()
+            .is_some_and(|body| self.leads_to(body, wanted.start))
+        {
+            self.leave_body();
+            self.request(&wanted)?;
+        }
+        let at = self.body.as_ref().map_or(wanted.start, |body| body.at);
+        self.skip(wanted.start - at)?;
+        self.take(out)
+    }
+
+    /// Lets a server without ranges send the file from its start again, if that is allowed.
+    fn begin_anew(&mut self, wanted: u64) -> Result<(), Error> {
+        let Some(left) = self.options.restarts.checked_sub(1) else {
+            return Err(Error::Backward {
+                url: self.address.shown.clone(),
+                wanted,
+            });
+        };
+        if let Some(told) = &self.options.told {
+            told("the server gives no ranges: reading the file from its start again");
+        }
+        self.options.restarts = left;
+        (self.body, self.passed) = (None, 0);
+        Ok(())
+    }
+
+    /// Tells whether reading on in a body is the way to a byte.
+    fn leads_to(&self, body: &Body, byte: u64) -> bool {
+        (body.at..body.end).contains(&byte) && (byte - body.at <= BRIDGE || !self.ranges)
+    }
+
+    /// Gives a body up; what is nearly at its end is read, so that the connection can be used again.
+    fn leave_body(&mut self) {
+        if let Some(body) = &self.body
+            && body.end - body.at <= DRAIN
+            && self.ranges
+        {
+            let rest = body.end - body.at;
+            // A connection that cannot be used again is replaced.
+            let _closed = self.skip(rest);
+        }
+        self.body = None;
+    }
+
+    /// Asks for what is wanted, and for what is expected behind it.
+    fn request(&mut self, wanted: &Range<u64>) -> Result<(), Failure> {
+        let end = end_of(&self.runs, wanted.clone());
+        let (answer, mark, reader) = self.ask(wanted.start..end)?;
+        let changed = |what: String| {
+            Failure::Final(Error::Changed {
+                url: self.address.shown.clone(),
+                what,
+            })
+        };
+        if let Some(what) = self.mark.differs(&mark) {
+            return Err(changed(what));
+        }
+        let total = match answer {
+            Answer::Part { total, .. } | Answer::Beyond { total } => total,
+            Answer::Whole { len } => Some(len),
+        };
+        if let Some(total) = total.filter(|total| *total != self.len) {
+            return Err(changed(format!("it had {} bytes, and has {total}", self.len)));
+        }
+        if self.mark.lost_in(&mark) {
+            return Err(passing(Cause::Answer(
+                "it no longer says which content it is of".into(),
+            )));
+        }
+        let (at, end) = match answer {
+            Answer::Part { start, end, .. } if start == wanted.start => (start, end),
+            Answer::Whole { len } => (0, len),
+            other => {
+                let text = format!("asked for bytes from {} on, it gives {other:?}", wanted.start);
+                return Err(passing(Cause::Answer(text)));
+            }
+        };
+        self.ranges = matches!(answer, Answer::Part { .. });
+        if self.ranges {
+            self.passed = 0;
+        }
+        self.body = Some(Body { reader, at, end });
+        Ok(())
+    }
+
+    /// Sends one request, and reads the head of its answer.
+    fn ask(&mut self, range: Range<u64>) -> Result<(Answer, Mark, BodyReader<'static>), Failure> {
+        self.stopped()?;
+        let mut request = self
+            .agent
+            .get(&self.address.uri)
+            .header(RANGE, format!("bytes={}-{}", range.start, range.end - 1));
+        if let Some(condition) = self.mark.condition() {
+            request = request.header(IF_RANGE, condition);
+        }
+        if let Some(authorization) = &self.address.authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        let response = request
+            .call()
+            .map_err(|error| self.failed(Cause::from_http(error), None))?;
+        self.traffic.requests += 1;
+        let (head, body) = response.into_parts();
+        let answer = answer::read(head.status, &head.headers)
+            .map_err(|cause| self.failed(cause, answer::retry_after(&head.headers)))?;
+        Ok((answer, Mark::of(&head.headers), body.into_reader()))
+    }
+
+    /// Reads over bytes of the body.
+    fn skip(&mut self, mut bytes: u64) -> Result<(), Failure> {
+        let mut scratch = [0; 8 * 1024];
+        while bytes > 0 {
+            self.stopped()?;
+            let len = scratch.len().min(usize::try_from(bytes).unwrap_or(usize::MAX));
+            let came = self.take(&mut scratch[..len])? as u64;
+            self.traffic.skipped += came;
+            bytes -= came;
+        }
+        Ok(())
+    }
+
+    /// Takes at least one byte from the body.
+    fn take(&mut self, out: &mut [u8]) -> Result<usize, Failure> {
+        let Some(body) = &mut self.body else {
+            return Err(passing(Cause::Cut {
+                missing: out.len() as u64,
+            }));
+        };
+        let left = body.end - body.at;
+        let len = out.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let came = match body.reader.read(&mut out[..len]) {
+            Ok(0) => return Err(passing(Cause::Cut { missing: left })),
+            Ok(came) => came,
+            Err(error) => {
+                let cause = Cause::from_body(error);
+                return Err(self.failed(cause, None));
+            }
+        };
+        body.at += came as u64;
+        if !self.ranges {
+            self.passed = self.passed.max(body.at);
+        }
+        if body.at == body.end {
+            // Only a body that was read to its end gives its connection back.
+            let _connection = body.reader.read(&mut [0; 1]);
+            self.body = None;
+        }
+        self.traffic.bytes += came as u64;
+        Ok(came)
+    }
+
+    fn failed(&self, cause: Cause, wish: Option<Duration>) -> Failure {
+        if cause.may_pass() {
+            return Failure::Passing(cause, wish);
+        }
+        Failure::Final(Error::Refused {
+            url: self.address.shown.clone(),
+            source: cause,
+        })
+    }
+
+    /// Waits for the next try, or says that there is none.
+    fn wait_or_give_up(&self, failure: Failure, failures: u32, tries: u32) -> Result<(), Error> {
+        let (cause, wish) = match failure {
+            Failure::Final(error) => return Err(error),
+            Failure::Passing(cause, wish) => (cause, wish),
+        };
+        if failures >= tries {
+            return Err(Error::GivenUp {
+                url: self.address.shown.clone(),
+                tries: failures,
+                source: cause,
+            });
+        }
+        let pause = self.options.pause_after(failures).max(wish.unwrap_or_default());
+        if let Some(told) = &self.options.told {
+            told(&format!("{cause}; trying again in {:.1} s", pause.as_secs_f32()));
+        }
+        let until = Instant::now() + pause;
+        while let Some(left) = until
+            .checked_duration_since(Instant::now())
+            .filter(|left| !left.is_zero())
+        {
+            self.stopped()?;
+            std::thread::sleep(left.min(LOOK_EVERY));
+        }
+        Ok(())
+    }
+
+    fn stopped(&self) -> Result<(), Error> {
+        if self.options.stop.load(Ordering::Relaxed) {
+            return Err(Error::Stopped);
+        }
+        Ok(())
+    }
+}
+
+fn passing(cause: Cause) -> Failure {
+    Failure::Passing(cause, None)
+}
