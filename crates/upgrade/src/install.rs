@@ -1,0 +1,118 @@
+//! The whole of an upgrade, in the one order that no power cut can harm.
+//!
+//! 1. The slot record says that the target is empty, and prefers the running slot.
+//! 2. The target's manifest is wiped: from here on no loader takes it for a system, whatever the record says.
+//! 3. Data and hash tree are written, flushed, and read back past the cache.
+//! 4. The manifest is written, flushed, and read back.
+//! 5. The slot record puts the target on trial.
+//!
+//! Each step is on the medium before the next begins. Steps that are done already are not done again.
+
+use manifest::trailer;
+use medium::Medium;
+use slots::{Loaded, Record, SlotState, TRIAL_TRIES};
+
+use crate::control::{Counter, Progress};
+use crate::survey::{Prepared, Slots, prepare_counted, read_trailer};
+use crate::write::write;
+use crate::{Control, Error, Plan, Release, SlotRecord, Source};
+
+/// The parts of a node's disk that an upgrade touches.
+pub struct Disk<'a> {
+    /// The BOOTSTATE partition.
+    pub bootstate: &'a mut dyn Medium,
+    /// Both slots.
+    pub slots: Slots<'a>,
+}
+
+/// What an upgrade did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// What was planned.
+    pub plan: Plan,
+    /// What was counted at the end.
+    pub progress: Progress,
+}
+
+/// Brings a release into the target slot and puts it on trial.
+///
+/// [`refusals`](crate::refusals) are for the caller to heed before. After an error, and after a power cut at any moment,
+/// the running slot boots, and calling this again goes on from what is there.
+pub fn install<S: Source>(
+    release: &mut Release<S>,
+    disk: &mut Disk<'_>,
+    control: &mut dyn Control,
+) -> Result<Report, Error> {
+    let counter = &mut Counter::new(control);
+    let mut prepared = prepare_counted(release, &mut disk.slots, counter)?;
+    let slot = disk.slots.slot;
+    let mut record = SlotRecord::new(disk.bootstate);
+    let mut loaded = record.read().map_err(|error| Error::Record("read", error))?;
+
+    let complete = prepared.trailer && prepared.plan.extents.is_empty();
+    if !complete {
+        let retired = retired(&loaded, slot);
+        loaded = record
+            .write(&loaded, &retired)
+            .map_err(|error| Error::Record("write", error))?;
+        wipe(disk.slots.target).map_err(|error| Error::Slot("write", slot, error))?;
+    }
+    write(release, &mut disk.slots, &mut prepared, counter)?;
+    seal(release, disk.slots.target, &prepared).map_err(|error| Error::Slot("write", slot, error))?;
+    if !sealed(release, disk.slots.target)? {
+        return Err(Error::Trailer(slot));
+    }
+    let armed = retired(&loaded, slot).arm_trial(slot, TRIAL_TRIES);
+    record
+        .write(&loaded, &armed)
+        .map_err(|error| Error::Record("write", error))?;
+    Ok(Report {
+        plan: prepared.plan,
+        progress: counter.progress(),
+    })
+}
+
+/// The record while the target is written: it holds nothing, and the running slot is what boots.
+fn retired(loaded: &Loaded, target: slots::Slot) -> Record {
+    let running = target.other();
+    // Without a record the loader went by what the slots prove. The running one proved itself by running.
+    let known = loaded.record.unwrap_or_else(|| Record::initial().commit(running));
+    let mut record = known.erase(target);
+    record.preferred = running;
+    match record.slot(running) {
+        SlotState::Empty => record.commit(running),
+        SlotState::Trial { .. } | SlotState::Committed | SlotState::Bad(_) => record,
+    }
+}
+
+/// Wipes the target's manifest, if there is anything.
+fn wipe(target: &mut dyn Medium) -> std::io::Result<()> {
+    if read_trailer(target)?.iter().all(|byte| *byte == 0) {
+        return Ok(());
+    }
+    target.write_at(target.len() - trailer::AREA as u64, &[0; trailer::AREA])?;
+    target.sync()
+}
+
+/// Writes the target's manifest, if it is not there.
+fn seal<S: Source>(
+    release: &Release<S>,
+    target: &mut dyn Medium,
+    prepared: &Prepared,
+) -> std::io::Result<()> {
+    if prepared.trailer && prepared.plan.extents.is_empty() {
+        return Ok(());
+    }
+    let (json, signatures) = release.texts();
+    let area = trailer::encode(json, signatures).map_err(std::io::Error::other)?;
+    target.write_at(target.len() - trailer::AREA as u64, &area)?;
+    target.sync()
+}
+
+/// Reads the target's manifest back past the cache.
+fn sealed<S: Source>(release: &Release<S>, target: &mut dyn Medium) -> Result<bool, Error> {
+    let (json, signatures) = release.texts();
+    let wanted = trailer::encode(json, signatures)?;
+    let read = target.drop_cache().and_then(|()| read_trailer(target));
+    Ok(read.is_ok_and(|area| area == wanted))
+}
