@@ -6,6 +6,7 @@
 //! in place of dm-verity. What the model takes for granted is in docs/power-cuts.md. For tests only: no product crate
 //! may depend on it.
 
+mod disk;
 mod explore;
 mod image;
 mod node;
@@ -13,6 +14,7 @@ mod random;
 mod recorder;
 mod report;
 
+pub use disk::{Power, read_table};
 pub use explore::{Broken, How, Options, State, Tally, explore, states};
 pub use image::{BLOCK, Image, SECTOR};
 pub use node::{Node, Outcome, Places, Started};

@@ -113,6 +113,26 @@ impl Recording {
     pub fn syncs(&self) -> usize {
         self.events.len() - self.writes()
     }
+
+    /// Tells whether all that was written would survive.
+    pub fn is_durable(&self) -> bool {
+        !matches!(self.events.last(), Some(Event::Write(_)))
+    }
+
+    /// Returns what a writer would have done that forgets this sync: a proof that does not notice proves nothing.
+    pub fn without_sync(&self, number: usize) -> Self {
+        let mut syncs = 0;
+        let mut events = self.events.clone();
+        events.retain(|event| {
+            let sync = matches!(event, Event::Sync);
+            syncs += usize::from(sync);
+            !sync || syncs != number + 1
+        });
+        Self {
+            events,
+            ..self.clone()
+        }
+    }
 }
 
 /// A medium in memory that logs writes and syncs.

@@ -1,0 +1,6 @@
+//! What a node does after every power cut: one file for each thing that is cut short.
+
+#![expect(clippy::unwrap_used, reason = "a test may unwrap")]
+
+mod flash;
+mod support;
