@@ -20,7 +20,7 @@ use crate::kernel::Kernel;
 use crate::menu::{self, Choice};
 use crate::record_store::{RecordStore, StoreError};
 use crate::slot::{Fault, VerifiedPart, read_manifest, read_part};
-use crate::{clock, devicetree, keyring, machine, watchdog};
+use crate::{clock, devicetree, key_chain, keyring, machine, watchdog};
 
 /// Boots, and resets the machine when there is nothing that can be booted.
 pub fn run() -> Status {
@@ -55,6 +55,10 @@ impl Loader {
             say!("this loader carries no keys: no slot can be trusted");
         }
         let before = since_power_on();
+        let keys = match table.named("BOOTSTATE") {
+            Some(partition) => key_chain::follow(&keys, &mut disk, partition),
+            None => keys,
+        };
         let manifests = Slot::ALL.map(|slot| {
             let partition = table.named(slot.partition()).ok_or(Fault::Missing)?;
             read_manifest(&mut disk, partition, &keys)

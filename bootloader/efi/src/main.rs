@@ -34,6 +34,7 @@ mod disk;
 mod gpt;
 mod initrd;
 mod kernel;
+mod key_chain;
 mod keyring;
 mod machine;
 mod menu;

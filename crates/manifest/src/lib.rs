@@ -2,11 +2,12 @@
 //!
 //! Parts: [`Manifest`] and the types in it ([`model`]); [`verify`], the only way from bytes off a medium to a manifest
 //! that may be acted upon; [`trailer`], where the manifest lies in a slot; [`keyring`], where the loader carries the
-//! keys it trusts. There is no I/O here, and nothing is signed here: the image builder does that.
+//! keys it trusts; [`chain`], by which committed releases change them. There is no I/O here, and nothing is signed here: the image builder does that.
 #![no_std]
 
 extern crate alloc;
 
+pub mod chain;
 mod check;
 mod digest;
 pub mod keyring;
