@@ -18,6 +18,8 @@ pub enum Machine {
     ArmEdk2,
     /// x86_64, started by edk2 (OVMF).
     Amd64Ovmf,
+    /// x86_64, started by U-Boot.
+    Amd64UBoot,
     /// A Raspberry Pi 3, started by the U-Boot on its own disk.
     Pi3,
 }
@@ -79,6 +81,10 @@ impl Machine {
                     "/usr/share/OVMF/OVMF_VARS_4M.fd",
                     wiring.folder,
                 )?;
+            }
+            Machine::Amd64UBoot => {
+                words.add("qemu-system-x86_64 -M q35 -cpu qemu64 -smp 2 -m 1024");
+                words.add("-bios /usr/lib/u-boot/qemu-x86_64/u-boot.rom");
             }
             Machine::Pi3 => {
                 words.add("qemu-system-aarch64 -M raspi3b -m 1024");

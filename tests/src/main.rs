@@ -13,6 +13,7 @@ mod node;
 mod qmp;
 mod scenario;
 mod scenarios;
+mod server;
 mod tools;
 mod workshop;
 

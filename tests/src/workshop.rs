@@ -92,21 +92,33 @@ impl Workshop {
 
     /// Builds a board's bundle into a folder, now.
     pub fn build(&self, board: &str, out: &Path) -> Result<PathBuf> {
-        self.build_with(board, out, &[], "bundle")
+        self.build_with(board, "release", out, &[], "bundle")
+    }
+
+    /// Builds another release of a board into the folder of bundles, signed with the key of a name.
+    pub fn release(&self, board: &str, key: &str, options: &[&str]) -> Result<PathBuf> {
+        self.build_with(board, key, &self.folder.join("bundles"), options, "bundle")
     }
 
     /// Builds a board's raw disk image into a folder, now.
     pub fn build_disk_image(&self, board: &str, out: &Path) -> Result<PathBuf> {
-        self.build_with(board, out, &["--disk-image"], "diskImage")
+        self.build_with(board, "release", out, &["--disk-image"], "diskImage")
     }
 
     /// Builds, and gives the file that the report names in a field.
-    fn build_with(&self, board: &str, out: &Path, options: &[&str], field: &str) -> Result<PathBuf> {
+    fn build_with(
+        &self,
+        board: &str,
+        key: &str,
+        out: &Path,
+        options: &[&str],
+        field: &str,
+    ) -> Result<PathBuf> {
         fs::create_dir_all(out)?;
         let build = Tool::ours("bedplate-image").args(["build", "--output", "json", "--board", board]);
         let build = build
             .arg("--key")
-            .arg(self.key("release")?.secret)
+            .arg(self.key(key)?.secret)
             .arg("--out")
             .arg(out)
             .args(options);

@@ -2,9 +2,11 @@
 
 mod boots;
 mod checks;
+mod kills;
 mod life;
 mod tamper;
 mod trial;
+mod upgrade;
 
 use std::time::Duration;
 
@@ -31,6 +33,18 @@ pub const ALL: &[Scenario] = &[
         run: trial::run,
     },
     Scenario {
+        name: "upgrade",
+        shows: "a node is upgraded by a fraction of a bundle, taken back, upgraded without a server, and refuses what it must",
+        limit: minutes(20),
+        run: upgrade::run,
+    },
+    Scenario {
+        name: "kills",
+        shows: "the power is cut at random moments of upgrades and first boots, and the node comes back each time",
+        limit: minutes(6),
+        run: kills::run,
+    },
+    Scenario {
         name: "image",
         shows: "checkers that are not ours accept partition table, file systems, hash tree and signature",
         limit: minutes(5),
@@ -47,6 +61,12 @@ pub const ALL: &[Scenario] = &[
         shows: "an x86_64 image with its config on the disk boots under edk2 up to the API",
         limit: minutes(5),
         run: boots::amd64,
+    },
+    Scenario {
+        name: "loader-amd64",
+        shows: "the x86_64 loader starts under U-Boot, too, verifies a slot and hands over to its kernel",
+        limit: minutes(3),
+        run: boots::amd64_uboot,
     },
     Scenario {
         name: "boot-rpi3",

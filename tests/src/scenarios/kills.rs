@@ -1,0 +1,130 @@
+//! The plug is pulled at moments that nobody chose, in the middle of upgrades and first boots. The node comes back each time.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context as _, Result, ensure};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use serde_json::Value;
+
+use crate::machine::Machine;
+use crate::node::Node;
+use crate::scenario::Stage;
+use crate::server::Server;
+
+/// How often the power is cut on each machine.
+const CUTS: usize = 10;
+const UP: Duration = Duration::from_secs(240);
+/// The latest moment of a cut: an upgrade, the restart and the first boot of the new system fit in.
+const LATEST: Duration = Duration::from_secs(50);
+/// Slow enough that many cuts fall into the fetching.
+const RATE: u64 = 64 * 1024;
+/// Takes the place of the clock, so that a run can be made again.
+const SEED: &str = "BEDPLATE_SEED";
+
+/// Cuts the power of a node under U-Boot and of one under edk2.
+pub fn run(stage: &Stage) -> Result<()> {
+    let seed = match std::env::var(SEED) {
+        Ok(seed) => seed
+            .parse()
+            .with_context(|| format!("{SEED}={seed} is no number"))?,
+        Err(_) => SystemTime::UNIX_EPOCH.elapsed()?.as_secs(),
+    };
+    stage.shown(&format!("{SEED}={seed}"));
+    let mut random = StdRng::seed_from_u64(seed);
+    for (board, machine) in [
+        ("qemu-arm64", Machine::ArmUBoot),
+        ("generic-arm64", Machine::ArmEdk2),
+    ] {
+        let tally = cuts(stage, board, machine, &mut random)
+            .with_context(|| format!("{board}; run it again with {SEED}={seed}"))?;
+        stage.shown(&format!("{board}: {CUTS} cuts, and back each time: {tally}"));
+    }
+    Ok(())
+}
+
+/// In what a node was when its power was cut, as it was seen to be after it.
+#[derive(Default)]
+struct Tally {
+    old_system: usize,
+    new_system: usize,
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tally {
+            old_system,
+            new_system,
+        } = self;
+        write!(
+            f,
+            "{old_system} times in the system that ran before, {new_system} times in the other"
+        )
+    }
+}
+
+fn cuts(stage: &Stage, board: &str, machine: Machine, random: &mut StdRng) -> Result<Tally> {
+    let releases = releases(stage, board)?;
+    let server = Server::start(releases[0].parent().context("a bundle lies in a folder")?)?;
+    server.slow_down(RATE);
+    let disk = stage
+        .workshop
+        .disk(board, true, &stage.folder.join(format!("{board}.img")))?;
+    let mut tally = Tally::default();
+    let mut running: Option<String> = None;
+    for number in 0..=CUTS {
+        let emulator = stage.start(machine, &disk, &format!("{board}-{number}"))?;
+        let node = stage.node(&emulator)?;
+        let status = node.phase("running", UP)?;
+        let version = status["version"].as_str().context("no version")?.to_owned();
+        match running.replace(version.clone()) {
+            Some(before) if before == version => tally.old_system += 1,
+            Some(_) => tally.new_system += 1,
+            None => {}
+        }
+        if number == CUTS {
+            healthy(&node)?;
+            break;
+        }
+        // Whatever does not run is what it is upgraded to. A node on trial refuses, which is right, too.
+        let other = &releases[usize::from(version == "0.1.0")];
+        let cut = Instant::now() + LATEST.mul_f64(random.random::<f64>());
+        let url = server.url(other);
+        let wait = Duration::from_secs(20);
+        node.command(&["upgrade", "--url", &url, "--force"])
+            .within(wait.min(cut.saturating_duration_since(Instant::now())))
+            .end()
+            .ok();
+        std::thread::sleep(cut.saturating_duration_since(Instant::now()));
+        emulator.cut_power();
+    }
+    Ok(tally)
+}
+
+/// Makes the release that the disk has, and one that patches lead to, there and back.
+fn releases(stage: &Stage, board: &str) -> Result<[PathBuf; 2]> {
+    let old = stage.workshop.bundle(board)?;
+    let from = old.display().to_string();
+    let new = stage
+        .workshop
+        .release(board, "release", &["--version", "0.2.0", "--patch-from", &from])?;
+    Ok([old, new])
+}
+
+/// The last start is left alone: it must come to rest on a committed slot.
+fn healthy(node: &Node) -> Result<()> {
+    let status = node.until(&["status"], UP, |status| {
+        let slot = status["boot"]["slot"].as_str().unwrap_or_default();
+        status["health"]["healthy"] == true && slot_state(status, slot) == "committed"
+    })?;
+    ensure!(status["phase"] == "running", "odd phase: {status:#}");
+    Ok(())
+}
+
+fn slot_state<'a>(status: &'a Value, slot: &str) -> &'a str {
+    status["slots"][usize::from(slot == "b")]["state"]
+        .as_str()
+        .unwrap_or_default()
+}
