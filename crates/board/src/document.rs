@@ -126,7 +126,7 @@ pub fn parse_overlay(text: &str, path: &Path) -> Result<Overlay> {
 
 fn parse<T: serde::de::DeserializeOwned>(text: &str, path: &Path, kind: &str) -> Result<T> {
     // The header comes first: a document of another version would only give misleading faults about its fields.
-    let header: Header = serde_yaml::from_str(text).map_err(|error| Error::yaml(path, &error))?;
+    let header: Header = serde_yaml::from_str(text).map_err(|error| Error::yaml(path, text, &error))?;
     let fault = |value: &str, message: String| Error::invalid(path, text, value, message);
     if header.api_version != API_VERSION {
         return Err(fault(
@@ -144,5 +144,5 @@ fn parse<T: serde::de::DeserializeOwned>(text: &str, path: &Path, kind: &str) ->
             format!("kind is {:?}, expected {kind:?}{hint}", header.kind),
         ));
     }
-    serde_yaml::from_str(text).map_err(|error| Error::yaml(path, &error))
+    serde_yaml::from_str(text).map_err(|error| Error::yaml(path, text, &error))
 }

@@ -84,11 +84,13 @@ impl Error {
     }
 
     /// Turns a fault of the YAML reader into ours, with the nearest known name.
-    pub(crate) fn yaml(path: &Path, error: &serde_yaml::Error) -> Error {
-        let line = error.location().map_or(1, |location| location.line());
-        let text = error.to_string();
+    pub(crate) fn yaml(path: &Path, text: &str, error: &serde_yaml::Error) -> Error {
+        // What ends too soon is missed on the line behind the last, which nobody could look at.
+        let last = text.lines().count().max(1);
+        let line = error.location().map_or(1, |location| location.line().min(last));
+        let said = error.to_string();
         // The reader appends its own position, which we give in front of the message.
-        let message = text.rfind(" at line ").map_or(text.as_str(), |end| &text[..end]);
+        let message = said.rfind(" at line ").map_or(said.as_str(), |end| &said[..end]);
         Error::Invalid {
             path: path.to_owned(),
             line,
@@ -129,6 +131,14 @@ mod tests {
         assert_eq!(line_of(text, "rpi"), 2);
         assert_eq!(line_of(text, "base"), 3);
         assert_eq!(line_of(text, "absent"), 1);
+    }
+
+    #[test]
+    fn a_file_that_ends_too_soon_is_wrong_on_its_last_line() {
+        let text = "kind: Board\nname: x\nnam";
+        let error = serde_yaml::from_str::<serde_yaml::Value>(text).unwrap_err();
+        let shown = Error::yaml(Path::new("x.yaml"), text, &error).to_string();
+        assert!(shown.starts_with("x.yaml:3: "), "{shown}");
     }
 
     #[test]

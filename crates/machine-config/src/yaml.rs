@@ -88,7 +88,7 @@ pub(crate) fn read(text: &str) -> Result<Node, Faults> {
     let mut root: Option<Node> = None;
     let mut values = 0;
     for event in Parser::new_from_str(text) {
-        let (event, span) = event.map_err(|error| malformed(&error))?;
+        let (event, span) = event.map_err(|error| malformed(&error, text))?;
         let line = span.start.line();
         let anchored = match &event {
             Event::Scalar(_, _, anchor, tag) => *anchor != 0 || tag.is_some(),
@@ -194,6 +194,8 @@ fn at(span: &Span, message: &str) -> Faults {
     Faults::one(span.start.line(), "", message)
 }
 
-fn malformed(error: &ScanError) -> Faults {
-    Faults::one(error.marker().line(), "", format!("not YAML: {}", error.info()))
+fn malformed(error: &ScanError, text: &str) -> Faults {
+    // What ends too soon is missed on the line behind the last, which nobody could look at.
+    let line = error.marker().line().min(text.lines().count().max(1));
+    Faults::one(line, "", format!("not YAML: {}", error.info()))
 }

@@ -247,6 +247,12 @@ fn other_documents_are_refused_before_their_body_is_read() {
 }
 
 #[test]
+fn a_document_that_ends_too_soon_is_wrong_on_its_last_line() {
+    let faults = parse("kind: MachineConfig\nmachine:\n  role: x\nclus").unwrap_err();
+    assert_eq!(faults.list()[0].line, 4);
+}
+
+#[test]
 fn size_depth_and_number_are_bounded() {
     let long = format!("# {}\n", "x".repeat(LIMIT));
     assert!(faults(&long)[0].contains("is the most"), "{:?}", faults(&long));
