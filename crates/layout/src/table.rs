@@ -137,6 +137,10 @@ impl Table {
             open(backup).map_err(|_| error)
         })?;
 
+        let header = disk
+            .primary_header()
+            .or(disk.backup_header())
+            .map_err(GptError::Header)?;
         let mut extents = [Extent { start: 0, len: 0 }; 7];
         let mut guids = Guids {
             disk: *disk.guid(),
@@ -154,6 +158,10 @@ impl Table {
                     "{:?} of type {}",
                     entry.name, entry.part_type_guid.guid
                 )));
+            }
+            // The loader does not see such a partition, and nobody else must.
+            if entry.first_lba < header.first_usable || entry.last_lba > header.last_usable {
+                return Err(foreign("outside the sectors for partitions".into()));
             }
             let byte = |sector: u64| {
                 sector
@@ -235,17 +243,15 @@ impl Table {
 }
 
 /// Reads either copy by its header.
-fn open(window: Window) -> Result<GptDisk<Window>, TableError> {
+fn open(mut window: Window) -> Result<GptDisk<Window>, TableError> {
     let sector = SECTOR as usize;
-    for header in [
-        &window.head[sector..2 * sector],
-        &window.tail[window.tail.len() - sector..],
-    ] {
+    let backup = window.tail.len() - sector;
+    for header in [&mut window.head[sector..2 * sector], &mut window.tail[backup..]] {
         let field =
             |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-        // Crate gpt panics at entries that are not of 128 bytes.
-        if header.starts_with(b"EFI PART") && (field(84) != 128 || field(80) > 128) {
-            return Err(TableError::Gpt(GptError::OverflowPartitionCount));
+        // Crate gpt panics at entries that are not of 128 bytes. Such a copy is as good as none, and the other may do.
+        if field(84) != 128 || field(80) > 128 {
+            header.fill(0);
         }
     }
     Ok(GptConfig::new().open_from_device(window)?)

@@ -141,6 +141,34 @@ fn either_copy_is_enough_to_read_it() {
 }
 
 #[test]
+fn any_damaged_byte_of_one_header_is_survived() {
+    use std::os::unix::fs::FileExt;
+    let (dir, medium) = (tempfile::tempdir().unwrap(), 512 * MIB);
+    let table = table(medium, false);
+    let mut file = disk(&dir, &table);
+    for at in (512..512 + 92).chain(medium - 512..medium - 512 + 92) {
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, at).unwrap();
+        file.write_all_at(&[byte[0] ^ 0x40], at).unwrap();
+        assert_eq!(Table::read(&mut file).unwrap(), table, "byte {at}");
+        file.write_all_at(&byte, at).unwrap();
+    }
+}
+
+#[test]
+fn partitions_outside_the_usable_sectors_are_refused() {
+    let mut head = table(400 * MIB, false).images().unwrap().head;
+    // The first usable sector is behind the start of the ESP, says a header whose checksum is right.
+    head[512 + 40..512 + 48].copy_from_slice(&4096_u64.to_le_bytes());
+    head[512 + 16..512 + 20].fill(0);
+    let crc = crc32(&head[512..512 + 92]);
+    head[512 + 16..512 + 20].copy_from_slice(&crc.to_le_bytes());
+    head.resize(4 << 20, 0);
+    let error = Table::read(&mut Cursor::new(head)).unwrap_err().to_string();
+    assert!(error.contains("outside the sectors for partitions"), "{error}");
+}
+
+#[test]
 fn it_grows_to_a_larger_medium_and_keeps_its_names() {
     let dir = tempfile::tempdir().unwrap();
     let small = table(512 * MIB, true);
