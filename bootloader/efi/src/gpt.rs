@@ -50,8 +50,11 @@ impl Table {
     }
 
     /// Reads the table: the copy at the start of the disk, or else the one at its end.
-    pub fn read<Io: BlockIo>(io: Io) -> Result<Table, GptError<Io::Error>> {
+    pub fn read<Io: BlockIo>(mut io: Io) -> Result<Table, GptError<Io::Error>> {
         let block_size = io.block_size();
+        let blocks = io
+            .num_blocks()
+            .map_err(|error| GptError::Read(DiskError::Io(error)))?;
         let mut disk = Disk::new(io).map_err(GptError::Read)?;
         let mut block = vec![0; block_size.to_u32() as usize];
         let headers = [
@@ -60,7 +63,7 @@ impl Table {
         ];
         let mut failure = GptError::Missing;
         for header in headers {
-            match header.and_then(|header| table(&mut disk, block_size, &header)) {
+            match header.and_then(|header| table(&mut disk, block_size, blocks, &header)) {
                 Ok(Some(table)) => return Ok(table),
                 Ok(None) => {}
                 Err(error) => failure = GptError::Read(error),
@@ -74,6 +77,7 @@ impl Table {
 fn table<Io: BlockIo>(
     disk: &mut Disk<Io>,
     block_size: BlockSize,
+    blocks: u64,
     header: &GptHeader,
 ) -> Result<Option<Table>, DiskError<Io::Error>> {
     let sound = header.is_signature_valid() && header.header_crc32 == header.calculate_header_crc32();
@@ -95,9 +99,11 @@ fn table<Io: BlockIo>(
         .filter_map(|index| entries.get_partition_entry(index))
         .filter_map(|entry| {
             let (first, last) = (entry.starting_lba.to_u64(), entry.ending_lba.to_u64());
+            // The header's word is not enough: it may have been written for a larger disk.
             let used = entry.is_used()
                 && first >= header.first_usable_lba.to_u64()
-                && last <= header.last_usable_lba.to_u64();
+                && last <= header.last_usable_lba.to_u64()
+                && last < blocks;
             let block = block_size.to_u64();
             let offset = first.checked_mul(block)?;
             let len = last.checked_sub(first)?.checked_add(1)?.checked_mul(block)?;
@@ -208,6 +214,13 @@ mod tests {
             });
             assert_eq!(read(&bytes, 512).unwrap().partitions, [], "{first} to {last}");
         }
+    }
+
+    #[test]
+    fn a_disk_cut_short_has_no_partition_behind_its_end() {
+        let whole = disk(512, |_| {});
+        assert_eq!(read(&whole[..30 * 512], 512).unwrap().partitions.len(), 1);
+        assert_eq!(read(&whole[..29 * 512], 512).unwrap().partitions, []);
     }
 
     /// A signed-looking header may claim anything: it costs neither memory nor a panic.
