@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{build, e2e, lint, lock, setup, test};
+use crate::{build, e2e, fuzz, lint, lock, setup, test};
 
 /// Developer tasks of Bedplate.
 #[derive(Debug, Parser)]
@@ -18,6 +18,7 @@ enum Task {
     Demo(e2e::Demo),
     Test(test::Args),
     E2e(e2e::Args),
+    Fuzz(fuzz::Args),
     Lint(lint::Args),
     Lock(lock::Args),
     Bench(e2e::Bench),
@@ -32,6 +33,7 @@ impl Args {
             Task::Demo(args) => args.run(),
             Task::Test(args) => args.run(),
             Task::E2e(args) => args.run(),
+            Task::Fuzz(args) => args.run(),
             Task::Lint(args) => args.run(),
             Task::Lock(args) => args.run(),
             Task::Bench(args) => args.run(),

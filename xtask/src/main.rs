@@ -1,4 +1,4 @@
-//! Developer tasks: setup, build, demo, test, e2e, lint, lock, bench.
+//! Developer tasks: setup, build, demo, test, e2e, fuzz, lint, lock, bench.
 //!
 //! One file per task. Tasks call programs (cargo, apt-get, our own tools) and never link the product: xtask compiles in
 //! seconds, before anything else does.
@@ -7,6 +7,7 @@ mod arch;
 mod build;
 mod cli;
 mod e2e;
+mod fuzz;
 mod lint;
 mod lock;
 mod nodes;

@@ -11,7 +11,7 @@ use crate::process::Program;
 use crate::setup;
 use crate::{e2e, paths};
 
-/// Checks everything: format, clippy, unit tests, our own lints, and real images in an emulator.
+/// Checks everything: format, clippy, unit tests, our own lints, fuzz targets, and real images in an emulator.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Leave out the tests that boot images
@@ -47,6 +47,7 @@ impl Args {
             "test",
             cargo(&["test", "--workspace", "--locked", "--no-fail-fast"], 60),
         );
+        report.step("fuzz", xtask(&["fuzz"], 60));
         if !self.no_e2e && report.step("build", xtask(&["build"], 90)) {
             report.step("e2e", e2e::scenarios(&[]));
         }

@@ -110,6 +110,11 @@ const TABLE: &[(&str, Probing, &str)] = &[
         "the linker of programs for this machine",
     ),
     (
+        "g++",
+        Probing::Program("c++"),
+        "compiles libFuzzer, which drives the fuzz targets",
+    ),
+    (
         "libc6-dev",
         Probing::File("/usr/include/stdlib.h"),
         "C headers for this machine",

@@ -1,0 +1,57 @@
+//! Board and overlay files.
+
+use std::path::Path;
+
+use board::document::{parse_board, parse_overlay};
+use board::inherit::{inherit, join_features};
+use board::{Error, Overlay, RawBoard};
+
+/// A board that is taken is written and read back the same, and inherits from itself without a change.
+pub fn board(data: &[u8]) {
+    let Some(board) = parsed(data, parse_board) else {
+        return;
+    };
+    let text = serde_yaml::to_string(&board).expect("what was read can be written");
+    let again: RawBoard =
+        parse_board(&text, Path::new("again.yaml")).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    assert_eq!(again, board);
+    assert!(
+        !board.name.as_str().contains(['/', '.']),
+        "a name stays in its folder"
+    );
+    let twice = inherit(board.clone(), board.clone());
+    // Equal entries are kept once, so that a list may have grown shorter; after that nothing changes any more.
+    assert_eq!(inherit(twice.clone(), twice.clone()), twice);
+}
+
+/// An overlay that is taken is written and read back the same, and its services are judged without a panic.
+pub fn overlay(data: &[u8]) {
+    let Some(overlay) = parsed(data, parse_overlay) else {
+        return;
+    };
+    let text = serde_yaml::to_string(&overlay).expect("what was read can be written");
+    let again: Overlay =
+        parse_overlay(&text, Path::new("again.yaml")).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    assert_eq!(again, overlay);
+    assert!(
+        !overlay.name.as_str().contains(['/', '.']),
+        "a name stays in its folder"
+    );
+    let joined = join_features(overlay.features.clone(), overlay.features.clone());
+    assert_eq!(join_features(joined.clone(), joined.clone()), joined);
+    crate::services::check(overlay.features.services);
+}
+
+/// Reads a document; a fault names a line that is there.
+fn parsed<T>(data: &[u8], parse: impl Fn(&str, &Path) -> board::Result<T>) -> Option<T> {
+    let text = std::str::from_utf8(data).ok()?;
+    match parse(text, Path::new("file.yaml")) {
+        Ok(value) => Some(value),
+        Err(Error::Invalid { line, message, .. }) => {
+            let lines = crate::configs::lines(text);
+            assert!((1..=lines).contains(&line), "line {line} of {lines}: {message}");
+            None
+        }
+        Err(error) => panic!("a document has only faults with a line: {error}"),
+    }
+}

@@ -1,0 +1,83 @@
+//! Fuzz targets: every format that comes from outside, and what must hold for any bytes of it.
+//!
+//! A target is a function that takes bytes and panics when a promise is broken: a reader panics, two forms of one value,
+//! a limit exceeded. Where a checksum or a signature would keep the fuzzer out, the target mends or makes it, and goes
+//! on. [`TARGETS`] lists them; `main.rs` hands one of them to libFuzzer, and the test `corpus` runs each on every input
+//! under `corpus/`, with nothing but cargo.
+//!
+//! Targets know the formats from `docs/formats.md`: what a crate does is compared with what is written there.
+
+extern crate alloc;
+
+mod boards;
+mod boot;
+mod bundle_file;
+mod bundle_index;
+mod bundle_parts;
+mod configs;
+mod manifests;
+mod partition_table;
+mod services;
+mod signatures;
+mod slot_record;
+mod slot_texts;
+
+mod loader_gpt;
+mod sample;
+
+use std::sync::OnceLock;
+
+/// Is one way in for bytes from outside.
+#[derive(Debug)]
+pub struct Target {
+    /// Its name, and that of its folder under `corpus/`.
+    pub name: &'static str,
+    /// Takes any bytes, and panics when something does not hold that should.
+    pub run: fn(&[u8]),
+}
+
+/// Lists the targets by name.
+pub const TARGETS: &[Target] = &[
+    target("board", boards::board),
+    target("boot", boot::boot),
+    target("bundle", bundle_file::bundle),
+    target("bundle-header", bundle_parts::header),
+    target("bundle-index", bundle_index::index),
+    target("config-partition", configs::partition),
+    target("keyring", slot_texts::keyring),
+    target("machine-config", configs::document),
+    target("manifest", manifests::manifest),
+    target("overlay", boards::overlay),
+    target("partition-table", partition_table::table),
+    target("services", services::services),
+    target("signatures", signatures::signatures),
+    target("slot-record", slot_record::record),
+    target("slot-trailer", slot_texts::trailer),
+];
+
+/// Names the variable that chooses the target.
+pub const VARIABLE: &str = "FUZZ_TARGET";
+
+/// Returns the target that [`VARIABLE`] names.
+///
+/// # Panics
+/// When there is none of that name: nothing could be fuzzed.
+pub fn chosen() -> &'static Target {
+    static CHOSEN: OnceLock<&Target> = OnceLock::new();
+    CHOSEN.get_or_init(|| {
+        let name = std::env::var(VARIABLE).unwrap_or_default();
+        find(&name).unwrap_or_else(|| {
+            let known: Vec<_> = TARGETS.iter().map(|target| target.name).collect();
+            panic!("{VARIABLE} is {name:?}; known targets: {}", known.join(", "))
+        })
+    })
+}
+
+/// Finds a target by its name.
+pub fn find(name: &str) -> Option<&'static Target> {
+    TARGETS.iter().find(|target| target.name == name)
+}
+
+const fn target(name: &'static str, run: fn(&[u8])) -> Target {
+    Target { name, run }
+}

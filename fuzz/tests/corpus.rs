@@ -1,0 +1,62 @@
+//! Every target holds on every input of its corpus: no fault that was found once comes back.
+
+#![expect(clippy::unwrap_used, reason = "a test may unwrap")]
+
+use std::fs;
+use std::panic::catch_unwind;
+use std::path::{Path, PathBuf};
+
+use fuzz::TARGETS;
+
+/// Most inputs of a target.
+const INPUTS: usize = 110;
+/// Most bytes in all.
+const BYTES: usize = 1 << 20;
+
+fn corpus() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus")
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn every_input_is_as_harmless_as_it_should_be() {
+    for target in TARGETS {
+        for path in files(&corpus().join(target.name)) {
+            let data = fs::read(&path).unwrap();
+            let result = catch_unwind(|| (target.run)(&data));
+            assert!(result.is_ok(), "{} fails on {}", target.name, path.display());
+        }
+    }
+}
+
+#[test]
+fn every_target_has_a_small_corpus_and_every_corpus_a_target() {
+    let folders: Vec<String> = files(&corpus())
+        .iter()
+        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    let names: Vec<&str> = TARGETS.iter().map(|target| target.name).collect();
+    assert_eq!(folders, names);
+    let mut bytes = 0;
+    for name in names {
+        let files = files(&corpus().join(name));
+        assert!(
+            (1..=INPUTS).contains(&files.len()),
+            "{name} has {} inputs",
+            files.len()
+        );
+        bytes += files
+            .iter()
+            .map(|path| fs::metadata(path).unwrap().len() as usize)
+            .sum::<usize>();
+    }
+    assert!(bytes <= BYTES, "{bytes} bytes");
+}
