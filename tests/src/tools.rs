@@ -55,6 +55,12 @@ impl Tool {
         self
     }
 
+    /// Has its seconds and its peak memory in KiB written into a file.
+    pub fn timed(&self, report: &Path) -> Tool {
+        let watch = Tool::new("time").args(["--format=%e %M", "--output"]).arg(report);
+        watch.args(&self.command).within(self.limit)
+    }
+
     /// Sets the time after which it is stopped.
     pub fn within(mut self, limit: Duration) -> Tool {
         self.limit = limit;

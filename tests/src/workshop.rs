@@ -97,7 +97,12 @@ impl Workshop {
 
     /// Builds another release of a board into the folder of bundles, signed with the key of a name.
     pub fn release(&self, board: &str, key: &str, options: &[&str]) -> Result<PathBuf> {
-        self.build_with(board, key, &self.folder.join("bundles"), options, "bundle")
+        self.build_release(board, key, &self.folder.join("bundles"), options)
+    }
+
+    /// Builds another release of a board into a folder, signed with the key of a name.
+    pub fn build_release(&self, board: &str, key: &str, out: &Path, options: &[&str]) -> Result<PathBuf> {
+        self.build_with(board, key, out, options, "bundle")
     }
 
     /// Builds a board's raw disk image into a folder, now.

@@ -64,13 +64,24 @@ impl Demo {
 
 /// Measures what Bedplate promises: sizes, memory, times; and prints them as a table.
 #[derive(Debug, clap::Args)]
-pub struct Bench {}
+pub struct Bench {
+    /// Only these: download, flash, run, upgrade
+    parts: Vec<String>,
+}
 
 impl Bench {
     /// Builds the arm64 image and measures.
     pub fn run(self) -> Result<()> {
-        build::all(&setup::ensure(false)?, &[Arch::Arm64])?;
-        program("bench").run()
+        let toolchain = setup::ensure(false)?;
+        setup::ensure_peers()?;
+        build::all(&toolchain, &[Arch::Arm64])?;
+        // What is timed is built as it is shipped.
+        let engine = Program::new("cargo").args(["build", "--release", "--locked", "--package", "upgrade"]);
+        engine
+            .args(["--example", "install"])
+            .within(Duration::from_secs(30 * 60))
+            .run()?;
+        program("bench").args(&self.parts).run()
     }
 }
 

@@ -29,12 +29,32 @@ impl Args {
     }
 }
 
+/// Makes sure that the tools are here that `bench` compares with.
+pub fn ensure_peers() -> Result<()> {
+    let missing = missing(needs::peers());
+    let want = missing.iter().map(|need| apt::Want::new(&need.package, need.why));
+    let want: Vec<apt::Want> = want.collect();
+    if want.is_empty() {
+        return Ok(());
+    }
+    apt::install(&want, false)?;
+    all_present(&missing)
+}
+
+fn missing(needs: Vec<needs::Need>) -> Vec<needs::Need> {
+    needs.into_iter().filter(|need| !need.is_present()).collect()
+}
+
+fn all_present(needs: &[needs::Need]) -> Result<()> {
+    match needs.iter().find(|need| !need.is_present()) {
+        Some(need) => bail!("{} was installed, but {} is not there", need.package, need.probe),
+        None => Ok(()),
+    }
+}
+
 /// Makes this machine ready and gives the toolchain that builds the nodes' programs.
 pub fn ensure(yes: bool) -> Result<Toolchain> {
-    let missing: Vec<_> = needs::needs()
-        .into_iter()
-        .filter(|need| !need.is_present())
-        .collect();
+    let missing = missing(needs::needs());
     let mut want: Vec<apt::Want> = missing
         .iter()
         .map(|need| apt::Want::new(&need.package, need.why))
@@ -49,9 +69,7 @@ pub fn ensure(yes: bool) -> Result<Toolchain> {
     }
     if !want.is_empty() {
         apt::install(&want, yes)?;
-        if let Some(need) = missing.iter().find(|need| !need.is_present()) {
-            bail!("{} was installed, but {} is not there", need.package, need.probe);
-        }
+        all_present(&missing)?;
         toolchain = toolchain.or_else(rust::find);
     }
     match toolchain {

@@ -121,6 +121,21 @@ const TABLE: &[(&str, Probing, &str)] = &[
     ),
 ];
 
+const PEER: &str = "measured beside Bedplate by `cargo xtask bench`";
+
+/// What only `bench` needs.
+const PEERS: &[(&str, Probing, &str)] = &[
+    ("bmap-tools", Probing::Program("bmaptool"), PEER),
+    ("casync", Probing::Program("casync"), PEER),
+    ("xdelta3", Probing::Program("xdelta3"), PEER),
+    ("zchunk", Probing::Program("zck"), PEER),
+    (
+        "time",
+        Probing::Program("time"),
+        "tells time and memory of what is measured",
+    ),
+];
+
 enum Probing {
     Program(&'static str),
     File(&'static str),
@@ -128,16 +143,25 @@ enum Probing {
 
 /// Lists what this machine needs: the table, and a C compiler for each architecture that is not its own.
 pub fn needs() -> Vec<Need> {
-    let named = TABLE.iter().map(|(package, probe, why)| Need {
+    let foreign = Arch::ALL.into_iter().filter(|arch| Arch::host() != Some(*arch));
+    let named = TABLE.iter().map(need);
+    named.chain(foreign.flat_map(cross_compiler)).collect()
+}
+
+/// Lists the tools that `bench` compares with.
+pub fn peers() -> Vec<Need> {
+    PEERS.iter().map(need).collect()
+}
+
+fn need((package, probe, why): &(&str, Probing, &'static str)) -> Need {
+    Need {
         package: (*package).to_owned(),
         probe: match probe {
             Probing::Program(name) => Probe::Program((*name).to_owned()),
             Probing::File(path) => Probe::File((*path).to_owned()),
         },
         why,
-    });
-    let foreign = Arch::ALL.into_iter().filter(|arch| Arch::host() != Some(*arch));
-    named.chain(foreign.flat_map(cross_compiler)).collect()
+    }
 }
 
 fn cross_compiler(arch: Arch) -> [Need; 2] {

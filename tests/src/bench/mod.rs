@@ -1,10 +1,13 @@
 //! Measures what Bedplate promises, beside what it is measured against, and prints a table.
 
+mod peers;
+mod upgrades;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use crate::emulator::Emulator;
@@ -21,9 +24,22 @@ const UP: Duration = Duration::from_secs(420);
 /// After the last service has started, for memory to come to rest.
 const REST: Duration = Duration::from_secs(30);
 
-/// Measures sizes, memory, boot and flash times, and prints a table.
+/// Measures sizes, memory, boot, flash and upgrade costs, and prints a table.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Only these: download, flash, run, upgrade
+    parts: Vec<String>,
+}
+
+/// A part of the measuring.
+type Part = (&'static str, fn(&Workshop) -> Result<Vec<Row>>);
+
+const PARTS: &[Part] = &[
+    ("download", download),
+    ("flash", flashing),
+    ("run", running),
+    ("upgrade", upgrades::measure),
+];
 
 /// A line of the table.
 struct Row {
@@ -36,9 +52,16 @@ impl Args {
     /// Measures and prints.
     pub fn run(self) -> Result<()> {
         let workshop = Workshop::new(tools::target().join("bench"))?;
-        let mut rows = vec![download(&workshop)?];
-        rows.extend(flashing(&workshop)?);
-        rows.extend(running(&workshop)?);
+        for part in &self.parts {
+            let known = PARTS.iter().any(|(name, _)| name == part);
+            ensure!(known, "{part:?} is none of download, flash, run, upgrade");
+        }
+        let mut rows = Vec::new();
+        for (name, measure) in PARTS {
+            if self.parts.is_empty() || self.parts.iter().any(|part| part == name) {
+                rows.extend(measure(&workshop)?);
+            }
+        }
         let width = |column: fn(&Row) -> &String| rows.iter().map(|row| column(row).len()).max().unwrap_or(0);
         let (what, measured) = (width(|row| &row.what), width(|row| &row.measured));
         for row in &rows {
@@ -48,13 +71,13 @@ impl Args {
     }
 }
 
-fn download(workshop: &Workshop) -> Result<Row> {
+fn download(workshop: &Workshop) -> Result<Vec<Row>> {
     let size = fs::metadata(workshop.bundle(SMALL_BOARD)?)?.len();
-    Ok(row(
+    Ok(vec![row(
         &format!("bundle for {SMALL_BOARD}, without Kubernetes"),
         megabytes(size),
         "goal: at most 50 MB; Talos: 80 MB",
-    ))
+    )])
 }
 
 /// Writes the same system with the tools that people use, one right after the other.
