@@ -11,9 +11,10 @@ use std::convert::Infallible;
 use std::fmt;
 use std::ops::AddAssign;
 
-use crate::image::{Image, SECTOR};
+use crate::image::Image;
+use crate::pending::Pending;
 use crate::random::Random;
-use crate::recorder::{Event, Recording, Write};
+use crate::recorder::{Event, Recording};
 
 /// How far to go.
 #[derive(Debug, Clone, Copy)]
@@ -61,11 +62,11 @@ pub enum How {
     Back(usize, u64),
     /// As [`Front`](Self::Front), and the sector after them holds noise.
     Noise(usize, u64),
-    /// Of the writes after a sync only these arrived, in this order.
+    /// Of the writes that no sync has vouched for only these arrived, in this order.
     Only(Vec<usize>),
-    /// Of the writes after a sync each sector arrived or not, by chance: the writes' first, one past their last, and
-    /// the number of the attempt.
-    Sectors(usize, usize, usize),
+    /// Of the writes that no sync has vouched for, up to this one, each sector arrived or not, by chance: the attempt of
+    /// this number.
+    Sectors(usize, usize),
 }
 
 impl fmt::Display for How {
@@ -82,13 +83,11 @@ impl fmt::Display for How {
                     "in write {write}, of which {kept} sectors arrived and the next is noise"
                 )
             }
-            How::Only(writes) => write!(f, "with writes {writes:?} alone since the last sync"),
-            How::Sectors(from, to, attempt) => {
-                write!(
-                    f,
-                    "with some sectors of writes {from} to {to} (attempt {attempt})"
-                )
-            }
+            How::Only(writes) => write!(f, "with writes {writes:?} alone of those that wait for a sync"),
+            How::Sectors(last, attempt) => write!(
+                f,
+                "with some sectors of what waits for a sync up to write {last} (attempt {attempt})"
+            ),
         }
     }
 }
@@ -156,26 +155,40 @@ pub fn explore<E: std::error::Error + 'static>(
     let mut explorer = Explorer {
         options,
         random: Random::new(options.seed),
-        seen: HashSet::new(),
+        shown: HashSet::new(),
         tally: Tally::new(options),
         syncs: 0,
         visit,
     };
     explorer.show(&recording.before, || How::After(0))?;
-    let (mut durable, mut first) = (recording.before.clone(), 0);
-    for since in recording.events.split(|event| matches!(event, Event::Sync)) {
-        let writes = since.iter().filter_map(|event| match event {
-            Event::Write(write) => Some(write),
-            Event::Sync => None,
-        });
-        let writes = writes.collect::<Vec<_>>();
-        explorer.between_syncs(&durable, first, &writes)?;
-        for write in &writes {
-            write.apply(&mut durable);
+    let mut durable = recording.before.clone();
+    let mut seen = durable.clone();
+    let mut number = 0;
+    // What may still be in a cache.
+    let mut pending: Vec<Pending<'_>> = Vec::new();
+    for event in &recording.events {
+        match event {
+            Event::Write(write) => {
+                explorer.torn(&seen, number, write)?;
+                write.apply(&mut seen);
+                pending.push(Pending { number, write });
+                number += 1;
+                explorer.show(&seen, || How::After(number))?;
+            }
+            Event::Sync(part) => {
+                explorer.lost(&durable, &pending)?;
+                pending.retain(|pending| {
+                    let arrives = pending.write.is_in(part);
+                    if arrives {
+                        pending.write.apply(&mut durable);
+                    }
+                    !arrives
+                });
+                explorer.syncs += 1;
+            }
         }
-        first += writes.len();
-        explorer.syncs += 1;
     }
+    explorer.lost(&durable, &pending)?;
     Ok(explorer.tally)
 }
 
@@ -192,19 +205,21 @@ pub fn states(recording: &Recording, options: &Options) -> (Vec<State>, Tally) {
     }
 }
 
-struct Explorer<'a, F> {
-    options: &'a Options,
-    random: Random,
-    seen: HashSet<u128>,
+/// Shows states.
+pub(crate) struct Explorer<'a, F> {
+    pub options: &'a Options,
+    pub random: Random,
+    shown: HashSet<u128>,
     tally: Tally,
     syncs: usize,
     visit: F,
 }
 
 impl<E: std::error::Error, F: FnMut(&State) -> Result<(), E>> Explorer<'_, F> {
-    fn show(&mut self, image: &Image, how: impl FnOnce() -> How) -> Result<(), Broken<E>> {
+    /// Counts a state, and shows it when it was not shown before.
+    pub fn show(&mut self, image: &Image, how: impl FnOnce() -> How) -> Result<(), Broken<E>> {
         self.tally.generated += 1;
-        if !self.seen.insert(image.digest()) {
+        if !self.shown.insert(image.digest()) {
             return Ok(());
         }
         self.tally.distinct += 1;
@@ -219,182 +234,5 @@ impl<E: std::error::Error, F: FnMut(&State) -> Result<(), E>> Explorer<'_, F> {
             seed: self.options.seed,
             source,
         })
-    }
-
-    /// Shows what there may be while these writes are on their way. `first` is the number of the first one.
-    fn between_syncs(&mut self, durable: &Image, first: usize, writes: &[&Write]) -> Result<(), Broken<E>> {
-        let mut so_far = durable.clone();
-        for (number, write) in writes.iter().enumerate() {
-            self.torn(&so_far, first + number, write)?;
-            write.apply(&mut so_far);
-            self.show(&so_far, || How::After(first + number + 1))?;
-        }
-        if writes.len() <= self.options.exhaustive {
-            self.subsets(durable, first, writes, Vec::new(), 0)?;
-        } else {
-            self.drops_and_survivors(durable, first, writes)?;
-            self.subsets_by_chance(durable, first, writes)?;
-        }
-        self.sectors_by_chance(durable, first, writes)
-    }
-
-    /// Tears the write in flight.
-    fn torn(&mut self, before: &Image, number: usize, write: &Write) -> Result<(), Broken<E>> {
-        let sectors = write.sectors();
-        let mut front = before.clone();
-        for sector in sectors.clone() {
-            let kept = sector - sectors.start;
-            if self.options.noise {
-                let mut noisy = front.clone();
-                let at = sector * SECTOR as u64;
-                let len = SECTOR.min((noisy.len() - at) as usize);
-                noisy.write(at, &self.random.bytes(len));
-                self.show(&noisy, || How::Noise(number, kept))?;
-            }
-            if kept > 0 {
-                self.show(&front, || How::Front(number, kept))?;
-            }
-            write.apply_sectors(&mut front, sector..sector + 1);
-        }
-        let mut back = before.clone();
-        for sector in (sectors.start + 1..sectors.end).rev() {
-            write.apply_sectors(&mut back, sector..sector + 1);
-            self.show(&back, || How::Back(number, sectors.end - sector))?;
-        }
-        Ok(())
-    }
-
-    /// Takes every subset of the writes; when some overlap, in the opposite order, too.
-    fn subsets(
-        &mut self,
-        image: &Image,
-        first: usize,
-        writes: &[&Write],
-        kept: Vec<usize>,
-        next: usize,
-    ) -> Result<(), Broken<E>> {
-        let Some(write) = writes.get(next) else {
-            if let Some(turned) = self.turned(image, first, writes, &kept) {
-                self.show(&turned, || How::Only(kept.iter().rev().copied().collect()))?;
-            }
-            return self.show(image, || How::Only(kept));
-        };
-        self.subsets(image, first, writes, kept.clone(), next + 1)?;
-        let mut with = image.clone();
-        write.apply(&mut with);
-        let kept = [kept, vec![first + next]].concat();
-        self.subsets(&with, first, writes, kept, next + 1)
-    }
-
-    /// Applies the kept writes in the opposite order, when that can make a difference. Whatever else they overwrite,
-    /// each sector they touch ends with one of their versions, so they can go on top of `image`.
-    fn turned(&self, image: &Image, first: usize, writes: &[&Write], kept: &[usize]) -> Option<Image> {
-        let kept = kept
-            .iter()
-            .map(|number| writes[number - first])
-            .collect::<Vec<_>>();
-        let overlapping =
-            |(index, one): (usize, &&Write)| kept[..index].iter().any(|other| one.overlaps(other));
-        if !kept.iter().enumerate().any(overlapping) {
-            return None;
-        }
-        let mut turned = image.clone();
-        for write in kept.iter().rev() {
-            write.apply(&mut turned);
-        }
-        Some(turned)
-    }
-
-    /// Loses each write alone, and lets each one survive alone.
-    fn drops_and_survivors(
-        &mut self,
-        durable: &Image,
-        first: usize,
-        writes: &[&Write],
-    ) -> Result<(), Broken<E>> {
-        let mut before = durable.clone();
-        for (number, write) in writes.iter().enumerate() {
-            let mut alone = durable.clone();
-            write.apply(&mut alone);
-            self.show(&alone, || How::Only(vec![first + number]))?;
-
-            let mut without = before.clone();
-            for later in &writes[number + 1..] {
-                later.apply(&mut without);
-            }
-            let others = || (0..writes.len()).filter(|other| *other != number);
-            self.show(&without, || {
-                How::Only(others().map(|other| first + other).collect())
-            })?;
-            write.apply(&mut before);
-        }
-        Ok(())
-    }
-
-    fn subsets_by_chance(
-        &mut self,
-        durable: &Image,
-        first: usize,
-        writes: &[&Write],
-    ) -> Result<(), Broken<E>> {
-        for _ in 0..self.options.samples {
-            let (cut, percent) = self.cut(writes.len());
-            let mut kept: Vec<usize> = (0..cut).filter(|_| self.random.chance(percent)).collect();
-            self.random.shuffle(&mut kept);
-            let mut image = durable.clone();
-            for number in &kept {
-                writes[*number].apply(&mut image);
-            }
-            self.show(&image, || {
-                How::Only(kept.iter().map(|number| first + number).collect())
-            })?;
-        }
-        Ok(())
-    }
-
-    fn sectors_by_chance(
-        &mut self,
-        durable: &Image,
-        first: usize,
-        writes: &[&Write],
-    ) -> Result<(), Broken<E>> {
-        let sectors: u64 = writes.iter().map(|write| write.sectors().count() as u64).sum();
-        // What a single sector can hold was shown already.
-        let samples = if sectors < 2 { 0 } else { self.options.samples };
-        for attempt in 0..samples {
-            let (cut, percent) = self.cut(writes.len());
-            let mut order: Vec<usize> = (0..cut).collect();
-            self.random.shuffle(&mut order);
-            let mut image = durable.clone();
-            for number in order {
-                self.some_sectors(&mut image, writes[number], percent);
-            }
-            self.show(&image, || How::Sectors(first, first + cut, attempt))?;
-        }
-        Ok(())
-    }
-
-    /// Puts runs of a write's sectors on the medium, so that about `percent` of them arrive.
-    fn some_sectors(&mut self, image: &mut Image, write: &Write, percent: usize) {
-        let mut at = write.sectors().start;
-        let end = write.sectors().end;
-        while at < end {
-            // A cache writes back pages of its own choice, seldom single sectors.
-            let run = [1, 8, 64][self.random.below(3)].min(end - at);
-            if self.random.chance(percent) {
-                write.apply_sectors(image, at..at + run);
-            }
-            at += run;
-        }
-    }
-
-    /// Picks a moment within a run of writes, and how much of what was on its way arrived.
-    fn cut(&mut self, writes: usize) -> (usize, usize) {
-        let cut = if self.random.chance(50) {
-            writes
-        } else {
-            1 + self.random.below(writes)
-        };
-        (cut.min(writes), [10, 50, 90, 99][self.random.below(4)])
     }
 }

@@ -4,6 +4,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::sync::Arc;
 
+use layout::Extent;
 use medium::Medium;
 
 use crate::image::{BLOCK, Block, Image, SECTOR};
@@ -55,6 +56,11 @@ impl Write {
         one.start < two.end && two.start < one.end
     }
 
+    /// Tells whether it lies in a part of the medium.
+    pub fn is_in(&self, part: &Extent) -> bool {
+        part.start <= self.offset && self.end() <= part.end()
+    }
+
     /// Puts all of it on a medium.
     pub fn apply(&self, image: &mut Image) {
         self.apply_sectors(image, self.sectors());
@@ -87,8 +93,8 @@ impl Write {
 pub enum Event {
     /// Bytes were written; they may be in a cache that forgets.
     Write(Write),
-    /// Everything before has reached the medium.
-    Sync,
+    /// Everything before in this part of the medium has reached it. What other parts have in their caches has not.
+    Sync(Extent),
 }
 
 /// What a medium held at first, and what was done to it.
@@ -116,7 +122,14 @@ impl Recording {
 
     /// Tells whether all that was written would survive.
     pub fn is_durable(&self) -> bool {
-        !matches!(self.events.last(), Some(Event::Write(_)))
+        let mut waiting = Vec::new();
+        for event in &self.events {
+            match event {
+                Event::Write(write) => waiting.push(write),
+                Event::Sync(part) => waiting.retain(|write| !write.is_in(part)),
+            }
+        }
+        waiting.is_empty()
     }
 
     /// Returns what a writer would have done that forgets this sync: a proof that does not notice proves nothing.
@@ -124,7 +137,7 @@ impl Recording {
         let mut syncs = 0;
         let mut events = self.events.clone();
         events.retain(|event| {
-            let sync = matches!(event, Event::Sync);
+            let sync = matches!(event, Event::Sync(_));
             syncs += usize::from(sync);
             !sync || syncs != number + 1
         });
@@ -171,6 +184,10 @@ impl Recorder {
         }
     }
 
+    pub(crate) fn note(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
     fn within(&self, offset: u64, len: usize) -> io::Result<()> {
         let end = offset.checked_add(len as u64);
         if end.is_none_or(|end| end > self.now.len()) {
@@ -205,7 +222,8 @@ impl Medium for Recorder {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.events.push(Event::Sync);
+        let len = self.now.len();
+        self.note(Event::Sync(Extent { start: 0, len }));
         Ok(())
     }
 

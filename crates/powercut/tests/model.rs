@@ -4,43 +4,73 @@
 
 use std::collections::BTreeSet;
 
+use layout::Extent;
 use medium::Medium;
-use powercut::{Image, Options, Recorder, Recording, SECTOR, states};
+use powercut::{Disk, Image, Options, Recording, SECTOR, states};
 use proptest::prelude::*;
 
 /// A medium so small that all its states can be listed.
 const SECTORS: usize = 12;
 
-/// What is done to it: a write of whole sectors of one value, or a sync.
+/// Its two parts have caches of their own.
+const HALF: usize = SECTORS / 2;
+
+/// What is done to it: a write of whole sectors of one value in one part, or a sync of one part or of all.
 #[derive(Debug, Clone, Copy)]
 enum Act {
     Write { at: usize, sectors: usize, value: u8 },
-    Sync,
+    Sync(Part),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    All,
+    First,
+    Second,
+}
+
+impl Part {
+    fn sectors(self) -> std::ops::Range<usize> {
+        match self {
+            Part::All => 0..SECTORS,
+            Part::First => 0..HALF,
+            Part::Second => HALF..SECTORS,
+        }
+    }
+
+    fn extent(self) -> Extent {
+        let sectors = self.sectors();
+        Extent {
+            start: (sectors.start * SECTOR) as u64,
+            len: (sectors.len() * SECTOR) as u64,
+        }
+    }
 }
 
 fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         3 => (0..SECTORS, 1..4usize, 1..250u8).prop_map(|(at, sectors, value)| Act::Write {
             at,
-            sectors: sectors.min(SECTORS - at),
+            sectors: sectors.min((at / HALF + 1) * HALF - at),
             value,
         }),
-        1 => Just(Act::Sync),
+        1 => prop_oneof![Just(Part::All), Just(Part::First), Just(Part::Second)].prop_map(Act::Sync),
     ]
 }
 
 fn record(acts: &[Act]) -> Recording {
-    let mut recorder = Recorder::new(Image::new((SECTORS * SECTOR) as u64, 0));
+    let disk = Disk::new(Image::new((SECTORS * SECTOR) as u64, 0));
     for act in acts {
         match *act {
             Act::Write { at, sectors, value } => {
                 let bytes = vec![value; sectors * SECTOR];
-                recorder.write_at((at * SECTOR) as u64, &bytes).unwrap();
+                let mut all = disk.open(Part::All.extent());
+                all.write_at((at * SECTOR) as u64, &bytes).unwrap();
             }
-            Act::Sync => recorder.sync().unwrap(),
+            Act::Sync(part) => disk.open(part.extent()).sync().unwrap(),
         }
     }
-    recorder.finish()
+    disk.finish()
 }
 
 /// Reads a medium as one value per sector. Each sector must be of one value: sectors do not tear.
@@ -58,20 +88,26 @@ fn sectors(image: &Image) -> Vec<u8> {
 
 /// What each sector may hold, for every number of syncs that were done: written down from the definition alone.
 fn allowed(acts: &[Act]) -> Vec<Vec<BTreeSet<u8>>> {
-    let mut durable = [0; SECTORS];
+    let mut now = vec![BTreeSet::from([0]); SECTORS];
+    let mut last = [0; SECTORS];
     let mut all = Vec::new();
-    for since in acts.split(|act| matches!(act, Act::Sync)) {
-        let mut now: Vec<BTreeSet<u8>> = durable.iter().map(|value| BTreeSet::from([*value])).collect();
-        for act in since {
-            if let Act::Write { at, sectors, value } = *act {
+    for act in acts {
+        match *act {
+            Act::Write { at, sectors, value } => {
                 for sector in at..at + sectors {
                     now[sector].insert(value);
-                    durable[sector] = value;
+                    last[sector] = value;
+                }
+            }
+            Act::Sync(part) => {
+                all.push(now.clone());
+                for sector in part.sectors() {
+                    now[sector] = BTreeSet::from([last[sector]]);
                 }
             }
         }
-        all.push(now);
     }
+    all.push(now);
     all
 }
 
@@ -107,33 +143,39 @@ proptest! {
     fn every_prefix_every_tear_and_every_subset_is_among_them(acts in proptest::collection::vec(act(), 0..9)) {
         let (states, _) = states(&record(&acts), &quiet());
         let found: BTreeSet<_> = states.iter().map(|state| sectors(&state.image)).collect();
-        let mut durable = vec![0; SECTORS];
-        for since in acts.split(|act| matches!(act, Act::Sync)) {
-            let mut now = durable.clone();
-            for act in since {
-                let Act::Write { at, sectors, value } = *act else { continue };
-                for kept in 0..=sectors {
-                    let (mut front, mut back) = (now.clone(), now.clone());
-                    front[at..at + kept].fill(value);
-                    back[at + sectors - kept..at + sectors].fill(value);
-                    prop_assert!(found.contains(&front) && found.contains(&back));
-                }
-                now[at..at + sectors].fill(value);
-            }
-            for subset in 0..1_u32 << since.len() {
-                let kept = || since.iter().enumerate().filter(|(index, _)| subset >> index & 1 == 1);
-                let mut applied = durable.clone();
-                let mut turned = durable.clone();
-                let put = |medium: &mut Vec<u8>, act: &Act| {
-                    if let Act::Write { at, sectors, value } = *act {
-                        medium[at..at + sectors].fill(value);
+        let (mut durable, mut now) = (vec![0; SECTORS], vec![0; SECTORS]);
+        let mut pending: Vec<std::ops::Range<usize>> = Vec::new();
+        let mut values = Vec::new();
+        // A sync of everything at the end asks for what is still on its way.
+        for act in acts.into_iter().chain([Act::Sync(Part::All)]) {
+            match act {
+                Act::Write { at, sectors, value } => {
+                    for kept in 0..=sectors {
+                        let (mut front, mut back) = (now.clone(), now.clone());
+                        front[at..at + kept].fill(value);
+                        back[at + sectors - kept..at + sectors].fill(value);
+                        prop_assert!(found.contains(&front) && found.contains(&back));
                     }
-                };
-                kept().for_each(|(_, act)| put(&mut applied, act));
-                kept().rev().for_each(|(_, act)| put(&mut turned, act));
-                prop_assert!(found.contains(&applied) && found.contains(&turned));
+                    now[at..at + sectors].fill(value);
+                    pending.push(at..at + sectors);
+                    values.push(value);
+                }
+                Act::Sync(part) => {
+                    for subset in 0..1_u32 << pending.len() {
+                        let kept = || (0..pending.len()).filter(|index| subset >> index & 1 == 1);
+                        let (mut applied, mut turned) = (durable.clone(), durable.clone());
+                        kept().for_each(|index| applied[pending[index].clone()].fill(values[index]));
+                        kept().rev().for_each(|index| turned[pending[index].clone()].fill(values[index]));
+                        prop_assert!(found.contains(&applied) && found.contains(&turned));
+                    }
+                    durable[part.sectors()].copy_from_slice(&now[part.sectors()]);
+                    let waits = pending.iter().map(|range| !part.sectors().contains(&range.start)).collect::<Vec<_>>();
+                    let mut waiting = waits.iter();
+                    pending.retain(|_| *waiting.next().unwrap());
+                    let mut waiting = waits.iter();
+                    values.retain(|_| *waiting.next().unwrap());
+                }
             }
-            durable = now;
         }
     }
 
@@ -173,7 +215,7 @@ fn noise_is_only_where_the_write_stopped() {
             sectors: 4,
             value: 1,
         },
-        Act::Sync,
+        Act::Sync(Part::First),
         Act::Write {
             at: 2,
             sectors: 3,

@@ -55,6 +55,8 @@ pub struct Recipe<'a> {
     pub kernel: Vec<u8>,
     /// Content of the root file system.
     pub root: Vec<u8>,
+    /// The kernel's command line.
+    pub cmdline: &'a str,
     /// Length of slots by the manifest.
     pub slot_size: u64,
     /// Length of frames.
@@ -88,6 +90,7 @@ impl Recipe<'_> {
             board: "test",
             kernel: noise(9000, 1),
             root,
+            cmdline: "console=ttyAMA0",
             slot_size: 32 << 20,
             frame_len: 64 << 10,
             keys: Vec::new(),
@@ -128,7 +131,7 @@ impl Recipe<'_> {
             created: 1_700_000_000,
             overlays: vec!["base".into()],
             locked: true,
-            cmdline: "console=ttyAMA0".into(),
+            cmdline: self.cmdline.into(),
             slot: image,
             disk: Disk {
                 slot_size: self.slot_size,

@@ -3,4 +3,5 @@
 #![expect(clippy::unwrap_used, reason = "a test may unwrap")]
 
 mod flash;
+mod record;
 mod support;
