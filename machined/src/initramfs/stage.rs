@@ -19,6 +19,7 @@ use crate::controller::chain;
 use crate::logs::uptime_ms;
 use crate::modules::{self, Index, coldplug};
 use crate::storage::{Devices, Partition};
+use crate::trial;
 
 const NEW_ROOT: &str = "/sysroot";
 const PROGRAM: &str = "/usr/bin/machined";
@@ -74,15 +75,19 @@ fn open_root(handover: &mut Handover) -> Result<Infallible, Error> {
         path: "/proc/cmdline".to_owned(),
         source,
     })?;
-    let wanted = Wanted::from(cmdline::parse(&line))?;
+    let told = cmdline::parse(&line);
+    let wanted = Wanted::from(told.clone())?;
     let release = release::load(Path::new(release::EARLY_PATH))?;
     // Modules ask for further ones in their own time, such as the hash behind dm-verity. Without an answer they tell.
     let _asks_nobody = fs::write(modules::helper::SYSCTL, "/init");
     let mut modules = EarlyModules::new(&release);
     modules.load_named(&release, &LinuxModules);
     handover.stamps.insert("modules".to_owned(), uptime_ms());
-    let slot = wait_for_slot(&wanted, &mut modules)?;
+    let Found { slot, bootstate } = wait_for_slot(&wanted, &mut modules)?;
     handover.stamps.insert("disk".to_owned(), uptime_ms());
+    if let Some(bootstate) = bootstate {
+        trial::begin(&bootstate, &told, &trial::boot_id());
+    }
     handover.warnings = modules.failures;
 
     let plan = plan(&slot.device, &wanted.manifest)?;
@@ -165,7 +170,13 @@ impl EarlyModules {
     }
 }
 
-fn wait_for_slot(wanted: &Wanted, modules: &mut EarlyModules) -> Result<Partition, Error> {
+/// The partitions that stage 1 needs.
+struct Found {
+    slot: Partition,
+    bootstate: Option<Partition>,
+}
+
+fn wait_for_slot(wanted: &Wanted, modules: &mut EarlyModules) -> Result<Found, Error> {
     let (devices, guid, name) = (Devices::default(), &wanted.disk, wanted.slot.partition());
     let started = since_boot();
     let mut next_coldplug = Duration::ZERO;
@@ -174,7 +185,8 @@ fn wait_for_slot(wanted: &Wanted, modules: &mut EarlyModules) -> Result<Partitio
         if let Ok(Some(disk)) = devices.find(guid)
             && let Ok(Some(slot)) = devices.partition(&disk, name)
         {
-            return Ok(slot);
+            let bootstate = devices.partition(&disk, "BOOTSTATE").ok().flatten();
+            return Ok(Found { slot, bootstate });
         }
         if since_boot() >= next_coldplug {
             modules.coldplug();

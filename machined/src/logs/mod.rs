@@ -6,11 +6,13 @@
 
 mod capture;
 pub mod kernel;
+mod kernel_tail;
 pub mod own;
 pub mod persist;
 mod ring;
 
 pub use capture::Capture;
+pub use kernel_tail::KernelTail;
 pub use ring::{Read, Reader, Ring};
 
 use std::collections::BTreeMap;

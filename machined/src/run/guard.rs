@@ -11,6 +11,7 @@ use crate::controller::panic_message;
 use crate::initramfs;
 use crate::modules::helper;
 use crate::power::Stop;
+use crate::trial;
 
 /// How long the reason of a failure stays on the console before the machine restarts.
 const READING_TIME: Duration = Duration::from_secs(10);
@@ -50,6 +51,8 @@ fn pid_1() -> ! {
         Ok(wish) => halt(wish),
         Err(reason) => {
             console::last_words(&reason);
+            // So that the system that is fallen back to can say why.
+            let _untold = catch_unwind(|| trial::last_words(&reason));
             std::thread::sleep(READING_TIME);
             halt(Stop::Reboot)
         }

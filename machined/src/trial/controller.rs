@@ -1,64 +1,40 @@
 //! Publishes the slots and the node's health, and keeps or gives up a system on trial.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use machine_config::MachineConfig;
 use machine_config::v1alpha1::Health;
-use slots::{Loaded, Slot, SlotState};
+use slots::{Loaded, Reason, Record, Slot, SlotState};
 use sys::clock::Clock;
 
+use super::commit;
 use super::health::{self, Facts};
 use super::keep::{self, Verdict};
-use super::record::{RecordFile, manifest_in};
+use super::places::Places;
+use super::progress::Progress;
+use super::record::{manifest_in, release_in};
 use super::status::{HealthStatus, TrialStatus};
 use crate::boot::status::ID;
 use crate::boot::{BootStatus, SlotStatus};
-use crate::controller::{Action, Controller, ControllerError};
+use crate::controller::{Action, Controller, ControllerError, chain};
 use crate::events::Events;
 use crate::network::NetworkStatus;
 use crate::power::{Power, Stop};
 use crate::resource::{Resource, Store};
 use crate::services::{ServiceStatus, is_as_wanted};
-use crate::storage::Devices;
 use crate::time::TimeStatus;
 
-/// How often a trial is looked at while nothing changes.
-const LOOK: Duration = Duration::from_secs(5);
-
-/// Knows where the record and the slots are.
-#[derive(Debug, Clone)]
-pub struct Places {
-    /// The BOOTSTATE partition.
-    pub record: RecordFile,
-    /// The slot partitions, A first.
-    pub slots: [PathBuf; 2],
-}
-
-impl Places {
-    /// Looks for them on the disk with this GUID.
-    pub fn find(devices: &Devices, guid: &str) -> Option<Self> {
-        let disk = devices.find(guid).ok().flatten()?;
-        let partitions = devices.partitions(&disk).ok()?;
-        let device = |name: &str| {
-            let found = partitions.iter().find(|partition| partition.name == name);
-            found.map(|partition| partition.device.clone())
-        };
-        let slots = [device(Slot::A.partition())?, device(Slot::B.partition())?];
-        Some(Places {
-            record: RecordFile::new(device("BOOTSTATE")?),
-            slots,
-        })
-    }
-}
+/// How often a trial is looked at while nothing changes: its diary follows the kernel's log.
+const LOOK: Duration = Duration::from_secs(1);
 
 type Find = Box<dyn Fn(&str) -> Option<Places> + Send + Sync>;
 
 /// Sole owner of `SlotStatus`, `HealthStatus` and `TrialStatus`. Without a disk (no loader started the machine) it only
 /// tells the health.
 ///
-/// Only a slot whose record says trial is ever committed, and only when this very system was started from it.
+/// Only a slot whose record says trial is ever committed, and only when this very system was started from it. While it
+/// is on trial it keeps a diary on the disk.
 pub struct Slots {
     find: Find,
     places: Option<Places>,
@@ -67,6 +43,9 @@ pub struct Slots {
     power: Power,
     well_since: Option<Duration>,
     committed: bool,
+    given_up: bool,
+    keys_kept: bool,
+    progress: Progress,
 }
 
 impl Slots {
@@ -85,6 +64,9 @@ impl Slots {
             power,
             well_since: None,
             committed: false,
+            given_up: false,
+            keys_kept: false,
+            progress: Progress::default(),
         }
     }
 
@@ -132,31 +114,97 @@ impl Slots {
         status
     }
 
-    fn give_up(&self, reason: &str) {
+    fn restart(&self, reason: &str) {
         if self.power.request(Stop::Reboot) {
             self.events.error(self.name(), format!("{reason}: restarting"));
         }
     }
 
+    /// Gives the running slot up, and says so where the next system looks: first in the diary, then in the record.
+    ///
+    /// The tries that are left are not used up, because each would take as long as this one did. Only when there is
+    /// nothing kept to fall back to the record stays as it is, and the loader counts.
+    async fn give_up(&mut self, store: &Store, places: &Places, loaded: &Loaded, slot: Slot, reason: &str) {
+        let boot: BootStatus = store.get(ID).unwrap_or_default();
+        let health: HealthStatus = store.get(ID).unwrap_or_default();
+        let now = self.clock.since_boot();
+        self.progress.note(places, &boot, &health, now, reason).await;
+        let record = loaded
+            .record
+            .filter(|record| record.slot(slot.other()) == SlotState::Committed);
+        if let Some(record) = record
+            && let Err(error) = places
+                .record()
+                .write(loaded, &record.mark_bad(slot, Reason::NotHealthy))
+        {
+            tracing::warn!("cannot mark slot {slot} as bad: {error}; the loader counts its tries");
+        }
+        self.given_up = true;
+        self.restart(reason);
+    }
+
+    /// Keeps the running slot, with its floor.
+    fn commit(
+        &mut self,
+        places: &Places,
+        boot: &BootStatus,
+        loaded: &Loaded,
+        slot: Slot,
+        record: &Record,
+    ) -> Result<(), ControllerError> {
+        let release = release_in(&places.slots[slot.index()], boot.manifest.as_deref());
+        let release = release.filter(|_| boot.manifest.is_some());
+        places
+            .record()
+            .write(loaded, &commit::kept(record, slot, release.as_ref()))?;
+        self.committed = true;
+        self.events
+            .info(self.name(), format!("slot {slot} has proved well and is kept"));
+        Ok(())
+    }
+
+    /// Makes the loader trust the keys of a release that is kept. Once is enough.
+    fn keep_keys(&mut self, places: &Places, boot: &BootStatus) {
+        if self.keys_kept {
+            return;
+        }
+        match commit::keep_keys(places, boot, self.committed) {
+            Ok(true) => self.events.info(
+                self.name(),
+                "the loader trusts the keys of this release from now on",
+            ),
+            Ok(false) => {}
+            Err(error) => self.events.error(self.name(), chain(&error)),
+        }
+        self.keys_kept = true;
+    }
+
     /// Decides on the trial of the running slot, and does what was decided.
-    fn judge(
+    async fn judge(
         &mut self,
         store: &Store,
+        places: &Places,
         loaded: &Loaded,
         wanted: &Health,
     ) -> Result<TrialStatus, ControllerError> {
         let boot: BootStatus = store.get(ID).unwrap_or_default();
-        let on_trial = boot
-            .slot
-            .zip(loaded.record)
-            .filter(|(slot, record)| matches!(record.slot(*slot), SlotState::Trial { .. }));
-        let Some((slot, record)) = on_trial else {
-            return Ok(if self.committed {
-                TrialStatus::Committed
-            } else {
-                TrialStatus::None
-            });
+        let Some((slot, record)) = boot.slot.zip(loaded.record) else {
+            return Ok(TrialStatus::None);
         };
+        match record.slot(slot) {
+            SlotState::Trial { .. } => {}
+            SlotState::Committed => {
+                self.keep_keys(places, &boot);
+                return Ok(if self.committed {
+                    TrialStatus::Committed
+                } else {
+                    TrialStatus::None
+                });
+            }
+            // Ours is the mark: the restart is under way.
+            SlotState::Bad(_) if self.given_up => return Ok(TrialStatus::GivenUp),
+            SlotState::Empty | SlotState::Bad(_) => return Ok(TrialStatus::None),
+        }
         let verdict = keep::decide(keep::Facts {
             now: self.clock.since_boot(),
             well_since: self.well_since,
@@ -171,16 +219,13 @@ impl Slots {
                 until_ms: millis(until),
             },
             Verdict::Commit => {
-                if let Some(places) = &self.places {
-                    places.record.write(loaded, &record.commit(slot))?;
-                }
-                self.committed = true;
-                self.events
-                    .info(self.name(), format!("slot {slot} has proved well and is kept"));
+                self.commit(places, &boot, loaded, slot, &record)?;
+                self.keep_keys(places, &boot);
                 TrialStatus::Committed
             }
             Verdict::GiveUp => {
-                self.give_up(&format!("slot {slot} did not get well in time"));
+                let reason = format!("slot {slot} did not get well in time");
+                self.give_up(store, places, loaded, slot, &reason).await;
                 TrialStatus::GivenUp
             }
         })
@@ -233,21 +278,23 @@ impl Controller for Slots {
         let Some(places) = self.places.clone() else {
             let timeout: Duration = wanted.timeout.into();
             if boot.cause.as_deref() == Some("trial") && self.clock.since_boot() >= timeout {
-                self.give_up("the disk of the system on trial did not appear in time");
+                self.restart("the disk of the system on trial did not appear in time");
             }
             return Err(ControllerError::msg(format!(
                 "disk {guid} does not show its slots yet"
             )));
         };
-        let loaded = places.record.read()?;
-        let trial = self.judge(store, &loaded, &wanted)?;
-        let after = if trial == TrialStatus::Committed {
-            places.record.read()?
-        } else {
-            loaded
-        };
-        self.publish_slots(store, &places, &after)?;
+        let loaded = places.record().read()?;
+        let trial = self.judge(store, &places, &loaded, &wanted).await?;
         let waiting = matches!(trial, TrialStatus::Waiting { .. } | TrialStatus::Holding { .. });
+        if waiting {
+            let health: HealthStatus = store.get(ID).unwrap_or_default();
+            let boot: BootStatus = store.get(ID).unwrap_or_default();
+            let now = self.clock.since_boot();
+            self.progress.note(&places, &boot, &health, now, "").await;
+        }
+        let after = if waiting { loaded } else { places.record().read()? };
+        self.publish_slots(store, &places, &after)?;
         store.put(self.name(), ID, trial)?;
         Ok(if waiting {
             Action::After(LOOK)

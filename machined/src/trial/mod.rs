@@ -1,15 +1,28 @@
 //! The slots, and whether a system on trial is kept.
 //!
 //! [`record`] reads and writes the slot record; [`health`] decides whether the node is well; [`keep`] decides what
-//! becomes of a trial. The controller [`Slots`] does it, and publishes `SlotStatus`, [`HealthStatus`] and
-//! [`TrialStatus`].
+//! becomes of a trial; [`commit`] is what is kept with it: the floor, and the keys that are trusted. A system on trial
+//! keeps a [`diary`], so that the old one can say why it failed. The controller [`Slots`] does it, and publishes
+//! `SlotStatus`, [`HealthStatus`] and [`TrialStatus`].
 
+mod chain_file;
+mod commit;
 mod controller;
+mod diary;
+mod diary_file;
 mod health;
 mod keep;
+mod keeper;
+mod places;
+mod progress;
 mod record;
 mod status;
 
-pub use controller::{Places, Slots};
-pub use record::{RecordFile, manifest_in};
+pub use chain_file::ChainFile;
+pub use controller::Slots;
+pub use diary::{Diary, DiaryCheck, TrialStage};
+pub use diary_file::DiaryFile;
+pub use keeper::{Keeper, begin, boot_id, last_words};
+pub use places::Places;
+pub use record::{InSlot, RecordFile, manifest_in, release_in};
 pub use status::{CheckResult, HealthStatus, TrialStatus};

@@ -48,9 +48,27 @@ impl RecordFile {
     }
 }
 
-/// Reads the manifest in a slot, if it holds one. Given the hash that the loader verified, only that very manifest is
-/// returned; without one the answer is for people, and nothing may be done because of it.
-pub fn manifest_in(slot: &Path, verified: Option<&str>) -> Option<Manifest> {
+/// Is what a slot's trailer holds.
+#[derive(Debug, Clone)]
+pub struct InSlot {
+    /// The manifest.
+    pub manifest: Manifest,
+    /// Its JSON, byte for byte.
+    pub json: Vec<u8>,
+    /// Its signatures.
+    pub signatures: Vec<u8>,
+}
+
+impl InSlot {
+    /// Returns the hash of the manifest, in hex: names the release.
+    pub fn id(&self) -> String {
+        Digest::of(&self.json).to_string()
+    }
+}
+
+/// Reads the manifest in a slot with its signatures, if it holds one. Given the hash that the loader verified, only that
+/// very manifest is returned; without one the answer is for people, and nothing may be done because of it.
+pub fn release_in(slot: &Path, verified: Option<&str>) -> Option<InSlot> {
     let mut file = File::open(slot).ok()?;
     let len = file.seek(SeekFrom::End(0)).ok()?;
     file.seek(SeekFrom::Start(len.checked_sub(trailer::AREA as u64)?))
@@ -61,7 +79,16 @@ pub fn manifest_in(slot: &Path, verified: Option<&str>) -> Option<Manifest> {
     if verified.is_some_and(|hash| Digest::of(found.json).to_string() != hash) {
         return None;
     }
-    Manifest::parse_unverified(found.json).ok()
+    Some(InSlot {
+        manifest: Manifest::parse_unverified(found.json).ok()?,
+        json: found.json.to_vec(),
+        signatures: found.signatures.to_vec(),
+    })
+}
+
+/// The same, without the texts.
+pub fn manifest_in(slot: &Path, verified: Option<&str>) -> Option<Manifest> {
+    release_in(slot, verified).map(|release| release.manifest)
 }
 
 #[cfg(test)]

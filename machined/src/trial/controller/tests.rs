@@ -9,6 +9,7 @@ use sys::clock::RecordingClock;
 
 use super::*;
 use crate::boot::{Stamps, cmdline};
+use crate::trial::{Diary, DiaryFile, TrialStage};
 
 #[derive(Clone)]
 struct SharedClock(Arc<RecordingClock>);
@@ -37,7 +38,7 @@ struct Bench {
 fn bench(record: &Record, cmdline: &str) -> Bench {
     let file = tempfile::NamedTempFile::new().unwrap();
     file.as_file().set_len(1024 * 1024).unwrap();
-    let on_disk = RecordFile::new(file.path());
+    let on_disk = crate::trial::RecordFile::new(file.path());
     on_disk.write(&on_disk.read().unwrap(), record).unwrap();
     let clock = SharedClock(Arc::new(RecordingClock::at(SystemTime::UNIX_EPOCH)));
     let (power, store) = (Power::new(), Store::new());
@@ -48,7 +49,7 @@ fn bench(record: &Record, cmdline: &str) -> Bench {
         BTreeMap::new(),
     );
     let places = Places {
-        record: on_disk,
+        bootstate: file.path().to_owned(),
         slots: ["/nowhere/a".into(), "/nowhere/b".into()],
     };
     let slots = Slots::new(
@@ -84,7 +85,12 @@ impl Bench {
     }
 
     fn record(&self) -> Record {
-        RecordFile::new(self.file.path()).read().unwrap().record.unwrap()
+        let on_disk = crate::trial::RecordFile::new(self.file.path());
+        on_disk.read().unwrap().record.unwrap()
+    }
+
+    fn diary(&self) -> Option<Diary> {
+        DiaryFile::new(self.file.path()).read().unwrap()
     }
 }
 
@@ -117,9 +123,52 @@ async fn a_trial_that_never_gets_well_restarts() {
     assert_eq!(bench.power.requested(), Some(Stop::Reboot));
     assert_eq!(
         bench.record(),
-        trial(),
-        "the loader counts the tries, and draws the conclusion"
+        trial().mark_bad(Slot::B, Reason::NotHealthy),
+        "the tries that are left would take as long each"
     );
+    let diary = bench.diary().unwrap();
+    assert_eq!(diary.reason, "slot b did not get well in time");
+    let failing: Vec<&str> = diary
+        .checks
+        .iter()
+        .filter(|check| !check.healthy)
+        .map(|check| check.name.as_str())
+        .collect();
+    assert_eq!(failing, ["api", "network"]);
+    assert_eq!(bench.after(1).await, TrialStatus::GivenUp);
+}
+
+#[tokio::test]
+async fn with_nothing_to_fall_back_to_the_loader_counts() {
+    let lonely = trial().erase(Slot::A);
+    let mut bench = bench(&lonely, "bedplate.slot=b bedplate.cause=trial");
+    assert_eq!(bench.after(600).await, TrialStatus::GivenUp);
+    assert_eq!(bench.power.requested(), Some(Stop::Reboot));
+    assert_eq!(bench.record(), lonely);
+}
+
+#[tokio::test]
+async fn a_trial_keeps_a_diary_and_a_kept_system_does_not() {
+    let mut bench = bench(&trial(), "bedplate.slot=b bedplate.cause=trial");
+    bench.after(5).await;
+    let first = bench.diary().unwrap();
+    assert_eq!(
+        (first.stage, first.slot, first.uptime_ms),
+        (TrialStage::Root, Slot::B, 5000)
+    );
+    bench.stamps.mark("storage");
+    bench.get_well();
+    bench.after(5).await;
+    assert_eq!(bench.diary().unwrap().stage, TrialStage::Healthy);
+    bench.after(30).await;
+    let last = bench.diary().unwrap();
+    bench.store.put("network", ID, NetworkStatus::default()).unwrap();
+    bench.after(100).await;
+    assert_eq!(bench.diary().unwrap(), last);
+
+    let mut old = self::bench(&trial(), "bedplate.slot=a bedplate.cause=fallback");
+    old.after(5).await;
+    assert_eq!(old.diary(), None);
 }
 
 #[tokio::test]

@@ -1,0 +1,84 @@
+//! The key chain on the BOOTSTATE partition.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+
+use manifest::chain::{self, AREA, Link, Loaded, OFFSETS};
+
+/// Is the partition, or a file of a test.
+#[derive(Debug, Clone)]
+pub struct ChainFile {
+    device: PathBuf,
+}
+
+impl ChainFile {
+    /// Names the partition; nothing is read yet.
+    pub fn new(device: impl Into<PathBuf>) -> Self {
+        ChainFile {
+            device: device.into(),
+        }
+    }
+
+    /// Reads both copies.
+    pub fn read(&self) -> io::Result<Loaded> {
+        let mut file = File::open(&self.device)?;
+        let mut copy = |offset| {
+            let mut bytes = Vec::new();
+            file.seek(SeekFrom::Start(offset))?;
+            Read::by_ref(&mut file)
+                .take(AREA as u64)
+                .read_to_end(&mut bytes)?;
+            Ok::<_, io::Error>(bytes)
+        };
+        Ok(chain::load([&copy(OFFSETS[0])?, &copy(OFFSETS[1])?]))
+    }
+
+    /// Writes a changed chain over the older copy, waits until it is on the medium, and reads it back.
+    pub fn write(&self, before: &Loaded, links: &[Link]) -> io::Result<()> {
+        let bytes = chain::encode(before.generation.wrapping_add(1), links).map_err(io::Error::other)?;
+        let mut file = File::options().write(true).open(&self.device)?;
+        file.seek(SeekFrom::Start(OFFSETS[before.write_to]))?;
+        file.write_all(&bytes)?;
+        file.sync_all()?;
+        if self.read()?.links == links {
+            return Ok(());
+        }
+        Err(io::Error::other(
+            "the key chain reads back differently from what was written: the medium fails",
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_go_to_the_older_copy_and_read_back() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(1024 * 1024).unwrap();
+        let on_disk = ChainFile::new(file.path());
+        let link = |text: &str| Link {
+            json: text.into(),
+            signatures: text.into(),
+        };
+        let mut links = Vec::new();
+        for text in ["one", "two", "three"] {
+            links.push(link(text));
+            let before = on_disk.read().unwrap();
+            on_disk.write(&before, &links).unwrap();
+            let after = on_disk.read().unwrap();
+            assert_eq!(
+                (after.links.len(), after.write_to),
+                (links.len(), 1 - before.write_to)
+            );
+        }
+        assert!(
+            on_disk
+                .write(&on_disk.read().unwrap(), &vec![link("x"); 17])
+                .is_err()
+        );
+        assert_eq!(on_disk.read().unwrap().links, links);
+    }
+}
