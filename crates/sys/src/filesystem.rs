@@ -9,6 +9,9 @@ use crate::{Context, Result};
 /// Opens a file so that reading never waits: `O_NONBLOCK`, for `OpenOptionsExt::custom_flags`.
 pub const NONBLOCK: i32 = nix::libc::O_NONBLOCK;
 
+/// Opens a terminal without being given it: `O_NOCTTY`, for `OpenOptionsExt::custom_flags`.
+pub const NO_TERMINAL: i32 = nix::libc::O_NOCTTY;
+
 /// Tells how full a file system is, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {

@@ -1,6 +1,7 @@
 //! What PID 1 does around everything else, and what is known about this boot.
 
 pub mod cmdline;
+pub mod consoles;
 pub mod etc;
 pub mod mounts;
 pub mod release;

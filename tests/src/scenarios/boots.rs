@@ -41,7 +41,16 @@ pub fn amd64_uboot(stage: &Stage) -> Result<()> {
 
 /// Boots the Raspberry Pi 3 image.
 pub fn rpi3(stage: &Stage) -> Result<()> {
-    boots(stage, "rpi3", Machine::Pi3).map(drop)
+    let (mut machine, _) = boots(stage, "rpi3", Machine::Pi3)?;
+    for console in [&mut machine.kernel, &mut machine.loader] {
+        ensure!(
+            console.find(&["state    running"]).is_some(),
+            "{} does not show the status page",
+            console.path().display()
+        );
+    }
+    stage.shown("its status page is on both serial lines");
+    Ok(())
 }
 
 fn boots(stage: &Stage, board: &str, machine: Machine) -> Result<(Emulator, Node)> {

@@ -2,8 +2,6 @@
 
 mod page;
 
-use std::fs::File;
-use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +9,7 @@ use machine_config::MachineConfig;
 use tokio_util::sync::CancellationToken;
 
 use self::page::{Facts, render};
+use crate::boot::consoles::print;
 use crate::boot::status::ID;
 use crate::boot::{BootStatus, Release, SlotStatus};
 use crate::config::{CONFIG_ID, ConfigStatus};
@@ -21,7 +20,6 @@ use crate::power::Power;
 use crate::resource::{Resource, Store};
 use crate::storage::{VolumeState, VolumeStatus};
 
-const CONSOLE: &str = "/dev/console";
 /// Changes come in bursts: the page is printed when they are over.
 const QUIET: Duration = Duration::from_millis(700);
 
@@ -44,8 +42,10 @@ pub(super) async fn run(node: Node, stop: CancellationToken) {
     loop {
         let page = render(&facts(&node.store, &node.release, &node.power));
         if page != printed {
-            print(&page);
-            printed = page;
+            printed.clone_from(&page);
+            // A serial line takes its time, and others have work to do.
+            let shown = tokio::task::spawn_blocking(move || print(&page));
+            let _unseen = shown.await;
         }
         tokio::select! {
             // Cancel safe: asks only for a state.
@@ -59,15 +59,6 @@ pub(super) async fn run(node: Node, stop: CancellationToken) {
 /// Prints one line, for what is worth saying at the very end.
 pub(super) fn say(line: &str) {
     print(&format!("bedplate: {line}\n"));
-}
-
-fn print(text: &str) {
-    // A serial line wants both ends of line. A board without a console has nobody to read this.
-    let text = text.replace('\n', "\r\n");
-    let _unseen = File::options()
-        .write(true)
-        .open(CONSOLE)
-        .and_then(|mut file| file.write_all(text.as_bytes()));
 }
 
 fn facts(store: &Store, release: &Arc<Release>, power: &Power) -> Facts {
