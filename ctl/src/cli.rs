@@ -160,6 +160,12 @@ enum Command {
     Shutdown(commands::power::Shutdown),
     /// Wipe nodes back to maintenance mode.
     Reset(commands::power::Reset),
+    /// Bring nodes to another release.
+    ///
+    /// A node writes the release into the slot that does not run, proves it, and restarts into it on trial. It keeps it
+    /// when it got well, and goes back to the old one when it did not. Several nodes take turns, and none begins after one
+    /// has failed. A node that was cut off goes on from what it has written: run the same command again.
+    Upgrade(Box<commands::upgrade::Upgrade>),
     /// Put a bundle on a disk, or into a file; `bedplate flash --help` tells how.
     Flash(commands::flash::Flash),
     /// Print a script that completes commands in a shell.
@@ -201,6 +207,7 @@ impl Cli {
             Command::GetConfig(command) => ask(global, async |session| command.run(session).await),
             Command::Reboot(command) => ask(global, async |session| command.run(session).await),
             Command::Shutdown(command) => ask(global, async |session| command.run(session).await),
+            Command::Upgrade(command) => ask(global, async |session| command.run(session).await),
             Command::Reset(command) => ask(global, async |session| command.run(session).await),
         }
     }

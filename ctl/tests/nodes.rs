@@ -4,60 +4,13 @@ mod program;
 
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use machined::api::testing::TestServer;
 use machined::resource::Resource;
-use pki::authority::SERVER_LIFE;
-use pki::{NodeClock, Secrets, Serving, Validity};
-use program::{Home, Ran};
+use pki::{Secrets, Serving};
+use program::cluster::{cluster, serving};
 use serde::{Deserialize, Serialize};
-
-/// A home with the files of a cluster, and nodes of it.
-struct Cluster {
-    home: Home,
-    secrets: Secrets,
-    nodes: Vec<TestServer>,
-}
-
-fn serving(secrets: &Secrets, names: &[&str], dated: SystemTime) -> Serving {
-    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    let validity = Validity::starting(dated, SERVER_LIFE);
-    let issued = secrets
-        .authority
-        .issue_server("node", &names, validity)
-        .expect("a certificate");
-    let clock = Arc::new(NodeClock::trusting());
-    Serving::mutual(secrets.authority.certificate_pem(), &issued, clock).expect("settings")
-}
-
-async fn cluster(names: &[&str]) -> Cluster {
-    let home = Home::new();
-    home.run(&["gen", "config", "lab", "127.0.0.1"]).success();
-    home.run(&["context", "merge", "client.yaml"]).success();
-    let secrets = Secrets::from_yaml(&home.read("secrets.yaml")).expect("secrets");
-    let mut nodes = Vec::new();
-    for name in names {
-        let serving = serving(&secrets, &["127.0.0.1"], SystemTime::now());
-        nodes.push(TestServer::start(name, serving).await.expect("a server"));
-    }
-    Cluster { home, secrets, nodes }
-}
-
-impl Cluster {
-    fn addresses(&self) -> String {
-        let all: Vec<String> = self.nodes.iter().map(|node| node.address.to_string()).collect();
-        all.join(",")
-    }
-
-    /// Runs the program against all nodes, away from the threads that serve.
-    async fn run(&self, arguments: &[&str]) -> Ran {
-        let addresses = self.addresses();
-        let all = [arguments, &["-n", &addresses]].concat();
-        tokio::task::block_in_place(|| self.home.run(&all))
-    }
-}
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Lamp {

@@ -21,6 +21,7 @@ pub mod processes;
 pub mod services;
 pub mod status;
 pub mod time;
+pub mod upgrade;
 pub mod version;
 
 use serde::Serialize;

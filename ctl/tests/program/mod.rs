@@ -1,5 +1,8 @@
 //! The real program in a folder of its own.
 
+#[allow(dead_code, reason = "each test program uses some of it")]
+pub mod cluster;
+
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 

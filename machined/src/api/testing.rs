@@ -152,7 +152,7 @@ impl Machine for FakeNode {
             board: "qemu-arm64".into(),
             arch: "arm64".into(),
             overlays: vec!["base".into()],
-            manifest_sha256: "00".repeat(32),
+            manifest_sha256: self.upgrades.manifest(),
             ..VersionResponse::default()
         }
     }

@@ -84,6 +84,8 @@ pub trait Upgrades: Send + Sync {
     /// By then [`Upgrades::status`] shows the upgrade under that id, and does so until the next one starts: its last
     /// state stays to be seen. It has ended when the stage is idle (only planned, or cancelled), waiting, armed,
     /// rebooting or failed. With a pushed bundle the job drops `pushed` as soon as it needs it no more.
+    ///
+    /// Where findings speak against the upgrade, the status has the plan with all of them, and only then fails.
     async fn start(
         &self,
         start: StartUpgrade,

@@ -42,6 +42,8 @@ pub struct FakeUpgrades {
 struct State {
     fate: Fate,
     version: String,
+    /// Names the release that runs, and the one that every bundle brings.
+    manifests: (String, String),
     boot: u32,
     count: u32,
     running: bool,
@@ -55,6 +57,7 @@ impl Default for FakeUpgrades {
         let state = State {
             fate: Fate::Commits,
             version: OLD.to_owned(),
+            manifests: ("00".repeat(32), "11".repeat(32)),
             boot: 1,
             count: 0,
             running: false,
@@ -86,9 +89,22 @@ impl FakeUpgrades {
         self.with(|state| state.fate = fate);
     }
 
-    /// Makes the node have this version already.
-    pub fn set_version(&self, version: &str) {
-        self.with(|state| state.version = version.to_owned());
+    /// Makes every bundle bring the release whose manifest has this hash.
+    pub fn set_brought(&self, manifest: &str) {
+        self.with(|state| state.manifests.1 = manifest.to_owned());
+    }
+
+    /// Makes the node run what every bundle brings.
+    pub fn set_upgraded(&self) {
+        self.with(|state| {
+            state.version = NEW.to_owned();
+            state.manifests.0 = state.manifests.1.clone();
+        });
+    }
+
+    /// Returns the hash of the manifest of what seems to run.
+    pub fn manifest(&self) -> String {
+        self.with(|state| state.manifests.0.clone())
     }
 
     /// Returns the version that seems to run.
@@ -134,7 +150,10 @@ impl FakeUpgrades {
         self.status.send_modify(|status| {
             status.to_version = NEW.to_owned();
             status.fetch_bytes = 1000;
-            status.plan = Some(plan());
+            status.plan = Some(UpgradePlan {
+                manifest_sha256: self.with(|state| state.manifests.1.clone()),
+                ..plan()
+            });
         });
         if start.plan_only {
             self.with(|state| state.running = false);
@@ -182,10 +201,10 @@ impl FakeUpgrades {
         };
         self.with(|state| {
             state.boot += 1;
-            if outcome == UpgradeOutcome::Committed {
-                state.version = NEW.to_owned();
-            }
         });
+        if outcome == UpgradeOutcome::Committed {
+            self.set_upgraded();
+        }
         self.status.send_replace(idle(trial));
     }
 

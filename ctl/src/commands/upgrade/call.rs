@@ -1,0 +1,119 @@
+//! One call to upgrade a node, and one look at a node.
+
+use std::time::Duration;
+
+use api::v1alpha1::machine_service_client::MachineServiceClient;
+use api::v1alpha1::upgrade_request::Request as Said;
+use api::v1alpha1::upgrade_response::Response as Answer;
+use api::v1alpha1::upgrade_service_client::UpgradeServiceClient;
+use api::v1alpha1::{
+    BundleData, StartUpgrade, StatusRequest, StatusResponse, UpgradeHistoryRequest, UpgradeRequest,
+    UpgradeResponse, UpgradeStatusRequest, VersionRequest,
+};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tonic::{Code, Status, Streaming};
+
+use super::decide::Seen;
+use crate::address::Address;
+use crate::connect::{Node, connect};
+use crate::explain::Problem;
+use crate::session::Session;
+
+/// A call that runs.
+pub struct Call {
+    say: mpsc::Sender<Said>,
+    answers: Streaming<UpgradeResponse>,
+}
+
+impl Call {
+    /// Starts an upgrade; the node has `patience` to take it on.
+    pub async fn start(node: &Node, start: StartUpgrade, patience: Duration) -> Result<Self, Problem> {
+        let (say, said) = mpsc::channel(1);
+        // There is room for one.
+        let _ = say.try_send(Said::Start(start));
+        let requests = futures::stream::unfold(said, |mut said: mpsc::Receiver<Said>| async {
+            let request = Some(said.recv().await?);
+            Some((UpgradeRequest { request }, said))
+        });
+        let mut client = UpgradeServiceClient::new(node.channel.clone());
+        let started = timeout(patience, client.upgrade(requests)).await;
+        let started = started.map_err(|_| Problem::silent(&node.address, patience))?;
+        let answers = started.map_err(|status| node.problem(&status))?.into_inner();
+        Ok(Self { say, answers })
+    }
+
+    /// Sends a piece that the node wants.
+    pub async fn send(&self, data: BundleData) {
+        // A call that has ended says so with its next answer.
+        let _ = self.say.send(Said::Data(data)).await;
+    }
+
+    /// Waits for what the node says next; nothing once it has said all.
+    pub async fn answer(&mut self) -> Result<Option<Answer>, Status> {
+        while let Some(response) = self.answers.message().await? {
+            // What is not known here, a newer node says.
+            if let Some(answer) = response.response {
+                return Ok(Some(answer));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Looks at a node.
+pub async fn look(session: &Session, address: &Address, history: bool) -> Result<Seen, Problem> {
+    let node = connect(session, address).await?;
+    let looking = timeout(session.timeout, ask(&node, history)).await;
+    looking
+        .map_err(|_| Problem::silent(address, session.timeout))?
+        .map_err(|status| node.problem(&status))
+}
+
+async fn ask(node: &Node, history: bool) -> Result<Seen, Status> {
+    let mut machine = MachineServiceClient::new(node.channel.clone());
+    let mut upgrades = UpgradeServiceClient::new(node.channel.clone());
+    let version = machine.version(VersionRequest {}).await?.into_inner();
+    let before = machine.status(StatusRequest {}).await?.into_inner();
+    let upgrade = upgrades.status(UpgradeStatusRequest {}).await?.into_inner();
+    let records = if history {
+        let request = UpgradeHistoryRequest { limit: 4 };
+        upgrades.history(request).await?.into_inner().records
+    } else {
+        Vec::new()
+    };
+    let status = machine.status(StatusRequest {}).await?.into_inner();
+    let boot_id = |status: &StatusResponse| status.boot.clone().unwrap_or_default().boot_id;
+    if boot_id(&before) != boot_id(&status) {
+        // What was seen belongs to two boots: a decision must rest on one.
+        return Err(Status::unavailable("the node restarted meanwhile"));
+    }
+    let phase = status.phase();
+    let boot_id = boot_id(&status);
+    let health = status.health.unwrap_or_default();
+    let failing = health.checks.iter().filter(|check| !check.healthy);
+    let failing: Vec<String> = failing
+        .map(|check| format!("{}: {}", check.name, check.message))
+        .collect();
+    Ok(Seen {
+        version: version.version,
+        manifest: version.manifest_sha256,
+        boot_id,
+        uptime_ms: status.uptime_ms,
+        phase,
+        unwell: (!health.healthy).then(|| match failing.as_slice() {
+            [] => "not healthy".to_owned(),
+            failing => failing.join("; "),
+        }),
+        status: upgrade,
+        records,
+    })
+}
+
+/// Tells a connection that broke from a node that says no.
+pub fn broke(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled
+    )
+}

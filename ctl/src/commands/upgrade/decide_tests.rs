@@ -1,0 +1,261 @@
+//! Every state of a node has its decision.
+
+use api::v1alpha1::{Phase, UpgradeMode, UpgradeTrial};
+use proptest::prelude::*;
+
+use super::*;
+
+const URL: &str = "https://releases.example/x.bundle";
+
+fn goal() -> Goal {
+    Goal {
+        version: "0.2.0".into(),
+        manifest: "22".repeat(32),
+    }
+}
+
+/// A node that is well, idle, and runs the old release.
+fn old() -> Seen {
+    Seen {
+        version: "0.1.0".into(),
+        manifest: "11".repeat(32),
+        boot_id: "first".into(),
+        uptime_ms: 1_000_000,
+        phase: Phase::Running,
+        status: status(UpgradeStage::Idle),
+        ..Seen::default()
+    }
+}
+
+/// The same node after its restart into the new one.
+fn new(trial: TrialPhase) -> Seen {
+    Seen {
+        version: "0.2.0".into(),
+        manifest: "22".repeat(32),
+        boot_id: "second".into(),
+        uptime_ms: 5000,
+        status: UpgradeStatus {
+            trial: Some(UpgradeTrial {
+                phase: trial.into(),
+                ..UpgradeTrial::default()
+            }),
+            ..UpgradeStatus::default()
+        },
+        ..old()
+    }
+}
+
+fn status(stage: UpgradeStage) -> UpgradeStatus {
+    UpgradeStatus {
+        id: "u1".into(),
+        stage: stage.into(),
+        source: URL.into(),
+        mode: UpgradeMode::Now.into(),
+        ..UpgradeStatus::default()
+    }
+}
+
+fn unwell(seen: Seen) -> Seen {
+    Seen {
+        unwell: Some("time: not in step".into()),
+        ..seen
+    }
+}
+
+fn begun() -> Begun {
+    Begun {
+        id: "u1".into(),
+        boot_id: "first".into(),
+    }
+}
+
+fn with(stage: UpgradeStage) -> Seen {
+    Seen {
+        status: status(stage),
+        ..old()
+    }
+}
+
+#[test]
+fn each_node_is_begun_with_as_it_is() {
+    let stopping = Seen {
+        phase: Phase::Stopping,
+        ..old()
+    };
+    let cases = [
+        ("another release", old(), "start"),
+        ("unwell: the node itself decides", unwell(old()), "start"),
+        ("an earlier failure", with(UpgradeStage::Failed), "start"),
+        ("runs it", new(TrialPhase::None), "already"),
+        ("kept it", new(TrialPhase::Committed), "already"),
+        ("kept it, unwell", unwell(new(TrialPhase::Committed)), "await"),
+        ("on trial", new(TrialPhase::Waiting), "await"),
+        ("on trial, well", new(TrialPhase::Holding), "await"),
+        ("given up", new(TrialPhase::GivenUp), "refuse"),
+        ("stopping", stopping, "refuse"),
+        ("fetching the same", with(UpgradeStage::Fetching), "follow"),
+        ("restarting into it", with(UpgradeStage::Rebooting), "follow"),
+    ];
+    for (what, seen, expected) in cases {
+        let found = match begin(&goal(), URL, &seen) {
+            Begin::Already => "already",
+            Begin::Await => "await",
+            Begin::Follow(id) => {
+                assert_eq!(id, "u1");
+                "follow"
+            }
+            Begin::Start => "start",
+            Begin::Refuse(_) => "refuse",
+        };
+        assert_eq!(found, expected, "{what}");
+    }
+    let fetching = with(UpgradeStage::Fetching);
+    let other = begin(&goal(), "https://elsewhere.example/x", &fetching);
+    assert!(matches!(other, Begin::Refuse(_)), "{other:?}");
+    let pushed = Seen {
+        status: UpgradeStatus {
+            source: "pushed".into(),
+            ..fetching.status
+        },
+        ..old()
+    };
+    let pushed = begin(&goal(), "pushed", &pushed);
+    assert!(
+        matches!(pushed, Begin::Refuse(_)),
+        "somebody else pushes: {pushed:?}"
+    );
+}
+
+#[test]
+fn the_same_version_built_anew_is_another_release() {
+    let rebuilt = Seen {
+        version: "0.2.0".into(),
+        ..old()
+    };
+    assert_eq!(begin(&goal(), URL, &rebuilt), Begin::Start);
+    let unknown = Goal {
+        manifest: String::new(),
+        ..goal()
+    };
+    assert_eq!(begin(&unknown, URL, &rebuilt), Begin::Already);
+    assert_eq!(begin(&Goal::default(), URL, &rebuilt), Begin::Start);
+}
+
+#[test]
+fn each_state_has_its_verdict() {
+    let restarted = |outcome: UpgradeOutcome, uptime_ms| Seen {
+        boot_id: "second".into(),
+        uptime_ms,
+        records: vec![UpgradeRecord {
+            id: "u1".into(),
+            outcome: outcome.into(),
+            cause: "it did not get well".into(),
+            ..UpgradeRecord::default()
+        }],
+        ..old()
+    };
+    let staged = Seen {
+        status: UpgradeStatus {
+            mode: UpgradeMode::Staged.into(),
+            ..status(UpgradeStage::Armed)
+        },
+        ..old()
+    };
+    let taken = Seen {
+        status: UpgradeStatus {
+            id: "u2".into(),
+            ..status(UpgradeStage::Fetching)
+        },
+        ..old()
+    };
+    use UpgradeOutcome as O;
+    use UpgradeStage as S;
+    let cases = [
+        ("fetching", with(S::Fetching), "waiting"),
+        ("armed, about to restart", with(S::Armed), "waiting"),
+        ("restarting", with(S::Rebooting), "waiting"),
+        ("failed", with(S::Failed), "failed"),
+        ("cancelled", with(S::Idle), "failed"),
+        ("armed for whoever restarts it", staged, "armed"),
+        ("waiting for its window", with(S::Waiting), "window"),
+        ("another took its place", taken, "failed"),
+        ("on trial", new(TrialPhase::Waiting), "waiting"),
+        ("on trial, well", new(TrialPhase::Holding), "waiting"),
+        ("giving up", new(TrialPhase::GivenUp), "waiting"),
+        ("kept, unwell", unwell(new(TrialPhase::Committed)), "waiting"),
+        ("kept", new(TrialPhase::Committed), "upgraded"),
+        ("kept long ago", new(TrialPhase::None), "upgraded"),
+        ("fell back", restarted(O::FellBack, 5000), "failed"),
+        (
+            "fell back, no report yet",
+            restarted(O::Unspecified, 5000),
+            "waiting",
+        ),
+        (
+            "fell back, no report",
+            restarted(O::Unspecified, 100_000),
+            "failed",
+        ),
+        ("rolled back", restarted(O::RolledBack, 5000), "failed"),
+        ("kept, says the node", restarted(O::Committed, 5000), "upgraded"),
+    ];
+    for (what, now, expected) in cases {
+        let found = match judge(&goal(), &begun(), &now) {
+            Verdict::Waiting(_) => "waiting",
+            Verdict::Upgraded => "upgraded",
+            Verdict::Armed => "armed",
+            Verdict::Window => "window",
+            Verdict::Failed(text, record) => {
+                assert!(!text.is_empty());
+                assert_eq!(
+                    record.is_some(),
+                    what == "fell back" || what == "rolled back",
+                    "{what}"
+                );
+                "failed"
+            }
+        };
+        assert_eq!(found, expected, "{what}");
+    }
+}
+
+#[test]
+fn what_is_only_awaited_must_stay_what_it_is() {
+    let awaited = Begun {
+        id: String::new(),
+        boot_id: "first".into(),
+    };
+    let verdict = judge(&goal(), &awaited, &old());
+    assert!(matches!(verdict, Verdict::Failed(..)), "{verdict:?}");
+}
+
+proptest! {
+    /// Whatever a node says: it counts as upgraded only when it runs the release, is well and not on trial.
+    #[test]
+    fn success_means_all_of_it(
+        stage in 0..10_i32,
+        trial in 0..6_i32,
+        runs in any::<bool>(),
+        well in any::<bool>(),
+        restarted in any::<bool>(),
+        uptime_ms in 0..200_000_u64,
+    ) {
+        let mut seen = if runs { new(TrialPhase::None) } else { old() };
+        seen.status = UpgradeStatus {
+            stage,
+            trial: Some(UpgradeTrial { phase: trial, ..UpgradeTrial::default() }),
+            ..status(UpgradeStage::Idle)
+        };
+        seen.uptime_ms = uptime_ms;
+        seen.boot_id = if restarted { "second" } else { "first" }.into();
+        if !well {
+            seen = unwell(seen);
+        }
+        let on_trial = [TrialPhase::Waiting, TrialPhase::Holding, TrialPhase::GivenUp];
+        let fine = runs && well && !on_trial.contains(&super::trial(&seen.status));
+        prop_assert_eq!(judge(&goal(), &begun(), &seen) == Verdict::Upgraded, fine);
+        if begin(&goal(), URL, &seen) == Begin::Already {
+            prop_assert!(fine);
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Upgrades several nodes in turn, and sums up.
+
+use std::future::Future;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use tokio::time::Instant;
+
+use super::drive::{Driver, Failure, Outcome};
+use super::order::{Next, Turn, next};
+use super::report::Event;
+use super::show::at_length;
+use super::source::Source;
+use crate::address::Address;
+use crate::ui::{self, Format, Table, duration};
+
+/// What became of one node.
+pub struct Ran {
+    /// The node.
+    pub address: Address,
+    /// Version that ran before; empty when it is not known.
+    pub from: String,
+    /// How long it took.
+    pub took: Duration,
+    /// How it ended; none when its turn did not come.
+    pub result: Option<Result<Outcome, Failure>>,
+}
+
+impl Ran {
+    /// Names how it ended, for programs.
+    pub fn word(&self) -> &'static str {
+        match &self.result {
+            None => "not-begun",
+            Some(Err(_)) => "failed",
+            Some(Ok(Outcome::Already)) => "already",
+            Some(Ok(Outcome::Upgraded)) => "upgraded",
+            Some(Ok(Outcome::Restarts)) => "restarts",
+            Some(Ok(Outcome::Armed)) => "armed",
+            Some(Ok(Outcome::Window)) => "window",
+        }
+    }
+}
+
+/// Upgrades the nodes, `parallel` at a time, until one fails. Those that run already are seen to their end.
+pub async fn roll(driver: &Driver<'_>, addresses: &[Address], parallel: usize) -> anyhow::Result<Vec<Ran>> {
+    let mut turns = vec![Turn::Pending; addresses.len()];
+    let mut rans: Vec<Ran> = addresses.iter().map(pending).collect();
+    let mut running = FuturesUnordered::new();
+    loop {
+        match next(&turns, parallel) {
+            Next::Begin(number) => {
+                turns[number] = Turn::Running;
+                let address = &addresses[number];
+                running.push(async move { (number, one(driver, address).await) });
+            }
+            Next::Wait => {
+                let Some((number, ran)) = running.next().await else {
+                    break;
+                };
+                tell(driver, &ran)?;
+                turns[number] = match ran.result {
+                    Some(Ok(_)) => Turn::Fine,
+                    _ => Turn::Failed,
+                };
+                rans[number] = ran;
+            }
+            Next::End => break,
+        }
+    }
+    for ran in rans.iter().filter(|ran| ran.result.is_none()) {
+        tell(driver, ran)?;
+    }
+    Ok(rans)
+}
+
+fn pending(address: &Address) -> Ran {
+    Ran {
+        address: address.clone(),
+        from: String::new(),
+        took: Duration::ZERO,
+        result: None,
+    }
+}
+
+/// Upgrades one node.
+pub async fn one(driver: &Driver<'_>, address: &Address) -> Ran {
+    let started = Instant::now();
+    let mut from = String::new();
+    let result = driver.upgrade(address, &mut from).await;
+    driver.report.end(&address.to_string());
+    Ran {
+        address: address.clone(),
+        from,
+        took: started.elapsed(),
+        result: Some(result),
+    }
+}
+
+/// Tells how a node ended: a failure at once, with what the node says of it.
+pub fn tell(driver: &Driver<'_>, ran: &Ran) -> anyhow::Result<()> {
+    let goal = driver.goal.borrow();
+    let failure = ran.result.as_ref().and_then(|result| result.as_ref().err());
+    if let Some(failure) = failure {
+        driver.report.note(&failure.text);
+        let record = failure.record.as_deref();
+        if let Some(record) = record.filter(|record| !record.kernel_log.is_empty()) {
+            driver.report.note(at_length(record).trim_end());
+        }
+    }
+    let node = ran.address.to_string();
+    let known = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    driver.report.event(&Event {
+        node: &node,
+        event: "result",
+        result: Some(ran.word()),
+        from: known(&ran.from).as_deref(),
+        to: known(&goal.version).as_deref(),
+        took_ms: Some(u64::try_from(ran.took.as_millis()).unwrap_or(u64::MAX)),
+        error: failure.map(|failure| failure.text.as_str()),
+        record: failure.and_then(|failure| failure.record.as_deref()),
+        ..Event::default()
+    })
+}
+
+/// Sums up on standard output, and tells how to go on after a failure.
+pub fn sum_up(driver: &Driver<'_>, rans: &[Ran], format: Format) -> anyhow::Result<ExitCode> {
+    let fine = rans.iter().all(|ran| matches!(ran.result, Some(Ok(_))));
+    if format == Format::Table {
+        match rans {
+            [ran] => {
+                if let Some(Ok(outcome)) = &ran.result {
+                    ui::line(&sentence(driver, ran, *outcome))?;
+                }
+            }
+            rans => ui::write(summary(driver, rans).as_bytes())?,
+        }
+    }
+    if !fine && rans.len() > 1 {
+        ui::note(&format!(
+            "to go on when that is mended: {}\n  nodes that run the version are passed over",
+            again()
+        ));
+    }
+    Ok(if fine {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn sentence(driver: &Driver<'_>, ran: &Ran, outcome: Outcome) -> String {
+    let (node, took) = (&ran.address, duration(ran.took));
+    let to = match driver.goal.borrow().version.as_str() {
+        "" => "the release".to_owned(),
+        version => version.to_owned(),
+    };
+    match outcome {
+        Outcome::Already => format!("{node} runs {to} already"),
+        Outcome::Upgraded => format!("{node} runs {to} and keeps it; it ran {} ({took})", ran.from),
+        Outcome::Restarts => format!(
+            "{node} restarts into {to}; `bedplate upgrade status` shows whether it is kept, \
+             --wait would have waited for that"
+        ),
+        Outcome::Armed => format!("{node} starts {to} with its next restart"),
+        Outcome::Window => format!("{node} has {to} ready for its next maintenance window"),
+    }
+}
+
+fn summary(driver: &Driver<'_>, rans: &[Ran]) -> String {
+    let goal = driver.goal.borrow();
+    let mut table = Table::default();
+    table.headings(&["NODE", "RESULT", "FROM", "TO", "TOOK", "NOTE"]);
+    for ran in rans {
+        let note = match &ran.result {
+            Some(Err(failure)) => failure.text.lines().next().unwrap_or_default().to_owned(),
+            _ => String::new(),
+        };
+        table.row([
+            ran.address.to_string(),
+            ran.word().to_owned(),
+            ran.from.clone(),
+            goal.version.clone(),
+            match ran.result {
+                Some(_) => duration(ran.took),
+                None => String::new(),
+            },
+            note,
+        ]);
+    }
+    table.draw()
+}
+
+/// Runs something unless somebody asks to stop; then tells what goes on without us.
+pub async fn unless_stopped(
+    driver: &Driver<'_>,
+    work: impl Future<Output = anyhow::Result<ExitCode>>,
+) -> anyhow::Result<ExitCode> {
+    let stopped = tokio::select! {
+        // Not cancel safe, and need not be: it is given up when somebody asks for that.
+        code = work => return code,
+        // Cancel safe: a signal that is not taken ends nothing else.
+        stopped = tokio::signal::ctrl_c() => stopped,
+    };
+    stopped?;
+    driver.report.note(match driver.source {
+        Source::Url(_) => {
+            "stopped watching: a node that has begun goes on by itself\n  \
+             `bedplate upgrade status --follow` shows how it fares, `bedplate upgrade cancel` ends it"
+        }
+        Source::File(_) => {
+            "stopped: a node that was still fetching fails, and keeps what it has written\n  \
+             the same command goes on from there; `bedplate upgrade status` shows how it fares"
+        }
+    });
+    // As a shell counts a program that ended by that signal.
+    Ok(ExitCode::from(130))
+}
+
+/// Returns the command that was typed, for another shell.
+fn again() -> String {
+    quoted(std::env::args())
+}
+
+fn quoted(words: impl Iterator<Item = String>) -> String {
+    let plain = |word: &str| {
+        let known = |c: char| c.is_ascii_alphanumeric() || "-_./:,=@%+[]".contains(c);
+        !word.is_empty() && word.chars().all(known)
+    };
+    let words = words.enumerate().map(|(place, word)| match place {
+        0 => "bedplate".to_owned(),
+        _ if plain(&word) => word,
+        _ => format!("'{}'", word.replace('\'', r"'\''")),
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_can_be_pasted() {
+        let words = [
+            "/x/bedplate",
+            "upgrade",
+            "--url",
+            "https://a/b?c&d",
+            "it's",
+            "",
+            "-n",
+            "a:1,b",
+        ];
+        assert_eq!(
+            quoted(words.map(str::to_owned).into_iter()),
+            r"bedplate upgrade --url 'https://a/b?c&d' 'it'\''s' '' -n a:1,b"
+        );
+    }
+}

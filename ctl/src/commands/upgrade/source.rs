@@ -1,0 +1,172 @@
+//! Where the bundle is.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context as _;
+use api::v1alpha1::start_upgrade::Source as Asked;
+use api::v1alpha1::{BundleData, BundleWant, PushedBundle};
+use bundle::Preamble;
+use manifest::{Digest, Manifest};
+
+use super::decide::Goal;
+
+/// Where the bundle is.
+#[derive(Clone)]
+pub enum Source {
+    /// On a web server that the node reaches.
+    Url(String),
+    /// Here.
+    File(Arc<BundleFile>),
+}
+
+/// A bundle in a file. What it says of itself is believed here: the node checks it.
+pub struct BundleFile {
+    path: PathBuf,
+    file: Mutex<File>,
+    length: u64,
+    goal: Goal,
+    title: String,
+}
+
+impl BundleFile {
+    /// Opens a bundle, and refuses what is none before anything is sent.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        let shown = path.display();
+        let mut file = File::open(path).with_context(|| format!("cannot open {shown}"))?;
+        let length = file
+            .metadata()
+            .with_context(|| format!("cannot look at {shown}"))?
+            .len();
+        let preamble = Preamble::read(&mut file).with_context(|| format!("cannot use {shown}"))?;
+        let manifest = Manifest::parse_unverified(&preamble.json)
+            .with_context(|| format!("cannot read the manifest in {shown}"))?;
+        let goal = Goal {
+            version: manifest.version.to_string(),
+            manifest: Digest::of(&preamble.json).to_string(),
+        };
+        let title = format!(
+            "{shown}: version {} for {} ({}), {}",
+            manifest.version,
+            manifest.board,
+            manifest.arch,
+            crate::ui::bytes(length)
+        );
+        Ok(Self {
+            path: path.to_owned(),
+            file: Mutex::new(file),
+            length,
+            goal,
+            title,
+        })
+    }
+
+    /// Reads what a node wants.
+    pub async fn piece(self: &Arc<Self>, want: BundleWant) -> anyhow::Result<BundleData> {
+        let length = usize::try_from(want.length).unwrap_or(usize::MAX);
+        let end = want.offset.checked_add(want.length.into());
+        if length > api::MAX_DATA || end.is_none_or(|end| end > self.length) {
+            anyhow::bail!(
+                "the node asks for {} bytes at {} of a bundle of {}: it may run another version of the API",
+                want.length,
+                want.offset,
+                self.length
+            );
+        }
+        let bundle = self.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let mut data = vec![0; length];
+            let mut file = bundle.file.lock().unwrap_or_else(PoisonError::into_inner);
+            file.seek(SeekFrom::Start(want.offset))?;
+            file.read_exact(&mut data)?;
+            Ok::<_, std::io::Error>(data)
+        });
+        let data = read
+            .await
+            .context("reading was cut short")?
+            .with_context(|| format!("cannot read {}", self.path.display()))?;
+        Ok(BundleData {
+            offset: want.offset,
+            data,
+        })
+    }
+}
+
+impl Source {
+    /// Returns how a node is told of it.
+    pub fn asked(&self) -> Asked {
+        match self {
+            Source::Url(url) => Asked::Url(url.clone()),
+            Source::File(bundle) => Asked::Pushed(PushedBundle {
+                length: bundle.length,
+            }),
+        }
+    }
+
+    /// Returns what is known of the release before a node looked at it.
+    pub fn goal(&self) -> Goal {
+        match self {
+            Source::Url(_) => Goal::default(),
+            Source::File(bundle) => bundle.goal.clone(),
+        }
+    }
+
+    /// Returns what it is, for people.
+    pub fn title(&self) -> String {
+        match self {
+            Source::Url(url) => without_secrets(url),
+            Source::File(bundle) => bundle.title.clone(),
+        }
+    }
+
+    /// Returns how a node shows it in its status.
+    pub fn shown(&self) -> String {
+        match self {
+            Source::Url(url) => without_secrets(url),
+            Source::File(_) => "pushed".to_owned(),
+        }
+    }
+}
+
+/// Takes a name and password out of a URL.
+fn without_secrets(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let host_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    match rest[..host_end].rfind('@') {
+        Some(at) => format!("{scheme}://{}", &rest[at + 1..]),
+        None => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_not_shown() {
+        let cases = [
+            ("https://a/b@c", "https://a/b@c"),
+            ("https://u:p@a/b", "https://a/b"),
+            ("https://u:p@x@a?b@c", "https://a?b@c"),
+            ("no url", "no url"),
+        ];
+        for (url, shown) in cases {
+            assert_eq!(without_secrets(url), shown);
+        }
+    }
+
+    #[test]
+    fn what_is_no_bundle_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("x.bundle");
+        assert!(BundleFile::open(&path).is_err());
+        std::fs::write(&path, "#!/bin/sh\n").expect("a file");
+        let error = BundleFile::open(&path).err().expect("no bundle");
+        let text = crate::ui::chain(error.as_ref());
+        assert!(text.contains("this is not a bundle"), "{text}");
+    }
+}
