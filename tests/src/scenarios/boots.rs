@@ -41,10 +41,10 @@ pub fn amd64_uboot(stage: &Stage) -> Result<()> {
 
 /// Boots the Raspberry Pi 3 image.
 pub fn rpi3(stage: &Stage) -> Result<()> {
-    let (mut machine, _) = boots(stage, "rpi3", Machine::Pi3)?;
-    for console in [&mut machine.kernel, &mut machine.loader] {
+    let (machine, _) = boots(stage, "rpi3", Machine::Pi3)?;
+    for console in [&machine.kernel, &machine.loader] {
         ensure!(
-            console.find(&["state    running"]).is_some(),
+            console.text().contains("state    running"),
             "{} does not show the status page",
             console.path().display()
         );
