@@ -132,9 +132,19 @@ checked_text!(
     "One or more certificates in PEM."
 );
 
+checked_text!(
+    /// Holds the address of an HTTP proxy, without user and password.
+    ProxyAddress, is_proxy,
+    "a proxy; expected http://HOST:PORT, without user and password",
+    r"^http://[^/@]+$",
+    "An address of the form http://HOST:PORT."
+);
+
 mod address;
+mod schedule;
 
 pub use address::{IpPrefix, MacAddress};
+pub use schedule::{ByteRate, TimeOfDay};
 
 fn is_host_name(text: &str) -> bool {
     text.len() <= 63 && is_dns_name(text)
@@ -190,9 +200,15 @@ fn is_name(text: &str) -> bool {
 }
 
 fn is_endpoint(text: &str) -> bool {
-    let Some(authority) = text.strip_prefix("https://") else {
-        return false;
-    };
+    text.strip_prefix("https://").is_some_and(is_authority)
+}
+
+fn is_proxy(text: &str) -> bool {
+    text.strip_prefix("http://").is_some_and(is_authority)
+}
+
+/// Tells whether a text is a host with or without a port, as it stands in an address.
+fn is_authority(authority: &str) -> bool {
     if let Some(rest) = authority.strip_prefix('[') {
         let Some((address, port)) = rest.split_once(']') else {
             return false;

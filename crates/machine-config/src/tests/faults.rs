@@ -39,7 +39,7 @@ clutser: {}",
         faults(&text),
         [
             "machine.hostnme: unknown field, did you mean \"hostname\"?; known here: role, hostname, ca, token, \
-             certSANs, network, time, sysctls, modules, health, services (line 8)",
+             certSANs, network, time, sysctls, modules, health, upgrades, services (line 8)",
             "machine.network.interfaces[0].dhcp: expected true or false, found a text (line 12)",
             "machine.network.interfaces[0].addresses[1]: \"10.0.0.300/24\" is not an address; expected IP/prefix (line 13)",
             "machine.network.interfaces[0].routes[0].to: is missing; give the network, or 0.0.0.0/0 for the default \
@@ -104,6 +104,47 @@ fn one_fault_each() {
         (
             "  health: {require: [api, api]}",
             "machine.health.require[1]: stands twice",
+        ),
+        (
+            "  upgrades: {window: {start: 2h, duration: 2h}}",
+            "machine.upgrades.window.start: \"2h\" is not a time of day; expected HH:MM",
+        ),
+        ("  upgrades: {window: {start: 02:30, duration: 24h}}", ""),
+        (
+            "  upgrades: {window: {start: 02:30, duration: 25h}}",
+            "machine.upgrades.window.duration: must be from 1m to 24h",
+        ),
+        (
+            "  upgrades: {window: {start: 02:30}}",
+            "machine.upgrades.window.duration: is missing; say how long",
+        ),
+        (
+            "  upgrades: {window: {days: [mon, mon], start: 02:30, duration: 1h}}",
+            "machine.upgrades.window.days[1]: stands twice",
+        ),
+        (
+            "  upgrades: {window: {days: [monday], start: 02:30, duration: 1h}}",
+            "machine.upgrades.window.days[0]: \"monday\" is not one of mon, tue, wed, thu, fri, sat, sun, did you",
+        ),
+        (
+            "  upgrades: {window: {days: [], start: 02:30, duration: 1h}}",
+            "machine.upgrades.window.days: names no day; leave it out for every day",
+        ),
+        (
+            "  upgrades: {proxy: \"http://me:secret@proxy:1\"}",
+            "machine.upgrades.proxy: is not a proxy; expected http://HOST:PORT, without user and password (line",
+        ),
+        (
+            "  upgrades: {rateLimit: 5}",
+            "machine.upgrades.rateLimit: expected a text, found a number",
+        ),
+        (
+            "  upgrades: {rateLimit: 5 MB}",
+            "machine.upgrades.rateLimit: \"5 MB\" is not a speed; expected a whole number and k or M",
+        ),
+        (
+            "  upgrades: {ca: x}",
+            "machine.upgrades.ca: \"x\" is not a certificate; expected PEM",
         ),
         (
             "  services: {containerd: true}",

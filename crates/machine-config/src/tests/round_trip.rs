@@ -119,6 +119,30 @@ fn interface() -> impl Strategy<Value = Interface> {
 }
 
 prop_compose! {
+    fn upgrades()(
+        days in proptest::sample::subsequence(Day::ALL.to_vec(), 0..=7),
+        hours in 0..24, minutes in 0..60,
+        duration in 60_u32..=86_400,
+        window: bool,
+        proxy in proptest::option::of("http://[a-z]{1,9}(:[1-9][0-9]{0,3})?"),
+        ca in proptest::option::of(pem("CERTIFICATE")),
+        rate in proptest::option::of("[1-9][0-9]{0,5}[kM]"),
+    ) -> Upgrades {
+        let open = Window {
+            days: days.into_iter().map(|(_, day)| day).collect(),
+            start: format!("{hours:02}:{minutes:02}").parse().unwrap(),
+            duration: Period::seconds(duration),
+        };
+        Upgrades {
+            window: window.then_some(open),
+            proxy: proxy.map(|proxy| proxy.parse().unwrap()),
+            ca: ca.map(|ca| ca.parse().unwrap()),
+            rate_limit: rate.map(|rate| rate.parse().unwrap()),
+        }
+    }
+}
+
+prop_compose! {
     fn config()(
         role in prop_oneof![Just(Role::ControlPlane), Just(Role::Standalone)],
         name in proptest::option::of(host_name()),
@@ -131,6 +155,7 @@ prop_compose! {
         enabled in any::<bool>(),
         value in "[ -~\u{e4}]{0,20}",
         commit_after in 0_u32..599,
+        upgrades in upgrades(),
     ) -> MachineConfig {
         let token = Some(Secret::new(token)).filter(|token| !token.is_redacted());
         let machine = Machine {
@@ -144,6 +169,7 @@ prop_compose! {
             sysctls: BTreeMap::from([("kernel.core_pattern".parse().unwrap(), SysctlValue(value))]),
             modules: vec!["true".parse().unwrap()],
             health: Health { commit_after: Period::seconds(commit_after), ..Health::default() },
+            upgrades,
             services: BTreeMap::from([("no".parse().unwrap(), Service { enabled })]),
         };
         let cluster = Cluster { name: "y".parse().ok(), id: "1".parse().ok(), endpoint: "https://[::1]:6443".parse().ok() };

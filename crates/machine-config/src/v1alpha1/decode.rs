@@ -3,10 +3,13 @@
 //! A rule that joins several fields is checked only when each of them could be read: no fault is the echo of
 //! another.
 
+mod upgrades;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::types::*;
+use super::{Check, Health};
 use crate::decode::{Cursor, Object};
 use crate::secret::Secret;
 use crate::value::{IpPrefix, is_pem};
@@ -76,6 +79,10 @@ fn machine(cursor: Cursor<'_>, marks: Marks<'_>) -> Option<Machine> {
     let sysctls = o.field("sysctls").map(sysctls).unwrap_or_default();
     let modules = o.field("modules").map(Cursor::list_of).unwrap_or_default();
     let health = o.field("health").and_then(health).unwrap_or_default();
+    let upgrades = o
+        .field("upgrades")
+        .and_then(upgrades::upgrades)
+        .unwrap_or_default();
     let services = o.field("services").map(services).unwrap_or_default();
     o.finish();
     let (role, ca) = (role?, ca?);
@@ -90,6 +97,7 @@ fn machine(cursor: Cursor<'_>, marks: Marks<'_>) -> Option<Machine> {
         sysctls,
         modules,
         health,
+        upgrades,
         services,
     })
 }

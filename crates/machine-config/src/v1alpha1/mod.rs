@@ -1,12 +1,16 @@
 //! Version `bedplate.dev/v1alpha1`.
 //!
-//! [`types`] is what users write, `decode` reads it and holds its rules.
+//! [`types`], `health` and `upgrades` are what users write, `decode` reads it and holds its rules.
 
 mod decode;
+mod health;
 mod types;
+mod upgrades;
 
 pub(crate) use decode::{Marks, decode};
+pub use health::{Check, Health};
 pub use types::*;
+pub use upgrades::{Day, Upgrades, Window};
 
 /// What stands under `apiVersion` in a document of this version.
 pub const API_VERSION: &str = "bedplate.dev/v1alpha1";

@@ -5,10 +5,10 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
+use super::{Health, Upgrades};
 use crate::secret::Secret;
 use crate::value::{
-    Certificate, Endpoint, Host, HostName, InterfaceName, IpPrefix, MacAddress, ModuleName, Name, Period,
-    SysctlName,
+    Certificate, Endpoint, Host, HostName, InterfaceName, IpPrefix, MacAddress, ModuleName, Name, SysctlName,
 };
 
 /// Says what a node is to be: one document per node.
@@ -94,6 +94,10 @@ pub struct Machine {
     #[serde(skip_serializing_if = "is_default")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default))]
     pub health: Health,
+    /// When and how the node takes upgrades.
+    #[serde(skip_serializing_if = "is_default")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub upgrades: Upgrades,
     /// Services by name, to be switched on or off against the image's default.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default))]
@@ -269,64 +273,6 @@ impl schemars::JsonSchema for SysctlValue {
     }
 }
 
-/// When a freshly upgraded node counts as healthy, so that the new system is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(
-    any(test, feature = "schema"),
-    derive(schemars::JsonSchema),
-    schemars(deny_unknown_fields)
-)]
-#[serde(rename_all = "camelCase")]
-pub struct Health {
-    /// How long everything required must hold before the new system is kept. 30 s if not given.
-    #[serde(skip_serializing_if = "is_commit_after")]
-    #[cfg_attr(any(test, feature = "schema"), schemars(default = "commit_after"))]
-    pub commit_after: Period,
-    /// How long after its start a new system may take to get there, before the old one is started again. 10 min if not given.
-    #[serde(skip_serializing_if = "is_timeout")]
-    #[cfg_attr(any(test, feature = "schema"), schemars(default = "timeout"))]
-    pub timeout: Period,
-    /// What must hold. `[api, network, services]` if not given.
-    #[serde(skip_serializing_if = "is_require")]
-    #[cfg_attr(any(test, feature = "schema"), schemars(default = "require"))]
-    pub require: Vec<Check>,
-}
-
-impl Default for Health {
-    fn default() -> Self {
-        Self {
-            commit_after: commit_after(),
-            timeout: timeout(),
-            require: require(),
-        }
-    }
-}
-
-/// Something that can be required of a healthy node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase")]
-pub enum Check {
-    /// The API answers.
-    Api,
-    /// An address and a default route are there.
-    Network,
-    /// The clock is in step with a server.
-    Time,
-    /// Every enabled service is healthy.
-    Services,
-}
-
-impl Check {
-    /// Every check with the word that stands for it.
-    pub const ALL: [(&'static str, Self); 4] = [
-        ("api", Self::Api),
-        ("network", Self::Network),
-        ("time", Self::Time),
-        ("services", Self::Services),
-    ];
-}
-
 /// A service, switched on or off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(
@@ -361,39 +307,15 @@ pub struct Cluster {
 /// The metric of a route that names none: the kernel's own for IPv6, and above DHCP's would be a surprise.
 pub const ROUTE_METRIC: u32 = 1024;
 
-pub(super) fn commit_after() -> Period {
-    Period::seconds(30)
-}
-
-pub(super) fn timeout() -> Period {
-    Period::seconds(600)
-}
-
-pub(super) fn require() -> Vec<Check> {
-    vec![Check::Api, Check::Network, Check::Services]
-}
-
 #[cfg(any(test, feature = "schema"))]
 fn yes() -> bool {
     true
 }
 
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
 fn is_true(value: &bool) -> bool {
     *value
-}
-
-fn is_commit_after(value: &Period) -> bool {
-    *value == commit_after()
-}
-
-fn is_timeout(value: &Period) -> bool {
-    *value == timeout()
-}
-
-fn is_require(value: &Vec<Check>) -> bool {
-    *value == require()
 }

@@ -118,6 +118,7 @@ impl GenConfig {
                 sysctls: Default::default(),
                 modules: Vec::new(),
                 health: Default::default(),
+                upgrades: Default::default(),
                 services: Default::default(),
             },
             cluster: Cluster {

@@ -1,0 +1,70 @@
+//! Reads when and how a node takes upgrades.
+
+use super::Cursor;
+use crate::v1alpha1::{Day, Upgrades, Window};
+use crate::value::{Period, ProxyAddress};
+
+const SHORTEST: Period = Period::seconds(60);
+const LONGEST: Period = Period::seconds(24 * 3600);
+
+pub(super) fn upgrades(cursor: Cursor<'_>) -> Option<Upgrades> {
+    let mut o = cursor.object()?;
+    let window = o.field("window").and_then(window);
+    let proxy = o.field("proxy").and_then(|c| proxy(&c));
+    let ca = o.field("ca").and_then(|c| c.parsed());
+    let rate_limit = o.field("rateLimit").and_then(|c| c.parsed());
+    o.finish();
+    Some(Upgrades {
+        window,
+        proxy,
+        ca,
+        rate_limit,
+    })
+}
+
+/// Never shows the text: somebody may have put a password into it, and a fault is logged.
+fn proxy(cursor: &Cursor<'_>) -> Option<ProxyAddress> {
+    let proxy = cursor.text()?.parse();
+    proxy
+        .inspect_err(|error| cursor.fault(format!("is not {error}")))
+        .ok()
+}
+
+fn window(cursor: Cursor<'_>) -> Option<Window> {
+    let mut o = cursor.object()?;
+    let days = o.field("days").map(days).unwrap_or_default();
+    let start = o
+        .required("start", "say when it opens, such as \"02:30\"")
+        .and_then(|c| c.parsed());
+    let duration = o
+        .required("duration", "say how long it stays open, such as 2h")
+        .and_then(|c| {
+            let duration = c.parsed()?;
+            if !(SHORTEST..=LONGEST).contains(&duration) {
+                c.fault(format!("must be from {SHORTEST} to {LONGEST}"));
+            }
+            Some(duration)
+        });
+    o.finish();
+    Some(Window {
+        days,
+        start: start?,
+        duration: duration?,
+    })
+}
+
+fn days(cursor: Cursor<'_>) -> Vec<Day> {
+    let mut days = Vec::new();
+    let items = cursor.clone().items();
+    if items.is_empty() {
+        cursor.fault("names no day; leave it out for every day");
+    }
+    for item in items {
+        match item.choice(&Day::ALL) {
+            Some(day) if days.contains(&day) => item.fault("stands twice"),
+            Some(day) => days.push(day),
+            None => {}
+        }
+    }
+    days
+}

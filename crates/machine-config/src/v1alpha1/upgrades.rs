@@ -1,0 +1,81 @@
+//! When and how a node takes upgrades. The doc comments here are the reference page: write them for users.
+
+use serde::Serialize;
+
+use super::types::is_default;
+use crate::value::{ByteRate, Certificate, Period, ProxyAddress, TimeOfDay};
+
+/// When and how the node takes upgrades.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    any(test, feature = "schema"),
+    derive(schemars::JsonSchema),
+    schemars(deny_unknown_fields)
+)]
+#[serde(rename_all = "camelCase")]
+pub struct Upgrades {
+    /// When the node may restart into an upgrade that was asked to wait for that. Without one, such an upgrade is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
+    /// The HTTP proxy through which bundles are fetched. It must allow CONNECT, and ask for no password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<ProxyAddress>,
+    /// Authorities that are trusted beside the public ones when a bundle is fetched by https.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<Certificate>,
+    /// The most that is fetched in a second. An upgrade that is asked for with a limit of its own has the lower one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<ByteRate>,
+}
+
+/// A time that comes again, in which a node may restart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    any(test, feature = "schema"),
+    derive(schemars::JsonSchema),
+    schemars(deny_unknown_fields)
+)]
+pub struct Window {
+    /// The days on which it opens. Every day if not given.
+    #[serde(skip_serializing_if = "is_default")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub days: Vec<Day>,
+    /// When it opens, in UTC.
+    pub start: TimeOfDay,
+    /// How long it stays open: from 1m to 24h.
+    pub duration: Period,
+}
+
+/// A day of the week, in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub enum Day {
+    /// Monday.
+    Mon,
+    /// Tuesday.
+    Tue,
+    /// Wednesday.
+    Wed,
+    /// Thursday.
+    Thu,
+    /// Friday.
+    Fri,
+    /// Saturday.
+    Sat,
+    /// Sunday.
+    Sun,
+}
+
+impl Day {
+    /// Every day with the word that stands for it, Monday first.
+    pub const ALL: [(&'static str, Self); 7] = [
+        ("mon", Self::Mon),
+        ("tue", Self::Tue),
+        ("wed", Self::Wed),
+        ("thu", Self::Thu),
+        ("fri", Self::Fri),
+        ("sat", Self::Sat),
+        ("sun", Self::Sun),
+    ];
+}
