@@ -14,7 +14,6 @@ use crate::device_trees::{DeviceTreeError, Overlays};
 use crate::disk_image::{self, DiskImage, DiskImageError};
 use crate::erofs::{ErofsError, Tool};
 use crate::inputs::{self, InputError};
-use crate::keys::SecretKey;
 use crate::loader::{self, LoaderError};
 use crate::modules::{Chosen, Kernel, ModuleError};
 use crate::packages::fetch::Fetcher;
@@ -24,6 +23,7 @@ use crate::report::{PartSize, Progress};
 use crate::select::SelectError;
 use crate::slot::{self, Content, SlotError};
 use crate::tree::TreeError;
+use signing::SecretKey;
 
 /// A fault of building an image.
 #[derive(Debug, thiserror::Error)]

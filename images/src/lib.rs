@@ -2,9 +2,9 @@
 //!
 //! [`build`](mod@build) is the whole way: [`packages`] gets what the board and overlays name, [`select`] and
 //! [`modules`] take the named files out of it, [`initramfs`], [`erofs`] and [`esp`] make file systems, [`slot`] puts
-//! the parts together under one hash tree, [`keys`] signs, [`check`](mod@check) takes the result apart with other
-//! people's tools. Same inputs give the same bytes: nothing here reads a
-//! clock, an environment or the order of a folder.
+//! the parts together under one hash tree, the crate `signing` signs, [`check`](mod@check) takes the result apart with
+//! other people's tools. Same inputs give the same bytes: nothing here reads a clock, an environment or the order of a
+//! folder.
 //!
 //! Absent on purpose: facts about any board (they are data), and machined (nothing of it is linked in).
 
@@ -21,7 +21,6 @@ pub mod frames;
 pub mod hash;
 pub mod initramfs;
 pub mod inputs;
-pub mod keys;
 pub mod loader;
 pub mod modules;
 pub mod oci;

@@ -39,7 +39,11 @@ pub(crate) fn write(request: &Request<'_>, contents: &Contents<'_>) -> Result<(P
     let manifest = describe(request, contents, &sealed);
     let json = manifest.to_json()?;
     let comment = format!("bedplate {} {}", manifest.board, manifest.version);
-    let signatures: Vec<String> = request.keys.iter().map(|key| key.sign(&json, &comment)).collect();
+    let signatures: Vec<String> = request
+        .keys
+        .iter()
+        .map(|key| key.sign("manifest", &json, &comment))
+        .collect();
 
     // Under another name until it is whole: a half-written bundle never looks like one.
     let (path, partial) = (result("bundle"), result("bundle.partial"));

@@ -1,8 +1,9 @@
 //! The signed manifest of a slot image: parsing, limits, signatures, its place at the end of a slot.
 //!
 //! Parts: [`Manifest`] and the types in it ([`model`]); [`verify`], the only way from bytes off a medium to a manifest
-//! that may be acted upon; [`trailer`], where the manifest lies in a slot; [`keyring`], where the loader carries the
-//! keys it trusts; [`chain`], by which committed releases change them. There is no I/O here, and nothing is signed here: the image builder does that.
+//! that may be acted upon; [`verify_text`], the same for signed texts of other kinds; [`trailer`], where the manifest
+//! lies in a slot; [`keyring`], where the loader carries the keys it trusts; [`chain`], by which committed releases
+//! change them. There is no I/O here, and nothing is signed here: the image builder does that.
 #![no_std]
 
 extern crate alloc;
@@ -18,7 +19,7 @@ mod verified;
 
 pub use check::{Fault, MAX_CMDLINE, MAX_JSON, PART_ALIGNMENT, ParseError};
 pub use digest::Digest;
-pub use minisign::{KeyError, MAX_SIGNATURES, SignatureError, TrustedKey};
+pub use minisign::{KeyError, MAX_SIGNATURES, SignatureError, TrustedKey, verify_text};
 pub use model::{
     Arch, DeviceTreePreference, DeviceTrees, Disk, Image, ImageName, Index, Manifest, Part, PartKind,
     PatchSet, SlotImage, Verity,

@@ -127,6 +127,17 @@ struct Block<'a> {
     global: [u8; 64],
 }
 
+/// Finds the trusted key that signed a text of another kind than a manifest: the first whose signature holds.
+///
+/// What the text says is for the caller to check: a key signs texts of several kinds, and each must say which it is.
+pub fn verify_text(
+    text: &[u8],
+    signatures: &[u8],
+    keys: &[TrustedKey],
+) -> Result<TrustedKey, SignatureError> {
+    signer(text, signatures, keys)
+}
+
 /// Finds the trusted key that signed `message`: the first whose signature holds.
 pub(crate) fn signer(
     message: &[u8],

@@ -8,13 +8,12 @@ use anyhow::{Context, Result};
 use board::Selection;
 use images::build::{Built, Request, build};
 use images::inputs;
-use images::keys::{self, SecretKey};
 use images::packages::lock::Lock;
 use images::report::{Progress, size_table};
 use manifest::model::Version;
 use serde_json::json;
+use signing::{SecretKey, password};
 
-use super::keys::password;
 use super::{Global, Output, twice};
 
 /// Build the signed bundle of a board.
@@ -76,7 +75,7 @@ impl Build {
         let trust: Vec<_> = self
             .trust
             .iter()
-            .map(|path| keys::load_public(path))
+            .map(|path| signing::load_public(path))
             .collect::<Result<_, _>>()?;
         let cache = global.places.cache()?;
         let binaries = self.binaries(global)?;

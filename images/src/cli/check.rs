@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use images::check::{Finding, Job, Outcome, run};
 use images::erofs::Tool;
-use images::keys::load_public;
 use images::packages::lock::Lock;
 use images::report::Progress;
 use serde_json::json;
+use signing::load_public;
 
 use super::{Global, Output};
 

@@ -1,13 +1,13 @@
 //! `bedplate-image keys`.
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::Subcommand;
-use images::keys::{PASSWORD_VARIABLE, Protection, create};
 use serde_json::json;
+use signing::{PASSWORD_VARIABLE, Protection, create};
 
 use super::{Global, Output};
 
@@ -61,14 +61,4 @@ impl Keys {
         }
         Ok(ExitCode::SUCCESS)
     }
-}
-
-/// Finds the password of an encrypted key: in the environment, else by asking.
-pub fn password(path: &Path) -> Option<String> {
-    if let Ok(password) = std::env::var(PASSWORD_VARIABLE) {
-        return Some(password);
-    }
-    std::io::stdin()
-        .is_terminal()
-        .then(|| rpassword::prompt_password(format!("Password of {}: ", path.display())).ok())?
 }

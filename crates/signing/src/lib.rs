@@ -1,10 +1,11 @@
-//! Signing keys and signatures in minisign's format.
+//! Signing keys and signatures in minisign's format, for those who publish.
 //!
 //! The `minisign` crate makes and reads key files. Signing is done here: that crate mixes random bytes into each
-//! signature, and two builds of the same image must be the same.
+//! signature, and two builds of the same image must be the same. Signatures are checked by the crate `manifest`, which
+//! nodes have, too: there is no secret key on a node.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -60,7 +61,7 @@ pub enum KeyError {
     Generate(#[source] minisign::PError),
 }
 
-/// A key that signs manifests.
+/// A key that signs manifests and rollouts.
 pub struct SecretKey {
     id: [u8; 8],
     signing: SigningKey,
@@ -107,8 +108,9 @@ impl SecretKey {
         }
     }
 
-    /// Signs a message; the same message always gets the same signature.
-    pub fn sign(&self, message: &[u8], trusted_comment: &str) -> String {
+    /// Signs a message; the same message always gets the same signature. `what` it is, such as a manifest, only people
+    /// read; the trusted comment is vouched for like the message.
+    pub fn sign(&self, what: &str, message: &[u8], trusted_comment: &str) -> String {
         let signature = self.signing.sign(&Blake2b512::digest(message)).to_bytes();
         let mut line = b"ED".to_vec();
         line.extend_from_slice(&self.id);
@@ -118,7 +120,7 @@ impl SecretKey {
         both.extend_from_slice(trusted_comment.as_bytes());
         let global = self.signing.sign(&both).to_bytes();
         format!(
-            "untrusted comment: signature of a Bedplate manifest\n{}\ntrusted comment: {trusted_comment}\n{}\n",
+            "untrusted comment: signature of a Bedplate {what}\n{}\ntrusted comment: {trusted_comment}\n{}\n",
             Base64::encode_string(&line),
             Base64::encode_string(&global)
         )
@@ -134,6 +136,16 @@ impl SecretKey {
             signing: SigningKey::from_bytes(&seed),
         }
     }
+}
+
+/// Finds the password of an encrypted key: in the environment, else by asking in the terminal.
+pub fn password(path: &Path) -> Option<String> {
+    if let Ok(password) = std::env::var(PASSWORD_VARIABLE) {
+        return Some(password);
+    }
+    io::stdin()
+        .is_terminal()
+        .then(|| rpassword::prompt_password(format!("Password of {}: ", path.display())).ok())?
 }
 
 /// Reads a public key file.
@@ -213,10 +225,10 @@ mod tests {
         assert_eq!(fs::metadata(&secret).unwrap().permissions().mode() & 0o777, 0o600);
         let key = SecretKey::load(&secret, || None).unwrap();
         assert_eq!(load_public(&public).unwrap(), key.public());
-        let signature = key.sign(b"manifest", "bedplate x 1.0.0");
+        let signature = key.sign("manifest", b"manifest", "bedplate x 1.0.0");
         assert_eq!(
             signature,
-            key.sign(b"manifest", "bedplate x 1.0.0"),
+            key.sign("manifest", b"manifest", "bedplate x 1.0.0"),
             "signing must repeat"
         );
 
