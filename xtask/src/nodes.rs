@@ -13,8 +13,9 @@ use crate::setup::{Toolchain, Uefi};
 
 /// A first build compiles some two hundred crates.
 const LIMIT: Duration = Duration::from_secs(40 * 60);
-/// Programs for the running node. Statically linked: the initramfs holds no libraries.
-const LINUX_PROGRAMS: [&str; 2] = ["machined", "pause"];
+/// Programs for the running node. Statically linked: the initramfs holds no libraries. `faulty` is in no image but those
+/// that tests build.
+const LINUX_PROGRAMS: [&str; 3] = ["machined", "pause", "faulty"];
 /// The package, and its program's name, that becomes `bootloader.efi`.
 const LOADER: &str = "bootloader-efi";
 
