@@ -3,7 +3,7 @@
 //! Bounded before it is built: depth, number of values, and no aliases at all, so no document of the allowed
 //! size can cost more than a few megabytes.
 
-use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError};
 
 use crate::fault::Faults;
 
@@ -87,9 +87,11 @@ pub(crate) fn read(text: &str) -> Result<Node, Faults> {
     let mut open: Vec<Open> = Vec::new();
     let mut root: Option<Node> = None;
     let mut values = 0;
+    // What ends too soon is missed on the line behind the last, which nobody could look at.
+    let last = text.lines().count().max(1);
     for event in Parser::new_from_str(text) {
-        let (event, span) = event.map_err(|error| malformed(&error, text))?;
-        let line = span.start.line();
+        let (event, span) = event.map_err(|error| malformed(&error, last))?;
+        let line = span.start.line().min(last);
         let anchored = match &event {
             Event::Scalar(_, _, anchor, tag) => *anchor != 0 || tag.is_some(),
             Event::SequenceStart(anchor, tag) | Event::MappingStart(anchor, tag) => {
@@ -100,14 +102,14 @@ pub(crate) fn read(text: &str) -> Result<Node, Faults> {
         };
         if anchored {
             return Err(at(
-                &span,
+                line,
                 "anchors, aliases and tags are not allowed; write the value out",
             ));
         }
         let done = match event {
             Event::DocumentStart(_) if root.is_some() => {
                 return Err(at(
-                    &span,
+                    line,
                     "a second document starts here; a machine config is one document",
                 ));
             }
@@ -150,14 +152,14 @@ pub(crate) fn read(text: &str) -> Result<Node, Faults> {
         };
         if open.len() > DEPTH {
             return Err(at(
-                &span,
+                line,
                 &format!("values stand inside each other more than {DEPTH} deep"),
             ));
         }
         let Some(node) = done else { continue };
         values += 1;
         if values > VALUES {
-            return Err(at(&span, &format!("more than {VALUES} values")));
+            return Err(at(line, &format!("more than {VALUES} values")));
         }
         match open.last_mut() {
             Some(Open::List { items, .. }) => items.push(node),
@@ -190,12 +192,11 @@ fn as_key(node: Node, entries: &[(Key, Node)]) -> Result<Key, Faults> {
     })
 }
 
-fn at(span: &Span, message: &str) -> Faults {
-    Faults::one(span.start.line(), "", message)
+fn at(line: usize, message: &str) -> Faults {
+    Faults::one(line, "", message)
 }
 
-fn malformed(error: &ScanError, text: &str) -> Faults {
-    // What ends too soon is missed on the line behind the last, which nobody could look at.
-    let line = error.marker().line().min(text.lines().count().max(1));
+fn malformed(error: &ScanError, last: usize) -> Faults {
+    let line = error.marker().line().min(last);
     Faults::one(line, "", format!("not YAML: {}", error.info()))
 }

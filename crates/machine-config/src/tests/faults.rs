@@ -289,8 +289,12 @@ fn other_documents_are_refused_before_their_body_is_read() {
 
 #[test]
 fn a_document_that_ends_too_soon_is_wrong_on_its_last_line() {
-    let faults = parse("kind: MachineConfig\nmachine:\n  role: x\nclus").unwrap_err();
-    assert_eq!(faults.list()[0].line, 4);
+    for (text, line) in [
+        ("kind: MachineConfig\nmachine:\n  role: x\nclus", 4),
+        ("# nothing\n---\n ", 3),
+    ] {
+        assert_eq!(parse(text).unwrap_err().list()[0].line, line, "{text:?}");
+    }
 }
 
 #[test]
