@@ -3,10 +3,11 @@
 use std::io::Cursor;
 
 use arbitrary::{Arbitrary, Unstructured};
-use bundle::{Codec, Frame, Header, INDEX_AT, ImageName, Preamble, Reader};
-use manifest::{Digest, Image, Manifest, Part, PartKind, SlotImage, TrustedKey};
+use bundle::{Codec, Frame, Header, INDEX_AT, ImageName, Patch, Preamble, Reader, Source};
+use manifest::{Digest, Image, Manifest, Part, PartKind, PatchSet, SlotImage, TrustedKey};
 
 use crate::bundle_index::entry;
+use crate::patch_index;
 use crate::sample::{self, Signer};
 
 const BLOCK: usize = 4096;
@@ -37,6 +38,8 @@ struct Case {
     ends: [bool; 3],
     codecs: [u8; 4],
     bootcode: Option<(Filling, u8)>,
+    /// Bytes of a patch, which need not make sense: nobody vouches for them before they are used.
+    patch: Option<(Filling, u8)>,
     damage: Vec<Damage>,
     /// Bytes that the file is longer or shorter.
     longer: i8,
@@ -67,8 +70,11 @@ impl Filling {
 impl Case {
     fn check(&self, key: TrustedKey) {
         let whole = self.write();
-        let contents = read(&whole.file, key).expect("a bundle that was signed opens");
-        assert!(contents == whole.frames, "what comes out went in");
+        let (contents, patches) = read(&whole.file, key).expect("a bundle that was signed opens");
+        assert!(
+            contents == whole.frames && patches == whole.patches,
+            "what comes out went in"
+        );
 
         let mut file = whole.file.clone();
         for damage in self.damage.iter().take(4) {
@@ -77,6 +83,7 @@ impl Case {
                 (4096, whole.json),
                 (53_248, 256),
                 (INDEX_AT as usize, whole.index),
+                (whole.set_at, 64),
                 (64, file.len()),
             ];
             let (start, len) = sections[usize::from(damage.section) % sections.len()];
@@ -86,13 +93,19 @@ impl Case {
             }
         }
         file.resize(file.len().saturating_add_signed(self.longer.into()), 0);
-        if let Ok(contents) = read(&file, key) {
-            assert!(contents == whole.frames, "what comes out was signed");
-            // The untrusted comment is the one text in the file that nothing depends on.
-            let comment = 53_267..53_277;
-            let same = file[..comment.start] == whole.file[..comment.start]
-                && file[comment.end..] == whole.file[comment.end..];
-            assert!(same, "every other byte counts");
+        if let Ok((contents, patches)) = read(&file, key) {
+            assert!(
+                contents == whole.frames && patches == whole.patches,
+                "what comes out was signed"
+            );
+            // Nothing depends on the untrusted comment, and a patch is judged by what it makes.
+            let mut same = file;
+            for free in [53_267..53_277, whole.set_at + 48..whole.file.len()] {
+                if let Some(bytes) = same.get_mut(free.clone()) {
+                    bytes.copy_from_slice(&whole.file[free]);
+                }
+            }
+            assert!(same == whole.file, "every other byte counts");
         }
     }
 
@@ -147,6 +160,17 @@ impl Case {
             frames: pieces.len() as u32,
             sha256: Digest::of(&index),
         };
+        let set_at = (frames_at + stored.len()).next_multiple_of(BLOCK);
+        let patches: Vec<Patch> = self.patch.iter().map(|(_, len)| patch(set_at, *len)).collect();
+        let patch_index = patches.iter().flat_map(patch_index::entry).collect::<Vec<_>>();
+        manifest.patches.extend(patches.iter().map(|patch| PatchSet {
+            from: Digest::of(b"older"),
+            version: manifest.version,
+            offset: set_at as u64,
+            index_size: patch_index.len() as u64,
+            size: u64::from(patch.stored_len),
+            sha256: Digest::of(&patch_index),
+        }));
         let json = manifest.to_json().expect("the manifest is sound");
         let signature = Signer::new(1).sign(&json);
         let lengths = [json.len(), signature.len(), index.len()].map(|len| len as u64);
@@ -162,20 +186,29 @@ impl Case {
         }
         file.resize(frames_at, 0);
         file.extend(stored);
+        if let Some((filling, len)) = self.patch {
+            file.resize(set_at, 0);
+            file.extend(patch_index);
+            file.extend(filling.bytes(usize::from(len) + 1));
+        }
         Whole {
             file,
             json: json.len(),
             index: index.len(),
+            set_at,
+            patches,
             frames: pieces.into_iter().map(|(_, _, raw)| raw).collect(),
         }
     }
 }
 
-/// Is a file, the lengths of two sections, and what its frames hold.
+/// Is a file, lengths and places of some sections, and what it holds.
 struct Whole {
     file: Vec<u8>,
     json: usize,
     index: usize,
+    set_at: usize,
+    patches: Vec<Patch>,
     frames: Vec<Vec<u8>>,
 }
 
@@ -219,17 +252,39 @@ fn pack(raw: &[u8], codec: u8) -> (Codec, Vec<u8>) {
     }
 }
 
-/// Reads every frame.
-fn read(file: &[u8], key: TrustedKey) -> Result<Vec<Vec<u8>>, bundle::Error> {
+/// Makes the entry of the only patch of a set.
+fn patch(set_at: usize, len: u8) -> Patch {
+    Patch {
+        target: 0,
+        raw_len: 3 * BLOCK as u32,
+        sources: vec![Source {
+            offset: 0,
+            len: BLOCK as u32,
+        }],
+        file_offset: set_at as u64 + 48,
+        stored_len: u32::from(len) + 1,
+    }
+}
+
+/// Reads every frame, and the index of every patch set.
+fn read(file: &[u8], key: TrustedKey) -> Result<(Vec<Vec<u8>>, Vec<Patch>), bundle::Error> {
     let mut reader = Reader::open(Cursor::new(file), &[key])?;
     assert_eq!(reader.index().file_len(), file.len() as u64);
     let frames = reader.index().frames().to_vec();
-    let mut contents = Vec::new();
+    let (mut contents, mut out) = (Vec::new(), Vec::new());
     for frame in &frames {
-        let mut out = Vec::new();
         reader.frame(frame, &mut out)?;
         assert_eq!(out.len(), frame.raw_len as usize);
-        contents.push(out);
+        contents.push(out.clone());
     }
-    Ok(contents)
+    let mut patches = Vec::new();
+    for set in reader.manifest().patches.clone() {
+        patches.extend_from_slice(reader.patches(&set)?.all());
+    }
+    for patch in &patches {
+        // Whether it makes sense is another matter.
+        let unpacked = reader.patch(patch, &[0; BLOCK], &mut out)?;
+        assert_eq!(out.len(), unpacked.map_or(0, |()| patch.raw_len as usize));
+    }
+    Ok((contents, patches))
 }

@@ -12,11 +12,14 @@ extern crate alloc;
 mod boards;
 mod boot;
 mod bundle_file;
+mod bundle_header;
 mod bundle_index;
-mod bundle_parts;
 mod configs;
+mod key_chain;
 mod manifests;
 mod partition_table;
+mod patch;
+mod patch_index;
 mod services;
 mod signatures;
 mod slot_record;
@@ -41,14 +44,17 @@ pub const TARGETS: &[Target] = &[
     target("board", boards::board),
     target("boot", boot::boot),
     target("bundle", bundle_file::bundle),
-    target("bundle-header", bundle_parts::header),
+    target("bundle-header", bundle_header::header),
     target("bundle-index", bundle_index::index),
     target("config-partition", configs::partition),
+    target("key-chain", key_chain::chain),
     target("keyring", slot_texts::keyring),
     target("machine-config", configs::document),
     target("manifest", manifests::manifest),
     target("overlay", boards::overlay),
     target("partition-table", partition_table::table),
+    target("patch", patch::patch),
+    target("patch-index", patch_index::index),
     target("services", services::services),
     target("signatures", signatures::signatures),
     target("slot-record", slot_record::record),

@@ -28,11 +28,11 @@ const FLAGS: &[&str] = &[
 const LIMITS: &[&str] = &[
     "-timeout=25",
     "-max_len=16384",
-    "-rss_limit_mb=512",
+    "-rss_limit_mb=384",
     "-error_exitcode=77",
 ];
 /// More than this cannot be allocated at all: libFuzzer looks at the memory only once a second.
-const ADDRESS_SPACE: &str = "--as=1073741824";
+const ADDRESS_SPACE: &str = "--as=536870912";
 /// Targets that run at the same time.
 const AT_ONCE: usize = 2;
 /// How long the program may take to build.
