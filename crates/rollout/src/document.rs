@@ -1,0 +1,223 @@
+//! The document, and its rules.
+
+use std::time::Duration;
+
+use manifest::Digest;
+use serde::{Deserialize, Serialize};
+use slots::Version;
+
+/// Longest document.
+pub const MAX_LEN: usize = 64 * 1024;
+
+/// The waves of a rollout that names none: percent of the fleet that has the release after each.
+pub const DEFAULT_WAVES: [u8; 7] = [1, 5, 15, 40, 60, 90, 100];
+
+const MAX_WAVES: usize = 16;
+const MAX_URL: usize = 2048;
+const MAX_NAME: usize = 64;
+const MAX_SEED: usize = 128;
+const MAX_REASON: usize = 500;
+const MAX_PAUSE: u64 = 30 * 86400;
+
+/// Says which release a fleet gets, and how.
+///
+/// Holding one proves that it keeps the rules of the format; that a trusted key signed it, only a
+/// [`VerifiedRollout`](crate::VerifiedRollout) proves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Rollout {
+    /// The version of the format.
+    pub api_version: ApiVersion,
+    /// Says that it is a rollout: the same keys sign texts of other kinds.
+    pub kind: Kind,
+    /// Names the rollout: small letters, digits, dots and dashes.
+    pub id: String,
+    /// Counts the versions of this document, from 1. It only rises.
+    pub serial: u64,
+    /// The release.
+    pub bundle: Bundle,
+    /// Percent of the fleet that has the release after each wave: rising, the last is 100.
+    #[serde(default = "default_waves")]
+    pub waves: Vec<u8>,
+    /// What decides the order of the nodes, together with their names. Another seed puts other nodes first.
+    pub seed: String,
+    /// It is halted when more than this share of a wave's nodes has failed, in percent.
+    pub max_failure_percent: u8,
+    /// Seconds between the end of a wave and the start of the next.
+    pub pause_seconds: u64,
+    /// No node begins any more.
+    #[serde(default)]
+    pub stopped: bool,
+    /// Why it is stopped; there exactly when it is.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
+/// Names the versions of the format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ApiVersion {
+    /// The only one.
+    #[serde(rename = "bedplate.dev/v1alpha1")]
+    V1Alpha1,
+}
+
+/// Names the kind of document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    /// The only one.
+    Rollout,
+}
+
+/// Names a release, and where it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Bundle {
+    /// Where the nodes fetch it: http or https.
+    pub url: String,
+    /// SHA-256 of its manifest: no other release may come from there.
+    pub manifest: Digest,
+    /// Its version, for people.
+    pub version: Version,
+    /// The board it is for.
+    pub board: String,
+}
+
+/// Why a text is not a rollout.
+#[derive(Debug, thiserror::Error)]
+pub enum ParseError {
+    /// Longer than any rollout.
+    #[error("a rollout has at most {MAX_LEN} bytes, this one has {0}")]
+    TooLong(usize),
+    /// Not JSON, or a field is missing, unknown or of another type.
+    #[error("this is not a rollout of this format")]
+    Json(#[from] serde_json::Error),
+    /// A field has a value that it must not have.
+    #[error("{field}: {text}")]
+    Field {
+        /// Its path.
+        field: &'static str,
+        /// What is wrong, and what would be right.
+        text: String,
+    },
+}
+
+fn default_waves() -> Vec<u8> {
+    DEFAULT_WAVES.to_vec()
+}
+
+impl Rollout {
+    /// Makes the first version of a rollout, with the default waves, no pause, and a halt at the first failure.
+    pub fn new(id: &str, bundle: Bundle, seed: &str) -> Rollout {
+        Rollout {
+            api_version: ApiVersion::V1Alpha1,
+            kind: Kind::Rollout,
+            id: id.to_owned(),
+            serial: 1,
+            bundle,
+            waves: default_waves(),
+            seed: seed.to_owned(),
+            max_failure_percent: 0,
+            pause_seconds: 0,
+            stopped: false,
+            reason: String::new(),
+        }
+    }
+
+    /// Reads a rollout and checks its rules. Nobody vouches for it: it is for those who write one.
+    pub fn parse_unverified(text: &[u8]) -> Result<Rollout, ParseError> {
+        if text.len() > MAX_LEN {
+            return Err(ParseError::TooLong(text.len()));
+        }
+        let rollout: Rollout = serde_json::from_slice(text)?;
+        rollout.check()?;
+        Ok(rollout)
+    }
+
+    /// Writes it as it is to be signed: checked, a line for each field, with a line end.
+    pub fn to_text(&self) -> Result<String, ParseError> {
+        self.check()?;
+        let mut text = serde_json::to_string_pretty(self)?;
+        text.push('\n');
+        Ok(text)
+    }
+
+    /// Returns the pause between waves.
+    pub fn pause(&self) -> Duration {
+        Duration::from_secs(self.pause_seconds)
+    }
+
+    fn check(&self) -> Result<(), ParseError> {
+        let rule = |field: &'static str, holds: bool, text: &str| match holds {
+            true => Ok(()),
+            false => Err(ParseError::Field {
+                field,
+                text: text.to_owned(),
+            }),
+        };
+        rule(
+            "id",
+            is_name(&self.id),
+            "expected 1 to 64 small letters, digits, dots and dashes, a letter or digit first",
+        )?;
+        rule("serial", self.serial > 0, "counts from 1")?;
+        rule(
+            "bundle.url",
+            is_url(&self.bundle.url),
+            "expected http:// or https:// and a host, at most 2048 characters, no blanks, no password",
+        )?;
+        rule(
+            "bundle.board",
+            is_name(&self.bundle.board),
+            "expected the name of a board",
+        )?;
+        let rising = self.waves.is_sorted_by(|before, after| before < after);
+        let ends = self.waves.first().is_some_and(|first| *first > 0) && self.waves.last() == Some(&100);
+        rule(
+            "waves",
+            rising && ends && self.waves.len() <= MAX_WAVES,
+            "expected 1 to 16 rising percentages, the last 100",
+        )?;
+        rule(
+            "seed",
+            (1..=MAX_SEED).contains(&self.seed.len()) && is_plain(&self.seed),
+            "expected 1 to 128 characters on one line",
+        )?;
+        rule(
+            "maxFailurePercent",
+            self.max_failure_percent <= 100,
+            "at most 100",
+        )?;
+        rule("pauseSeconds", self.pause_seconds <= MAX_PAUSE, "at most 30 days")?;
+        rule(
+            "reason",
+            self.stopped != self.reason.is_empty(),
+            "is needed when stopped is true, and only then",
+        )?;
+        rule(
+            "reason",
+            self.reason.len() <= MAX_REASON && is_plain(&self.reason),
+            "expected at most 500 characters on one line",
+        )
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    let known = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'.' || c == b'-';
+    (1..=MAX_NAME).contains(&text.len())
+        && text.as_bytes()[0].is_ascii_alphanumeric()
+        && text.bytes().all(known)
+}
+
+fn is_url(text: &str) -> bool {
+    let host = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"))
+        .map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
+    // The document is for everybody to read.
+    let host = host.is_some_and(|host| !host.is_empty() && !host.contains('@'));
+    host && text.len() <= MAX_URL && is_plain(text) && !text.contains(' ')
+}
+
+fn is_plain(text: &str) -> bool {
+    !text.contains(char::is_control)
+}
