@@ -163,7 +163,7 @@ fn run(program: &Path, target: &str, seconds: u64) -> Result<String> {
         fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }
     let before = list(&artefacts)?;
-    let mut driver = driver(program, target)
+    let run = driver(program, target)
         .arg(&grown)
         .arg(corpus().join(target))
         .arg(format!("-max_total_time={seconds}"))
@@ -171,13 +171,7 @@ fn run(program: &Path, target: &str, seconds: u64) -> Result<String> {
         .arg("-print_final_stats=1")
         .within(Duration::from_secs(seconds + 300))
         .log(log.clone());
-    let words = paths::root()
-        .join("fuzz/dictionaries")
-        .join(format!("{target}.dict"));
-    if words.exists() {
-        driver = driver.arg(format!("-dict={}", words.display()));
-    }
-    driver.run().with_context(|| {
+    run.run().with_context(|| {
         let new = list(&artefacts)
             .unwrap_or_default()
             .into_iter()
