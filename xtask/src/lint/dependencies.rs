@@ -14,6 +14,11 @@ const NEVER: &[(&str, &[&str], &str)] = &[
         "a config is checked the same on every machine",
     ),
     (
+        "service-definition",
+        IO,
+        "services are checked the same when an image is built and when it runs",
+    ),
+    (
         "bootloader-core",
         IO,
         "the decision which slot boots is tested on the host, without firmware",

@@ -10,6 +10,7 @@ const PURE: &[&str] = &[
     "crates/slots/src/",
     "crates/manifest/src/",
     "crates/machine-config/src/",
+    "crates/service-definition/src/",
 ];
 const FORBIDDEN: &[&str] = &[
     "std::fs",

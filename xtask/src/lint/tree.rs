@@ -10,8 +10,8 @@ use serde_json::Value;
 use crate::paths;
 use crate::process::Program;
 
-/// Folders that hold what was built or fetched, not what was written.
-const SKIPPED: &[&str] = &[".git", "target", "out"];
+/// Folders that hold what was built, fetched or made up by a fuzzer, not what was written.
+const SKIPPED: &[&str] = &[".git", "target", "out", "fuzz/corpus"];
 
 /// The tree, read into memory.
 #[derive(Debug, Default)]
@@ -101,7 +101,7 @@ impl Tree {
                 format!("{prefix}/{name}")
             };
             let kind = entry.file_type()?;
-            if kind.is_dir() && !(prefix.is_empty() && SKIPPED.contains(&name.as_str())) {
+            if kind.is_dir() && !SKIPPED.contains(&path.as_str()) {
                 self.add_folder(&entry.path(), &path)?;
             } else if kind.is_file() {
                 // What is not UTF-8 is not text of ours.
