@@ -10,7 +10,7 @@
 
 use manifest::trailer;
 use medium::Medium;
-use slots::{Loaded, Record, SlotState, TRIAL_TRIES};
+use slots::{Loaded, Record, Slot, SlotState, TRIAL_TRIES};
 
 use crate::control::{Counter, Progress};
 use crate::survey::{Prepared, Slots, prepare_counted, read_trailer};
@@ -44,17 +44,36 @@ pub fn install<S: Source>(
     control: &mut dyn Control,
 ) -> Result<Report, Error> {
     let counter = &mut Counter::new(control);
-    let mut prepared = prepare_counted(release, &mut disk.slots, counter)?;
-    let slot = disk.slots.slot;
-    let mut record = SlotRecord::new(disk.bootstate);
-    let mut loaded = record.read().map_err(|error| Error::Record("read", error))?;
+    let prepared = prepare_counted(release, &mut disk.slots, counter)?;
+    let report = carry_out_counted(release, disk, prepared, counter)?;
+    arm(disk.bootstate, disk.slots.slot)?;
+    Ok(report)
+}
 
+/// Carries out what [`prepare`](crate::prepare) found: steps 1 to 4. The target is then complete and proved, and no
+/// loader starts it before it is [armed](arm).
+pub fn carry_out<S: Source>(
+    release: &mut Release<S>,
+    disk: &mut Disk<'_>,
+    prepared: Prepared,
+    control: &mut dyn Control,
+) -> Result<Report, Error> {
+    let spent = prepared.plan.cost.overhead + prepared.plan.cost.tree;
+    let counter = &mut Counter::new(control);
+    counter.fetched(spent)?;
+    carry_out_counted(release, disk, prepared, counter)
+}
+
+fn carry_out_counted<S: Source>(
+    release: &mut Release<S>,
+    disk: &mut Disk<'_>,
+    mut prepared: Prepared,
+    counter: &mut Counter<'_>,
+) -> Result<Report, Error> {
+    let slot = disk.slots.slot;
     let complete = prepared.trailer && prepared.plan.extents.is_empty();
     if !complete {
-        let retired = retired(&loaded, slot);
-        loaded = record
-            .write(&loaded, &retired)
-            .map_err(|error| Error::Record("write", error))?;
+        change(disk.bootstate, |loaded| retired(loaded, slot))?;
         wipe(disk.slots.target).map_err(|error| Error::Slot("write", slot, error))?;
     }
     write(release, &mut disk.slots, &mut prepared, counter)?;
@@ -62,18 +81,35 @@ pub fn install<S: Source>(
     if !sealed(release, disk.slots.target)? {
         return Err(Error::Trailer(slot));
     }
-    let armed = retired(&loaded, slot).arm_trial(slot, TRIAL_TRIES);
-    record
-        .write(&loaded, &armed)
-        .map_err(|error| Error::Record("write", error))?;
     Ok(Report {
         plan: prepared.plan,
         progress: counter.progress(),
     })
 }
 
+/// Puts the target slot on trial: step 5, for a slot that was carried out.
+pub fn arm(bootstate: &mut dyn Medium, slot: Slot) -> Result<(), Error> {
+    change(bootstate, |loaded| {
+        retired(loaded, slot).arm_trial(slot, TRIAL_TRIES)
+    })
+}
+
+/// Takes step 5 back: the target holds nothing again, and the running slot is what boots.
+pub fn disarm(bootstate: &mut dyn Medium, slot: Slot) -> Result<(), Error> {
+    change(bootstate, |loaded| retired(loaded, slot))
+}
+
+/// Changes the slot record.
+fn change(bootstate: &mut dyn Medium, to: impl FnOnce(&Loaded) -> Record) -> Result<(), Error> {
+    let mut record = SlotRecord::new(bootstate);
+    let loaded = record.read().map_err(|error| Error::Record("read", error))?;
+    let wanted = to(&loaded);
+    let written = record.write(&loaded, &wanted);
+    written.map(drop).map_err(|error| Error::Record("write", error))
+}
+
 /// The record while the target is written: it holds nothing, and the running slot is what boots.
-fn retired(loaded: &Loaded, target: slots::Slot) -> Record {
+fn retired(loaded: &Loaded, target: Slot) -> Record {
     let running = target.other();
     // Without a record the loader went by what the slots prove. The running one proved itself by running.
     let known = loaded.record.unwrap_or_else(|| Record::initial().commit(running));

@@ -2,7 +2,7 @@
 //!
 //! A bundle is read in pieces from a [`Source`]: a file, a web server, a stream. [`Release`] is an opened one.
 //! [`refusals`] says why a node should not take it; [`prepare`] looks at both slots and makes a [`Plan`] of what has to
-//! be fetched; [`install`] carries it out, and puts the new slot on trial.
+//! be fetched; [`carry_out`] does it, and [`arm`] puts the new slot on trial; [`install`] is all three.
 //!
 //! There is no journal. What the target slot holds is told by the signed hash tree, so an upgrade that was cut short is
 //! begun again and fetches what is missing. At every moment the running slot stays bootable: the manifest of the target
@@ -23,7 +23,7 @@ mod write;
 
 pub use control::{Control, Progress, Stage};
 pub use error::Error;
-pub use install::{Disk, Report, install};
+pub use install::{Disk, Report, arm, carry_out, disarm, install};
 pub use plan::{Choice, Cost, Extent, Plan, Way};
 pub use record::SlotRecord;
 pub use refuse::{Node, Refusal, refusals};

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use samples::{Recipe, Release, Signer, noise};
 use slots::{Slot, SlotState, TRIAL_TRIES};
 use support::{Counted, Node, changed_root, moved_root, release, root};
-use upgrade::{Choice, Error, Stage};
+use upgrade::{Choice, Disk, Error, Slots, Stage};
 
 const ARMED: SlotState = SlotState::Trial { tries: TRIAL_TRIES };
 
@@ -106,6 +106,46 @@ fn what_is_there_already_is_only_armed() {
         "not even the record is written again"
     );
     assert_eq!(node.b, before.b);
+}
+
+/// For whoever restarts later: all is written at once, and nothing is tried before its time.
+#[test]
+fn what_is_carried_out_is_no_trial_before_it_is_armed() {
+    let signer = Signer::default();
+    let old = release("1.0.0", root(), &signer);
+    let new = patched(&old, &signer);
+    let mut node = Node::on(&old);
+    let go_on = &mut |_| ControlFlow::Continue(());
+    let mut bundle = upgrade::Release::open(Counted::new(&new.bundle), &[signer.key()]).unwrap();
+    let Node { bootstate, a, b, .. } = &mut node;
+    let slots = Slots {
+        running: a,
+        old: &old.manifest,
+        target: b,
+        slot: Slot::B,
+    };
+    let mut disk = Disk { bootstate, slots };
+    let prepared = upgrade::prepare(&mut bundle, &mut disk.slots, go_on).unwrap();
+    let planned = prepared.plan.clone();
+    let report = upgrade::carry_out(&mut bundle, &mut disk, prepared, go_on).unwrap();
+    assert_eq!(report.plan, planned);
+    assert_eq!(report.progress.fetched, planned.cost.total());
+    assert!(node.holds(&new));
+    assert_eq!(
+        (node.record().slot(Slot::B), node.record().preferred),
+        (SlotState::Empty, Slot::A)
+    );
+    upgrade::arm(&mut node.bootstate, Slot::B).unwrap();
+    assert_eq!(
+        (node.record().slot(Slot::B), node.record().preferred),
+        (ARMED, Slot::B)
+    );
+    upgrade::disarm(&mut node.bootstate, Slot::B).unwrap();
+    assert_eq!(
+        (node.record().slot(Slot::B), node.record().preferred),
+        (SlotState::Empty, Slot::A)
+    );
+    assert!(node.holds(&new));
 }
 
 /// Stops wherever an upgrade may be stopped, and goes on: as often as it takes.
