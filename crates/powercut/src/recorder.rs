@@ -141,6 +141,19 @@ impl Recording {
             syncs += usize::from(sync);
             !sync || syncs != number + 1
         });
+        self.with(events)
+    }
+
+    /// Returns what a writer would have done that takes the steps, which end with a sync each, in this order.
+    pub fn in_order(&self, steps: &[usize]) -> Self {
+        let all = self
+            .events
+            .split_inclusive(|event| matches!(event, Event::Sync(_)));
+        let all = all.collect::<Vec<_>>();
+        self.with(steps.iter().flat_map(|step| all[*step]).cloned().collect())
+    }
+
+    fn with(&self, events: Vec<Event>) -> Self {
         Self {
             events,
             ..self.clone()

@@ -5,3 +5,4 @@
 mod flash;
 mod record;
 mod support;
+mod upgrades;

@@ -64,10 +64,15 @@ pub fn root(version: usize, len: usize) -> Vec<u8> {
     root
 }
 
+/// Returns the length of a slot for a root of this length.
+pub fn slot_size(root: usize) -> u64 {
+    (root as u64 + 200_000).next_multiple_of(MIB)
+}
+
 /// Says what a release of this version holds: a small slot, and a command line by which Linux takes either table.
 pub fn recipe(version: usize, len: usize) -> Recipe<'static> {
     Recipe {
-        slot_size: MIB,
+        slot_size: slot_size(len),
         cmdline: "console=ttyAMA0 gpt",
         ..Recipe::new(&format!("{version}.0.0"), root(version, len))
     }
