@@ -12,7 +12,7 @@ use crate::{Codec, EXTENT, Frame, Patch};
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// The largest window that a patch may ask for, as a power of two: sources and extent together.
-const WINDOW_LOG_MAX: u32 = 24;
+pub(crate) const WINDOW_LOG_MAX: u32 = 24;
 
 /// Unpacks frames and patches; keeps its working memory for frames from one to the next.
 pub struct Decoder {

@@ -10,6 +10,7 @@ mod decode;
 mod frame;
 mod header;
 mod index;
+mod new_patch;
 mod patch;
 mod reader;
 mod sealed;
@@ -19,11 +20,12 @@ pub use decode::{Decoder, FrameError};
 pub use frame::{Codec, ENTRY_LEN, Frame};
 pub use header::{Header, HeaderError, Span};
 pub use index::{Index, IndexError};
+pub use new_patch::NewPatch;
 pub use patch::{
     EXTENT, Patch, PatchError, Patches, SETS_ALIGN, SOURCE_ALIGN, SOURCES_COUNT, SOURCES_MAX, Source,
 };
 pub use reader::{Error, Preamble, Reader};
-pub use sealed::{NewPatch, Sealed};
+pub use sealed::Sealed;
 pub use writer::{Memory, WriteError, Writer};
 
 pub use manifest::ImageName;

@@ -8,31 +8,19 @@ use manifest::{Digest, ImageName, Manifest};
 use crate::frame::code;
 use crate::index::frames_start;
 use crate::{
-    ENTRY_LEN, HEADER_LEN, Header, INDEX_AT, Index, Patch, Patches, SETS_ALIGN, SIGNATURES_MAX, Source,
+    Frame, HEADER_LEN, Header, INDEX_AT, Index, NewPatch, Patch, Patches, SETS_ALIGN, SIGNATURES_MAX,
     WriteError,
 };
 
 /// A bundle that lacks only its manifest.
 pub struct Sealed<S> {
     scratch: S,
+    frames: Vec<Frame>,
     index: Vec<u8>,
     hashes: [Digest; 3],
     /// Bytes of frames, at the start of the scratch file; patches follow them there, set by set.
     stored: u64,
     sets: Vec<Set>,
-}
-
-/// A patch that has no place in a bundle yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewPatch {
-    /// The extent's place in the new slot image.
-    pub target: u64,
-    /// The extent's length.
-    pub raw_len: u32,
-    /// The pieces of the older slot image that it is made from.
-    pub sources: Vec<Source>,
-    /// The packed bytes.
-    pub stored: Vec<u8>,
 }
 
 /// A patch set, and its index.
@@ -42,10 +30,11 @@ struct Set {
 }
 
 impl<S> Sealed<S> {
-    pub(crate) fn new(scratch: S, index: Vec<u8>, hashes: [Digest; 3], stored: u64) -> Self {
+    pub(crate) fn new(scratch: S, frames: Vec<Frame>, hashes: [Digest; 3], stored: u64) -> Self {
         Self {
             scratch,
-            index,
+            index: frames.iter().flat_map(Frame::encode).collect(),
+            frames,
             hashes,
             stored,
             sets: Vec::new(),
@@ -55,7 +44,7 @@ impl<S> Sealed<S> {
     /// Returns what the manifest must say about the index.
     pub fn index(&self) -> manifest::Index {
         manifest::Index {
-            frames: (self.index.len() / ENTRY_LEN) as u32,
+            frames: self.frames.len() as u32,
             sha256: Digest::of(&self.index),
         }
     }
@@ -63,6 +52,11 @@ impl<S> Sealed<S> {
     /// Returns the hash that the manifest must give for an image: over its pieces, in order.
     pub fn sha256(&self, image: ImageName) -> Digest {
         self.hashes[usize::from(code(image))]
+    }
+
+    /// Returns all frames, with their places in the bundle.
+    pub fn frames(&self) -> &[Frame] {
+        &self.frames
     }
 
     /// Returns what the manifest must say about the patches.
@@ -74,7 +68,7 @@ impl<S> Sealed<S> {
     fn end(&self) -> u64 {
         match self.sets.last() {
             Some(Set { entry, .. }) => entry.offset + entry.index_size + entry.size,
-            None => frames_start((self.index.len() / ENTRY_LEN) as u64) + self.stored,
+            None => frames_start(self.frames.len() as u64) + self.stored,
         }
     }
 }
@@ -83,16 +77,7 @@ impl<S: Read + Write + Seek> Sealed<S> {
     /// Adds the patches that start from the slot image with root hash `from`, by rising target.
     pub fn add_patches(&mut self, from: Digest, version: Version, patches: &[NewPatch]) -> io::Result<()> {
         let offset = self.end().next_multiple_of(SETS_ALIGN);
-        let mut placed = patches
-            .iter()
-            .map(|patch| Patch {
-                target: patch.target,
-                raw_len: patch.raw_len,
-                sources: patch.sources.clone(),
-                file_offset: 0,
-                stored_len: patch.stored.len() as u32,
-            })
-            .collect::<Vec<_>>();
+        let mut placed: Vec<Patch> = patches.iter().map(|patch| patch.at(0)).collect();
         let index_size = placed.iter().map(Patch::entry_len).sum();
         let mut at = offset + index_size;
         let mut index = Vec::new();
@@ -147,7 +132,7 @@ impl<S: Read + Seek> Sealed<S> {
         }
         out.write_all(&preamble)?;
         out.write_all(&self.index)?;
-        let frames = frames_start((self.index.len() / ENTRY_LEN) as u64);
+        let frames = frames_start(self.frames.len() as u64);
         zeros(out, frames - header.index.end())?;
         self.scratch.seek(SeekFrom::Start(0))?;
         copy(&mut self.scratch, self.stored, out)?;

@@ -151,9 +151,8 @@ impl<S: Read + Write + Seek> Writer<S> {
         for frame in self.frames.iter_mut().filter(|frame| frame.codec != Codec::Zero) {
             frame.file_offset += start;
         }
-        let index = self.frames.iter().flat_map(Frame::encode).collect::<Vec<_>>();
         let hashes = self.hashes.map(|hash| Digest(hash.finalize().into()));
-        Sealed::new(self.scratch, index, hashes, self.stored)
+        Sealed::new(self.scratch, self.frames, hashes, self.stored)
     }
 
     fn push(&mut self, image: ImageName, at: u64, raw: &[u8], packed: Packed) -> Result<(), WriteError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::sync::{Arc, Mutex};
 
-use bundle::{ImageName, Memory, Writer};
+use bundle::{ImageName, Memory, NewPatch, Source, Writer};
 use manifest::Digest;
 
 #[derive(Clone, Default)]
@@ -68,4 +68,34 @@ fn memory_changes_nothing_but_the_time() {
         .values_mut()
         .for_each(|kept| kept.truncate(10));
     assert_eq!(index(Some(memory)), plain, "when it is damaged");
+}
+
+#[test]
+fn memory_changes_no_patch_either() {
+    let older = b"an older system ".repeat(2048);
+    let newer = b"a newer system ".repeat(2048);
+    let whole = Source {
+        offset: 0,
+        len: older.len() as u32,
+    };
+    let pack = |memory: Option<&dyn Memory>| {
+        NewPatch::pack(0, &newer, vec![whole], &older, memory).expect("a memory cannot fail")
+    };
+    let plain = pack(None);
+    let memory = Map::default();
+    assert_eq!(pack(Some(&memory)), plain, "while it learns");
+    assert_eq!(pack(Some(&memory)), plain, "when it knows");
+    assert_eq!(*memory.hits.lock().unwrap(), 1);
+    let other = NewPatch::pack(0, &older, vec![whole], &older, None)
+        .unwrap()
+        .stored;
+    for damage in [other, plain.stored[..9].to_vec(), Vec::new()] {
+        memory
+            .kept
+            .lock()
+            .unwrap()
+            .values_mut()
+            .for_each(|kept| kept.clone_from(&damage));
+        assert_eq!(pack(Some(&memory)), plain, "when it is damaged");
+    }
 }

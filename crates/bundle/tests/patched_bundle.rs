@@ -5,6 +5,7 @@
 mod support;
 
 use std::io::Cursor;
+use std::sync::LazyLock;
 
 use bundle::{
     Decoder, EXTENT, Error, FrameError, ImageName, IndexError, NewPatch, Patch, Reader, Source, WriteError,
@@ -14,7 +15,6 @@ use manifest::model::Version;
 use manifest::{Digest, TrustedKey};
 use proptest::prelude::*;
 use support::{MIB, manifest, noise, sign, slot};
-use zstd::zstd_safe::{CCtx, CParameter};
 
 /// A bundle with two patch sets, the old slot image and the new one.
 struct Sample {
@@ -24,22 +24,14 @@ struct Sample {
     new: Vec<u8>,
 }
 
-/// Packs `target` with `sources` in front of it.
-fn pack(sources: &[u8], target: &[u8], window_log: u32) -> Vec<u8> {
-    let mut context = CCtx::create();
-    for parameter in [
-        CParameter::CompressionLevel(16),
-        CParameter::WindowLog(window_log),
-    ] {
-        context.set_parameter(parameter).unwrap();
-    }
-    context.ref_prefix(sources).unwrap();
-    let mut packed = Vec::with_capacity(target.len() + 1024);
-    context.compress2(&mut packed, target).unwrap();
-    packed
+/// Packs `target` as what must be added to `sources`.
+fn pack(sources: &[u8], target: &[u8]) -> Vec<u8> {
+    NewPatch::pack(0, target, Vec::new(), sources, None)
+        .unwrap()
+        .stored
 }
 
-fn sample() -> Sample {
+fn make_sample() -> Sample {
     let (old, old_image) = slot(noise(5 << 20, 7));
     // Everything moves by a page, and a little is new.
     let root = [noise(4096, 8), noise(5 << 20, 7)].concat();
@@ -56,12 +48,7 @@ fn sample() -> Sample {
     let sources = &old[..whole.len as usize];
     let extents = (0..data_len).step_by(EXTENT as usize).map(|target| {
         let extent = &new[target as usize..data_len.min(target + EXTENT) as usize];
-        NewPatch {
-            target,
-            raw_len: extent.len() as u32,
-            sources: vec![whole],
-            stored: pack(sources, extent, 24),
-        }
+        NewPatch::pack(target, extent, vec![whole], sources, None).unwrap()
     });
     let patches: Vec<NewPatch> = extents.collect();
     let from = old_image.verity.root_hash;
@@ -79,6 +66,12 @@ fn sample() -> Sample {
     let len = sealed.write(&mut bytes, &json, signature.as_bytes()).unwrap();
     assert_eq!(len, bytes.len() as u64);
     Sample { bytes, key, old, new }
+}
+
+/// Gives the sample, which takes a while to make.
+fn sample() -> &'static Sample {
+    static SAMPLE: LazyLock<Sample> = LazyLock::new(make_sample);
+    &SAMPLE
 }
 
 fn open(bytes: &[u8], key: TrustedKey) -> Result<Reader<Cursor<&[u8]>>, Error> {
@@ -229,7 +222,7 @@ fn patch(len: usize, sources: usize) -> Patch {
 fn a_patch_makes_its_extent_and_nothing_else() {
     let old = noise(1 << 20, 4);
     let new = [&old[5000..900_000], &noise(1000, 5)].concat();
-    let packed = pack(&old, &new, 24);
+    let packed = pack(&old, &new);
     let mut decoder = Decoder::new().unwrap();
     let mut out = b"rubbish".to_vec();
     let good = patch(new.len(), old.len());
@@ -289,6 +282,14 @@ fn forms_that_are_not_allowed_are_refused() {
     assert!(refused(&[&packed[..4], &[0, (14 << 3) | 1, 0, 0, 0]].concat()).contains("window"));
 }
 
+/// Old bytes, new bytes, and the patch between them.
+static DAMAGED: LazyLock<(Vec<u8>, Vec<u8>, Vec<u8>)> = LazyLock::new(|| {
+    let old = noise(100_000, 4);
+    let new = [&old[3000..60_000], &noise(100, 5), &old[20_000..50_000]].concat();
+    let packed = pack(&old, &new);
+    (old, new, packed)
+});
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
@@ -304,13 +305,12 @@ proptest! {
 
     #[test]
     fn damage_never_panics_and_never_makes_more(at in any::<prop::sample::Index>(), value in any::<u8>()) {
-        let old = noise(100_000, 4);
-        let new = [&old[3000..60_000], &noise(100, 5), &old[20_000..50_000]].concat();
-        let mut packed = pack(&old, &new, 20);
+        let (old, new, packed) = &*DAMAGED;
+        let mut packed = packed.clone();
         let at = at.index(packed.len());
         packed[at] = value;
         let mut out = Vec::new();
-        let done = Decoder::new().unwrap().patch(&patch(new.len(), old.len()), &old, &packed, &mut out);
+        let done = Decoder::new().unwrap().patch(&patch(new.len(), old.len()), old, &packed, &mut out);
         prop_assert_eq!(out.len(), if done.is_ok() { new.len() } else { 0 });
     }
 }

@@ -1,0 +1,103 @@
+//! Making a patch.
+
+use std::io;
+
+use manifest::Digest;
+use sha2::{Digest as _, Sha256};
+use zstd::zstd_safe::{self, CCtx, CParameter};
+
+use crate::decode::WINDOW_LOG_MAX;
+use crate::{Decoder, Memory, Patch, Source};
+
+/// zstd's level for patches: a bundle is packed once and fetched often.
+const LEVEL: i32 = 19;
+
+/// A patch that has no place in a bundle yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewPatch {
+    /// The extent's place in the new slot image.
+    pub target: u64,
+    /// The extent's length.
+    pub raw_len: u32,
+    /// The pieces of the older slot image that it is made from.
+    pub sources: Vec<Source>,
+    /// The packed bytes.
+    pub stored: Vec<u8>,
+}
+
+impl NewPatch {
+    /// Packs `extent`, which lies at `target` in the new slot image, as what must be added to `sources`.
+    ///
+    /// `older` are the bytes of all sources, one behind the other. The same input makes the same patch, with a memory of
+    /// what was packed before and without.
+    pub fn pack(
+        target: u64,
+        extent: &[u8],
+        sources: Vec<Source>,
+        older: &[u8],
+        memory: Option<&dyn Memory>,
+    ) -> io::Result<Self> {
+        let mut patch = Self {
+            target,
+            raw_len: extent.len() as u32,
+            sources,
+            stored: Vec::new(),
+        };
+        let Some(memory) = memory else {
+            patch.stored = compress(extent, older)?;
+            return Ok(patch);
+        };
+        // Another level or another zstd packs otherwise: the bundle must not depend on what was built before.
+        let mut key = Sha256::new();
+        key.update(b"patch");
+        key.update(LEVEL.to_le_bytes());
+        key.update(zstd_safe::version_number().to_le_bytes());
+        key.update((older.len() as u64).to_le_bytes());
+        key.update(older);
+        key.update(extent);
+        let key = Digest(key.finalize().into());
+        if let Some(stored) = memory.recall(&key) {
+            patch.stored = stored;
+            let mut made = Vec::new();
+            let placed = patch.at(0);
+            let done = Decoder::new()?.patch(&placed, older, &patch.stored, &mut made);
+            if done.is_ok() && made == extent {
+                return Ok(patch);
+            }
+        }
+        patch.stored = compress(extent, older)?;
+        memory.remember(&key, &patch.stored);
+        Ok(patch)
+    }
+
+    /// Returns the patch with a place in a bundle.
+    pub(crate) fn at(&self, file_offset: u64) -> Patch {
+        Patch {
+            target: self.target,
+            raw_len: self.raw_len,
+            sources: self.sources.clone(),
+            file_offset,
+            stored_len: self.stored.len() as u32,
+        }
+    }
+
+    /// Returns the bytes that it takes in a bundle, with its entry in the index.
+    pub fn cost(&self) -> u64 {
+        self.at(0).entry_len() + self.stored.len() as u64
+    }
+}
+
+fn compress(extent: &[u8], older: &[u8]) -> io::Result<Vec<u8>> {
+    let fault = |code| io::Error::other(zstd_safe::get_error_name(code));
+    let mut context = CCtx::create();
+    for parameter in [
+        CParameter::CompressionLevel(LEVEL),
+        CParameter::WindowLog(WINDOW_LOG_MAX),
+    ] {
+        context.set_parameter(parameter).map_err(fault)?;
+    }
+    context.ref_prefix(older).map_err(fault)?;
+    let mut packed = Vec::with_capacity(zstd_safe::compress_bound(extent.len()));
+    context.compress2(&mut packed, extent).map_err(fault)?;
+    Ok(packed)
+}
