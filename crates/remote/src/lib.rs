@@ -14,6 +14,6 @@ mod remote;
 mod spans;
 
 pub use error::{Cause, Error};
-pub use options::{Options, Proxy, Told};
+pub use options::{Options, Pace, Proxy, Told};
 pub use remote::{Remote, Traffic};
 pub use spans::BRIDGE;

@@ -7,6 +7,9 @@ use std::time::Duration;
 /// Is told of each failed try, and of each start from anew, in one sentence.
 pub type Told = Box<dyn Fn(&str) + Send>;
 
+/// Is told of bytes as they come, wanted or not, and may take its time: a limit on the speed.
+pub type Pace = Box<dyn FnMut(u64) + Send>;
+
 /// Says which way leads to the server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Proxy {
@@ -48,6 +51,8 @@ pub struct Options {
     pub stop: Arc<AtomicBool>,
     /// Is told of each failed try.
     pub told: Option<Told>,
+    /// Is told of bytes as they come.
+    pub pace: Option<Pace>,
 }
 
 impl Default for Options {
@@ -66,6 +71,7 @@ impl Default for Options {
             restarts: 0,
             stop: Arc::default(),
             told: None,
+            pace: None,
         }
     }
 }

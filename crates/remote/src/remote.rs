@@ -329,6 +329,9 @@ impl Remote {
             self.body = None;
         }
         self.traffic.bytes += came as u64;
+        if let Some(pace) = &mut self.options.pace {
+            pace(came as u64);
+        }
         Ok(came)
     }
 

@@ -47,6 +47,8 @@ pub struct Extent {
     pub len: u64,
     /// How it is had.
     pub way: Way,
+    /// Bytes that it costs to fetch; a frame that several extents need counts for the first.
+    pub fetch: u64,
 }
 
 /// Bytes to fetch, by what they are.
@@ -163,23 +165,28 @@ pub(crate) fn plan(offer: &Offer<'_>) -> Plan {
             let number = all.binary_search_by_key(&offset, |patch| patch.target).ok()?;
             Some((number, u64::from(all[number].stored_len)))
         });
-        let way = match patch {
+        let (way, fetch) = match patch {
             _ if need.blocks.is_empty() => {
                 copied += need.local;
-                Way::Copy
+                (Way::Copy, 0)
             }
             Some((number, stored)) if stored <= price => {
                 cost.patches += stored;
-                Way::Patch(number)
+                (Way::Patch(number), stored)
             }
             _ => {
                 copied += need.local;
                 cost.frames += price;
                 paid.extend(frames.iter().copied());
-                Way::Frames(frames)
+                (Way::Frames(frames), price)
             }
         };
-        extents.push(Extent { offset, len, way });
+        extents.push(Extent {
+            offset,
+            len,
+            way,
+            fetch,
+        });
     }
     extents.sort_by_key(|extent| match extent.way {
         Way::Copy => 0,

@@ -130,6 +130,8 @@ fn what_is_carried_out_is_no_trial_before_it_is_armed() {
     let report = upgrade::carry_out(&mut bundle, &mut disk, prepared, go_on).unwrap();
     assert_eq!(report.plan, planned);
     assert_eq!(report.progress.fetched, planned.cost.total());
+    let extents: u64 = planned.extents.iter().map(|extent| extent.fetch).sum();
+    assert_eq!(extents, planned.cost.patches + planned.cost.frames);
     assert!(node.holds(&new));
     assert_eq!(
         (node.record().slot(Slot::B), node.record().preferred),

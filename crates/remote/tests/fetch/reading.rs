@@ -75,6 +75,22 @@ fn what_was_not_expected_is_read_all_the_same() {
 }
 
 #[test]
+fn who_sets_the_pace_is_told_of_every_byte() {
+    let server = Server::start(|_| Reply::whole(&content(LEN, 0), None));
+    let told = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let sum = told.clone();
+    let options = Options {
+        pace: Some(Box::new(move |bytes| {
+            sum.fetch_add(bytes, std::sync::atomic::Ordering::SeqCst);
+        })),
+        ..options()
+    };
+    let mut remote = Remote::open(&server.url("/"), options).unwrap();
+    read(&mut remote, 500_000..500_100);
+    assert_eq!(told.load(std::sync::atomic::Ordering::SeqCst), 500_100);
+}
+
+#[test]
 fn an_empty_file_has_no_bytes() {
     let server = Server::start(|request| Reply::good(request, &[], None));
     let mut remote = Remote::open(&server.url("/"), options()).unwrap();
