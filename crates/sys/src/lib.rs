@@ -14,6 +14,7 @@ pub mod host;
 pub mod modules;
 pub mod mount;
 pub mod power;
+pub mod priority;
 pub mod process;
 pub mod root;
 mod slew;
