@@ -20,6 +20,7 @@ use crate::packages::fetch::Fetcher;
 use crate::publish::{self, Contents};
 use crate::release;
 use crate::report::{PartSize, Progress};
+use crate::sbom::Crates;
 use crate::select::SelectError;
 use crate::slot::{self, Content, SlotError};
 use crate::tree::TreeError;
@@ -85,6 +86,17 @@ pub enum BuildError {
         path: PathBuf,
         /// The architecture.
         arch: Arch,
+    },
+    /// The list of crates does not come from the same tree as this program.
+    #[error(
+        "{path} is not a list of crates as this program knows it: build the programs again (`cargo xtask build`)"
+    )]
+    Crates {
+        /// The list.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
     },
     /// A device tree is named that the board's files do not have.
     #[error("{what} {name:?} is none of the board's device trees; add it to deviceTrees.files")]
@@ -158,6 +170,12 @@ impl Request<'_> {
         let arch = self.arch();
         data.ok_or(BuildError::NoBinary { path, arch })
     }
+
+    fn crates(&self) -> Result<Crates, BuildError> {
+        const FILE: &str = "crates.json";
+        let path = self.binaries.join(self.arch().as_str()).join(FILE);
+        serde_json::from_slice(&self.binary(FILE)?).map_err(|source| BuildError::Crates { path, source })
+    }
 }
 
 /// Builds a bundle.
@@ -166,6 +184,7 @@ pub fn build(request: &Request<'_>, fetcher: &mut Fetcher, progress: &Progress) 
     // What is quick to check comes first: nobody likes to wait for a download to learn of a missing file.
     let machined = request.binary("machined")?;
     let loader = request.binary("bootloader.efi")?;
+    let crates = request.crates()?;
     let overlays = Overlays::read(&request.selection.features.device_tree_overlays)?;
     progress.step("getting packages");
     let inputs = inputs::get(request.selection, fetcher)?;
@@ -238,7 +257,7 @@ pub fn build(request: &Request<'_>, fetcher: &mut Fetcher, progress: &Progress) 
     };
     let (bundle, id) = publish::write(request, &contents)?;
     let used = contents::used(request, &inputs, &root);
-    let sbom = publish::sbom(request, &id, &used, &tools)?;
+    let sbom = publish::sbom(request, &id, &used, &tools, &crates)?;
 
     progress.step("verifying the bundle");
     let measured = publish::measure(&bundle, &trusted)?;

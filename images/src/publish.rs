@@ -72,6 +72,7 @@ pub(crate) fn sbom(
     manifest: &Digest,
     packages: &[Fetched],
     tools: &[Fetched],
+    crates: &sbom::Crates,
 ) -> Result<PathBuf, BuildError> {
     let stem = request.stem();
     let path = request.out.join(format!("{stem}.spdx.json"));
@@ -82,6 +83,7 @@ pub(crate) fn sbom(
         created: request.created,
         packages,
         tools,
+        crates,
     };
     fs::write(&path, sbom::spdx(&subject)).map_err(access(&path))?;
     Ok(path)

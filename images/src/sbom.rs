@@ -1,5 +1,8 @@
-//! Lists what is in an image, as an SPDX 2.3 document: packages with versions, hashes and package URLs.
+//! Lists what is in an image, as an SPDX 2.3 document: packages and crates with versions, hashes and package URLs.
 
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::packages::fetch::Fetched;
@@ -20,6 +23,34 @@ pub struct Subject<'a> {
     pub packages: &'a [Fetched],
     /// Packages that only made it: nothing of them is in it.
     pub tools: &'a [Fetched],
+    /// Crates that are linked into our own programs.
+    pub crates: &'a Crates,
+}
+
+/// Crates that are linked into our programs, as the build of the programs lists them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Crates {
+    /// Those of the agent.
+    pub machined: Vec<Crate>,
+    /// Those of the program that holds a pod's namespaces.
+    pub pause: Vec<Crate>,
+    /// Those of the loader.
+    pub bootloader: Vec<Crate>,
+}
+
+/// One version of a crate.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Crate {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its licence, as its author wrote it.
+    pub license: String,
+    /// The hash of the file that it comes in.
+    pub sha256: String,
 }
 
 /// Gives the document as JSON.
@@ -52,6 +83,17 @@ pub fn spdx(subject: &Subject<'_>) -> String {
             "copyrightText": "NOASSERTION",
         }));
         relationships.push(relation(image, "CONTAINS", &id));
+    }
+    for (one, programs) in by_crate(subject.crates) {
+        let id = format!("SPDXRef-crate-{}-{}", plain(&one.name), plain(&one.version));
+        packages.push(describe_crate(&id, one));
+        for program in programs {
+            relationships.push(relation(
+                &format!("SPDXRef-bedplate-{program}"),
+                "STATIC_LINK",
+                &id,
+            ));
+        }
     }
     for package in subject.packages {
         let id = identifier("package", package);
@@ -99,41 +141,80 @@ fn describe(id: &str, package: &Fetched) -> Value {
     })
 }
 
+/// Lists each crate once, with the programs that it is linked into.
+fn by_crate(crates: &Crates) -> BTreeMap<&Crate, Vec<&'static str>> {
+    let mut all: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    let programs = [
+        ("machined", &crates.machined),
+        ("pause", &crates.pause),
+        ("bootloader", &crates.bootloader),
+    ];
+    for (program, linked) in programs {
+        for one in linked {
+            all.entry(one).or_default().push(program);
+        }
+    }
+    all
+}
+
+fn describe_crate(id: &str, one: &Crate) -> Value {
+    let license = if one.license.is_empty() {
+        "NOASSERTION"
+    } else {
+        &one.license
+    };
+    json!({
+        "SPDXID": id,
+        "name": one.name,
+        "versionInfo": one.version,
+        "downloadLocation": "NOASSERTION",
+        "filesAnalyzed": false,
+        "licenseConcluded": "NOASSERTION",
+        "licenseDeclared": license,
+        "copyrightText": "NOASSERTION",
+        "checksums": [{"algorithm": "SHA256", "checksumValue": one.sha256}],
+        "externalRefs": [{
+            "referenceCategory": "PACKAGE-MANAGER",
+            "referenceType": "purl",
+            "referenceLocator": format!("pkg:cargo/{}@{}", one.name, escaped(&one.version)),
+        }],
+    })
+}
+
 fn relation(from: &str, kind: &str, to: &str) -> Value {
     json!({"spdxElementId": from, "relationshipType": kind, "relatedSpdxElement": to})
 }
 
-/// Identifiers hold letters, digits, `.` and `-` only.
 fn identifier(kind: &str, package: &Fetched) -> String {
-    let name: String = package
-        .name
-        .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || c == '.' {
-                c
-            } else {
-                '-'
-            }
-        })
-        .collect();
-    format!("SPDXRef-{kind}-{}-{name}", package.arch)
+    format!("SPDXRef-{kind}-{}-{}", package.arch, plain(&package.name))
+}
+
+/// Identifiers hold letters, digits, `.` and `-` only.
+fn plain(text: &str) -> String {
+    text.replace(|c: char| !(c.is_ascii_alphanumeric() || c == '.'), "-")
 }
 
 fn purl(package: &Fetched) -> String {
-    let mut version = String::new();
-    for byte in package.version.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' | b'~' => {
-                version.push(char::from(byte))
-            }
-            other => version.push_str(&format!("%{other:02X}")),
-        }
-    }
     format!(
-        "pkg:deb/debian/{}@{version}?arch={}&distro={SUITE}",
+        "pkg:deb/debian/{}@{}?arch={}&distro={SUITE}",
         package.name.replace('+', "%2B"),
+        escaped(&package.version),
         package.arch
     )
+}
+
+/// Writes a version as package URLs want it.
+fn escaped(version: &str) -> String {
+    let mut escaped = String::new();
+    for byte in version.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' | b'~' => {
+                escaped.push(char::from(byte))
+            }
+            other => escaped.push_str(&format!("%{other:02X}")),
+        }
+    }
+    escaped
 }
 
 #[cfg(test)]
@@ -164,6 +245,7 @@ mod tests {
             created: 1_700_000_000,
             packages: &packages,
             tools: &tools,
+            crates: &Crates::default(),
         });
         let document: Value = serde_json::from_str(&text).unwrap();
         let ids: Vec<&str> = document["packages"]
@@ -186,5 +268,60 @@ mod tests {
         assert!(text.contains("pkg:deb/debian/libc6@2.41-12%2Bdeb13u4?arch=arm64&distro=trixie"));
         assert!(text.contains("pkg:deb/debian/zlib1g@1%3A1.3?"));
         assert!(text.contains("2023-11-14T22:13:20Z"));
+    }
+    #[test]
+    fn a_crate_is_described_once_and_linked_into_each_program_that_has_it() {
+        let list = |crates: &[&str]| format!("[{}]", crates.join(","));
+        let zstd = r#"{"name": "zstd_sys", "version": "2.1.3+zstd.1.5.7", "license": "MIT", "sha256": "cd"}"#;
+        let odd = r#"{"name": "odd", "version": "1.0.0", "license": "", "sha256": "ef"}"#;
+        let crates = format!(
+            r#"{{"machined": {}, "pause": [], "bootloader": {}}}"#,
+            list(&[zstd, odd]),
+            list(&[zstd])
+        );
+        let crates: Crates = serde_json::from_str(&crates).unwrap();
+        let subject = Subject {
+            stem: "x",
+            version: "1.0.0",
+            manifest: "00",
+            created: 0,
+            packages: &[],
+            tools: &[],
+            crates: &crates,
+        };
+        let text = spdx(&subject);
+        assert_eq!(text, spdx(&subject));
+        let document: Value = serde_json::from_str(&text).unwrap();
+        let list = |field: &str| document[field].as_array().unwrap().clone();
+        let packages: Vec<Value> = list("packages")
+            .into_iter()
+            .filter(|package| package["SPDXID"].as_str().unwrap().starts_with("SPDXRef-crate-"))
+            .collect();
+        let ids = [
+            "SPDXRef-crate-odd-1.0.0",
+            "SPDXRef-crate-zstd-sys-2.1.3-zstd.1.5.7",
+        ];
+        assert_eq!([&packages[0]["SPDXID"], &packages[1]["SPDXID"]], ids);
+        assert_eq!(packages.len(), 2);
+        assert_eq!(packages[0]["licenseDeclared"], "NOASSERTION");
+        assert_eq!(packages[1]["checksums"][0]["checksumValue"], "cd");
+        assert_eq!(
+            packages[1]["externalRefs"][0]["referenceLocator"],
+            "pkg:cargo/zstd_sys@2.1.3%2Bzstd.1.5.7"
+        );
+        let links = list("relationships");
+        let links = links
+            .iter()
+            .filter(|relation| relation["relationshipType"] == "STATIC_LINK");
+        let links: Vec<(&str, &str)> = links
+            .map(|link| {
+                (
+                    link["spdxElementId"].as_str().unwrap(),
+                    link["relatedSpdxElement"].as_str().unwrap(),
+                )
+            })
+            .collect();
+        let (machined, loader) = ("SPDXRef-bedplate-machined", "SPDXRef-bedplate-bootloader");
+        assert_eq!(links, [(machined, ids[0]), (machined, ids[1]), (loader, ids[1])]);
     }
 }

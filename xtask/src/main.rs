@@ -4,6 +4,7 @@
 //! seconds, before anything else does.
 
 mod arch;
+mod bill;
 mod build;
 mod cli;
 mod e2e;

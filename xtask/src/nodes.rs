@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use crate::arch::Arch;
-use crate::paths;
 use crate::process::Program;
 use crate::setup::{Toolchain, Uefi};
+use crate::{bill, paths};
 
 /// A first build compiles some two hundred crates.
 const LIMIT: Duration = Duration::from_secs(40 * 60);
@@ -50,7 +50,8 @@ pub fn build(toolchain: &Toolchain, arch: Arch) -> Result<()> {
         arch,
         &built(arch.uefi_target(), &format!("{LOADER}.efi")),
         "bootloader.efi",
-    )
+    )?;
+    bill::write(toolchain, arch)
 }
 
 /// A release build whose result does not tell in which folder it was made.

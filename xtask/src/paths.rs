@@ -27,7 +27,7 @@ pub fn test_logs() -> PathBuf {
     target().join("test-logs")
 }
 
-/// Gives the folder that `bedplate-image --binaries` reads: `<arch>/{machined,pause,bootloader.efi}`.
+/// Gives the folder that `bedplate-image --binaries` reads: `<arch>/{machined,pause,bootloader.efi,crates.json}`.
 pub fn node_programs() -> PathBuf {
     target().join("node")
 }
