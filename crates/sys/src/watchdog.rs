@@ -5,10 +5,12 @@
 use std::fs::File;
 use std::io::Write;
 use std::mem::ManuallyDrop;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
 use crate::{Context, Result};
 
@@ -47,15 +49,43 @@ impl LinuxWatchdog {
             Err(error) if error.raw_os_error() == Some(nix::libc::ENODEV) => return Ok(None),
             Err(error) => return Err(error).context(|| format!("open the watchdog {}", path.display())),
         };
+        Ok(Some(LinuxWatchdog::with(device, wanted)))
+    }
+
+    fn with(device: File, wanted: Duration) -> Self {
         let mut seconds = i32::try_from(wanted.as_secs()).unwrap_or(i32::MAX);
         // SAFETY: the kernel reads and writes one int, which outlives the call.
         let answer = unsafe { ioctls::set_timeout(device.as_raw_fd(), &raw mut seconds) };
         // Hardware with a fixed time refuses; it is fed often enough for any.
         let timeout = answer.map_or(wanted, |_| Duration::from_secs(u64::from(seconds.unsigned_abs())));
-        Ok(Some(LinuxWatchdog {
+        LinuxWatchdog {
             device: ManuallyDrop::new(device),
             timeout,
-        }))
+        }
+    }
+
+    /// Keeps it open for the program that this process becomes next; returns the number by which that one
+    /// [takes it over](LinuxWatchdog::take_over).
+    pub fn leave_open(&self) -> Result<i32> {
+        fcntl(&*self.device, FcntlArg::F_SETFD(FdFlag::empty()))
+            .context(|| "keep the watchdog for the next program".to_owned())?;
+        Ok(self.device.as_raw_fd())
+    }
+
+    /// Takes over a watchdog that the program before this one left open, and feeds it. A number that stands for
+    /// anything else is refused. To be called once.
+    pub fn take_over(path: &Path, number: i32, wanted: Duration) -> Result<Self> {
+        let action = || format!("take over the watchdog {}", path.display());
+        let opened = std::fs::read_link(format!("/proc/self/fd/{number}")).context(action)?;
+        if opened != path {
+            let other = std::io::Error::other(format!("number {number} is {}", opened.display()));
+            return Err(other).context(action);
+        }
+        // SAFETY: it is open, as was seen just now, and nothing in this process owns it: it was opened before its start.
+        let device = unsafe { File::from_raw_fd(number) };
+        let mut watchdog = LinuxWatchdog::with(device, wanted);
+        watchdog.feed()?;
+        Ok(watchdog)
     }
 }
 
@@ -107,6 +137,21 @@ mod tests {
     fn a_machine_without_one_has_none() {
         let found = LinuxWatchdog::open(Path::new("/dev/no-such-watchdog"), Duration::from_secs(15)).unwrap();
         assert!(found.is_none());
+    }
+
+    #[test]
+    fn one_that_is_left_open_is_taken_over_and_fed() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let wanted = Duration::from_secs(15);
+        let before = LinuxWatchdog::open(file.path(), wanted).unwrap().unwrap();
+        let number = before.leave_open().unwrap();
+        let flags = fcntl(&*before.device, FcntlArg::F_GETFD).unwrap();
+        assert_eq!(flags, 0, "a new program would not have it");
+        let error = LinuxWatchdog::take_over(Path::new("/dev/watchdog0"), number, wanted).unwrap_err();
+        assert!(error.source.to_string().contains("number"), "{error:?}");
+        assert!(LinuxWatchdog::take_over(file.path(), 9999, wanted).is_err());
+        LinuxWatchdog::take_over(file.path(), number, wanted).unwrap();
+        assert_eq!(std::fs::read(file.path()).unwrap(), b"\0");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod slot;
 mod stage;
+mod watchdog;
 
 pub use slot::{Error as SlotError, Plan, plan};
 pub use stage::{Handover, run};

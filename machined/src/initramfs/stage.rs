@@ -13,6 +13,7 @@ use sys::device_mapper::{DeviceMapper, LinuxDeviceMapper, Table};
 use sys::modules::{LinuxModules, ModuleLoader};
 use sys::mount::{LinuxMounts, Mount, MountFlags, Mounter};
 
+use super::watchdog::EarlyWatchdog;
 use super::{HANDOVER, SlotError, plan, slot::Plan};
 use crate::boot::{Cmdline, Release, cmdline, mounts, release};
 use crate::controller::chain;
@@ -60,6 +61,9 @@ pub struct Handover {
     pub stamps: BTreeMap<String, u64>,
     /// What went wrong on the way without stopping it.
     pub warnings: Vec<String>,
+    /// The number of the watchdog, which runs; none where the machine has none.
+    #[serde(default)]
+    pub watchdog: Option<i32>,
 }
 
 /// Opens the root and becomes its machined. Returns only when that fails, with the reason in one line.
@@ -81,7 +85,8 @@ fn open_root(handover: &mut Handover) -> Result<Infallible, Error> {
     // Modules ask for further ones in their own time, such as the hash behind dm-verity. Without an answer they tell.
     let _asks_nobody = fs::write(modules::helper::SYSCTL, "/init");
     let mut modules = EarlyModules::new(&release);
-    modules.load_named(&release, &LinuxModules);
+    let mut watchdog = EarlyWatchdog::default();
+    modules.load_named(&release, &LinuxModules, || watchdog.start());
     handover.stamps.insert("modules".to_owned(), uptime_ms());
     let Found { slot, bootstate } = wait_for_slot(&wanted, &mut modules)?;
     handover.stamps.insert("disk".to_owned(), uptime_ms());
@@ -100,6 +105,9 @@ fn open_root(handover: &mut Handover) -> Result<Infallible, Error> {
     if !Path::new(NEW_ROOT).join(PROGRAM.trim_start_matches('/')).exists() {
         return Err(Error::NoProgram);
     }
+    // Its driver may belong to a device that appeared late.
+    watchdog.start();
+    handover.watchdog = watchdog.leave(&mut handover.warnings);
     leave(handover);
     sys::root::switch(Path::new(NEW_ROOT), &["/dev", "/proc", "/sys", "/run"])?;
     Ok(sys::root::become_program(Path::new(PROGRAM), &[])?)
@@ -147,11 +155,12 @@ impl EarlyModules {
     }
 
     /// A module that fails may be one that this machine has no use for: what counts is whether the disk appears.
-    fn load_named(&mut self, release: &Release, loader: &dyn ModuleLoader) {
+    fn load_named(&mut self, release: &Release, loader: &dyn ModuleLoader, mut after_each: impl FnMut()) {
         for name in &release.modules {
             if let Err(error) = modules::load(&self.index, &self.folder, loader, name) {
                 self.failures.push(chain(&error));
             }
+            after_each();
         }
     }
 
@@ -254,7 +263,7 @@ mod tests {
             ..Release::default()
         };
         let loader = RecordingModules::default();
-        early.load_named(&release, &loader);
+        early.load_named(&release, &loader, || {});
         assert_eq!(loader.loaded.lock().unwrap().len(), 1);
         assert!(early.failures[0].contains("sha2_ce"), "{:?}", early.failures);
     }

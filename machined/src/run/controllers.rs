@@ -36,8 +36,8 @@ pub(super) struct Pieces {
     pub clock: Arc<NodeClock>,
 }
 
-/// Makes the controllers that run from the start.
-pub(super) fn base(node: &Node, children: &Children) -> Runtime {
+/// Makes the controllers that run from the start. The watchdog may have a number in this process already.
+pub(super) fn base(node: &Node, children: &Children, watchdog: Option<i32>) -> Runtime {
     let means = Means {
         devices: Devices::default(),
         mounter: Box::new(LinuxMounts),
@@ -46,7 +46,9 @@ pub(super) fn base(node: &Node, children: &Children) -> Runtime {
         root: "/".into(),
     };
     let mut runtime = Runtime::new(node.store.clone());
-    runtime.add(Storage::new(means)).add(WatchdogFeeder::new());
+    runtime
+        .add(Storage::new(means))
+        .add(WatchdogFeeder::new(watchdog));
     // Here and not below: a system on trial that cannot open its own disk must be given up, too.
     let places = |guid: &str| Places::find(&Devices::default(), guid);
     runtime.add(Slots::new(
@@ -117,7 +119,7 @@ mod tests {
             tls: Arc::new(ServerTls::new()),
             clock: Arc::new(NodeClock::new()),
         };
-        [base(&node, &Children::new()), main(&node, pieces).unwrap()]
+        [base(&node, &Children::new(), None), main(&node, pieces).unwrap()]
     }
 
     #[tokio::test]

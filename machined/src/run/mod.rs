@@ -11,7 +11,7 @@ mod moments;
 mod parts;
 mod prepare;
 mod stop;
-mod watchdog;
+pub mod watchdog;
 mod wiring;
 
 pub use guard::main;

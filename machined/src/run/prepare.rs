@@ -22,6 +22,8 @@ pub(super) struct Prepared {
     pub cmdline: Cmdline,
     /// The kernel's whole command line.
     pub line: String,
+    /// The number of a watchdog that runs already.
+    pub watchdog: Option<i32>,
 }
 
 /// Says what PID 1 cannot do without.
@@ -62,7 +64,12 @@ pub(super) fn prepare() -> Result<Prepared, Error> {
     for remark in handover.warnings.iter().chain(&remarks) {
         tracing::warn!("{remark}");
     }
-    Ok(Prepared { node, cmdline, line })
+    Ok(Prepared {
+        node,
+        cmdline,
+        line,
+        watchdog: handover.watchdog,
+    })
 }
 
 fn mount_everything() -> Result<Vec<String>, Error> {

@@ -1,4 +1,6 @@
 //! Feeds the hardware watchdog, where there is one: when machined hangs, the machine restarts.
+//!
+//! It is started in the initramfs, as soon as its driver is loaded: see `initramfs::watchdog`.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,9 +13,10 @@ use crate::boot::status::ID;
 use crate::controller::{Action, Controller, ControllerError};
 use crate::resource::{Resource, Store};
 
-const DEVICE: &str = "/dev/watchdog0";
+/// The machine's first watchdog.
+pub const DEVICE: &str = "/dev/watchdog0";
 /// Longer than anything machined may be busy with, shorter than anybody's patience.
-const TIMEOUT: Duration = Duration::from_secs(60);
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 /// A driver that is loaded late is found after this time.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
 
@@ -40,13 +43,22 @@ pub struct WatchdogFeeder {
 }
 
 impl WatchdogFeeder {
-    /// Makes the controller for the machine's first watchdog.
-    pub fn new() -> Self {
+    /// Makes the controller for the machine's first watchdog, which may run already: its number in this process.
+    pub fn new(running: Option<i32>) -> Self {
         let open: Open = || {
             let found = LinuxWatchdog::open(Path::new(DEVICE), TIMEOUT)?;
             Ok(found.map(|watchdog| Box::new(watchdog) as Box<dyn Watchdog>))
         };
-        WatchdogFeeder { open, watchdog: None }
+        let taken = running.map(|number| LinuxWatchdog::take_over(Path::new(DEVICE), number, TIMEOUT));
+        let watchdog = match taken {
+            Some(Ok(watchdog)) => Some(Box::new(watchdog) as Box<dyn Watchdog>),
+            Some(Err(error)) => {
+                tracing::error!("{}", crate::controller::chain(&error));
+                None
+            }
+            None => None,
+        };
+        WatchdogFeeder { open, watchdog }
     }
 }
 

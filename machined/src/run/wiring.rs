@@ -42,10 +42,17 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs the node until somebody wants it to stop, then stops it all but for the machine itself.
 pub(super) async fn run(prepared: Prepared) -> Result<Stop, String> {
-    let Prepared { node, cmdline, line } = prepared;
+    let Prepared {
+        node,
+        cmdline,
+        line,
+        watchdog,
+    } = prepared;
     let children = Children::new();
     let mut parts = Parts::new(node.events.clone());
     start_basics(&node, &children, &mut parts);
+    let base = controllers::base(&node, &children, watchdog);
+    keep_runtime("base controllers", base, &mut parts);
 
     let mut supervisor = None;
     let life = async {
@@ -90,7 +97,7 @@ async fn configured(store: &Store) {
     }
 }
 
-/// Starts what needs no disk: reaping, signals, the watchdog, devices, the console.
+/// Starts what needs no disk: reaping, signals, devices, the console.
 fn start_basics(node: &Node, children: &Children, parts: &mut Parts) {
     let reaper = children.clone();
     parts.keep_endless("reaper", move || {
@@ -112,8 +119,6 @@ fn start_basics(node: &Node, children: &Children, parts: &mut Parts) {
             Ok(())
         }
     });
-    let runtime = controllers::base(node, children);
-    keep_runtime("base controllers", runtime, parts);
 }
 
 /// A set of controllers contains failures itself, and ends only when told.
