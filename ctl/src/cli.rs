@@ -166,6 +166,9 @@ enum Command {
     /// when it got well, and goes back to the old one when it did not. Several nodes take turns, and none begins after one
     /// has failed. A node that was cut off goes on from what it has written: run the same command again.
     Upgrade(Box<commands::upgrade::Upgrade>),
+    /// Bring a release to a fleet, wave by wave.
+    #[command(subcommand)]
+    Rollout(commands::rollout::Rollout),
     /// Put a bundle on a disk, or into a file; `bedplate flash --help` tells how.
     Flash(commands::flash::Flash),
     /// Print a script that completes commands in a shell.
@@ -208,6 +211,10 @@ impl Cli {
             Command::Reboot(command) => ask(global, async |session| command.run(session).await),
             Command::Shutdown(command) => ask(global, async |session| command.run(session).await),
             Command::Upgrade(command) => ask(global, async |session| command.run(session).await),
+            Command::Rollout(command) => match command.offline(&global)? {
+                Ok(code) => Ok(code),
+                Err(command) => ask(global, async |session| command.run(session).await),
+            },
             Command::Reset(command) => ask(global, async |session| command.run(session).await),
         }
     }

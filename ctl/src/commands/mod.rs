@@ -18,6 +18,7 @@ pub mod mounts;
 pub mod net;
 pub mod power;
 pub mod processes;
+pub mod rollout;
 pub mod services;
 pub mod status;
 pub mod time;

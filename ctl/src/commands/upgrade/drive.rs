@@ -4,8 +4,10 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use api::v1alpha1::upgrade_response::Response as Answer;
+use api::v1alpha1::upgrade_service_client::UpgradeServiceClient;
 use api::v1alpha1::{
-    BundleWant, StartUpgrade, UpgradeMode, UpgradePlan, UpgradeRecord, UpgradeStage, UpgradeStatus,
+    BundleWant, CancelUpgradeRequest, StartUpgrade, UpgradeMode, UpgradePlan, UpgradeRecord, UpgradeStage,
+    UpgradeStatus,
 };
 use tokio::time::{Instant, sleep};
 
@@ -47,10 +49,11 @@ pub struct Driver<'a> {
     pub source: &'a Source,
     /// What is asked.
     pub options: Options,
-    /// What they shall run: learnt from the first plan where it is not known before.
-    pub goal: RefCell<Goal>,
+    /// What they shall run: learnt from the first plan where its manifest is not known before. A node that plans
+    /// something else is cancelled.
+    pub goal: &'a RefCell<Goal>,
     /// Who is told.
-    pub report: Report,
+    pub report: &'a Report,
 }
 
 /// How it went well.
@@ -193,8 +196,14 @@ impl Driver<'_> {
             match call.answer().await {
                 Ok(Some(Answer::Want(want))) => self.serve(&call, want).await?,
                 Ok(Some(Answer::Plan(plan))) => {
-                    self.learn(&plan);
                     self.report.plan(&name, &plan)?;
+                    if let Err(failure) = self.learn(&plan) {
+                        // Its wish to cancel may fail: then it is armed at worst, and whoever reads the failure decides.
+                        let _ = UpgradeServiceClient::new(node.channel.clone())
+                            .cancel(CancelUpgradeRequest {})
+                            .await;
+                        return Err(failure);
+                    }
                 }
                 Ok(Some(Answer::Progress(status))) => {
                     status.id.clone_into(&mut id);
@@ -259,7 +268,7 @@ impl Driver<'_> {
                     if let Some(plan) = &now.status.plan
                         && now.status.id == begun.id
                     {
-                        self.learn(plan);
+                        self.learn(plan)?;
                     }
                     let restarted = now.boot_id != begun.boot_id;
                     match judge(&self.goal(), &begun, &now) {
@@ -326,11 +335,26 @@ impl Driver<'_> {
         self.goal.borrow().clone()
     }
 
-    fn learn(&self, plan: &UpgradePlan) {
-        *self.goal.borrow_mut() = Goal {
-            version: plan.to_version.clone(),
-            manifest: plan.manifest_sha256.clone(),
-        };
+    fn learn(&self, plan: &UpgradePlan) -> Result<(), Failure> {
+        let mut goal = self.goal.borrow_mut();
+        if goal.manifest.is_empty() {
+            *goal = Goal {
+                version: plan.to_version.clone(),
+                manifest: plan.manifest_sha256.clone(),
+            };
+        }
+        if plan.manifest_sha256 == goal.manifest {
+            return Ok(());
+        }
+        Err(Failure::new(format!(
+            "{} brings version {} with manifest {}, and not version {} with manifest {}: it was changed meanwhile, \
+             or is another release; the upgrade was cancelled",
+            self.source.shown(),
+            plan.to_version,
+            plan.manifest_sha256,
+            goal.version,
+            goal.manifest
+        )))
     }
 
     async fn start(&self, node: &Node, plan_only: bool) -> Result<Call, Problem> {

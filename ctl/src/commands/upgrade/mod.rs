@@ -5,15 +5,15 @@
 //! look, and [`show`] how answers are shown.
 
 mod call;
-mod decide;
-mod drive;
+pub(super) mod decide;
+pub(super) mod drive;
 mod look;
 mod order;
-mod rate;
-mod report;
-mod roll;
+pub(super) mod rate;
+pub(super) mod report;
+pub(super) mod roll;
 mod show;
-mod source;
+pub(super) mod source;
 mod words;
 
 use std::cell::RefCell;
@@ -146,6 +146,7 @@ impl What {
             Mode::Staged => UpgradeMode::Staged,
             Mode::Window => UpgradeMode::Window,
         };
+        let (goal, report) = (RefCell::new(source.goal()), Report::new(session.format));
         let driver = Driver {
             session: &session,
             source: &source,
@@ -156,10 +157,10 @@ impl What {
                 wait: self.wait || addresses.len() > 1,
                 patience: self.patience,
             },
-            goal: RefCell::new(source.goal()),
-            report: Report::new(session.format),
+            goal: &goal,
+            report: &report,
         };
-        driver.report.note(&source.title());
+        report.note(&source.title());
         if self.plan {
             return plan(&driver, &addresses).await;
         }
@@ -167,7 +168,7 @@ impl What {
             let rans = roll::roll(&driver, &addresses, self.parallel.into()).await?;
             roll::sum_up(&driver, &rans, session.format)
         };
-        roll::unless_stopped(&driver, work).await
+        roll::unless_stopped(&report, &source, work).await
     }
 }
 
@@ -187,7 +188,7 @@ async fn plan(driver: &Driver<'_>, addresses: &[Address]) -> anyhow::Result<Exit
 }
 
 /// Returns the nodes one by one; of endpoints, the first that can be reached.
-async fn addresses(session: &Session) -> anyhow::Result<Vec<Address>> {
+pub(super) async fn addresses(session: &Session) -> anyhow::Result<Vec<Address>> {
     match &session.targets {
         Targets::All(addresses) => {
             let mut several = addresses.clone();

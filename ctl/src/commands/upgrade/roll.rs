@@ -1,5 +1,6 @@
 //! Upgrades several nodes in turn, and sums up.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,9 +9,10 @@ use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use tokio::time::Instant;
 
+use super::decide::Goal;
 use super::drive::{Driver, Failure, Outcome};
 use super::order::{Next, Turn, next};
-use super::report::Event;
+use super::report::{Event, Report};
 use super::show::at_length;
 use super::source::Source;
 use crate::address::Address;
@@ -59,7 +61,7 @@ pub async fn roll(driver: &Driver<'_>, addresses: &[Address], parallel: usize) -
                 let Some((number, ran)) = running.next().await else {
                     break;
                 };
-                tell(driver, &ran)?;
+                tell(driver.report, driver.goal, &ran)?;
                 turns[number] = match ran.result {
                     Some(Ok(_)) => Turn::Fine,
                     _ => Turn::Failed,
@@ -70,7 +72,7 @@ pub async fn roll(driver: &Driver<'_>, addresses: &[Address], parallel: usize) -
         }
     }
     for ran in rans.iter().filter(|ran| ran.result.is_none()) {
-        tell(driver, ran)?;
+        tell(driver.report, driver.goal, ran)?;
     }
     Ok(rans)
 }
@@ -99,19 +101,19 @@ pub async fn one(driver: &Driver<'_>, address: &Address) -> Ran {
 }
 
 /// Tells how a node ended: a failure at once, with what the node says of it.
-pub fn tell(driver: &Driver<'_>, ran: &Ran) -> anyhow::Result<()> {
-    let goal = driver.goal.borrow();
+pub fn tell(report: &Report, goal: &RefCell<Goal>, ran: &Ran) -> anyhow::Result<()> {
+    let goal = goal.borrow();
     let failure = ran.result.as_ref().and_then(|result| result.as_ref().err());
     if let Some(failure) = failure {
-        driver.report.note(&failure.text);
+        report.note(&failure.text);
         let record = failure.record.as_deref();
         if let Some(record) = record.filter(|record| !record.kernel_log.is_empty()) {
-            driver.report.note(at_length(record).trim_end());
+            report.note(at_length(record).trim_end());
         }
     }
     let node = ran.address.to_string();
     let known = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    driver.report.event(&Event {
+    report.event(&Event {
         node: &node,
         event: "result",
         result: Some(ran.word()),
@@ -194,7 +196,8 @@ fn summary(driver: &Driver<'_>, rans: &[Ran]) -> String {
 
 /// Runs something unless somebody asks to stop; then tells what goes on without us.
 pub async fn unless_stopped(
-    driver: &Driver<'_>,
+    report: &Report,
+    source: &Source,
     work: impl Future<Output = anyhow::Result<ExitCode>>,
 ) -> anyhow::Result<ExitCode> {
     let stopped = tokio::select! {
@@ -204,7 +207,7 @@ pub async fn unless_stopped(
         stopped = tokio::signal::ctrl_c() => stopped,
     };
     stopped?;
-    driver.report.note(match driver.source {
+    report.note(match source {
         Source::Url(_) => {
             "stopped watching: a node that has begun goes on by itself\n  \
              `bedplate upgrade status --follow` shows how it fares, `bedplate upgrade cancel` ends it"
@@ -219,7 +222,7 @@ pub async fn unless_stopped(
 }
 
 /// Returns the command that was typed, for another shell.
-fn again() -> String {
+pub fn again() -> String {
     quoted(std::env::args())
 }
 

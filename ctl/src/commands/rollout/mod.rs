@@ -1,0 +1,62 @@
+//! `bedplate rollout`: a release for a fleet, wave by wave.
+//!
+//! The document and every decision are in the crate `rollout`. [`write`] are the commands that make, sign and look at one,
+//! [`read`] finds the newest version of it, [`run`] brings the release to nodes.
+
+mod read;
+mod run;
+mod write;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use crate::cli::Global;
+use crate::config;
+use crate::session::Session;
+
+/// Brings a release to a fleet.
+#[derive(Debug, Subcommand)]
+pub enum Rollout {
+    #[command(flatten)]
+    Write(write::Write),
+    /// Bring a rollout's release to nodes, wave by wave.
+    ///
+    /// A node's place in the order comes from the rollout's seed and the node's hostname. Nodes that run the release are
+    /// passed over, so the same command goes on where another run ended. Before each node the document is read anew: one
+    /// that was stopped lets no further node begin. An older version than one that was seen before is refused.
+    Run(run::Run),
+}
+
+impl Rollout {
+    /// Does what needs no node, if that was typed; gives the command back if it does.
+    pub fn offline(self, global: &Global) -> anyhow::Result<Result<ExitCode, Online>> {
+        match self {
+            Rollout::Write(command) => command.run(global.output).map(Ok),
+            Rollout::Run(command) => Ok(Err(Online {
+                command,
+                folder: memory(global)?,
+            })),
+        }
+    }
+}
+
+/// A command that talks to nodes.
+pub struct Online {
+    command: run::Run,
+    folder: PathBuf,
+}
+
+impl Online {
+    /// Does it.
+    pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
+        self.command.run(session, &self.folder).await
+    }
+}
+
+/// Returns where the newest versions of rollouts are kept that were seen: beside the client's file.
+fn memory(global: &Global) -> anyhow::Result<PathBuf> {
+    let file = config::path(global.config.as_deref())?;
+    Ok(file.with_file_name("rollouts"))
+}

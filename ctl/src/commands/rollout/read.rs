@@ -1,0 +1,155 @@
+//! Finds the newest version of a rollout, in a file or on a web server, and remembers it.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use manifest::TrustedKey;
+use remote::{Options, Proxy, Remote};
+use rollout::{MAX_LEN, Rollout, VerifiedRollout, VerifyError, verify};
+
+/// Longest file of signatures.
+const MAX_SIGNATURES: usize = 16 * 1024;
+/// How often document and signature are read until they fit: they are two files, and may be replaced one by one.
+const TRIES: u32 = 3;
+/// The pause between tries.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Where a rollout is, and whose signatures count.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// A path, or a URL.
+    pub source: String,
+    /// Trusted keys.
+    pub keys: Vec<TrustedKey>,
+}
+
+impl Place {
+    /// Reads and verifies it.
+    pub async fn read(&self) -> anyhow::Result<VerifiedRollout> {
+        let mut left = TRIES;
+        loop {
+            let place = self.clone();
+            let read = tokio::task::spawn_blocking(move || place.once()).await?;
+            left -= 1;
+            match read {
+                Err(_) if left > 0 => tokio::time::sleep(PAUSE).await,
+                read => return read,
+            }
+        }
+    }
+
+    /// Reads and verifies it once.
+    pub fn once(&self) -> anyhow::Result<VerifiedRollout> {
+        let text = get(&self.source, MAX_LEN)?;
+        let signatures = get(&signature_of(&self.source), MAX_SIGNATURES)?;
+        let verified: Result<_, VerifyError> = verify(&text, &signatures, &self.keys);
+        verified.with_context(|| format!("cannot use {}", self.source))
+    }
+}
+
+/// Tells whether a source is on a web server.
+fn is_url(source: &str) -> bool {
+    source.starts_with("http://") || source.starts_with("https://")
+}
+
+/// Returns where the signatures of a rollout are: beside it, with `.minisig` behind its name.
+pub fn signature_of(source: &str) -> String {
+    let name_end = if is_url(source) {
+        source.find(['?', '#']).unwrap_or(source.len())
+    } else {
+        source.len()
+    };
+    let (name, rest) = source.split_at(name_end);
+    format!("{name}.minisig{rest}")
+}
+
+/// Reads a whole small file.
+pub fn get(source: &str, most: usize) -> anyhow::Result<Vec<u8>> {
+    if is_url(source) {
+        return fetch(source, most);
+    }
+    let mut text = Vec::new();
+    let file = File::open(source).with_context(|| format!("cannot open {source}"))?;
+    let limit = u64::try_from(most).unwrap_or(u64::MAX);
+    file.take(limit + 1)
+        .read_to_end(&mut text)
+        .with_context(|| format!("cannot read {source}"))?;
+    anyhow::ensure!(text.len() <= most, "{source} has more than {most} bytes");
+    Ok(text)
+}
+
+fn fetch(url: &str, most: usize) -> anyhow::Result<Vec<u8>> {
+    let mut remote = Remote::open(url, options())?;
+    let length = usize::try_from(remote.len()).unwrap_or(usize::MAX);
+    anyhow::ensure!(length <= most, "{} has more than {most} bytes", remote.shown());
+    let mut text = vec![0; length];
+    remote.read_at(0, &mut text)?;
+    Ok(text)
+}
+
+/// A person waits: patience is short.
+pub fn options() -> Options {
+    Options {
+        proxy: Proxy::FromEnvironment,
+        tries: 3,
+        connect: Duration::from_secs(10),
+        answer: Duration::from_secs(15),
+        stall: Duration::from_secs(15),
+        ..Options::default()
+    }
+}
+
+/// Takes note of a version, and refuses it when a newer one was seen before.
+pub fn remember(folder: &Path, rollout: &Rollout) -> anyhow::Result<()> {
+    let path = folder.join(format!("{}.json", rollout.id));
+    match fs::read(&path) {
+        Ok(text) => {
+            let known = Rollout::parse_unverified(&text)
+                .with_context(|| format!("cannot use {}: remove it to begin anew", path.display()))?;
+            rollout
+                .follows(&known)
+                .with_context(|| format!("rollout {} is not the newest", rollout.id))?;
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+    write(&path, &rollout.to_text()?)
+}
+
+/// Writes a file, whole or not at all.
+pub fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let write = || -> io::Result<()> {
+        fs::create_dir_all(&folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(&folder)?;
+        file.write_all(text.as_bytes())?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signatures_lie_beside() {
+        let cases = [
+            ("fleet.json", "fleet.json.minisig"),
+            ("a?b.json", "a?b.json.minisig"),
+            ("https://a/f.json", "https://a/f.json.minisig"),
+            ("https://a/f.json?token=1", "https://a/f.json.minisig?token=1"),
+        ];
+        for (source, expected) in cases {
+            assert_eq!(signature_of(source), expected);
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! `bedplate rollout run`.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use api::v1alpha1::machine_service_client::MachineServiceClient;
+use api::v1alpha1::{StatusRequest, UpgradeMode};
+use clap::Args;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use rollout::{Halt, Member, Next, Rollout, Turn, next, position};
+use signing::load_public;
+use tokio::time::{Instant, sleep};
+
+use super::read::{Place, remember};
+use crate::address::Address;
+use crate::commands::upgrade::decide::Goal;
+use crate::commands::upgrade::drive::{Driver, Options, Outcome};
+use crate::commands::upgrade::rate;
+use crate::commands::upgrade::report::Report;
+use crate::commands::upgrade::roll::{self, Ran, again, tell};
+use crate::commands::upgrade::source::Source;
+use crate::fan::{Answer, ask};
+use crate::session::{Session, Targets};
+use crate::ui::{self, Format, Table, duration};
+
+/// How often the document is read anew while a pause passes.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
+/// Brings a rollout's release to nodes.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The document: a file, or a URL. Its signatures lie beside it, with .minisig behind the name.
+    #[arg(value_name = "FILE|URL")]
+    source: String,
+    /// Public keys whose signature is trusted.
+    #[arg(long = "key", value_name = "FILE.pub", required = true)]
+    keys: Vec<PathBuf>,
+    /// Only show which node is in which wave.
+    #[arg(long)]
+    plan: bool,
+    /// Nodes of a wave that are upgraded at a time.
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    parallel: u16,
+    /// Fetch no faster than this, for each node, as 2MB/s or 500KiB/s.
+    #[arg(long, value_name = "RATE", value_parser = rate::parse)]
+    rate_limit: Option<u64>,
+    /// How long one node may take for all of it.
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = crate::cli::duration)]
+    patience: Duration,
+}
+
+/// A node of the fleet.
+struct Node {
+    address: Address,
+    name: String,
+    position: u16,
+    member: Member,
+    ran: Option<Ran>,
+}
+
+impl Run {
+    /// Finds the nodes' waves, then goes through them.
+    pub async fn run(self, session: Session, memory: &Path) -> anyhow::Result<ExitCode> {
+        anyhow::ensure!(
+            matches!(session.targets, Targets::All(_)),
+            "name the nodes of the fleet by --nodes: an endpoint is only one of them"
+        );
+        let keys = self.keys.iter().map(|path| load_public(path));
+        let place = Place {
+            source: self.source,
+            keys: keys.collect::<Result<_, _>>()?,
+        };
+        let rollout = (*place.read().await?).clone();
+        remember(memory, &rollout)?;
+        let report = Report::new(session.format);
+        let (mut nodes, absent) = fleet(&session, &report, &rollout).await?;
+        if self.plan {
+            show_plan(&nodes, &rollout, session.format)?;
+            return Ok(if absent == 0 {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            });
+        }
+        let mut fleet = Fleet {
+            session: &session,
+            report: &report,
+            place: &place,
+            memory,
+            rollout,
+            options: Options {
+                mode: UpgradeMode::Now,
+                force: false,
+                rate_limit: self.rate_limit.unwrap_or(0),
+                wait: true,
+                patience: self.patience,
+            },
+            parallel: self.parallel.into(),
+        };
+        let source = Source::Url(fleet.rollout.bundle.url.clone());
+        let work = async {
+            let halt = fleet.go(&mut nodes).await?;
+            sum_up(&fleet, &nodes, absent, halt)
+        };
+        roll::unless_stopped(&report, &source, work).await
+    }
+}
+
+/// Asks every node for its name, and puts them in order. Also returns how many could not be asked.
+async fn fleet(session: &Session, report: &Report, rollout: &Rollout) -> anyhow::Result<(Vec<Node>, usize)> {
+    let answers = ask(session, |node| async {
+        MachineServiceClient::new(node.channel)
+            .status(StatusRequest {})
+            .await
+    })
+    .await;
+    let (mut nodes, mut absent): (Vec<Node>, usize) = (Vec::new(), 0);
+    for Answer { node, result } in answers {
+        let status = match result {
+            Ok(status) => status,
+            Err(problem) => {
+                report.note(&format!("left out: {problem}"));
+                absent += 1;
+                continue;
+            }
+        };
+        if status.board != rollout.bundle.board {
+            report.note(&format!(
+                "left out: {node} is a {}, and the release is for {}",
+                status.board, rollout.bundle.board
+            ));
+            continue;
+        }
+        if let Some(twin) = nodes.iter().find(|other| other.name == status.hostname) {
+            anyhow::bail!(
+                "{node} and {} are both called {:?}: give each node its own hostname",
+                twin.address,
+                status.hostname
+            );
+        }
+        nodes.push(Node {
+            position: position(&rollout.seed, &status.hostname),
+            member: Member {
+                wave: rollout.wave(&status.hostname),
+                turn: Turn::Pending,
+            },
+            name: status.hostname,
+            address: node,
+            ran: None,
+        });
+    }
+    nodes.sort_by_key(|node| node.position);
+    Ok((nodes, absent))
+}
+
+/// A run through the waves.
+struct Fleet<'a> {
+    session: &'a Session,
+    report: &'a Report,
+    place: &'a Place,
+    memory: &'a Path,
+    rollout: Rollout,
+    options: Options,
+    parallel: usize,
+}
+
+impl<'a> Fleet<'a> {
+    /// Does what is next until nothing is; returns why it was halted.
+    async fn go(&mut self, nodes: &mut [Node]) -> anyhow::Result<Option<Halt>> {
+        let mut running = FuturesUnordered::new();
+        let mut paused = None;
+        loop {
+            let members: Vec<Member> = nodes.iter().map(|node| node.member).collect();
+            match next(&self.rollout, &members, self.parallel, paused) {
+                Next::Begin(number) => {
+                    if self.look_again().await {
+                        continue;
+                    }
+                    let node = &mut nodes[number];
+                    node.member.turn = Turn::Running;
+                    let upgrade = self.upgrade(node.address.clone());
+                    running.push(async move { (number, upgrade.await) });
+                }
+                Next::Wait => {
+                    let Some((number, ran)) = running.next().await else {
+                        anyhow::bail!(
+                            "no node runs, though one is waited for: this is a fault of this program"
+                        );
+                    };
+                    tell(self.report, &RefCell::new(goal(&self.rollout)), &ran)?;
+                    let node = &mut nodes[number];
+                    node.member.turn = match &ran.result {
+                        Some(Ok(Outcome::Already)) => Turn::Already,
+                        Some(Ok(_)) => Turn::Upgraded,
+                        _ => Turn::Failed,
+                    };
+                    node.ran = Some(ran);
+                }
+                Next::Pause(wave) => {
+                    self.rest(wave).await;
+                    paused = Some(wave);
+                }
+                Next::Halt(halt) => return Ok(Some(halt)),
+                Next::End => return Ok(None),
+            }
+        }
+    }
+
+    /// Reads the document anew; tells whether it changed what is to be done. In case of doubt nothing begins any more.
+    async fn look_again(&mut self) -> bool {
+        let read = async {
+            let fresh = self.place.read().await?;
+            fresh
+                .follows(&self.rollout)
+                .context("what is published now cannot take its place")?;
+            remember(self.memory, &fresh)?;
+            Ok::<Rollout, anyhow::Error>((*fresh).clone())
+        };
+        let fresh = match read.await {
+            Ok(fresh) => fresh,
+            Err(error) => Rollout {
+                stopped: true,
+                reason: format!("the document cannot be read anew: {}", ui::chain(error.as_ref())),
+                ..self.rollout.clone()
+            },
+        };
+        let changed = fresh != self.rollout;
+        self.rollout = fresh;
+        changed
+    }
+
+    /// Lets the pause before a wave pass, unless the rollout is stopped meanwhile.
+    async fn rest(&mut self, wave: usize) {
+        let started = Instant::now();
+        self.report.note(&format!(
+            "wave {} begins in {}",
+            wave + 1,
+            duration(self.rollout.pause())
+        ));
+        while !self.rollout.stopped {
+            // The pause itself may have been changed.
+            let left = self.rollout.pause().saturating_sub(started.elapsed());
+            if left.is_zero() {
+                return;
+            }
+            sleep(left.min(LOOK_AGAIN)).await;
+            self.look_again().await;
+        }
+    }
+
+    /// Upgrades one node, by the document as it is now.
+    fn upgrade(&self, address: Address) -> impl Future<Output = Ran> + use<'a> {
+        let (session, report, options) = (self.session, self.report, self.options.clone());
+        let source = Source::Url(self.rollout.bundle.url.clone());
+        let goal = RefCell::new(goal(&self.rollout));
+        async move {
+            let driver = Driver {
+                session,
+                source: &source,
+                options,
+                goal: &goal,
+                report,
+            };
+            roll::one(&driver, &address).await
+        }
+    }
+}
+
+fn goal(rollout: &Rollout) -> Goal {
+    Goal {
+        version: rollout.bundle.version.to_string(),
+        manifest: rollout.bundle.manifest.to_string(),
+    }
+}
+
+fn show_plan(nodes: &[Node], rollout: &Rollout, format: Format) -> anyhow::Result<()> {
+    if format != Format::Table {
+        let rows: Vec<_> = nodes
+            .iter()
+            .map(|node| {
+                serde_json::json!({
+                    "node": node.address.to_string(),
+                    "name": node.name,
+                    "position": node.position,
+                    "wave": node.member.wave + 1,
+                })
+            })
+            .collect();
+        return ui::value(format, &rows);
+    }
+    let mut table = Table::default();
+    table.headings(&["NODE", "NAME", "POSITION", "WAVE", "UP TO"]);
+    for node in nodes {
+        table.row([
+            node.address.to_string(),
+            node.name.clone(),
+            node.position.to_string(),
+            (node.member.wave + 1).to_string(),
+            format!("{} %", rollout.waves[node.member.wave]),
+        ]);
+    }
+    ui::write(table.draw().as_bytes())
+}
+
+fn sum_up(fleet: &Fleet<'_>, nodes: &[Node], absent: usize, halt: Option<Halt>) -> anyhow::Result<ExitCode> {
+    let word = |node: &Node| node.ran.as_ref().map_or("not-begun", Ran::word);
+    if fleet.session.format == Format::Table {
+        let mut table = Table::default();
+        table.headings(&["NODE", "NAME", "WAVE", "RESULT", "TOOK"]);
+        for node in nodes {
+            table.row([
+                node.address.to_string(),
+                node.name.clone(),
+                (node.member.wave + 1).to_string(),
+                word(node).to_owned(),
+                node.ran
+                    .as_ref()
+                    .map(|ran| duration(ran.took))
+                    .unwrap_or_default(),
+            ]);
+        }
+        ui::write(table.draw().as_bytes())?;
+    }
+    match &halt {
+        Some(Halt::Stopped(reason)) => ui::note(&format!("the rollout was stopped: {reason}")),
+        Some(Halt::Failures { wave, failed, of }) => ui::note(&format!(
+            "halted: {failed} of the {of} nodes of wave {} failed, and {} % are borne",
+            wave + 1,
+            fleet.rollout.max_failure_percent
+        )),
+        None => {}
+    }
+    let failed = nodes.iter().any(|node| word(node) == "failed");
+    if halt.is_none() && !failed && absent == 0 {
+        return Ok(ExitCode::SUCCESS);
+    }
+    ui::note(&format!(
+        "to go on: {}\n  nodes that run the release are passed over",
+        again()
+    ));
+    Ok(ExitCode::FAILURE)
+}

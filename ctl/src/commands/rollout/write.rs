@@ -1,0 +1,275 @@
+//! `bedplate rollout new`, `sign`, `verify` and `stop`.
+
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bundle::Preamble;
+use clap::{Args, Subcommand};
+use manifest::{Digest, Manifest};
+use remote::Remote;
+use rollout::{Bundle, MAX_LEN, Rollout};
+use serde::Serialize;
+use signing::{SecretKey, load_public, password};
+
+use super::read::{Place, get, options, signature_of, write};
+use crate::ui::{self, Format, duration};
+
+/// What is done without a node.
+#[derive(Debug, Subcommand)]
+pub enum Write {
+    /// Make a rollout's document.
+    New(New),
+    /// Sign a document, or sign it anew after a change.
+    ///
+    /// Whatever is changed in it, its serial must rise by one with every change that is signed.
+    Sign(Sign),
+    /// Check a document and its signature, and show what it says.
+    Verify(Verify),
+    /// Stop a rollout: no further node begins.
+    ///
+    /// Writes and signs the next version of the document; put both files where the old ones are published.
+    Stop(Stop),
+}
+
+/// Makes a document.
+#[derive(Debug, Args)]
+pub struct New {
+    /// Name of the rollout: small letters, digits, dots and dashes.
+    id: String,
+    /// Where the nodes fetch the bundle.
+    #[arg(long, value_name = "URL")]
+    url: String,
+    /// The same bundle here; its manifest is read from the URL unless given.
+    #[arg(long, value_name = "FILE")]
+    bundle: Option<PathBuf>,
+    /// Percent of the fleet that has the release after each wave.
+    #[arg(long, value_name = "PERCENT,…", value_delimiter = ',', default_values_t = rollout::DEFAULT_WAVES)]
+    waves: Vec<u8>,
+    /// Share of a wave's nodes that may fail, in percent.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0)]
+    max_failures: u8,
+    /// How long to wait between waves.
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = crate::cli::duration)]
+    pause: Duration,
+    /// What decides the order of the nodes; the rollout's name unless given.
+    #[arg(long, value_name = "TEXT")]
+    seed: Option<String>,
+    /// Where to write it.
+    #[arg(long, value_name = "FILE", default_value = "rollout.json")]
+    file: PathBuf,
+    /// Write over a file that is there.
+    #[arg(long)]
+    force: bool,
+}
+
+/// Signs a document.
+#[derive(Debug, Args)]
+pub struct Sign {
+    /// The document.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Secret keys in minisign's format. An encrypted one's password is asked for, or in BEDPLATE_KEY_PASSWORD.
+    #[arg(long = "key", value_name = "FILE.key", required = true)]
+    keys: Vec<PathBuf>,
+}
+
+/// Checks a document.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The document: a file, or a URL.
+    #[arg(value_name = "FILE|URL")]
+    source: String,
+    /// Public keys that are trusted.
+    #[arg(long = "key", value_name = "FILE.pub", required = true)]
+    keys: Vec<PathBuf>,
+}
+
+/// Stops a rollout.
+#[derive(Debug, Args)]
+pub struct Stop {
+    /// The document.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Why, for those who find their nodes waiting.
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// Secret keys in minisign's format. An encrypted one's password is asked for, or in BEDPLATE_KEY_PASSWORD.
+    #[arg(long = "key", value_name = "FILE.key", required = true)]
+    keys: Vec<PathBuf>,
+}
+
+impl Write {
+    /// Does it.
+    pub fn run(self, format: Format) -> anyhow::Result<ExitCode> {
+        match self {
+            Write::New(command) => command.run()?,
+            Write::Sign(command) => command.run()?,
+            Write::Verify(command) => command.run(format)?,
+            Write::Stop(command) => command.run()?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl New {
+    fn run(self) -> anyhow::Result<()> {
+        if self.file.exists() && !self.force {
+            anyhow::bail!("{} is there already; --force writes over it", self.file.display());
+        }
+        let json = match &self.bundle {
+            Some(path) => {
+                let mut file =
+                    std::fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+                Preamble::read(&mut file)
+                    .with_context(|| format!("cannot use {}", path.display()))?
+                    .json
+            }
+            None => fetch_manifest(&self.url)?,
+        };
+        let manifest = Manifest::parse_unverified(&json).context("cannot read the bundle's manifest")?;
+        let bundle = Bundle {
+            url: self.url,
+            manifest: Digest::of(&json),
+            version: manifest.version,
+            board: manifest.board,
+        };
+        let seed = self.seed.as_deref().unwrap_or(&self.id);
+        let rollout = Rollout {
+            waves: self.waves,
+            max_failure_percent: self.max_failures,
+            pause_seconds: self.pause.as_secs(),
+            ..Rollout::new(&self.id, bundle, seed)
+        };
+        write(&self.file, &rollout.to_text().context("these make no rollout")?)?;
+        ui::line(&self.file.display().to_string())?;
+        ui::note(&format!(
+            "version {} for {}; sign it next: bedplate rollout sign {} --key FILE.key",
+            rollout.bundle.version,
+            rollout.bundle.board,
+            self.file.display()
+        ));
+        Ok(())
+    }
+}
+
+/// Reads the manifest out of the bundle behind a URL, and nothing else of it.
+fn fetch_manifest(url: &str) -> anyhow::Result<Vec<u8>> {
+    let mut remote = Remote::open(url, options())?;
+    let length = usize::try_from(bundle::INDEX_AT.min(remote.len())).unwrap_or(usize::MAX);
+    let mut head = vec![0; length];
+    remote.read_at(0, &mut head)?;
+    let preamble =
+        Preamble::read(&mut Cursor::new(head)).with_context(|| format!("cannot use {}", remote.shown()))?;
+    Ok(preamble.json)
+}
+
+impl Sign {
+    fn run(self) -> anyhow::Result<()> {
+        let rollout = read(&self.file)?;
+        sign(&self.file, &rollout, &load(&self.keys)?)
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<(Rollout, Vec<u8>)> {
+    let shown = path.display();
+    let text = get(&path.to_string_lossy(), MAX_LEN)?;
+    let rollout = Rollout::parse_unverified(&text).with_context(|| format!("cannot use {shown}"))?;
+    Ok((rollout, text))
+}
+
+fn load(keys: &[PathBuf]) -> anyhow::Result<Vec<SecretKey>> {
+    let keys = keys.iter().map(|key| SecretKey::load(key, || password(key)));
+    Ok(keys.collect::<Result<_, _>>()?)
+}
+
+/// Signs the text as it stands in the file, byte for byte.
+fn sign(path: &Path, (rollout, text): &(Rollout, Vec<u8>), keys: &[SecretKey]) -> anyhow::Result<()> {
+    let comment = format!("rollout {} serial {}", rollout.id, rollout.serial);
+    let mut signatures = String::new();
+    for key in keys {
+        signatures.push_str(&key.sign("rollout", text, &comment));
+    }
+    let beside = PathBuf::from(signature_of(&path.to_string_lossy()));
+    write(&beside, &signatures)?;
+    ui::line(&beside.display().to_string())
+}
+
+impl Stop {
+    fn run(self) -> anyhow::Result<()> {
+        let (rollout, _) = read(&self.file)?;
+        let stopped = Rollout {
+            serial: rollout
+                .serial
+                .checked_add(1)
+                .context("the serial cannot rise any more")?,
+            stopped: true,
+            reason: self.reason,
+            ..rollout
+        };
+        let text = stopped.to_text().context("this makes no rollout")?;
+        // The keys first: without a signature a document cannot be published.
+        let keys = load(&self.keys)?;
+        write(&self.file, &text)?;
+        sign(&self.file, &(stopped, text.into_bytes()), &keys)?;
+        ui::note("publish both files: nodes that have not begun then stay as they are");
+        Ok(())
+    }
+}
+
+/// What a verified document says, for programs.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Verified<'a> {
+    signer: String,
+    rollout: &'a Rollout,
+}
+
+impl Verify {
+    fn run(self, format: Format) -> anyhow::Result<()> {
+        let keys = self.keys.iter().map(|path| load_public(path));
+        let place = Place {
+            source: self.source,
+            keys: keys.collect::<Result<_, _>>()?,
+        };
+        let verified = place.once()?;
+        let signer = verified.signer().to_string();
+        if format != Format::Table {
+            let rollout = &*verified;
+            return ui::value(format, &Verified { signer, rollout });
+        }
+        ui::write(describe(&verified, &signer).as_bytes())
+    }
+}
+
+fn describe(rollout: &Rollout, signer: &str) -> String {
+    let waves: Vec<String> = rollout.waves.iter().map(ToString::to_string).collect();
+    let state = match rollout.stopped {
+        true => format!("stopped: {}", ui::clean(&rollout.reason)),
+        false => "goes on".to_owned(),
+    };
+    let lines = [
+        ("Rollout", format!("{}, serial {}", rollout.id, rollout.serial)),
+        ("State", state),
+        (
+            "Release",
+            format!("{} for {}", rollout.bundle.version, rollout.bundle.board),
+        ),
+        ("Bundle", rollout.bundle.url.clone()),
+        ("Manifest", rollout.bundle.manifest.to_string()),
+        (
+            "Waves",
+            format!("{} %, {} between", waves.join(", "), duration(rollout.pause())),
+        ),
+        (
+            "Halts",
+            format!("when more than {} % of a wave fail", rollout.max_failure_percent),
+        ),
+        ("Seed", rollout.seed.clone()),
+        ("Signer", signer.to_owned()),
+    ];
+    let shown = lines.map(|(key, value)| format!("{:<10}{value}\n", format!("{key}:")));
+    shown.concat()
+}
