@@ -20,6 +20,7 @@ mod manifests;
 mod partition_table;
 mod patch;
 mod patch_index;
+mod rollout_file;
 mod services;
 mod signatures;
 mod slot_record;
@@ -55,6 +56,7 @@ pub const TARGETS: &[Target] = &[
     target("partition-table", partition_table::table),
     target("patch", patch::patch),
     target("patch-index", patch_index::index),
+    target("rollout", rollout_file::rollout),
     target("services", services::services),
     target("signatures", signatures::signatures),
     target("slot-record", slot_record::record),

@@ -1,0 +1,178 @@
+//! Rollouts: the document, and the course that one takes.
+
+use std::time::Duration;
+
+use arbitrary::{Arbitrary, Unstructured};
+use manifest::{Digest, TrustedKey};
+use rollout::{Bundle, Halt, Member, Next, POSITIONS, Rollout, Turn, next, position, verify};
+use slots::Version;
+
+use crate::sample::Signer;
+
+/// A rollout that is taken has one form; a signature makes it one that may be acted upon; and its course keeps to waves,
+/// to the number of nodes at a time, and to the failures that it bears.
+pub fn rollout(data: &[u8]) {
+    if let Ok(rollout) = Rollout::parse_unverified(data) {
+        document(&rollout);
+    }
+    if let Ok(course) = Course::arbitrary_take_rest(Unstructured::new(data)) {
+        course.run();
+    }
+}
+
+fn document(rollout: &Rollout) {
+    let text = rollout.to_text().expect("what was read can be written");
+    let again = Rollout::parse_unverified(text.as_bytes()).expect("what was written can be read");
+    assert_eq!(again, *rollout);
+    assert_eq!(
+        again.to_text().ok().as_deref(),
+        Some(&text[..]),
+        "one rollout, one form"
+    );
+    assert_eq!(rollout.follows(rollout), Ok(()));
+    assert!(rollout.pause() <= Duration::from_secs(30 * 86400));
+    for node in ["", "a", "node1"] {
+        assert!(position(&rollout.seed, node) < POSITIONS);
+        assert!(rollout.wave(node) < rollout.waves.len());
+    }
+
+    let (signer, nobody) = (Signer::new(1), Signer::new(2));
+    let signature = signer.sign(text.as_bytes());
+    let keys = [signer.key()];
+    assert!(verify(text.as_bytes(), signature.as_bytes(), &keys).is_ok_and(|verified| *verified == *rollout));
+    let other = [TrustedKey {
+        id: signer.key().id,
+        key: nobody.key().key,
+    }];
+    assert!(verify(text.as_bytes(), signature.as_bytes(), &other).is_err());
+    let changed = text.replacen("serial\": ", "serial\": 1", 1);
+    assert!(verify(changed.as_bytes(), signature.as_bytes(), &keys).is_err());
+}
+
+/// Is a fleet, and what becomes of each node.
+#[derive(Debug, Arbitrary)]
+struct Course {
+    waves: Vec<u8>,
+    nodes: Vec<Node>,
+    parallel: u8,
+    max_failure_percent: u8,
+    pause: bool,
+    /// The document says stop after so many steps.
+    stopped_after: Option<u8>,
+    /// Which of the running nodes ends next, step by step.
+    ends: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, Arbitrary)]
+struct Node {
+    wave: u8,
+    already: bool,
+    fails: bool,
+}
+
+impl Course {
+    fn run(&self) {
+        let mut rollout = self.rollout();
+        let count = rollout.waves.len();
+        let nodes = &self.nodes[..self.nodes.len().min(24)];
+        let mut members: Vec<Member> = nodes
+            .iter()
+            .map(|node| Member {
+                wave: usize::from(node.wave) % count,
+                turn: if node.already {
+                    Turn::Already
+                } else {
+                    Turn::Pending
+                },
+            })
+            .collect();
+        let parallel = usize::from(self.parallel % 5);
+        let (mut paused, mut ends) = (None, self.ends.iter());
+        // Each node begins and ends, and each wave may be waited for.
+        for step in 0..3 * members.len() + count + 2 {
+            if self.stopped_after.is_some_and(|after| usize::from(after) <= step) {
+                (rollout.stopped, rollout.reason) = (true, "enough".to_owned());
+            }
+            let running = in_turn(&members, Turn::Running);
+            match next(&rollout, &members, parallel, paused) {
+                Next::Begin(node) => {
+                    self.check_begin(&rollout, &members, node);
+                    assert!(running.len() < parallel.max(1), "not too many at a time");
+                    members[node].turn = Turn::Running;
+                }
+                Next::Wait => {
+                    let which = usize::from(*ends.next().unwrap_or(&0)) % running.len();
+                    let node = running[which];
+                    members[node].turn = if nodes[node].fails {
+                        Turn::Failed
+                    } else {
+                        Turn::Upgraded
+                    };
+                }
+                Next::Pause(wave) => {
+                    assert!(
+                        self.pause && paused.is_none_or(|before| before < wave),
+                        "a pause is made once"
+                    );
+                    paused = Some(wave);
+                }
+                Next::Halt(halt) => {
+                    assert!(running.is_empty() && !in_turn(&members, Turn::Pending).is_empty());
+                    assert!(matches!(halt, Halt::Stopped(_)) == rollout.stopped);
+                    return;
+                }
+                Next::End => {
+                    assert!(running.is_empty() && in_turn(&members, Turn::Pending).is_empty());
+                    return;
+                }
+            }
+        }
+        panic!("the rollout comes to no end");
+    }
+
+    fn check_begin(&self, rollout: &Rollout, members: &[Member], node: usize) {
+        let member = members[node];
+        assert!(member.turn == Turn::Pending && !rollout.stopped);
+        for before in members.iter().filter(|before| before.wave < member.wave) {
+            let had_its_turn = !matches!(before.turn, Turn::Pending | Turn::Running);
+            assert!(had_its_turn, "a wave begins when those before it are done");
+        }
+        for wave in 0..=member.wave {
+            let here: Vec<_> = members.iter().filter(|member| member.wave == wave).collect();
+            let failed = here.iter().filter(|member| member.turn == Turn::Failed).count();
+            let borne = failed * 100 <= usize::from(rollout.max_failure_percent) * here.len();
+            assert!(borne, "no node begins behind too many failures");
+        }
+    }
+
+    fn rollout(&self) -> Rollout {
+        let bundle = Bundle {
+            url: "https://example.org/x.bundle".to_owned(),
+            manifest: Digest::of(b"manifest"),
+            version: Version::new(1, 2, 3),
+            board: "board".to_owned(),
+        };
+        let mut rollout = Rollout::new("fuzz", bundle, "seed");
+        rollout.waves = self
+            .waves
+            .iter()
+            .map(|percent| percent % 100)
+            .filter(|percent| *percent > 0)
+            .collect();
+        rollout.waves.truncate(15);
+        rollout.waves.push(100);
+        rollout.waves.sort_unstable();
+        rollout.waves.dedup();
+        rollout.max_failure_percent = self.max_failure_percent % 101;
+        rollout.pause_seconds = u64::from(self.pause);
+        rollout.to_text().expect("the rollout is sound");
+        rollout
+    }
+}
+
+fn in_turn(members: &[Member], turn: Turn) -> Vec<usize> {
+    let all = members.iter().enumerate();
+    all.filter(|(_, member)| member.turn == turn)
+        .map(|(number, _)| number)
+        .collect()
+}
