@@ -17,9 +17,10 @@ use crate::inputs::{self, InputError};
 use crate::loader::{self, LoaderError};
 use crate::modules::{Chosen, Kernel, ModuleError};
 use crate::packages::fetch::Fetcher;
+use crate::patches::{Older, OlderError};
 use crate::publish::{self, Contents};
 use crate::release;
-use crate::report::{PartSize, Progress};
+use crate::report::{PartSize, PatchSize, Progress};
 use crate::sbom::Crates;
 use crate::select::SelectError;
 use crate::slot::{self, Content, SlotError};
@@ -62,6 +63,18 @@ pub enum BuildError {
     /// The bundle could not be written.
     #[error("cannot write the bundle")]
     Bundle(#[from] WriteError),
+    /// An older bundle is not one that patches can be made from.
+    #[error(transparent)]
+    Older(#[from] OlderError),
+    /// Patches could not be made.
+    #[error("cannot make patches from {from}")]
+    Patches {
+        /// The older release.
+        from: Version,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The bundle that was written is not one that a reader takes.
     #[error("the finished bundle does not verify")]
     Verify(#[from] bundle::Error),
@@ -128,6 +141,8 @@ pub struct Request<'a> {
     pub out: &'a Path,
     /// Time that the image bears, in seconds since 1970.
     pub created: u64,
+    /// Bundles of older releases that the bundle carries patches from.
+    pub patch_from: &'a [PathBuf],
     /// Whether to write a disk image, too.
     pub disk_image: bool,
 }
@@ -142,6 +157,8 @@ pub struct Built {
     pub size: u64,
     /// Sizes by part.
     pub parts: Vec<PartSize>,
+    /// What upgrades cost by patches, by older release.
+    pub patches: Vec<PatchSize>,
     /// The list of what is in it.
     pub sbom: PathBuf,
     /// The disk image, if one was asked for.
@@ -186,6 +203,8 @@ pub fn build(request: &Request<'_>, fetcher: &mut Fetcher, progress: &Progress) 
     let loader = request.binary("bootloader.efi")?;
     let crates = request.crates()?;
     let overlays = Overlays::read(&request.selection.features.device_tree_overlays)?;
+    let trusted = request.trusted();
+    let mut older = Older::open_all(request.patch_from, &trusted, &board.name.to_string())?;
     progress.step("getting packages");
     let inputs = inputs::get(request.selection, fetcher)?;
     let (tool, tools) = Tool::get(fetcher, request.cache)?;
@@ -237,7 +256,6 @@ pub fn build(request: &Request<'_>, fetcher: &mut Fetcher, progress: &Progress) 
     let slot = slot::assemble(parts, board.disk.slot_size.0)?;
 
     progress.step("making the EFI system partition");
-    let trusted = request.trusted();
     let esp = contents::esp(
         request,
         &inputs,
@@ -255,7 +273,7 @@ pub fn build(request: &Request<'_>, fetcher: &mut Fetcher, progress: &Progress) 
         boot_code: boot_code.as_deref(),
         locked,
     };
-    let (bundle, id) = publish::write(request, &contents)?;
+    let (bundle, id) = publish::write(request, &contents, &mut older, progress)?;
     let used = contents::used(request, &inputs, &root);
     let sbom = publish::sbom(request, &id, &used, &tools, &crates)?;
 
@@ -273,6 +291,7 @@ pub fn build(request: &Request<'_>, fetcher: &mut Fetcher, progress: &Progress) 
         manifest: measured.manifest,
         size: measured.size,
         parts: measured.parts,
+        patches: measured.patches,
         sbom,
         disk_image,
     })

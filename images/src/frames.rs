@@ -1,4 +1,4 @@
-//! Remembers packed frames on disk, so that the next build only packs what is new.
+//! Remembers packed frames and patches on disk, so that the next build only packs what is new.
 
 use std::fs;
 use std::io;
@@ -11,7 +11,8 @@ use manifest::Digest;
 /// The most bytes that are kept: a few releases of a few boards.
 const MOST: u64 = 1 << 30;
 
-/// A folder of packed frames.
+/// A folder of packed frames and patches.
+#[derive(Clone)]
 pub struct Frames {
     folder: PathBuf,
 }

@@ -2,7 +2,7 @@
 //!
 //! [`build`](mod@build) is the whole way: [`packages`] gets what the board and overlays name, [`select`] and
 //! [`modules`] take the named files out of it, [`initramfs`], [`erofs`] and [`esp`] make file systems, [`slot`] puts
-//! the parts together under one hash tree, the crate `signing` signs, [`check`](mod@check) takes the result apart with
+//! the parts together under one hash tree, [`patches`] leads from older releases to this one, the crate `signing` signs, [`check`](mod@check) takes the result apart with
 //! other people's tools. Same inputs give the same bytes: nothing here reads a clock, an environment or the order of a
 //! folder.
 //!
@@ -25,6 +25,7 @@ pub mod loader;
 pub mod modules;
 pub mod oci;
 pub mod packages;
+pub mod patches;
 pub mod process;
 mod publish;
 pub mod release;

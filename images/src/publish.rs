@@ -5,14 +5,15 @@ use std::io::{self, BufWriter, Cursor, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use board::{Arch, Prefer};
-use bundle::{ImageName, Sealed, Writer};
+use bundle::{EXTENT, Frame, ImageName, Sealed, Writer};
 use manifest::{DeviceTreePreference, DeviceTrees, Digest, Disk, Image, Manifest, TrustedKey};
 
 use crate::build::{BuildError, Request, access};
 use crate::esp::Esp;
 use crate::frames::Frames;
 use crate::packages::fetch::Fetched;
-use crate::report::PartSize;
+use crate::patches::{self, Older};
+use crate::report::{PartSize, PatchSize, Progress};
 use crate::sbom;
 use crate::slot::{self, Slot};
 
@@ -29,13 +30,25 @@ pub(crate) struct Measured {
     pub manifest: Manifest,
     pub size: u64,
     pub parts: Vec<PartSize>,
+    pub patches: Vec<PatchSize>,
 }
 
 /// Writes the bundle, and beside it the manifest with its signatures, for minisign. Gives its path and the manifest's
 /// hash.
-pub(crate) fn write(request: &Request<'_>, contents: &Contents<'_>) -> Result<(PathBuf, Digest), BuildError> {
+pub(crate) fn write(
+    request: &Request<'_>,
+    contents: &Contents<'_>,
+    older: &mut [Older],
+    progress: &Progress,
+) -> Result<(PathBuf, Digest), BuildError> {
     let result = |ending: &str| request.out.join(format!("{}.{ending}", request.stem()));
-    let sealed = pack(request, contents)?;
+    let cache = request.cache.join("frames");
+    let memory = Frames::open(&cache).map_err(access(&cache))?;
+    let mut sealed = pack(request, contents, memory.clone())?;
+    for older in older {
+        progress.step(&format!("making patches from {}", older.version()));
+        patch(contents.slot, older, &mut sealed, &memory)?;
+    }
     let manifest = describe(request, contents, &sealed);
     let json = manifest.to_json()?;
     let comment = format!("bedplate {} {}", manifest.board, manifest.version);
@@ -93,8 +106,9 @@ pub(crate) fn sbom(
 pub(crate) fn measure(path: &Path, keys: &[TrustedKey]) -> Result<Measured, BuildError> {
     let file = fs::File::open(path).map_err(access(path))?;
     let size = file.metadata().map_err(access(path))?.len();
-    let reader = bundle::Reader::open(file, keys)?;
+    let mut reader = bundle::Reader::open(file, keys)?;
     let manifest: Manifest = (**reader.manifest()).clone();
+    let patches = measure_patches(&mut reader, &manifest)?;
     let sum = |image, range: std::ops::Range<u64>| {
         let frames = reader.index().of(image).iter();
         let frames = frames.filter(|frame| range.contains(&frame.raw_offset));
@@ -133,16 +147,51 @@ pub(crate) fn measure(path: &Path, keys: &[TrustedKey]) -> Result<Measured, Buil
         manifest,
         size,
         parts,
+        patches,
     })
 }
 
-fn pack(request: &Request<'_>, contents: &Contents<'_>) -> Result<Sealed<fs::File>, BuildError> {
+/// Sums up what an upgrade fetches by each patch set, and without.
+fn measure_patches(
+    reader: &mut bundle::Reader<fs::File>,
+    manifest: &Manifest,
+) -> Result<Vec<PatchSize>, BuildError> {
+    let tree = manifest.slot.verity.tree_offset;
+    let before = reader.index().frames_start();
+    let frames = reader.index().of(ImageName::Slot).to_vec();
+    let stored = |taken: &dyn Fn(&Frame) -> bool| -> u64 {
+        let frames = frames.iter().filter(|frame| taken(frame));
+        frames.map(|frame| u64::from(frame.stored_len)).sum()
+    };
+    let top = stored(&|frame| frame.raw_offset == tree);
+    let mut sizes = Vec::new();
+    for set in &manifest.patches {
+        let patches = reader.patches(set)?;
+        let unpatched = stored(&|frame| {
+            let extents = frame.raw_offset / EXTENT..frame.raw_end().div_ceil(EXTENT);
+            frame.raw_offset < tree
+                && extents
+                    .into_iter()
+                    .any(|extent| patches.at(extent * EXTENT).is_none())
+        });
+        sizes.push(PatchSize {
+            from: set.version.to_string(),
+            patched: before + top + set.index_size + set.size + unpatched,
+            full: before + stored(&|_| true),
+        });
+    }
+    Ok(sizes)
+}
+
+fn pack(
+    request: &Request<'_>,
+    contents: &Contents<'_>,
+    memory: Frames,
+) -> Result<Sealed<fs::File>, BuildError> {
     fs::create_dir_all(request.out).map_err(access(request.out))?;
     let slot = contents.slot;
-    let cache = request.cache.join("frames");
-    let frames = Frames::open(&cache).map_err(access(&cache))?;
     let scratch = tempfile::tempfile_in(request.out).map_err(access(request.out))?;
-    let mut writer = Writer::new(scratch).memory(Box::new(frames));
+    let mut writer = Writer::new(scratch).memory(Box::new(memory));
     // Each part starts a frame of its own, so that a part that did not change packs to the same frames.
     for (part, content) in slot.image.parts.iter().zip(&slot.parts) {
         let padding = slot::padding(content.data.len());
@@ -152,11 +201,11 @@ fn pack(request: &Request<'_>, contents: &Contents<'_>) -> Result<Sealed<fs::Fil
             &mut content.data.as_slice().chain(padding.as_slice()),
         )?;
     }
-    writer.add(
-        ImageName::Slot,
-        slot.image.verity.tree_offset,
-        &mut slot.tree.as_slice(),
-    )?;
+    // An upgrade by patches fetches the top of the tree alone.
+    let tree_offset = slot.image.verity.tree_offset;
+    let (mut upper, mut leaves) = slot.tree.split_at(slot.upper_tree);
+    writer.add(ImageName::Slot, tree_offset, &mut upper)?;
+    writer.add(ImageName::Slot, tree_offset + slot.upper_tree as u64, &mut leaves)?;
     for range in &contents.esp.used {
         let piece = &contents.esp.image[range.start as usize..range.end as usize];
         writer.add(ImageName::Esp, range.start, &mut Cursor::new(piece))?;
@@ -165,6 +214,23 @@ fn pack(request: &Request<'_>, contents: &Contents<'_>) -> Result<Sealed<fs::Fil
         writer.add(ImageName::Bootcode, 0, &mut code)?;
     }
     Ok(writer.seal())
+}
+
+/// Adds the patches from an older release.
+fn patch(
+    slot: &Slot,
+    older: &mut Older,
+    sealed: &mut Sealed<fs::File>,
+    memory: &Frames,
+) -> Result<(), BuildError> {
+    let (from, root_hash) = (older.version(), older.root_hash());
+    if root_hash == slot.image.verity.root_hash {
+        return Err(older.twin_of("this release".into()).into());
+    }
+    let data = older.data()?;
+    let fault = |source| BuildError::Patches { from, source };
+    let patches = patches::make(&data, slot, sealed.frames(), Some(memory)).map_err(fault)?;
+    sealed.add_patches(root_hash, from, &patches).map_err(fault)
 }
 
 fn describe<S: Read + Write + Seek>(
@@ -226,7 +292,7 @@ fn describe<S: Read + Write + Seek>(
         }),
         keys: request.trusted(),
         floor: request.floor,
-        patches: Vec::new(),
+        patches: sealed.patches(),
     }
 }
 

@@ -44,6 +44,35 @@ pub struct PartSize {
     pub packed: u64,
 }
 
+/// What an upgrade from one older release fetches, by patches and without.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PatchSize {
+    /// Version of the older release.
+    pub from: String,
+    /// Bytes by patches: all that is read before the frames, the top of the hash tree, the patches, and the frames of
+    /// what has no patch.
+    pub patched: u64,
+    /// Bytes without patches, when nothing on the node can be used again.
+    pub full: u64,
+}
+
+/// Says what patches save, a line for each older release.
+pub fn patch_lines(patches: &[PatchSize]) -> String {
+    let mut text = String::new();
+    for size in patches {
+        let (mb, percent) = (
+            size.patched as f64 / 1e6,
+            100.0 * size.patched as f64 / size.full as f64,
+        );
+        text.push_str(&format!(
+            "patches from {}: {mb:.1} MB, {percent:.1} % of a full upgrade\n",
+            size.from
+        ));
+    }
+    text
+}
+
 /// Lays out sizes as a table for people.
 pub fn size_table(parts: &[PartSize], bundle: u64) -> String {
     let mib = |bytes: u64| bytes as f64 / 1e6;
@@ -75,6 +104,21 @@ pub fn size_table(parts: &[PartSize], bundle: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn patches_have_a_line_each() {
+        let size = |from: &str, patched| PatchSize {
+            from: from.into(),
+            patched,
+            full: 45_000_000,
+        };
+        let lines = patch_lines(&[size("0.1.0", 4_123_456), size("0.0.9", 45_000_000)]);
+        assert_eq!(
+            lines,
+            "patches from 0.1.0: 4.1 MB, 9.2 % of a full upgrade\npatches from 0.0.9: 45.0 MB, 100.0 % of a full upgrade\n"
+        );
+        assert_eq!(patch_lines(&[]), "");
+    }
 
     #[test]
     fn a_table_lines_up_and_sums() {

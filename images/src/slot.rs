@@ -21,6 +21,25 @@ pub struct Slot {
     pub parts: Vec<Content>,
     /// The hash tree.
     pub tree: Vec<u8>,
+    /// Bytes of the tree above its leaf level, at its start.
+    pub upper_tree: usize,
+}
+
+impl Slot {
+    /// Gives up to `len` bytes of the parts and the zeros between them, from `offset` on; fewer only at their end.
+    pub fn data(&self, offset: u64, len: usize) -> Vec<u8> {
+        let end = self.image.verity.tree_offset.min(offset + len as u64);
+        let mut data = vec![0; end.saturating_sub(offset) as usize];
+        for (part, content) in self.image.parts.iter().zip(&self.parts) {
+            let from = part.offset.max(offset);
+            let to = (part.offset + part.size).min(end);
+            if from < to {
+                let piece = &content.data[(from - part.offset) as usize..(to - part.offset) as usize];
+                data[(from - offset) as usize..(to - offset) as usize].copy_from_slice(piece);
+            }
+        }
+        data
+    }
 }
 
 /// A slot could not be put together.
@@ -86,6 +105,7 @@ pub fn assemble(parts: Vec<Content>, slot_size: u64) -> Result<Slot, SlotError> 
             verity,
         },
         parts,
+        upper_tree: geometry.upper_len() as usize,
         tree: tree.bytes,
     })
 }
@@ -120,6 +140,43 @@ mod tests {
         assert_eq!(slot.image.verity.tree_offset, 16384);
         assert_eq!(slot.image.verity.data_blocks, 4);
         assert_eq!(slot.image.size, 16384 + slot.tree.len() as u64);
+    }
+
+    #[test]
+    fn data_is_the_parts_and_the_zeros_between_them() {
+        let parts = vec![
+            part(PartKind::Kernel, "vmlinuz", 5000),
+            part(PartKind::Root, "root.erofs", 4097),
+        ];
+        let slot = assemble(parts, 1 << 20).unwrap();
+        let all = slot.data(0, 1 << 20);
+        assert_eq!(all.len(), 16384);
+        let ones: Vec<usize> = (0..all.len()).filter(|at| all[*at] == 1).collect();
+        assert_eq!(ones, (0..5000).chain(8192..12289).collect::<Vec<_>>());
+        for (offset, len) in [(0, 4096), (4000, 5000), (6000, 100), (12000, 4096), (16384, 1)] {
+            let end = all.len().min(offset + len);
+            assert_eq!(
+                slot.data(offset as u64, len),
+                all[offset..end],
+                "{len} from {offset}"
+            );
+        }
+        let tree = verity::build(&mut all.as_slice(), &Geometry::for_len(16384).unwrap(), &SALT).unwrap();
+        assert_eq!(tree.bytes, slot.tree);
+    }
+
+    #[test]
+    fn the_leaf_level_of_the_tree_is_its_end() {
+        for (len, upper) in [
+            (4096, 0),
+            (8192, 0),
+            (128 * 4096, 0),
+            (129 * 4096, 4096),
+            (1 << 20, 4096),
+        ] {
+            let slot = assemble(vec![part(PartKind::Root, "root.erofs", len)], 8 << 20).unwrap();
+            assert_eq!(slot.upper_tree, upper, "{len} bytes");
+        }
     }
 
     #[test]

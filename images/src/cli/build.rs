@@ -9,7 +9,7 @@ use board::Selection;
 use images::build::{Built, Request, build};
 use images::inputs;
 use images::packages::lock::Lock;
-use images::report::{Progress, size_table};
+use images::report::{Progress, patch_lines, size_table};
 use manifest::model::Version;
 use serde_json::json;
 use signing::{SecretKey, password};
@@ -46,6 +46,9 @@ pub struct Build {
     /// Time that the image bears, in seconds since 1970. [default: that of the lock file]
     #[arg(long, value_name = "SECONDS", env = "SOURCE_DATE_EPOCH")]
     created: Option<u64>,
+    /// Bundle of an older release: nodes that run it upgrade by small patches; may be given several times.
+    #[arg(long, value_name = "FILE")]
+    patch_from: Vec<PathBuf>,
     /// Also write a raw disk image, with a block map and a checksum, for other flashers.
     #[arg(long)]
     disk_image: bool,
@@ -90,6 +93,7 @@ impl Build {
             cache: &cache,
             out: &self.out,
             created: self.created.unwrap_or(fetcher.lock().created),
+            patch_from: &self.patch_from,
             disk_image: self.disk_image,
         };
         let built = build(&request, &mut fetcher, &progress)
@@ -135,6 +139,9 @@ impl Build {
         self.trust
             .iter()
             .for_each(|key| add("--trust", key.display().to_string()));
+        self.patch_from
+            .iter()
+            .for_each(|bundle| add("--patch-from", bundle.display().to_string()));
         add("--out", out.display().to_string());
         add("--binaries", self.binaries(global)?.display().to_string());
         add("--version", self.version.to_string());
@@ -211,6 +218,7 @@ fn report(built: &Built, notes: &[String], seconds: f64, global: &Global) {
                 "diskImage": built.disk_image.as_ref().map(|image| &image.image),
                 "size": built.size,
                 "parts": built.parts,
+                "patches": built.patches,
                 "locked": built.manifest.locked,
                 "notes": notes,
                 "seconds": seconds,
@@ -218,6 +226,7 @@ fn report(built: &Built, notes: &[String], seconds: f64, global: &Global) {
         ),
         Output::Text => {
             print!("{}", size_table(&built.parts, built.size));
+            print!("{}", patch_lines(&built.patches));
             if let Some(disk) = &built.disk_image {
                 println!("{} ({} MB, sparse)", disk.image.display(), disk.size / 1_000_000);
             }
