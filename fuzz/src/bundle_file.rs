@@ -16,7 +16,7 @@ const SLOT: usize = 4 * BLOCK;
 
 /// A bundle that was signed opens and gives its very bytes; one that was damaged gives those, or an error.
 pub fn bundle(data: &[u8]) {
-    let key = Signer::new(1).key();
+    let key = Signer::number(1).key();
     // Nobody signed these.
     assert!(read(data, key).is_err());
     if let Ok(preamble) = Preamble::read(&mut Cursor::new(data)) {
@@ -172,7 +172,7 @@ impl Case {
             sha256: Digest::of(&patch_index),
         }));
         let json = manifest.to_json().expect("the manifest is sound");
-        let signature = Signer::new(1).sign(&json);
+        let signature = Signer::number(1).sign(&json);
         let lengths = [json.len(), signature.len(), index.len()].map(|len| len as u64);
         let header = Header::for_lengths(lengths[0], lengths[1], lengths[2]).expect("all sections are short");
         let mut file = header.encode().to_vec();

@@ -26,8 +26,8 @@ fn bytes(data: &[u8]) {
         assert!(again == copy[..len], "one chain, one form");
         // Nobody trusted signed any of these.
         assert_eq!(
-            chain::follow(&[Signer::new(0).key()], &links),
-            [Signer::new(0).key()]
+            chain::follow(&[Signer::number(0).key()], &links),
+            [Signer::number(0).key()]
         );
         chain::end(&links);
     }
@@ -124,7 +124,7 @@ impl Case {
 }
 
 fn keys(bits: u8) -> Vec<TrustedKey> {
-    numbers(bits).map(|number| Signer::new(number).key()).collect()
+    numbers(bits).map(|number| Signer::number(number).key()).collect()
 }
 
 fn numbers(bits: u8) -> impl Iterator<Item = u8> {
@@ -136,7 +136,7 @@ fn link(release: &Release) -> Link {
     manifest.keys = keys(release.keys);
     let mut json = manifest.to_json().expect("the manifest is sound");
     let signatures: String = numbers(release.signers)
-        .map(|number| Signer::new(number).sign(&json))
+        .map(|number| Signer::number(number).sign(&json))
         .collect();
     if release.forged {
         // Still a manifest: another year.

@@ -36,7 +36,7 @@ fn document(rollout: &Rollout) {
         assert!(rollout.wave(node) < rollout.waves.len());
     }
 
-    let (signer, nobody) = (Signer::new(1), Signer::new(2));
+    let (signer, nobody) = (Signer::number(1), Signer::number(2));
     let signature = signer.sign(text.as_bytes());
     let keys = [signer.key()];
     assert!(verify(text.as_bytes(), signature.as_bytes(), &keys).is_ok_and(|verified| *verified == *rollout));

@@ -1,5 +1,7 @@
 //! What targets start from: a sound manifest, a key, and signatures by it.
 
+use std::sync::OnceLock;
+
 use base64ct::{Base64, Encoding as _};
 use blake2::{Blake2b512, Digest as _};
 use ed25519_dalek::{Signer as _, SigningKey};
@@ -17,31 +19,46 @@ pub fn manifest() -> Manifest {
     Manifest::parse_unverified(MANIFEST).expect("the golden manifest is sound")
 }
 
-/// Signs as minisign does: a key for tests, always the same.
-pub struct Signer(SigningKey);
+/// Signs as minisign does: keys for tests, always the same.
+pub struct Signer {
+    secret: SigningKey,
+    public: TrustedKey,
+}
+
+/// How many signers there are.
+const SIGNERS: u8 = 8;
 
 impl Signer {
-    /// Makes the key of this number.
-    pub fn new(number: u8) -> Self {
-        Self(SigningKey::from_bytes(&[number; 32]))
+    /// Returns the signer of this number.
+    pub fn number(number: u8) -> &'static Self {
+        static ALL: OnceLock<Vec<Signer>> = OnceLock::new();
+        let all = ALL.get_or_init(|| (0..SIGNERS).map(Self::make).collect());
+        &all[usize::from(number % SIGNERS)]
+    }
+
+    fn make(number: u8) -> Self {
+        let secret = SigningKey::from_bytes(&[number; 32]);
+        let public = TrustedKey {
+            // All have the same id: it proves nothing.
+            id: *b"fuzz key",
+            key: secret.verifying_key().to_bytes(),
+        };
+        Self { secret, public }
     }
 
     /// Returns the public half.
     pub fn key(&self) -> TrustedKey {
-        TrustedKey {
-            id: *b"fuzz key",
-            key: self.0.verifying_key().to_bytes(),
-        }
+        self.public
     }
 
     /// Returns the four lines of a signature, without their ends. Comments must be single lines.
     pub fn lines(&self, message: &[u8], untrusted: &str, trusted: &str) -> [String; 4] {
-        let signature = self.0.sign(&Blake2b512::digest(message)).to_bytes();
+        let signature = self.secret.sign(&Blake2b512::digest(message)).to_bytes();
         let global = self
-            .0
+            .secret
             .sign(&[&signature[..], trusted.as_bytes()].concat())
             .to_bytes();
-        let block = [b"ED", &self.key().id[..], &signature].concat();
+        let block = [b"ED", &self.public.id[..], &signature].concat();
         [
             format!("untrusted comment: {untrusted}"),
             Base64::encode_string(&block),

@@ -57,10 +57,10 @@ struct Change {
 
 fn made(case: &Case<'_>) {
     let (untrusted, trusted) = (one_line(case.untrusted), one_line(case.trusted));
-    let signer = Signer::new(1);
+    let signer = Signer::number(1);
     let strangers = usize::from(case.strangers) % (MAX_SIGNATURES + 2);
     // The same id, another key: an id proves nothing.
-    let stranger = Signer::new(2)
+    let stranger = Signer::number(2)
         .lines(case.message, &untrusted, &trusted)
         .map(Vec::from);
     let mut blocks = vec![stranger; strangers].concat();

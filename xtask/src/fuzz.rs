@@ -4,6 +4,8 @@
 //! to, by the same flags as cargo-fuzz gives; that works with the stable toolchain, only AddressSanitizer would need
 //! another. So the program is built apart, in `target/fuzz`. See `docs/fuzzing.md`.
 
+mod keep;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -85,7 +87,7 @@ impl Args {
         let failed = run_all(&program, &chosen, self.seconds)?;
         if self.keep && failed == 0 {
             for target in &chosen {
-                keep(&program, target)?;
+                keep::keep(&program, target)?;
             }
         }
         println!("{} passed, {failed} failed", chosen.len() - failed);
@@ -187,31 +189,6 @@ fn run(program: &Path, target: &str, seconds: u64) -> Result<String> {
     Ok(summary(&fs::read_to_string(&log).unwrap_or_default()))
 }
 
-/// Takes over into the corpus what the grown one reaches beyond it. Inputs with a name of their own stay.
-fn keep(program: &Path, target: &str) -> Result<()> {
-    let (kept, merged) = (corpus().join(target), folder().join("merged").join(target));
-    fs::remove_dir_all(&merged).ok();
-    fs::create_dir_all(&merged).with_context(|| format!("cannot create {}", merged.display()))?;
-    let files = list(&kept)?;
-    for path in files.iter().filter(|path| !is_found(path)) {
-        copy(path, &merged)?;
-    }
-    driver(program, target)
-        .args(["-merge=1", "-use_counters=0"])
-        .args([&merged, &kept, &folder().join("corpus").join(target)])
-        .within(Duration::from_secs(1800))
-        .log(folder().join("logs").join(format!("{target}-merge.log")))
-        .run()?;
-    for path in files.iter().filter(|path| is_found(path)) {
-        fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))?;
-    }
-    for path in list(&merged)?.iter().filter(|path| is_found(path)) {
-        copy(path, &kept)?;
-    }
-    println!("{target}: {} inputs kept", list(&kept)?.len());
-    Ok(())
-}
-
 /// Is the program with everything that any use of it has.
 fn driver(program: &Path, target: &str) -> Program {
     Program::new("prlimit")
@@ -219,12 +196,6 @@ fn driver(program: &Path, target: &str) -> Program {
         .arg(program)
         .args(LIMITS)
         .env("FUZZ_TARGET", target)
-}
-
-/// Tells whether an input is named as libFuzzer names what it finds: by its SHA-1.
-fn is_found(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.len() == 40 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Picks the figures out of a log.
@@ -259,26 +230,9 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn copy(path: &Path, folder: &Path) -> Result<()> {
-    let to = folder.join(path.file_name().unwrap_or_default());
-    fs::copy(path, &to).with_context(|| format!("cannot copy {} to {}", path.display(), to.display()))?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_libfuzzer_found_is_told_from_what_was_named() {
-        assert!(is_found(Path::new(
-            "corpus/x/da39a3ee5e6b4b0d3255bfef95601890afd80709"
-        )));
-        assert!(!is_found(Path::new("corpus/x/golden.json")));
-        assert!(!is_found(Path::new(
-            "corpus/x/a-name-that-has-forty-letters-in-it-just"
-        )));
-    }
 
     #[test]
     fn the_figures_of_a_run_are_those_at_its_end() {
