@@ -117,3 +117,15 @@ pub fn broke(status: &Status) -> bool {
         Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled
     )
 }
+
+/// Says in one line why a node cannot be looked at.
+pub fn absence(problem: &Problem) -> String {
+    if problem.unreachable {
+        return "does not answer yet".to_owned();
+    }
+    let text = problem.to_string();
+    format!(
+        "does not answer yet ({})",
+        text.lines().next().unwrap_or_default()
+    )
+}

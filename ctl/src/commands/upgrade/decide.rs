@@ -89,7 +89,9 @@ impl Goal {
 /// Decides how to begin; `source` is where the bundle is, as a node would show it.
 pub fn begin(goal: &Goal, source: &str, seen: &Seen) -> Begin {
     let status = &seen.status;
-    if seen.phase == Phase::Stopping {
+    // A pushed bundle comes from one client only, and that is not us.
+    let ours = is_running(status.stage()) && status.source == source && source.contains("://");
+    if seen.phase == Phase::Stopping && !ours {
         return Begin::Refuse("it is restarting; run this again when it is back".to_owned());
     }
     if goal.is_run_by(seen) {
@@ -103,8 +105,7 @@ pub fn begin(goal: &Goal, source: &str, seen: &Seen) -> Begin {
     if !is_running(status.stage()) {
         return Begin::Start;
     }
-    // A pushed bundle comes from one client only, and that is not us.
-    if status.source == source && source.contains("://") {
+    if ours {
         return Begin::Follow(status.id.clone());
     }
     Begin::Refuse(format!(
@@ -118,7 +119,9 @@ pub fn judge(goal: &Goal, begun: &Begun, now: &Seen) -> Verdict {
     if goal.is_run_by(now) {
         return on_trial(now);
     }
-    if now.boot_id == begun.boot_id {
+    // From a URL a node goes on by itself after a power cut: in another boot, under the same id.
+    let goes_on = !begun.id.is_empty() && now.status.id == begun.id;
+    if now.boot_id == begun.boot_id || goes_on {
         return before_restart(begun, &now.status);
     }
     if now.phase == Phase::Stopping {
@@ -131,10 +134,12 @@ pub fn judge(goal: &Goal, begun: &Begun, now: &Seen) -> Verdict {
         Some(record) if record.outcome() != UpgradeOutcome::Unspecified => {
             Verdict::Failed(words::ended(record), Some(Box::new(record.clone())))
         }
-        _ if now.uptime_ms < REPORT_MS => {
+        // It has not ended: the node has yet to find out what became of it, or goes on with it once it is well.
+        Some(_) => Verdict::Waiting(format!("{} runs again; waits for its report", now.version)),
+        None if now.uptime_ms < REPORT_MS => {
             Verdict::Waiting(format!("{} runs again; waits for its report", now.version))
         }
-        _ => Verdict::Failed(
+        None => Verdict::Failed(
             format!(
                 "{} runs again, and does not say why; `bedplate dmesg` and `bedplate events` may tell more",
                 now.version

@@ -78,9 +78,9 @@ fn with(stage: UpgradeStage) -> Seen {
 
 #[test]
 fn each_node_is_begun_with_as_it_is() {
-    let stopping = Seen {
+    let stopping = |seen: Seen| Seen {
         phase: Phase::Stopping,
-        ..old()
+        ..seen
     };
     let cases = [
         ("another release", old(), "start"),
@@ -92,9 +92,18 @@ fn each_node_is_begun_with_as_it_is() {
         ("on trial", new(TrialPhase::Waiting), "await"),
         ("on trial, well", new(TrialPhase::Holding), "await"),
         ("given up", new(TrialPhase::GivenUp), "refuse"),
-        ("stopping", stopping, "refuse"),
+        ("stopping", stopping(old()), "refuse"),
+        (
+            "stopping, runs it",
+            stopping(new(TrialPhase::Committed)),
+            "refuse",
+        ),
         ("fetching the same", with(UpgradeStage::Fetching), "follow"),
-        ("restarting into it", with(UpgradeStage::Rebooting), "follow"),
+        (
+            "restarting into it",
+            stopping(with(UpgradeStage::Rebooting)),
+            "follow",
+        ),
     ];
     for (what, seen, expected) in cases {
         let found = match begin(&goal(), URL, &seen) {
@@ -146,6 +155,7 @@ fn each_state_has_its_verdict() {
     let restarted = |outcome: UpgradeOutcome, uptime_ms| Seen {
         boot_id: "second".into(),
         uptime_ms,
+        status: UpgradeStatus::default(),
         records: vec![UpgradeRecord {
             id: "u1".into(),
             outcome: outcome.into(),
@@ -168,6 +178,15 @@ fn each_state_has_its_verdict() {
         },
         ..old()
     };
+    let forgotten = |uptime_ms| Seen {
+        records: Vec::new(),
+        ..restarted(UpgradeOutcome::Unspecified, uptime_ms)
+    };
+    let begun_again = |stage| Seen {
+        boot_id: "second".into(),
+        uptime_ms: 500_000,
+        ..with(stage)
+    };
     use UpgradeOutcome as O;
     use UpgradeStage as S;
     let cases = [
@@ -179,6 +198,13 @@ fn each_state_has_its_verdict() {
         ("armed for whoever restarts it", staged, "armed"),
         ("waiting for its window", with(S::Waiting), "window"),
         ("another took its place", taken, "failed"),
+        (
+            "begun again after a power cut",
+            begun_again(S::Fetching),
+            "waiting",
+        ),
+        ("armed after a power cut", begun_again(S::Armed), "waiting"),
+        ("failed after a power cut", begun_again(S::Failed), "failed"),
         ("on trial", new(TrialPhase::Waiting), "waiting"),
         ("on trial, well", new(TrialPhase::Holding), "waiting"),
         ("giving up", new(TrialPhase::GivenUp), "waiting"),
@@ -191,11 +217,9 @@ fn each_state_has_its_verdict() {
             restarted(O::Unspecified, 5000),
             "waiting",
         ),
-        (
-            "fell back, no report",
-            restarted(O::Unspecified, 100_000),
-            "failed",
-        ),
+        ("an open report", restarted(O::Unspecified, 500_000), "waiting"),
+        ("fell back, nothing known yet", forgotten(5000), "waiting"),
+        ("fell back, nothing known", forgotten(100_000), "failed"),
         ("rolled back", restarted(O::RolledBack, 5000), "failed"),
         ("kept, says the node", restarted(O::Committed, 5000), "upgraded"),
     ];

@@ -11,7 +11,7 @@ use api::v1alpha1::{
 };
 use tokio::time::{Instant, sleep};
 
-use super::call::{Call, broke, look};
+use super::call::{Call, absence, broke, look};
 use super::decide::{Begin, Begun, Goal, Seen, Verdict, begin, is_running, judge};
 use super::report::Report;
 use super::source::Source;
@@ -213,6 +213,9 @@ impl Driver<'_> {
                     self.report.progress(&name, &status)?;
                     return Ok(Ended::Done(Box::new(status)));
                 }
+                Ok(None) if id.is_empty() => {
+                    return Err(Failure::new(format!("{address}: ended the call without a word")));
+                }
                 Ok(None) => return Ok(Ended::Lost(id, None)),
                 Err(status) if !id.is_empty() && broke(&status) => {
                     return Ok(Ended::Lost(id, Some(node.problem(&status))));
@@ -282,7 +285,9 @@ impl Driver<'_> {
                         Verdict::Waiting(_) if !self.options.wait && (restarted || is_restarting(&now)) => {
                             return Ok(Outcome::Restarts);
                         }
-                        Verdict::Waiting(_) if !restarted && is_running(now.status.stage()) => {
+                        Verdict::Waiting(_)
+                            if now.status.id == begun.id && is_running(now.status.stage()) =>
+                        {
                             self.report.progress(&name, &now.status)?;
                             words::stage(now.status.stage()).clone_into(&mut last);
                         }
@@ -378,18 +383,6 @@ impl Driver<'_> {
         call.send(data).await;
         Ok(())
     }
-}
-
-/// Says in one line why a node cannot be looked at.
-fn absence(problem: &Problem) -> String {
-    if problem.unreachable {
-        return "does not answer yet".to_owned();
-    }
-    let text = problem.to_string();
-    format!(
-        "does not answer yet ({})",
-        text.lines().next().unwrap_or_default()
-    )
 }
 
 fn is_restarting(now: &Seen) -> bool {
