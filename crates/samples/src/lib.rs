@@ -101,7 +101,11 @@ impl Recipe<'_> {
 
     /// Builds and signs it.
     pub fn build(&self, signer: &Signer) -> Release {
-        let (data, image) = self.slot();
+        let (data, image) = slot_image(&[
+            (PartKind::Kernel, "vmlinuz", &self.kernel),
+            (PartKind::Initramfs, "initramfs.cpio", &b"0707010".repeat(500)),
+            (PartKind::Root, "root.erofs", &self.root),
+        ]);
         let tree_offset = image.verity.tree_offset as usize;
         let mut writer = Writer::new(Cursor::new(Vec::new()))
             .frame_len(self.frame_len)
@@ -163,38 +167,6 @@ impl Recipe<'_> {
             manifest,
         }
     }
-
-    fn slot(&self) -> (Vec<u8>, SlotImage) {
-        let mut data = Vec::new();
-        let mut parts = Vec::new();
-        for (kind, name, bytes) in [
-            (PartKind::Kernel, "vmlinuz", &self.kernel),
-            (PartKind::Initramfs, "initramfs.cpio", &b"0707010".repeat(500)),
-            (PartKind::Root, "root.erofs", &self.root),
-        ] {
-            parts.push(Part {
-                kind,
-                name: name.into(),
-                offset: data.len() as u64,
-                size: bytes.len() as u64,
-                sha256: Digest::of(bytes),
-            });
-            data.extend_from_slice(bytes);
-            data.resize(data.len().next_multiple_of(4096), 0);
-        }
-        let geometry = verity::Geometry::for_len(data.len() as u64).unwrap();
-        let tree = verity::build(&mut &data[..], &geometry, &verity::SALT).unwrap();
-        let verity = Verity {
-            data_blocks: geometry.data_blocks(),
-            tree_offset: data.len() as u64,
-            tree_size: tree.bytes.len() as u64,
-            salt: Digest(verity::SALT),
-            root_hash: Digest(tree.root),
-        };
-        data.extend(tree.bytes);
-        let size = data.len() as u64;
-        (data, SlotImage { size, parts, verity })
-    }
 }
 
 impl Release {
@@ -210,6 +182,35 @@ impl Release {
     pub fn data_len(&self) -> usize {
         self.manifest.slot.verity.tree_offset as usize
     }
+}
+
+/// Lays out the parts of a slot, with the hash tree over them.
+pub fn slot_image(contents: &[(PartKind, &str, &[u8])]) -> (Vec<u8>, SlotImage) {
+    let mut data = Vec::new();
+    let mut parts = Vec::new();
+    for (kind, name, bytes) in contents {
+        parts.push(Part {
+            kind: *kind,
+            name: (*name).into(),
+            offset: data.len() as u64,
+            size: bytes.len() as u64,
+            sha256: Digest::of(bytes),
+        });
+        data.extend_from_slice(bytes);
+        data.resize(data.len().next_multiple_of(4096), 0);
+    }
+    let geometry = verity::Geometry::for_len(data.len() as u64).unwrap();
+    let tree = verity::build(&mut &data[..], &geometry, &verity::SALT).unwrap();
+    let verity = Verity {
+        data_blocks: geometry.data_blocks(),
+        tree_offset: data.len() as u64,
+        tree_size: tree.bytes.len() as u64,
+        salt: Digest(verity::SALT),
+        root_hash: Digest(tree.root),
+    };
+    data.extend(tree.bytes);
+    let size = data.len() as u64;
+    (data, SlotImage { size, parts, verity })
 }
 
 /// Makes bytes that pack badly, the same for the same seed.

@@ -15,9 +15,10 @@ use flash_tool::config::Injected;
 use flash_tool::{BundleFacts, Options};
 use layout::Guids;
 use manifest::model::Version;
-use manifest::{Arch, Digest, Disk, Image, Manifest, Part, PartKind, SlotImage, TrustedKey, Verity};
+use manifest::{Arch, Disk, Image, Manifest, PartKind, TrustedKey};
 use medium::Medium;
-use minisign::KeyPair;
+use samples::Signer;
+pub use samples::noise;
 
 pub const MIB: u64 = 1024 * 1024;
 
@@ -77,56 +78,12 @@ impl Sample {
     }
 }
 
-/// Makes bytes that pack badly.
-pub fn noise(len: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut bytes = Vec::with_capacity(len + 8);
-    while bytes.len() < len {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend(state.to_le_bytes());
-    }
-    bytes.truncate(len);
-    bytes
-}
-
-fn slot(root: &[u8]) -> (Vec<u8>, SlotImage) {
-    let mut data = Vec::new();
-    let mut parts = Vec::new();
-    let contents = [
-        (PartKind::Kernel, "vmlinuz", noise(9000, 11)),
-        (PartKind::Initramfs, "initramfs", b"0707010".repeat(3000)),
-        (PartKind::Root, "root.erofs", root.to_vec()),
-    ];
-    for (kind, name, bytes) in contents {
-        let (offset, size) = (data.len() as u64, bytes.len() as u64);
-        parts.push(Part {
-            kind,
-            name: name.into(),
-            offset,
-            size,
-            sha256: Digest::of(&bytes),
-        });
-        data.extend(bytes);
-        data.resize(data.len().next_multiple_of(4096), 0);
-    }
-    let geometry = verity::Geometry::for_len(data.len() as u64).unwrap();
-    let tree = verity::build(&mut &data[..], &geometry, &verity::SALT).unwrap();
-    let verity = Verity {
-        data_blocks: geometry.data_blocks(),
-        tree_offset: data.len() as u64,
-        tree_size: tree.bytes.len() as u64,
-        salt: Digest(verity::SALT),
-        root_hash: Digest(tree.root),
-    };
-    data.extend(tree.bytes);
-    let size = data.len() as u64;
-    (data, SlotImage { size, parts, verity })
-}
-
 pub fn sample(recipe: &Recipe) -> Sample {
-    let (slot, slot_image) = slot(&recipe.root);
+    let (slot, slot_image) = samples::slot_image(&[
+        (PartKind::Kernel, "vmlinuz", &noise(9000, 11)),
+        (PartKind::Initramfs, "initramfs", &b"0707010".repeat(3000)),
+        (PartKind::Root, "root.erofs", &recipe.root),
+    ]);
     let mut writer = Writer::new(Cursor::new(Vec::new())).frame_len(65536).level(1);
     writer.add(ImageName::Slot, 0, &mut &slot[..]).unwrap();
     if recipe.esp {
@@ -186,24 +143,22 @@ pub fn sample(recipe: &Recipe) -> Sample {
         patches: Vec::new(),
     };
     let json = manifest.to_json().unwrap();
-    let KeyPair { pk, sk } = KeyPair::generate_unencrypted_keypair().unwrap();
-    let signature = minisign::sign(None, &sk, Cursor::new(&json), None, None).unwrap();
+    let signer = Signer::default();
     let mut bytes = Vec::new();
     sealed
-        .write(&mut bytes, &json, signature.to_string().as_bytes())
+        .write(&mut bytes, &json, signer.sign(&json).as_bytes())
         .unwrap();
 
     let dir = tempfile::tempdir().unwrap();
     let (bundle, key_file) = (dir.path().join("test.bundle"), dir.path().join("test.pub"));
     fs::write(&bundle, &bytes).unwrap();
-    let public = pk.to_box().unwrap().to_string();
-    fs::write(&key_file, &public).unwrap();
+    fs::write(&key_file, signer.key().to_line()).unwrap();
     Sample {
         dir,
         bytes,
         bundle,
         key_file,
-        key: TrustedKey::parse(&public).unwrap(),
+        key: signer.key(),
         slot,
         manifest,
     }

@@ -1,61 +1,23 @@
 //! Slot images, manifests and signatures for tests.
 
-use std::io::{Cursor, Read, Seek, Write};
+use std::io::{Read, Seek, Write};
 
 use bundle::{ImageName, Sealed};
 use manifest::model::Version;
-use manifest::{Arch, Digest, Disk, Image, Manifest, Part, PartKind, SlotImage, TrustedKey, Verity};
-use minisign::KeyPair;
+use manifest::{Arch, Disk, Image, Manifest, PartKind, SlotImage, TrustedKey};
+pub use samples::noise;
+use samples::{Signer, slot_image};
 
 /// A MiB.
 pub const MIB: u64 = 1024 * 1024;
 
-/// Makes bytes that pack badly.
-pub fn noise(len: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed | 1;
-    (0..len)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state as u8
-        })
-        .collect()
-}
-
 /// Makes a slot image: kernel, initramfs, root, tree.
 pub fn slot(root: Vec<u8>) -> (Vec<u8>, SlotImage) {
-    let mut data = Vec::new();
-    let mut parts = Vec::new();
-    let contents = [
-        (PartKind::Kernel, "vmlinuz", noise(9000, 1)),
-        (PartKind::Initramfs, "initramfs", b"0707010".repeat(3000)),
-        (PartKind::Root, "root.erofs", root),
-    ];
-    for (kind, name, bytes) in contents {
-        let (offset, size) = (data.len() as u64, bytes.len() as u64);
-        parts.push(Part {
-            kind,
-            name: name.into(),
-            offset,
-            size,
-            sha256: Digest::of(&bytes),
-        });
-        data.extend(bytes);
-        data.resize(data.len().next_multiple_of(4096), 0);
-    }
-    let geometry = verity::Geometry::for_len(data.len() as u64).unwrap();
-    let tree = verity::build(&mut &data[..], &geometry, &verity::SALT).unwrap();
-    let verity = Verity {
-        data_blocks: geometry.data_blocks(),
-        tree_offset: data.len() as u64,
-        tree_size: tree.bytes.len() as u64,
-        salt: Digest(verity::SALT),
-        root_hash: Digest(tree.root),
-    };
-    data.extend(tree.bytes);
-    let size = data.len() as u64;
-    (data, SlotImage { size, parts, verity })
+    slot_image(&[
+        (PartKind::Kernel, "vmlinuz", &noise(9000, 1)),
+        (PartKind::Initramfs, "initramfs", &b"0707010".repeat(3000)),
+        (PartKind::Root, "root.erofs", &root),
+    ])
 }
 
 /// Describes a bundle with a slot and other images, given by place and size.
@@ -102,8 +64,6 @@ pub fn manifest<S: Read + Write + Seek>(
 
 /// Signs a manifest with a new key.
 pub fn sign(json: &[u8]) -> (String, TrustedKey) {
-    let KeyPair { pk, sk } = KeyPair::generate_unencrypted_keypair().unwrap();
-    let signature = minisign::sign(None, &sk, Cursor::new(json), Some("release 1.2.3"), None).unwrap();
-    let key = TrustedKey::parse(&pk.to_box().unwrap().to_string()).unwrap();
-    (signature.to_string(), key)
+    let signer = Signer::default();
+    (signer.sign(json), signer.key())
 }
