@@ -38,7 +38,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             slot: Slot::B,
         },
     };
-    let report = install(&mut release, &mut disk, &mut |_: Progress| ControlFlow::Continue(()))?;
+    let report = install(&mut release, &mut disk, &mut |_: Progress| {
+        ControlFlow::Continue(())
+    })?;
     println!(
         "{{\"fetched\": {}, \"written\": {}, \"full\": {}, \"choice\": \"{:?}\"}}",
         report.progress.fetched, report.progress.written, report.plan.full, report.plan.choice
