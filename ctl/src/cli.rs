@@ -167,7 +167,7 @@ enum Command {
     /// has failed. A node that was cut off goes on from what it has written: run the same command again.
     Upgrade(Box<commands::upgrade::Upgrade>),
     /// Bring a release to a fleet, wave by wave.
-    #[command(subcommand)]
+    #[command(subcommand, after_long_help = commands::rollout::EXAMPLES)]
     Rollout(commands::rollout::Rollout),
     /// Put a bundle on a disk, or into a file; `bedplate flash --help` tells how.
     Flash(commands::flash::Flash),

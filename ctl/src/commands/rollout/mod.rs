@@ -16,6 +16,19 @@ use crate::cli::Global;
 use crate::config;
 use crate::session::Session;
 
+/// What `--help` shows last.
+pub const EXAMPLES: &str = "\
+Examples:
+  Make and sign one, with the key that signs releases:
+    bedplate rollout new rpi4-0.2.0 --url https://example.org/rpi4.bundle --pause 2h
+    bedplate rollout sign rollout.json --key bedplate.key
+  Which node is in which wave:
+    bedplate rollout run rollout.json --key bedplate.pub -n a,b,c --plan
+  Go through the waves; the same command goes on where it was interrupted:
+    bedplate rollout run https://example.org/rollout.json --key bedplate.pub -n a,b,c
+  Keep further nodes from beginning; publish both files afterwards:
+    bedplate rollout stop rollout.json --reason 'boards of batch 7' --key bedplate.key";
+
 /// Brings a release to a fleet.
 #[derive(Debug, Subcommand)]
 pub enum Rollout {

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::v1alpha1::UpgradeMode;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use futures::StreamExt as _;
 
 use crate::address::Address;
@@ -74,12 +74,13 @@ enum Look {
 
 /// What to bring, and how.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("source").required(true).args(["url", "bundle"])))]
 struct What {
     /// Where the nodes fetch the bundle: http or https. They go on when this program ends.
-    #[arg(long, value_name = "URL", required = true, conflicts_with = "bundle")]
+    #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// A bundle here: the nodes fetch what they want of it through this program.
-    #[arg(long, value_name = "FILE", required = true, conflicts_with = "url")]
+    #[arg(long, value_name = "FILE")]
     bundle: Option<PathBuf>,
     /// When nodes restart into the release.
     #[arg(short, long, value_enum, default_value_t)]
