@@ -99,7 +99,7 @@ pub fn root(features: &Features, packages: &Packages, arch: Arch) -> Result<Tree
     Ok(tree)
 }
 
-/// Adds files that a board or overlay brings along.
+/// Adds files that a board or overlay brings along. Only machine code may be executed.
 pub fn own_files(tree: &mut Tree, files: &[OwnFile]) -> Result<(), SelectError> {
     for file in files {
         let data = match (&file.content, &file.source) {
@@ -110,11 +110,12 @@ pub fn own_files(tree: &mut Tree, files: &[OwnFile]) -> Result<(), SelectError> 
             })?,
             (None, None) => Vec::new(),
         };
-        tree.add(
-            file.path.relative(),
-            Node::text(data),
-            "a board's or overlay's own file",
-        )?;
+        let node = if elf::read(&data).is_some_and(|found| found.program) {
+            Node::program(data)
+        } else {
+            Node::text(data)
+        };
+        tree.add(file.path.relative(), node, "a board's or overlay's own file")?;
     }
     Ok(())
 }
@@ -297,6 +298,19 @@ mod tests {
             .map(|(path, _)| path)
             .collect();
         assert_eq!(files, ["usr/bin/tool", "usr/share/factory/etc/t"]);
+    }
+
+    #[test]
+    fn of_own_files_programs_may_be_executed_and_scripts_may_not() {
+        let own = std::env::current_exe().unwrap();
+        let features = features(&format!(
+            "files:\n- {{path: /program, source: {}}}\n- {{path: /script, content: '#!/program'}}",
+            own.display()
+        ));
+        let mut tree = Tree::default();
+        own_files(&mut tree, &features.files).unwrap();
+        let executable = |path| tree.get(path).map(Node::mode) == Some(0o755);
+        assert!(executable("program") && !executable("script"));
     }
 
     #[test]
