@@ -7,6 +7,8 @@
 
 #![cfg_attr(not(feature = "gpt"), no_std)]
 
+#[cfg(feature = "gpt")]
+mod fit;
 mod names;
 mod plan;
 #[cfg(feature = "gpt")]

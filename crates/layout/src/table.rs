@@ -125,22 +125,31 @@ impl Table {
     pub fn read(device: &mut (impl Read + Seek)) -> Result<Self, TableError> {
         let medium = device.seek(SeekFrom::End(0))?;
         let window = Window::read(device, medium)?;
-        let hybrid = window.head[446..510]
-            .as_chunks::<16>()
-            .0
-            .iter()
-            .any(|entry| entry[4] == MBR_FAT32);
         let disk = open(window.clone()).or_else(|error| {
             // Crate gpt looks at the backup only when the primary header is bad; its entries may be, too.
-            let mut backup = window;
-            backup.head.fill(0);
-            open(backup).map_err(|_| error)
+            open(window.without_head()).map_err(|_| error)
         })?;
+        Self::of(&disk, &window, medium)
+    }
 
+    /// Reads both copies, each without the other's help.
+    pub(crate) fn read_both(
+        device: &mut (impl Read + Seek),
+    ) -> Result<[Result<Self, TableError>; 2], TableError> {
+        let medium = device.seek(SeekFrom::End(0))?;
+        let window = Window::read(device, medium)?;
+        let copies = [window.without_tail(), window.without_head()];
+        Ok(copies.map(|copy| Self::of(&open(copy)?, &window, medium)))
+    }
+
+    /// Takes an open table for that of a Bedplate disk, whose MBR is in `window`.
+    fn of(disk: &GptDisk<Window>, window: &Window, medium: u64) -> Result<Self, TableError> {
         let header = disk
             .primary_header()
             .or(disk.backup_header())
             .map_err(GptError::Header)?;
+        let entries = window.head[446..510].as_chunks::<16>().0;
+        let hybrid = entries.iter().any(|entry| entry[4] == MBR_FAT32);
         let mut extents = [Extent { start: 0, len: 0 }; 7];
         let mut guids = Guids {
             disk: *disk.guid(),

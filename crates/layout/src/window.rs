@@ -42,6 +42,20 @@ impl Window {
         Ok(window)
     }
 
+    /// Returns the same medium with nothing at its start.
+    pub fn without_head(&self) -> Self {
+        let mut window = self.clone();
+        window.head.fill(0);
+        window
+    }
+
+    /// Returns the same medium with nothing at its end.
+    pub fn without_tail(&self) -> Self {
+        let mut window = self.clone();
+        window.tail.fill(0);
+        window
+    }
+
     /// Finds the buffer behind the next `want` bytes.
     fn here(&mut self, want: usize) -> io::Result<&mut [u8]> {
         let tail_start = self.len - TABLE_TAIL;

@@ -195,6 +195,40 @@ fn it_grows_to_a_larger_medium_and_keeps_its_names() {
 }
 
 #[test]
+fn a_copy_that_is_damaged_or_misplaced_is_made_again() {
+    use std::os::unix::fs::FileExt;
+    let dir = tempfile::tempdir().unwrap();
+    let small = table(512 * MIB, true);
+    let large = small.grown_to(2048 * MIB).unwrap().unwrap();
+    for (grows, damaged) in [
+        (false, Some(512)),
+        (false, Some(1024)),
+        (false, Some(512 * MIB - 512)),
+        (false, Some(512 * MIB - 33 * 512)),
+        (true, None),
+        (true, Some(2048 * MIB - 512)),
+    ] {
+        let (mut file, wanted) = (disk(&dir, &small), if grows { large } else { small });
+        assert!(Table::fit(&mut file, |file| file.sync_data()).unwrap().is_none());
+        file.set_len(wanted.layout.medium()).unwrap();
+        if let Some(at) = damaged {
+            file.write_all_at(&[7; 512], at).unwrap();
+        }
+        let fitted = Table::fit(&mut file, |file| file.sync_data()).unwrap();
+        assert_eq!(fitted, Some(wanted), "{damaged:?}");
+        let images = wanted.images().unwrap();
+        let mut head = vec![0; images.head.len()];
+        let mut tail = vec![0; images.tail.len()];
+        file.read_exact_at(&mut head, 0).unwrap();
+        file.read_exact_at(&mut tail, wanted.layout.table_tail().start)
+            .unwrap();
+        assert!(head == images.head && tail == images.tail, "{damaged:?}");
+        let again = Table::fit(&mut file, |_| panic!("nothing is to be written"));
+        assert!(again.unwrap().is_none());
+    }
+}
+
+#[test]
 fn the_same_seed_makes_the_same_bytes_and_another_seed_others() {
     let one = table(512 * MIB, false);
     assert_eq!(one.images().unwrap(), one.images().unwrap());

@@ -33,22 +33,20 @@ pub enum Error {
     Kernel(#[from] sys::Error),
 }
 
-/// Makes DATA end where the medium ends, and tells the kernel. Returns its new length, or none when it is so already.
+/// Makes DATA end where the medium ends, mends the partition table, and tells the kernel. Returns DATA's length when
+/// something had to be written.
 ///
-/// A power cut at any point is healed by the next run: the table is written backup first, and the kernel reads it
-/// anew at each start.
+/// A power cut at any point is healed by the next run: see [`Table::fit`].
 pub fn grow(disk: &Path, kernel: &dyn Resize) -> Result<Option<u64>, Error> {
     let name = || disk.display().to_string();
     let opened = File::options().read(true).write(true).open(disk);
     let mut file = opened.map_err(|source| Error::Open { disk: name(), source })?;
-    let medium = sys::block::size(disk)?;
-    let table = |source| Error::Table { disk: name(), source };
-    let now = Table::read(&mut file).map_err(table)?;
-    let Some(grown) = now.grown_to(medium).map_err(|error| table(error.into()))? else {
+    let fitted = Table::fit(&mut file, |file| file.sync_all());
+    let fitted = fitted.map_err(|source| Error::Table { disk: name(), source })?;
+    let Some(table) = fitted else {
         return Ok(None);
     };
-    grown.write(&mut file, |file| file.sync_all()).map_err(table)?;
-    let data = grown.layout.extent(Name::Data);
+    let data = table.layout.extent(Name::Data);
     kernel.resize(disk, Name::Data.number(), data.start, data.len)?;
     Ok(Some(data.len))
 }
@@ -93,6 +91,35 @@ mod tests {
             None,
             "a second run changes nothing"
         );
+    }
+
+    /// A power cut while the first copy was written leaves only the second.
+    #[test]
+    fn a_torn_table_is_mended() {
+        use std::os::unix::fs::FileExt;
+        const MIB: u64 = 1024 * 1024;
+        let spec = DiskSpec {
+            slot_size: 16 * MIB,
+            first_partition: MIB,
+        };
+        let table = Table {
+            layout: Layout::for_medium(&spec, 512 * MIB).unwrap(),
+            guids: Guids::from_seed(b"test"),
+            hybrid: false,
+        };
+        let disk = tempfile::NamedTempFile::new().unwrap();
+        disk.as_file().set_len(512 * MIB).unwrap();
+        let images = table.images().unwrap();
+        disk.as_file()
+            .write_all_at(&images.tail, table.layout.table_tail().start)
+            .unwrap();
+        disk.as_file().write_all_at(&images.head[..1024], 0).unwrap();
+        let kernel = RecordingResize::default();
+        assert!(grow(disk.path(), &kernel).unwrap().is_some());
+        let mut head = vec![0; images.head.len()];
+        disk.as_file().read_exact_at(&mut head, 0).unwrap();
+        assert_eq!(head, images.head);
+        assert_eq!(grow(disk.path(), &kernel).unwrap(), None);
     }
 
     #[test]

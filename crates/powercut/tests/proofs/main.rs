@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may unwrap")]
 
+mod first_boot;
 mod flash;
 mod record;
 mod support;
