@@ -7,6 +7,8 @@ use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
 use fuzz::TARGETS;
+use manifest::Manifest;
+use rollout::Rollout;
 
 /// Most inputs of a target.
 const INPUTS: usize = 110;
@@ -59,4 +61,31 @@ fn every_target_has_a_small_corpus_and_every_corpus_a_target() {
             .sum::<usize>();
     }
     assert!(bytes <= BYTES, "{bytes} bytes");
+}
+
+/// A format that changes leaves its seeds behind, and a fuzzer that starts from nonsense finds nothing.
+#[test]
+fn what_fuzzing_starts_from_is_sound() {
+    let read = |path: &str| fs::read(corpus().join(path)).unwrap();
+    let text = |path: &str| String::from_utf8(read(path)).unwrap();
+    for name in ["golden", "every-field", "qemu-arm64", "rpi3"] {
+        Manifest::parse_unverified(&read(&format!("manifest/{name}.json"))).unwrap();
+    }
+    for name in ["every-field", "generated"] {
+        machine_config::parse(&text(&format!("machine-config/{name}.yaml"))).unwrap();
+    }
+    let path = Path::new("seed.yaml");
+    for name in ["arm64", "generic-arm64", "rpi3"] {
+        board::document::parse_board(&text(&format!("board/{name}.yaml")), path).unwrap();
+    }
+    for name in ["base", "containerd"] {
+        board::document::parse_overlay(&text(&format!("overlay/{name}.yaml")), path).unwrap();
+    }
+    let services = serde_yaml::from_str(&text("services/containerd.yaml")).unwrap();
+    assert_eq!(service_definition::check(services).unwrap().iter().count(), 2);
+    Rollout::parse_unverified(&read("rollout/every-field.json")).unwrap();
+    slots::decode(&read("slot-record/trial")).unwrap();
+    machine_config::medium::decode(&read("config-partition/generated"))
+        .unwrap()
+        .unwrap();
 }
