@@ -83,6 +83,15 @@ impl Disk {
         Ok(())
     }
 
+    /// Writes what slot A of another disk holds into a slot of this one, as an upgrade to it would.
+    pub fn install(&self, slot: Slot, from: &Disk) -> Result<()> {
+        let size = from.manifest(Slot::A)?.slot.size;
+        let image = from.read(Name::SlotA, 0, usize::try_from(size)?)?;
+        self.write(partition(slot), 0, &image)?;
+        let (json, signatures) = from.trailer(Slot::A)?;
+        self.set_trailer(slot, &json, &signatures)
+    }
+
     /// Reads the texts at the end of a slot: the manifest, and its signatures.
     pub fn trailer(&self, slot: Slot) -> Result<(Vec<u8>, Vec<u8>)> {
         let area = self.read(partition(slot), self.trailer_offset(slot)?, trailer::AREA)?;

@@ -32,11 +32,23 @@ pub struct Emulator {
 impl Emulator {
     /// Switches a machine on. No wait of it goes beyond the deadline.
     pub fn start(machine: Machine, disk: &Disk, folder: &Path, deadline: Instant) -> Result<Emulator> {
+        Emulator::start_with(machine, disk, folder, deadline, &[])
+    }
+
+    /// Switches a machine on that differs in what the emulator is told, in its own words.
+    pub fn start_with(
+        machine: Machine,
+        disk: &Disk,
+        folder: &Path,
+        deadline: Instant,
+        further: &[&str],
+    ) -> Result<Emulator> {
         let api_port = free_port()?;
         let command = machine.command(&Wiring {
             disk,
             api_port,
             folder,
+            further,
         })?;
         let log = std::fs::File::create(folder.join("qemu.log"))?;
         // The kernel ends it with us, however we end.
@@ -90,6 +102,12 @@ impl Emulator {
         self.loader_says(&["state    running"], limit)?;
         let card = serde_json::json!({"driver": "usb-net", "netdev": "net"});
         qmp::execute(&self.talk, "device_add", card).map(drop)
+    }
+
+    /// Plugs the network's cable in, or pulls it.
+    pub fn set_cable(&self, plugged: bool) -> Result<()> {
+        let cable = serde_json::json!({"name": "net", "up": plugged});
+        qmp::execute(&self.talk, "set_link", cable).map(drop)
     }
 
     /// Waits until the machine has switched itself off.

@@ -32,6 +32,8 @@ pub struct Wiring<'a> {
     pub api_port: u16,
     /// A folder for consoles and firmware variables.
     pub folder: &'a Path,
+    /// What else the emulator is told, in its own words.
+    pub further: &'a [&'a str],
 }
 
 impl Machine {
@@ -101,16 +103,16 @@ impl Machine {
         words.add("-accel tcg,thread=multi -display none -monitor none -no-user-config");
         words.disk(self, wiring.disk.path());
         words.network(self, wiring.api_port);
-        if self == Machine::Pi3 {
-            let socket = talk(wiring.folder);
-            words.pair("-qmp", format!("unix:{},server=on,wait=off", socket.display()));
-        }
+        let socket = talk(wiring.folder);
+        words.pair("-qmp", format!("unix:{},server=on,wait=off", socket.display()));
         let loader = self.loader_console(wiring.folder);
         let kernel = self.kernel_console(wiring.folder);
         words.pair("-serial", format!("file:{}", kernel.display()));
         if loader != kernel {
             words.pair("-serial", format!("file:{}", loader.display()));
         }
+        // Where two options disagree, the emulator keeps to the last.
+        wiring.further.iter().for_each(|line| words.add(line));
         Ok(words.0)
     }
 }

@@ -2,8 +2,12 @@
 
 mod boots;
 mod checks;
+mod faults;
+mod grow;
 mod kills;
 mod life;
+mod pod;
+mod releases;
 mod tamper;
 mod trial;
 mod upgrade;
@@ -19,6 +23,18 @@ pub const ALL: &[Scenario] = &[
         shows: "a node is flashed, waits for a config, gets one, runs, restarts as the same node, and is reset",
         limit: minutes(10),
         run: life::run,
+    },
+    Scenario {
+        name: "pod",
+        shows: "a pod is started through containerd's CRI, from the image that came with the system, without a registry",
+        limit: minutes(5),
+        run: pod::run,
+    },
+    Scenario {
+        name: "grow",
+        shows: "a disk image on a larger medium grows its DATA to the end at the first boot, and leaves a sound table",
+        limit: minutes(5),
+        run: grow::run,
     },
     Scenario {
         name: "tamper",
@@ -43,6 +59,12 @@ pub const ALL: &[Scenario] = &[
         shows: "the power is cut at random moments of upgrades and first boots, and the node comes back each time",
         limit: minutes(6),
         run: kills::run,
+    },
+    Scenario {
+        name: "faults",
+        shows: "fifteen faults of a new release or its machine end as they must: which slot runs, after how long, and why",
+        limit: minutes(20),
+        run: faults::run,
     },
     Scenario {
         name: "image",

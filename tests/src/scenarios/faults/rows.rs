@@ -1,0 +1,181 @@
+//! The table: how slot B comes to be faulty, or its machine; and what must come of it.
+
+use slots::Slot;
+
+use super::damage;
+use super::damage::Damage;
+use crate::scenarios::releases::Release;
+
+/// One fault.
+pub struct Row {
+    /// Its name; also that of the folder with its consoles.
+    pub name: &'static str,
+    /// What is in slot B.
+    pub slot: Content,
+    /// What is wrong with the machine.
+    pub machine: Trouble,
+    /// Tries that slot B has.
+    pub tries: u8,
+    /// How often it is started.
+    pub starts: usize,
+    /// Which slot runs afterwards.
+    pub runs: Slot,
+    /// What the node must say of it afterwards, in words that all must be there.
+    pub told: &'static [&'static str],
+}
+
+/// What is in slot B.
+#[derive(Clone, Copy)]
+pub enum Content {
+    /// A release with a fault of its own.
+    Faulty(&'static Release),
+    /// The release of slot A, damaged.
+    Damaged(Damage),
+    /// The release of slot A.
+    Good,
+}
+
+/// What is wrong with the machine.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// Nothing.
+    None,
+    /// The network's cable is out for as long as slot B runs.
+    NoCable,
+    /// Its clock stands at the beginning of 1970.
+    NoClock,
+    /// The power is cut each time that slot B has been started, so often.
+    PowerCuts(usize),
+    /// The same, and slot B is not on trial but kept.
+    PowerCutsWhenKept(usize),
+    /// The DATA partition is full.
+    FullData,
+}
+
+/// Every fault.
+pub const ROWS: &[Row] = &[
+    Row {
+        name: "kernel-hang",
+        slot: Content::Faulty(&Release::overlay("fault-hang")),
+        told: &["no tries left"],
+        ..FALLS_BACK
+    },
+    Row {
+        name: "agent-hang",
+        slot: Content::Faulty(&Release::overlay("fault-stall")),
+        told: &["no tries left"],
+        ..FALLS_BACK
+    },
+    Row {
+        name: "never-ready-node",
+        slot: Content::Faulty(&Release::overlay("fault-unready")),
+        told: &["not healthy"],
+        ..FALLS_BACK
+    },
+    Row {
+        name: "crash-looping-service",
+        slot: Content::Faulty(&Release::overlay("fault-crash-loop")),
+        told: &["not healthy"],
+        ..FALLS_BACK
+    },
+    Row {
+        name: "no-network",
+        slot: Content::Good,
+        machine: Trouble::NoCable,
+        told: &["not healthy"],
+        ..FALLS_BACK
+    },
+    Row {
+        name: "kernel-panic",
+        slot: Content::Faulty(&Release::overlay("fault-panic")),
+        tries: 2,
+        starts: 2,
+        told: &["no tries left"],
+        ..FALLS_BACK
+    },
+    Row {
+        name: "init-crash",
+        slot: Content::Faulty(&Release::NO_AGENT),
+        tries: 2,
+        starts: 2,
+        told: &["no tries left"],
+        ..FALLS_BACK
+    },
+    Row {
+        name: "wrong-root-hash",
+        slot: Content::Damaged(damage::other_root_hash),
+        tries: 2,
+        starts: 2,
+        told: &["no tries left"],
+        ..FALLS_BACK
+    },
+    Row {
+        name: "corrupted-hash-tree",
+        slot: Content::Damaged(damage::flip_in_tree),
+        tries: 2,
+        starts: 2,
+        told: &["no tries left"],
+        ..FALLS_BACK
+    },
+    Row {
+        name: "half-written-slot",
+        slot: Content::Damaged(damage::forget_second_half),
+        tries: 2,
+        starts: 2,
+        told: &["no tries left"],
+        ..FALLS_BACK
+    },
+    Row {
+        name: "corrupted-kernel",
+        slot: Content::Damaged(damage::flip_in_kernel),
+        starts: 0,
+        told: &["kernel hash"],
+        ..FALLS_BACK
+    },
+    Row {
+        name: "clock-in-1970",
+        slot: Content::Good,
+        machine: Trouble::NoClock,
+        ..IS_KEPT
+    },
+    Row {
+        name: "full-data",
+        slot: Content::Good,
+        machine: Trouble::FullData,
+        ..IS_KEPT
+    },
+    Row {
+        name: "power-cuts-on-trial",
+        slot: Content::Good,
+        machine: Trouble::PowerCuts(2),
+        tries: 2,
+        starts: 2,
+        told: &["no tries left"],
+        ..FALLS_BACK
+    },
+    Row {
+        name: "power-cuts-when-kept",
+        slot: Content::Good,
+        machine: Trouble::PowerCutsWhenKept(4),
+        tries: 0,
+        starts: 5,
+        ..IS_KEPT
+    },
+];
+
+/// One try, and back to slot A.
+const FALLS_BACK: Row = Row {
+    name: "",
+    slot: Content::Good,
+    machine: Trouble::None,
+    tries: 1,
+    starts: 1,
+    runs: Slot::A,
+    told: &[],
+};
+
+/// One try, which serves.
+const IS_KEPT: Row = Row {
+    runs: Slot::B,
+    ..FALLS_BACK
+};

@@ -1,0 +1,154 @@
+//! One row: switches the machine on, waits for what must come of it, and hears what is told.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use slots::{Slot, SlotState};
+
+use super::ROW_LIMIT;
+use super::bench::Bench;
+use super::rows::{Row, Trouble};
+use crate::disk::Disk;
+use crate::emulator::Emulator;
+use crate::machine::Machine;
+use crate::node::Node;
+
+/// The watchdog that QEMU has on PCI; it resets the machine.
+const WATCHDOG: &str = "-device i6300esb -action watchdog=reset";
+/// An emulator's socket is there a moment after its start.
+const TALKS: Duration = Duration::from_secs(10);
+/// Earlier than any image of ours was made, in nanoseconds since 1970.
+const PAST: i64 = 1_700_000_000_000_000_000;
+
+/// What came of a fault.
+pub struct Outcome {
+    /// How often slot B was started.
+    pub starts: usize,
+    /// The slot that runs in the end.
+    pub slot: Slot,
+    /// Time from switching on to that slot's API.
+    pub after: Duration,
+    /// What the node says of it.
+    pub reason: String,
+}
+
+/// Lets one fault happen.
+pub fn run(bench: &Bench, row: &Row) -> Result<Outcome> {
+    let disk = bench.disk(row)?;
+    let outcome = watch(bench, row, &disk)?;
+    let state = disk.record()?.slot(Slot::B);
+    match row.runs {
+        Slot::A => ensure!(
+            matches!(state, SlotState::Bad(_)),
+            "the record says of slot b: {state}"
+        ),
+        Slot::B => ensure!(
+            state == SlotState::Committed,
+            "the record says of slot b: {state}"
+        ),
+    }
+    std::fs::remove_file(disk.path())?;
+    Ok(outcome)
+}
+
+fn watch(bench: &Bench, row: &Row, disk: &Disk) -> Result<Outcome> {
+    let begun = Instant::now();
+    let deadline = begun + ROW_LIMIT;
+    let switch_on = |number: usize| {
+        let folder = bench.folder(row).join(number.to_string());
+        std::fs::create_dir_all(&folder)?;
+        let mut further = vec!["-smp 1", WATCHDOG];
+        if row.machine == Trouble::NoClock {
+            further.push("-rtc base=1970-01-01T00:00:00");
+        }
+        Emulator::start_with(Machine::ArmUBoot, disk, &folder, deadline, &further)
+    };
+    let cuts = match row.machine {
+        Trouble::PowerCuts(cuts) | Trouble::PowerCutsWhenKept(cuts) => cuts,
+        _ => 0,
+    };
+    let mut machine = switch_on(0)?;
+    if row.machine == Trouble::NoCable {
+        pull_cable(&machine)?;
+    }
+    let mut starts = 0;
+    loop {
+        let line = machine.loader_says(&["starting slot"], ROW_LIMIT)?;
+        let started = if line.contains("slot b") { Slot::B } else { Slot::A };
+        starts += usize::from(started == Slot::B);
+        if starts <= cuts && started == Slot::B {
+            machine.cut_power();
+            machine = switch_on(starts)?;
+            continue;
+        }
+        ensure!(starts <= row.starts, "slot b is started a {starts}. time");
+        if started == row.runs && starts == row.starts {
+            break;
+        }
+        ensure!(
+            started == Slot::B,
+            "slot a is started after {starts} starts of slot b"
+        );
+    }
+    if row.machine == Trouble::NoCable {
+        machine.set_cable(true)?;
+    }
+    let node = Node::with_client(machine.api_port, bench.client.clone(), deadline);
+    let runs = |status: &Value| status["phase"] == "running" && status["boot"]["slot"] == row.runs.name();
+    node.until(&["status"], ROW_LIMIT, runs)?;
+    let after = begun.elapsed();
+    let reason = match row.runs {
+        Slot::A => why_not(row, &node)?,
+        Slot::B => kept(row, &node)?,
+    };
+    Ok(Outcome {
+        starts,
+        slot: row.runs,
+        after,
+        reason,
+    })
+}
+
+fn pull_cable(machine: &Emulator) -> Result<()> {
+    let until = Instant::now() + TALKS;
+    loop {
+        match machine.set_cable(false) {
+            Err(_) if Instant::now() < until => std::thread::sleep(Duration::from_millis(50)),
+            done => return done,
+        }
+    }
+}
+
+/// Asks the old system why the new one does not run.
+fn why_not(row: &Row, node: &Node) -> Result<String> {
+    let status = node.ask(&["status"])?;
+    let slot = &status["slots"][1];
+    ensure!(slot["state"] == "bad", "slot b is not bad: {status:#}");
+    let mark = slot["reason"].as_str().context("slot b is bad for no reason")?;
+    let history = node.ask(&["upgrade", "history"])?;
+    let last = &history["records"][0];
+    let told = format!("{mark}\n{last:#}");
+    for word in row.told {
+        ensure!(told.contains(word), "the node does not say {word:?}: {told}");
+    }
+    let cause = last["cause"].as_str().unwrap_or_default();
+    Ok(format!("{mark}; {cause}"))
+}
+
+/// Waits until the new system is kept, and asks it how it is.
+fn kept(row: &Row, node: &Node) -> Result<String> {
+    let status = node.until(&["status"], ROW_LIMIT, |status| {
+        status["slots"][1]["state"] == "committed"
+    })?;
+    if row.machine == Trouble::NoClock {
+        let time = node.ask(&["time"])?;
+        let now = time["unixNanos"].as_i64();
+        ensure!(
+            now.is_some_and(|now| now > PAST),
+            "the node's clock is wrong: {time:#}"
+        );
+    }
+    let cause = status["boot"]["cause"].as_str().unwrap_or_default();
+    Ok(format!("kept, started as {cause}"))
+}

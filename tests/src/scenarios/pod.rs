@@ -1,0 +1,46 @@
+//! A pod, as kubelet would start it.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+
+use super::releases::Release;
+use crate::machine::Machine;
+use crate::scenario::Stage;
+
+const UP: Duration = Duration::from_secs(240);
+/// Image import, a snapshot, a shim, a container.
+const SOON: Duration = Duration::from_secs(120);
+/// Has a service that starts one pod through containerd's container runtime interface, and ends.
+const RELEASE: Release = Release::overlay("pod");
+
+/// Starts one on a node that can reach no registry.
+pub fn run(stage: &Stage) -> Result<()> {
+    let config = stage.workshop.cluster()?.machine;
+    let disk = RELEASE.flash(stage, Some(&config))?;
+    let machine = stage.start(Machine::ArmUBoot, &disk, "pod")?;
+    let node = stage.node(&machine)?;
+    node.phase("running", UP)?;
+    node.until(&["services"], SOON, |services| {
+        let pod = row(services, "services", "pod");
+        pod.is_some_and(|pod| pod["state"] == "stopped")
+    })?;
+    let said = node.command(&["logs", "pod"]).run()?;
+    ensure!(said.contains("is ready"), "the pod's service says: {said}");
+    let processes = node.ask(&["processes"])?;
+    let pause = row(&processes, "processes", "pause");
+    ensure!(pause.is_some(), "no pause runs: {processes:#}");
+    let line = said
+        .lines()
+        .find(|line| line.contains("is ready"))
+        .unwrap_or_default();
+    stage.shown(&format!("a sandbox from the image's own pause: {}", line.trim()));
+    Ok(())
+}
+
+/// Finds the row of a name in an answer.
+fn row<'a>(answer: &'a Value, field: &str, name: &str) -> Option<&'a Value> {
+    let rows = answer[field].as_array()?;
+    rows.iter().find(|row| row["name"] == name)
+}
