@@ -21,6 +21,7 @@ pub mod run;
 pub mod services;
 pub mod storage;
 pub mod trial;
+pub mod upgrade;
 
 pub mod api;
 pub mod config;

@@ -52,6 +52,11 @@ impl Address {
     }
 }
 
+/// Returns an address without what may be secret in it, to be shown.
+pub fn shown(url: &str) -> String {
+    Address::parse(url).map_or_else(|_| "an address that is none".to_owned(), |address| address.shown)
+}
+
 /// Makes the header's value from `USER:PASSWORD` as it stands in an address.
 fn basic(user: &str) -> String {
     let (name, password) = user.split_once(':').unwrap_or((user, ""));
@@ -90,6 +95,8 @@ mod tests {
         );
         assert_eq!(address.authorization.as_deref(), Some("Basic bWU6cEBzcw=="));
         assert!(address.secure);
+        assert_eq!(shown("https://me:secret@h/x"), "https://h/x");
+        assert!(!shown("me:secret@h").contains("secret"));
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod options;
 mod remote;
 mod spans;
 
+pub use address::shown;
 pub use error::{Cause, Error};
 pub use options::{Options, Pace, Proxy, Told};
 pub use remote::{Remote, Traffic};

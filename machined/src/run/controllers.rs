@@ -18,10 +18,12 @@ use crate::modules;
 use crate::network::{self, NetlinkError, NetworkFiles};
 use crate::node::Node;
 use crate::pki::CertificateController;
-use crate::storage::controller::Means;
+use crate::storage::controller::Means as StorageMeans;
 use crate::storage::{Devices, Storage};
 use crate::time::{self, Restored, Sntp, TimeSync};
 use crate::trial::{Places, Slots};
+use crate::upgrade::hooks::NodeIsWell;
+use crate::upgrade::{Means, UpgradeHandle, UpgradeKeeper};
 
 /// Container images that came with the system.
 const IMAGES: &str = "/usr/share/bedplate/images";
@@ -34,11 +36,13 @@ pub(super) struct Pieces {
     pub tls: Arc<ServerTls>,
     /// What the node knows of the time.
     pub clock: Arc<NodeClock>,
+    /// What upgrades the node; none when it has no slots.
+    pub upgrades: Option<UpgradeHandle>,
 }
 
 /// Makes the controllers that run from the start. The watchdog may have a number in this process already.
 pub(super) fn base(node: &Node, children: &Children, watchdog: Option<i32>) -> Runtime {
-    let means = Means {
+    let means = StorageMeans {
         devices: Devices::default(),
         mounter: Box::new(LinuxMounts),
         kernel: Box::new(LinuxResize),
@@ -62,7 +66,12 @@ pub(super) fn base(node: &Node, children: &Children, watchdog: Option<i32>) -> R
 
 /// Makes the controllers that run once STATE is there. Must be called inside the async runtime.
 pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError> {
-    let Pieces { restored, tls, clock } = pieces;
+    let Pieces {
+        restored,
+        tls,
+        clock,
+        upgrades,
+    } = pieces;
     let system = Arc::new(LinuxClock);
     let mut runtime = Runtime::new(node.store.clone());
     network::add_controllers(&mut runtime, NetworkFiles::default())?;
@@ -84,7 +93,25 @@ pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError>
             Path::new(containerd::SOCKET),
             node.events.clone(),
         ));
+    if let Some(upgrades) = upgrades {
+        runtime.add(UpgradeKeeper::new(upgrades));
+    }
     Ok(runtime)
+}
+
+/// Makes what upgrades the node.
+pub(super) fn upgrades(node: &Node, places: Places, state: &Path) -> UpgradeHandle {
+    UpgradeHandle::new(Means {
+        store: node.store.clone(),
+        events: node.events.clone(),
+        power: node.power.clone(),
+        clock: Arc::new(LinuxClock),
+        places,
+        state: state.to_owned(),
+        // A member of a cluster will have more to say here, and something to do before a restart.
+        survives: vec![Arc::new(NodeIsWell::new(node.store.clone()))],
+        before: Vec::new(),
+    })
 }
 
 #[cfg(test)]
@@ -100,17 +127,24 @@ mod tests {
     use crate::resource::Resource;
     use crate::services::ServiceStatus;
     use crate::time::TimeFrom;
+    use crate::upgrade::UpgradeStatus;
 
     /// Kinds that are written, but by no controller.
-    const OTHERS: [&str; 4] = [
+    const OTHERS: [&str; 5] = [
         BootStatus::KIND,
         ConfigStatus::KIND,
         MachineConfig::KIND,
         ServiceStatus::KIND,
+        UpgradeStatus::KIND,
     ];
 
     fn all() -> [Runtime; 2] {
         let node = Node::new(Release::default());
+        let places = Places {
+            bootstate: "/nowhere/bootstate".into(),
+            slots: ["/nowhere/a".into(), "/nowhere/b".into()],
+        };
+        let upgrades = upgrades(&node, places, Path::new("/nowhere"));
         let pieces = Pieces {
             restored: Restored {
                 source: TimeFrom::None,
@@ -118,6 +152,7 @@ mod tests {
             },
             tls: Arc::new(ServerTls::new()),
             clock: Arc::new(NodeClock::new()),
+            upgrades: Some(upgrades),
         };
         [base(&node, &Children::new(), None), main(&node, pieces).unwrap()]
     }

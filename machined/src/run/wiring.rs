@@ -186,17 +186,19 @@ async fn start(node: &Node, cmdline: &Cmdline, line: &str, parts: &mut Parts) ->
         built(slots.as_ref(), cmdline),
     );
     clock.raise_floor(restored.floor.max(LinuxClock.now()));
+    let upgrades = slots.map(|slots| controllers::upgrades(node, slots, Path::new(Volume::State.target())));
     let pieces = Pieces {
         restored,
         tls: tls.clone(),
         clock: clock.clone(),
+        upgrades: upgrades.clone(),
     };
     let runtime = controllers::main(node, pieces).map_err(|error| chain(&error))?;
     keep_runtime("controllers", runtime, parts);
 
     let server = ApiServer {
         store: node.store.clone(),
-        backend: backend(node, configs),
+        backend: backend(node, configs, upgrades),
         host: Host::default(),
         files: FilePolicy::default(),
         tls,

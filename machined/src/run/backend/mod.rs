@@ -6,19 +6,24 @@ mod power;
 
 use std::sync::Arc;
 
-use crate::api::backend::{Backend, WithoutSlots};
+use crate::api::backend::{Backend, Upgrades, WithoutSlots};
 use crate::config::ConfigHandle;
 use crate::node::Node;
 use crate::services::ServicesHandle;
+use crate::upgrade::UpgradeHandle;
 
-/// Puts the answers together.
-pub(super) fn backend(node: &Node, configs: ConfigHandle) -> Backend {
+/// Puts the answers together. Without slots there is nothing to upgrade.
+pub(super) fn backend(node: &Node, configs: ConfigHandle, upgrades: Option<UpgradeHandle>) -> Backend {
+    let upgrades: Arc<dyn Upgrades> = match upgrades {
+        Some(handle) => Arc::new(handle),
+        None => Arc::new(WithoutSlots::default()),
+    };
     Backend {
         machine: Arc::new(machine::NodeMachine::new(node)),
         services: Arc::new(ServicesHandle::new(node)),
         logs: Arc::new(logs::NodeLogs::new(node)),
         configs: Arc::new(configs),
         power: Arc::new(power::NodePower::new(node)),
-        upgrades: Arc::new(WithoutSlots::default()),
+        upgrades,
     }
 }

@@ -1,0 +1,35 @@
+//! Upgrades: a bundle into the slot that does not run, and what becomes of it.
+//!
+//! [`UpgradeHandle`] starts, cancels and rolls back, for the API; one job at a time, in a thread that gives way to
+//! everything else (`job`, over the crate `upgrade`), from a web server or from a client (`source`). Whether the node may
+//! take a bundle is decided in `preflight`, with the [`hooks`] that later parts of the node hang on; [`window`] says when
+//! it may restart. [`status`] is what is shown of it. [`history`] keeps what became of each, over restarts, and
+//! `conclude` decides that from what the slots and the diary of the trial say. The controller [`UpgradeKeeper`] does what
+//! has its time: conclusions, maintenance windows, and upgrades that a power cut interrupted.
+
+mod arm;
+mod back;
+mod backend;
+mod conclude;
+mod controller;
+mod drive;
+mod estimate;
+mod handle;
+pub mod history;
+pub mod hooks;
+mod job;
+mod plan;
+mod preflight;
+mod rollback;
+mod show;
+mod source;
+pub mod status;
+mod throttle;
+pub mod window;
+
+pub use controller::UpgradeKeeper;
+pub use handle::{Means, UpgradeHandle};
+pub use status::UpgradeStatus;
+
+#[cfg(test)]
+mod tests;
