@@ -116,7 +116,7 @@ impl Source {
     /// Returns what it is, for people.
     pub fn title(&self) -> String {
         match self {
-            Source::Url(url) => without_secrets(url),
+            Source::Url(url) => remote::shown(url),
             Source::File(bundle) => bundle.title.clone(),
         }
     }
@@ -124,40 +124,15 @@ impl Source {
     /// Returns how a node shows it in its status.
     pub fn shown(&self) -> String {
         match self {
-            Source::Url(url) => without_secrets(url),
+            Source::Url(url) => remote::shown(url),
             Source::File(_) => "pushed".to_owned(),
         }
-    }
-}
-
-/// Takes a name and password out of a URL.
-fn without_secrets(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return url.to_owned();
-    };
-    let host_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    match rest[..host_end].rfind('@') {
-        Some(at) => format!("{scheme}://{}", &rest[at + 1..]),
-        None => url.to_owned(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn passwords_are_not_shown() {
-        let cases = [
-            ("https://a/b@c", "https://a/b@c"),
-            ("https://u:p@a/b", "https://a/b"),
-            ("https://u:p@x@a?b@c", "https://a?b@c"),
-            ("no url", "no url"),
-        ];
-        for (url, shown) in cases {
-            assert_eq!(without_secrets(url), shown);
-        }
-    }
 
     #[test]
     fn what_is_no_bundle_is_refused() {
