@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sys::clock::since_boot;
-use sys::device_mapper::{DeviceMapper, LinuxDeviceMapper, Table};
+use sys::device_mapper::LinuxDeviceMapper;
 use sys::modules::{LinuxModules, ModuleLoader};
-use sys::mount::{LinuxMounts, Mount, MountFlags, Mounter};
+use sys::mount::LinuxMounts;
 
+use super::root::{self, NEW_ROOT, PROGRAM};
 use super::watchdog::EarlyWatchdog;
-use super::{HANDOVER, SlotError, plan, slot::Plan};
+use super::{HANDOVER, SlotError, plan};
 use crate::boot::{Cmdline, Release, cmdline, mounts, release};
 use crate::controller::chain;
 use crate::logs::uptime_ms;
@@ -22,8 +23,6 @@ use crate::modules::{self, Index, coldplug};
 use crate::storage::{Devices, Partition};
 use crate::trial;
 
-const NEW_ROOT: &str = "/sysroot";
-const PROGRAM: &str = "/usr/bin/machined";
 /// How long a disk may take to appear. Cards and USB bridges take seconds; what takes longer will not come.
 const DISK_WAIT: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -50,8 +49,8 @@ pub(super) enum Error {
     },
     #[error(transparent)]
     Slot(#[from] SlotError),
-    #[error("the root has no {PROGRAM}")]
-    NoProgram,
+    #[error(transparent)]
+    Root(#[from] root::Error),
 }
 
 /// Is what stage 1 tells PID 1 of the root.
@@ -70,7 +69,13 @@ pub struct Handover {
 pub fn run() -> Result<Infallible, String> {
     let mut handover = Handover::default();
     handover.stamps.insert("initramfs".to_owned(), uptime_ms());
-    open_root(&mut handover).map_err(|error| chain(&error))
+    open_root(&mut handover).map_err(|error| {
+        let reason = chain(&error);
+        if matches!(&error, Error::Root(error) if error.is_damage()) {
+            trial::give_up_damaged(&reason);
+        }
+        reason
+    })
 }
 
 fn open_root(handover: &mut Handover) -> Result<Infallible, Error> {
@@ -100,11 +105,9 @@ fn open_root(handover: &mut Handover) -> Result<Infallible, Error> {
         path: NEW_ROOT.to_owned(),
         source,
     })?;
-    mount_root(&plan, &LinuxDeviceMapper, &LinuxMounts)?;
+    root::mount(&plan, &LinuxDeviceMapper, &LinuxMounts)?;
+    root::prove(Path::new(NEW_ROOT))?;
     handover.stamps.insert("root".to_owned(), uptime_ms());
-    if !Path::new(NEW_ROOT).join(PROGRAM.trim_start_matches('/')).exists() {
-        return Err(Error::NoProgram);
-    }
     // Its driver may belong to a device that appeared late.
     watchdog.start();
     handover.watchdog = watchdog.leave(&mut handover.warnings);
@@ -217,14 +220,6 @@ fn wait_for_slot(wanted: &Wanted, modules: &mut EarlyModules) -> Result<Found, E
     })
 }
 
-fn mount_root(plan: &Plan, mapper: &dyn DeviceMapper, mounter: &dyn Mounter) -> Result<(), Error> {
-    let slot = mapper.create("bedplate-slot", &Table::verity(&plan.slot))?;
-    let root = mapper.create("bedplate-root", &plan.root(&slot))?;
-    let flags = MountFlags::MS_RDONLY | MountFlags::MS_NODEV | MountFlags::MS_NOATIME;
-    mounter.mount(&Mount::new(root.display().to_string(), NEW_ROOT, "erofs").flags(flags))?;
-    Ok(())
-}
-
 /// Leaves the moments where the next stage looks. Without them it only knows less.
 fn leave(handover: &Handover) {
     let path = Path::new(HANDOVER);
@@ -238,9 +233,7 @@ fn leave(handover: &Handover) {
 
 #[cfg(test)]
 mod tests {
-    use sys::device_mapper::{RecordingDeviceMapper, Verity};
     use sys::modules::RecordingModules;
-    use sys::mount::{MountCall, RecordingMounts};
 
     use super::*;
 
@@ -266,35 +259,5 @@ mod tests {
         early.load_named(&release, &loader, || {});
         assert_eq!(loader.loaded.lock().unwrap().len(), 1);
         assert!(early.failures[0].contains("sha2_ce"), "{:?}", early.failures);
-    }
-
-    #[test]
-    fn the_root_is_a_verified_read_only_part_of_the_slot() {
-        let slot = Verity {
-            device: "/dev/vda4".into(),
-            data_blocks: 3,
-            tree_offset: 12288,
-            root_hash: "11".into(),
-            salt: "00".into(),
-        };
-        let (mapper, mounter) = (RecordingDeviceMapper::default(), RecordingMounts::default());
-        let plan = Plan {
-            slot,
-            root_offset: 8192,
-            root_len: 4096,
-        };
-        mount_root(&plan, &mapper, &mounter).unwrap();
-        let made = mapper.created.lock().unwrap();
-        assert_eq!(made[0].1.target, "verity");
-        assert_eq!(made[1].1.parameters, "/dev/dm-0 16");
-        let calls = mounter.calls.lock().unwrap();
-        let MountCall::Mount(mount) = &calls[0] else {
-            panic!("{calls:?}")
-        };
-        assert_eq!(
-            (mount.source.as_str(), mount.fstype.as_str()),
-            ("/dev/dm-1", "erofs")
-        );
-        assert!(mount.flags.contains(MountFlags::MS_RDONLY));
     }
 }

@@ -102,15 +102,10 @@ pub fn begin(bootstate: &Partition, line: &Cmdline, boot_id: &str) {
 /// Notes why a system on trial cannot go on, before it restarts. For PID 1 when nothing else works any more: finds the
 /// disk itself, and does nothing when there is none, or no trial.
 pub fn last_words(reason: &str) {
-    let devices = Devices::default();
-    let line = cmdline::parse(&std::fs::read_to_string("/proc/cmdline").unwrap_or_default());
-    let bootstate = line.disk.as_deref().and_then(|guid| {
-        let disk = devices.find(guid).ok().flatten()?;
-        devices.partition(&disk, "BOOTSTATE").ok().flatten()
-    });
-    let Some((bootstate, fresh)) =
-        bootstate.and_then(|found| Some((found.clone(), on_trial(&found, &line)?)))
-    else {
+    let Some((line, bootstate)) = own_bootstate() else {
+        return;
+    };
+    let Some(fresh) = on_trial(&bootstate, &line) else {
         return;
     };
     let file = DiaryFile::new(&bootstate.device);
@@ -124,6 +119,15 @@ pub fn last_words(reason: &str) {
     let mut diary = known.unwrap_or(Diary { boot_id, ..fresh });
     diary.reason = reason.to_owned();
     let _untold = Keeper::new(file).note(sys::clock::since_boot(), diary);
+}
+
+/// Finds what the loader said, and BOOTSTATE of the disk that it named.
+pub(super) fn own_bootstate() -> Option<(Cmdline, Partition)> {
+    let devices = Devices::default();
+    let line = cmdline::parse(&std::fs::read_to_string("/proc/cmdline").unwrap_or_default());
+    let disk = devices.find(line.disk.as_deref()?).ok().flatten()?;
+    let bootstate = devices.partition(&disk, "BOOTSTATE").ok().flatten()?;
+    Some((line, bootstate))
 }
 
 /// Returns the first entry of a system whose slot is on trial.

@@ -8,6 +8,7 @@
 mod chain_file;
 mod commit;
 mod controller;
+mod damaged;
 mod diary;
 mod diary_file;
 mod health;
@@ -20,6 +21,7 @@ mod status;
 
 pub use chain_file::ChainFile;
 pub use controller::Slots;
+pub use damaged::give_up_damaged;
 pub use diary::{Diary, DiaryCheck, TrialStage};
 pub use diary_file::DiaryFile;
 pub use keeper::{Keeper, begin, boot_id, last_words};
