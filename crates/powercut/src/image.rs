@@ -1,7 +1,7 @@
 //! What a medium holds: cheap to copy, cheap to tell from another.
 
 use std::hash::{DefaultHasher, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use layout::Extent;
 
@@ -24,15 +24,29 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    pub fn new(bytes: [u8; BLOCK]) -> Arc<Self> {
+    /// Takes some bytes. Blocks of one value only, which are most, are made once.
+    pub fn new(bytes: &[u8; BLOCK]) -> Arc<Self> {
+        static UNIFORM: [OnceLock<Arc<Block>>; 256] = [const { OnceLock::new() }; 256];
+        let value = bytes[0];
+        if bytes[..BLOCK - 1] == bytes[1..] {
+            let block = UNIFORM[usize::from(value)].get_or_init(|| Self::with(bytes, Some(value)));
+            return Arc::clone(block);
+        }
+        Self::with(bytes, None)
+    }
+
+    fn with(bytes: &[u8; BLOCK], uniform: Option<u8>) -> Arc<Self> {
         let hash = [0, 1].map(|lane| {
             let mut hasher = DefaultHasher::new();
             hasher.write_u8(lane);
-            hasher.write(&bytes);
+            hasher.write(bytes);
             hasher.finish()
         });
-        let uniform = bytes.iter().all(|byte| *byte == bytes[0]).then_some(bytes[0]);
-        Arc::new(Self { bytes, hash, uniform })
+        Arc::new(Self {
+            bytes: *bytes,
+            hash,
+            uniform,
+        })
     }
 
     /// Returns a number for this content in this place. Those of all blocks add up to the number of the whole.
@@ -136,7 +150,7 @@ impl Image {
             let (index, start, len) = here(offset + at as u64, bytes.len() - at);
             let mut block = self.block(index).map_or([self.fill; BLOCK], |block| block.bytes);
             block[start..start + len].copy_from_slice(&bytes[at..at + len]);
-            self.put(index, Block::new(block));
+            self.put(index, Block::new(&block));
             at += len;
         }
     }

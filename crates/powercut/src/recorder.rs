@@ -26,7 +26,7 @@ impl Write {
         Self {
             offset,
             bytes: bytes.into(),
-            blocks: whole.iter().map(|block| Block::new(*block)).collect(),
+            blocks: whole.iter().map(Block::new).collect(),
         }
     }
 

@@ -5,7 +5,7 @@
 
 use machine_config::{Faults, MachineConfig, medium};
 
-use super::disk::{ACCEPTED, ConfigDisk, DiskError, STAGED};
+use super::disk::{ACCEPTED, ConfigDisk, DiskError, STAGED, is_leftover};
 use super::status::Source;
 use crate::controller::chain;
 
@@ -109,6 +109,11 @@ fn find_medium(disk: &ConfigDisk) -> Result<Option<String>, FindError> {
     let Some(bytes) = disk.read_medium()? else {
         return Ok(None);
     };
+    if is_leftover(&bytes) {
+        // A power cut ended the wipe. What was to be wiped is in STATE by now.
+        disk.wipe_medium()?;
+        return Ok(None);
+    }
     Ok(medium::decode(&bytes)?)
 }
 

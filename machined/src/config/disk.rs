@@ -1,11 +1,14 @@
 //! The places on the node's own disk: the CONFIG partition, and the files in STATE.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use ::medium::Medium;
 use machine_config::medium;
+
+use crate::storage::wipe;
 
 /// The config that is in effect after a start.
 pub(super) const ACCEPTED: &str = "config.yaml";
@@ -44,13 +47,7 @@ impl ConfigDisk {
     /// Overwrites whatever config CONFIG may hold with zeros.
     pub(super) fn wipe_medium(&self) -> Result<(), DiskError> {
         let Some(path) = &self.medium else { return Ok(()) };
-        let wipe = || {
-            let mut file = OpenOptions::new().write(true).open(path)?;
-            let room = file.seek(SeekFrom::End(0))?.min(medium::MAX as u64);
-            file.seek(SeekFrom::Start(0))?;
-            io::copy(&mut io::repeat(0).take(room), &mut file)?;
-            file.sync_all()
-        };
+        let wipe = || erase(&mut wipe::open(path)?);
         wipe().map_err(context("wipe", path))
     }
 
@@ -95,6 +92,22 @@ impl ConfigDisk {
         let path = self.state.join(name);
         remove_if_there(&path).map_err(context("remove", &path))
     }
+}
+
+/// Overwrites a config with zeros, its head first: after a power cut it is all there, or there is none, and
+/// [`is_leftover`] finds what remains of it.
+pub(super) fn erase(medium: &mut dyn Medium) -> io::Result<()> {
+    let room = medium.len().min(medium::MAX as u64);
+    let head = wipe::SECTOR.min(room);
+    wipe::zero(medium, 0..head)?;
+    wipe::zero(medium, head..room)
+}
+
+/// Tells whether the head of a config is erased, but not the rest: there may be secrets in it.
+pub(super) fn is_leftover(bytes: &[u8]) -> bool {
+    let head = bytes.len().min(wipe::SECTOR as usize);
+    let blank = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
+    blank(&bytes[..head]) && !blank(&bytes[head..])
 }
 
 /// Reads at most one byte more than a config may have, so that a longer one is refused and not loaded.

@@ -17,4 +17,6 @@ pub use plan::{ApplyPlan, Effect, Mode, Refusal, decide};
 pub use status::{CONFIG_ID, ConfigStatus, Pending, Phase, Source};
 
 #[cfg(test)]
+mod cuts;
+#[cfg(test)]
 pub(crate) mod tests;

@@ -122,13 +122,8 @@ fn forget(devices: &Devices, guid: &str, scope: crate::power::ResetScope) {
     let Ok(Some(disk)) = devices.find(guid) else {
         return console::say(&format!("disk {guid} is gone: nothing could be reset"));
     };
-    for (name, extent) in wipe::plan(scope) {
-        let wiped = match devices.partition(&disk, name) {
-            Ok(Some(partition)) => wipe::wipe(&partition.device, extent),
-            Ok(None) => continue,
-            Err(error) => Err(error),
-        };
-        match wiped {
+    for (name, forgotten) in wipe::forget(scope, &mut wipe::opener(devices, &disk)) {
+        match forgotten {
             Ok(()) => console::say(&format!("{name} is forgotten")),
             Err(error) => console::say(&format!("{name} could not be reset: {error}")),
         }

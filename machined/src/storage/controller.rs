@@ -13,6 +13,7 @@ use super::disk::{Devices, Disk};
 use super::grow::grow;
 use super::prepare::{Prepared, Tools, prepare};
 use super::status::{Volume, VolumeState, VolumeStatus};
+use super::wipe;
 use crate::boot::BootStatus;
 use crate::boot::status::ID;
 use crate::controller::{Action, Controller, ControllerError, chain};
@@ -125,6 +126,16 @@ impl Storage {
     }
 }
 
+/// Goes on with a reset that a power cut ended. Until it is done nobody may look at STATE: e2fsck would bring back what
+/// was to be forgotten.
+fn resume_reset(devices: &Devices, disk: &Disk) -> Result<(), ControllerError> {
+    for (name, forgotten) in wipe::resume(devices, disk).unwrap_or_default() {
+        forgotten?;
+        tracing::info!("{name} is forgotten: a reset that was cut short is gone on with");
+    }
+    Ok(())
+}
+
 /// Programs and devices have no business in STATE. DATA holds the containers' programs, and their set-user-id bits.
 fn flags(volume: Volume) -> MountFlags {
     let both = MountFlags::MS_NODEV | MountFlags::MS_NOATIME;
@@ -163,6 +174,11 @@ impl Controller for Storage {
             let status: Option<VolumeStatus> = store.get(volume.partition());
             status.is_some_and(|status| status.state.usable())
         };
+        if let Some(disk) = &disk
+            && !mounted(Volume::State)
+        {
+            resume_reset(&self.means.devices, disk)?;
+        }
         if let Some(disk) = &disk
             && !mounted(Volume::Data)
         {

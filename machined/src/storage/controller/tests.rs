@@ -180,6 +180,26 @@ async fn memory_stands_in_for_a_broken_data_but_never_for_state() {
     );
 }
 
+/// The power went in the middle of a reset: what is left of the old file systems is not brought back.
+#[tokio::test]
+async fn a_reset_that_was_cut_short_is_gone_on_with() {
+    let mut state = ext4();
+    state[..8].copy_from_slice(b"BPFORGET");
+    state[8] = 2;
+    let mut bench = bench(&on_disk(), &state, &ext4(), &[]);
+    settle_one(&bench.store, &mut bench.storage).await.unwrap();
+    let formatted = VolumeState::Ready {
+        formatted: true,
+        repaired: false,
+    };
+    assert_eq!(bench.state(Volume::State), formatted);
+    assert_eq!(bench.state(Volume::Data), formatted);
+    for node in ["vda6", "vda7"] {
+        let bytes = fs::read(bench.root.path().join("dev").join(node)).unwrap();
+        assert!(bytes.iter().all(|byte| *byte == 0), "{node}");
+    }
+}
+
 #[tokio::test]
 async fn without_a_loader_there_is_only_memory() {
     let mut bench = bench("quiet", &[0; HEAD], &[0; HEAD], &[]);
