@@ -32,6 +32,8 @@ pub struct Options {
     pub first: u64,
     /// How often it is tried in a row without one byte of progress.
     pub tries: u32,
+    /// How often it is tried to open the file. Fewer where somebody waits: a wrong address is the likely reason.
+    pub tries_to_open: u32,
     /// The pause after the second failed try. It doubles from try to try; after the first there is none.
     pub pause: Duration,
     /// The longest pause.
@@ -62,6 +64,7 @@ impl Default for Options {
             authority: None,
             first: 64 * 1024,
             tries: 12,
+            tries_to_open: 4,
             pause: Duration::from_millis(500),
             longest_pause: Duration::from_secs(30),
             connect: Duration::from_secs(20),

@@ -18,8 +18,6 @@ use crate::{Cause, Error, Options};
 /// What is left of a body that is no longer wanted is read to its end when it is no more than this: a new connection
 /// costs more.
 const DRAIN: u64 = 64 * 1024;
-/// How often it is tried to open a file: somebody waits for the answer, and a wrong address is the likely reason.
-const TRIES_TO_OPEN: u32 = 4;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What went over the line.
@@ -74,7 +72,7 @@ impl Remote {
         let mut failures = 0;
         while let Err(failure) = remote.first() {
             failures += 1;
-            remote.wait_or_give_up(failure, failures, TRIES_TO_OPEN.min(remote.options.tries))?;
+            remote.wait_or_give_up(failure, failures, remote.options.tries_to_open)?;
         }
         Ok(remote)
     }

@@ -3,7 +3,7 @@
 use slots::{Reason, Slot, SlotState};
 
 use super::history::{Entry, LOG_KEPT, Outcome, TrialReport};
-use super::status::Stage;
+use super::status::{Mode, Stage};
 use crate::trial::{Diary, TrialStage};
 
 /// What is known when the running system looks.
@@ -62,7 +62,8 @@ pub(super) fn conclude(entries: &[Entry], facts: &Facts) -> Vec<Entry> {
         };
         fall_back(&mut entry, facts);
         changed.push(entry);
-    } else if facts.kept_now && !entries.iter().chain(&changed).any(|entry| was_kept(entry, facts)) {
+    }
+    if facts.kept_now && !entries.iter().chain(&changed).any(|entry| was_kept(entry, facts)) {
         let mut entry = Entry {
             id: format!("trial-{}", short(&facts.boot_id)),
             from: facts.other_version.clone(),
@@ -130,11 +131,30 @@ fn ended(entry: &Entry, facts: &Facts) -> Option<Entry> {
         SlotState::Bad(_) | SlotState::Trial { tries: 0 } => fall_back(&mut entry, facts),
         // Still to be tried.
         SlotState::Trial { .. } => return None,
-        SlotState::Empty => entry.end(Outcome::Cancelled, "it was taken back", facts.now_ms),
+        SlotState::Empty => unarmed(&mut entry, facts),
         // Kept, and gone back from before anybody could write it down.
         SlotState::Committed => entry.end(Outcome::Committed, KEPT, facts.now_ms),
     }
     Some(entry)
+}
+
+fn may_begin_again(entry: &Entry) -> bool {
+    entry
+        .again
+        .as_ref()
+        .is_some_and(|again| again.attempts < BEGUN_AGAIN)
+}
+
+/// Goes on with an upgrade that a power cut caught right before it was armed.
+fn unarmed(entry: &mut Entry, facts: &Facts) {
+    if entry.mode == Mode::Window && facts.other_manifest == entry.manifest {
+        entry.stage = Stage::Waiting;
+    } else if may_begin_again(entry) {
+        entry.stage = Stage::Opening;
+    } else {
+        let cause = "the node restarted before it was armed; run the upgrade again: what was written stays";
+        entry.end(Outcome::Failed, cause, facts.now_ms);
+    }
 }
 
 /// Returns the diary, if it is of a trial that failed.

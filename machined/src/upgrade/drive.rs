@@ -74,32 +74,28 @@ impl UpgradeHandle {
 
     /// Goes on with an upgrade of which all is written.
     async fn written(&self, mut entry: Entry) {
-        entry.again = None;
         if entry.mode == Mode::Window {
             entry.stage = Stage::Waiting;
             self.write_down(entry.clone()).await;
-            self.shared.means.events.info(
-                NAME,
-                format!("{} is written, and waits for the maintenance window", entry.to),
-            );
+            let said = format!("{} is written, and waits for the maintenance window", entry.to);
+            self.shared.means.events.info(NAME, said);
             return self.set_stage(Stage::Waiting);
         }
         self.arm(entry).await;
     }
 
     /// Puts the other slot on trial, and restarts if that is asked for.
+    ///
+    /// It is written down first: a power cut in between must not make the new system begin an upgrade to itself.
     pub(super) async fn arm(&self, mut entry: Entry) {
-        let places = self.shared.means.places.clone();
-        let wanted = entry.clone();
-        let armed = blocking(move || arm::arm(&places, &wanted))
-            .await
-            .and_then(|armed| armed);
-        if let Err(reason) = armed {
-            return self.end(entry, false, Outcome::Failed, &reason).await;
-        }
         let restart = entry.mode != Mode::Staged;
         entry.stage = if restart { Stage::Rebooting } else { Stage::Armed };
         self.write_down(entry.clone()).await;
+        let (places, wanted) = (self.shared.means.places.clone(), entry.clone());
+        let armed = blocking(move || arm::arm(&places, &wanted)).await;
+        if let Err(reason) = armed.and_then(|armed| armed) {
+            return self.end(entry, false, Outcome::Failed, &reason).await;
+        }
         self.set_stage(entry.stage);
         let events = &self.shared.means.events;
         if restart {

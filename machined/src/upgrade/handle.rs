@@ -310,6 +310,7 @@ impl UpgradeHandle {
             rate,
             plan_only: request.plan_only,
             force: request.force,
+            patient: request.resumed.is_some(),
             objections: self.objections(),
             board: self.shared.board.clone(),
             stop,

@@ -50,6 +50,8 @@ pub(super) struct Job {
     pub rate: Option<NonZeroU64>,
     pub plan_only: bool,
     pub force: bool,
+    /// Nobody waits for the answer: the server may take its time to be there.
+    pub patient: bool,
     /// What speaks against a restart of the node.
     pub objections: Vec<String>,
     pub board: Board,
@@ -121,6 +123,11 @@ impl Job {
                     authority: authority.clone(),
                     first: bundle::INDEX_AT + 8 * 1024,
                     tries: TRIES,
+                    tries_to_open: if self.patient {
+                        TRIES
+                    } else {
+                        Options::default().tries_to_open
+                    },
                     restarts: RESTARTS,
                     stop: self.stop.clone(),
                     told: Some(Box::new(move |text| {

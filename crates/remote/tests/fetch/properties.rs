@@ -105,6 +105,7 @@ proptest! {
         let options = Options {
             first: 1000,
             tries: 3,
+            tries_to_open: 3,
             pause: Duration::from_millis(1),
             longest_pause: Duration::from_millis(1),
             stall: Duration::from_millis(500),

@@ -170,7 +170,7 @@ fn a_proxy_is_asked_to_connect() {
     });
     let mut options = options();
     options.proxy = Proxy::At(format!("http://me:secret@{}", server.address()));
-    options.tries = 1;
+    options.tries_to_open = 1;
     let error = Remote::open("http://nowhere.invalid:9/a", options).err().unwrap();
     let told = format!("{error:?}");
     assert!(told.contains("403") && !told.contains("secret"), "{told}");

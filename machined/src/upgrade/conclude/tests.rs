@@ -1,5 +1,7 @@
 //! Each way an upgrade can end, told after a restart.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::trial::DiaryCheck;
 use crate::upgrade::history::Again;
@@ -218,7 +220,10 @@ fn what_was_interrupted_is_begun_again_or_has_failed() {
         again: None,
         ..entry.clone()
     };
-    assert_eq!(history(vec![pushed.clone()], &busy), std::slice::from_ref(&pushed));
+    assert_eq!(
+        history(vec![pushed.clone()], &busy),
+        std::slice::from_ref(&pushed)
+    );
     entry.again = entry.again.map(|again| Again { attempts: 5, ..again });
     for entry in [entry, pushed] {
         let entries = history(vec![entry], &facts);
@@ -240,13 +245,113 @@ fn what_waits_for_its_window_waits_over_a_restart() {
 }
 
 #[test]
-fn what_was_taken_back_or_replaced_is_told() {
-    let empty = facts(Slot::A, SlotState::Committed, SlotState::Empty);
+fn a_power_cut_right_before_it_was_armed_loses_nothing() {
+    let facts = facts(Slot::A, SlotState::Committed, SlotState::Empty);
+    let again = Again {
+        url: "http://h/b".into(),
+        force: false,
+        rate_limit: None,
+        attempts: 0,
+    };
+    let fetched = Entry {
+        again: Some(again),
+        ..armed()
+    };
+    assert_eq!(history(vec![fetched], &facts)[0].stage, Stage::Opening);
+    let in_window = Entry {
+        mode: Mode::Window,
+        ..armed()
+    };
+    assert_eq!(history(vec![in_window.clone()], &facts)[0].stage, Stage::Waiting);
+    assert_eq!(history(vec![armed()], &facts)[0].outcome, Some(Outcome::Failed));
+    let overwritten = Facts {
+        other_manifest: String::new(),
+        ..facts
+    };
     assert_eq!(
-        history(vec![armed()], &empty)[0].outcome,
-        Some(Outcome::Cancelled)
+        history(vec![in_window], &overwritten)[0].outcome,
+        Some(Outcome::Failed)
     );
+}
+
+#[test]
+fn what_was_replaced_is_told() {
     let mut other = facts(Slot::B, SlotState::Committed, SlotState::Committed);
     other.manifest = "a-third".into();
     assert_eq!(history(vec![armed()], &other)[0].outcome, Some(Outcome::Failed));
+}
+
+fn state() -> impl Strategy<Value = SlotState> {
+    prop_oneof![
+        Just(SlotState::Empty),
+        (0u8..3).prop_map(|tries| SlotState::Trial { tries }),
+        Just(SlotState::Committed),
+        Just(SlotState::Bad(Reason::NotHealthy)),
+        Just(SlotState::Bad(Reason::UnknownKey)),
+    ]
+}
+
+fn any_entry() -> impl Strategy<Value = Entry> {
+    let stage = prop_oneof![
+        Just(Stage::Opening),
+        Just(Stage::Fetching),
+        Just(Stage::Waiting),
+        Just(Stage::Armed),
+        Just(Stage::Rebooting),
+    ];
+    let ended =
+        prop_oneof![3 => Just(None), 1 => Just(Some(Outcome::Failed)), 1 => Just(Some(Outcome::Committed))];
+    let manifest = prop_oneof![Just(OLD), Just(NEW), Just("third")];
+    (
+        stage,
+        ended,
+        manifest,
+        any::<bool>(),
+        0u32..7,
+        any::<bool>(),
+        any::<bool>(),
+    )
+        .prop_map(|(stage, outcome, manifest, b, attempts, again, window)| Entry {
+            stage,
+            outcome,
+            manifest: manifest.into(),
+            slot: Some(if b { Slot::B } else { Slot::A }),
+            mode: if window { Mode::Window } else { Mode::Now },
+            again: again.then(|| Again {
+                url: "http://h/b".into(),
+                force: false,
+                rate_limit: None,
+                attempts,
+            }),
+            ..armed()
+        })
+}
+
+proptest! {
+    /// Whatever a node finds at a start: one look settles it, and what had ended is not ended again.
+    #[test]
+    fn one_look_settles_it(
+        entries in proptest::collection::vec(any_entry(), 0..4), a in state(), b in state(), on_b: bool,
+        kept_now: bool, left: bool, old_diary: bool,
+    ) {
+        let entries: Vec<Entry> =
+            entries.into_iter().enumerate().map(|(number, entry)| Entry { id: format!("u{number}"), ..entry }).collect();
+        let running = if on_b { Slot::B } else { Slot::A };
+        let mut diary = diary("it did not", &[]);
+        if old_diary {
+            diary.manifest = "third".into();
+        }
+        let facts = Facts { kept_now, diary: left.then_some(diary), ..facts(running, a, b) };
+        let after = history(entries.clone(), &facts);
+        for before in &entries {
+            let entry = after.iter().find(|entry| entry.id == before.id).unwrap();
+            if before.outcome.is_some() {
+                prop_assert_eq!(entry, before);
+            }
+            if before.outcome.is_none() && entry.outcome == Some(Outcome::FellBack) {
+                prop_assert!(entry.slot != Some(running));
+            }
+        }
+        prop_assert!(after.len() <= entries.len() + 2);
+    }
 }
