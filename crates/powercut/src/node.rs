@@ -6,7 +6,7 @@ use std::io;
 
 use bootloader_core::{Attempt, Boot, Cause, Expected, Step, examine};
 use layout::{Extent, Name, Table};
-use manifest::{Arch, Digest, Part, PartKind, TrustedKey, VerifiedManifest, trailer};
+use manifest::{Arch, Digest, Part, PartKind, TrustedKey, VerifiedManifest, chain, trailer};
 use medium::{Medium, check_slot};
 use slots::{COPY_OFFSETS, Loaded, RECORD_LEN, Reason, Record, Slot, Version};
 
@@ -75,6 +75,9 @@ pub enum Outcome {
     Stuck(Vec<(Slot, Reason)>),
 }
 
+/// Both copies of the key chain.
+type Chain = [u128; 2];
+
 /// A slot's contents, and a part of it, or the whole when there is none.
 type Asked = (u128, Digest, Option<PartKind>);
 
@@ -83,7 +86,8 @@ type Asked = (u128, Digest, Option<PartKind>);
 pub struct Node {
     keys: Vec<TrustedKey>,
     arch: Arch,
-    manifests: RefCell<HashMap<u128, Result<VerifiedManifest, Reason>>>,
+    trusted: RefCell<HashMap<Chain, Vec<TrustedKey>>>,
+    manifests: RefCell<HashMap<(Chain, u128), Result<VerifiedManifest, Reason>>>,
     answers: RefCell<HashMap<Asked, bool>>,
 }
 
@@ -93,6 +97,7 @@ impl Node {
         Self {
             keys: keys.to_vec(),
             arch,
+            trusted: RefCell::default(),
             manifests: RefCell::default(),
             answers: RefCell::default(),
         }
@@ -106,7 +111,7 @@ impl Node {
 
     /// Switches the machine on, up to the first instruction of a kernel. What the loader writes is recorded.
     ///
-    /// The order is that of `bootloader/efi/src/boot.rs`: manifests, decision, count, parts, record, start.
+    /// The order is that of `bootloader/efi/src/boot.rs`: keys, manifests, decision, count, parts, record, start.
     pub fn boot(&self, medium: &mut Recorder, places: &Places) -> io::Result<Outcome> {
         let mut loaded = Self::record(medium.image(), places);
         let manifests = Slot::ALL.map(|slot| self.manifest(medium.image(), places, slot));
@@ -175,23 +180,34 @@ impl Node {
         }))
     }
 
+    /// Returns the keys that the loader trusts: its own, and those that the key chain leads to.
+    pub fn trusts(&self, image: &Image, places: &Places) -> Vec<TrustedKey> {
+        let areas = chain_areas(places);
+        let look = || {
+            let copies = areas.map(|area| image.bytes(area.start, chain::AREA));
+            chain::follow(&self.keys, &chain::load([&copies[0], &copies[1]]).links)
+        };
+        let mut trusted = self.trusted.borrow_mut();
+        let known = trusted.entry(areas.map(|area| image.digest_of(area)));
+        known.or_insert_with(look).clone()
+    }
+
     /// Says what a slot's manifest proves.
     pub fn manifest(&self, image: &Image, places: &Places, slot: Slot) -> Result<VerifiedManifest, Reason> {
         let extent = places.trailer(slot);
         let look = || {
             let area = image.bytes(extent.start, trailer::AREA);
             let expected = Expected {
-                keys: &self.keys,
+                keys: &self.trusts(image, places),
                 arch: self.arch,
                 partition_len: places.slots[slot.index()].len,
             };
             examine(&area, &expected).map_err(|refusal| refusal.reason())
         };
+        let chain = chain_areas(places).map(|area| image.digest_of(area));
         let mut manifests = self.manifests.borrow_mut();
-        manifests
-            .entry(image.digest_of(extent))
-            .or_insert_with(look)
-            .clone()
+        let known = manifests.entry((chain, image.digest_of(extent)));
+        known.or_insert_with(look).clone()
     }
 
     /// Tells whether the slot holds every byte that its manifest vouches for.
@@ -226,6 +242,14 @@ impl Node {
         };
         *self.answers.borrow_mut().entry(asked).or_insert_with(look)
     }
+}
+
+/// Returns where the copies of the key chain lie.
+fn chain_areas(places: &Places) -> [Extent; 2] {
+    chain::OFFSETS.map(|offset| Extent {
+        start: places.record.start + offset,
+        len: chain::AREA as u64,
+    })
 }
 
 /// Writes a record as the loader does: the older copy, a flush.

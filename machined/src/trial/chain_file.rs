@@ -1,10 +1,11 @@
 //! The key chain on the BOOTSTATE partition.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io;
 use std::path::PathBuf;
 
 use manifest::chain::{self, AREA, Link, Loaded, OFFSETS};
+use medium::{FileMedium, Medium};
 
 /// Is the partition, or a file of a test.
 #[derive(Debug, Clone)]
@@ -22,32 +23,37 @@ impl ChainFile {
 
     /// Reads both copies.
     pub fn read(&self) -> io::Result<Loaded> {
-        let mut file = File::open(&self.device)?;
-        let mut copy = |offset| {
-            let mut bytes = Vec::new();
-            file.seek(SeekFrom::Start(offset))?;
-            Read::by_ref(&mut file)
-                .take(AREA as u64)
-                .read_to_end(&mut bytes)?;
-            Ok::<_, io::Error>(bytes)
-        };
-        Ok(chain::load([&copy(OFFSETS[0])?, &copy(OFFSETS[1])?]))
+        read(&mut FileMedium::new(File::open(&self.device)?)?)
     }
 
-    /// Writes a changed chain over the older copy, waits until it is on the medium, and reads it back.
+    /// Writes a changed chain over the older copy, waits until it is on the medium, and reads it back past the cache.
     pub fn write(&self, before: &Loaded, links: &[Link]) -> io::Result<()> {
-        let bytes = chain::encode(before.generation.wrapping_add(1), links).map_err(io::Error::other)?;
-        let mut file = File::options().write(true).open(&self.device)?;
-        file.seek(SeekFrom::Start(OFFSETS[before.write_to]))?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        if self.read()?.links == links {
-            return Ok(());
-        }
-        Err(io::Error::other(
-            "the key chain reads back differently from what was written: the medium fails",
-        ))
+        let file = File::options().read(true).write(true).open(&self.device)?;
+        write(&mut FileMedium::new(file)?, before, links)
     }
+}
+
+/// Reads both copies from a BOOTSTATE partition.
+pub(super) fn read(bootstate: &mut dyn Medium) -> io::Result<Loaded> {
+    let mut copies = [vec![0; AREA], vec![0; AREA]];
+    for (copy, offset) in copies.iter_mut().zip(OFFSETS) {
+        bootstate.read_at(offset, copy)?;
+    }
+    Ok(chain::load([&copies[0], &copies[1]]))
+}
+
+/// Writes a changed chain to a BOOTSTATE partition.
+pub(super) fn write(bootstate: &mut dyn Medium, before: &Loaded, links: &[Link]) -> io::Result<()> {
+    let bytes = chain::encode(before.generation.wrapping_add(1), links).map_err(io::Error::other)?;
+    bootstate.write_at(OFFSETS[before.write_to], &bytes)?;
+    bootstate.sync()?;
+    bootstate.drop_cache()?;
+    if read(bootstate)?.links == links {
+        return Ok(());
+    }
+    Err(io::Error::other(
+        "the key chain reads back differently from what was written: the medium fails",
+    ))
 }
 
 #[cfg(test)]

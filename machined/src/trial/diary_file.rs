@@ -92,8 +92,9 @@ mod tests {
         let (file, on_disk) = area();
         let record = super::super::RecordFile::new(file.path());
         let initial = slots::Record::initial();
+        let bad = initial.mark_bad(slots::Slot::B, slots::Reason::NotHealthy);
         record.write(&record.read().unwrap(), &initial).unwrap();
-        record.write(&record.read().unwrap(), &initial).unwrap();
+        record.write(&record.read().unwrap(), &bad).unwrap();
         assert_eq!(on_disk.read().unwrap(), None);
         for uptime_ms in 0..5 {
             let written = Diary { uptime_ms, ..diary() };

@@ -8,6 +8,8 @@
 mod chain_file;
 mod commit;
 mod controller;
+#[cfg(test)]
+mod cuts;
 mod damaged;
 mod diary;
 mod diary_file;

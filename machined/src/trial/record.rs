@@ -1,11 +1,13 @@
 //! The slot record on the BOOTSTATE partition, and the manifests in the slots.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use manifest::{Digest, Manifest, trailer};
-use slots::{COPY_OFFSETS, Loaded, RECORD_LEN, Record, encode, load};
+use medium::FileMedium;
+use slots::{Loaded, Record};
+use upgrade::SlotRecord;
 
 /// Is the partition, or a file of a test.
 #[derive(Debug, Clone)]
@@ -23,28 +25,14 @@ impl RecordFile {
 
     /// Reads both copies.
     pub fn read(&self) -> io::Result<Loaded> {
-        let mut file = File::open(&self.device)?;
-        let mut copies = [[0; RECORD_LEN]; 2];
-        for (copy, offset) in copies.iter_mut().zip(COPY_OFFSETS) {
-            file.seek(SeekFrom::Start(offset))?;
-            file.read_exact(copy)?;
-        }
-        Ok(load(&copies[0], &copies[1]))
+        SlotRecord::new(&mut FileMedium::new(File::open(&self.device)?)?).read()
     }
 
-    /// Writes a changed record over the older copy, waits until it is on the medium, and reads it back.
+    /// Writes a changed record over the older copy, waits until it is on the medium, and reads it back past the cache.
     pub fn write(&self, before: &Loaded, record: &Record) -> io::Result<()> {
-        let bytes = encode(before.generation + 1, record);
-        let mut file = File::options().read(true).write(true).open(&self.device)?;
-        file.seek(SeekFrom::Start(COPY_OFFSETS[before.write_to]))?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        if self.read()?.record == Some(*record) {
-            return Ok(());
-        }
-        Err(io::Error::other(
-            "the slot record reads back differently from what was written: the medium fails",
-        ))
+        let file = File::options().read(true).write(true).open(&self.device)?;
+        let written = SlotRecord::new(&mut FileMedium::new(file)?).write(before, record);
+        written.map(drop)
     }
 }
 

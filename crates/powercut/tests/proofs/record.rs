@@ -1,8 +1,7 @@
 //! The slot record: all lives of a node up to a length, with the power cut in each of its steps.
 //!
-//! A life is a row of steps. The loader runs; a system that runs retires the other slot, arms it, is committed, goes back
-//! to the other one, or is switched off; a slot goes bad. Each state that a cut leaves is a node that is switched off,
-//! and its life goes on from there.
+//! A life is a row of steps. The loader runs; a system that runs writes the record as upgrades, trials and rollbacks do;
+//! a slot goes bad. Each state that a cut leaves is a node that is switched off, and its life goes on from there.
 
 use std::collections::HashSet;
 
@@ -11,7 +10,7 @@ use powercut::{
     Broken, Disk, Image, Node, Options, Outcome, Places, Recorder, Recording, State, Tally, explore, report,
 };
 use samples::Recipe;
-use slots::{Record, Slot, SlotState, TRIAL_TRIES, Version};
+use slots::{Reason, Record, Slot, SlotState, TRIAL_TRIES, Version};
 use upgrade::SlotRecord;
 
 use crate::support::{Fault, MIB, build, ensure, fill, node, places, recipe};
@@ -32,14 +31,29 @@ struct Moment {
 /// What a running system may do.
 #[derive(Debug, Clone, Copy)]
 enum Move {
-    /// Say that the other slot holds nothing, before it is written.
+    /// Say that the other slot holds nothing: before it is written, and when an armed one is taken back.
     Retire,
     /// Put the other slot on trial, when it was written.
     Arm,
     /// Keep the running system, and raise the floor to its own.
     Commit,
-    /// Go back to the other system, which is committed.
+    /// Go back to the other system, which is committed. One on trial is not tried again.
     Return,
+    /// Give the running system up, which is on trial and did not get well.
+    GiveUp,
+    /// Give it up, kept or not, because its root proved damaged.
+    Damaged,
+}
+
+impl Move {
+    const ALL: [Move; 6] = [
+        Move::Retire,
+        Move::Arm,
+        Move::Commit,
+        Move::Return,
+        Move::GiveUp,
+        Move::Damaged,
+    ];
 }
 
 struct World {
@@ -53,7 +67,8 @@ struct World {
 
 impl World {
     /// The record after a move; none when the move is not to be made.
-    fn moved(&self, record: &Record, runs: Slot, what: Move) -> Option<Record> {
+    fn moved(&self, disk: &Image, runs: Slot, what: Move) -> Option<Record> {
+        let record = self.record(disk);
         let other = runs.other();
         let next = match (what, record.slot(runs), record.slot(other)) {
             (Move::Retire, SlotState::Committed, _) => Record {
@@ -64,10 +79,19 @@ impl World {
             (Move::Commit, SlotState::Trial { .. }, _) => {
                 record.commit(runs).raise_floor(self.floors[runs.index()])
             }
-            (Move::Return, _, SlotState::Committed) => record.commit(other),
+            (Move::Return, left, SlotState::Committed) if self.startable(disk, &record, other) => {
+                match left {
+                    SlotState::Trial { .. } => record.erase(runs).commit(other),
+                    _ => record.commit(other),
+                }
+            }
+            (Move::GiveUp, SlotState::Trial { .. }, SlotState::Committed) => {
+                record.mark_bad(runs, Reason::NotHealthy)
+            }
+            (Move::Damaged, _, SlotState::Committed) => record.mark_bad(runs, Reason::RootHash),
             _ => return None,
         };
-        (next != *record).then_some(next)
+        (next != record).then_some(next)
     }
 
     fn record(&self, disk: &Image) -> Record {
@@ -177,10 +201,9 @@ impl World {
 
     /// Does all that a running system may do.
     fn run(&mut self, moment: &Moment, runs: Slot) -> Result<Vec<Moment>, Fault> {
-        let before = self.record(&moment.disk);
         let mut next = Vec::new();
-        for what in [Move::Retire, Move::Arm, Move::Commit, Move::Return] {
-            let Some(record) = self.moved(&before, runs, what) else {
+        for what in Move::ALL {
+            let Some(record) = self.moved(&moment.disk, runs, what) else {
                 continue;
             };
             let step = self.make(&moment.disk, &record);
