@@ -6,6 +6,7 @@ use manifest::Digest;
 use zstd::bulk::Decompressor;
 use zstd::zstd_safe::{self, DCtx};
 
+use crate::steps::{self, STEPS_MAX};
 use crate::{Codec, EXTENT, Frame, Patch};
 
 /// zstd's own mark of a frame.
@@ -17,6 +18,7 @@ pub(crate) const WINDOW_LOG_MAX: u32 = 24;
 /// Unpacks frames and patches; keeps its working memory for frames from one to the next.
 pub struct Decoder {
     zstd: Decompressor<'static>,
+    scratch: Vec<u8>,
 }
 
 /// Why a frame cannot be had.
@@ -38,6 +40,7 @@ impl Decoder {
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             zstd: Decompressor::new()?,
+            scratch: Vec::new(),
         })
     }
 
@@ -59,7 +62,7 @@ impl Decoder {
         checked
     }
 
-    /// Unpacks `stored`, the patch's bytes in the bundle, into `out`, whose former content is dropped.
+    /// Makes the extent of `patch` out of `stored`, its bytes in the bundle, into `out`, whose former content is dropped.
     ///
     /// `sources` are the bytes of all the patch's sources, one behind the other. On success `out` is
     /// [`raw_len`](Patch::raw_len) long, and on failure empty; it never grows beyond that, whatever the packed bytes
@@ -75,25 +78,22 @@ impl Decoder {
         if sources.len() as u64 != patch.sources_len() || u64::from(patch.raw_len) > EXTENT {
             return Err(FrameError::Patch("its sources or its extent have another length"));
         }
-        one_frame(stored)?;
+        let (bytes, rest) = first_frame(stored)?;
         let len = patch.raw_len as usize;
-        out.resize(len, 0);
-        // A context of its own: the prefix must live as long as the context that refers to it.
-        let mut context = DCtx::create();
-        let came = context
-            .ref_prefix(sources)
-            .and_then(|_| context.decompress(out.as_mut_slice(), stored));
-        let result = match came {
-            Ok(came) if came == len => Ok(()),
-            Ok(_) => Err(FrameError::Patch("it makes less than its extent")),
-            Err(code) => Err(FrameError::Packed(io::Error::other(zstd_safe::get_error_name(
-                code,
-            )))),
-        };
-        if result.is_err() {
-            out.clear();
+        if rest.is_empty() {
+            return with_prefix(bytes, sources, len, out);
         }
-        result
+        let (steps, nothing) = first_frame(rest)?;
+        if !nothing.is_empty() {
+            return Err(FrameError::Patch("it is more than two frames"));
+        }
+        let steps = self
+            .zstd
+            .decompress(steps, STEPS_MAX)
+            .map_err(FrameError::Packed)?;
+        with_prefix(bytes, sources, len, &mut self.scratch)?;
+        out.reserve_exact(len);
+        steps::apply(&steps, sources, &self.scratch, out)
     }
 
     fn unpack(&mut self, frame: &Frame, stored: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
@@ -113,8 +113,29 @@ impl Decoder {
     }
 }
 
-/// Checks that bytes are one frame of zstd's current format, without a dictionary, and with a window that is not too large.
-fn one_frame(stored: &[u8]) -> Result<(), FrameError> {
+/// Unpacks a frame that was packed with `prefix` in front, to exactly `len` bytes.
+fn with_prefix(frame: &[u8], prefix: &[u8], len: usize, out: &mut Vec<u8>) -> Result<(), FrameError> {
+    out.clear();
+    out.resize(len, 0);
+    // A context of its own: the prefix must live as long as the context that refers to it.
+    let mut context = DCtx::create();
+    let came = context
+        .ref_prefix(prefix)
+        .and_then(|_| context.decompress(out.as_mut_slice(), frame));
+    let result = match came {
+        Ok(came) if came == len => Ok(()),
+        Ok(_) => Err(FrameError::Patch("it makes less than its extent")),
+        Err(code) => Err(packed(code)),
+    };
+    if result.is_err() {
+        out.clear();
+    }
+    result
+}
+
+/// Divides bytes behind a first frame of zstd's current format, without a dictionary, and with a window that is not too
+/// large.
+fn first_frame(stored: &[u8]) -> Result<(&[u8], &[u8]), FrameError> {
     let Some((magic, [flags, window, ..])) = stored.split_first_chunk() else {
         return Err(FrameError::Patch("it is too short"));
     };
@@ -130,11 +151,10 @@ fn one_frame(stored: &[u8]) -> Result<(), FrameError> {
     if !single && size > 1 << WINDOW_LOG_MAX {
         return Err(FrameError::Patch("its window is too large"));
     }
-    match zstd_safe::find_frame_compressed_size(stored) {
-        Ok(len) if len == stored.len() => Ok(()),
-        Ok(_) => Err(FrameError::Patch("it is more than one frame")),
-        Err(code) => Err(FrameError::Packed(io::Error::other(zstd_safe::get_error_name(
-            code,
-        )))),
-    }
+    let len = zstd_safe::find_frame_compressed_size(stored).map_err(packed)?;
+    Ok(stored.split_at(len))
+}
+
+fn packed(code: zstd_safe::ErrorCode) -> FrameError {
+    FrameError::Packed(io::Error::other(zstd_safe::get_error_name(code)))
 }

@@ -6,6 +6,7 @@
 //! older one; what they make, the slot's hash tree vouches for. [`Writer`] makes bundles, [`Reader`] opens them; [`Header`], [`Index`] and
 //! [`Decoder`] are the reader's parts for those who fetch by range. Signs nothing and writes to no disk.
 
+mod align;
 mod decode;
 mod frame;
 mod header;
@@ -14,6 +15,7 @@ mod new_patch;
 mod patch;
 mod reader;
 mod sealed;
+mod steps;
 mod writer;
 
 pub use decode::{Decoder, FrameError};

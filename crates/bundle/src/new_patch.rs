@@ -6,11 +6,16 @@ use manifest::Digest;
 use sha2::{Digest as _, Sha256};
 use zstd::zstd_safe::{self, CCtx, CParameter};
 
+use crate::align::align;
 use crate::decode::WINDOW_LOG_MAX;
+use crate::steps::{self, STEPS_MAX};
 use crate::{Decoder, Memory, Patch, Source};
 
 /// zstd's level for patches: a bundle is packed once and fetched often.
 const LEVEL: i32 = 19;
+
+/// Counts up when patches are made another way, so that none made before is remembered.
+const WAY: u32 = 1;
 
 /// A patch that has no place in a bundle yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +55,7 @@ impl NewPatch {
         // Another level or another zstd packs otherwise: the bundle must not depend on what was built before.
         let mut key = Sha256::new();
         key.update(b"patch");
+        key.update(WAY.to_le_bytes());
         key.update(LEVEL.to_le_bytes());
         key.update(zstd_safe::version_number().to_le_bytes());
         key.update((older.len() as u64).to_le_bytes());
@@ -87,7 +93,20 @@ impl NewPatch {
     }
 }
 
+/// Packs an extent: its differences from the older bytes and what is fresh, with those bytes in front; then the steps.
 fn compress(extent: &[u8], older: &[u8]) -> io::Result<Vec<u8>> {
+    let steps = align(older, extent);
+    let packed_steps = steps::encode(&steps);
+    if steps.iter().all(|step| step.differing == 0) || packed_steps.len() > STEPS_MAX {
+        return frame(extent, older);
+    }
+    let mut packed = frame(&steps::split(&steps, older, extent), older)?;
+    packed.extend(frame(&packed_steps, &[])?);
+    Ok(packed)
+}
+
+/// Packs bytes, with others in front of them that need not be packed.
+fn frame(bytes: &[u8], older: &[u8]) -> io::Result<Vec<u8>> {
     let fault = |code| io::Error::other(zstd_safe::get_error_name(code));
     let mut context = CCtx::create();
     for parameter in [
@@ -97,7 +116,7 @@ fn compress(extent: &[u8], older: &[u8]) -> io::Result<Vec<u8>> {
         context.set_parameter(parameter).map_err(fault)?;
     }
     context.ref_prefix(older).map_err(fault)?;
-    let mut packed = Vec::with_capacity(zstd_safe::compress_bound(extent.len()));
-    context.compress2(&mut packed, extent).map_err(fault)?;
+    let mut packed = Vec::with_capacity(zstd_safe::compress_bound(bytes.len()));
+    context.compress2(&mut packed, bytes).map_err(fault)?;
     Ok(packed)
 }

@@ -242,7 +242,9 @@ fn a_patch_makes_its_extent_and_nothing_else() {
     assert!(matches!(wrong_sources, FrameError::Patch(_)));
     let too_long = refused(&patch(EXTENT as usize + 1, old.len()), &old, &packed);
     assert!(matches!(too_long, FrameError::Patch(_)));
-    for len in 0..packed.len() {
+    // Without its steps a patch is one that has none: it makes other bytes, which the hash tree tells.
+    let steps_at = zstd::zstd_safe::find_frame_compressed_size(&packed).unwrap();
+    for len in (0..packed.len()).filter(|len| *len != steps_at) {
         refused(&good, &old, &packed[..len]);
     }
     refused(&good, &old, &[&packed[..], b"x"].concat());
@@ -252,6 +254,33 @@ fn a_patch_makes_its_extent_and_nothing_else() {
         &old,
         &[&packed[..], &packed[..]].concat(),
     );
+    decoder.patch(&good, &old, &packed[..steps_at], &mut out).unwrap();
+    assert!(out.len() == new.len() && out != new);
+}
+
+#[test]
+fn what_points_elsewhere_everywhere_is_a_small_patch() {
+    // Code without a pattern, with pointers in it that have none either, and all moved by the same.
+    let program = |moved: u32| {
+        let (code, pointers) = (noise(1_200_000, 9), noise(400_000, 3));
+        let pointers = pointers
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|bytes| u32::from_le_bytes(*bytes) / 2);
+        let pairs = code.chunks(12).zip(pointers);
+        let pairs = pairs.map(|(code, pointer)| [code, &(pointer + moved).to_le_bytes()].concat());
+        pairs.collect::<Vec<_>>().concat()
+    };
+    let (old, new) = (program(0), program(0x1234));
+    let packed = pack(&old, &new);
+    assert!(packed.len() < 2000, "{} bytes for 100000 pointers", packed.len());
+    let mut out = Vec::new();
+    let mut decoder = Decoder::new().unwrap();
+    decoder
+        .patch(&patch(new.len(), old.len()), &old, &packed, &mut out)
+        .unwrap();
+    assert!(out == new);
 }
 
 #[test]
