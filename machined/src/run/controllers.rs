@@ -19,7 +19,7 @@ use crate::network::{self, NetlinkError, NetworkFiles};
 use crate::node::Node;
 use crate::pki::CertificateController;
 use crate::storage::controller::Means as StorageMeans;
-use crate::storage::{Devices, Storage};
+use crate::storage::{Devices, Storage, WatchRoom};
 use crate::time::{self, Restored, Sntp, TimeSync};
 use crate::trial::{Places, Slots};
 use crate::upgrade::hooks::NodeIsWell;
@@ -92,7 +92,8 @@ pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError>
             Path::new(IMAGES),
             Path::new(containerd::SOCKET),
             node.events.clone(),
-        ));
+        ))
+        .add(WatchRoom::new(node.events.clone()));
     if let Some(upgrades) = upgrades {
         runtime.add(UpgradeKeeper::new(upgrades));
     }

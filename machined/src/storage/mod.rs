@@ -2,7 +2,7 @@
 //!
 //! [`disk`] looks; [`content`] decides what is to be done to a partition; [`grow`] and [`prepare`] do it; the
 //! controller [`Storage`] keeps at it until both are mounted, and publishes [`VolumeStatus`]. [`identity`] and
-//! [`seed`] keep what makes this machine itself; [`wipe`] forgets it.
+//! [`seed`] keep what makes this machine itself; [`wipe`] forgets it. [`room`] tells when a volume is full.
 
 pub mod content;
 pub mod controller;
@@ -10,10 +10,12 @@ pub mod disk;
 pub mod grow;
 pub mod identity;
 pub mod prepare;
+pub mod room;
 pub mod seed;
 pub mod status;
 pub mod wipe;
 
 pub use controller::Storage;
 pub use disk::{Devices, Disk, Partition};
+pub use room::{RoomStatus, WatchRoom};
 pub use status::{Volume, VolumeState, VolumeStatus};
