@@ -224,7 +224,7 @@ impl Slots {
                 TrialStatus::Committed
             }
             Verdict::GiveUp => {
-                let reason = format!("slot {slot} did not get well in time");
+                let reason = format!("slot {slot} was not healthy in time");
                 self.give_up(store, places, loaded, slot, &reason).await;
                 TrialStatus::GivenUp
             }

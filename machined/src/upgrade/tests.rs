@@ -111,7 +111,7 @@ async fn a_trial_that_failed_is_told_by_the_old_system() {
         stage: crate::trial::TrialStage::Storage,
         uptime_ms: 5,
         checks: Vec::new(),
-        reason: "slot b did not get well in time".into(),
+        reason: "slot b was not healthy in time".into(),
         log: "[    1.000000] one\n[    2.000000] the last\n".into(),
     };
     disk.places().diary().write(&diary).unwrap();
@@ -121,7 +121,7 @@ async fn a_trial_that_failed_is_told_by_the_old_system() {
     let told = &node.handle.history().await.unwrap()[0];
     assert_eq!(told.outcome(), UpgradeOutcome::FellBack);
     assert!(
-        told.cause.starts_with("slot b did not get well in time"),
+        told.cause.starts_with("slot b was not healthy in time"),
         "{}",
         told.cause
     );

@@ -127,7 +127,7 @@ async fn a_trial_that_never_gets_well_restarts() {
         "the tries that are left would take as long each"
     );
     let diary = bench.diary().unwrap();
-    assert_eq!(diary.reason, "slot b did not get well in time");
+    assert_eq!(diary.reason, "slot b was not healthy in time");
     let failing: Vec<&str> = diary
         .checks
         .iter()

@@ -17,7 +17,7 @@ pub(crate) fn diary() -> Diary {
             healthy: false,
             message: "not well: containerd".into(),
         }],
-        reason: "slot b did not get well in time".into(),
+        reason: "slot b was not healthy in time".into(),
         log: "[    1.000000] one\n[    2.000000] two\n".into(),
     }
 }
