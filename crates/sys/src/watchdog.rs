@@ -17,7 +17,11 @@ use crate::{Context, Result};
 /// Kept in a module of their own: the macro makes its functions public.
 mod ioctls {
     nix::ioctl_readwrite!(set_timeout, b'W', 6, i32);
+    nix::ioctl_read!(get_boot_status, b'W', 2, i32);
 }
+
+/// The bit by which a driver says that its watchdog restarted the machine (`WDIOF_CARDRESET`).
+const RESTARTED: i32 = 0x20;
 
 /// Is fed, or bites.
 pub trait Watchdog: Send {
@@ -29,6 +33,9 @@ pub trait Watchdog: Send {
 
     /// Returns how long it waits for food.
     fn timeout(&self) -> Duration;
+
+    /// Tells whether it restarted the machine the last time, as far as the hardware knows.
+    fn has_restarted(&self) -> bool;
 }
 
 /// A watchdog device. It runs from when it is opened, to the machine's end unless [`Watchdog::disarm`] stops it.
@@ -105,6 +112,13 @@ impl Watchdog for LinuxWatchdog {
     fn timeout(&self) -> Duration {
         self.timeout
     }
+
+    fn has_restarted(&self) -> bool {
+        let mut status = 0;
+        // SAFETY: the kernel writes one int, which outlives the call.
+        let answer = unsafe { ioctls::get_boot_status(self.device.as_raw_fd(), &raw mut status) };
+        answer.is_ok() && status & RESTARTED != 0
+    }
 }
 
 /// Counts its meals.
@@ -126,6 +140,10 @@ impl Watchdog for RecordingWatchdog {
 
     fn timeout(&self) -> Duration {
         Duration::from_secs(15)
+    }
+
+    fn has_restarted(&self) -> bool {
+        false
     }
 }
 
@@ -150,7 +168,8 @@ mod tests {
         let error = LinuxWatchdog::take_over(Path::new("/dev/watchdog0"), number, wanted).unwrap_err();
         assert!(error.source.to_string().contains("number"), "{error:?}");
         assert!(LinuxWatchdog::take_over(file.path(), 9999, wanted).is_err());
-        LinuxWatchdog::take_over(file.path(), number, wanted).unwrap();
+        let taken = LinuxWatchdog::take_over(file.path(), number, wanted).unwrap();
+        assert!(!taken.has_restarted(), "a file restarts nothing");
         assert_eq!(std::fs::read(file.path()).unwrap(), b"\0");
     }
 

@@ -28,6 +28,8 @@ pub struct WatchdogStatus {
     pub armed: bool,
     /// How long it waits, in seconds.
     pub timeout_seconds: u64,
+    /// Whether it restarted the machine the last time, as far as the hardware knows.
+    pub restarted: bool,
 }
 
 impl Resource for WatchdogStatus {
@@ -87,18 +89,27 @@ impl Controller for WatchdogFeeder {
                 WatchdogStatus {
                     armed: false,
                     timeout_seconds: 0,
+                    restarted: false,
                 },
             )?;
             return Ok(Action::After(LOOK_AGAIN));
         };
         watchdog.feed()?;
-        let timeout = watchdog.timeout();
+        let (timeout, restarted) = (watchdog.timeout(), watchdog.has_restarted());
+        if restarted
+            && store
+                .get::<WatchdogStatus>(ID)
+                .is_none_or(|status| !status.restarted)
+        {
+            tracing::warn!("the system that ran before hung, and the watchdog restarted the machine");
+        }
         store.put(
             "watchdog",
             ID,
             WatchdogStatus {
                 armed: true,
                 timeout_seconds: timeout.as_secs(),
+                restarted,
             },
         )?;
         // Two meals may be missed.

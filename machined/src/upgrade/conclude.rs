@@ -27,6 +27,8 @@ pub(super) struct Facts {
     pub diary: Option<Diary>,
     /// The upgrade that is worked on right now; its end is its own business.
     pub busy: Option<String>,
+    /// Whether the watchdog restarted the machine the last time.
+    pub watchdog: bool,
     /// Names this boot.
     pub boot_id: String,
     /// Now, in milliseconds since 1970 by the node's clock.
@@ -185,14 +187,24 @@ fn fall_back(entry: &mut Entry, facts: &Facts) {
         checks: diary.checks.clone(),
         log: tail(&diary.log).to_owned(),
     });
-    entry.end(Outcome::FellBack, cause(reason, diary), facts.now_ms);
+    entry.end(
+        Outcome::FellBack,
+        cause(reason, diary, facts.watchdog),
+        facts.now_ms,
+    );
     entry.trial = report;
 }
 
 /// Says in one sentence why a trial failed.
-fn cause(reason: Reason, diary: Option<&Diary>) -> String {
+fn cause(reason: Reason, diary: Option<&Diary>, watchdog: bool) -> String {
+    // What gives up by itself restarts by itself, too.
+    let hung = if watchdog && reason == Reason::TriesExhausted {
+        "; the last time it hung, and the watchdog restarted it"
+    } else {
+        ""
+    };
     let Some(diary) = diary else {
-        return format!("the new system did not start: {reason}");
+        return format!("the new system did not start: {reason}{hung}");
     };
     let failing: Vec<String> = diary
         .checks
@@ -214,8 +226,8 @@ fn cause(reason: Reason, diary: Option<&Diary>) -> String {
         (_, reason) => reason.to_string(),
     };
     match failing.as_slice() {
-        [] => format!("{said}{far}"),
-        failing => format!("{said} ({}){far}", failing.join("; ")),
+        [] => format!("{said}{far}{hung}"),
+        failing => format!("{said} ({}){far}{hung}", failing.join("; ")),
     }
 }
 

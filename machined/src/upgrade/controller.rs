@@ -15,6 +15,7 @@ use crate::boot::status::ID;
 use crate::boot::{BootStatus, SlotStatus};
 use crate::controller::{Action, Controller, ControllerError};
 use crate::resource::{Resource, Store};
+use crate::run::watchdog::WatchdogStatus;
 use crate::time::TimeStatus;
 use crate::trial::{HealthStatus, TrialStatus, release_in};
 
@@ -83,6 +84,9 @@ impl UpgradeKeeper {
             kept_now: seen.0 == TrialStatus::Committed,
             diary: diary?,
             busy: self.handle.busy().await,
+            watchdog: store
+                .get::<WatchdogStatus>(ID)
+                .is_some_and(|status| status.restarted),
             boot_id: boot.boot_id,
             now_ms: self.handle.now_ms(),
         };

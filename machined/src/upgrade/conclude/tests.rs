@@ -20,6 +20,7 @@ fn facts(running: Slot, a: SlotState, b: SlotState) -> Facts {
         kept_now: false,
         diary: None,
         busy: None,
+        watchdog: false,
         boot_id: "b007-now".into(),
         now_ms: 5000,
     }
@@ -134,6 +135,12 @@ fn one_that_hung_or_crashed_is_told_by_its_diary() {
             entries[0].cause,
             "it was started as often as it may be, and never got well; it came as far as storage"
         );
+        let hung = Facts {
+            watchdog: true,
+            ..facts
+        };
+        let told = "it came as far as storage; the last time it hung, and the watchdog restarted it";
+        assert!(history(vec![armed()], &hung)[0].cause.ends_with(told));
     }
 }
 
