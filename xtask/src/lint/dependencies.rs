@@ -39,7 +39,14 @@ const NEVER: &[(&str, &[&str], &str)] = &[
         "a flashed disk and an upgrade meet in the formats, not in the agent",
     ),
     ("ctl", &["machined"], "the CLI knows a node by its API only"),
+    ("ctl", TESTS, "what helps tests is not shipped"),
+    ("flash-tool", TESTS, "what helps tests is not shipped"),
+    ("images", TESTS, "what helps tests is not shipped"),
+    ("machined", TESTS, "what helps tests is not shipped"),
 ];
+
+/// Crates for tests alone.
+const TESTS: &[&str] = &["powercut", "samples"];
 
 /// Crates that do input or output.
 const IO: &[&str] = &[

@@ -87,6 +87,12 @@ impl Upgrade {
     /// Runs the real upgrade on a disk, from slot A.
     fn install(&self, disk: &Image) -> (Recording, Choice) {
         let disk = Disk::new(disk.clone());
+        let choice = self.go_on(&disk, usize::MAX).unwrap();
+        (disk.finish(), choice)
+    }
+
+    /// Runs the upgrade on an open disk; somebody stops it when it has told so often how far it is.
+    fn go_on(&self, disk: &Disk, patience: usize) -> Result<Choice, upgrade::Error> {
         let mut release = upgrade::Release::open(Cursor::new(&self.new.bundle[..]), &[trusted()]).unwrap();
         let mut parts = upgrade::Disk {
             bootstate: &mut disk.open(self.places.record),
@@ -97,8 +103,16 @@ impl Upgrade {
                 slot: Slot::B,
             },
         };
-        let report = install(&mut release, &mut parts, &mut |_| ControlFlow::Continue(())).unwrap();
-        (disk.finish(), report.plan.choice)
+        let mut told = 0;
+        let control = &mut |_| {
+            told += 1;
+            if told > patience {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        };
+        Ok(install(&mut release, &mut parts, control)?.plan.choice)
     }
 
     /// Switches the machine on, and says what runs. It must be the old system, or all of the new one.
@@ -252,6 +266,32 @@ fn a_larger_slot() {
         300,
     );
     assert!(tally.generated > 10_000, "{tally:?}");
+}
+
+/// Somebody stops it and begins again, more than once, and the caches keep what was not flushed meanwhile.
+#[test]
+fn stopped_and_begun_again() {
+    let upgrade = Upgrade::new(700_000, false);
+    let disk = Disk::new(upgrade.disk(Before::Committed));
+    let (mut stops, mut written) = (0, 0);
+    while let Err(error) = upgrade.go_on(&disk, 4 + stops) {
+        assert!(matches!(error, upgrade::Error::Stopped), "{error}");
+        stops += 1;
+        written = disk.finish().writes();
+    }
+    let step = disk.finish();
+    let (whole, _) = upgrade.install(&step.before);
+    let all = step.writes();
+    assert!(
+        stops > 2 && written > 3,
+        "{stops} stops, {written} of {all} writes before the last"
+    );
+    upgrade.is_done(&step.after, &whole.after).unwrap();
+    let (tally, resumed) = prove(&upgrade, &step, &step.after, 100).unwrap();
+    report(
+        &format!("upgrade stopped {stops} times, {resumed} of them taken up again"),
+        tally,
+    );
 }
 
 /// The new system is tried, and kept or given up; and after that it can be installed again.
