@@ -119,8 +119,9 @@ fn find_medium(disk: &ConfigDisk) -> Result<Option<String>, FindError> {
 
 /// Files the config before the medium is wiped: a power cut between the two only makes this happen again.
 fn move_to_state(disk: &ConfigDisk, config: &MachineConfig) -> Result<(), DiskError> {
-    disk.write(ACCEPTED, &config.to_yaml_with_secrets())?;
+    // First, so that the sync of what is written then covers it: it must not come back when the medium is wiped.
     disk.remove(STAGED)?;
+    disk.write(ACCEPTED, &config.to_yaml_with_secrets())?;
     disk.wipe_medium()
 }
 
