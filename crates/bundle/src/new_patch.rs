@@ -15,7 +15,10 @@ use crate::{Decoder, Memory, Patch, Source};
 const LEVEL: i32 = 19;
 
 /// Counts up when patches are made another way, so that none made before is remembered.
-const WAY: u32 = 1;
+const WAY: u32 = 2;
+
+/// So few fresh bytes pack no smaller with the older ones in front of them.
+const LITTLE: usize = 1024;
 
 /// A patch that has no place in a bundle yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,7 +103,10 @@ fn compress(extent: &[u8], older: &[u8]) -> io::Result<Vec<u8>> {
     if steps.iter().all(|step| step.differing == 0) || packed_steps.len() > STEPS_MAX {
         return frame(extent, older);
     }
-    let mut packed = frame(&steps::split(&steps, older, extent), older)?;
+    // What is fresh is seldom new altogether; where nothing much is, taking in the older bytes only takes time.
+    let fresh: usize = steps.iter().map(|step| step.fresh).sum();
+    let prefix = if fresh < LITTLE { &[] } else { older };
+    let mut packed = frame(&steps::split(&steps, older, extent), prefix)?;
     packed.extend(frame(&packed_steps, &[])?);
     Ok(packed)
 }
