@@ -183,10 +183,17 @@ fn run(program: &Path, target: &str, seconds: u64) -> Result<String> {
                 "fails on {path}; see it again: cargo xtask fuzz {target} --input {path}",
                 path = input.display()
             ),
+            None if is_interrupted(&log) => "was stopped by a signal from outside".to_owned(),
             None => "died without leaving the input: its stack may have run over".to_owned(),
         }
     })?;
     Ok(summary(&fs::read_to_string(&log).unwrap_or_default()))
+}
+
+/// Tells whether the run was ended by somebody, and not by what it found.
+fn is_interrupted(log: &Path) -> bool {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    text.contains("libFuzzer: run interrupted")
 }
 
 /// Is the program with everything that any use of it has.
