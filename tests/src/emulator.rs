@@ -110,6 +110,18 @@ impl Emulator {
         qmp::execute(&self.talk, "set_link", cable).map(drop)
     }
 
+    /// Makes the disk take hours for a request, or answer again.
+    pub fn set_disk_stuck(&self, stuck: bool) -> Result<()> {
+        let rate = u64::from(stuck);
+        let none = ["bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"].map(|name| (name.to_owned(), 0.into()));
+        let mut throttle: serde_json::Map<String, serde_json::Value> = none.into_iter().collect();
+        throttle.extend([
+            ("device".to_owned(), "disk".into()),
+            ("bps".to_owned(), rate.into()),
+        ]);
+        qmp::execute(&self.talk, "block_set_io_throttle", throttle.into()).map(drop)
+    }
+
     /// Waits until the machine has switched itself off.
     pub fn ends(&mut self, limit: Duration) -> Result<()> {
         let until = self.deadline.min(Instant::now() + limit);

@@ -62,7 +62,7 @@ pub const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "faults",
-        shows: "fifteen faults of a new release or its machine end as they must: which slot runs, after how long, and why",
+        shows: "seventeen faults of a new release or its machine end as they must: which slot runs, after how long, and why",
         limit: minutes(20),
         run: faults::run,
     },

@@ -19,7 +19,7 @@ const BOARD: &str = "qemu-arm64";
 /// The first start of all, alone on the machine.
 const UP: Duration = Duration::from_secs(240);
 const OFF: Duration = Duration::from_secs(90);
-/// A new system is given up after this time, and kept after that one: emulated nodes are slow, and fifteen rows are many.
+/// A new system is given up after this time, and kept after that one: emulated nodes are slow, and the rows are many.
 const HEALTH: &str = "{timeout: 60s, commitAfter: 5s}";
 
 /// What rows are made from. Used by several at a time, and changed by none.
@@ -31,6 +31,8 @@ pub struct Bench {
     key: Key,
     /// The administrator's file.
     pub client: PathBuf,
+    /// The bundle of a release that no slot has.
+    pub newer: PathBuf,
 }
 
 impl Bench {
@@ -50,6 +52,9 @@ impl Bench {
             releases,
             key: stage.workshop.key("release")?,
             client: stage.workshop.cluster()?.client,
+            newer: stage
+                .workshop
+                .release(BOARD, "release", &["--version", "0.2.0"])?,
         })
     }
 
@@ -77,7 +82,7 @@ impl Bench {
         }
         let record = disk.record()?;
         disk.set_record(&match row.machine {
-            Trouble::PowerCutsWhenKept(_) => record.commit(Slot::B),
+            Trouble::PowerCutsWhenKept(_) | Trouble::WasKept => record.commit(Slot::B),
             _ => record.arm_trial(Slot::B, row.tries),
         })?;
         Ok(disk)

@@ -48,49 +48,58 @@ pub enum Trouble {
     PowerCuts(usize),
     /// The same, and slot B is not on trial but kept.
     PowerCutsWhenKept(usize),
+    /// Its disk stops answering as soon as slot B's kernel has been started.
+    StuckDisk,
     /// The DATA partition is full.
     FullData,
+    /// Nothing, but slot B is not on trial: it was kept, and went bad later.
+    WasKept,
 }
 
-/// Every fault.
+/// Every fault; those first that take longest.
 pub const ROWS: &[Row] = &[
     Row {
         name: "kernel-hang",
         slot: Content::Faulty(&Release::overlay("fault-hang")),
-        told: &["no tries left"],
+        told: &["never got well", "the watchdog restarted it"],
         ..FALLS_BACK
     },
     Row {
         name: "agent-hang",
         slot: Content::Faulty(&Release::overlay("fault-stall")),
+        told: &["never got well", "the watchdog restarted it"],
+        ..FALLS_BACK
+    },
+    Row {
+        name: "stuck-disk",
+        slot: Content::Good,
+        machine: Trouble::StuckDisk,
         told: &["no tries left"],
         ..FALLS_BACK
     },
     Row {
         name: "never-ready-node",
         slot: Content::Faulty(&Release::overlay("fault-unready")),
-        told: &["not healthy"],
+        told: &["not healthy in time", "services: not well: node-ready"],
         ..FALLS_BACK
     },
     Row {
         name: "crash-looping-service",
         slot: Content::Faulty(&Release::overlay("fault-crash-loop")),
-        told: &["not healthy"],
+        told: &["not healthy in time", "services: not well: fault"],
         ..FALLS_BACK
     },
     Row {
         name: "no-network",
         slot: Content::Good,
         machine: Trouble::NoCable,
-        told: &["not healthy"],
+        told: &["not healthy in time", "network: no interface has an address"],
         ..FALLS_BACK
     },
     Row {
         name: "kernel-panic",
         slot: Content::Faulty(&Release::overlay("fault-panic")),
-        tries: 2,
-        starts: 2,
-        told: &["no tries left"],
+        told: &["never got well"],
         ..FALLS_BACK
     },
     Row {
@@ -105,31 +114,35 @@ pub const ROWS: &[Row] = &[
         name: "wrong-root-hash",
         slot: Content::Damaged(damage::other_root_hash),
         tries: 2,
-        starts: 2,
-        told: &["no tries left"],
+        told: ROOT_DAMAGED,
         ..FALLS_BACK
     },
     Row {
         name: "corrupted-hash-tree",
         slot: Content::Damaged(damage::flip_in_tree),
         tries: 2,
-        starts: 2,
-        told: &["no tries left"],
+        told: ROOT_DAMAGED,
         ..FALLS_BACK
     },
     Row {
         name: "half-written-slot",
         slot: Content::Damaged(damage::forget_second_half),
         tries: 2,
-        starts: 2,
-        told: &["no tries left"],
+        told: ROOT_DAMAGED,
+        ..FALLS_BACK
+    },
+    Row {
+        name: "root-damaged-when-kept",
+        slot: Content::Damaged(damage::flip_in_tree),
+        machine: Trouble::WasKept,
+        told: &["root file system does not match the manifest"],
         ..FALLS_BACK
     },
     Row {
         name: "corrupted-kernel",
         slot: Content::Damaged(damage::flip_in_kernel),
         starts: 0,
-        told: &["kernel hash"],
+        told: &["kernel hash does not match the manifest"],
         ..FALLS_BACK
     },
     Row {
@@ -161,6 +174,15 @@ pub const ROWS: &[Row] = &[
         starts: 5,
         ..IS_KEPT
     },
+];
+
+/// What the initramfs finds, and the record and the diary keep.
+const ROOT_DAMAGED: &[&str] = &[
+    "root file system does not match the manifest",
+    "Input/output error",
+    "it came as far as initramfs",
+    // In the kernel's log.
+    "device-mapper: verity",
 ];
 
 /// One try, and back to slot A.

@@ -18,6 +18,8 @@ use crate::node::Node;
 const WATCHDOG: &str = "-device i6300esb -action watchdog=reset";
 /// An emulator's socket is there a moment after its start.
 const TALKS: Duration = Duration::from_secs(10);
+/// What is known of a failed trial is looked at when the old system runs.
+const SOON: Duration = Duration::from_secs(30);
 /// Earlier than any image of ours was made, in nanoseconds since 1970.
 const PAST: i64 = 1_700_000_000_000_000_000;
 
@@ -82,6 +84,11 @@ fn watch(bench: &Bench, row: &Row, disk: &Disk) -> Result<Outcome> {
             machine = switch_on(starts)?;
             continue;
         }
+        if started == Slot::B && row.machine == Trouble::StuckDisk {
+            machine.set_disk_stuck(true)?;
+            machine.loader_says(&["U-Boot "], ROW_LIMIT)?;
+            machine.set_disk_stuck(false)?;
+        }
         ensure!(starts <= row.starts, "slot b is started a {starts}. time");
         if started == row.runs && starts == row.starts {
             break;
@@ -100,7 +107,7 @@ fn watch(bench: &Bench, row: &Row, disk: &Disk) -> Result<Outcome> {
     let after = begun.elapsed();
     let reason = match row.runs {
         Slot::A => why_not(row, &node)?,
-        Slot::B => kept(row, &node)?,
+        Slot::B => kept(bench, row, &node)?,
     };
     Ok(Outcome {
         starts,
@@ -126,18 +133,20 @@ fn why_not(row: &Row, node: &Node) -> Result<String> {
     let slot = &status["slots"][1];
     ensure!(slot["state"] == "bad", "slot b is not bad: {status:#}");
     let mark = slot["reason"].as_str().context("slot b is bad for no reason")?;
-    let history = node.ask(&["upgrade", "history"])?;
-    let last = &history["records"][0];
-    let told = format!("{mark}\n{last:#}");
-    for word in row.told {
-        ensure!(told.contains(word), "the node does not say {word:?}: {told}");
-    }
-    let cause = last["cause"].as_str().unwrap_or_default();
-    Ok(format!("{mark}; {cause}"))
+    let told = |history: &Value| {
+        let text = format!("{mark}\n{}", history["records"][0]);
+        row.told.iter().all(|words| text.contains(words))
+    };
+    // It is written down soon after the API answers.
+    let history = node
+        .until(&["upgrade", "history", "--limit", "1", "--log"], SOON, told)
+        .with_context(|| format!("the node does not say {:?}, but: {mark}", row.told))?;
+    let cause = history["records"][0]["cause"].as_str().unwrap_or_default();
+    Ok(if cause.is_empty() { mark } else { cause }.to_owned())
 }
 
 /// Waits until the new system is kept, and asks it how it is.
-fn kept(row: &Row, node: &Node) -> Result<String> {
+fn kept(bench: &Bench, row: &Row, node: &Node) -> Result<String> {
     let status = node.until(&["status"], ROW_LIMIT, |status| {
         status["slots"][1]["state"] == "committed"
     })?;
@@ -149,6 +158,30 @@ fn kept(row: &Row, node: &Node) -> Result<String> {
             "the node's clock is wrong: {time:#}"
         );
     }
+    if row.machine == Trouble::FullData {
+        full(bench, node)?;
+    }
     let cause = status["boot"]["cause"].as_str().unwrap_or_default();
     Ok(format!("kept, started as {cause}"))
+}
+
+/// A node whose DATA is full says so, and takes an upgrade all the same.
+fn full(bench: &Bench, node: &Node) -> Result<()> {
+    node.until(&["get", "RoomStatus", "DATA"], SOON, |room| {
+        room.to_string().contains("\"full\":true")
+    })?;
+    let log = node.command(&["logs", "machined"]).run()?;
+    ensure!(
+        log.contains("DATA is full"),
+        "nobody is told that DATA is full: {log}"
+    );
+    let newer = bench.newer.display().to_string();
+    let upgrade = node.command(&["upgrade", "--mode", "staged", "--bundle", &newer]);
+    upgrade.within(ROW_LIMIT).run()?;
+    let status = node.ask(&["status"])?;
+    ensure!(
+        status["slots"][0]["state"] == "trial",
+        "the upgrade is not armed: {status:#}"
+    );
+    Ok(())
 }
