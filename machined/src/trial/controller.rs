@@ -24,6 +24,7 @@ use crate::power::{Power, Stop};
 use crate::resource::{Resource, Store};
 use crate::services::{ServiceStatus, is_as_wanted};
 use crate::time::TimeStatus;
+use crate::upgrade::UpgradeStatus;
 
 /// How often a trial is looked at while nothing changes: its diary follows the kernel's log.
 const LOOK: Duration = Duration::from_secs(1);
@@ -255,6 +256,8 @@ impl Controller for Slots {
             NetworkStatus::KIND,
             ServiceStatus::KIND,
             TimeStatus::KIND,
+            // Upgrades change the record.
+            UpgradeStatus::KIND,
         ]
     }
 
