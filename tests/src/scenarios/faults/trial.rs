@@ -178,10 +178,6 @@ fn full(bench: &Bench, node: &Node) -> Result<()> {
     let newer = bench.newer.display().to_string();
     let upgrade = node.command(&["upgrade", "--mode", "staged", "--bundle", &newer]);
     upgrade.within(ROW_LIMIT).run()?;
-    let status = node.ask(&["status"])?;
-    ensure!(
-        status["slots"][0]["state"] == "trial",
-        "the upgrade is not armed: {status:#}"
-    );
-    Ok(())
+    let armed = |status: &Value| status["slots"][0]["state"] == "trial";
+    node.until(&["status"], SOON, armed).map(drop)
 }
