@@ -15,10 +15,13 @@ use crate::{Decoder, Memory, Patch, Source};
 const LEVEL: i32 = 19;
 
 /// Counts up when patches are made another way, so that none made before is remembered.
-const WAY: u32 = 2;
+const WAY: u32 = 3;
 
 /// So few fresh bytes pack no smaller with the older ones in front of them.
 const LITTLE: usize = 1024;
+
+/// A patch of more than one part in so many of its extent shows that little is alike: steps may then cost more than they save.
+const MUCH: usize = 8;
 
 /// A patch that has no place in a bundle yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +100,7 @@ impl NewPatch {
 }
 
 /// Packs an extent: its differences from the older bytes and what is fresh, with those bytes in front; then the steps.
+/// Where that is no smaller, it packs the extent as it is.
 fn compress(extent: &[u8], older: &[u8]) -> io::Result<Vec<u8>> {
     let steps = align(older, extent);
     let packed_steps = steps::encode(&steps);
@@ -108,6 +112,12 @@ fn compress(extent: &[u8], older: &[u8]) -> io::Result<Vec<u8>> {
     let prefix = if fresh < LITTLE { &[] } else { older };
     let mut packed = frame(&steps::split(&steps, older, extent), prefix)?;
     packed.extend(frame(&packed_steps, &[])?);
+    if packed.len() > extent.len() / MUCH {
+        let plain = frame(extent, older)?;
+        if plain.len() <= packed.len() {
+            return Ok(plain);
+        }
+    }
     Ok(packed)
 }
 

@@ -284,6 +284,28 @@ fn what_points_elsewhere_everywhere_is_a_small_patch() {
 }
 
 #[test]
+fn where_little_is_alike_a_patch_has_no_steps() {
+    // Zeros are equal wherever they lie; to follow them doubles what is between them.
+    let sparse = |seed| {
+        let pairs = noise(800_000, seed);
+        let pairs = pairs.as_chunks::<2>().0.iter();
+        pairs
+            .map(|[zero, byte]| if *zero < 230 { 0 } else { *byte })
+            .collect::<Vec<u8>>()
+    };
+    let (old, new) = (sparse(1), sparse(0x1234_5678_9abc));
+    let packed = pack(&old, &new);
+    let first = zstd::zstd_safe::find_frame_compressed_size(&packed).unwrap();
+    assert_eq!(first, packed.len(), "of {} bytes", new.len());
+    let mut out = Vec::new();
+    let mut decoder = Decoder::new().unwrap();
+    decoder
+        .patch(&patch(new.len(), old.len()), &old, &packed, &mut out)
+        .unwrap();
+    assert!(out == new);
+}
+
+#[test]
 fn forms_that_are_not_allowed_are_refused() {
     let new = noise(4096, 6);
     let mut decoder = Decoder::new().unwrap();
