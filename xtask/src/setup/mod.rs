@@ -6,6 +6,7 @@
 
 mod apt;
 mod needs;
+mod room;
 mod rust;
 
 use anyhow::{Result, bail};
@@ -54,6 +55,7 @@ fn all_present(needs: &[needs::Need]) -> Result<()> {
 
 /// Makes this machine ready and gives the toolchain that builds the nodes' programs.
 pub fn ensure(yes: bool) -> Result<Toolchain> {
+    room::warn();
     let missing = missing(needs::needs());
     let mut want: Vec<apt::Want> = missing
         .iter()
