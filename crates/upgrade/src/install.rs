@@ -99,10 +99,12 @@ pub fn disarm(bootstate: &mut dyn Medium, slot: Slot) -> Result<(), Error> {
     change(bootstate, |loaded| retired(loaded, slot))
 }
 
-/// Changes the slot record.
+/// Changes the slot record: the one that is on the medium, not what a write that failed has left in the cache.
 fn change(bootstate: &mut dyn Medium, to: impl FnOnce(&Loaded) -> Record) -> Result<(), Error> {
+    let fresh = bootstate.drop_cache();
     let mut record = SlotRecord::new(bootstate);
-    let loaded = record.read().map_err(|error| Error::Record("read", error))?;
+    let loaded = fresh.and_then(|()| record.read());
+    let loaded = loaded.map_err(|error| Error::Record("read", error))?;
     let wanted = to(&loaded);
     let written = record.write(&loaded, &wanted);
     written.map(drop).map_err(|error| Error::Record("write", error))

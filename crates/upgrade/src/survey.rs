@@ -64,6 +64,9 @@ pub(crate) fn prepare_counted<S: Source>(
     slots: &mut Slots<'_>,
     counter: &mut Counter<'_>,
 ) -> Result<Prepared, Error> {
+    // What a write that failed has left in the cache is not on the medium.
+    let fresh = slots.target.drop_cache();
+    fresh.map_err(|error| Error::Slot("read", slots.slot, error))?;
     let patches = release.patches(&slots.old.slot.verity.root_hash)?;
     let (groups, mut tree_bytes) = release.groups()?;
     counter.stage(Stage::Survey, groups.geometry().data_len())?;

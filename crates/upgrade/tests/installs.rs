@@ -4,9 +4,9 @@ mod support;
 
 use std::ops::ControlFlow;
 
-use samples::{Recipe, Release, Signer, noise};
+use samples::{Ram, Recipe, Release, Signer, noise};
 use slots::{Slot, SlotState, TRIAL_TRIES};
-use support::{Counted, Node, changed_root, moved_root, release, root};
+use support::{Counted, Forgetful, Node, changed_root, moved_root, release, root};
 use upgrade::{Choice, Disk, Error, Slots, Stage};
 
 const ARMED: SlotState = SlotState::Trial { tries: TRIAL_TRIES };
@@ -183,6 +183,41 @@ fn every_stop_is_gone_on_from() {
         patience += 1;
     }
     assert!(patience > 10, "stopped at {patience} places");
+}
+
+/// After a write that failed, Linux goes on showing what was to be written.
+#[test]
+fn what_only_the_cache_holds_is_written_again() {
+    let signer = Signer::default();
+    let old = release("1.0.0", root(), &signer);
+    let new = patched(&old, &signer);
+    let mut done = Node::on(&old);
+    done.install(Counted::new(&new.bundle), signer.key()).unwrap();
+    let Node { bootstate, a, b, .. } = &mut Node::on(&old);
+    let lost = |medium: &Ram, shown: Ram| Forgetful {
+        medium: medium.clone(),
+        cache: Some(shown),
+    };
+    let (mut bootstate, mut b) = (lost(bootstate, done.bootstate), lost(b, done.b));
+    let mut bundle = upgrade::Release::open(Counted::new(&new.bundle), &[signer.key()]).unwrap();
+    let slots = Slots {
+        running: a,
+        old: &old.manifest,
+        target: &mut b,
+        slot: Slot::B,
+    };
+    let mut disk = Disk {
+        bootstate: &mut bootstate,
+        slots,
+    };
+    upgrade::install(&mut bundle, &mut disk, &mut |_| ControlFlow::Continue(())).unwrap();
+    let mut node = Node {
+        bootstate: bootstate.medium,
+        b: b.medium,
+        ..Node::on(&old)
+    };
+    assert!(node.holds(&new));
+    assert_eq!(node.record().slot(Slot::B), ARMED);
 }
 
 #[test]

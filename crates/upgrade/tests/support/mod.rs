@@ -10,6 +10,7 @@ use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::ops::{ControlFlow, Range};
 
 use manifest::TrustedKey;
+use medium::Medium;
 use samples::{Ram, Recipe, Release, Signer, noise};
 use slots::{Record, Slot, encode};
 use upgrade::{Disk, Error, Progress, Report, Slots, Source, install};
@@ -108,6 +109,39 @@ impl Seek for Counted {
 impl Source for Counted {
     fn expect(&mut self, ranges: &[Range<u64>]) {
         self.expected = ranges.to_vec();
+    }
+}
+
+/// A medium that lost writes, which the kernel's cache still shows.
+pub struct Forgetful {
+    pub medium: Ram,
+    pub cache: Option<Ram>,
+}
+
+impl Medium for Forgetful {
+    fn len(&self) -> u64 {
+        self.medium.len()
+    }
+
+    fn read_at(&mut self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let shown = self.cache.as_mut().unwrap_or(&mut self.medium);
+        shown.read_at(offset, out)
+    }
+
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        if let Some(cache) = &mut self.cache {
+            cache.write_at(offset, bytes)?;
+        }
+        self.medium.write_at(offset, bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn drop_cache(&mut self) -> io::Result<()> {
+        self.cache = None;
+        Ok(())
     }
 }
 
