@@ -24,6 +24,8 @@ struct Plan {
     esp: bool,
     bootcode: bool,
     changes: Vec<(u16, u8)>,
+    /// Which piece comes first in the file.
+    lead: u8,
     pieces: Vec<Piece>,
 }
 
@@ -39,33 +41,46 @@ struct Piece {
     saved: u16,
 }
 
+impl Piece {
+    fn len(&self) -> u32 {
+        (u32::from(self.len) % (FRAME_MAX as u32 / 4096) + 1) * 4096
+    }
+
+    fn stored(&self) -> u32 {
+        match self.codec % 3 {
+            0 => 0,
+            1 => self.len() - 1 - u32::from(self.saved).min(self.len() - 1),
+            _ => self.len(),
+        }
+    }
+}
+
 impl Plan {
     /// Gives the images' sizes and the entries.
     fn lay_out(&self) -> ([Option<u64>; 3], Vec<u8>) {
         let mut pieces: Vec<&Piece> = self.pieces.iter().take(32).collect();
         pieces.sort_by_key(|piece| piece.image % 3);
         let mut file = (INDEX_AT + (pieces.len() * ENTRY_LEN) as u64).next_multiple_of(4096);
+        let lead = usize::from(self.lead) % pieces.len().max(1);
+        let front = pieces.get(lead).map_or(0, |piece| piece.stored());
+        let start = file;
+        file += u64::from(front);
         let mut ends = [0_u64; 3];
         let mut bytes = Vec::new();
-        for piece in pieces {
+        for (number, piece) in pieces.into_iter().enumerate() {
             let image = piece.image % 3;
             let hole = if image == 1 { u64::from(piece.hole) } else { 0 };
             let offset = ends[usize::from(image)] + hole * FRAME_ALIGN;
-            let len = (u32::from(piece.len) % (FRAME_MAX as u32 / 4096) + 1) * 4096;
+            let (len, codec, stored) = (piece.len(), piece.codec % 3, piece.stored());
             ends[usize::from(image)] = offset + u64::from(len);
-            let codec = piece.codec % 3;
-            let stored = match codec {
-                0 => 0,
-                1 => len - 1 - u32::from(piece.saved).min(len - 1),
-                _ => len,
-            };
+            let place = if number == lead { start } else { file };
             let mut entry = [0; ENTRY_LEN];
             (entry[0], entry[1]) = (image, codec);
             entry[4..8].copy_from_slice(&len.to_le_bytes());
             entry[8..16].copy_from_slice(&offset.to_le_bytes());
-            entry[16..24].copy_from_slice(&if codec == 0 { 0 } else { file }.to_le_bytes());
+            entry[16..24].copy_from_slice(&if codec == 0 { 0 } else { place }.to_le_bytes());
             entry[24..28].copy_from_slice(&stored.to_le_bytes());
-            file += u64::from(stored);
+            file += if number == lead { 0 } else { u64::from(stored) };
             bytes.extend(entry);
         }
         for (at, xor) in self.changes.iter().take(3) {
@@ -125,7 +140,7 @@ fn manifest(sizes: &[Option<u64>; 3], entries: &[u8]) -> Manifest {
 /// The rules, as `docs/formats.md` has them.
 fn rules(sizes: &[Option<u64>; 3], bytes: &[u8]) -> bool {
     let (entries, rest) = bytes.as_chunks::<ENTRY_LEN>();
-    let mut file = u128::from((INDEX_AT + bytes.len() as u64).next_multiple_of(4096));
+    let mut places = Vec::new();
     let mut last = (0, 0_u128);
     let mut covered = [0_u128; 3];
     for entry in entries {
@@ -141,8 +156,8 @@ fn rules(sizes: &[Option<u64>; 3], bytes: &[u8]) -> bool {
         };
         let kept = match codec {
             0 => place == 0 && stored == 0,
-            1 => place == file && stored < raw,
-            2 => place == file && stored == raw,
+            1 => stored < raw,
+            2 => stored == raw,
             _ => false,
         };
         let inside = offset % 4096 == 0 && offset + raw <= u128::from(*size);
@@ -150,14 +165,23 @@ fn rules(sizes: &[Option<u64>; 3], bytes: &[u8]) -> bool {
         if !(zeros && kept && inside && follows && (1..=4 << 20).contains(&raw)) {
             return false;
         }
-        file += stored;
+        if codec != 0 {
+            places.push((place, stored));
+        }
         last = (image, offset + raw);
         covered[image] += raw;
     }
     let whole = [0, 2]
         .into_iter()
         .all(|image| sizes[image].is_none_or(|size| covered[image] == u128::from(size)));
-    rest.is_empty() && whole
+    places.sort_unstable();
+    let mut file = u128::from((INDEX_AT + bytes.len() as u64).next_multiple_of(4096));
+    let together = places.into_iter().all(|(place, stored)| {
+        let follows = place == file;
+        file += stored;
+        follows
+    });
+    rest.is_empty() && whole && together
 }
 
 /// What holding an index proves.

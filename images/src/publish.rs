@@ -201,10 +201,10 @@ fn pack(
             &mut content.data.as_slice().chain(padding.as_slice()),
         )?;
     }
-    // An upgrade by patches fetches the top of the tree alone.
+    // An upgrade fetches the top of the tree first, and of the tree, with patches, nothing else.
     let tree_offset = slot.image.verity.tree_offset;
     let (mut upper, mut leaves) = slot.tree.split_at(slot.upper_tree);
-    writer.add(ImageName::Slot, tree_offset, &mut upper)?;
+    writer.add_in_front(ImageName::Slot, tree_offset, &mut upper)?;
     writer.add(ImageName::Slot, tree_offset + slot.upper_tree as u64, &mut leaves)?;
     for range in &contents.esp.used {
         let piece = &contents.esp.image[range.start as usize..range.end as usize];

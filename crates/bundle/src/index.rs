@@ -8,8 +8,8 @@ use crate::{Codec, ENTRY_LEN, FRAME_ALIGN, FRAME_MAX, FRAMES_ALIGN, Frame, INDEX
 /// The frames of a bundle.
 ///
 /// Holding one proves that the manifest vouches for it; that frames are in order, do not overlap, and stay inside their
-/// images; that they cover the slot and the boot code without a hole; and that they lie one behind the other in the file,
-/// and the manifest's patch sets behind them.
+/// images; that they cover the slot and the boot code without a hole; and that they lie close together in the file, in any
+/// order, and the manifest's patch sets behind them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Index {
     frames: Vec<Frame>,
@@ -119,7 +119,6 @@ impl Index {
     }
 
     fn check(frames: Vec<Frame>, manifest: &Manifest) -> Result<Self, IndexError> {
-        let mut file_end = frames_start(frames.len() as u64);
         let mut before: Option<&Frame> = None;
         for (number, frame) in frames.iter().enumerate() {
             let fault = |fault| Err(IndexError::Frame { number, fault });
@@ -148,21 +147,11 @@ impl Index {
                     return fault("is larger packed than unpacked");
                 }
                 Codec::Raw if frame.stored_len != frame.raw_len => return fault("has two lengths"),
-                Codec::Zstd | Codec::Raw => {
-                    if frame.file_offset != file_end {
-                        return fault("does not lie behind the one before in the file");
-                    }
-                    file_end =
-                        file_end
-                            .checked_add(u64::from(frame.stored_len))
-                            .ok_or(IndexError::Frame {
-                                number,
-                                fault: "lies beyond the largest file",
-                            })?;
-                }
+                Codec::Zstd | Codec::Raw => {}
             }
             before = Some(frame);
         }
+        let file_end = stored_end(&frames)?;
         let index = Self {
             frames,
             frames_end: file_end,
@@ -181,6 +170,23 @@ impl Index {
         }
         Ok(index)
     }
+}
+
+/// Follows the frames through the file; returns where the last one ends.
+fn stored_end(frames: &[Frame]) -> Result<u64, IndexError> {
+    let mut stored: Vec<(usize, &Frame)> = frames.iter().enumerate().collect();
+    stored.retain(|(_, frame)| frame.codec != Codec::Zero);
+    stored.sort_by_key(|(_, frame)| (frame.file_offset, frame.stored_len));
+    let mut end = frames_start(frames.len() as u64);
+    for (number, frame) in stored {
+        let fault = |fault| IndexError::Frame { number, fault };
+        if frame.file_offset != end {
+            return Err(fault("does not lie behind another one in the file"));
+        }
+        let next = end.checked_add(u64::from(frame.stored_len));
+        end = next.ok_or(fault("lies beyond the largest file"))?;
+    }
+    Ok(end)
 }
 
 /// Follows the patch sets behind the frames; returns where the last one ends.

@@ -1,6 +1,7 @@
 //! A bundle whose frames are done: it takes patches, tells what the manifest must say, and is written.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 
 use manifest::model::{PatchSet, Version};
 use manifest::{Digest, ImageName, Manifest};
@@ -18,8 +19,8 @@ pub struct Sealed<S> {
     frames: Vec<Frame>,
     index: Vec<u8>,
     hashes: [Digest; 3],
-    /// Bytes of frames, at the start of the scratch file; patches follow them there, set by set.
-    stored: u64,
+    /// The scratch file starts with the frames: these pieces of it, in this order. Patches follow, set by set.
+    pieces: [Range<u64>; 3],
     sets: Vec<Set>,
 }
 
@@ -30,13 +31,13 @@ struct Set {
 }
 
 impl<S> Sealed<S> {
-    pub(crate) fn new(scratch: S, frames: Vec<Frame>, hashes: [Digest; 3], stored: u64) -> Self {
+    pub(crate) fn new(scratch: S, frames: Vec<Frame>, hashes: [Digest; 3], pieces: [Range<u64>; 3]) -> Self {
         Self {
             scratch,
             index: frames.iter().flat_map(Frame::encode).collect(),
             frames,
             hashes,
-            stored,
+            pieces,
             sets: Vec::new(),
         }
     }
@@ -68,8 +69,13 @@ impl<S> Sealed<S> {
     fn end(&self) -> u64 {
         match self.sets.last() {
             Some(Set { entry, .. }) => entry.offset + entry.index_size + entry.size,
-            None => frames_start(self.frames.len() as u64) + self.stored,
+            None => frames_start(self.frames.len() as u64) + self.stored(),
         }
+    }
+
+    /// Returns the bytes of all frames.
+    fn stored(&self) -> u64 {
+        self.pieces.iter().map(|piece| piece.end - piece.start).sum()
     }
 }
 
@@ -134,9 +140,12 @@ impl<S: Read + Seek> Sealed<S> {
         out.write_all(&self.index)?;
         let frames = frames_start(self.frames.len() as u64);
         zeros(out, frames - header.index.end())?;
-        self.scratch.seek(SeekFrom::Start(0))?;
-        copy(&mut self.scratch, self.stored, out)?;
-        let mut at = frames + self.stored;
+        for piece in &self.pieces {
+            self.scratch.seek(SeekFrom::Start(piece.start))?;
+            copy(&mut self.scratch, piece.end - piece.start, out)?;
+        }
+        let mut at = frames + self.stored();
+        self.scratch.seek(SeekFrom::Start(self.stored()))?;
         for Set { entry, index } in &self.sets {
             zeros(out, entry.offset - at)?;
             out.write_all(index)?;

@@ -5,6 +5,7 @@
 //! makes the same bytes, however many cores pack it.
 
 use std::io::{self, Read, Seek, Write};
+use std::ops::Range;
 use std::thread;
 
 use manifest::{Digest, ImageName, ParseError};
@@ -67,6 +68,7 @@ pub trait Memory: Send + Sync {
 pub struct Writer<S> {
     scratch: S,
     stored: u64,
+    lead: Range<u64>,
     frames: Vec<Frame>,
     hashes: [Sha256; 3],
     frame_len: usize,
@@ -81,6 +83,7 @@ impl<S: Read + Write + Seek> Writer<S> {
         Self {
             scratch,
             stored: 0,
+            lead: 0..0,
             frames: Vec::new(),
             hashes,
             frame_len: FRAME_LEN,
@@ -106,6 +109,20 @@ impl<S: Read + Write + Seek> Writer<S> {
     pub fn level(mut self, level: i32) -> Self {
         self.level = level;
         self
+    }
+
+    /// Adds a piece as [`add`](Self::add) does, and puts it in front of all others in the file: it is read first. One
+    /// piece can be in front.
+    pub fn add_in_front(
+        &mut self,
+        image: ImageName,
+        offset: u64,
+        data: &mut impl Read,
+    ) -> Result<u64, WriteError> {
+        let start = self.stored;
+        let len = self.add(image, offset, data)?;
+        self.lead = start..self.stored;
+        Ok(len)
     }
 
     /// Adds all that `data` holds as the piece of `image` that starts at `offset`; returns how many bytes that were.
@@ -149,10 +166,16 @@ impl<S: Read + Write + Seek> Writer<S> {
     pub fn seal(mut self) -> Sealed<S> {
         let start = frames_start(self.frames.len() as u64);
         for frame in self.frames.iter_mut().filter(|frame| frame.codec != Codec::Zero) {
-            frame.file_offset += start;
+            let place = match frame.file_offset {
+                packed if packed < self.lead.start => packed + (self.lead.end - self.lead.start),
+                packed if packed < self.lead.end => packed - self.lead.start,
+                packed => packed,
+            };
+            frame.file_offset = start + place;
         }
         let hashes = self.hashes.map(|hash| Digest(hash.finalize().into()));
-        Sealed::new(self.scratch, self.frames, hashes, self.stored)
+        let pieces = [self.lead.clone(), 0..self.lead.start, self.lead.end..self.stored];
+        Sealed::new(self.scratch, self.frames, hashes, pieces)
     }
 
     fn push(&mut self, image: ImageName, at: u64, raw: &[u8], packed: Packed) -> Result<(), WriteError> {

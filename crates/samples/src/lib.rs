@@ -114,9 +114,13 @@ impl Recipe<'_> {
             .unwrap()
             .upper_len() as usize;
         let cuts = [0, tree_offset, tree_offset + upper, data.len()];
-        for cut in cuts.windows(2) {
-            let mut piece = &data[cut[0]..cut[1]];
-            writer.add(ImageName::Slot, cut[0] as u64, &mut piece).unwrap();
+        for (number, cut) in cuts.windows(2).enumerate() {
+            let (offset, mut piece) = (cut[0] as u64, &data[cut[0]..cut[1]]);
+            let added = match number {
+                1 => writer.add_in_front(ImageName::Slot, offset, &mut piece),
+                _ => writer.add(ImageName::Slot, offset, &mut piece),
+            };
+            added.unwrap();
         }
         let esp = vec![7; 8192];
         writer.add(ImageName::Esp, 0, &mut esp.as_slice()).unwrap();

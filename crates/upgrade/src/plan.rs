@@ -54,7 +54,7 @@ pub struct Extent {
 /// Bytes to fetch, by what they are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// Manifest, signatures, indexes.
+    /// Manifest, signatures, indexes; and what is passed over, where a bundle comes in order only.
     pub overhead: u64,
     /// The hash tree.
     pub tree: u64,
@@ -82,6 +82,8 @@ pub enum Choice {
     Blocks,
     /// Neither: all of it is fetched.
     Whole,
+    /// The bundle comes from its start to its end only: patches would cost more than they save.
+    InOrder,
 }
 
 /// What will be fetched and written.
@@ -108,6 +110,17 @@ impl Plan {
     /// Returns what it costs in percent of the whole image.
     pub fn percent(&self) -> f64 {
         self.cost.total() as f64 * 100.0 / self.full.max(1) as f64
+    }
+
+    /// Counts what is passed over of a bundle that comes in order: all up to the last frame that is needed.
+    pub(crate) fn pass_over(&mut self, frames: &[Frame]) {
+        let ranges = self.ranges(frames, None);
+        let end = ranges.iter().map(|range| range.end).max().unwrap_or(0);
+        let known = end.saturating_sub(self.cost.tree + self.cost.frames);
+        self.cost.overhead = self.cost.overhead.max(known);
+        if self.choice != Choice::Nothing {
+            self.choice = Choice::InOrder;
+        }
     }
 
     /// Returns the ranges of the bundle that are read from here on, in order.

@@ -14,6 +14,12 @@ pub trait Source: Read + Seek {
     /// Is told which ranges of the bundle will be read next, in this order: a server is then asked for several at once.
     /// What follows may differ.
     fn expect(&mut self, _ranges: &[Range<u64>]) {}
+
+    /// Tells whether the bundle comes from its start to its end, whatever is read of it: what is passed over is paid for,
+    /// and what lies behind costs all of it again.
+    fn comes_in_order(&self) -> bool {
+        false
+    }
 }
 
 impl Source for std::fs::File {}
@@ -22,10 +28,18 @@ impl<S: Source + ?Sized> Source for &mut S {
     fn expect(&mut self, ranges: &[Range<u64>]) {
         (**self).expect(ranges);
     }
+
+    fn comes_in_order(&self) -> bool {
+        (**self).comes_in_order()
+    }
 }
 impl<S: Source + ?Sized> Source for Box<S> {
     fn expect(&mut self, ranges: &[Range<u64>]) {
         (**self).expect(ranges);
+    }
+
+    fn comes_in_order(&self) -> bool {
+        (**self).comes_in_order()
     }
 }
 
@@ -132,6 +146,11 @@ impl<S: Source> Release<S> {
     /// be checked.
     pub(crate) fn patch(&mut self, patch: &Patch, sources: &[u8], out: &mut Vec<u8>) -> Result<bool, Error> {
         Ok(self.reader.patch(patch, sources, out)?.is_ok())
+    }
+
+    /// Tells whether what is passed over is paid for.
+    pub(crate) fn comes_in_order(&mut self) -> bool {
+        self.reader.source().comes_in_order()
     }
 
     /// Tells the source what will be read.

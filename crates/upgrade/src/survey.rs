@@ -67,7 +67,12 @@ pub(crate) fn prepare_counted<S: Source>(
     // What a write that failed has left in the cache is not on the medium.
     let fresh = slots.target.drop_cache();
     fresh.map_err(|error| Error::Slot("read", slots.slot, error))?;
-    let patches = release.patches(&slots.old.slot.verity.root_hash)?;
+    // Patches and leaves lie behind the data: on the way to them all of it would come, and once more afterwards.
+    let in_order = release.comes_in_order();
+    let patches = match in_order {
+        true => None,
+        false => release.patches(&slots.old.slot.verity.root_hash)?,
+    };
     let (groups, mut tree_bytes) = release.groups()?;
     counter.stage(Stage::Survey, groups.geometry().data_len())?;
     counter.fetched(release.overhead() + tree_bytes)?;
@@ -78,7 +83,8 @@ pub(crate) fn prepare_counted<S: Source>(
 
     // With patches the leaf level is worked out; without, it is the index of blocks that the running slot has, too.
     let missing = found.contains(&Found::Missing);
-    let local = match old.filter(|_| missing && patches.is_none() && slots.same_salt(release.manifest())) {
+    let blocks = missing && !in_order && patches.is_none() && slots.same_salt(release.manifest());
+    let local = match old.filter(|_| blocks) {
         None => None,
         Some(old) => {
             let (bytes, fetched) = fetch_leaves(release, &groups)?;
@@ -89,7 +95,7 @@ pub(crate) fn prepare_counted<S: Source>(
             Some(local.map_err(Error::Running)?)
         }
     };
-    let plan = plan::plan(&Offer {
+    let mut plan = plan::plan(&Offer {
         frames: release.frames(),
         patches: patches.as_ref(),
         found: &found,
@@ -98,6 +104,9 @@ pub(crate) fn prepare_counted<S: Source>(
         tree: tree_bytes,
         local: &|block| local.as_ref().is_some_and(|local| local.find(block).is_some()),
     });
+    if in_order {
+        plan.pass_over(release.frames());
+    }
     let (json, signatures) = release.texts();
     let wanted = trailer::encode(json, signatures)?;
     let area = read_trailer(slots.target).map_err(|error| Error::Slot("read", slots.slot, error))?;

@@ -107,6 +107,10 @@ fn reason(plan: &Plan, patches_from: &str) -> String {
         Choice::Nothing => "the slot holds this release already".to_owned(),
         Choice::Patches => format!("the bundle has patches from {patches_from}, which runs: they cost least"),
         Choice::Blocks => "the bundle has no patches from what runs, but shares blocks with it".to_owned(),
+        Choice::InOrder => {
+            "the server gives no ranges: the bundle comes from its start, and its patches lie at its end"
+                .to_owned()
+        }
         Choice::Whole => "the bundle shares nothing with what is here".to_owned(),
     }
 }

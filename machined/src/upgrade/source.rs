@@ -93,6 +93,10 @@ impl Source for Web {
     fn expect(&mut self, ranges: &[Range<u64>]) {
         self.remote.expect(ranges.iter().cloned());
     }
+
+    fn comes_in_order(&self) -> bool {
+        !self.remote.gives_ranges()
+    }
 }
 
 /// A bundle that a client sends piece by piece.

@@ -161,6 +161,27 @@ async fn a_bundle_is_fetched_from_a_server_and_opened_anew_when_it_is_replaced()
 }
 
 #[tokio::test]
+async fn a_server_without_ranges_sends_the_file_once() {
+    let signer = signer();
+    let old = recipe("0.1.0", 1, &signer).build(&signer);
+    let mut new = recipe("0.2.0", 2, &signer);
+    new.from = vec![&old];
+    let new = new.build(&signer);
+    let disk = Disk::with(&old);
+    let node = Node::start(&disk, Slot::A);
+    let (web, url) = Web::serve(&new.bundle);
+    web.plain.store(true, Ordering::SeqCst);
+    node.fetch(&url, UpgradeMode::Staged).await.unwrap();
+    let status = node.ended().await;
+    assert_eq!(status.stage(), UpgradeStage::Armed, "{}", status.reason);
+    assert!(disk.holds(Slot::B, &new));
+    let plan = status.plan.unwrap();
+    assert!(plan.reason.contains("no ranges"), "{}", plan.reason);
+    assert_eq!(web.requests.load(Ordering::SeqCst), 1);
+    assert!(status.fetched_bytes <= plan.full_bytes);
+}
+
+#[tokio::test]
 async fn an_upgrade_that_a_restart_interrupted_is_begun_again() {
     let signer = signer();
     let old = recipe("0.1.0", 1, &signer).build(&signer);

@@ -15,6 +15,8 @@ pub struct Web {
     next: Arc<Mutex<Option<Next>>>,
     /// Answers nothing but 503.
     pub down: Arc<AtomicBool>,
+    /// Gives no ranges: the file comes whole, whatever is asked for.
+    pub plain: Arc<AtomicBool>,
     pub requests: Arc<AtomicU32>,
 }
 
@@ -81,6 +83,15 @@ impl Web {
             let file = self.file.lock().unwrap().clone();
             let range = range.unwrap_or(0..file.len());
             let range = range.start..range.end.min(file.len());
+            if self.plain.load(Ordering::SeqCst) {
+                write!(
+                    output,
+                    "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
+                    file.len()
+                )?;
+                output.write_all(&file)?;
+                continue;
+            }
             let (version, total) = (self.version.load(Ordering::SeqCst), file.len());
             write!(
                 output,
