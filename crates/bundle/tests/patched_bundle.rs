@@ -258,6 +258,16 @@ fn a_patch_makes_its_extent_and_nothing_else() {
     assert!(out.len() == new.len() && out != new);
 }
 
+/// Makes an extent of so many bytes by a patch.
+fn unpack(old: &[u8], len: usize, packed: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut decoder = Decoder::new().unwrap();
+    decoder
+        .patch(&patch(len, old.len()), old, packed, &mut out)
+        .unwrap();
+    out
+}
+
 #[test]
 fn what_points_elsewhere_everywhere_is_a_small_patch() {
     // Code without a pattern, with pointers in it that have none either, and all moved by the same.
@@ -275,12 +285,7 @@ fn what_points_elsewhere_everywhere_is_a_small_patch() {
     let (old, new) = (program(0), program(0x1234));
     let packed = pack(&old, &new);
     assert!(packed.len() < 2000, "{} bytes for 100000 pointers", packed.len());
-    let mut out = Vec::new();
-    let mut decoder = Decoder::new().unwrap();
-    decoder
-        .patch(&patch(new.len(), old.len()), &old, &packed, &mut out)
-        .unwrap();
-    assert!(out == new);
+    assert!(unpack(&old, new.len(), &packed) == new);
 }
 
 #[test]
@@ -297,12 +302,7 @@ fn where_little_is_alike_a_patch_has_no_steps() {
     let packed = pack(&old, &new);
     let first = zstd::zstd_safe::find_frame_compressed_size(&packed).unwrap();
     assert_eq!(first, packed.len(), "of {} bytes", new.len());
-    let mut out = Vec::new();
-    let mut decoder = Decoder::new().unwrap();
-    decoder
-        .patch(&patch(new.len(), old.len()), &old, &packed, &mut out)
-        .unwrap();
-    assert!(out == new);
+    assert!(unpack(&old, new.len(), &packed) == new);
 }
 
 #[test]
