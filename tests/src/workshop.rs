@@ -14,6 +14,8 @@ use crate::tools::{self, Tool};
 /// Building an image fetches packages the first time.
 const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
 const FLASH_LIMIT: Duration = Duration::from_secs(5 * 60);
+/// Names the folder of the programs for nodes; the one that `cargo xtask build` fills, unless given.
+pub const BINARIES: &str = "--binaries";
 /// The size of every disk: enough for two slots, and a power of two, which an emulated SD card must be.
 const DISK_SIZE: &str = "2G";
 
@@ -127,11 +129,11 @@ impl Workshop {
             .arg("--out")
             .arg(out)
             .args(options);
-        let printed = build
-            .arg("--binaries")
-            .arg(tools::target().join("node"))
-            .within(BUILD_LIMIT)
-            .run()?;
+        let build = match options.contains(&BINARIES) {
+            true => build,
+            false => build.arg(BINARIES).arg(tools::target().join("node")),
+        };
+        let printed = build.within(BUILD_LIMIT).run()?;
         let report: serde_json::Value =
             serde_json::from_str(&printed).context("bedplate-image prints no JSON")?;
         let file = report[field]

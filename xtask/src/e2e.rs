@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use crate::arch::Arch;
 use crate::process::Program;
-use crate::{build, paths, setup};
+use crate::{build, nodes, paths, setup};
 
 /// Boots real images in an emulator and checks what they do.
 #[derive(Debug, Default, clap::Args)]
@@ -75,6 +75,7 @@ impl Bench {
         let toolchain = setup::ensure(false)?;
         setup::ensure_peers()?;
         build::all(&toolchain, &[Arch::Arm64])?;
+        nodes::build_other_agent(&toolchain, Arch::Arm64)?;
         // What is timed is built as it is shipped.
         let engine = Program::new("cargo").args(["build", "--release", "--locked", "--package", "upgrade"]);
         engine

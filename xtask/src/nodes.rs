@@ -21,12 +21,7 @@ const LOADER: &str = "bootloader-efi";
 
 /// Builds every node program for one architecture into `target/node/<arch>`.
 pub fn build(toolchain: &Toolchain, arch: Arch) -> Result<()> {
-    let target = arch.linux_target();
-    let mut linux = cargo(toolchain, target, &["-Ctarget-feature=+crt-static"]);
-    if Arch::host() != Some(arch) {
-        linux = linux.env(&format!("CARGO_TARGET_{}_LINKER", shouted(target)), arch.gcc());
-    }
-    linux
+    linux(toolchain, arch)
         .args(LINUX_PROGRAMS.iter().flat_map(|program| ["--package", program]))
         .run()?;
 
@@ -52,6 +47,35 @@ pub fn build(toolchain: &Toolchain, arch: Arch) -> Result<()> {
         "bootloader.efi",
     )?;
     bill::write(toolchain, arch)
+}
+
+/// Builds the agent with its code divided otherwise, into `target/node-other/<arch>`: the same source, and nearly every
+/// function elsewhere, as after a small change.
+pub fn build_other_agent(toolchain: &Toolchain, arch: Arch) -> Result<()> {
+    let target = arch.linux_target();
+    let mut agent = linux(toolchain, arch);
+    agent = agent.args(["--config", "profile.release.package.machined.codegen-units=3"]);
+    agent.args(["--package", "machined"]).run()?;
+    let (from, to) = (
+        paths::node_programs().join(arch.name()),
+        paths::other_node_programs().join(arch.name()),
+    );
+    fs::create_dir_all(&to).with_context(|| format!("cannot create {}", to.display()))?;
+    for entry in fs::read_dir(&from).with_context(|| format!("cannot list {}", from.display()))? {
+        let entry = entry?;
+        copy(&entry.path(), &to.join(entry.file_name()))?;
+    }
+    copy(&built(target, "machined"), &to.join("machined"))
+}
+
+/// A build of what runs on Linux.
+fn linux(toolchain: &Toolchain, arch: Arch) -> Program {
+    let target = arch.linux_target();
+    let linux = cargo(toolchain, target, &["-Ctarget-feature=+crt-static"]);
+    if Arch::host() == Some(arch) {
+        return linux;
+    }
+    linux.env(&format!("CARGO_TARGET_{}_LINKER", shouted(target)), arch.gcc())
 }
 
 /// A release build whose result does not tell in which folder it was made.
@@ -102,8 +126,11 @@ fn built(target: &str, file: &str) -> PathBuf {
 fn place(arch: Arch, from: &Path, name: &str) -> Result<()> {
     let folder = paths::node_programs().join(arch.name());
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let to = folder.join(name);
-    fs::copy(from, &to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
+    copy(from, &folder.join(name))
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::copy(from, to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
     Ok(())
 }
 

@@ -32,6 +32,11 @@ pub fn node_programs() -> PathBuf {
     target().join("node")
 }
 
+/// Gives a folder like that of [`node_programs`], whose agent is built another way: what `bench` upgrades from.
+pub fn other_node_programs() -> PathBuf {
+    target().join("node-other")
+}
+
 /// Gives the per-user cache folder, for what outlives a clone.
 pub fn cache() -> PathBuf {
     let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);

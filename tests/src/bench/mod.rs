@@ -1,18 +1,15 @@
 //! Measures what Bedplate promises, beside what it is measured against, and prints a table.
 
 mod peers;
+mod running;
 mod upgrades;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
-use serde_json::Value;
+use anyhow::{Result, ensure};
 
-use crate::emulator::Emulator;
-use crate::machine::Machine;
-use crate::node::Node;
 use crate::tools::{self, Tool};
 use crate::workshop::Workshop;
 
@@ -20,9 +17,6 @@ use crate::workshop::Workshop;
 const SMALL_BOARD: &str = "rpi3";
 /// The board that is booted.
 const BOOTED_BOARD: &str = "qemu-arm64";
-const UP: Duration = Duration::from_secs(420);
-/// After the last service has started, for memory to come to rest.
-const REST: Duration = Duration::from_secs(30);
 
 /// Measures sizes, memory, boot, flash and upgrade costs, and prints a table.
 #[derive(Debug, clap::Args)]
@@ -37,7 +31,7 @@ type Part = (&'static str, fn(&Workshop) -> Result<Vec<Row>>);
 const PARTS: &[Part] = &[
     ("download", download),
     ("flash", flashing),
-    ("run", running),
+    ("run", running::measure),
     ("upgrade", upgrades::measure),
 ];
 
@@ -129,42 +123,6 @@ fn flashing(workshop: &Workshop) -> Result<Vec<Row>> {
     }
     fs::remove_file(&target)?;
     Ok(rows)
-}
-
-fn running(workshop: &Workshop) -> Result<Vec<Row>> {
-    let cluster = workshop.cluster_named("bench")?;
-    let image = workshop.folder().join("disk.img");
-    let disk = workshop.flash(&workshop.bundle(BOOTED_BOARD)?, &image, Some(&cluster.machine))?;
-    let deadline = Instant::now() + UP + REST;
-    let emulator = Emulator::start(Machine::ArmUBoot, &disk, workshop.folder(), deadline)?;
-    let node = Node::with_client(emulator.api_port, cluster.client, deadline);
-    node.phase("running", UP)?;
-    std::thread::sleep(REST);
-    let status = node.phase("running", UP)?;
-
-    let memory = status["agentRssBytes"]
-        .as_u64()
-        .context("the status has no agentRssBytes")?;
-    let mut rows = vec![row(
-        "machined's resident memory, containerd running",
-        megabytes(memory),
-        "goal: under 20 MB; Talos: 169 MB (machined, apid, trustd)",
-    )];
-    for step in status["boot"]["steps"].as_array().into_iter().flatten() {
-        rows.push(boot_step(step));
-    }
-    Ok(rows)
-}
-
-fn boot_step(step: &Value) -> Row {
-    let number = |field: &str| step[field].as_i64().unwrap_or_default();
-    let name = step["name"].as_str().unwrap_or_default();
-    let start = format!("from {} ms after the kernel's start", number("startMs"));
-    row(
-        &format!("boot, emulated: {name}"),
-        format!("{} ms", number("durationMs")),
-        &start,
-    )
 }
 
 /// Measures one way of writing the target, from no file to all bytes on the disk.

@@ -11,7 +11,7 @@ use super::peers::{PEERS, Pair, watched};
 use super::{Row, megabytes, row};
 use crate::disk::Disk;
 use crate::tools::{self, Tool};
-use crate::workshop::Workshop;
+use crate::workshop::{BINARIES, Workshop};
 
 const BOARD: &str = "qemu-arm64";
 
@@ -21,26 +21,62 @@ struct Change {
     goal: &'static str,
     old: &'static [&'static str],
     new: &'static [&'static str],
+    /// Whether the older release has an agent that is compiled otherwise.
+    other_agent: bool,
 }
 
+impl Change {
+    /// Builds both releases into a folder; the newer one has patches from the older.
+    fn build(&self, workshop: &Workshop, folder: &Path) -> Result<[PathBuf; 2]> {
+        let build = |version: &str, options: &[&str]| {
+            let options = [&["--version", version], options].concat();
+            workshop.build_release(BOARD, "release", &folder.join(version), &options)
+        };
+        let other = tools::target().join(OTHER).display().to_string();
+        let agent: &[&str] = if self.other_agent {
+            &[BINARIES, &other]
+        } else {
+            &[]
+        };
+        let old = build("1.0.0", &[self.old, agent].concat())?;
+        let from = old.display().to_string();
+        let new = build("1.1.0", &[self.new, &["--patch-from", &from]].concat())?;
+        Ok([old, new])
+    }
+}
+
+/// The folder of programs whose agent is compiled otherwise.
+const OTHER: &str = "node-other";
+
+/// Kinds of change.
 const CHANGES: &[Change] = &[
     Change {
         name: "one file",
-        goal: "goal: at most 2 %",
+        goal: "goal: at most 2 %; a file of a few lines",
         old: &[],
         new: &[],
+        other_agent: false,
+    },
+    Change {
+        name: "the agent",
+        goal: "the same source, compiled otherwise: nearly every function is elsewhere",
+        old: &[],
+        new: &[],
+        other_agent: true,
     },
     Change {
         name: "monthly",
-        goal: "goal: at most 12 %; kernel 6.12.107 to the lock's",
+        goal: "goal: at most 12 %; kernel 6.12.107 to the lock's, and the agent compiled otherwise",
         old: &["--lock", "tests/bench/packages-older.lock.yaml"],
         new: &[],
+        other_agent: true,
     },
     Change {
         name: "major jump",
         goal: "goal: at most 100 %; to another flavour of the kernel (rt)",
         old: &[],
         new: &["--tree", ".", "--tree", "tests/bench/major"],
+        other_agent: false,
     },
 ];
 
@@ -54,6 +90,13 @@ pub fn measure(workshop: &Workshop) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
+/// Builds both releases of the monthly change into a folder.
+pub fn monthly(workshop: &Workshop, folder: &Path) -> Result<[PathBuf; 2]> {
+    let change = CHANGES.iter().find(|change| change.name == "monthly");
+    let change = change.context("there is no monthly change")?;
+    change.build(workshop, folder)
+}
+
 fn one(workshop: &Workshop, change: &Change) -> Result<Vec<Row>> {
     let folder = workshop
         .folder()
@@ -63,15 +106,7 @@ fn one(workshop: &Workshop, change: &Change) -> Result<Vec<Row>> {
         fs::remove_dir_all(&folder)?;
     }
     fs::create_dir_all(&folder)?;
-    let build = |version: &str, options: &[&str]| {
-        let out = folder.join(version);
-        let options = [&["--version", version], options].concat();
-        workshop.build_release(BOARD, "release", &out, &options)
-    };
-    let old = build("1.0.0", change.old)?;
-    let from = old.display().to_string();
-    let new = build("1.1.0", &[change.new, &["--patch-from", &from]].concat())?;
-
+    let [old, new] = change.build(workshop, &folder)?;
     let pair = Pair {
         old: folder.join("old.img"),
         new: folder.join("new.img"),

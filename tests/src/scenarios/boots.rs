@@ -28,8 +28,8 @@ pub fn amd64(stage: &Stage) -> Result<()> {
     boots(stage, "generic-amd64", Machine::Amd64Ovmf).map(drop)
 }
 
-/// Starts the x86_64 loader under U-Boot. The kernel that it hands over to halts early behind this firmware: what is shown
-/// ends where the loader's work ends.
+/// Starts the x86_64 loader under U-Boot. Behind this firmware Debian's kernel halts early, without our loader, too: what is
+/// shown ends where the loader's work ends.
 pub fn amd64_uboot(stage: &Stage) -> Result<()> {
     let disk = stage.disk("generic-amd64", true)?;
     let mut machine = stage.start(Machine::Amd64UBoot, &disk, "loader")?;
