@@ -16,15 +16,13 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// Prints a text on every console. A board without one has nobody to read it, so nothing is an error.
 pub fn print(text: &str) {
-    // A serial line wants both ends of line.
-    let text = text.replace('\n', "\r\n");
     let listed = fs::read_to_string(ACTIVE).unwrap_or_default();
     let shown = devices(&listed)
         .iter()
-        .filter(|device| print_on(device, &text))
+        .filter(|device| print_on(device, text))
         .count();
     if shown == 0 {
-        print_on(Path::new(BEST), &text);
+        print_on(Path::new(BEST), text);
     }
 }
 

@@ -42,14 +42,15 @@ pub fn amd64_uboot(stage: &Stage) -> Result<()> {
 /// Boots the Raspberry Pi 3 image.
 pub fn rpi3(stage: &Stage) -> Result<()> {
     let (machine, _) = boots(stage, "rpi3", Machine::Pi3)?;
-    for console in [&machine.kernel, &machine.loader] {
-        ensure!(
-            console.text().contains("state    running"),
-            "{} does not show the status page",
-            console.path().display()
-        );
-    }
-    stage.shown("its status page is on both serial lines");
+    // The loader speaks on the header's serial line. The kernel also speaks on the other one, where nobody else can: it
+    // belongs to Bluetooth.
+    let console = &machine.loader;
+    ensure!(
+        console.text().contains("state    running"),
+        "{} does not show the status page",
+        console.path().display()
+    );
+    stage.shown("its status page is on the serial line of the header");
     Ok(())
 }
 
