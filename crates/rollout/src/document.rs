@@ -6,6 +6,8 @@ use manifest::Digest;
 use serde::{Deserialize, Serialize};
 use slots::Version;
 
+use crate::Moment;
+
 /// Longest document.
 pub const MAX_LEN: usize = 64 * 1024;
 
@@ -45,6 +47,10 @@ pub struct Rollout {
     pub max_failure_percent: u8,
     /// Seconds between the end of a wave and the start of the next.
     pub pause_seconds: u64,
+    /// When the first wave opens for nodes that follow by themselves, and each further one a pause later. Without it they
+    /// do nothing by themselves: a client drives the rollout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begins: Option<Moment>,
     /// No node begins any more.
     #[serde(default)]
     pub stopped: bool,
@@ -118,6 +124,7 @@ impl Rollout {
             seed: seed.to_owned(),
             max_failure_percent: 0,
             pause_seconds: 0,
+            begins: None,
             stopped: false,
             reason: String::new(),
         }

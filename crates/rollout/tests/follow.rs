@@ -1,0 +1,286 @@
+//! What a node that sees itself alone makes of a rollout.
+#![expect(clippy::unwrap_used, reason = "a test may unwrap")]
+
+use proptest::prelude::*;
+use rollout::{Before, Bundle, Done, Follow, Moment, Rollout, Standing, Wait, follow};
+
+const BEGINS: Moment = Moment::from_unix(1_795_420_800);
+const PAUSE: u64 = 3600;
+
+fn sample() -> Rollout {
+    let bundle = Bundle {
+        url: "https://releases.example/x".into(),
+        manifest: "ab".repeat(32).parse().unwrap(),
+        version: "0.2.0".parse().unwrap(),
+        board: "rpi4".into(),
+    };
+    Rollout {
+        pause_seconds: PAUSE,
+        begins: Some(BEGINS),
+        ..Rollout::new("r", bundle, "seed")
+    }
+}
+
+fn stopped() -> Rollout {
+    Rollout {
+        serial: 2,
+        stopped: true,
+        reason: "batch 7".into(),
+        ..sample()
+    }
+}
+
+/// A node in wave 4 of 7, by its place 3247, long after the last wave opened.
+fn node() -> Standing<'static> {
+    Standing {
+        name: "node1",
+        board: "rpi4",
+        version: "0.1.0".parse().unwrap(),
+        manifest: "cd".repeat(32).parse().unwrap(),
+        on_trial: false,
+        clock: Some(BEGINS.after(100 * PAUSE)),
+        before: Before::Never,
+    }
+}
+
+fn wait(why: Wait) -> Follow {
+    Follow::Wait { until: None, why }
+}
+
+#[test]
+fn each_standing_has_its_decision() {
+    let opens = BEGINS.after(3 * PAUSE);
+    let before_its_wave = Some(Moment::from_unix(opens.unix() - 1));
+    let driven = Rollout {
+        begins: None,
+        ..sample()
+    };
+    let runs = sample().bundle.manifest;
+    let over = || Before::Over("it fell back".into());
+    let again = BEGINS.after(200 * PAUSE);
+    let with = |edit: &dyn Fn(&mut Standing<'static>)| {
+        let mut changed = node();
+        edit(&mut changed);
+        changed
+    };
+    let cases = [
+        ("its turn has come", sample(), node(), Follow::Begin),
+        (
+            "its wave is shut",
+            sample(),
+            with(&|node| node.clock = before_its_wave),
+            Follow::Wait {
+                until: Some(opens),
+                why: Wait::Wave(3),
+            },
+        ),
+        (
+            "its wave opens now",
+            sample(),
+            with(&|node| node.clock = Some(opens)),
+            Follow::Begin,
+        ),
+        (
+            "nobody knows the time",
+            sample(),
+            with(&|node| node.clock = None),
+            wait(Wait::Clock),
+        ),
+        ("a client drives it", driven, node(), wait(Wait::Client)),
+        (
+            "stopped",
+            stopped(),
+            node(),
+            wait(Wait::Stopped("batch 7".into())),
+        ),
+        (
+            "stopped, and its wave is shut",
+            stopped(),
+            with(&|node| node.clock = before_its_wave),
+            wait(Wait::Stopped("batch 7".into())),
+        ),
+        (
+            "stopped, too late",
+            stopped(),
+            with(&|node| node.manifest = runs),
+            Follow::Done(Done::Runs),
+        ),
+        (
+            "another board",
+            sample(),
+            with(&|node| node.board = "rpi3"),
+            Follow::Done(Done::Board("rpi4".into())),
+        ),
+        (
+            "it runs",
+            sample(),
+            with(&|node| node.manifest = runs),
+            Follow::Done(Done::Runs),
+        ),
+        (
+            "it runs on trial",
+            sample(),
+            with(&|node| (node.manifest, node.on_trial) = (runs, true)),
+            wait(Wait::Trial),
+        ),
+        (
+            "another runs on trial",
+            sample(),
+            with(&|node| node.on_trial = true),
+            wait(Wait::Trial),
+        ),
+        (
+            "a newer one runs",
+            sample(),
+            with(&|node| node.version = "0.2.1".parse().unwrap()),
+            Follow::Done(Done::Newer("0.2.1".parse().unwrap())),
+        ),
+        (
+            "it was tried",
+            sample(),
+            with(&|node| node.before = over()),
+            Follow::Done(Done::Over("it fell back".into())),
+        ),
+        (
+            "it was tried, and is stopped",
+            stopped(),
+            with(&|node| node.before = over()),
+            Follow::Done(Done::Over("it fell back".into())),
+        ),
+        (
+            "on the way",
+            sample(),
+            with(&|node| node.before = Before::Underway),
+            wait(Wait::Underway),
+        ),
+        (
+            "failed just now",
+            sample(),
+            with(&|node| node.before = Before::Failed(again)),
+            Follow::Wait {
+                until: Some(again),
+                why: Wait::Again,
+            },
+        ),
+        (
+            "failed a while ago",
+            sample(),
+            with(&|node| node.before = Before::Failed(BEGINS)),
+            Follow::Begin,
+        ),
+        (
+            "failed before the stop",
+            stopped(),
+            with(&|node| node.before = Before::Failed(BEGINS)),
+            wait(Wait::Stopped("batch 7".into())),
+        ),
+    ];
+    for (what, rollout, node, expected) in cases {
+        assert_eq!(follow(&rollout, &node), expected, "{what}");
+    }
+}
+
+#[test]
+fn a_time_is_part_of_the_document_and_may_be_put_off() {
+    let text = sample().to_text().unwrap();
+    assert!(text.contains("\"begins\": \"2026-11-23T08:00:00Z\""), "{text}");
+    assert_eq!(Rollout::parse_unverified(text.as_bytes()).unwrap(), sample());
+    for wrong in ["2026-11-23", "2026-11-23T09:00:00+01:00", "soon"] {
+        let spoilt = text.replace("2026-11-23T08:00:00Z", wrong);
+        assert!(Rollout::parse_unverified(spoilt.as_bytes()).is_err(), "{wrong}");
+    }
+    let later = Rollout {
+        serial: 2,
+        begins: Some(BEGINS.after(86_400)),
+        ..sample()
+    };
+    assert_eq!(later.follows(&sample()), Ok(()));
+    assert!(
+        sample().follows(&later).is_err(),
+        "an older one brings no older time back"
+    );
+    let driven = Rollout {
+        begins: None,
+        ..sample()
+    };
+    assert!(!driven.to_text().unwrap().contains("begins"));
+}
+
+fn befores() -> impl Strategy<Value = Before> {
+    prop_oneof![
+        Just(Before::Never),
+        Just(Before::Underway),
+        (0..4_000_000_000_u64).prop_map(|at| Before::Failed(Moment::from_unix(at))),
+        Just(Before::Over("it fell back".into())),
+    ]
+}
+
+prop_compose! {
+    fn standings()(
+        ours: bool, runs: bool, older: bool, on_trial: bool,
+        clock in proptest::option::of(1_795_000_000..1_797_000_000_u64),
+        before in befores(),
+    ) -> Standing<'static> {
+        Standing {
+            board: if ours { "rpi4" } else { "rpi3" },
+            manifest: if runs { sample().bundle.manifest } else { node().manifest },
+            version: if older { "0.1.0" } else { "0.3.0" }.parse().unwrap(),
+            on_trial,
+            clock: clock.map(Moment::from_unix),
+            before,
+            ..node()
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_stop_holds_everybody(standing in standings(), name in "[a-z0-9-]{1,20}") {
+        prop_assert_ne!(follow(&stopped(), &Standing { name: &name, ..standing }), Follow::Begin);
+    }
+
+    #[test]
+    fn who_begins_has_every_reason_to(standing in standings(), name in "[a-z0-9-]{1,20}", driven: bool) {
+        let rollout = Rollout { begins: sample().begins.filter(|_| !driven), ..sample() };
+        let standing = Standing { name: &name, ..standing };
+        if follow(&rollout, &standing) == Follow::Begin {
+            let opens = rollout.opens(rollout.wave(&name)).unwrap();
+            prop_assert!(standing.clock.unwrap() >= opens);
+            prop_assert!(standing.board == "rpi4" && !standing.on_trial);
+            prop_assert!(standing.manifest != rollout.bundle.manifest && standing.version <= rollout.bundle.version);
+            prop_assert!(matches!(standing.before, Before::Never | Before::Failed(_)));
+        }
+    }
+
+    /// Once open, a wave stays open; those of lower places open no later; and at the end all are open.
+    #[test]
+    fn waves_open_one_after_the_other_and_all_of_them(
+        names in prop::collection::vec("[a-z0-9-]{1,20}", 1..40),
+        pause_seconds in 0..100_000_u64,
+        times in prop::collection::vec(0..1_000_000_u64, 1..10),
+    ) {
+        let rollout = Rollout { pause_seconds, ..sample() };
+        let begin_at = |name: &str, now: Moment| {
+            follow(&rollout, &Standing { name, clock: Some(now), ..node() }) == Follow::Begin
+        };
+        let mut times = times;
+        times.sort_unstable();
+        let mut open = 0;
+        for now in times.into_iter().map(|seconds| BEGINS.after(seconds)) {
+            let begun: Vec<bool> = names.iter().map(|name| begin_at(name, now)).collect();
+            for (one, name) in begun.iter().zip(&names) {
+                for (other, earlier) in begun.iter().zip(&names) {
+                    let before = rollout::position("seed", earlier) <= rollout::position("seed", name);
+                    prop_assert!(!(*one && before) || *other, "{earlier} comes before {name}");
+                }
+            }
+            let count = begun.into_iter().filter(|begun| *begun).count();
+            prop_assert!(count >= open);
+            open = count;
+        }
+        let last = rollout.opens(rollout.waves.len() - 1).unwrap();
+        prop_assert!(names.iter().all(|name| begin_at(name, last)));
+        let early = Moment::from_unix(BEGINS.unix() - 1);
+        prop_assert!(!names.iter().any(|name| begin_at(name, early)));
+    }
+}
