@@ -142,9 +142,11 @@ checked_text!(
 
 mod address;
 mod schedule;
+mod web;
 
 pub use address::{IpPrefix, MacAddress};
 pub use schedule::{ByteRate, TimeOfDay};
+pub use web::WebAddress;
 
 fn is_host_name(text: &str) -> bool {
     text.len() <= 63 && is_dns_name(text)

@@ -146,6 +146,28 @@ fn one_fault_each() {
             "  upgrades: {ca: x}",
             "machine.upgrades.ca: \"x\" is not a certificate; expected PEM",
         ),
+        ("  upgrades: {rollout: {url: \"https://a/b\", interval: 24h}}", ""),
+        (
+            "  upgrades: {rollout: {interval: 1m}}",
+            "machine.upgrades.rollout.url: is missing; say where the rollout is published",
+        ),
+        (
+            "  upgrades: {rollout: {url: \"https://me:secret@a/b\"}}",
+            "machine.upgrades.rollout.url: is not an address; expected http://HOST/PATH or https://HOST/PATH, without \
+             user and password (line",
+        ),
+        (
+            "  upgrades: {rollout: {url: \"https://a/b\", interval: 59s}}",
+            "machine.upgrades.rollout.interval: must be from 1m to 24h",
+        ),
+        (
+            "  upgrades: {rollout: {url: \"https://a/b\", interval: 25h}}",
+            "machine.upgrades.rollout.interval: must be from 1m to 24h",
+        ),
+        (
+            "  upgrades: {rollout: {url: \"https://a/b\", every: 1h}}",
+            "machine.upgrades.rollout.every: unknown field; known here: url, interval",
+        ),
         (
             "  services: {containerd: true}",
             "machine.services.containerd: expected a map, found true or false",

@@ -127,6 +127,7 @@ prop_compose! {
         proxy in proptest::option::of("http://[a-z]{1,9}(:[1-9][0-9]{0,3})?"),
         ca in proptest::option::of(pem("CERTIFICATE")),
         rate in proptest::option::of("[1-9][0-9]{0,5}[kM]"),
+        rollout in proptest::option::of(("https?://[a-z]{1,9}/[a-z?=&.]{1,20}", 60_u32..=86_400)),
     ) -> Upgrades {
         let open = Window {
             days: days.into_iter().map(|(_, day)| day).collect(),
@@ -138,6 +139,10 @@ prop_compose! {
             proxy: proxy.map(|proxy| proxy.parse().unwrap()),
             ca: ca.map(|ca| ca.parse().unwrap()),
             rate_limit: rate.map(|rate| rate.parse().unwrap()),
+            rollout: rollout.map(|(url, seconds)| RolloutFeed {
+                url: url.parse().unwrap(),
+                interval: Period::seconds(seconds),
+            }),
         }
     }
 }

@@ -10,7 +10,7 @@ mod upgrades;
 pub(crate) use decode::{Marks, decode};
 pub use health::{Check, Health};
 pub use types::*;
-pub use upgrades::{Day, Upgrades, Window};
+pub use upgrades::{Day, RolloutFeed, Upgrades, Window};
 
 /// What stands under `apiVersion` in a document of this version.
 pub const API_VERSION: &str = "bedplate.dev/v1alpha1";

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::types::is_default;
-use crate::value::{ByteRate, Certificate, Period, ProxyAddress, TimeOfDay};
+use crate::value::{ByteRate, Certificate, Period, ProxyAddress, TimeOfDay, WebAddress};
 
 /// When and how the node takes upgrades.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -26,6 +26,34 @@ pub struct Upgrades {
     /// The most that is fetched in a second. An upgrade that is asked for with a limit of its own has the lower one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<ByteRate>,
+    /// The rollout that the node follows by itself. Without one it is upgraded only when somebody asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutFeed>,
+}
+
+/// Where a rollout is published, and how often the node looks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    any(test, feature = "schema"),
+    derive(schemars::JsonSchema),
+    schemars(deny_unknown_fields)
+)]
+pub struct RolloutFeed {
+    /// Where the document is. Its signatures are beside it, with `.minisig` behind the name. It is fetched as bundles are: by
+    /// the same `proxy`, trusting the same `ca`.
+    pub url: WebAddress,
+    /// How often the node looks: from 1m to 24h. 1 h if not given.
+    #[serde(skip_serializing_if = "is_interval")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default = "interval"))]
+    pub interval: Period,
+}
+
+pub(super) fn interval() -> Period {
+    Period::seconds(3600)
+}
+
+fn is_interval(value: &Period) -> bool {
+    *value == interval()
 }
 
 /// A time that comes again, in which a node may restart.

@@ -1,7 +1,11 @@
 //! Reads when and how a node takes upgrades.
 
+use std::fmt::Display;
+use std::str::FromStr;
+
 use super::Cursor;
-use crate::v1alpha1::{Day, Upgrades, Window};
+use crate::v1alpha1::upgrades::interval;
+use crate::v1alpha1::{Day, RolloutFeed, Upgrades, Window};
 use crate::value::{Period, ProxyAddress};
 
 const SHORTEST: Period = Period::seconds(60);
@@ -10,24 +14,53 @@ const LONGEST: Period = Period::seconds(24 * 3600);
 pub(super) fn upgrades(cursor: Cursor<'_>) -> Option<Upgrades> {
     let mut o = cursor.object()?;
     let window = o.field("window").and_then(window);
-    let proxy = o.field("proxy").and_then(|c| proxy(&c));
+    let proxy = o.field("proxy").and_then(|c| unshown::<ProxyAddress>(&c));
     let ca = o.field("ca").and_then(|c| c.parsed());
     let rate_limit = o.field("rateLimit").and_then(|c| c.parsed());
+    let rollout = o.field("rollout").and_then(rollout);
     o.finish();
     Some(Upgrades {
         window,
         proxy,
         ca,
         rate_limit,
+        rollout,
+    })
+}
+
+fn rollout(cursor: Cursor<'_>) -> Option<RolloutFeed> {
+    let mut o = cursor.object()?;
+    let url = o
+        .required(
+            "url",
+            "say where the rollout is published, such as https://HOST/rollout.json",
+        )
+        .and_then(|c| unshown(&c));
+    let interval = match o.field("interval") {
+        Some(c) => span(&c),
+        None => Some(interval()),
+    };
+    o.finish();
+    Some(RolloutFeed {
+        url: url?,
+        interval: interval?,
     })
 }
 
 /// Never shows the text: somebody may have put a password into it, and a fault is logged.
-fn proxy(cursor: &Cursor<'_>) -> Option<ProxyAddress> {
-    let proxy = cursor.text()?.parse();
-    proxy
+fn unshown<T: FromStr<Err: Display>>(cursor: &Cursor<'_>) -> Option<T> {
+    let address = cursor.text()?.parse();
+    address
         .inspect_err(|error| cursor.fault(format!("is not {error}")))
         .ok()
+}
+
+fn span(cursor: &Cursor<'_>) -> Option<Period> {
+    let span = cursor.parsed()?;
+    if !(SHORTEST..=LONGEST).contains(&span) {
+        cursor.fault(format!("must be from {SHORTEST} to {LONGEST}"));
+    }
+    Some(span)
 }
 
 fn window(cursor: Cursor<'_>) -> Option<Window> {
@@ -38,13 +71,7 @@ fn window(cursor: Cursor<'_>) -> Option<Window> {
         .and_then(|c| c.parsed());
     let duration = o
         .required("duration", "say how long it stays open, such as 2h")
-        .and_then(|c| {
-            let duration = c.parsed()?;
-            if !(SHORTEST..=LONGEST).contains(&duration) {
-                c.fault(format!("must be from {SHORTEST} to {LONGEST}"));
-            }
-            Some(duration)
-        });
+        .and_then(|c| span(&c));
     o.finish();
     Some(Window {
         days,
