@@ -79,6 +79,15 @@ impl UpgradeHandle {
         written
             .map_err(|error| BackendError::Internal(format!("the slot record cannot be written: {error}")))?;
 
+        // What is on trial is not wanted: left open, its upgrade would be begun again after the restart.
+        let running = ground.release.id();
+        if let Some(mut tried) = self.shared.history.open_entry()
+            && tried.manifest == running
+        {
+            let cause = "somebody asked for the system before";
+            tried.end(Outcome::RolledBack, cause, self.now_ms());
+            self.write_down(tried).await;
+        }
         let version = found.release.manifest.version.to_string();
         let mut entry = Entry {
             id: uuid::Uuid::new_v4().simple().to_string()[..12].to_owned(),

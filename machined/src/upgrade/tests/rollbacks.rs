@@ -4,6 +4,7 @@ use ::api::v1alpha1::{UpgradeMode, UpgradeOutcome};
 use slots::{Record, Slot, SlotState};
 
 use super::bench::{Disk, Node, recipe, signer};
+use super::web::Web;
 use crate::api::backend::{BackendError, Upgrades as _};
 
 /// A node that was upgraded from A to B, and kept it.
@@ -46,6 +47,36 @@ async fn a_system_on_trial_is_left_for_good() {
     assert_eq!(
         (record.preferred, record.slot(Slot::B)),
         (Slot::A, SlotState::Empty)
+    );
+}
+
+#[tokio::test]
+async fn an_upgrade_that_is_left_on_trial_is_not_begun_again() {
+    let signer = signer();
+    let disk = Disk::with(&recipe("0.1.0", 1, &signer).build(&signer));
+    let new = recipe("0.2.0", 2, &signer).build(&signer);
+    let (_web, url) = Web::serve(&new.bundle);
+    let node = Node::start(&disk, Slot::A);
+    node.fetch(&url, UpgradeMode::Now).await.unwrap();
+    node.restarts().await;
+
+    let node = Node::start(&disk, Slot::B);
+    node.handle.rollback().await.unwrap();
+    node.restarts().await;
+    let mut node = Node::start(&disk, Slot::A);
+    node.keep().await;
+    assert_eq!(node.handle.busy().await, None);
+    let history = node.handle.history().await.unwrap();
+    let told: Vec<_> = history
+        .iter()
+        .map(|record| (record.to_version.as_str(), record.outcome()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("0.1.0", UpgradeOutcome::RolledBack),
+            ("0.2.0", UpgradeOutcome::RolledBack)
+        ]
     );
 }
 
