@@ -30,6 +30,7 @@ impl Upgrades for UpgradeHandle {
             plan_only: start.plan_only,
             force: start.force,
             rate_limit: start.rate_limit,
+            pin: None,
             who: start.who,
             resumed: None,
         };

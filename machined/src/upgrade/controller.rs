@@ -160,6 +160,7 @@ impl UpgradeKeeper {
             plan_only: false,
             force: again.force,
             rate_limit: again.rate_limit,
+            pin: again.pin,
             who: "the node itself, after a restart".to_owned(),
             resumed: Some(entry.clone()),
         };

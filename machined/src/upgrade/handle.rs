@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use machine_config::MachineConfig;
 use machine_config::v1alpha1::Upgrades as Config;
+use manifest::Digest;
 use sys::clock::Clock;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
@@ -79,6 +80,8 @@ pub(super) struct Request {
     pub plan_only: bool,
     pub force: bool,
     pub rate_limit: Option<NonZeroU64>,
+    /// The manifest that the bundle must have; any when none is given.
+    pub pin: Option<Digest>,
     /// Who asks, for the log.
     pub who: String,
     /// The entry of an upgrade that was interrupted.
@@ -275,11 +278,14 @@ impl UpgradeHandle {
             url: url.clone(),
             force: request.force,
             rate_limit: request.rate_limit,
+            pin: request.pin,
             attempts: 0,
         });
         Entry {
             id: uuid::Uuid::new_v4().simple().to_string()[..12].to_owned(),
             from: ground.release.manifest.version.to_string(),
+            // What must not be another one is known before it is read.
+            manifest: request.pin.map(|pin| pin.to_string()).unwrap_or_default(),
             slot: Some(ground.target()),
             source: request
                 .url
@@ -308,6 +314,7 @@ impl UpgradeHandle {
             ground,
             origin,
             rate,
+            pin: request.pin,
             plan_only: request.plan_only,
             force: request.force,
             patient: request.resumed.is_some(),

@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use manifest::Digest;
 use serde::{Deserialize, Serialize};
 use slots::Slot;
 
@@ -62,6 +63,9 @@ pub struct Again {
     /// Bytes a second at most.
     #[serde(default)]
     pub rate_limit: Option<NonZeroU64>,
+    /// The manifest that it must be, where that was asked for.
+    #[serde(default)]
+    pub pin: Option<Digest>,
     /// How often it was begun again.
     #[serde(default)]
     pub attempts: u32,

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ::api::v1alpha1::UpgradePlan;
+use manifest::{Digest, VerifiedManifest};
 use medium::FileMedium;
 use remote::{Options, Proxy, Remote};
 use upgrade::{Disk, Progress, Release, Slots, Source};
@@ -48,6 +49,8 @@ pub(super) struct Job {
     pub ground: Ground,
     pub origin: Origin,
     pub rate: Option<NonZeroU64>,
+    /// The manifest that the bundle must have.
+    pub pin: Option<Digest>,
     pub plan_only: bool,
     pub force: bool,
     /// Nobody waits for the answer: the server may take its time to be there.
@@ -156,6 +159,7 @@ impl Job {
         let started = Instant::now();
         let ground = &self.ground;
         let mut release = Release::open(source, ground.keys()?).map_err(|error| chain(&error))?;
+        self.check_pin(release.manifest())?;
         let mut running = read_only(&ground.places.slots[ground.running.index()])?;
         let mut target = read_write(ground.target_path())?;
         let mut bootstate = read_write(&ground.places.bootstate)?;
@@ -219,6 +223,18 @@ impl Job {
         });
         reporter.tell(&report.map_err(|error| chain(&error))?.progress);
         Ok(Done::Written { manifest })
+    }
+
+    /// Refuses every release but the one that was meant. A file that is replaced and opened anew is checked anew.
+    fn check_pin(&self, bundle: &VerifiedManifest) -> Result<(), String> {
+        match self.pin {
+            Some(pin) if bundle.id() != pin => Err(format!(
+                "the bundle is {} with manifest {}, and not the one that was asked for, with manifest {pin}",
+                bundle.version,
+                bundle.id()
+            )),
+            _ => Ok(()),
+        }
     }
 
     fn publish_plan(&self, plan: &UpgradePlan) {

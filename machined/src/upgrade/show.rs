@@ -105,6 +105,7 @@ mod tests {
                 url: "http://me:secret@files/b".into(),
                 force: false,
                 rate_limit: None,
+                pin: None,
                 attempts: 1,
             }),
             ..Entry::default()

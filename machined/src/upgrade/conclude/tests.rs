@@ -216,6 +216,7 @@ fn what_was_interrupted_is_begun_again_or_has_failed() {
         url: "http://h/b".into(),
         force: false,
         rate_limit: None,
+        pin: None,
         attempts: 4,
     });
     assert_eq!(history(vec![entry.clone()], &facts), std::slice::from_ref(&entry));
@@ -258,6 +259,7 @@ fn a_power_cut_right_before_it_was_armed_loses_nothing() {
         url: "http://h/b".into(),
         force: false,
         rate_limit: None,
+        pin: None,
         attempts: 0,
     };
     let fetched = Entry {
@@ -328,6 +330,7 @@ fn any_entry() -> impl Strategy<Value = Entry> {
                 url: "http://h/b".into(),
                 force: false,
                 rate_limit: None,
+                pin: None,
                 attempts,
             }),
             ..armed()

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Cursor;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -43,6 +44,12 @@ pub fn recipe(version: &str, seed: u64, signer: &Signer) -> Recipe<'static> {
     let mut recipe = Recipe::new(version, noise(2 << 20, seed));
     recipe.keys = vec![signer.key()];
     recipe
+}
+
+/// Names a release as a rollout does.
+pub fn manifest_of(release: &Release) -> Digest {
+    let preamble = bundle::Preamble::read(&mut Cursor::new(&release.bundle)).unwrap();
+    Digest::of(&preamble.json)
 }
 
 /// The disk.

@@ -7,7 +7,10 @@ use ::api::v1alpha1::{FindingLevel, UpgradeMode, UpgradeStage};
 use samples::{Recipe, Release, noise};
 use slots::{Record, Slot};
 
-use super::bench::{Disk, Node, on_trial, recipe, signer};
+use super::bench::{Disk, Node, manifest_of, on_trial, recipe, signer};
+use super::web::Web;
+use crate::upgrade::handle::Request;
+use crate::upgrade::status::Mode;
 
 /// Pushes a bundle, and returns why it was refused; nothing may have been written.
 async fn refused(disk: &Disk, node: &Node, bundle: &[u8], force: bool) -> String {
@@ -156,4 +159,56 @@ async fn the_lower_limit_counts() {
     assert_eq!(node.ended().await.stage(), UpgradeStage::Armed);
     // More than two megabytes at one in a second, of which the first is let through.
     assert!(started.elapsed().as_millis() > 900, "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn another_release_than_the_one_that_was_meant_is_refused() {
+    let signer = signer();
+    let old = recipe("0.1.0", 1, &signer).build(&signer);
+    let meant = recipe("0.2.0", 2, &signer).build(&signer);
+    let other = recipe("0.3.0", 3, &signer).build(&signer);
+    let disk = Disk::with(&old);
+    let node = Node::start(&disk, Slot::A);
+    let before = std::fs::read(disk.path("b")).unwrap();
+    let request = |url: &str| Request {
+        url: Some(url.to_owned()),
+        pushed: None,
+        mode: Mode::Now,
+        plan_only: false,
+        force: true,
+        rate_limit: None,
+        pin: Some(manifest_of(&meant)),
+        who: "a test".into(),
+        resumed: None,
+    };
+    // Also one that takes its place while it is read.
+    let (web, changing) = Web::serve(&meant.bundle);
+    web.replace_after(2, &other.bundle);
+    for url in [&Web::serve(&other.bundle).1, &changing] {
+        node.handle.begin(request(url)).await.unwrap();
+        let status = node.ended().await;
+        assert_eq!(status.stage(), UpgradeStage::Failed);
+        assert!(
+            status.reason.contains("the bundle is 0.3.0") && status.reason.contains("asked for"),
+            "{}",
+            status.reason
+        );
+        assert!(!disk.holds(Slot::B, &other) && !on_trial(disk.record(), Slot::B));
+        if *url != changing {
+            assert!(
+                std::fs::read(disk.path("b")).unwrap() == before,
+                "nothing was written"
+            );
+        }
+    }
+    assert_eq!(
+        node.handle.shared.history.entries()[0].manifest,
+        manifest_of(&meant).to_string()
+    );
+    node.handle
+        .begin(request(&Web::serve(&meant.bundle).1))
+        .await
+        .unwrap();
+    node.restarts().await;
+    assert!(disk.holds(Slot::B, &meant) && on_trial(disk.record(), Slot::B));
 }
