@@ -168,7 +168,7 @@ impl fmt::Display for Done {
             Done::Newer(version) => write!(f, "{version} runs, which is newer"),
             Done::Over(what) => write!(
                 f,
-                "its release is not begun again by itself: {what}; `bedplate upgrade` does, or a newer release"
+                "{what}; it is not begun again by itself: use `bedplate upgrade`, or publish a newer release"
             ),
         }
     }

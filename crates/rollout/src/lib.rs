@@ -5,6 +5,7 @@
 //! stays the same whoever works it out. [`next`] decides for a client that sees the whole fleet, [`follow`] for a node that
 //! sees itself alone. Pure: no I/O, no clock, nothing random.
 
+mod beside;
 mod document;
 mod follow;
 mod moment;
@@ -13,6 +14,7 @@ mod replace;
 mod verified;
 mod waves;
 
+pub use beside::{MAX_SIGNATURES, signatures_of};
 pub use document::{ApiVersion, Bundle, DEFAULT_WAVES, Kind, MAX_LEN, ParseError, Rollout};
 pub use follow::{Before, Done, Follow, Standing, Wait, follow};
 pub use moment::{Moment, NotAMoment};

@@ -23,7 +23,7 @@ use crate::storage::{Devices, Storage, WatchRoom};
 use crate::time::{self, Restored, Sntp, TimeSync};
 use crate::trial::{Places, Slots};
 use crate::upgrade::hooks::NodeIsWell;
-use crate::upgrade::{Means, UpgradeHandle, UpgradeKeeper};
+use crate::upgrade::{Means, RolloutFollower, UpgradeHandle, UpgradeKeeper};
 
 /// Container images that came with the system.
 const IMAGES: &str = "/usr/share/bedplate/images";
@@ -95,7 +95,9 @@ pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError>
         ))
         .add(WatchRoom::new(node.events.clone()));
     if let Some(upgrades) = upgrades {
-        runtime.add(UpgradeKeeper::new(upgrades));
+        runtime
+            .add(UpgradeKeeper::new(upgrades.clone()))
+            .add(RolloutFollower::new(upgrades));
     }
     Ok(runtime)
 }

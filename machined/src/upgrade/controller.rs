@@ -7,6 +7,7 @@ use machine_config::MachineConfig;
 use slots::{Slot, SlotState};
 
 use super::conclude::{self, Facts};
+use super::follow::RolloutStatus;
 use super::handle::{NAME, Request, UpgradeHandle, blocking};
 use super::history::{Entry, Outcome};
 use super::status::{Stage, UpgradeStatus};
@@ -120,7 +121,11 @@ impl UpgradeKeeper {
     }
 
     /// Goes on with an upgrade that waits for its window; returns when to look again.
-    async fn wait_for_window(&self, entry: Entry, opening: Option<Opening>, synchronised: bool) -> Duration {
+    async fn wait_for_window(&self, entry: Entry, opening: Option<Opening>, store: &Store) -> Duration {
+        let synchronised = store
+            .get::<TimeStatus>(ID)
+            .is_some_and(|status| status.synchronised);
+        let held = held_back(&entry, store);
         let board = &self.handle.shared.board;
         if board.status().id != entry.id {
             board.update(|status, _| *status = shown_again(&entry));
@@ -130,6 +135,7 @@ impl UpgradeKeeper {
             Some(_) if !synchronised => {
                 "the clock is not in step with a server: whether the window is open cannot be told"
             }
+            _ if held.is_some() => held.as_deref().unwrap_or_default(),
             Some(Opening::At(_)) => "",
             Some(Opening::Until(_)) => match self.handle.objections().as_slice() {
                 [] => {
@@ -174,6 +180,20 @@ impl UpgradeKeeper {
     }
 }
 
+/// Says why an upgrade that a rollout began is not armed, though it could be: what is stopped before a node restarts is stopped
+/// for that node.
+fn held_back(entry: &Entry, store: &Store) -> Option<String> {
+    entry.again.as_ref()?.pin?;
+    let config: MachineConfig = store.get(crate::config::CONFIG_ID)?;
+    config.machine.upgrades.rollout?;
+    let Some(status) = store.get::<RolloutStatus>(ID) else {
+        return Some("the rollout has yet to be looked at".to_owned());
+    };
+    let seen = status.document.filter(|seen| seen.manifest == entry.manifest)?;
+    seen.stopped
+        .map(|reason| format!("rollout {} is stopped: {reason}", seen.id))
+}
+
 /// Returns the status of an upgrade that waits since before the last restart.
 fn shown_again(entry: &Entry) -> UpgradeStatus {
     UpgradeStatus {
@@ -205,6 +225,7 @@ impl Controller for UpgradeKeeper {
             MachineConfig::KIND,
             TimeStatus::KIND,
             UpgradeStatus::KIND,
+            RolloutStatus::KIND,
         ]
     }
 
@@ -221,12 +242,9 @@ impl Controller for UpgradeKeeper {
             matches!(trial, TrialStatus::Waiting { .. } | TrialStatus::Holding { .. }).then_some(LOOK);
         if self.handle.busy().await.is_none() && self.handle.shared.means.power.requested().is_none() {
             let open = self.handle.shared.history.open_entry();
-            let synchronised = store
-                .get::<TimeStatus>(ID)
-                .is_some_and(|status| status.synchronised);
             let next = match open {
                 Some(entry) if entry.stage == Stage::Waiting => {
-                    Some(self.wait_for_window(entry, opening, synchronised).await)
+                    Some(self.wait_for_window(entry, opening, store).await)
                 }
                 Some(entry) if !matches!(entry.stage, Stage::Armed | Stage::Rebooting) => {
                     self.begin_again(entry, store).await

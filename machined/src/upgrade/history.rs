@@ -1,9 +1,8 @@
 //! What became of past upgrades: a file in STATE, which the old system and the new one share.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Read};
 use std::num::NonZeroU64;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,6 +10,7 @@ use manifest::Digest;
 use serde::{Deserialize, Serialize};
 use slots::Slot;
 
+use super::state_file;
 use super::status::{Mode, Stage};
 use crate::trial::{DiaryCheck, TrialStage};
 
@@ -184,30 +184,17 @@ fn read(path: &Path) -> io::Result<Vec<Entry>> {
     Ok(document.entries)
 }
 
-/// Writes the file so that after a power cut it is the old one or the new one, and nobody else can read it.
 fn write(folder: &Path, entries: &[Entry]) -> io::Result<()> {
     let document = Document {
         entries: entries.to_vec(),
     };
     let text = serde_json::to_string(&document).map_err(io::Error::other)?;
-    let (path, fresh) = (folder.join(FILE), folder.join(format!("{FILE}.new")));
-    match fs::remove_file(&fresh) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&fresh)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&fresh, &path)?;
-    File::open(folder)?.sync_all()
+    state_file::write(folder, FILE, &text)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;

@@ -5,7 +5,8 @@
 //! take a bundle is decided in `preflight`, with the [`hooks`] that later parts of the node hang on; [`window`] says when
 //! it may restart. [`status`] is what is shown of it. [`history`] keeps what became of each, over restarts, and
 //! `conclude` decides that from what the slots and the diary of the trial say. The controller [`UpgradeKeeper`] does what
-//! has its time: conclusions, maintenance windows, and upgrades that a power cut interrupted.
+//! has its time: conclusions, maintenance windows, and upgrades that a power cut interrupted. [`RolloutFollower`] begins the
+//! upgrade that a signed rollout has for the node.
 
 mod arm;
 mod back;
@@ -14,6 +15,7 @@ mod conclude;
 mod controller;
 mod drive;
 mod estimate;
+mod follow;
 mod handle;
 pub mod history;
 pub mod hooks;
@@ -23,11 +25,13 @@ mod preflight;
 mod rollback;
 mod show;
 mod source;
+mod state_file;
 pub mod status;
 mod throttle;
 pub mod window;
 
 pub use controller::UpgradeKeeper;
+pub use follow::{RolloutFollower, RolloutStatus};
 pub use handle::{Means, UpgradeHandle};
 pub use status::UpgradeStatus;
 

@@ -102,6 +102,7 @@ pub(super) struct Beside {
     pub plan: Option<api::UpgradePlan>,
     pub trial: api::UpgradeTrial,
     pub next_window_unix_ms: i64,
+    pub rollout: String,
 }
 
 /// Publishes the status, in the store and to whoever waits. Clones share it.
@@ -184,6 +185,7 @@ fn message(status: &UpgradeStatus, beside: &Beside) -> api::UpgradeStatus {
         message: status.message.clone(),
         trial: Some(beside.trial.clone()),
         next_window_unix_ms: beside.next_window_unix_ms,
+        rollout: beside.rollout.clone(),
     }
 }
 

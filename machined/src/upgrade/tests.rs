@@ -1,10 +1,10 @@
 //! Whole upgrades on a node of files: asked for, written, tried, kept, refused, cancelled, gone back from.
 
-mod bench;
+pub(super) mod bench;
 mod modes;
 mod refusals;
 mod rollbacks;
-mod web;
+pub(super) mod web;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
