@@ -73,6 +73,8 @@ fn a_document_is_made_signed_checked_and_stopped() {
         "2h",
         "--max-failures",
         "5",
+        "--begins",
+        "2026-11-23T08:00:00Z",
     ];
     home.run(&new).success();
     home.run(&new).failure();
@@ -92,6 +94,12 @@ fn a_document_is_made_signed_checked_and_stopped() {
         shown.contains("goes on") && shown.contains("10, 100 %, 2h between"),
         "{shown}"
     );
+    for opens in [
+        "2026-11-23T08:00:00Z, wave 1 up to 10 %",
+        "2026-11-23T10:00:00Z, wave 2 up to 100 %",
+    ] {
+        assert!(shown.contains(opens), "{shown}");
+    }
     assert!(
         verify("stranger.pub")
             .failure()
@@ -131,6 +139,14 @@ fn a_document_is_made_signed_checked_and_stopped() {
     assert_eq!(json["rollout"]["serial"], 8);
     assert_eq!(json["rollout"]["stopped"], true);
     assert_eq!(json["rollout"]["reason"], "batch 7");
+    assert_eq!(json["opens"][1], "2026-11-23T10:00:00Z");
+    for time in ["2026-11-23T09:00:00+01:00", "tomorrow"] {
+        let new = ["rollout", "new", "a", "--url", URL, "--begins", time];
+        assert!(
+            home.run(&new).usage().err.contains("expected one in UTC"),
+            "{time}"
+        );
+    }
     let wrong = home.run(&[
         "rollout",
         "new",

@@ -22,6 +22,8 @@ Examples:
   Make and sign one, with the key that signs releases:
     bedplate rollout new rpi4-0.2.0 --url https://example.org/rpi4.bundle --pause 2h
     bedplate rollout sign rollout.json --key bedplate.key
+  Let nodes that follow it begin by themselves, the second wave two hours after the first:
+    bedplate rollout new rpi4-0.2.0 --url https://example.org/rpi4.bundle --pause 2h --begins 2026-11-23T08:00:00Z
   Which node is in which wave:
     bedplate rollout run rollout.json --key bedplate.pub -n a,b,c --plan
   Go through the waves; the same command goes on where it was interrupted:
@@ -39,6 +41,8 @@ pub enum Rollout {
     /// A node's place in the order comes from the rollout's seed and the node's hostname. Nodes that run the release are
     /// passed over, so the same command goes on where another run ended. Before each node the document is read anew: one
     /// that was stopped lets no further node begin. An older version than one that was seen before is refused.
+    ///
+    /// The time at which nodes begin that follow by themselves does not hold this command back: a person drives.
     Run(run::Run),
 }
 

@@ -8,10 +8,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use manifest::TrustedKey;
 use remote::{Options, Proxy, Remote};
-use rollout::{MAX_LEN, Rollout, VerifiedRollout, VerifyError, verify};
+use rollout::{MAX_LEN, MAX_SIGNATURES, Rollout, VerifiedRollout, VerifyError, signatures_of, verify};
 
-/// Longest file of signatures.
-const MAX_SIGNATURES: usize = 16 * 1024;
 /// How often document and signature are read until they fit: they are two files, and may be replaced one by one.
 const TRIES: u32 = 3;
 /// The pause between tries.
@@ -44,7 +42,7 @@ impl Place {
     /// Reads and verifies it once.
     pub fn once(&self) -> anyhow::Result<VerifiedRollout> {
         let text = get(&self.source, MAX_LEN)?;
-        let signatures = get(&signature_of(&self.source), MAX_SIGNATURES)?;
+        let signatures = get(&signatures_of(&self.source), MAX_SIGNATURES)?;
         let verified: Result<_, VerifyError> = verify(&text, &signatures, &self.keys);
         verified.with_context(|| format!("cannot use {}", self.source))
     }
@@ -53,17 +51,6 @@ impl Place {
 /// Tells whether a source is on a web server.
 fn is_url(source: &str) -> bool {
     source.starts_with("http://") || source.starts_with("https://")
-}
-
-/// Returns where the signatures of a rollout are: beside it, with `.minisig` behind its name.
-pub fn signature_of(source: &str) -> String {
-    let name_end = if is_url(source) {
-        source.find(['?', '#']).unwrap_or(source.len())
-    } else {
-        source.len()
-    };
-    let (name, rest) = source.split_at(name_end);
-    format!("{name}.minisig{rest}")
 }
 
 /// Reads a whole small file.
@@ -134,22 +121,4 @@ pub fn write(path: &Path, text: &str) -> anyhow::Result<()> {
         Ok(())
     };
     write().with_context(|| format!("cannot write {}", path.display()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn signatures_lie_beside() {
-        let cases = [
-            ("fleet.json", "fleet.json.minisig"),
-            ("a?b.json", "a?b.json.minisig"),
-            ("https://a/f.json", "https://a/f.json.minisig"),
-            ("https://a/f.json?token=1", "https://a/f.json.minisig?token=1"),
-        ];
-        for (source, expected) in cases {
-            assert_eq!(signature_of(source), expected);
-        }
-    }
 }

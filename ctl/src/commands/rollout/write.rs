@@ -10,11 +10,11 @@ use bundle::Preamble;
 use clap::{Args, Subcommand};
 use manifest::{Digest, Manifest};
 use remote::Remote;
-use rollout::{Bundle, MAX_LEN, Rollout};
+use rollout::{Bundle, MAX_LEN, Moment, Rollout, signatures_of};
 use serde::Serialize;
 use signing::{SecretKey, load_public, password};
 
-use super::read::{Place, get, options, signature_of, write};
+use super::read::{Place, get, options, write};
 use crate::ui::{self, Format, duration};
 
 /// What is done without a node.
@@ -54,6 +54,10 @@ pub struct New {
     /// How long to wait between waves.
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = crate::cli::duration)]
     pause: Duration,
+    /// When the first wave opens for nodes that follow by themselves, in UTC, as 2026-11-23T08:00:00Z; each further wave opens
+    /// a pause later. Unless given, no node begins by itself.
+    #[arg(long, value_name = "TIME")]
+    begins: Option<Moment>,
     /// What decides the order of the nodes; the rollout's name unless given.
     #[arg(long, value_name = "TEXT")]
     seed: Option<String>,
@@ -141,6 +145,7 @@ impl New {
             waves: self.waves,
             max_failure_percent: self.max_failures,
             pause_seconds: self.pause.as_secs(),
+            begins: self.begins,
             ..Rollout::new(&self.id, bundle, seed)
         };
         write(&self.file, &rollout.to_text().context("these make no rollout")?)?;
@@ -192,7 +197,7 @@ fn sign(path: &Path, (rollout, text): &(Rollout, Vec<u8>), keys: &[SecretKey]) -
     for key in keys {
         signatures.push_str(&key.sign("rollout", text, &comment));
     }
-    let beside = PathBuf::from(signature_of(&path.to_string_lossy()));
+    let beside = PathBuf::from(signatures_of(&path.to_string_lossy()));
     write(&beside, &signatures)?;
     ui::line(&beside.display().to_string())
 }
@@ -225,6 +230,8 @@ impl Stop {
 struct Verified<'a> {
     signer: String,
     rollout: &'a Rollout,
+    /// When each wave opens for nodes that follow by themselves; none when none does.
+    opens: Vec<Moment>,
 }
 
 impl Verify {
@@ -238,7 +245,14 @@ impl Verify {
         let signer = verified.signer().to_string();
         if format != Format::Table {
             let rollout = &*verified;
-            return ui::value(format, &Verified { signer, rollout });
+            let opens = (0..rollout.waves.len()).filter_map(|wave| rollout.opens(wave));
+            let opens = opens.collect();
+            let verified = Verified {
+                signer,
+                rollout,
+                opens,
+            };
+            return ui::value(format, &verified);
         }
         ui::write(describe(&verified, &signer).as_bytes())
     }
@@ -250,7 +264,7 @@ fn describe(rollout: &Rollout, signer: &str) -> String {
         true => format!("stopped: {}", ui::clean(&rollout.reason)),
         false => "goes on".to_owned(),
     };
-    let lines = [
+    let mut lines = vec![
         ("Rollout", format!("{}, serial {}", rollout.id, rollout.serial)),
         ("State", state),
         (
@@ -270,6 +284,17 @@ fn describe(rollout: &Rollout, signer: &str) -> String {
         ("Seed", rollout.seed.clone()),
         ("Signer", signer.to_owned()),
     ];
-    let shown = lines.map(|(key, value)| format!("{:<10}{value}\n", format!("{key}:")));
-    shown.concat()
+    if rollout.begins.is_none() {
+        lines.push(("Follows", "no node by itself: it names no time".to_owned()));
+    }
+    for (wave, percent) in rollout.waves.iter().enumerate() {
+        if let Some(opens) = rollout.opens(wave) {
+            let opens = format!("{opens}, wave {} up to {percent} %", wave + 1);
+            lines.push(("Opens", opens));
+        }
+    }
+    let shown = lines
+        .into_iter()
+        .map(|(key, value)| format!("{:<10}{value}\n", format!("{key}:")));
+    shown.collect()
 }

@@ -264,6 +264,7 @@ impl Show for UpgradeStatus {
         if self.next_window_unix_ms > 0 {
             line(&mut text, "Window", &moment_ms(self.next_window_unix_ms));
         }
+        line(&mut text, "Rollout", &self.rollout);
         Some(text)
     }
 }
