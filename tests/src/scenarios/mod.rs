@@ -3,6 +3,7 @@
 mod boots;
 mod checks;
 mod faults;
+mod follow;
 mod grow;
 mod kills;
 mod life;
@@ -53,6 +54,12 @@ pub const ALL: &[Scenario] = &[
         shows: "a node is upgraded by a fraction of a bundle, taken back, upgraded without a server, and refuses what it must",
         limit: minutes(20),
         run: upgrade::run,
+    },
+    Scenario {
+        name: "follow",
+        shows: "a node that nobody asks follows a signed rollout: it waits, honours a stop, upgrades, refuses older versions",
+        limit: minutes(20),
+        run: follow::run,
     },
     Scenario {
         name: "kills",

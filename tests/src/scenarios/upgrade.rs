@@ -72,7 +72,7 @@ pub fn run(stage: &Stage) -> Result<()> {
 }
 
 /// Builds a release that differs in its version, with patches from an older one.
-fn release(stage: &Stage, version: &str, from: &Path) -> Result<PathBuf> {
+pub(super) fn release(stage: &Stage, version: &str, from: &Path) -> Result<PathBuf> {
     let from = from.display().to_string();
     let options = ["--version", version, "--patch-from", &from];
     stage.workshop.release(BOARD, "release", &options)
@@ -136,7 +136,7 @@ fn find<'a>(document: &'a Value, field: &str) -> Option<&'a Value> {
 }
 
 /// Waits until a slot runs with a version, in a state.
-fn runs(node: &Node, slot: &str, version: &str, state: &str) -> Result<()> {
+pub(super) fn runs(node: &Node, slot: &str, version: &str, state: &str) -> Result<()> {
     let as_wanted = |status: &Value| {
         let number = usize::from(slot == "b");
         status["boot"]["slot"] == slot
