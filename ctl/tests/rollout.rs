@@ -160,6 +160,34 @@ fn a_document_is_made_signed_checked_and_stopped() {
     assert!(wrong.failure().err.contains("id: expected"));
 }
 
+#[test]
+fn who_signs_is_told_of_waves_that_are_open_already() {
+    let home = Home::new();
+    keys(&home);
+    let sign = |begins: &str, edit: fn(&mut Rollout)| {
+        let mut rollout = Rollout {
+            begins: Some(begins.parse().unwrap()),
+            pause_seconds: 60,
+            ..document(&[1, 10, 100])
+        };
+        edit(&mut rollout);
+        home.write("fleet.json", &rollout.to_text().unwrap());
+        let signed = home.run(&["rollout", "sign", "fleet.json", "--key", "fleet.key"]);
+        signed.success().err
+    };
+    let told = sign("2020-01-01T00:00:00Z", |_| {});
+    assert!(told.contains("3 of 3 waves are open already"), "{told}");
+    for quiet in [
+        sign("2120-01-01T00:00:00Z", |_| {}),
+        sign("2020-01-01T00:00:00Z", |rollout| rollout.waves = vec![100]),
+        sign("2020-01-01T00:00:00Z", |rollout| {
+            (rollout.stopped, rollout.reason) = (true, "why".into());
+        }),
+    ] {
+        assert!(!quiet.contains("open already"), "{quiet}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn waves_go_by_and_a_failure_keeps_the_later_ones() {
     let names = ["node1", "node2", "node3", "node4", "node5"];

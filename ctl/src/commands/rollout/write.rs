@@ -3,7 +3,7 @@
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use bundle::Preamble;
@@ -197,9 +197,23 @@ fn sign(path: &Path, (rollout, text): &(Rollout, Vec<u8>), keys: &[SecretKey]) -
     for key in keys {
         signatures.push_str(&key.sign("rollout", text, &comment));
     }
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    tell_what_is_open(rollout, Moment::from_unix(now.as_secs()));
     let beside = PathBuf::from(signatures_of(&path.to_string_lossy()));
     write(&beside, &signatures)?;
     ui::line(&beside.display().to_string())
+}
+
+/// Warns where a pause between waves would be none: time goes on while a rollout is stopped.
+fn tell_what_is_open(rollout: &Rollout, now: Moment) {
+    let waves = rollout.waves.len();
+    let is_open = |wave: &usize| rollout.opens(*wave).is_some_and(|opens| opens <= now);
+    let open = (0..waves).filter(is_open).count();
+    if open > 1 && !rollout.stopped {
+        ui::note(&format!(
+            "{open} of {waves} waves are open already: nodes of all of them begin at their next look; a later `begins` puts them off"
+        ));
+    }
 }
 
 impl Stop {
