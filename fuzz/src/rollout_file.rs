@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
 use manifest::{Digest, TrustedKey};
-use rollout::{Bundle, Halt, Member, Next, POSITIONS, Rollout, Turn, next, position, verify};
+use rollout::{
+    Before, Bundle, Follow, Halt, Member, Moment, Next, POSITIONS, Rollout, Standing, Turn, follow, next,
+    position, verify,
+};
 use slots::Version;
 
 use crate::sample::Signer;
@@ -34,6 +37,7 @@ fn document(rollout: &Rollout) {
     for node in ["", "a", "node1"] {
         assert!(position(&rollout.seed, node) < POSITIONS);
         assert!(rollout.wave(node) < rollout.waves.len());
+        followed(rollout, node);
     }
 
     let (signer, nobody) = (Signer::number(1), Signer::number(2));
@@ -47,6 +51,32 @@ fn document(rollout: &Rollout) {
     assert!(verify(text.as_bytes(), signature.as_bytes(), &other).is_err());
     let changed = text.replacen("serial\": ", "serial\": 1", 1);
     assert!(verify(changed.as_bytes(), signature.as_bytes(), &keys).is_err());
+}
+
+/// A node that follows by itself begins when its wave is open, not before, and never when the rollout is stopped.
+fn followed(rollout: &Rollout, name: &str) {
+    let begins_at = |clock: Option<Moment>| {
+        let node = Standing {
+            name,
+            board: &rollout.bundle.board,
+            version: Version::new(0, 0, 0),
+            manifest: Digest::of(b"another"),
+            on_trial: false,
+            clock,
+            before: Before::Never,
+        };
+        follow(rollout, &node) == Follow::Begin
+    };
+    let opens = rollout.opens(rollout.wave(name));
+    assert!(!begins_at(None));
+    assert_eq!(
+        begins_at(opens),
+        opens.is_some() && !rollout.stopped && rollout.bundle.manifest != Digest::of(b"another")
+    );
+    let early = opens
+        .and_then(|opens| opens.unix().checked_sub(1))
+        .map(Moment::from_unix);
+    assert!(early.is_none_or(|early| !begins_at(Some(early))));
 }
 
 /// Is a fleet, and what becomes of each node.
