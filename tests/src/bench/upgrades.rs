@@ -115,8 +115,8 @@ fn one(workshop: &Workshop, change: &Change) -> Result<Vec<Row>> {
     let slot = folder.join("old.slot");
     slots(workshop, &old, &pair.old, Some(&slot))?;
     slots(workshop, &new, &pair.new, None)?;
-    let mut rows = ours(workshop, change, &new, &slot)?;
-    let full = fs::metadata(&new)?.len();
+    let (ours, full) = ours(workshop, change, &new, &slot)?;
+    let mut rows = vec![ours];
     for (name, measure) in PEERS {
         eprintln!("  {name}");
         let cost = measure(&pair).with_context(|| format!("measuring {name}"))?;
@@ -130,15 +130,15 @@ fn one(workshop: &Workshop, change: &Change) -> Result<Vec<Row>> {
         rows.push(row(
             &format!("upgrade, {}: {name}", change.name),
             megabytes(cost.fetched),
-            &format!("{:.1} % of our bundle{applied}", percent(cost.fetched, full)),
+            &format!("{:.1} %{applied}", percent(cost.fetched, full)),
         ));
     }
     fs::remove_dir_all(&folder)?;
     Ok(rows)
 }
 
-/// Upgrades a slot in a file with the engine that nodes use.
-fn ours(workshop: &Workshop, change: &Change, bundle: &Path, old: &Path) -> Result<Vec<Row>> {
+/// Upgrades a slot in a file with the engine that nodes use. Also returns what a whole upgrade would fetch.
+fn ours(workshop: &Workshop, change: &Change, bundle: &Path, old: &Path) -> Result<(Row, u64)> {
     let target = old.with_extension("target");
     File::create(&target)?.set_len(fs::metadata(old)?.len())?;
     let install = Tool::new(tools::target().join("release/examples/install"))
@@ -149,7 +149,7 @@ fn ours(workshop: &Workshop, change: &Change, bundle: &Path, old: &Path) -> Resu
     let report: Value = serde_json::from_str(&printed).context("the upgrade prints no JSON")?;
     let number = |field: &str| report[field].as_u64().unwrap_or_default();
     let (fetched, written) = (number("fetched"), number("written"));
-    Ok(vec![row(
+    let row = row(
         &format!("upgrade, {}: bedplate", change.name),
         megabytes(fetched),
         &format!(
@@ -161,7 +161,8 @@ fn ours(workshop: &Workshop, change: &Change, bundle: &Path, old: &Path) -> Resu
             applied.peak_kib / 1024,
             change.goal,
         ),
-    )])
+    );
+    Ok((row, number("full")))
 }
 
 /// Lays out a bundle's slot image in a file, and the whole partition in another.
