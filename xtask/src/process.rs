@@ -14,6 +14,8 @@ use crate::paths;
 const TIMED_OUT: i32 = 124;
 /// How many lines of a log are shown when its program failed.
 const TAIL: usize = 60;
+/// Begins what cargo's test programs say of a test that failed; the end of their log says of nothing but success.
+const FAILED_TEST: &str = " stdout ----";
 
 /// A program to run from the root of the tree.
 ///
@@ -118,7 +120,9 @@ impl Program {
     fn failure(&self, what: &str) -> String {
         let mut text = format!("`{}` {what}", self.shown());
         if let Some(path) = &self.log {
-            text += &format!("; the end of {}:\n{}", path.display(), tail(path));
+            let log = std::fs::read(path).unwrap_or_default();
+            let lines = telling(&String::from_utf8_lossy(&log));
+            text += &format!("; from {}:\n{lines}", path.display());
         }
         text
     }
@@ -142,11 +146,12 @@ fn create(path: &Path) -> Result<File> {
     File::create(path).with_context(|| format!("cannot create {}", path.display()))
 }
 
-fn tail(path: &Path) -> String {
-    let text = std::fs::read(path).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(TAIL)..].join("\n")
+/// Gives the lines of a log that tell most: those of the first test that failed, else the last.
+fn telling(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    let failed = lines.iter().position(|line| line.ends_with(FAILED_TEST));
+    let start = failed.unwrap_or(lines.len().saturating_sub(TAIL));
+    lines[start..lines.len().min(start + TAIL)].join("\n")
 }
 
 #[cfg(test)]
@@ -168,6 +173,19 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("was stopped after 1 s"), "{error}");
+    }
+
+    #[test]
+    fn the_lines_that_tell_most_are_shown() {
+        let passed = "test a ... ok\n".repeat(100);
+        let log = format!("{passed}---- b stdout ----\nit is 3, not 4\n{passed}");
+        assert!(telling(&log).starts_with("---- b stdout ----\nit is 3, not 4\n"));
+        assert_eq!(telling(&log).lines().count(), TAIL);
+        assert_eq!(telling("a\nb\n"), "a\nb");
+        assert_eq!(
+            telling(&format!("{passed}the end")).lines().last(),
+            Some("the end")
+        );
     }
 
     #[test]

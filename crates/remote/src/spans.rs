@@ -66,10 +66,11 @@ mod tests {
             for pair in joined.windows(2) {
                 prop_assert!(pair[0].end + BRIDGE < pair[1].start);
             }
-            for span in spans {
-                for byte in [span.start, span.end.saturating_sub(1)] {
+            // Where an empty one lies, another may lie, too.
+            for span in spans.into_iter().filter(|span| !span.is_empty()) {
+                for byte in [span.start, span.end - 1] {
                     let held = joined.iter().any(|run| run.contains(&byte));
-                    prop_assert_eq!(held, byte < len && !span.is_empty());
+                    prop_assert_eq!(held, byte < len);
                 }
             }
         }
