@@ -11,7 +11,7 @@ use super::Sample;
 
 pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bedplate-flash"));
-    command.stdin(Stdio::null()).env_remove("BEDPLATE_TRUSTED_KEYS");
+    command.stdin(Stdio::null()).env_remove("BEDPLATE_KEY");
     command
 }
 

@@ -23,7 +23,7 @@ Examples:
     bedplate rollout new rpi4-0.2.0 --url https://example.org/rpi4.bundle --pause 2h
     bedplate rollout sign rollout.json --key bedplate.key
   Let nodes that follow it begin by themselves, the second wave two hours after the first:
-    bedplate rollout new rpi4-0.2.0 --url https://example.org/rpi4.bundle --pause 2h --begins 2026-11-23T08:00:00Z
+    bedplate rollout new rpi4-0.2.0 --url https://example.org/rpi4.bundle --pause 2h --begins $(date -u -d tomorrow +%FT%TZ)
   Which node is in which wave:
     bedplate rollout run rollout.json --key bedplate.pub -n a,b,c --plan
   Go through the waves; the same command goes on where it was interrupted:
