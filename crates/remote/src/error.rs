@@ -51,6 +51,16 @@ pub enum Error {
         /// The first byte that is wanted.
         wanted: u64,
     },
+    /// The server sends the file only from its start, and does not get to its end.
+    #[error(
+        "the server of {url} gives no ranges, and its answers are cut off: the file began anew {times} times"
+    )]
+    Resent {
+        /// The file.
+        url: String,
+        /// How often it began anew.
+        times: u32,
+    },
     /// Bytes behind the end are wanted.
     #[error("{url} has {len} bytes: there is no byte {wanted}")]
     End {

@@ -18,6 +18,8 @@ use crate::{Cause, Error, Options};
 /// What is left of a body that is no longer wanted is read to its end when it is no more than this: a new connection
 /// costs more.
 const DRAIN: u64 = 64 * 1024;
+/// How often a file that comes whole may begin anew after a cut: each time all that was there already is paid for once more.
+const RESENDS: u32 = 3;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What went over the line.
@@ -43,6 +45,8 @@ pub struct Remote {
     body: Option<Body>,
     /// How far the file has come by, where it can only come in order.
     passed: u64,
+    /// How often it may still come from its start again after a cut.
+    resends_left: u32,
     traffic: Traffic,
 }
 
@@ -67,6 +71,7 @@ impl Remote {
             runs: Vec::new(),
             body: None,
             passed: 0,
+            resends_left: RESENDS,
             traffic: Traffic::default(),
         };
         let mut failures = 0;
@@ -250,7 +255,10 @@ impl Remote {
         }
         let (at, end) = match answer {
             Answer::Part { start, end, .. } if start == wanted.start => (start, end),
-            Answer::Whole { len } => (0, len),
+            Answer::Whole { len } => {
+                self.count_resent()?;
+                (0, len)
+            }
             other => {
                 let text = format!("asked for bytes from {} on, it gives {other:?}", wanted.start);
                 return Err(passing(Cause::Answer(text)));
@@ -261,6 +269,21 @@ impl Remote {
             self.passed = 0;
         }
         self.body = Some(Body { reader, at, end });
+        Ok(())
+    }
+
+    /// Counts a file that comes from its start again after a cut: each time all that was there already is paid for anew.
+    fn count_resent(&mut self) -> Result<(), Error> {
+        if self.passed == 0 {
+            return Ok(());
+        }
+        let Some(left) = self.resends_left.checked_sub(1) else {
+            return Err(Error::Resent {
+                url: self.address.shown.clone(),
+                times: RESENDS,
+            });
+        };
+        self.resends_left = left;
         Ok(())
     }
 

@@ -63,6 +63,17 @@ fn a_server_without_ranges_is_read_anew_after_a_cut() {
 }
 
 #[test]
+fn a_file_that_is_always_cut_does_not_come_again_and_again() {
+    // A little further each time: there is progress, at the price of the file.
+    let server =
+        Server::start(|request| Reply::whole(&content(LEN, 0), None).cut(100_000 + 1000 * request.number));
+    let mut remote = Remote::open(&server.url("/"), options()).unwrap();
+    let error = read_all(&mut remote).unwrap_err();
+    assert!(matches!(error, Error::Resent { times: 3, .. }), "{error}");
+    assert!(remote.traffic().bytes < 410_000);
+}
+
+#[test]
 fn a_server_that_stumbles_is_asked_again_and_told_of() {
     let server = Server::start(|request| match request.number {
         0 => Reply::empty("503 Service Unavailable", ""),
