@@ -57,14 +57,14 @@ impl Changes {
         } else {
             PROBE.min(wanted.len())
         };
-        let (mut differing, known) = self.compare(medium, offset, wanted, 0..probe)?;
+        let (mut differing, known) = self.compare(medium, offset, wanted, 0..probe);
         if known {
             self.missed = 0;
         } else {
             self.missed += wanted.len() as u64;
         }
         if known || differing.is_empty() {
-            differing.extend(self.compare(medium, offset, wanted, probe..wanted.len())?.0);
+            differing.extend(self.compare(medium, offset, wanted, probe..wanted.len()).0);
         } else {
             differing.push(probe..wanted.len());
         }
@@ -80,16 +80,20 @@ impl Changes {
 
     /// Finds the blocks of a range of `wanted` that differ from the medium, and whether any is known from it.
     ///
-    /// Zeros are on every new medium: they may be equal, but nothing is known by them.
+    /// Zeros are on every new medium: they may be equal, but nothing is known by them. What cannot be read differs: to write it
+    /// is what mends a card.
     fn compare(
         &mut self,
         medium: &mut dyn Medium,
         offset: u64,
         wanted: &[u8],
         range: Range<usize>,
-    ) -> io::Result<(Vec<Range<usize>>, bool)> {
+    ) -> (Vec<Range<usize>>, bool) {
         self.buffer.resize(range.len(), 0);
-        medium.read_at(offset + range.start as u64, &mut self.buffer)?;
+        let read = medium.read_at(offset + range.start as u64, &mut self.buffer);
+        if read.is_err() {
+            return (vec![range], false);
+        }
         self.tally.read += range.len() as u64;
         let mut differing = Vec::new();
         let mut known = false;
@@ -102,7 +106,7 @@ impl Changes {
             }
             start += want.len();
         }
-        Ok((differing, known))
+        (differing, known)
     }
 }
 

@@ -5,10 +5,12 @@
 //! holds what its signed root hash vouches for. Flashing and upgrading share it; it decides nothing about either.
 
 mod changes;
+mod copies;
 mod file;
 mod slot;
 
 pub use changes::{Changes, Tally};
+pub use copies::read_copies;
 pub use file::FileMedium;
 pub use slot::{SlotError, check_slot};
 

@@ -31,8 +31,8 @@ impl LocalBlocks {
                 break;
             };
             let mut block = [0; BLOCK];
-            running.read_at(tree_offset + at, &mut block)?;
-            if old.check_leaves(group, &block).is_ok() {
+            let read = running.read_at(tree_offset + at, &mut block);
+            if read.is_ok() && old.check_leaves(group, &block).is_ok() {
                 blocks.extend(hashes(&block, group, old.geometry().data_blocks()));
             }
         }

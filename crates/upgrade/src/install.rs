@@ -118,14 +118,15 @@ fn retired(loaded: &Loaded, target: Slot) -> Record {
     let mut record = known.erase(target);
     record.preferred = running;
     match record.slot(running) {
-        SlotState::Empty => record.commit(running),
-        SlotState::Trial { .. } | SlotState::Committed | SlotState::Bad(_) => record,
+        // Given up once, it is all there is to come back to.
+        SlotState::Empty | SlotState::Bad(_) => record.commit(running),
+        SlotState::Trial { .. } | SlotState::Committed => record,
     }
 }
 
 /// Wipes the target's manifest, if there is anything.
 fn wipe(target: &mut dyn Medium) -> std::io::Result<()> {
-    if read_trailer(target)?.iter().all(|byte| *byte == 0) {
+    if read_trailer(target).is_ok_and(|area| area.iter().all(|byte| *byte == 0)) {
         return Ok(());
     }
     target.write_at(target.len() - trailer::AREA as u64, &[0; trailer::AREA])?;

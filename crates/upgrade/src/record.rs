@@ -2,7 +2,7 @@
 
 use std::io;
 
-use medium::Medium;
+use medium::{Medium, read_copies};
 use slots::{COPY_OFFSETS, Loaded, RECORD_LEN, Record, load};
 
 /// The BOOTSTATE partition.
@@ -16,18 +16,23 @@ impl<'a> SlotRecord<'a> {
         SlotRecord { medium }
     }
 
-    /// Reads both copies.
+    /// Reads both copies. One that cannot be read counts as damaged, as it does for the loader.
     pub fn read(&mut self) -> io::Result<Loaded> {
         let mut copies = [[0; RECORD_LEN]; 2];
-        for (copy, offset) in copies.iter_mut().zip(COPY_OFFSETS) {
-            self.medium.read_at(offset, copy)?;
-        }
+        read_copies(self.medium, &mut copies, COPY_OFFSETS)?;
         Ok(load(&copies[0], &copies[1]))
     }
 
     /// Writes a changed record over the older copy, waits until it is on the medium, and reads it back. A record that is
     /// there already is not written again.
+    ///
+    /// Refused when the record is no longer the one that was read before: what was decided then may be wrong by now.
     pub fn write(&mut self, before: &Loaded, record: &Record) -> io::Result<Loaded> {
+        if self.read()? != *before {
+            return Err(io::Error::other(
+                "it was changed meanwhile by something else: try again",
+            ));
+        }
         if before.record == Some(*record) {
             return Ok(*before);
         }

@@ -77,7 +77,7 @@ pub(crate) fn prepare_counted<S: Source>(
     counter.stage(Stage::Survey, groups.geometry().data_len())?;
     counter.fetched(release.overhead() + tree_bytes)?;
 
-    let old = running_groups(slots).map_err(Error::Running)?;
+    let old = running_groups(slots);
     let mut leaves = vec![0; groups.geometry().groups() as usize * BLOCK];
     let found = survey(&groups, old.as_ref(), slots, &mut leaves, counter)?;
 
@@ -109,7 +109,7 @@ pub(crate) fn prepare_counted<S: Source>(
     }
     let (json, signatures) = release.texts();
     let wanted = trailer::encode(json, signatures)?;
-    let area = read_trailer(slots.target).map_err(|error| Error::Slot("read", slots.slot, error))?;
+    let area = read_trailer(slots.target).ok();
     Ok(Prepared {
         plan,
         groups,
@@ -117,7 +117,7 @@ pub(crate) fn prepare_counted<S: Source>(
         leaves,
         patches,
         local,
-        trailer: area == wanted,
+        trailer: area == Some(wanted),
     })
 }
 
@@ -136,18 +136,17 @@ pub(crate) fn read_trailer(medium: &mut dyn Medium) -> io::Result<Vec<u8>> {
     Ok(area)
 }
 
-/// Reads the tree above the leaves of the running slot; none when it does not fit its manifest.
-fn running_groups(slots: &mut Slots<'_>) -> io::Result<Option<Groups>> {
+/// Reads the tree above the leaves of the running slot; none when it cannot be read, or does not fit its manifest.
+fn running_groups(slots: &mut Slots<'_>) -> Option<Groups> {
     let verity = &slots.old.slot.verity;
-    let Ok(geometry) = Geometry::new(verity.data_blocks) else {
-        return Ok(None);
-    };
-    let mut upper = vec![0; usize::try_from(geometry.upper_len()).map_err(io::Error::other)?];
-    slots.running.read_at(verity.tree_offset, &mut upper)?;
-    Ok(Groups::new(geometry, &verity.salt.0, verity.root_hash.0, upper).ok())
+    let geometry = Geometry::new(verity.data_blocks).ok()?;
+    let mut upper = vec![0; usize::try_from(geometry.upper_len()).ok()?];
+    slots.running.read_at(verity.tree_offset, &mut upper).ok()?;
+    Groups::new(geometry, &verity.salt.0, verity.root_hash.0, upper).ok()
 }
 
-/// Reads the target slot group by group. Leaves of groups that are there are kept: they belong into the tree.
+/// Reads the target slot group by group. Leaves of groups that are there are kept: they belong into the tree. What cannot be
+/// read is not there: to write it is what mends a card.
 fn survey(
     groups: &Groups,
     old: Option<&Groups>,
@@ -162,19 +161,18 @@ fn survey(
     for (group, leaf) in (0..geometry.groups()).zip(blocks) {
         let data = &mut data[..geometry.group_len(group)];
         let read = slots.target.read_at(group * GROUP as u64, data);
-        read.map_err(|error| Error::Slot("read", slots.slot, error))?;
         counter.done(data.len() as u64)?;
-        let checked = groups.check(group, data);
+        let checked = read.ok().and_then(|()| groups.check(group, data).ok());
         let unmoved = old.is_some_and(|old| {
             old.hash(group) == groups.hash(group) && old.geometry().group_len(group) == data.len()
         });
         found.push(match checked {
-            Ok(known) => {
+            Some(known) => {
                 *leaf = known.unwrap_or(*leaf);
                 Found::Target
             }
-            Err(_) if unmoved => Found::Running,
-            Err(_) => Found::Missing,
+            None if unmoved => Found::Running,
+            None => Found::Missing,
         });
     }
     Ok(found)

@@ -185,6 +185,23 @@ fn every_stop_is_gone_on_from() {
     assert!(patience > 10, "stopped at {patience} places");
 }
 
+/// What runs was given up once, and is well today: it is all there is to come back to when the new one fails.
+#[test]
+fn a_slot_that_was_given_up_is_committed_before_the_other_is_written() {
+    let signer = Signer::default();
+    let old = release("1.0.0", root(), &signer);
+    let new = patched(&old, &signer);
+    let mut node = Node::on(&old);
+    let mut store = upgrade::SlotRecord::new(&mut node.bootstate);
+    let before = store.read().unwrap();
+    let given_up = before.record.unwrap().commit(Slot::B);
+    let given_up = given_up.mark_bad(Slot::A, slots::Reason::NotHealthy);
+    store.write(&before, &given_up).unwrap();
+    node.install(Counted::new(&new.bundle), signer.key()).unwrap();
+    assert_eq!(node.record().slot(Slot::B), ARMED);
+    assert_eq!(node.record().slot(Slot::A), SlotState::Committed);
+}
+
 /// After a write that failed, Linux goes on showing what was to be written.
 #[test]
 fn what_only_the_cache_holds_is_written_again() {
@@ -279,6 +296,6 @@ fn a_slot_that_is_too_short_is_no_panic() {
     let mut node = Node::on(&old);
     node.b.0.truncate(5 << 20);
     let error = node.install(Counted::new(&new.bundle), signer.key()).unwrap_err();
-    assert!(matches!(error, Error::Slot("read", Slot::B, _)), "{error}");
+    assert!(matches!(error, Error::Slot("write", Slot::B, _)), "{error}");
     assert_eq!(node.record().slot(Slot::B), SlotState::Empty);
 }

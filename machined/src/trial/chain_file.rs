@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use manifest::chain::{self, AREA, Link, Loaded, OFFSETS};
-use medium::{FileMedium, Medium};
+use medium::{FileMedium, Medium, read_copies};
 
 /// Is the partition, or a file of a test.
 #[derive(Debug, Clone)]
@@ -33,12 +33,10 @@ impl ChainFile {
     }
 }
 
-/// Reads both copies from a BOOTSTATE partition.
+/// Reads both copies from a BOOTSTATE partition. One that cannot be read counts as damaged.
 pub(super) fn read(bootstate: &mut dyn Medium) -> io::Result<Loaded> {
     let mut copies = [vec![0; AREA], vec![0; AREA]];
-    for (copy, offset) in copies.iter_mut().zip(OFFSETS) {
-        bootstate.read_at(offset, copy)?;
-    }
+    read_copies(bootstate, &mut copies, OFFSETS)?;
     Ok(chain::load([&copies[0], &copies[1]]))
 }
 

@@ -155,6 +155,12 @@ impl Slots {
     ) -> Result<(), ControllerError> {
         let release = release_in(&places.slots[slot.index()], boot.manifest.as_deref());
         let release = release.filter(|_| boot.manifest.is_some());
+        if release.is_none() && boot.manifest.is_some() {
+            // Its floor would be lost for good.
+            return Err(ControllerError::msg(format!(
+                "slot {slot} is well, but its manifest cannot be read: it is not kept yet"
+            )));
+        }
         places
             .record()
             .write(loaded, &commit::kept(record, slot, release.as_ref()))?;

@@ -45,15 +45,15 @@ impl DiaryFile {
 
     fn load(&self) -> io::Result<Loaded> {
         let mut file = File::open(&self.device)?;
+        // A copy that cannot be read is as good as damaged.
         let mut copy = |offset| {
             let mut bytes = Vec::new();
-            file.seek(SeekFrom::Start(offset))?;
-            Read::by_ref(&mut file)
-                .take(AREA as u64)
-                .read_to_end(&mut bytes)?;
-            Ok::<_, io::Error>(diary::decode(&bytes).ok())
+            file.seek(SeekFrom::Start(offset)).ok()?;
+            let copy = Read::by_ref(&mut file).take(AREA as u64);
+            { copy }.read_to_end(&mut bytes).ok()?;
+            diary::decode(&bytes).ok()
         };
-        Ok(newer(copy(OFFSETS[0])?, copy(OFFSETS[1])?))
+        Ok(newer(copy(OFFSETS[0]), copy(OFFSETS[1])))
     }
 }
 

@@ -145,6 +145,41 @@ impl Medium for Forgetful {
     }
 }
 
+/// A medium with places that cannot be read before they are written, as cards have.
+pub struct Worn {
+    pub medium: Ram,
+    pub unreadable: Vec<Range<u64>>,
+}
+
+impl Medium for Worn {
+    fn len(&self) -> u64 {
+        self.medium.len()
+    }
+
+    fn read_at(&mut self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let end = offset + out.len() as u64;
+        let hit = |bad: &Range<u64>| bad.start < end && offset < bad.end;
+        match self.unreadable.iter().any(hit) {
+            true => Err(io::Error::other("cannot be read")),
+            false => self.medium.read_at(offset, out),
+        }
+    }
+
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let end = offset + bytes.len() as u64;
+        self.unreadable.retain(|bad| bad.start < offset || end < bad.end);
+        self.medium.write_at(offset, bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn drop_cache(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A root file system of 9 MiB in which every block is its own.
 pub fn root() -> Vec<u8> {
     noise(9 << 20, 42)

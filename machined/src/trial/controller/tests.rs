@@ -193,6 +193,20 @@ async fn a_break_starts_the_while_anew() {
     assert!(matches!(bench.after(20).await, TrialStatus::Holding { .. }));
 }
 
+/// Nothing raises the floor later.
+#[tokio::test]
+async fn a_trial_whose_manifest_cannot_be_read_is_not_kept_yet() {
+    let manifest = "7".repeat(64);
+    let words = format!("bedplate.slot=b bedplate.cause=trial bedplate.manifest={manifest}");
+    let mut bench = bench(&trial(), &words);
+    bench.get_well();
+    bench.after(5).await;
+    bench.clock.0.advance(Duration::from_secs(30));
+    let error = bench.slots.reconcile(&bench.store).await.unwrap_err();
+    assert!(error.to_string().contains("not kept yet"), "{error}");
+    assert_eq!(bench.record(), trial());
+}
+
 #[tokio::test]
 async fn another_slots_trial_is_none_of_ours() {
     let mut bench = bench(&trial(), "bedplate.slot=a bedplate.cause=fallback");
