@@ -31,6 +31,8 @@ impl RecordFile {
     /// Writes a changed record over the older copy, waits until it is on the medium, and reads it back past the cache.
     pub fn write(&self, before: &Loaded, record: &Record) -> io::Result<()> {
         let file = File::options().read(true).write(true).open(&self.device)?;
+        // Between looking whether it is still the same and writing, nobody else of ours writes.
+        file.lock()?;
         let written = SlotRecord::new(&mut FileMedium::new(file)?).write(before, record);
         written.map(drop)
     }
