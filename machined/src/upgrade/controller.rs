@@ -8,9 +8,9 @@ use slots::{Slot, SlotState};
 
 use super::conclude::{self, Facts};
 use super::follow::RolloutStatus;
-use super::handle::{NAME, Request, UpgradeHandle, blocking};
+use super::handle::{NAME, Request, Running, UpgradeHandle, blocking, worked_on};
 use super::history::{Entry, Outcome};
-use super::status::{Stage, UpgradeStatus};
+use super::status::{Mode, Stage, UpgradeStatus};
 use super::window::Opening;
 use crate::boot::status::ID;
 use crate::boot::{BootStatus, SlotStatus};
@@ -44,7 +44,12 @@ impl UpgradeKeeper {
     }
 
     /// Writes down what became of upgrades, when something is new.
-    async fn conclude(&mut self, store: &Store, trial: &TrialStatus) -> Result<(), ControllerError> {
+    async fn conclude(
+        &mut self,
+        store: &Store,
+        trial: &TrialStatus,
+        busy: Option<String>,
+    ) -> Result<(), ControllerError> {
         let state = |slot: Slot| store.get::<SlotStatus>(slot.name()).map(|status| status.state);
         let (Some(a), Some(b)) = (state(Slot::A), state(Slot::B)) else {
             return Ok(());
@@ -84,7 +89,7 @@ impl UpgradeKeeper {
                 .unwrap_or_default(),
             kept_now: seen.0 == TrialStatus::Committed,
             diary: diary?,
-            busy: self.handle.busy().await,
+            busy,
             watchdog: store
                 .get::<WatchdogStatus>(ID)
                 .is_some_and(|status| status.restarted),
@@ -120,43 +125,61 @@ impl UpgradeKeeper {
         }
     }
 
-    /// Goes on with an upgrade that waits for its window; returns when to look again.
-    async fn wait_for_window(&self, entry: Entry, opening: Option<Opening>, store: &Store) -> Duration {
-        let synchronised = store
-            .get::<TimeStatus>(ID)
-            .is_some_and(|status| status.synchronised);
-        let held = held_back(&entry, store);
+    /// Goes on with an upgrade of which all is written; returns when to look again. Nobody may change it meanwhile.
+    async fn wait(&self, entry: Entry, opening: Option<Opening>, store: &Store) -> Duration {
         let board = &self.handle.shared.board;
         if board.status().id != entry.id {
             board.update(|status, _| *status = shown_again(&entry));
         }
-        let message = match opening {
-            None => "the machine config names no maintenance window any more",
-            Some(_) if !synchronised => {
-                "the clock is not in step with a server: whether the window is open cannot be told"
-            }
-            _ if held.is_some() => held.as_deref().unwrap_or_default(),
-            Some(Opening::At(_)) => "",
-            Some(Opening::Until(_)) => match self.handle.objections().as_slice() {
-                [] => {
-                    self.handle.arm(entry).await;
-                    return LOOK_AT_WINDOW;
-                }
-                _ => "the window is open, but the node is not well",
-            },
-        };
-        board.update(|status, _| message.clone_into(&mut status.message));
+        match self.too_early(&entry, opening, store) {
+            None => self.handle.arm(entry).await,
+            Some(message) => board.update(|status, _| status.message = message),
+        }
         LOOK_AT_WINDOW
     }
 
-    /// Begins an upgrade again that a restart interrupted, once the node is well.
-    async fn begin_again(&self, entry: Entry, store: &Store) -> Option<Duration> {
+    /// Says why the node does not restart into it now; an empty text when its window has yet to come.
+    fn too_early(&self, entry: &Entry, opening: Option<Opening>, store: &Store) -> Option<String> {
+        if entry.mode == Mode::Window {
+            let synchronised = store
+                .get::<TimeStatus>(ID)
+                .is_some_and(|status| status.synchronised);
+            match opening {
+                None => return Some("the machine config names no maintenance window any more".to_owned()),
+                Some(_) if !synchronised => {
+                    let why =
+                        "the clock is not in step with a server: whether the window is open cannot be told";
+                    return Some(why.to_owned());
+                }
+                Some(Opening::At(_)) => {
+                    let stands = self.handle.unwanted(entry).filter(|why| !why.ask);
+                    return Some(stands.map(|why| why.text).unwrap_or_default());
+                }
+                Some(Opening::Until(_)) => {}
+            }
+        }
+        if !self.handle.objections().is_empty() {
+            return Some("it could restart now, but the node is not well".to_owned());
+        }
+        self.handle.ask_whether_wanted(entry)
+    }
+
+    /// Begins an upgrade again that a restart interrupted, once the node is well. Nobody may change it meanwhile.
+    async fn begin_again(
+        &self,
+        current: &mut Option<Running>,
+        entry: Entry,
+        store: &Store,
+    ) -> Option<Duration> {
         let again = entry.again.clone()?;
         let well = store.get::<HealthStatus>(ID).is_some_and(|health| health.healthy);
         let boot: BootStatus = store.get(ID).unwrap_or_default();
         let kept = boot.slot.and_then(|slot| store.get::<SlotStatus>(slot.name()));
         let kept = kept.is_some_and(|status| status.state == SlotState::Committed);
         if !kept || !(well || self.handle.shared.means.clock.since_boot() >= WELL_BY) {
+            return Some(LOOK_AT_WINDOW);
+        }
+        if self.handle.ask_whether_wanted(&entry).is_some() {
             return Some(LOOK_AT_WINDOW);
         }
         let request = Request {
@@ -170,7 +193,7 @@ impl UpgradeKeeper {
             who: "the node itself, after a restart".to_owned(),
             resumed: Some(entry.clone()),
         };
-        if let Err(error) = self.handle.begin(request).await {
+        if let Err(error) = self.handle.begin_under(current, request).await {
             let mut entry = entry;
             entry.end(Outcome::Failed, error.to_string(), self.handle.now_ms());
             self.tell(&entry);
@@ -178,20 +201,6 @@ impl UpgradeKeeper {
         }
         None
     }
-}
-
-/// Says why an upgrade that a rollout began is not armed, though it could be: what is stopped before a node restarts is stopped
-/// for that node.
-fn held_back(entry: &Entry, store: &Store) -> Option<String> {
-    entry.again.as_ref()?.pin?;
-    let config: MachineConfig = store.get(crate::config::CONFIG_ID)?;
-    config.machine.upgrades.rollout?;
-    let Some(status) = store.get::<RolloutStatus>(ID) else {
-        return Some("the rollout has yet to be looked at".to_owned());
-    };
-    let seen = status.document.filter(|seen| seen.manifest == entry.manifest)?;
-    seen.stopped
-        .map(|reason| format!("rollout {} is stopped: {reason}", seen.id))
 }
 
 /// Returns the status of an upgrade that waits since before the last restart.
@@ -236,18 +245,22 @@ impl Controller for UpgradeKeeper {
     async fn reconcile(&mut self, store: &Store) -> Result<Action, ControllerError> {
         let trial: TrialStatus = store.get(ID).unwrap_or(TrialStatus::None);
         let opening = self.handle.refresh();
-        self.conclude(store, &trial).await?;
+        // Held to the end: what somebody cancels meanwhile would be armed, or open again.
+        let shared = self.handle.shared.clone();
+        let mut current = shared.current.lock().await;
+        let busy = worked_on(&current);
+        self.conclude(store, &trial, busy.clone()).await?;
 
         let mut look =
             matches!(trial, TrialStatus::Waiting { .. } | TrialStatus::Holding { .. }).then_some(LOOK);
-        if self.handle.busy().await.is_none() && self.handle.shared.means.power.requested().is_none() {
-            let open = self.handle.shared.history.open_entry();
+        if shared.means.power.requested().is_none() {
+            let open = shared.history.open_entry();
             let next = match open {
-                Some(entry) if entry.stage == Stage::Waiting => {
-                    Some(self.wait_for_window(entry, opening, store).await)
-                }
+                // It may be at its very end, of which nothing tells.
+                _ if busy.is_some() => Some(LOOK),
+                Some(entry) if entry.stage == Stage::Waiting => Some(self.wait(entry, opening, store).await),
                 Some(entry) if !matches!(entry.stage, Stage::Armed | Stage::Rebooting) => {
-                    self.begin_again(entry, store).await
+                    self.begin_again(&mut current, entry, store).await
                 }
                 _ => None,
             };

@@ -72,12 +72,18 @@ impl UpgradeHandle {
         });
     }
 
-    /// Goes on with an upgrade of which all is written.
+    /// Goes on with an upgrade of which all is written. One that a rollout began waits until its document was read anew:
+    /// it may have been stopped since.
     async fn written(&self, mut entry: Entry) {
-        if entry.mode == Mode::Window {
+        let of_rollout = entry.again.as_ref().is_some_and(|again| again.pin.is_some());
+        if entry.mode == Mode::Window || of_rollout {
             entry.stage = Stage::Waiting;
             self.write_down(entry.clone()).await;
-            let said = format!("{} is written, and waits for the maintenance window", entry.to);
+            let what = match entry.mode {
+                Mode::Window => "the maintenance window",
+                Mode::Now | Mode::Staged => "a last look at its rollout",
+            };
+            let said = format!("{} is written, and waits for {what}", entry.to);
             self.shared.means.events.info(NAME, said);
             return self.set_stage(Stage::Waiting);
         }

@@ -10,7 +10,7 @@ use machine_config::MachineConfig;
 use machine_config::v1alpha1::Upgrades as Config;
 use manifest::Digest;
 use sys::clock::Clock;
-use tokio::sync::{Mutex, MutexGuard, watch};
+use tokio::sync::{Mutex, watch};
 
 use super::history::{Again, Entry, History};
 use super::hooks::{BeforeReboot, SurvivesReboot};
@@ -19,6 +19,7 @@ use super::preflight::Ground;
 use super::show;
 use super::status::{Board, Mode, Stage, UpgradeStatus};
 use super::window::{self, Opening};
+use super::word::LastWord;
 use crate::api::backend::{BackendError, PushedBundle};
 use crate::boot::BootStatus;
 use crate::boot::status::ID;
@@ -60,7 +61,10 @@ pub(super) struct Shared {
     pub means: Means,
     pub board: Board,
     pub history: History,
+    /// Who changes what became of an upgrade holds this, or is the job in it.
     pub current: Mutex<Option<Running>>,
+    /// What the rollout said the last time, for one who is about to restart the node.
+    pub word: LastWord,
 }
 
 /// The job that is worked on.
@@ -97,6 +101,7 @@ impl UpgradeHandle {
                 history: History::open(&means.state),
                 means,
                 current: Mutex::new(None),
+                word: LastWord::default(),
             }),
         };
         handle.refresh();
@@ -154,11 +159,7 @@ impl UpgradeHandle {
 
     /// Names the upgrade that is worked on.
     pub(super) async fn busy(&self) -> Option<String> {
-        let current = self.shared.current.lock().await;
-        current
-            .as_ref()
-            .filter(|running| !*running.done.borrow())
-            .map(|running| running.id.clone())
+        worked_on(&*self.shared.current.lock().await)
     }
 
     /// Looks at slots and record, off the threads that answer.
@@ -183,7 +184,16 @@ impl UpgradeHandle {
     /// Begins an upgrade, and returns its id.
     pub(super) async fn begin(&self, request: Request) -> Result<String, BackendError> {
         let mut current = self.shared.current.lock().await;
-        self.check_free(&current)?;
+        self.begin_under(&mut current, request).await
+    }
+
+    /// Begins an upgrade for one who holds the place of the job that is worked on.
+    pub(super) async fn begin_under(
+        &self,
+        current: &mut Option<Running>,
+        request: Request,
+    ) -> Result<String, BackendError> {
+        self.check_free(current)?;
         let ground = self.ground().await.map_err(BackendError::Refused)?;
         let config = self.config();
         if ground.is_armed() {
@@ -243,11 +253,10 @@ impl UpgradeHandle {
         Ok(id)
     }
 
-    pub(super) fn check_free(&self, current: &MutexGuard<'_, Option<Running>>) -> Result<(), BackendError> {
-        if let Some(running) = current.as_ref().filter(|running| !*running.done.borrow()) {
+    pub(super) fn check_free(&self, current: &Option<Running>) -> Result<(), BackendError> {
+        if let Some(id) = worked_on(current) {
             return Err(BackendError::Refused(format!(
-                "upgrade {} runs already: `bedplate upgrade status` shows it, `bedplate upgrade cancel` ends it",
-                running.id
+                "upgrade {id} runs already: `bedplate upgrade status` shows it, `bedplate upgrade cancel` ends it"
             )));
         }
         if self.shared.means.power.requested().is_some() {
@@ -323,6 +332,12 @@ impl UpgradeHandle {
             stop,
         }
     }
+}
+
+/// Names the upgrade that is worked on.
+pub(super) fn worked_on(current: &Option<Running>) -> Option<String> {
+    let running = current.as_ref().filter(|running| !*running.done.borrow());
+    running.map(|running| running.id.clone())
 }
 
 /// Runs something that blocks for a moment.

@@ -6,7 +6,7 @@
 //! it may restart. [`status`] is what is shown of it. [`history`] keeps what became of each, over restarts, and
 //! `conclude` decides that from what the slots and the diary of the trial say. The controller [`UpgradeKeeper`] does what
 //! has its time: conclusions, maintenance windows, and upgrades that a power cut interrupted. [`RolloutFollower`] begins the
-//! upgrade that a signed rollout has for the node.
+//! upgrade that a signed rollout has for the node, and `word` says whether that still wants it before the node restarts.
 
 mod arm;
 mod back;
@@ -29,6 +29,7 @@ mod state_file;
 pub mod status;
 mod throttle;
 pub mod window;
+mod word;
 
 pub use controller::UpgradeKeeper;
 pub use follow::{RolloutFollower, RolloutStatus};

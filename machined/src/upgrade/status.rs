@@ -27,7 +27,7 @@ pub enum Stage {
     Fetching,
     /// Reads the slot back from the medium.
     Verifying,
-    /// All is written; it is armed when the maintenance window opens.
+    /// All is written; it is armed when the maintenance window opens, and its rollout still wants it.
     Waiting,
     /// All is written: the next start is a trial.
     Armed,

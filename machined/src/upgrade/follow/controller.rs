@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use machine_config::MachineConfig;
 use manifest::Digest;
-use rollout::{Follow, Moment, Rollout, Standing, follow, verify};
+use rollout::{Before, Follow, Moment, Rollout, Standing, follow, verify};
 use slots::SlotState;
 use tokio::sync::Notify;
 
@@ -28,6 +28,7 @@ use crate::upgrade::UpgradeHandle;
 use crate::upgrade::handle::Request;
 use crate::upgrade::preflight::Ground;
 use crate::upgrade::status::Mode;
+use crate::upgrade::word::{Said, Word};
 
 const NAME: &str = "rollout-follower";
 /// How often it is looked how an upgrade fares that is worked on.
@@ -60,7 +61,7 @@ impl RolloutFollower {
             means.events.warning(NAME, text);
         }
         RolloutFollower {
-            looker: Looker::new(fetch, means.power.clone()),
+            looker: Looker::new(fetch, means.power.clone(), handle.shared.word.bell()),
             memory,
             feed: None,
             told: RolloutStatus::default(),
@@ -86,6 +87,19 @@ impl RolloutFollower {
             .remember(url, &verified)
             .map_err(|error| chain(&error))?;
         Ok((*verified).clone())
+    }
+
+    /// Passes on what the last look came to, for one who is about to restart the node. `said` is of the newest version.
+    fn pass_on(&self, feed: &Feed, said: Option<Said>) {
+        let word = feed.ended.and_then(|ended| {
+            let found = match (&feed.error, said) {
+                (Some(error), _) => Err(error.clone()),
+                (None, said) => Ok(said?),
+            };
+            let url = feed.url.clone();
+            Some(Word { url, ended, found })
+        });
+        self.handle.shared.word.note(word);
     }
 
     /// Decides, and begins if this is the moment. Returns how the node stands then.
@@ -179,6 +193,23 @@ impl RolloutFollower {
     }
 }
 
+/// Says what a rollout would have the node do, had it never begun: what is underway was begun already.
+fn say(rollout: &Rollout, node: &Standing<'_>) -> Said {
+    let before = Before::Never;
+    let decided = follow(
+        rollout,
+        &Standing {
+            before,
+            ..node.clone()
+        },
+    );
+    Said {
+        rollout: rollout.id.clone(),
+        manifest: rollout.bundle.manifest,
+        refusal: (decided != Follow::Begin).then(|| shown(&decided).1),
+    }
+}
+
 /// Returns the time, if somebody vouches for the clock: a server; or the machine's own clock, where the config says that no
 /// server is to be asked.
 fn clock(store: &Store, config: &MachineConfig, unix: u64) -> Option<Moment> {
@@ -229,6 +260,9 @@ impl Controller for RolloutFollower {
             Feed::new(&wanted, name, newest, now)
         });
         feed.set_interval(wanted.interval.duration(), now);
+        if self.handle.shared.word.is_asked_for() {
+            feed.due = now;
+        }
         let fresh = self.take(&mut feed, &ground);
 
         let mut status = RolloutStatus {
@@ -250,8 +284,11 @@ impl Controller for RolloutFollower {
                 clock,
                 before: before(&entries, &rollout.bundle.manifest, feed.interval, clock),
             };
+            self.pass_on(&feed, Some(say(rollout, &standing)));
             status.document = Some(RolloutSeen::of(rollout, name));
             (status.state, status.why) = self.act(rollout, &standing, fresh).await;
+        } else {
+            self.pass_on(&feed, None);
         }
         self.publish(store, status)?;
         let action = self.look_when_due(&feed).await;

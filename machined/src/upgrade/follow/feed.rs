@@ -19,6 +19,8 @@ pub(super) struct Feed {
     pub newest: Option<Rollout>,
     /// When it was read, in seconds since 1970.
     pub looked: Option<u64>,
+    /// When the last look ended, on the clock that never jumps; none since the node started.
+    pub ended: Option<Duration>,
     /// Why the last look came to nothing.
     pub error: Option<String>,
 }
@@ -33,6 +35,7 @@ impl Feed {
             due: now + pace::first(interval, rollout::position(url, name)),
             newest,
             looked: None,
+            ended: None,
             error: None,
         }
     }
@@ -57,6 +60,7 @@ impl Feed {
                 false
             }
         };
+        self.ended = Some(now);
         self.due = now + pace::next(self.interval, !fresh);
         fresh
     }

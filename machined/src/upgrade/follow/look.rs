@@ -25,12 +25,12 @@ pub(super) struct Looker {
 }
 
 impl Looker {
-    /// Makes one that looks by these means.
-    pub fn new(fetch: Arc<dyn Fetch>, power: Power) -> Self {
+    /// Makes one that looks by these means, and rings that bell.
+    pub fn new(fetch: Arc<dyn Fetch>, power: Power, bell: Arc<Notify>) -> Self {
         Looker {
             fetch,
             power,
-            bell: Arc::default(),
+            bell,
             found: Arc::default(),
             looks: false,
         }

@@ -2,4 +2,5 @@
 
 mod field;
 mod refused;
+mod stops;
 mod turns;

@@ -11,6 +11,7 @@ use super::bench::{Disk, Node, on_trial, recipe, signer, start};
 use crate::api::backend::{BackendError, PushError, PushedBundle, UpgradeSource, Upgrades as _};
 use crate::controller::Action;
 use crate::trial::TrialStatus;
+use crate::upgrade::status::Stage;
 
 fn window(start: &str) -> Window {
     Window {
@@ -135,6 +136,31 @@ async fn a_window_is_waited_for_over_a_restart() {
     node.restarts().await;
     assert!(on_trial(disk.record(), Slot::B));
     assert_eq!(node.handle.status().borrow().stage(), UpgradeStage::Rebooting);
+}
+
+#[tokio::test]
+async fn what_is_cancelled_when_its_window_opens_is_not_armed() {
+    let signer = signer();
+    let old = recipe("0.1.0", 1, &signer).build(&signer);
+    let new = recipe("0.2.0", 2, &signer).build(&signer);
+    let disk = Disk::with(&old);
+    let mut node = Node::start(&disk, Slot::A);
+    node.configure(|config| config.machine.upgrades.window = Some(window("12:00")));
+    node.push(&new.bundle, UpgradeMode::Window).await.unwrap();
+    node.ended().await;
+    let handle = node.handle.clone();
+    let cancelled = async move {
+        while handle.shared.history.entries()[0].stage == Stage::Waiting {
+            tokio::task::yield_now().await;
+        }
+        handle.cancel().await
+    };
+    let (_, cancelled) = tokio::join!(node.keep(), cancelled);
+    // It came too late, and says so.
+    assert!(cancelled.unwrap_err().to_string().contains("restarts already"));
+    node.restarts().await;
+    assert!(on_trial(disk.record(), Slot::B));
+    assert_eq!(node.handle.shared.history.entries()[0].outcome, None);
 }
 
 #[tokio::test]

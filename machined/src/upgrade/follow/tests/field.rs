@@ -21,6 +21,7 @@ use crate::upgrade::tests::web::Web;
 pub const URL: &str = "https://releases.example.org/rollout.json?token=secret";
 pub const INTERVAL: Duration = Duration::from_secs(600);
 pub const HOUR: Duration = Duration::from_secs(3600);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// When the first wave opens: when the node is started.
 pub const BEGINS: Moment = Moment::from_unix(NOON);
 
@@ -44,6 +45,8 @@ impl Fetch for Published {
 pub struct Field {
     pub signer: Arc<Signer>,
     pub new: Release,
+    /// Where the bundle is.
+    pub web: Web,
     bundle: String,
     pub disk: Disk,
     pub node: Node,
@@ -58,12 +61,13 @@ impl Field {
         let old = recipe("0.1.0", 1, &signer).build(&signer);
         let new = recipe("0.2.0", 2, &signer).build(&signer);
         let disk = Disk::with(&old);
-        let (_web, bundle) = Web::serve(&new.bundle);
+        let (web, bundle) = Web::serve(&new.bundle);
         let published = Arc::<Published>::default();
         let (node, follower) = begin(&disk, Slot::A, &published);
         Field {
             signer,
             new,
+            web,
             bundle,
             disk,
             node,
@@ -133,9 +137,30 @@ impl Field {
         self.status()
     }
 
+    /// Lets the node look because it was asked to.
+    pub async fn looks_when_asked(&mut self) {
+        self.follower_rings().await;
+        assert_eq!(self.step().await, Action::WaitForChange, "it looks");
+        self.follower_rings().await;
+        self.step().await;
+    }
+
+    /// Lets the node see its upgrade to the restart.
+    pub async fn arms(&mut self) {
+        self.node.ended().await;
+        self.node.keep().await;
+        self.node.restarts().await;
+    }
+
+    /// What is said of the upgrade.
+    pub fn message(&self) -> String {
+        self.node.handle.shared.board.status().message
+    }
+
     /// Waits until a look has come to its end.
     pub async fn follower_rings(&self) {
-        self.follower.wake().unwrap().notified().await;
+        let bell = self.follower.wake().unwrap();
+        tokio::time::timeout(PATIENCE, bell.notified()).await.unwrap();
     }
 
     /// The pause before the first look.

@@ -2,16 +2,15 @@
 
 use std::sync::atomic::Ordering;
 
-use machine_config::v1alpha1::Window;
 use machine_config::value::Period;
-use slots::{Reason, Slot, SlotState};
+use slots::{Reason, Slot};
 
 use super::field::{Field, HOUR, INTERVAL};
 use crate::api::backend::Upgrades as _;
 use crate::controller::Action;
 use crate::trial::TrialStatus;
 use crate::upgrade::follow::status::RolloutState;
-use crate::upgrade::status::{Mode, Stage};
+use crate::upgrade::status::Mode;
 use crate::upgrade::tests::bench::on_trial;
 
 #[tokio::test]
@@ -30,7 +29,7 @@ async fn a_node_begins_in_its_turn_and_is_done_when_the_release_is_kept() {
     field.node.clock.advance(HOUR - INTERVAL);
     let status = field.look().await;
     assert_eq!(status.state, RolloutState::Underway, "{status:?}");
-    field.node.restarts().await;
+    field.arms().await;
     assert!(on_trial(field.disk.record(), Slot::B) && field.disk.holds(Slot::B, &field.new));
     let entry = field.node.handle.shared.history.entries()[0].clone();
     assert_eq!(entry.mode, Mode::Now);
@@ -82,7 +81,7 @@ async fn a_stop_is_honoured_and_may_be_lifted() {
 
     field.publish(&field.rollout(2));
     assert_eq!(field.look().await.state, RolloutState::Underway);
-    field.node.restarts().await;
+    field.arms().await;
 }
 
 #[tokio::test]
@@ -129,7 +128,7 @@ async fn a_release_that_failed_is_not_tried_again() {
     field.node.clock.advance(2 * HOUR);
     field.publish(&field.rollout(1));
     assert_eq!(field.look().await.state, RolloutState::Underway);
-    field.node.restarts().await;
+    field.arms().await;
     let bad = field.disk.record().mark_bad(Slot::B, Reason::NotHealthy);
     field.disk.set_record(&bad);
 
@@ -153,7 +152,7 @@ async fn what_was_taken_back_is_not_begun_again() {
     field.node.clock.advance(2 * HOUR);
     field.publish(&field.rollout(1));
     field.look().await;
-    field.node.restarts().await;
+    field.arms().await;
     field.restart(Slot::B);
     field.disk.set_record(&field.disk.record().commit(Slot::B));
     field.node.publish(TrialStatus::Committed);
@@ -184,53 +183,6 @@ async fn a_node_that_is_not_well_or_stopping_does_not_begin() {
     field.node.power.request(crate::power::Stop::Shutdown);
     field.step().await;
     assert!(field.is_idle().await);
-}
-
-#[tokio::test]
-async fn in_a_window_a_stop_counts_until_the_node_restarts() {
-    let window = |start: &str| Window {
-        days: Vec::new(),
-        start: start.parse().unwrap(),
-        duration: Period::seconds(3600),
-    };
-    let mut field = Field::start();
-    field.node.clock.advance(2 * HOUR);
-    let mut config = field
-        .node
-        .store
-        .get::<machine_config::MachineConfig>(crate::config::CONFIG_ID)
-        .unwrap();
-    config.machine.upgrades.window = Some(window("16:00"));
-    let put = |field: &Field| {
-        let (owner, id) = ("config", crate::config::CONFIG_ID);
-        field.node.store.put(owner, id, config.clone()).unwrap();
-    };
-    put(&field);
-    field.publish(&field.rollout(1));
-    assert_eq!(field.look().await.state, RolloutState::Underway);
-    field.node.ended().await;
-    field.node.keep().await;
-    assert_eq!(field.node.handle.shared.board.status().stage, Stage::Waiting);
-    field.publish(&field.stopped(2));
-    assert_eq!(field.look().await.state, RolloutState::Underway);
-
-    // It restarts for another reason, and the window opens.
-    field.restart(Slot::A);
-    put(&field);
-    field.node.clock.advance(2 * HOUR);
-    field.node.keep().await;
-    let message = || field.node.handle.shared.board.status().message;
-    assert!(message().contains("yet to be looked at"), "{}", message());
-    field.step().await;
-    field.node.keep().await;
-    let message = || field.node.handle.shared.board.status().message;
-    assert!(message().contains("is stopped: batch 7"), "{}", message());
-    assert_eq!(field.disk.record().slot(Slot::B), SlotState::Empty);
-    field.publish(&field.rollout(3));
-    field.look().await;
-    field.node.keep().await;
-    field.node.restarts().await;
-    assert!(on_trial(field.disk.record(), Slot::B));
 }
 
 #[tokio::test]

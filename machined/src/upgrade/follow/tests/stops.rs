@@ -1,0 +1,171 @@
+//! A stop counts until the node restarts.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use machine_config::MachineConfig;
+use machine_config::v1alpha1::Window;
+use machine_config::value::Period;
+use slots::{Slot, SlotState};
+
+use super::field::{Field, HOUR, INTERVAL};
+use crate::upgrade::follow::status::RolloutState;
+use crate::upgrade::status::Stage;
+use crate::upgrade::tests::bench::on_trial;
+
+/// For so long a look counts, and a little longer.
+const LATER: Duration = Duration::from_secs(61);
+
+/// Gives the node a maintenance window of an hour.
+fn open_at(field: &Field, start: &str) {
+    let id = crate::config::CONFIG_ID;
+    let mut config: MachineConfig = field.node.store.get(id).unwrap();
+    config.machine.upgrades.window = Some(Window {
+        days: Vec::new(),
+        start: start.parse().unwrap(),
+        duration: Period::seconds(3600),
+    });
+    field.node.store.put("config", id, config).unwrap();
+}
+
+/// A node whose upgrade is written at 14:10 or so, and waits for its window at 16:00.
+async fn waiting() -> Field {
+    let mut field = Field::start();
+    field.node.clock.advance(2 * HOUR);
+    open_at(&field, "16:00");
+    field.publish(&field.rollout(1));
+    assert_eq!(field.look().await.state, RolloutState::Underway);
+    field.node.ended().await;
+    field.node.keep().await;
+    assert_eq!(field.node.handle.shared.board.status().stage, Stage::Waiting);
+    field
+}
+
+fn is_armed(field: &Field) -> bool {
+    field.disk.record().slot(Slot::B) != SlotState::Empty || field.node.power.requested().is_some()
+}
+
+#[tokio::test]
+async fn in_a_window_a_stop_counts_until_the_node_restarts() {
+    let mut field = waiting().await;
+    field.publish(&field.stopped(2));
+    assert_eq!(field.look().await.state, RolloutState::Underway);
+    field.node.keep().await;
+    assert!(
+        field.message().contains("is stopped: batch 7"),
+        "{}",
+        field.message()
+    );
+
+    // It restarts for another reason, and the window opens: what was seen before the restart does not count.
+    field.restart(Slot::A);
+    open_at(&field, "16:00");
+    field.node.clock.advance(2 * HOUR);
+    field.node.keep().await;
+    assert!(
+        field.message().contains("yet to be looked at"),
+        "{}",
+        field.message()
+    );
+    field.looks_when_asked().await;
+    field.node.keep().await;
+    assert!(
+        field.message().contains("is stopped: batch 7"),
+        "{}",
+        field.message()
+    );
+    assert!(!is_armed(&field));
+    field.publish(&field.rollout(3));
+    field.look().await;
+    field.node.keep().await;
+    field.node.restarts().await;
+    assert!(on_trial(field.disk.record(), Slot::B));
+}
+
+#[tokio::test]
+async fn a_stop_that_was_published_after_the_last_look_is_seen_when_the_window_opens() {
+    let mut field = waiting().await;
+    field.publish(&field.stopped(2));
+    field.node.clock.advance(2 * HOUR);
+    field.node.keep().await;
+    assert!(!is_armed(&field), "the last look is two hours old");
+    field.looks_when_asked().await;
+    field.node.keep().await;
+    assert!(
+        field.message().contains("is stopped: batch 7") && !is_armed(&field),
+        "{}",
+        field.message()
+    );
+}
+
+#[tokio::test]
+async fn a_document_that_cannot_be_read_in_the_window_arms_nothing() {
+    let mut field = waiting().await;
+    field.unpublish();
+    field.node.clock.advance(2 * HOUR);
+    field.node.keep().await;
+    field.looks_when_asked().await;
+    field.node.keep().await;
+    assert!(field.message().contains("does not answer"), "{}", field.message());
+    assert!(!is_armed(&field));
+    // It is looked again soon, for a window passes.
+    field.publish(&field.rollout(1));
+    field.node.clock.advance(LATER);
+    field.node.keep().await;
+    field.looks_when_asked().await;
+    field.node.keep().await;
+    field.node.restarts().await;
+}
+
+#[tokio::test]
+async fn without_a_window_a_stop_counts_as_well() {
+    let mut field = Field::start();
+    field.node.clock.advance(2 * HOUR);
+    field.publish(&field.rollout(1));
+    assert_eq!(field.look().await.state, RolloutState::Underway);
+    field.node.ended().await;
+    field.publish(&field.stopped(2));
+    field.node.clock.advance(LATER);
+    field.node.keep().await;
+    assert!(!is_armed(&field), "what it read before it began is old");
+    field.looks_when_asked().await;
+    field.node.keep().await;
+    assert!(
+        field.message().contains("is stopped: batch 7") && !is_armed(&field),
+        "{}",
+        field.message()
+    );
+    field.publish(&field.rollout(3));
+    field.look().await;
+    field.node.keep().await;
+    field.node.restarts().await;
+    assert!(on_trial(field.disk.record(), Slot::B));
+}
+
+#[tokio::test]
+async fn what_a_power_cut_interrupted_is_not_begun_again_while_it_is_stopped() {
+    let mut field = Field::start();
+    field.node.clock.advance(2 * HOUR);
+    field.publish(&field.rollout(1));
+    field.web.down.store(true, Ordering::SeqCst);
+    assert_eq!(field.look().await.state, RolloutState::Underway);
+    field.node.power.request(crate::power::Stop::Reboot);
+    while field.node.handle.busy().await.is_some() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    field.web.down.store(false, Ordering::SeqCst);
+    field.publish(&field.stopped(2));
+
+    field.restart(Slot::A);
+    field.node.keep().await;
+    assert_eq!(field.node.handle.busy().await, None);
+    field.looks_when_asked().await;
+    field.node.keep().await;
+    assert_eq!(field.node.handle.busy().await, None, "it is stopped");
+    field.publish(&field.rollout(3));
+    field.node.clock.advance(INTERVAL);
+    field.look().await;
+    field.node.keep().await;
+    field.arms().await;
+    assert_eq!(field.node.handle.shared.history.entries().len(), 1);
+}
