@@ -11,8 +11,13 @@ use crate::trial::{Places, release_in};
 
 /// Arms the slot of an upgrade of which all was written. It may have been written long ago: it must still hold the very
 /// release. Blocks.
-pub(super) fn arm(places: &Places, entry: &Entry) -> Result<(), String> {
+pub(super) fn arm(ground: &Ground, entry: &Entry) -> Result<(), String> {
+    let places = &ground.places;
     let slot = entry.slot.ok_or("the upgrade names no slot")?;
+    // What runs would lose that it was kept.
+    if slot != ground.target() {
+        return Err(format!("slot {slot} runs by now: run the upgrade again"));
+    }
     let holds = release_in(&places.slots[slot.index()], Some(&entry.manifest));
     if holds.is_none() {
         return Err(format!(

@@ -58,6 +58,7 @@ impl UpgradeHandle {
     pub(super) async fn go_back(&self) -> Result<String, BackendError> {
         let current = self.shared.current.lock().await;
         self.check_free(&current)?;
+        self.check_waiting(None)?;
         let ground = self.ground().await.map_err(BackendError::Refused)?;
         if ground.is_armed() {
             return Err(BackendError::Refused(
@@ -79,14 +80,15 @@ impl UpgradeHandle {
         written
             .map_err(|error| BackendError::Internal(format!("the slot record cannot be written: {error}")))?;
 
-        // What is on trial is not wanted: left open, its upgrade would be begun again after the restart.
+        // Neither what is on trial is wanted nor what was interrupted: left open, it would be begun again after the restart.
         let running = ground.release.id();
-        if let Some(mut tried) = self.shared.history.open_entry()
-            && tried.manifest == running
-        {
-            let cause = "somebody asked for the system before";
-            tried.end(Outcome::RolledBack, cause, self.now_ms());
-            self.write_down(tried).await;
+        for mut open in self.shared.history.open_entries() {
+            let outcome = match open.manifest == running {
+                true => Outcome::RolledBack,
+                false => Outcome::Cancelled,
+            };
+            open.end(outcome, "somebody asked for the system before", self.now_ms());
+            self.write_down(open).await;
         }
         let version = found.release.manifest.version.to_string();
         let mut entry = Entry {

@@ -97,6 +97,9 @@ fn ended(entry: &Entry, facts: &Facts) -> Option<Entry> {
         return None;
     }
     let mut entry = entry.clone();
+    if entry.slot == Some(facts.running) {
+        return runs(entry, facts);
+    }
     let slot = match entry.stage {
         Stage::Armed | Stage::Rebooting => entry.slot?,
         // It has its time.
@@ -115,20 +118,6 @@ fn ended(entry: &Entry, facts: &Facts) -> Option<Entry> {
             return Some(entry);
         }
     };
-    if slot == facts.running {
-        if entry.manifest != facts.manifest {
-            entry.end(
-                Outcome::Failed,
-                "another system was put into its slot",
-                facts.now_ms,
-            );
-            return Some(entry);
-        }
-        return (facts.states[slot.index()] == SlotState::Committed).then(|| {
-            entry.end(Outcome::Committed, KEPT, facts.now_ms);
-            entry
-        });
-    }
     match facts.states[slot.index()] {
         SlotState::Bad(_) | SlotState::Trial { tries: 0 } => fall_back(&mut entry, facts),
         // Still to be tried.
@@ -137,6 +126,25 @@ fn ended(entry: &Entry, facts: &Facts) -> Option<Entry> {
         // Kept, and gone back from before anybody could write it down.
         SlotState::Committed => entry.end(Outcome::Committed, KEPT, facts.now_ms),
     }
+    Some(entry)
+}
+
+/// Returns an open entry whose slot runs, if that is its end, however it came to run.
+fn runs(mut entry: Entry, facts: &Facts) -> Option<Entry> {
+    if entry.manifest != facts.manifest {
+        let cause = "another system was put into its slot";
+        entry.end(Outcome::Failed, cause, facts.now_ms);
+        return Some(entry);
+    }
+    if facts.states[facts.running.index()] == SlotState::Committed {
+        entry.end(Outcome::Committed, KEPT, facts.now_ms);
+        return Some(entry);
+    }
+    if matches!(entry.stage, Stage::Armed | Stage::Rebooting) {
+        return None;
+    }
+    // Others put it on trial. It is neither waited for nor begun again.
+    entry.stage = Stage::Armed;
     Some(entry)
 }
 

@@ -97,8 +97,11 @@ impl UpgradeHandle {
         let restart = entry.mode != Mode::Staged;
         entry.stage = if restart { Stage::Rebooting } else { Stage::Armed };
         self.write_down(entry.clone()).await;
-        let (places, wanted) = (self.shared.means.places.clone(), entry.clone());
-        let armed = blocking(move || arm::arm(&places, &wanted)).await;
+        let wanted = entry.clone();
+        let armed = match self.ground().await {
+            Ok(ground) => blocking(move || arm::arm(&ground, &wanted)).await,
+            Err(reason) => Err(reason),
+        };
         if let Err(reason) = armed.and_then(|armed| armed) {
             return self.end(entry, false, Outcome::Failed, &reason).await;
         }

@@ -194,6 +194,9 @@ impl UpgradeHandle {
         request: Request,
     ) -> Result<String, BackendError> {
         self.check_free(current)?;
+        if request.resumed.is_none() {
+            self.check_waiting(request.pin)?;
+        }
         let ground = self.ground().await.map_err(BackendError::Refused)?;
         let config = self.config();
         if ground.is_armed() {
@@ -233,6 +236,7 @@ impl UpgradeHandle {
             format!("{what} from {} was asked for by {}", entry.source, request.who),
         );
         if !request.plan_only {
+            self.supersede(&ground, &entry.id).await;
             self.write_down(entry.clone()).await;
         }
         let (finished, done) = watch::channel(false);
@@ -264,13 +268,23 @@ impl UpgradeHandle {
                 "the node is stopping; try again when it is back".to_owned(),
             ));
         }
-        if self.shared.board.status().stage == Stage::Waiting {
-            return Err(BackendError::Refused(
-                "an upgrade waits for its maintenance window: take it back with `bedplate upgrade cancel`"
-                    .to_owned(),
-            ));
-        }
         Ok(())
+    }
+
+    /// Refuses to take the place of an upgrade that waits. Only a rollout of another release may, where a rollout began it.
+    pub(super) fn check_waiting(&self, pin: Option<Digest>) -> Result<(), BackendError> {
+        let open = self.shared.history.open_entry();
+        let Some(waiting) = open.filter(|entry| entry.stage == Stage::Waiting) else {
+            return Ok(());
+        };
+        let held = waiting.again.and_then(|again| again.pin);
+        match (pin, held) {
+            (Some(pin), Some(held)) if pin != held => Ok(()),
+            _ => Err(BackendError::Refused(
+                "an upgrade waits for its maintenance window, or for its rollout: take it back with `bedplate upgrade cancel`"
+                    .to_owned(),
+            )),
+        }
     }
 
     /// Makes the entry of an upgrade; one that was interrupted keeps its own.

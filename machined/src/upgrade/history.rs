@@ -158,8 +158,14 @@ impl History {
 
     /// Returns the latest entry that has not ended.
     pub fn open_entry(&self) -> Option<Entry> {
-        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.iter().find(|entry| entry.outcome.is_none()).cloned()
+        self.open_entries().into_iter().next()
+    }
+
+    /// Returns all entries that have not ended, the latest first.
+    pub fn open_entries(&self) -> Vec<Entry> {
+        let mut entries = self.entries();
+        entries.retain(|entry| entry.outcome.is_none());
+        entries
     }
 
     /// Adds an entry, or replaces the one of its name, and writes the file. Blocks.

@@ -27,6 +27,7 @@ mod show;
 mod source;
 mod state_file;
 pub mod status;
+mod supersede;
 mod throttle;
 pub mod window;
 mod word;

@@ -253,6 +253,23 @@ fn what_waits_for_its_window_waits_over_a_restart() {
 }
 
 #[test]
+fn what_waits_ends_when_its_slot_runs_by_other_means() {
+    let waiting = Entry {
+        stage: Stage::Waiting,
+        ..armed()
+    };
+    let outcome = |facts: &Facts| history(vec![waiting.clone()], facts)[0].outcome;
+    let mut facts = facts(Slot::B, SlotState::Committed, SlotState::Committed);
+    assert_eq!(outcome(&facts), Some(Outcome::Committed));
+    facts.manifest = "third".into();
+    assert_eq!(outcome(&facts), Some(Outcome::Failed));
+    facts.manifest = NEW.into();
+    facts.states[1] = SlotState::Trial { tries: 1 };
+    let on_trial = history(vec![waiting.clone()], &facts);
+    assert_eq!((on_trial[0].stage, on_trial[0].outcome), (Stage::Armed, None));
+}
+
+#[test]
 fn a_power_cut_right_before_it_was_armed_loses_nothing() {
     let facts = facts(Slot::A, SlotState::Committed, SlotState::Empty);
     let again = Again {

@@ -1,5 +1,6 @@
 //! When the node restarts, and how that is taken back.
 
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 
 use ::api::v1alpha1::{UpgradeMode, UpgradeOutcome, UpgradeStage};
@@ -8,9 +9,12 @@ use machine_config::value::Period;
 use slots::{Slot, SlotState};
 
 use super::bench::{Disk, Node, on_trial, recipe, signer, start};
+use super::web::Web;
 use crate::api::backend::{BackendError, PushError, PushedBundle, UpgradeSource, Upgrades as _};
 use crate::controller::Action;
+use crate::power::Stop;
 use crate::trial::TrialStatus;
+use crate::upgrade::history::{Entry, Outcome};
 use crate::upgrade::status::Stage;
 
 fn window(start: &str) -> Window {
@@ -279,4 +283,80 @@ async fn a_client_that_goes_away_ends_its_upgrade() {
         node.handle.history().await.unwrap()[0].outcome(),
         UpgradeOutcome::Failed
     );
+}
+
+/// A node whose upgrade from a server was interrupted by a restart, after that.
+async fn interrupted(disk: &Disk, url: &str, web: &Web) -> Node {
+    web.down.store(true, Ordering::SeqCst);
+    let node = Node::start(disk, Slot::A);
+    node.fetch(url, UpgradeMode::Now).await.unwrap();
+    node.power.request(Stop::Reboot);
+    while node.handle.busy().await.is_some() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    web.down.store(false, Ordering::SeqCst);
+    let node = Node::start(disk, Slot::A);
+    assert!(node.handle.shared.history.open_entry().is_some());
+    node
+}
+
+#[tokio::test]
+async fn what_was_interrupted_is_not_begun_again_after_another_took_its_place() {
+    let signer = signer();
+    let old = recipe("0.1.0", 1, &signer).build(&signer);
+    let second = recipe("0.2.0", 2, &signer).build(&signer);
+    let third = recipe("0.3.0", 3, &signer).build(&signer);
+    let disk = Disk::with(&old);
+    let (web, url) = Web::serve(&second.bundle);
+    let mut node = interrupted(&disk, &url, &web).await;
+    // A plan takes no place.
+    node.push_with(&third.bundle, UpgradeMode::Now, |start| start.plan_only = true)
+        .await
+        .unwrap();
+    node.ended().await;
+    assert!(node.handle.shared.history.open_entry().is_some());
+    node.push(&third.bundle, UpgradeMode::Staged).await.unwrap();
+    assert_eq!(node.ended().await.stage(), UpgradeStage::Armed);
+    let told = &node.handle.history().await.unwrap()[1];
+    assert_eq!(
+        (told.outcome(), told.cause.as_str()),
+        (UpgradeOutcome::Failed, "another upgrade took its place")
+    );
+    node.keep().await;
+    assert_eq!(node.handle.busy().await, None);
+}
+
+#[tokio::test]
+async fn what_was_interrupted_is_not_begun_again_after_going_back() {
+    let signer = signer();
+    let disk = Disk::with(&recipe("0.1.0", 1, &signer).build(&signer));
+    let (web, url) = Web::serve(&recipe("0.3.0", 3, &signer).build(&signer).bundle);
+    let node = interrupted(&disk, &url, &web).await;
+    disk.put(Slot::B, &recipe("0.0.9", 2, &signer).build(&signer));
+    disk.set_record(&disk.record().commit(Slot::B).commit(Slot::A));
+    node.handle.rollback().await.unwrap();
+    node.restarts().await;
+    let mut node = Node::start(&disk, Slot::B);
+    node.keep().await;
+    assert_eq!(node.handle.busy().await, None);
+    let outcomes = node.handle.shared.history.entries();
+    let outcomes: Vec<_> = outcomes.iter().map(|entry| entry.outcome).collect();
+    assert_eq!(outcomes, [Some(Outcome::RolledBack), Some(Outcome::Cancelled)]);
+}
+
+#[tokio::test]
+async fn what_runs_is_not_put_on_trial() {
+    let signer = signer();
+    let disk = Disk::with(&recipe("0.1.0", 1, &signer).build(&signer));
+    let node = Node::start(&disk, Slot::A);
+    let ground = node.handle.ground().await.unwrap();
+    let entry = Entry {
+        slot: Some(Slot::A),
+        manifest: ground.release.id(),
+        ..Entry::default()
+    };
+    node.handle.arm(entry).await;
+    let status = node.handle.status().borrow().clone();
+    assert!(status.reason.contains("slot a runs"), "{}", status.reason);
+    assert_eq!(disk.record().slot(Slot::A), SlotState::Committed);
 }

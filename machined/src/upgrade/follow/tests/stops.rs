@@ -10,8 +10,9 @@ use slots::{Slot, SlotState};
 
 use super::field::{Field, HOUR, INTERVAL};
 use crate::upgrade::follow::status::RolloutState;
+use crate::upgrade::history::Outcome;
 use crate::upgrade::status::Stage;
-use crate::upgrade::tests::bench::on_trial;
+use crate::upgrade::tests::bench::{manifest_of, on_trial, recipe};
 
 /// For so long a look counts, and a little longer.
 const LATER: Duration = Duration::from_secs(61);
@@ -168,4 +169,32 @@ async fn what_a_power_cut_interrupted_is_not_begun_again_while_it_is_stopped() {
     field.node.keep().await;
     field.arms().await;
     assert_eq!(field.node.handle.shared.history.entries().len(), 1);
+}
+
+#[tokio::test]
+async fn a_rollout_of_another_release_takes_the_place_of_what_waits() {
+    let mut field = waiting().await;
+    let mut next = field.rollout(1);
+    next.id = "test-0.3.0".into();
+    next.seed = "seed".into();
+    let third = recipe("0.3.0", 3, &field.signer).build(&field.signer);
+    next.bundle.manifest = manifest_of(&third);
+    next.bundle.version = "0.3.0".parse().unwrap();
+    next.begins = next.begins.map(|begins| begins.after(3 * 3600));
+    field.publish(&next);
+    field.look().await;
+    field.node.clock.advance(2 * HOUR);
+    field.node.keep().await;
+    assert!(
+        field.message().contains("test-0.3.0 names another release"),
+        "{}",
+        field.message()
+    );
+    assert!(!is_armed(&field));
+    assert_eq!(field.look().await.state, RolloutState::Underway);
+    let entries = field.node.handle.shared.history.entries();
+    assert_eq!(
+        (entries.len(), entries[1].outcome, entries[1].cause.as_str()),
+        (2, Some(Outcome::Failed), "another upgrade took its place")
+    );
 }
