@@ -27,8 +27,12 @@ pub(super) fn before(entries: &[Entry], release: &Digest, interval: Duration, no
     let doublings = u32::try_from(ours.len() - 1).unwrap_or(u32::MAX).min(20);
     let pause = interval.saturating_mul(1 << doublings).min(LONGEST).as_secs();
     let ended = Moment::from_unix(u64::try_from(last.ended_ms / 1000).unwrap_or(0));
-    // A clock that was set back meanwhile must not make it wait for ever.
-    Before::Failed(now.map_or(ended, |now| now.min(ended)).after(pause))
+    // By a clock that was ahead, since when it waits cannot be told. It is begun again at once: to wait from now on would be to
+    // wait at each look anew, until that clock's time has come.
+    Before::Failed(match now.filter(|now| *now < ended) {
+        Some(now) => now,
+        None => ended.after(pause),
+    })
 }
 
 /// Says what keeps an upgrade from being begun again, if its end does.
@@ -95,8 +99,14 @@ mod tests {
 
     #[test]
     fn a_clock_that_went_back_makes_nobody_wait_for_ever() {
-        let earlier = Moment::from_unix(1000);
-        let found = before(&[entry(Some(Outcome::Failed))], &release(), HOUR, Some(earlier));
-        assert_eq!(found, Before::Failed(earlier.after(3600)));
+        let entries = [entry(Some(Outcome::Failed))];
+        for earlier in [1000, 2000, NOW.unix() - 1].map(Moment::from_unix) {
+            let Before::Failed(again) = before(&entries, &release(), HOUR, Some(earlier)) else {
+                panic!("nothing was tried");
+            };
+            assert!(again <= earlier, "{again} at {earlier}");
+        }
+        let unknown = before(&entries, &release(), HOUR, None);
+        assert_eq!(unknown, Before::Failed(NOW.after(3600)));
     }
 }
