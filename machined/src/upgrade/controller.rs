@@ -210,6 +210,7 @@ fn shown_again(entry: &Entry) -> UpgradeStatus {
         stage: Stage::Waiting,
         from_version: entry.from.clone(),
         to_version: entry.to.clone(),
+        manifest: entry.manifest.clone(),
         source: entry.source.clone(),
         mode: entry.mode,
         fetched_bytes: entry.fetched,

@@ -30,6 +30,10 @@ impl UpgradeHandle {
         };
         let status = self.shared.board.status();
         entry.to.clone_from(&status.to_version);
+        if !status.manifest.is_empty() {
+            // Whatever its end: by this it is known that a release was cancelled here.
+            entry.manifest.clone_from(&status.manifest);
+        }
         (entry.fetched, entry.written) = (status.fetched_bytes, status.written_bytes);
         if cancelled.load(Ordering::Relaxed) {
             return self
@@ -75,8 +79,7 @@ impl UpgradeHandle {
     /// Goes on with an upgrade of which all is written. One that a rollout began waits until its document was read anew:
     /// it may have been stopped since.
     async fn written(&self, mut entry: Entry) {
-        let of_rollout = entry.again.as_ref().is_some_and(|again| again.pin.is_some());
-        if entry.mode == Mode::Window || of_rollout {
+        if entry.mode == Mode::Window || entry.pin().is_some() {
             entry.stage = Stage::Waiting;
             self.write_down(entry.clone()).await;
             let what = match entry.mode {
@@ -96,7 +99,9 @@ impl UpgradeHandle {
     pub(super) async fn arm(&self, mut entry: Entry) {
         let restart = entry.mode != Mode::Staged;
         entry.stage = if restart { Stage::Rebooting } else { Stage::Armed };
-        self.write_down(entry.clone()).await;
+        if let Err(reason) = self.write_down_first(entry.clone()).await {
+            return self.end(entry, false, Outcome::Failed, &reason).await;
+        }
         let wanted = entry.clone();
         let armed = match self.ground().await {
             Ok(ground) => blocking(move || arm::arm(&ground, &wanted)).await,

@@ -12,7 +12,7 @@ use manifest::Digest;
 use sys::clock::Clock;
 use tokio::sync::{Mutex, watch};
 
-use super::history::{Again, Entry, History};
+use super::history::{Again, Entry, History, Outcome};
 use super::hooks::{BeforeReboot, SurvivesReboot};
 use super::job::{Job, Origin};
 use super::preflight::Ground;
@@ -171,14 +171,29 @@ impl UpgradeHandle {
 
     /// Writes an entry of the history down. One that cannot be written is told.
     pub(super) async fn write_down(&self, entry: Entry) {
+        if let Err(error) = self.put(entry).await {
+            self.shared.means.events.warning(NAME, error);
+        }
+    }
+
+    /// Writes down how an upgrade goes on. One that a rollout began goes on only so: the node would try again and again what nobody
+    /// knows to have failed.
+    pub(super) async fn write_down_first(&self, entry: Entry) -> Result<(), String> {
+        match entry.pin() {
+            Some(_) => self.put(entry).await,
+            None => {
+                self.write_down(entry).await;
+                Ok(())
+            }
+        }
+    }
+
+    async fn put(&self, entry: Entry) -> Result<(), String> {
         let history = self.shared.history.clone();
         let written = blocking(move || history.put(entry).map_err(|error| error.to_string())).await;
-        if let Err(error) = written.and_then(|written| written) {
-            self.shared.means.events.warning(
-                NAME,
-                format!("the history of upgrades cannot be written: {error}"),
-            );
-        }
+        written
+            .and_then(|written| written)
+            .map_err(|error| format!("the history of upgrades cannot be written: {error}"))
     }
 
     /// Begins an upgrade, and returns its id.
@@ -212,6 +227,15 @@ impl UpgradeHandle {
         }
         let entry = self.entry(&request, &ground);
         let id = entry.id.clone();
+        if !request.plan_only {
+            self.supersede(&ground, &id).await;
+            if let Err(error) = self.write_down_first(entry.clone()).await {
+                let mut entry = entry;
+                entry.end(Outcome::Failed, &error, self.now_ms());
+                self.write_down(entry).await;
+                return Err(BackendError::Refused(error));
+            }
+        }
         self.shared.board.update(|status, beside| {
             *status = UpgradeStatus {
                 id: entry.id.clone(),
@@ -235,10 +259,6 @@ impl UpgradeHandle {
             NAME,
             format!("{what} from {} was asked for by {}", entry.source, request.who),
         );
-        if !request.plan_only {
-            self.supersede(&ground, &entry.id).await;
-            self.write_down(entry.clone()).await;
-        }
         let (finished, done) = watch::channel(false);
         let running = Running {
             id: id.clone(),
@@ -277,8 +297,7 @@ impl UpgradeHandle {
         let Some(waiting) = open.filter(|entry| entry.stage == Stage::Waiting) else {
             return Ok(());
         };
-        let held = waiting.again.and_then(|again| again.pin);
-        match (pin, held) {
+        match (pin, waiting.pin()) {
             (Some(pin), Some(held)) if pin != held => Ok(()),
             _ => Err(BackendError::Refused(
                 "an upgrade waits for its maintenance window, or for its rollout: take it back with `bedplate upgrade cancel`"

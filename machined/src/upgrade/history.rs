@@ -112,6 +112,11 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Returns the release that it must be, if a rollout began it.
+    pub fn pin(&self) -> Option<Digest> {
+        self.again.as_ref()?.pin
+    }
+
     /// Ends it.
     pub fn end(&mut self, outcome: Outcome, cause: impl Into<String>, now_ms: i64) {
         (self.outcome, self.cause, self.ended_ms) = (Some(outcome), cause.into(), now_ms);
@@ -177,9 +182,26 @@ impl History {
             Some(known) => *known = entry,
             None => entries.insert(0, entry),
         }
-        entries.truncate(KEPT);
+        while entries.len() > KEPT {
+            let last = least_missed(&entries);
+            entries.remove(last);
+        }
         write(&self.folder, &entries)
     }
+}
+
+/// Names the entry that goes first, never the latest: what tried nothing; then what a later one tells of the same release. By the
+/// others a node knows what it must not begin again by itself.
+fn least_missed(entries: &[Entry]) -> usize {
+    let tried = |entry: &Entry| !matches!(entry.outcome, None | Some(Outcome::Failed));
+    let told_again = |at: usize| {
+        let told = |later: &Entry| tried(later) && later.manifest == entries[at].manifest;
+        tried(&entries[at]) && entries[..at].iter().any(told)
+    };
+    let oldest = |goes: &dyn Fn(usize) -> bool| (1..entries.len()).rev().find(|at| goes(*at));
+    oldest(&|at| entries[at].outcome == Some(Outcome::Failed))
+        .or_else(|| oldest(&told_again))
+        .unwrap_or(entries.len().saturating_sub(1))
 }
 
 fn read(path: &Path) -> io::Result<Vec<Entry>> {
@@ -233,6 +255,35 @@ mod tests {
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn what_was_tried_is_remembered_longest() {
+        let folder = tempfile::tempdir().unwrap();
+        let history = History::open(folder.path());
+        let put = |number: usize, outcome, manifest: String| {
+            let mut entry = entry(number);
+            entry.manifest = manifest;
+            entry.end(outcome, "why", 7);
+            history.put(entry).unwrap();
+        };
+        put(0, Outcome::FellBack, "bad".into());
+        for number in 1..=2 * KEPT {
+            put(number, Outcome::Failed, "unreachable".into());
+        }
+        let told = history.entries();
+        assert_eq!((told.len(), told[KEPT - 1].id.as_str()), (KEPT, "u0"));
+        assert_eq!(told[0].id, format!("u{}", 2 * KEPT), "the latest stays");
+        for number in 100..100 + 2 * KEPT {
+            put(number, Outcome::Committed, format!("of {}", number % 2));
+        }
+        let told = history.entries();
+        assert!(told.len() == KEPT && told.iter().any(|entry| entry.id == "u0"));
+        // Of too many releases the oldest goes.
+        for number in 200..200 + KEPT {
+            put(number, Outcome::Cancelled, format!("of {number}"));
+        }
+        assert!(history.entries().iter().all(|entry| entry.id != "u0"));
     }
 
     #[test]

@@ -170,6 +170,7 @@ impl Job {
         let manifest = outline.manifest_sha256.clone();
         self.board.update(|status, beside| {
             status.to_version.clone_from(&outline.to_version);
+            status.manifest.clone_from(&manifest);
             status.message.clear();
             beside.plan = None;
         });

@@ -62,6 +62,8 @@ pub struct UpgradeStatus {
     pub from_version: String,
     /// Version in the bundle; empty until its manifest is read.
     pub to_version: String,
+    /// SHA-256 of the bundle's manifest in hex; empty until it is read.
+    pub manifest: String,
     /// Where the bundle comes from, without credentials; or `pushed`.
     pub source: String,
     /// When the node restarts into it.

@@ -77,7 +77,7 @@ impl LastWord {
 impl UpgradeHandle {
     /// Says why an upgrade that a rollout began is held, though it could go on. Any other is not.
     pub(super) fn unwanted(&self, entry: &Entry) -> Option<Unwanted> {
-        let pin = entry.again.as_ref()?.pin?;
+        let pin = entry.pin()?;
         let feed = self.config().rollout;
         let shared = &self.shared;
         let word = shared.word.word.lock().unwrap_or_else(PoisonError::into_inner);

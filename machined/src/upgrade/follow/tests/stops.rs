@@ -1,18 +1,21 @@
 //! A stop counts until the node restarts.
 
+use std::num::NonZeroU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use ::api::v1alpha1::UpgradeMode;
 use machine_config::MachineConfig;
 use machine_config::v1alpha1::Window;
 use machine_config::value::Period;
 use slots::{Slot, SlotState};
 
 use super::field::{Field, HOUR, INTERVAL};
+use crate::api::backend::{StartUpgrade, UpgradeSource, Upgrades as _};
 use crate::upgrade::follow::status::RolloutState;
 use crate::upgrade::history::Outcome;
 use crate::upgrade::status::Stage;
-use crate::upgrade::tests::bench::{manifest_of, on_trial, recipe};
+use crate::upgrade::tests::bench::{self, manifest_of, on_trial, recipe};
 
 /// For so long a look counts, and a little longer.
 const LATER: Duration = Duration::from_secs(61);
@@ -196,5 +199,55 @@ async fn a_rollout_of_another_release_takes_the_place_of_what_waits() {
     assert_eq!(
         (entries.len(), entries[1].outcome, entries[1].cause.as_str()),
         (2, Some(Outcome::Failed), "another upgrade took its place")
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_down_is_neither_begun_nor_armed() {
+    let mut field = Field::start();
+    field.publish(&field.rollout(1));
+    field.look().await;
+    let state = field.disk.path("state");
+    std::fs::remove_dir_all(&state).unwrap();
+    field.node.clock.advance(2 * HOUR);
+    let status = field.look().await;
+    assert!(
+        status.state == RolloutState::Waiting && status.why.contains("history of upgrades"),
+        "{status:?}"
+    );
+    assert_eq!(field.node.handle.busy().await, None);
+
+    let mut field = waiting().await;
+    std::fs::remove_dir_all(field.disk.path("state")).unwrap();
+    field.node.clock.advance(2 * HOUR);
+    field.node.keep().await;
+    field.looks_when_asked().await;
+    field.node.keep().await;
+    let reason = field.node.handle.shared.board.status().reason;
+    assert!(
+        reason.contains("history of upgrades") && !is_armed(&field),
+        "{reason}"
+    );
+}
+
+#[tokio::test]
+async fn what_a_person_began_and_cancelled_is_not_begun_again() {
+    let mut field = Field::start();
+    field.node.clock.advance(2 * HOUR);
+    let start = bench::start(UpgradeSource::Url(field.rollout(1).bundle.url), UpgradeMode::Now);
+    let start = StartUpgrade {
+        rate_limit: NonZeroU64::new(100_000),
+        ..start
+    };
+    field.node.handle.start(start, None).await.unwrap();
+    while field.node.handle.shared.board.status().to_version.is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    field.node.handle.cancel().await.unwrap();
+    field.publish(&field.rollout(1));
+    let status = field.look().await;
+    assert!(
+        status.state == RolloutState::Over && status.why.contains("cancelled here"),
+        "{status:?}"
     );
 }
