@@ -179,7 +179,9 @@ impl UpgradeKeeper {
         if !kept || !(well || self.handle.shared.means.clock.since_boot() >= WELL_BY) {
             return Some(LOOK_AT_WINDOW);
         }
-        if self.handle.ask_whether_wanted(&entry).is_some() {
+        if let Some(why) = self.handle.ask_whether_wanted(&entry) {
+            let board = &self.handle.shared.board;
+            board.update(|status, _| status.message = why);
             return Some(LOOK_AT_WINDOW);
         }
         let request = Request {

@@ -166,6 +166,11 @@ async fn what_a_power_cut_interrupted_is_not_begun_again_while_it_is_stopped() {
     field.looks_when_asked().await;
     field.node.keep().await;
     assert_eq!(field.node.handle.busy().await, None, "it is stopped");
+    assert!(
+        field.message().contains("is stopped: batch 7"),
+        "{}",
+        field.message()
+    );
     field.publish(&field.rollout(3));
     field.node.clock.advance(INTERVAL);
     field.look().await;
