@@ -1,5 +1,7 @@
 //! The file itself: requests, bodies, and going on after a cut.
 
+mod anew;
+
 use std::io::Read;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
@@ -18,8 +20,6 @@ use crate::{Cause, Error, Options};
 /// What is left of a body that is no longer wanted is read to its end when it is no more than this: a new connection
 /// costs more.
 const DRAIN: u64 = 64 * 1024;
-/// How often a file that comes whole may begin anew after a cut: each time all that was there already is paid for once more.
-const RESENDS: u32 = 3;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What went over the line.
@@ -71,7 +71,7 @@ impl Remote {
             runs: Vec::new(),
             body: None,
             passed: 0,
-            resends_left: RESENDS,
+            resends_left: anew::RESENDS,
             traffic: Traffic::default(),
         };
         let mut failures = 0;
@@ -194,22 +194,6 @@ impl Remote {
         self.take(out)
     }
 
-    /// Lets a server without ranges send the file from its start again, if that is allowed.
-    fn begin_anew(&mut self, wanted: u64) -> Result<(), Error> {
-        let Some(left) = self.options.restarts.checked_sub(1) else {
-            return Err(Error::Backward {
-                url: self.address.shown.clone(),
-                wanted,
-            });
-        };
-        if let Some(told) = &self.options.told {
-            told("the server gives no ranges: reading the file from its start again");
-        }
-        self.options.restarts = left;
-        (self.body, self.passed) = (None, 0);
-        Ok(())
-    }
-
     /// Tells whether reading on in a body is the way to a byte.
     fn leads_to(&self, body: &Body, byte: u64) -> bool {
         (body.at..body.end).contains(&byte) && (byte - body.at <= BRIDGE || !self.ranges)
@@ -269,21 +253,6 @@ impl Remote {
             self.passed = 0;
         }
         self.body = Some(Body { reader, at, end });
-        Ok(())
-    }
-
-    /// Counts a file that comes from its start again after a cut: each time all that was there already is paid for anew.
-    fn count_resent(&mut self) -> Result<(), Error> {
-        if self.passed == 0 {
-            return Ok(());
-        }
-        let Some(left) = self.resends_left.checked_sub(1) else {
-            return Err(Error::Resent {
-                url: self.address.shown.clone(),
-                times: RESENDS,
-            });
-        };
-        self.resends_left = left;
         Ok(())
     }
 
