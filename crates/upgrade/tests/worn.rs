@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use manifest::trailer;
 use samples::Signer;
@@ -12,6 +12,10 @@ use upgrade::{Disk, SlotRecord, Slots};
 
 const ARMED: SlotState = SlotState::Trial { tries: TRIAL_TRIES };
 
+fn sector(at: u64) -> Range<u64> {
+    at..at + 512
+}
+
 #[test]
 fn an_upgrade_mends_what_it_cannot_read() {
     let signer = Signer::default();
@@ -19,15 +23,9 @@ fn an_upgrade_mends_what_it_cannot_read() {
     let new = release("1.1.0", moved_root(), &signer);
     let mut node = Node::on(&old);
     let tree = old.manifest.slot.verity.tree_offset;
-    let sector = |at: u64| at..at + 512;
-    let worn = |medium, unreadable| Worn { medium, unreadable };
     let trailer = (SLOT_LEN - trailer::AREA) as u64;
-    let target = [0, 3 << 20, tree + 8192, trailer].map(sector).to_vec();
-    let mut running = worn(
-        node.a.clone(),
-        [5 << 20, tree + 4096, tree + 12_288].map(sector).to_vec(),
-    );
-    let mut target = worn(node.b.clone(), target);
+    let mut target = Worn::with(&node.b, [0, 3 << 20, tree + 8192, trailer].map(sector));
+    let mut running = Worn::with(&node.a, [5 << 20, tree + 4096, tree + 12_288].map(sector));
     let mut bundle = upgrade::Release::open(Counted::new(&new.bundle), &[signer.key()]).unwrap();
     let slots = Slots {
         running: &mut running,
@@ -54,21 +52,15 @@ fn one_copy_of_the_record_is_enough_and_the_other_is_mended() {
     let first = store.read().unwrap();
     let armed = Record::initial().arm_trial(Slot::B, 3);
     store.write(&first, &armed).unwrap();
-    for number in 0..2 {
-        let mut worn = Worn {
-            medium: node.bootstate.clone(),
-            unreadable: vec![COPY_OFFSETS[number]..COPY_OFFSETS[number] + 512],
-        };
+    for (number, at) in COPY_OFFSETS.into_iter().enumerate() {
+        let mut worn = Worn::with(&node.bootstate, [sector(at)]);
         let seen = SlotRecord::new(&mut worn).read().unwrap();
         assert_eq!((seen.record.is_some(), seen.write_to), (true, number));
         let changed = seen.record.unwrap().mark_bad(Slot::B, slots::Reason::NotHealthy);
         SlotRecord::new(&mut worn).write(&seen, &changed).unwrap();
         assert!(worn.unreadable.is_empty());
     }
-    let mut gone = Worn {
-        medium: node.bootstate.clone(),
-        unreadable: vec![0..1 << 20],
-    };
+    let mut gone = Worn::with(&node.bootstate, COPY_OFFSETS.map(sector));
     assert!(SlotRecord::new(&mut gone).read().is_err());
 }
 

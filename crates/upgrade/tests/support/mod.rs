@@ -151,6 +151,15 @@ pub struct Worn {
     pub unreadable: Vec<Range<u64>>,
 }
 
+impl Worn {
+    pub fn with<const N: usize>(medium: &Ram, unreadable: [Range<u64>; N]) -> Worn {
+        Worn {
+            medium: medium.clone(),
+            unreadable: unreadable.to_vec(),
+        }
+    }
+}
+
 impl Medium for Worn {
     fn len(&self) -> u64 {
         self.medium.len()
