@@ -75,6 +75,8 @@ fn a_document_is_made_signed_checked_and_stopped() {
         "5",
         "--begins",
         "2026-11-23T08:00:00Z",
+        "--ends",
+        "2026-11-24T08:00:00Z",
     ];
     home.run(&new).success();
     home.run(&new).failure();
@@ -97,6 +99,7 @@ fn a_document_is_made_signed_checked_and_stopped() {
     for opens in [
         "2026-11-23T08:00:00Z, wave 1 up to 10 %",
         "2026-11-23T10:00:00Z, wave 2 up to 100 %",
+        "Ends:     2026-11-24T08:00:00Z",
     ] {
         assert!(shown.contains(opens), "{shown}");
     }
@@ -186,6 +189,31 @@ fn who_signs_is_told_of_waves_that_are_open_already() {
     ] {
         assert!(!quiet.contains("open already"), "{quiet}");
     }
+    let told = sign("2020-01-01T00:00:00Z", |rollout| {
+        rollout.ends = Some("2020-01-02T00:00:00Z".parse().unwrap());
+    });
+    assert!(told.contains("it ended at 2020-01-02T00:00:00Z"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_ended_begins_nothing() {
+    let lab = cluster(&["node1"]).await;
+    keys(&lab.home);
+    let until = |serial, ends: &str| {
+        let rollout = Rollout {
+            serial,
+            ends: Some(ends.parse().unwrap()),
+            ..document(&[100])
+        };
+        publish(&lab.home, &rollout);
+    };
+    until(1, "2020-01-01T00:00:00Z");
+    let ran = lab.run(&RUN).await.failure();
+    assert!(ran.err.contains("it ended at 2020-01-01T00:00:00Z"), "{ran:#?}");
+    assert_eq!(versions(&lab), [OLD]);
+    until(2, "2120-01-01T00:00:00Z");
+    lab.run(&RUN).await.success();
+    assert_eq!(versions(&lab), [NEW]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

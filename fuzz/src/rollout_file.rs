@@ -53,7 +53,8 @@ fn document(rollout: &Rollout) {
     assert!(verify(changed.as_bytes(), signature.as_bytes(), &keys).is_err());
 }
 
-/// A node that follows by itself begins when its wave is open, not before, and never when the rollout is stopped.
+/// A node that follows by itself begins when its wave is open, not before, and never when the rollout is stopped, or has
+/// ended.
 fn followed(rollout: &Rollout, name: &str) {
     let begins_at = |clock: Option<Moment>| {
         let node = Standing {
@@ -69,6 +70,7 @@ fn followed(rollout: &Rollout, name: &str) {
     };
     let opens = rollout.opens(rollout.wave(name));
     assert!(!begins_at(None));
+    assert!(!begins_at(rollout.ends));
     assert_eq!(
         begins_at(opens),
         opens.is_some() && !rollout.stopped && rollout.bundle.manifest != Digest::of(b"another")

@@ -51,6 +51,10 @@ pub struct Rollout {
     /// do nothing by themselves: a client drives the rollout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begins: Option<Moment>,
+    /// From when on no node begins any more. Who holds the line to a node can show it an old version, from before a stop, but
+    /// not for longer than this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<Moment>,
     /// No node begins any more.
     #[serde(default)]
     pub stopped: bool,
@@ -125,6 +129,7 @@ impl Rollout {
             max_failure_percent: 0,
             pause_seconds: 0,
             begins: None,
+            ends: None,
             stopped: false,
             reason: String::new(),
         }
@@ -195,6 +200,12 @@ impl Rollout {
             "at most 100",
         )?;
         rule("pauseSeconds", self.pause_seconds <= MAX_PAUSE, "at most 30 days")?;
+        let last = self.opens(self.waves.len() - 1);
+        rule(
+            "ends",
+            last.is_none_or(|last| self.ends.is_none_or(|ends| last < ends)),
+            "expected a time after the last wave opens",
+        )?;
         rule(
             "reason",
             self.stopped != self.reason.is_empty(),

@@ -64,6 +64,8 @@ pub enum Wait {
     Client,
     /// A clock that somebody vouches for.
     Clock,
+    /// A newer version of the document: this one counted until then.
+    Ended(Moment),
     /// Its wave, counted from 0.
     Wave(usize),
     /// The end of the trial of what runs.
@@ -123,6 +125,9 @@ pub fn follow(rollout: &Rollout, node: &Standing<'_>) -> Follow {
     let Some(now) = node.clock else {
         return wait(Wait::Clock);
     };
+    if let Some(ends) = rollout.ends.filter(|ends| now >= *ends) {
+        return wait(Wait::Ended(ends));
+    }
     if now < opens {
         return until(opens, Wait::Wave(wave));
     }
@@ -152,6 +157,7 @@ impl fmt::Display for Wait {
             Wait::Clock => {
                 f.write_str("the clock is not in step with a server: whether its wave is open cannot be told")
             }
+            Wait::Ended(ends) => write!(f, "it ended at {ends}"),
             Wait::Wave(wave) => write!(f, "wave {} is not open yet", wave + 1),
             Wait::Trial => f.write_str("the running system is on trial"),
             Wait::Underway => f.write_str("its release is on the way"),

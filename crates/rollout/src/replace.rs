@@ -23,7 +23,7 @@ pub enum ReplaceError {
 
 impl Rollout {
     /// Tells whether it may take the place of `older`: the same rollout of the same release to the same waves, with a
-    /// higher serial, or the very same document. What may change is where the bundle is, when it begins, the
+    /// higher serial, or the very same document. What may change is where the bundle is, when it begins and ends, the
     /// pause, how many failures are borne, and whether it is stopped.
     pub fn follows(&self, older: &Rollout) -> Result<(), ReplaceError> {
         for (what, same) in [

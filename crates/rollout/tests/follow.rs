@@ -206,6 +206,42 @@ fn a_time_is_part_of_the_document_and_may_be_put_off() {
     assert!(!driven.to_text().unwrap().contains("begins"));
 }
 
+#[test]
+fn from_its_end_on_nobody_begins() {
+    let (last, ends) = (BEGINS.after(6 * PAUSE), BEGINS.after(8 * PAUSE));
+    let bounded = Rollout {
+        ends: Some(ends),
+        ..sample()
+    };
+    let text = bounded.to_text().unwrap();
+    assert_eq!(Rollout::parse_unverified(text.as_bytes()).unwrap(), bounded);
+    let at = |clock| {
+        let node = Standing { clock, ..node() };
+        follow(&bounded, &node)
+    };
+    assert_eq!(at(Some(Moment::from_unix(ends.unix() - 1))), Follow::Begin);
+    assert_eq!(at(Some(ends)), wait(Wait::Ended(ends)));
+    assert_eq!(at(None), wait(Wait::Clock));
+
+    // The last wave has a time to begin in, and a newer version may have another end, or none.
+    let with = |ends| Rollout {
+        serial: 2,
+        ends,
+        ..sample()
+    };
+    assert!(
+        with(Some(last))
+            .to_text()
+            .unwrap_err()
+            .to_string()
+            .contains("ends")
+    );
+    assert!(with(Some(last.after(1))).to_text().is_ok());
+    for ends in [None, Some(ends.after(1))] {
+        assert_eq!(with(ends).follows(&bounded), Ok(()));
+    }
+}
+
 fn befores() -> impl Strategy<Value = Before> {
     prop_oneof![
         Just(Before::Never),
@@ -240,12 +276,20 @@ proptest! {
     }
 
     #[test]
-    fn who_begins_has_every_reason_to(standing in standings(), name in "[a-z0-9-]{1,20}", driven: bool) {
-        let rollout = Rollout { begins: sample().begins.filter(|_| !driven), ..sample() };
+    fn who_begins_has_every_reason_to(
+        standing in standings(), name in "[a-z0-9-]{1,20}", driven: bool,
+        ends in proptest::option::of(1_795_000_000..1_797_000_000_u64),
+    ) {
+        let rollout = Rollout {
+            begins: sample().begins.filter(|_| !driven),
+            ends: ends.map(Moment::from_unix),
+            ..sample()
+        };
         let standing = Standing { name: &name, ..standing };
         if follow(&rollout, &standing) == Follow::Begin {
             let opens = rollout.opens(rollout.wave(&name)).unwrap();
             prop_assert!(standing.clock.unwrap() >= opens);
+            prop_assert!(rollout.ends.is_none_or(|ends| standing.clock.unwrap() < ends));
             prop_assert!(standing.board == "rpi4" && !standing.on_trial);
             prop_assert!(standing.manifest != rollout.bundle.manifest && standing.version <= rollout.bundle.version);
             prop_assert!(matches!(standing.before, Before::Never | Before::Failed(_)));

@@ -9,8 +9,10 @@ mod write;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use clap::Subcommand;
+use rollout::Moment;
 
 use crate::cli::Global;
 use crate::config;
@@ -23,7 +25,8 @@ Examples:
     bedplate rollout new rpi4-0.2.0 --url https://example.org/rpi4.bundle --pause 2h
     bedplate rollout sign rollout.json --key bedplate.key
   Let nodes that follow it begin by themselves, the second wave two hours after the first:
-    bedplate rollout new rpi4-0.2.0 --url https://example.org/rpi4.bundle --pause 2h --begins $(date -u -d tomorrow +%FT%TZ)
+    bedplate rollout new rpi4-0.2.0 --url https://example.org/rpi4.bundle --pause 2h \\
+        --begins $(date -u -d tomorrow +%FT%TZ) --ends $(date -u -d '1 week' +%FT%TZ)
   Which node is in which wave:
     bedplate rollout run rollout.json --key bedplate.pub -n a,b,c --plan
   Go through the waves; the same command goes on where it was interrupted:
@@ -70,6 +73,12 @@ impl Online {
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
         self.command.run(session, &self.folder).await
     }
+}
+
+/// Returns the time, by the client's clock.
+fn now() -> Moment {
+    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    Moment::from_unix(since.as_secs())
 }
 
 /// Returns where the newest versions of rollouts are kept that were seen: beside the client's file.

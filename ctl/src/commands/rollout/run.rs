@@ -15,6 +15,7 @@ use rollout::{Halt, Member, Next, Rollout, Turn, next, position};
 use signing::load_public;
 use tokio::time::{Instant, sleep};
 
+use super::now;
 use super::read::{Place, remember};
 use crate::address::Address;
 use crate::commands::upgrade::decide::Goal;
@@ -220,13 +221,24 @@ impl<'a> Fleet<'a> {
             remember(self.memory, &fresh)?;
             Ok::<Rollout, anyhow::Error>((*fresh).clone())
         };
-        let fresh = match read.await {
-            Ok(fresh) => fresh,
-            Err(error) => Rollout {
+        let (fresh, held) = match read.await {
+            Ok(fresh) => {
+                let held = fresh.ends.filter(|ends| *ends <= now());
+                (fresh, held.map(|ends| format!("it ended at {ends}")))
+            }
+            Err(error) => {
+                let why = ui::chain(error.as_ref());
+                let held = format!("the document cannot be read anew: {why}");
+                (self.rollout.clone(), Some(held))
+            }
+        };
+        let fresh = match held {
+            Some(reason) => Rollout {
                 stopped: true,
-                reason: format!("the document cannot be read anew: {}", ui::chain(error.as_ref())),
-                ..self.rollout.clone()
+                reason,
+                ..fresh
             },
+            None => fresh,
         };
         let changed = fresh != self.rollout;
         self.rollout = fresh;

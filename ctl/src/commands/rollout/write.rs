@@ -3,7 +3,7 @@
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use bundle::Preamble;
@@ -14,6 +14,7 @@ use rollout::{Bundle, MAX_LEN, Moment, Rollout, signatures_of};
 use serde::Serialize;
 use signing::{SecretKey, load_public, password};
 
+use super::now;
 use super::read::{Place, get, options, write};
 use crate::ui::{self, Format, duration};
 
@@ -58,6 +59,10 @@ pub struct New {
     /// a pause later. Unless given, no node begins by itself.
     #[arg(long, value_name = "TIME")]
     begins: Option<Moment>,
+    /// From when on no node begins any more, in UTC: a web server that shows an old version, from before a stop, misleads for no
+    /// longer than this.
+    #[arg(long, value_name = "TIME")]
+    ends: Option<Moment>,
     /// What decides the order of the nodes; the rollout's name unless given.
     #[arg(long, value_name = "TEXT")]
     seed: Option<String>,
@@ -146,6 +151,7 @@ impl New {
             max_failure_percent: self.max_failures,
             pause_seconds: self.pause.as_secs(),
             begins: self.begins,
+            ends: self.ends,
             ..Rollout::new(&self.id, bundle, seed)
         };
         write(&self.file, &rollout.to_text().context("these make no rollout")?)?;
@@ -197,15 +203,20 @@ fn sign(path: &Path, (rollout, text): &(Rollout, Vec<u8>), keys: &[SecretKey]) -
     for key in keys {
         signatures.push_str(&key.sign("rollout", text, &comment));
     }
-    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    tell_what_is_open(rollout, Moment::from_unix(now.as_secs()));
+    tell_what_the_time_makes_of(rollout, now());
     let beside = PathBuf::from(signatures_of(&path.to_string_lossy()));
     write(&beside, &signatures)?;
     ui::line(&beside.display().to_string())
 }
 
-/// Warns where a pause between waves would be none: time goes on while a rollout is stopped.
-fn tell_what_is_open(rollout: &Rollout, now: Moment) {
+/// Warns where no node would begin, and where a pause between waves would be none: time goes on while a rollout is stopped.
+fn tell_what_the_time_makes_of(rollout: &Rollout, now: Moment) {
+    if let Some(ends) = rollout.ends.filter(|ends| *ends <= now) {
+        ui::note(&format!(
+            "it ended at {ends}: no node begins; a later `ends` lets them"
+        ));
+        return;
+    }
     let waves = rollout.waves.len();
     let is_open = |wave: &usize| rollout.opens(*wave).is_some_and(|opens| opens <= now);
     let open = (0..waves).filter(is_open).count();
@@ -300,6 +311,9 @@ fn describe(rollout: &Rollout, signer: &str) -> String {
     ];
     if rollout.begins.is_none() {
         lines.push(("Follows", "no node by itself: it names no time".to_owned()));
+    }
+    if let Some(ends) = rollout.ends {
+        lines.push(("Ends", ends.to_string()));
     }
     for (wave, percent) in rollout.waves.iter().enumerate() {
         if let Some(opens) = rollout.opens(wave) {

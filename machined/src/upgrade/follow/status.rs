@@ -14,7 +14,7 @@ pub enum RolloutState {
     Looking,
     /// Its turn has not come, or something has to be waited for.
     Waiting,
-    /// The document is stopped.
+    /// The document is stopped, or has ended.
     Stopped,
     /// It is being upgraded to the release.
     Underway,
@@ -66,6 +66,8 @@ pub struct RolloutSeen {
     pub waves: usize,
     /// When its wave opens; none when a client drives the rollout.
     pub opens: Option<Moment>,
+    /// From when on no node begins any more; none when it counts for ever.
+    pub ends: Option<Moment>,
     /// Why it is stopped; none when it is not.
     pub stopped: Option<String>,
 }
@@ -82,6 +84,7 @@ impl RolloutSeen {
             wave: wave + 1,
             waves: rollout.waves.len(),
             opens: rollout.opens(wave),
+            ends: rollout.ends,
             stopped: rollout.stopped.then(|| rollout.reason.clone()),
         }
     }
@@ -117,7 +120,7 @@ pub(super) fn shown(follow: &Follow) -> (RolloutState, String) {
         ),
         Follow::Wait { why, until } => {
             let state = match why {
-                Wait::Stopped(_) => RolloutState::Stopped,
+                Wait::Stopped(_) | Wait::Ended(_) => RolloutState::Stopped,
                 Wait::Underway => RolloutState::Underway,
                 Wait::Client | Wait::Clock | Wait::Wave(_) | Wait::Trial | Wait::Again => {
                     RolloutState::Waiting

@@ -8,9 +8,10 @@ use ::api::v1alpha1::UpgradeMode;
 use machine_config::MachineConfig;
 use machine_config::v1alpha1::Window;
 use machine_config::value::Period;
+use rollout::Rollout;
 use slots::{Slot, SlotState};
 
-use super::field::{Field, HOUR, INTERVAL};
+use super::field::{BEGINS, Field, HOUR, INTERVAL};
 use crate::api::backend::{StartUpgrade, UpgradeSource, Upgrades as _};
 use crate::upgrade::follow::status::RolloutState;
 use crate::upgrade::history::Outcome;
@@ -117,6 +118,30 @@ async fn a_document_that_cannot_be_read_in_the_window_arms_nothing() {
     field.node.clock.advance(LATER);
     field.node.keep().await;
     field.looks_when_asked().await;
+    field.node.keep().await;
+    field.node.restarts().await;
+}
+
+#[tokio::test]
+async fn a_document_that_ended_before_the_window_opens_arms_nothing() {
+    let mut field = waiting().await;
+    // Somebody shows what was published before a stop, for ever.
+    let bounded = Rollout {
+        ends: Some(BEGINS.after(3 * 3600)),
+        ..field.rollout(2)
+    };
+    field.publish(&bounded);
+    field.node.clock.advance(2 * HOUR);
+    field.node.keep().await;
+    field.looks_when_asked().await;
+    field.node.keep().await;
+    assert!(
+        field.message().contains("it ended at") && !is_armed(&field),
+        "{}",
+        field.message()
+    );
+    field.publish(&field.rollout(3));
+    field.look().await;
     field.node.keep().await;
     field.node.restarts().await;
 }
