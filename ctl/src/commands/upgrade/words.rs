@@ -13,7 +13,7 @@ pub fn stage(stage: UpgradeStage) -> &'static str {
         UpgradeStage::Armed => "armed for the next start",
         UpgradeStage::Rebooting => "restarts",
         UpgradeStage::Failed => "failed",
-        UpgradeStage::Waiting => "waits for the maintenance window",
+        UpgradeStage::Waiting => "is written, and waits",
     }
 }
 
