@@ -76,12 +76,9 @@ impl Stage<'_> {
     }
 }
 
-/// Runs every scenario whose name contains one of the words, or all; ends with `N passed, N failed`.
+/// Runs every scenario whose name contains one of the words; without words, all but the long ones. Ends with `N passed, N failed`.
 pub fn run(workshop: &Workshop, words: &[String]) -> Result<()> {
-    let chosen: Vec<&Scenario> = scenarios::ALL
-        .iter()
-        .filter(|scenario| is_meant(scenario.name, words))
-        .collect();
+    let chosen = chosen(words);
     if chosen.is_empty() {
         bail!(
             "no scenario's name contains {words:?}; there are: {}",
@@ -116,6 +113,9 @@ pub fn list() {
     for scenario in scenarios::ALL {
         println!("{:<16} {}", scenario.name, scenario.shows);
     }
+    for scenario in scenarios::NAMED {
+        println!("{:<16} {} (only when it is named)", scenario.name, scenario.shows);
+    }
 }
 
 fn run_one(workshop: &Workshop, scenario: &Scenario, folder: &Path) -> Result<()> {
@@ -138,12 +138,20 @@ fn run_one(workshop: &Workshop, scenario: &Scenario, folder: &Path) -> Result<()
     Ok(())
 }
 
-fn is_meant(name: &str, words: &[String]) -> bool {
-    words.is_empty() || words.iter().any(|word| name.contains(word.as_str()))
+fn chosen(words: &[String]) -> Vec<&'static Scenario> {
+    if words.is_empty() {
+        return scenarios::ALL.iter().collect();
+    }
+    let is_meant = |name: &str| words.iter().any(|word| name.contains(word.as_str()));
+    every().filter(|scenario| is_meant(scenario.name)).collect()
+}
+
+fn every() -> impl Iterator<Item = &'static Scenario> {
+    scenarios::ALL.iter().chain(scenarios::NAMED)
 }
 
 fn names() -> Vec<&'static str> {
-    scenarios::ALL.iter().map(|scenario| scenario.name).collect()
+    every().map(|scenario| scenario.name).collect()
 }
 
 #[cfg(test)]
@@ -152,9 +160,13 @@ mod tests {
 
     #[test]
     fn scenarios_are_chosen_by_a_part_of_their_name() {
-        assert!(is_meant("boot-rpi3", &[]));
-        assert!(is_meant("boot-rpi3", &["rpi".to_owned()]));
-        assert!(!is_meant("boot-rpi3", &["amd64".to_owned()]));
+        let names = |words: &[&str]| -> Vec<&str> {
+            let words: Vec<String> = words.iter().map(ToString::to_string).collect();
+            chosen(&words).iter().map(|scenario| scenario.name).collect()
+        };
+        assert_eq!(names(&["rpi"]), ["boot-rpi3", "ota-rpi3"]);
+        assert_eq!(names(&["grow", "boot-edk"]), ["grow", "boot-edk2"]);
+        assert!(names(&[]).contains(&"boot-rpi3") && !names(&[]).contains(&"ota-rpi3"));
     }
 
     #[test]
@@ -162,7 +174,7 @@ mod tests {
         let mut all = names();
         all.sort_unstable();
         all.dedup();
-        assert_eq!(all.len(), scenarios::ALL.len());
-        assert!(scenarios::ALL.iter().all(|scenario| scenario.shows.len() > 20));
+        assert_eq!(all.len(), every().count());
+        assert!(every().all(|scenario| scenario.shows.len() > 20));
     }
 }

@@ -25,7 +25,7 @@ const PAST: &str = "2026-01-01T00:00:00Z";
 /// Publishes one version after the other, and sees what the node makes of each.
 pub fn run(stage: &Stage) -> Result<()> {
     let old = stage.workshop.bundle(BOARD)?;
-    let new = release(stage, "0.2.0", &old)?;
+    let new = release(stage, BOARD, "0.2.0", &old)?;
     let folder = new.parent().context("a bundle lies in a folder")?;
     let server = Server::start(folder)?;
     let rollout = Rollout {

@@ -11,6 +11,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::Value;
 
+use super::upgrade::release;
 use crate::disk::Disk;
 use crate::emulator::Emulator;
 use crate::machine::Machine;
@@ -147,10 +148,7 @@ impl Victim {
 /// Makes the release that the disk has, and one that patches lead to, there and back.
 fn releases(stage: &Stage, board: &str) -> Result<[PathBuf; 2]> {
     let old = stage.workshop.bundle(board)?;
-    let from = old.display().to_string();
-    let new = stage
-        .workshop
-        .release(board, "release", &["--version", "0.2.0", "--patch-from", &from])?;
+    let new = release(stage, board, "0.2.0", &old)?;
     Ok([old, new])
 }
 

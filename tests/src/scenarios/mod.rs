@@ -7,6 +7,7 @@ mod follow;
 mod grow;
 mod kills;
 mod life;
+mod ota_pi;
 mod pod;
 mod releases;
 mod tamper;
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use crate::scenario::Scenario;
 
-/// Every scenario, the most telling first.
+/// The scenarios that are run unless others are named, the most telling first.
 pub const ALL: &[Scenario] = &[
     Scenario {
         name: "life",
@@ -110,6 +111,14 @@ pub const ALL: &[Scenario] = &[
         run: checks::reproducible,
     },
 ];
+
+/// Scenarios that are run only when they are named: they take long, for what others show on other machines.
+pub const NAMED: &[Scenario] = &[Scenario {
+    name: "ota-rpi3",
+    shows: "the Raspberry Pi 3 image is upgraded on its SD card, started on trial by the loader, and committed",
+    limit: minutes(10),
+    run: ota_pi::run,
+}];
 
 const fn minutes(count: u64) -> Duration {
     Duration::from_secs(count * 60)

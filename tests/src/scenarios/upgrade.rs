@@ -21,7 +21,7 @@ const SMALL_CHANGE: f64 = 2.0;
 /// Upgrades a node, goes back, and offers it what it must refuse.
 pub fn run(stage: &Stage) -> Result<()> {
     let old = stage.workshop.bundle(BOARD)?;
-    let new = release(stage, "0.2.0", &old)?;
+    let new = release(stage, BOARD, "0.2.0", &old)?;
     let server = Server::start(new.parent().context("a bundle lies in a folder")?)?;
     let disk = stage.disk(BOARD, true)?;
     let machine = stage.start(Machine::ArmUBoot, &disk, "upgrade")?;
@@ -52,7 +52,7 @@ pub fn run(stage: &Stage) -> Result<()> {
     stage.shown("rolled back");
 
     server.cut_after(200_000);
-    let third = release(stage, "0.3.0", &new)?;
+    let third = release(stage, BOARD, "0.3.0", &new)?;
     let push = third.display().to_string();
     node.command(&["upgrade", "--bundle", &push, "--wait"])
         .within(UPGRADED)
@@ -72,10 +72,10 @@ pub fn run(stage: &Stage) -> Result<()> {
 }
 
 /// Builds a release that differs in its version, with patches from an older one.
-pub(super) fn release(stage: &Stage, version: &str, from: &Path) -> Result<PathBuf> {
+pub(super) fn release(stage: &Stage, board: &str, version: &str, from: &Path) -> Result<PathBuf> {
     let from = from.display().to_string();
     let options = ["--version", version, "--patch-from", &from];
-    stage.workshop.release(BOARD, "release", &options)
+    stage.workshop.release(board, "release", &options)
 }
 
 /// Offers what must be refused before a byte is written.
