@@ -203,14 +203,14 @@ fn sign(path: &Path, (rollout, text): &(Rollout, Vec<u8>), keys: &[SecretKey]) -
     for key in keys {
         signatures.push_str(&key.sign("rollout", text, &comment));
     }
-    tell_what_the_time_makes_of(rollout, now());
+    tell_of_times(rollout, now());
     let beside = PathBuf::from(signatures_of(&path.to_string_lossy()));
     write(&beside, &signatures)?;
     ui::line(&beside.display().to_string())
 }
 
 /// Warns where no node would begin, and where a pause between waves would be none: time goes on while a rollout is stopped.
-fn tell_what_the_time_makes_of(rollout: &Rollout, now: Moment) {
+fn tell_of_times(rollout: &Rollout, now: Moment) {
     if let Some(ends) = rollout.ends.filter(|ends| *ends <= now) {
         ui::note(&format!(
             "it ended at {ends}: no node begins; a later `ends` lets them"
