@@ -76,7 +76,7 @@ fn a_document_is_made_signed_checked_and_stopped() {
         "--begins",
         "2026-11-23T08:00:00Z",
         "--ends",
-        "2026-11-24T08:00:00Z",
+        "2120-01-01T00:00:00Z",
     ];
     home.run(&new).success();
     home.run(&new).failure();
@@ -99,7 +99,7 @@ fn a_document_is_made_signed_checked_and_stopped() {
     for opens in [
         "2026-11-23T08:00:00Z, wave 1 up to 10 %",
         "2026-11-23T10:00:00Z, wave 2 up to 100 %",
-        "Ends:     2026-11-24T08:00:00Z",
+        "Ends:     2120-01-01T00:00:00Z",
     ] {
         assert!(shown.contains(opens), "{shown}");
     }
@@ -143,13 +143,25 @@ fn a_document_is_made_signed_checked_and_stopped() {
     assert_eq!(json["rollout"]["stopped"], true);
     assert_eq!(json["rollout"]["reason"], "batch 7");
     assert_eq!(json["opens"][1], "2026-11-23T10:00:00Z");
-    for time in ["2026-11-23T09:00:00+01:00", "tomorrow"] {
-        let new = ["rollout", "new", "a", "--url", URL, "--begins", time];
-        assert!(
-            home.run(&new).usage().err.contains("expected one in UTC"),
-            "{time}"
-        );
+    for option in ["--begins", "--ends"] {
+        for time in ["2026-11-23T09:00:00+01:00", "tomorrow"] {
+            let new = ["rollout", "new", "a", "--url", URL, option, time];
+            assert!(
+                home.run(&new).usage().err.contains("expected one in UTC"),
+                "{option} {time}"
+            );
+        }
     }
+    // Its last wave would never open.
+    let ended = ["--force", "--ends", "2026-11-23T10:00:00Z"];
+    let early = [&new[..new.len() - 2], &ended].concat();
+    let before = home.read("rollout.json");
+    let refused = home.run(&early).failure().err;
+    assert!(
+        refused.contains("ends: expected a time after the last wave opens"),
+        "{refused}"
+    );
+    assert_eq!(home.read("rollout.json"), before, "nothing is lost");
     let wrong = home.run(&[
         "rollout",
         "new",
@@ -193,6 +205,9 @@ fn who_signs_is_told_of_waves_that_are_open_already() {
         rollout.ends = Some("2020-01-02T00:00:00Z".parse().unwrap());
     });
     assert!(told.contains("it ended at 2020-01-02T00:00:00Z"), "{told}");
+    let shown = home.run(&["rollout", "verify", "fleet.json", "--key", "fleet.pub"]);
+    let shown = shown.success().out;
+    assert!(shown.contains("State:    ended"), "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

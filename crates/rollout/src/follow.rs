@@ -125,7 +125,7 @@ pub fn follow(rollout: &Rollout, node: &Standing<'_>) -> Follow {
     let Some(now) = node.clock else {
         return wait(Wait::Clock);
     };
-    if let Some(ends) = rollout.ends.filter(|ends| now >= *ends) {
+    if let Some(ends) = rollout.ended(now) {
         return wait(Wait::Ended(ends));
     }
     if now < opens {
@@ -146,6 +146,11 @@ impl Rollout {
         let pauses = u64::try_from(wave).unwrap_or(u64::MAX);
         self.begins
             .map(|begins| begins.after(self.pause_seconds.saturating_mul(pauses)))
+    }
+
+    /// Returns its end, if that has come: nobody begins any more, by itself or driven by a client.
+    pub fn ended(&self, now: Moment) -> Option<Moment> {
+        self.ends.filter(|ends| now >= *ends)
     }
 }
 

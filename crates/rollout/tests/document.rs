@@ -66,6 +66,10 @@ fn each_rule_has_its_name() {
         ("seed", |rollout| rollout.seed = "a\nb".into()),
         ("maxFailurePercent", |rollout| rollout.max_failure_percent = 101),
         ("pauseSeconds", |rollout| rollout.pause_seconds = 30 * 86400 + 1),
+        ("ends", |rollout| {
+            rollout.begins = Some(rollout::Moment::from_unix(0));
+            rollout.ends = rollout.begins;
+        }),
         ("reason", |rollout| rollout.stopped = true),
         ("reason", |rollout| rollout.reason = "why".into()),
         ("reason", |rollout| {

@@ -11,7 +11,7 @@ use api::v1alpha1::{StatusRequest, UpgradeMode};
 use clap::Args;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use rollout::{Halt, Member, Next, Rollout, Turn, next, position};
+use rollout::{Halt, Member, Next, Rollout, Turn, Wait, next, position};
 use signing::load_public;
 use tokio::time::{Instant, sleep};
 
@@ -223,8 +223,8 @@ impl<'a> Fleet<'a> {
         };
         let (fresh, held) = match read.await {
             Ok(fresh) => {
-                let held = fresh.ends.filter(|ends| *ends <= now());
-                (fresh, held.map(|ends| format!("it ended at {ends}")))
+                let ended = fresh.ended(now());
+                (fresh, ended.map(|ends| Wait::Ended(ends).to_string()))
             }
             Err(error) => {
                 let why = ui::chain(error.as_ref());

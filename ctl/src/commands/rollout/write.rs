@@ -10,7 +10,7 @@ use bundle::Preamble;
 use clap::{Args, Subcommand};
 use manifest::{Digest, Manifest};
 use remote::Remote;
-use rollout::{Bundle, MAX_LEN, Moment, Rollout, signatures_of};
+use rollout::{Bundle, MAX_LEN, Moment, Rollout, Wait, signatures_of};
 use serde::Serialize;
 use signing::{SecretKey, load_public, password};
 
@@ -211,10 +211,9 @@ fn sign(path: &Path, (rollout, text): &(Rollout, Vec<u8>), keys: &[SecretKey]) -
 
 /// Warns where no node would begin, and where a pause between waves would be none: time goes on while a rollout is stopped.
 fn tell_of_times(rollout: &Rollout, now: Moment) {
-    if let Some(ends) = rollout.ends.filter(|ends| *ends <= now) {
-        ui::note(&format!(
-            "it ended at {ends}: no node begins; a later `ends` lets them"
-        ));
+    if let Some(ends) = rollout.ended(now) {
+        let ended = Wait::Ended(ends);
+        ui::note(&format!("{ended}: no node begins; a later `ends` lets them"));
         return;
     }
     let waves = rollout.waves.len();
@@ -279,15 +278,16 @@ impl Verify {
             };
             return ui::value(format, &verified);
         }
-        ui::write(describe(&verified, &signer).as_bytes())
+        ui::write(describe(&verified, &signer, now()).as_bytes())
     }
 }
 
-fn describe(rollout: &Rollout, signer: &str) -> String {
+fn describe(rollout: &Rollout, signer: &str, now: Moment) -> String {
     let waves: Vec<String> = rollout.waves.iter().map(ToString::to_string).collect();
-    let state = match rollout.stopped {
-        true => format!("stopped: {}", ui::clean(&rollout.reason)),
-        false => "goes on".to_owned(),
+    let state = match (rollout.stopped, rollout.ended(now)) {
+        (true, _) => format!("stopped: {}", ui::clean(&rollout.reason)),
+        (false, Some(_)) => "ended".to_owned(),
+        (false, None) => "goes on".to_owned(),
     };
     let mut lines = vec![
         ("Rollout", format!("{}, serial {}", rollout.id, rollout.serial)),
