@@ -50,6 +50,23 @@ fn is_armed(field: &Field) -> bool {
     field.disk.record().slot(Slot::B) != SlotState::Empty || field.node.power.requested().is_some()
 }
 
+/// It looks because it is about to restart, and does not, for this reason.
+async fn is_held(field: &mut Field, why: &str) {
+    field.looks_when_asked().await;
+    field.node.keep().await;
+    let message = field.message();
+    assert!(message.contains(why) && !is_armed(field), "{message}");
+}
+
+/// A newer version goes on, and it restarts into the release.
+async fn is_let_go(field: &mut Field) {
+    field.publish(&field.rollout(3));
+    field.look().await;
+    field.node.keep().await;
+    field.node.restarts().await;
+    assert!(on_trial(field.disk.record(), Slot::B));
+}
+
 #[tokio::test]
 async fn in_a_window_a_stop_counts_until_the_node_restarts() {
     let mut field = waiting().await;
@@ -72,19 +89,8 @@ async fn in_a_window_a_stop_counts_until_the_node_restarts() {
         "{}",
         field.message()
     );
-    field.looks_when_asked().await;
-    field.node.keep().await;
-    assert!(
-        field.message().contains("is stopped: batch 7"),
-        "{}",
-        field.message()
-    );
-    assert!(!is_armed(&field));
-    field.publish(&field.rollout(3));
-    field.look().await;
-    field.node.keep().await;
-    field.node.restarts().await;
-    assert!(on_trial(field.disk.record(), Slot::B));
+    is_held(&mut field, "is stopped: batch 7").await;
+    is_let_go(&mut field).await;
 }
 
 #[tokio::test]
@@ -94,13 +100,7 @@ async fn a_stop_that_was_published_after_the_last_look_is_seen_when_the_window_o
     field.node.clock.advance(2 * HOUR);
     field.node.keep().await;
     assert!(!is_armed(&field), "the last look is two hours old");
-    field.looks_when_asked().await;
-    field.node.keep().await;
-    assert!(
-        field.message().contains("is stopped: batch 7") && !is_armed(&field),
-        "{}",
-        field.message()
-    );
+    is_held(&mut field, "is stopped: batch 7").await;
 }
 
 #[tokio::test]
@@ -109,10 +109,7 @@ async fn a_document_that_cannot_be_read_in_the_window_arms_nothing() {
     field.unpublish();
     field.node.clock.advance(2 * HOUR);
     field.node.keep().await;
-    field.looks_when_asked().await;
-    field.node.keep().await;
-    assert!(field.message().contains("does not answer"), "{}", field.message());
-    assert!(!is_armed(&field));
+    is_held(&mut field, "does not answer").await;
     // It is looked again soon, for a window passes.
     field.publish(&field.rollout(1));
     field.node.clock.advance(LATER);
@@ -133,17 +130,8 @@ async fn a_document_that_ended_before_the_window_opens_arms_nothing() {
     field.publish(&bounded);
     field.node.clock.advance(2 * HOUR);
     field.node.keep().await;
-    field.looks_when_asked().await;
-    field.node.keep().await;
-    assert!(
-        field.message().contains("it ended at") && !is_armed(&field),
-        "{}",
-        field.message()
-    );
-    field.publish(&field.rollout(3));
-    field.look().await;
-    field.node.keep().await;
-    field.node.restarts().await;
+    is_held(&mut field, "it ended at").await;
+    is_let_go(&mut field).await;
 }
 
 #[tokio::test]
@@ -157,18 +145,8 @@ async fn without_a_window_a_stop_counts_as_well() {
     field.node.clock.advance(LATER);
     field.node.keep().await;
     assert!(!is_armed(&field), "what it read before it began is old");
-    field.looks_when_asked().await;
-    field.node.keep().await;
-    assert!(
-        field.message().contains("is stopped: batch 7") && !is_armed(&field),
-        "{}",
-        field.message()
-    );
-    field.publish(&field.rollout(3));
-    field.look().await;
-    field.node.keep().await;
-    field.node.restarts().await;
-    assert!(on_trial(field.disk.record(), Slot::B));
+    is_held(&mut field, "is stopped: batch 7").await;
+    is_let_go(&mut field).await;
 }
 
 #[tokio::test]
