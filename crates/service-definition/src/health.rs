@@ -26,6 +26,8 @@ pub struct Health {
 /// Is one way to ask a service how it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Check {
+    /// It is a container runtime that is ready for pods, by what it answers on this Unix socket.
+    Cri(PathBuf),
     /// It takes connections on this Unix socket.
     UnixSocket(PathBuf),
     /// It takes connections on this address.
@@ -47,13 +49,14 @@ pub(crate) fn checked(raw: &HealthCheck, faults: &mut Collector<'_>) -> Health {
     faults.within("health.timeoutSeconds", raw.timeout_seconds, 1, HOUR);
     faults.within("health.failures", raw.failures, 1, 1000);
     let given = [
+        raw.cri.is_some(),
         raw.socket.is_some(),
         raw.tcp.is_some(),
         raw.http.is_some(),
         raw.exec.is_some(),
     ];
     if given.iter().filter(|given| **given).count() != 1 {
-        faults.fault("health", "say exactly one of socket, tcp, http and exec");
+        faults.fault("health", "say exactly one of cri, socket, tcp, http and exec");
     }
     Health {
         check: way(raw, faults),
@@ -96,11 +99,20 @@ fn way(raw: &HealthCheck, faults: &mut Collector<'_>) -> Check {
     if let Some(exec) = &raw.exec {
         return Check::Exec(command("health.exec", exec.clone(), faults));
     }
-    let socket = raw.socket.clone().unwrap_or_default();
-    if raw.socket.is_some() && !is_plain_path(&socket) {
-        faults.fault("health.socket", format!("{socket:?} is not a whole path"));
+    if let Some(cri) = &raw.cri {
+        return Check::Cri(socket("health.cri", cri, faults));
     }
-    Check::UnixSocket(PathBuf::from(socket))
+    match &raw.socket {
+        Some(path) => Check::UnixSocket(socket("health.socket", path, faults)),
+        None => Check::UnixSocket(PathBuf::new()),
+    }
+}
+
+fn socket(field: &str, path: &str, faults: &mut Collector<'_>) -> PathBuf {
+    if !is_plain_path(path) {
+        faults.fault(field, format!("{path:?} is not a whole path"));
+    }
+    PathBuf::from(path)
 }
 
 fn address(field: &str, text: &str, faults: &mut Collector<'_>) -> SocketAddr {

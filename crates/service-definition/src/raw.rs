@@ -76,11 +76,15 @@ pub struct FolderToMake {
     pub mode: String,
 }
 
-/// How to find out whether a service is well: exactly one of `socket`, `tcp`, `http` and `exec`.
+/// How to find out whether a service is well: exactly one of `cri`, `socket`, `tcp`, `http` and `exec`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HealthCheck {
+    /// It is a container runtime that is ready for pods, by what it answers on this Unix socket. The network for pods is
+    /// not asked for: a pod on the node's own network needs none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cri: Option<String>,
     /// It takes connections on this Unix socket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub socket: Option<String>,
@@ -111,6 +115,7 @@ pub struct HealthCheck {
 impl Default for HealthCheck {
     fn default() -> Self {
         HealthCheck {
+            cri: None,
             socket: None,
             tcp: None,
             http: None,

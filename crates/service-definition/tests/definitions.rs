@@ -25,7 +25,7 @@ const EVERYTHING: &str = r#"
   oomScoreAdj: -999
 - name: containerd
   command: [/usr/bin/containerd]
-  health: {socket: /run/containerd/containerd.sock}
+  health: {cri: /run/containerd/containerd.sock}
 "#;
 
 #[test]
@@ -88,6 +88,7 @@ fn what_is_not_written_has_a_sane_value() {
     );
     assert_eq!(containerd.resources, Resources::default());
     let health = containerd.health.as_ref().unwrap();
+    assert_eq!(health.check, Check::Cri("/run/containerd/containerd.sock".into()));
     assert_eq!(
         (
             health.interval.as_secs(),
@@ -182,7 +183,7 @@ fn each_fault_names_the_thing_and_the_way_out() {
         ),
         (
             "{name: a, command: [/a], health: {}}",
-            "health: say exactly one of socket, tcp, http and exec",
+            "health: say exactly one of cri, socket, tcp, http and exec",
         ),
         (
             "{name: a, command: [/a], health: {socket: /a, exec: [/b]}}",

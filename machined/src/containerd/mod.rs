@@ -2,17 +2,21 @@
 //! that a pod starts with no registry and no internet.
 //!
 //! [`archive`] reads an OCI image archive, [`import`] decides what containerd lacks and hands it over, [`client`] is
-//! the real containerd. No image is built, changed or pulled here.
+//! the real containerd. [`cri`] asks whether it could start a pod. No image is built, changed or pulled here.
 
 mod archive;
 mod client;
 mod controller;
+mod cri;
 mod import;
 mod status;
+#[cfg(test)]
+mod testing;
 
 pub use archive::{Archive, ArchiveError, Blob, Image};
 pub use client::Containerd;
 pub use controller::OfflineImages;
+pub use cri::ready;
 pub use import::{ImageStore, Imported, import};
 pub use status::ImageStatus;
 

@@ -88,6 +88,11 @@ const TABLE: &[(&str, Probing, &str)] = &[
     ("dosfstools", Probing::Program("fsck.vfat"), CHECKER),
     ("minisign", Probing::Program("minisign"), CHECKER),
     (
+        "containerd",
+        Probing::Program("containerd"),
+        "whose store tests break, to see it made anew",
+    ),
+    (
         "mtools",
         Probing::Program("mcopy"),
         "reads files out of a disk image in tests",

@@ -15,6 +15,7 @@ use sys::process::Stop;
 
 use super::{Host, HostError, Process, probe};
 use crate::children::Children;
+use crate::containerd;
 use crate::logs::{Capture, Logs};
 use crate::services::cgroup::{Cgroups, PARENT};
 
@@ -145,6 +146,7 @@ impl Host for LinuxHost {
 
     async fn check(&self, service: &Definition, check: &Check) -> Result<(), String> {
         match check {
+            Check::Cri(socket) => containerd::ready(socket).await,
             Check::UnixSocket(path) => probe::unix_socket(path).await,
             Check::Tcp(address) => probe::tcp(*address).await,
             Check::Http { address, path } => probe::http(*address, path).await,

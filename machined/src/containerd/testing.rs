@@ -1,0 +1,119 @@
+//! The machine's own containerd, in folders of a test's own.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+use super::ready;
+
+/// How long a start of containerd may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A containerd that runs or not; killed with the value.
+pub(super) struct RealContainerd {
+    folder: TempDir,
+    child: Option<Child>,
+}
+
+impl RealContainerd {
+    /// Makes its folders. Returns none, and says so, where it cannot run.
+    pub(super) fn new() -> Option<Self> {
+        if !nix::unistd::geteuid().is_root() {
+            eprintln!("skipped: only root can run containerd");
+            return None;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = folder.path().display();
+        let config = format!(
+            r#"
+version = 2
+root = "{at}/root"
+state = "{at}/state"
+disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.v1.btrfs"]
+[grpc]
+  address = "{at}/containerd.sock"
+[plugins."io.containerd.grpc.v1.cri"]
+  disable_tcp_service = true
+  [plugins."io.containerd.grpc.v1.cri".containerd]
+    snapshotter = "overlayfs"
+"#
+        );
+        std::fs::write(folder.path().join("config.toml"), config).expect("its config");
+        Some(RealContainerd { folder, child: None })
+    }
+
+    pub(super) fn root(&self) -> PathBuf {
+        self.folder.path().join("root")
+    }
+
+    pub(super) fn socket(&self) -> PathBuf {
+        self.folder.path().join("containerd.sock")
+    }
+
+    pub(super) fn database(&self) -> PathBuf {
+        self.root().join("io.containerd.metadata.v1.bolt/meta.db")
+    }
+
+    pub(super) fn start(&mut self) {
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.path().join("log"))
+            .expect("its log");
+        let child = Command::new("containerd")
+            .arg("--config")
+            .arg(self.folder.path().join("config.toml"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("containerd is there: cargo xtask setup installs it");
+        self.child = Some(child);
+    }
+
+    /// Kills it at once, as a crash does.
+    pub(super) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("it can be killed");
+            child.wait().expect("it is gone");
+        }
+    }
+
+    /// Waits until it is ready, and returns what it said last when it does not get so.
+    pub(super) async fn ready(&mut self) -> Result<(), String> {
+        self.asked_until(|said| said.is_ok()).await
+    }
+
+    /// Waits until it answers anything at all, and returns what.
+    pub(super) async fn until_it_listens(&mut self) -> Result<(), String> {
+        self.asked_until(|said| !matches!(said, Err(error) if error.starts_with("cannot connect")))
+            .await
+    }
+
+    async fn asked_until(&mut self, enough: impl Fn(&Result<(), String>) -> bool) -> Result<(), String> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let said = ready(&self.socket()).await;
+            if enough(&said) || Instant::now() > until {
+                return said;
+            }
+            if let Some(ended) = self
+                .child
+                .as_mut()
+                .and_then(|child| child.try_wait().ok().flatten())
+            {
+                return Err(format!("containerd ended: {ended}"));
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+impl Drop for RealContainerd {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
