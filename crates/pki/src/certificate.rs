@@ -1,5 +1,6 @@
 //! Certificates, and what stands in them.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
@@ -33,8 +34,60 @@ pub struct Details {
     pub alternative_names: Vec<String>,
     /// Whether it may sign others.
     pub is_authority: bool,
+    /// How many authorities may stand between this one and a certificate; `None` when it does not say.
+    pub path_len: Option<u32>,
+    /// What it is good for in a handshake.
+    pub purposes: Purposes,
+    /// Whether the subject is its own issuer.
+    pub self_issued: bool,
+    /// The kind of its key.
+    pub key_kind: KeyKind,
     /// The public key.
     pub(crate) public: Vec<u8>,
+}
+
+/// What a certificate says that it is good for in a handshake. One that says nothing is good for nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Purposes {
+    /// To prove who a client is.
+    pub client: bool,
+    /// To prove which node or server this is.
+    pub server: bool,
+}
+
+/// The kind of a public key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyKind {
+    /// The kind of all keys of Bedplate's own.
+    Ed25519,
+    /// A key on one of NIST's curves.
+    Ecdsa,
+    /// An RSA key.
+    Rsa,
+    /// Some other kind.
+    Other,
+}
+
+impl KeyKind {
+    fn of(oid: &str) -> Self {
+        match oid {
+            "1.3.101.112" => Self::Ed25519,
+            "1.2.840.10045.2.1" => Self::Ecdsa,
+            "1.2.840.113549.1.1.1" => Self::Rsa,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl fmt::Display for KeyKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ed25519 => "Ed25519",
+            Self::Ecdsa => "ECDSA",
+            Self::Rsa => "RSA",
+            Self::Other => "unknown",
+        })
+    }
 }
 
 impl Certificate {
@@ -91,6 +144,16 @@ impl Details {
             |value: &x509_parser::x509::AttributeTypeAndValue<'_>| value.as_str().ok().map(str::to_owned);
         let validity = certificate.validity();
         let names = certificate.subject_alternative_name().ok()?;
+        let constraints = certificate.basic_constraints().ok()?.map(|found| found.value);
+        // Without the extension a key may do anything; with it, only what it lists.
+        let may_sign = certificate
+            .key_usage()
+            .ok()?
+            .is_none_or(|usage| usage.value.key_cert_sign());
+        let purposes = certificate.extended_key_usage().ok()?.map(|usage| Purposes {
+            client: usage.value.client_auth,
+            server: usage.value.server_auth,
+        });
         let names = names.map(|names| names.value.general_names.iter().filter_map(name).collect());
         Some(Self {
             name: subject.iter_common_name().find_map(text).unwrap_or_default(),
@@ -103,7 +166,11 @@ impl Details {
             not_before: moment(validity.not_before.timestamp())?,
             not_after: moment(validity.not_after.timestamp())?,
             alternative_names: names.unwrap_or_default(),
-            is_authority: certificate.is_ca(),
+            is_authority: constraints.is_some_and(|constraints| constraints.ca) && may_sign,
+            path_len: constraints.and_then(|constraints| constraints.path_len_constraint),
+            purposes: purposes.unwrap_or_default(),
+            self_issued: subject.as_raw() == certificate.issuer().as_raw(),
+            key_kind: KeyKind::of(&certificate.public_key().algorithm.algorithm.to_id_string()),
             public: certificate.public_key().subject_public_key.data.to_vec(),
         })
     }

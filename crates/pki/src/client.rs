@@ -6,8 +6,9 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
 
+use crate::trust::{Anchor, demand, first_that_vouches};
 use crate::{Certificate, Error, Fingerprint, PrivateKey, provider};
 
 /// Settings for one connection, and what was seen of the node while it was made.
@@ -22,7 +23,7 @@ pub struct Client {
 #[derive(Debug)]
 enum Trust {
     /// Nodes with a certificate of the authority, for the name they were called by.
-    Authority(Arc<WebPkiServerVerifier>),
+    Authority(Vec<Anchor<Arc<WebPkiServerVerifier>>>),
     /// The one node with this certificate.
     Fingerprint(Fingerprint),
     /// Anybody: only for a node in maintenance mode, on a network one trusts.
@@ -32,12 +33,11 @@ enum Trust {
 impl Client {
     /// Calls nodes of a cluster. All three are PEM.
     pub fn mutual(authorities: &str, certificate: &str, key: &str) -> Result<Self, Error> {
-        let mut roots = RootCertStore::empty();
-        for authority in Certificate::all_from_pem(authorities, "the authority")? {
-            roots.add(authority.der().clone())?;
-        }
-        let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider()).build()?;
-        Self::new(Trust::Authority(verifier), Some(identity(certificate, key)?))
+        let authorities = Certificate::all_from_pem(authorities, "the authority")?;
+        let anchors = Anchor::each(&authorities, |roots| {
+            Ok(WebPkiServerVerifier::builder_with_provider(roots.into(), provider()).build()?)
+        })?;
+        Self::new(Trust::Authority(anchors), Some(identity(certificate, key)?))
     }
 
     /// Calls the one node with this certificate, with a client certificate: a worker that has not joined yet.
@@ -122,8 +122,12 @@ impl ServerCertVerifier for Verifier {
         let certificate = Certificate::from_der(end_entity.clone().into_owned(), "the node").ok();
         *self.seen.0.lock().unwrap_or_else(PoisonError::into_inner) = certificate;
         match &self.trust {
-            Trust::Authority(verifier) => {
-                verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+            Trust::Authority(anchors) => {
+                let verified = first_that_vouches(anchors, intermediates, |verifier, intermediates| {
+                    verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+                })?;
+                demand(end_entity, |purposes| purposes.server)?;
+                Ok(verified)
             }
             Trust::Fingerprint(expected) if Fingerprint::of(end_entity) == *expected => {
                 Ok(ServerCertVerified::assertion())

@@ -14,9 +14,10 @@ pub mod secrets;
 pub mod server;
 
 mod error;
+mod trust;
 
 pub use authority::{Authority, Issued, Validity};
-pub use certificate::{Certificate, Details};
+pub use certificate::{Certificate, Details, KeyKind, Purposes};
 pub use client::Client;
 pub use clock::NodeClock;
 pub use error::Error;

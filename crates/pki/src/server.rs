@@ -10,6 +10,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme};
 
+use crate::trust::{Anchor, demand, first_that_vouches};
 use crate::{Certificate, Details, Error, Fingerprint, Issued, NodeClock, provider};
 
 /// Who may connect.
@@ -80,8 +81,12 @@ impl Serving {
         }
         let trust = Fingerprint::of_all(authorities.iter().map(Certificate::der));
         let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider()).build()?;
+        let anchors = Anchor::each(&authorities, |roots| {
+            Ok(WebPkiClientVerifier::builder_with_provider(roots.into(), provider()).build()?)
+        })?;
         let verifier = ClocklessVerifier {
             inner: verifier,
+            anchors,
             clock,
         };
         Self::new(issued, Some((trust, Arc::new(verifier))))
@@ -121,10 +126,12 @@ impl Serving {
     }
 }
 
-/// Checks client certificates on a node that may not know the time: see [`crate::clock`].
+/// Checks client certificates on a node that may not know the time: see [`crate::clock`] and [`crate::trust`].
 #[derive(Debug)]
 struct ClocklessVerifier {
+    /// Knows all authorities: for what does not hang on one of them.
     inner: Arc<dyn ClientCertVerifier>,
+    anchors: Vec<Anchor<Arc<dyn ClientCertVerifier>>>,
     clock: Arc<NodeClock>,
 }
 
@@ -144,7 +151,11 @@ impl ClientCertVerifier for ClocklessVerifier {
         let moment = self.clock.judge(system, not_before);
         let moment = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let moment = UnixTime::since_unix_epoch(moment);
-        self.inner.verify_client_cert(end_entity, intermediates, moment)
+        let verified = first_that_vouches(&self.anchors, intermediates, |verifier, intermediates| {
+            verifier.verify_client_cert(end_entity, intermediates, moment)
+        })?;
+        demand(end_entity, |purposes| purposes.client)?;
+        Ok(verified)
     }
 
     fn verify_tls12_signature(

@@ -1,13 +1,17 @@
 //! Both ends meet in memory: who gets through, and who does not.
 
-use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use pki::authority::{self, CLIENT_LIFE, SERVER_LIFE};
 use pki::{Authority, Client, Issued, NodeClock, Serving, Validity};
-use rustls::pki_types::ServerName;
-use rustls::{ClientConnection, ServerConnection};
+
+mod support;
+
+/// Meets a node that serves with these settings.
+fn meet(serving: &Serving, client: &Client, name: &str) -> Result<(), String> {
+    support::meet(&serving.config, client, name)
+}
 
 const DAY: Duration = Duration::from_secs(86400);
 
@@ -29,40 +33,6 @@ fn user(authority: &Authority, from: SystemTime) -> Client {
 
 fn authority() -> Authority {
     Authority::generate("home", SystemTime::now() - 700 * DAY).expect("an authority")
-}
-
-/// Shakes hands and sends a byte each way; returns what went wrong at the client or else at the server.
-fn meet(serving: &Serving, client: &Client, name: &str) -> Result<(), String> {
-    let name = ServerName::try_from(name.to_owned()).expect("a name");
-    let mut client = ClientConnection::new(client.config.clone(), name).map_err(|e| e.to_string())?;
-    let mut server = ServerConnection::new(serving.config.clone()).map_err(|e| e.to_string())?;
-    client.writer().write_all(b"x").map_err(|e| e.to_string())?;
-    for _ in 0..10 {
-        let mut wire = Vec::new();
-        while client.wants_write() {
-            client.write_tls(&mut wire).map_err(|e| e.to_string())?;
-        }
-        let mut rest = wire.as_slice();
-        while !rest.is_empty() {
-            server.read_tls(&mut rest).map_err(|e| e.to_string())?;
-            server.process_new_packets().map_err(|e| format!("server: {e}"))?;
-        }
-        let mut wire = Vec::new();
-        while server.wants_write() {
-            server.write_tls(&mut wire).map_err(|e| e.to_string())?;
-        }
-        let mut rest = wire.as_slice();
-        while !rest.is_empty() {
-            client.read_tls(&mut rest).map_err(|e| e.to_string())?;
-            client.process_new_packets().map_err(|e| format!("client: {e}"))?;
-        }
-        let mut byte = [0];
-        if server.reader().read(&mut byte).is_ok_and(|read| read == 1) {
-            assert_eq!(server.alpn_protocol(), Some(b"h2".as_slice()));
-            return Ok(());
-        }
-    }
-    Err("the handshake does not end".into())
 }
 
 fn mutual(authority: &Authority, issued: &Issued) -> Serving {
