@@ -18,6 +18,7 @@ pub mod value;
 mod changes;
 mod decode;
 mod emit;
+mod locate;
 mod parse;
 mod yaml;
 
@@ -28,6 +29,7 @@ mod tests;
 
 pub use changes::changes;
 pub use fault::{Fault, Faults};
+pub use locate::line_of;
 pub use overrides::Overrides;
 pub use parse::{LIMIT, parse, parse_over};
 pub use secret::Secret;

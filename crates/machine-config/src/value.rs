@@ -125,14 +125,6 @@ checked_text!(
     "An address of the form https://HOST:PORT."
 );
 checked_text!(
-    /// Holds one or more certificates in PEM.
-    Certificate, is_certificate,
-    "a certificate; expected PEM, from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----",
-    r"-----BEGIN CERTIFICATE-----",
-    "One or more certificates in PEM."
-);
-
-checked_text!(
     /// Holds the address of an HTTP proxy, without user and password.
     ProxyAddress, is_proxy,
     "a proxy; expected http://HOST:PORT, without user and password",
@@ -141,10 +133,13 @@ checked_text!(
 );
 
 mod address;
+mod pem;
 mod schedule;
 mod web;
 
 pub use address::{IpPrefix, MacAddress};
+pub use pem::Certificate;
+pub(crate) use pem::private_key;
 pub use schedule::{ByteRate, TimeOfDay};
 pub use web::WebAddress;
 
@@ -226,36 +221,6 @@ fn is_authority(authority: &str) -> bool {
 
 fn is_port(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0)
-}
-
-fn is_certificate(text: &str) -> bool {
-    is_pem(text, "CERTIFICATE")
-}
-
-/// Tells whether a text is PEM of one label and nothing else.
-pub(crate) fn is_pem(text: &str, label: &str) -> bool {
-    let (begin, end) = (
-        format!("-----BEGIN {label}-----"),
-        format!("-----END {label}-----"),
-    );
-    let base64 = |line: &str| {
-        line.bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'='))
-    };
-    let mut inside = None;
-    let mut blocks = 0;
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        inside = match inside {
-            None if line == begin => Some(0),
-            Some(lines) if line == end && lines > 0 => {
-                blocks += 1;
-                None
-            }
-            Some(lines) if base64(line) => Some(lines + 1),
-            _ => return false,
-        };
-    }
-    inside.is_none() && blocks > 0
 }
 
 /// Holds a length of time in whole seconds, written `90s`, `5m` or `2h`.

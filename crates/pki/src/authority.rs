@@ -10,7 +10,7 @@ use rcgen::{
 };
 use zeroize::Zeroizing;
 
-use crate::{Certificate, Error, PrivateKey, random};
+use crate::{Certificate, Error, Flaw, PrivateKey, random};
 
 /// How long an authority lives.
 pub const AUTHORITY_LIFE: Duration = Duration::from_secs(10 * 365 * 86400);
@@ -36,6 +36,16 @@ impl Validity {
         Self {
             not_before: now - BACKDATED,
             not_after: now + life,
+        }
+    }
+
+    /// Cuts to the life of whoever signs. The last moment is never before the first, whatever the dates are: of an
+    /// authority that has expired, or is not valid yet, its own last or first moment is left.
+    pub fn within(self, signer: Validity) -> Self {
+        let not_before = self.not_before.max(signer.not_before).min(signer.not_after);
+        Self {
+            not_before,
+            not_after: self.not_after.min(signer.not_after).max(not_before),
         }
     }
 }
@@ -83,7 +93,8 @@ impl Authority {
         let parsed = Certificate::from_pem(certificate, what)?;
         let key = PrivateKey::from_pem(key, what)?;
         if !parsed.details().is_authority {
-            return Err(Error::NotAuthority(what));
+            let flaw = Flaw::NotAuthority;
+            return Err(Error::Flaw { what, flaw });
         }
         if parsed.details().public != key.public() {
             return Err(Error::KeyMismatch(what));
@@ -98,6 +109,15 @@ impl Authority {
     /// Returns the authority's own certificate.
     pub fn certificate(&self) -> &Certificate {
         &self.certificate
+    }
+
+    /// Returns when the authority is valid.
+    pub fn validity(&self) -> Validity {
+        let details = self.certificate.details();
+        Validity {
+            not_before: details.not_before,
+            not_after: details.not_after,
+        }
     }
 
     /// Returns the authority's own certificate in PEM.
@@ -261,7 +281,11 @@ mod tests {
             .issue_client("ann", "x", Validity::starting(now(), CLIENT_LIFE))
             .unwrap();
         let leaf = Authority::from_pem(&leaf.pem, &leaf.key.to_pem(), "machine.ca");
-        assert!(matches!(leaf.unwrap_err(), Error::NotAuthority("machine.ca")));
+        assert!(
+            leaf.unwrap_err()
+                .to_string()
+                .starts_with("machine.ca is not one of a certificate authority")
+        );
     }
 
     #[test]
@@ -270,6 +294,16 @@ mod tests {
         let details = made.certificate.details();
         assert_eq!(details.name, MAINTENANCE_NAME);
         assert!(details.not_before > SystemTime::UNIX_EPOCH + Duration::from_secs(900_000_000));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn nothing_ends_before_it_begins(moments: [u32; 4]) {
+            let [a, b, c, d] = moments.map(|moment| SystemTime::UNIX_EPOCH + Duration::from_secs(moment.into()));
+            let own = Validity { not_before: a.min(b), not_after: a.max(b) };
+            let cut = own.within(Validity { not_before: c, not_after: d });
+            proptest::prop_assert!(cut.not_before <= cut.not_after && cut.not_before <= d);
+        }
     }
 
     #[test]

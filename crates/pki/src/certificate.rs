@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::pem::{self, PemObject as _};
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
-use crate::{Error, Fingerprint};
+use crate::{Error, Fingerprint, Flaw};
 
 /// One certificate: its bytes and what stands in them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +32,10 @@ pub struct Details {
     pub not_after: SystemTime,
     /// DNS names and addresses it is valid for.
     pub alternative_names: Vec<String>,
-    /// Whether it may sign others.
+    /// Whether it is an authority's, and may sign others.
     pub is_authority: bool,
+    /// Whether it says that it is an authority's: one whose key is not for signing is not fit for it.
+    pub(crate) claims_authority: bool,
     /// How many authorities may stand between this one and a certificate; `None` when it does not say.
     pub path_len: Option<u32>,
     /// What it is good for in a handshake.
@@ -94,26 +96,43 @@ impl Certificate {
     /// Reads the first certificate of a PEM text. `what` names it in errors.
     pub fn from_pem(pem: &str, what: &'static str) -> Result<Self, Error> {
         let all = Self::all_from_pem(pem, what)?;
-        all.into_iter().next().ok_or(Error::NoCertificate(what))
+        let flaw = Flaw::NoCertificate;
+        all.into_iter().next().ok_or(Error::Flaw { what, flaw })
     }
 
     /// Reads every certificate of a PEM text; there is at least one.
     pub fn all_from_pem(pem: &str, what: &'static str) -> Result<Vec<Self>, Error> {
+        Self::blocks(pem).map_err(|flaw| Error::Flaw { what, flaw })
+    }
+
+    /// Reads every certificate of a PEM text, and says what is wrong with the first that is.
+    pub(crate) fn blocks(pem: &str) -> Result<Vec<Self>, Flaw> {
         let mut all = Vec::new();
         for der in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-            let der = der.map_err(|_| Error::BadCertificate(what))?;
-            all.push(Self::from_der(der, what)?);
+            let der = der.map_err(|error| match error {
+                pem::Error::MissingSectionEnd { .. } => Flaw::CutShort,
+                _ => Flaw::Unreadable,
+            })?;
+            all.push(Self::read(der)?);
         }
-        if all.is_empty() {
-            return Err(Error::NoCertificate(what));
+        match all.is_empty() {
+            false => Ok(all),
+            true if pem.contains("-----BEGIN TRUSTED CERTIFICATE-----") => Err(Flaw::Trusted),
+            true => Err(Flaw::NoCertificate),
         }
-        Ok(all)
     }
 
     /// Reads a certificate's bytes. `what` names it in errors.
     pub fn from_der(der: CertificateDer<'static>, what: &'static str) -> Result<Self, Error> {
-        let details = Details::read(&der).ok_or(Error::BadCertificate(what))?;
-        Ok(Self { der, details })
+        Self::read(der).map_err(|flaw| Error::Flaw { what, flaw })
+    }
+
+    fn read(der: CertificateDer<'static>) -> Result<Self, Flaw> {
+        match Details::read(&der) {
+            Some(details) => Ok(Self { der, details }),
+            None if is_cut(&der) => Err(Flaw::CutShort),
+            None => Err(Flaw::Unreadable),
+        }
     }
 
     /// Returns what stands in it.
@@ -166,6 +185,7 @@ impl Details {
             not_before: moment(validity.not_before.timestamp())?,
             not_after: moment(validity.not_after.timestamp())?,
             alternative_names: names.unwrap_or_default(),
+            claims_authority: constraints.is_some_and(|constraints| constraints.ca),
             is_authority: constraints.is_some_and(|constraints| constraints.ca) && may_sign,
             path_len: constraints.and_then(|constraints| constraints.path_len_constraint),
             purposes: purposes.unwrap_or_default(),
@@ -174,6 +194,18 @@ impl Details {
             public: certificate.public_key().subject_public_key.data.to_vec(),
         })
     }
+}
+
+/// Tells whether a DER value names more bytes than there are. Certificates need two or three bytes for their length.
+fn is_cut(der: &[u8]) -> bool {
+    let length = match der {
+        [0x30, 0x81, a, ..] => 3 + usize::from(*a),
+        [0x30, 0x82, a, b, ..] => 4 + usize::from(*a) * 256 + usize::from(*b),
+        [0x30, a, ..] if *a < 0x80 => 2 + usize::from(*a),
+        [0x30, ..] | [] => return true,
+        _ => return false,
+    };
+    der.len() < length
 }
 
 fn name(name: &GeneralName<'_>) -> Option<String> {
@@ -209,7 +241,16 @@ mod tests {
         let error = Certificate::from_pem(broken, "machine.ca.cert").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "machine.ca.cert holds a certificate that cannot be read"
+            "machine.ca.cert holds a certificate that cannot be read; copy it anew"
         );
+        let whole = crate::authority::maintenance(&[]).unwrap().certificate;
+        for kept in [1, 2, 3, 4, 100, whole.der().len() - 1] {
+            let cut = CertificateDer::from(whole.der()[..kept].to_vec());
+            assert_eq!(
+                Certificate::read(cut).unwrap_err(),
+                Flaw::CutShort,
+                "{kept} bytes"
+            );
+        }
     }
 }

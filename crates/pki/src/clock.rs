@@ -17,6 +17,22 @@ use crate::authority::SERVER_LIFE;
 /// How long a certificate lives that was made without a clock: longer than any board lies in a drawer.
 const CLOCKLESS_LIFE: Duration = Duration::from_secs(10 * 365 * 86400);
 
+/// The time, and how far it can be relied upon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// The time, or at least a moment that has certainly passed.
+    pub at: SystemTime,
+    /// Whether it is the time: only then is something known to lie in the future.
+    pub certain: bool,
+}
+
+impl Moment {
+    /// Takes the time of a host, whose clock is kept by its owner.
+    pub fn of_host(at: SystemTime) -> Self {
+        Self { at, certain: true }
+    }
+}
+
 /// Holds what the node knows about the time. Shared by the API server and whoever issues certificates.
 #[derive(Debug, Default)]
 pub struct NodeClock {
@@ -59,6 +75,14 @@ impl NodeClock {
             return system;
         }
         system.max(SystemTime::UNIX_EPOCH + Duration::from_secs(self.floor.load(Ordering::Relaxed)))
+    }
+
+    /// Returns what may be relied upon of the time.
+    pub fn moment(&self, system: SystemTime) -> Moment {
+        Moment {
+            at: self.now(system),
+            certain: self.is_synchronised(),
+        }
     }
 
     /// Decides the dates of the node's own certificate.

@@ -1,23 +1,21 @@
 //! What can be wrong with keys and certificates.
 
+use crate::Flaw;
+
 /// Says which key or certificate is wrong, and how.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The text holds no certificate.
-    #[error("{0} holds no PEM certificate")]
-    NoCertificate(&'static str),
-    /// A block of PEM holds something that is no certificate.
-    #[error("{0} holds a certificate that cannot be read")]
-    BadCertificate(&'static str),
-    /// The text holds no key that we know.
-    #[error("{0} is no private key in PEM (PKCS #8)")]
-    BadKey(&'static str),
+    /// A certificate or key that was given is wrong.
+    #[error("{what} {flaw}")]
+    Flaw {
+        /// Which one.
+        what: &'static str,
+        /// What is wrong with it.
+        flaw: Flaw,
+    },
     /// Key and certificate were made separately.
     #[error("the private key of {0} belongs to another certificate")]
     KeyMismatch(&'static str),
-    /// A certificate cannot sign others.
-    #[error("the certificate of {0} is not one of a certificate authority")]
-    NotAuthority(&'static str),
     /// Making a key or a certificate failed.
     #[error("cannot make {what}")]
     Make {

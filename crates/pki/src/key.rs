@@ -3,10 +3,11 @@
 use std::fmt;
 
 use rcgen::{KeyPair, PKCS_ED25519, PublicKeyData as _};
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use zeroize::Zeroizing;
 
-use crate::Error;
+use crate::{Error, Flaw};
 
 /// Holds a private key. It is zeroed when dropped, and never printed.
 ///
@@ -27,9 +28,18 @@ impl PrivateKey {
 
     /// Reads a key from PEM. `what` names it in errors.
     pub fn from_pem(pem: &str, what: &'static str) -> Result<Self, Error> {
-        // The source could quote the text: it is left out on purpose.
-        let pair = KeyPair::from_pem(pem).map_err(|_| Error::BadKey(what))?;
-        Ok(Self(Zeroizing::new(pair)))
+        Self::read(pem).map_err(|flaw| Error::Flaw { what, flaw })
+    }
+
+    /// Reads the first key of a PEM text, and says what is wrong with it.
+    pub(crate) fn read(pem: &str) -> Result<Self, Flaw> {
+        // The sources could quote the text: they are left out on purpose.
+        let der = PrivateKeyDer::from_pem_slice(pem.as_bytes());
+        match der.as_ref().map(KeyPair::try_from) {
+            Ok(Ok(pair)) => Ok(Self(Zeroizing::new(pair))),
+            _ if pem.contains("ENCRYPTED") => Err(Flaw::EncryptedKey),
+            _ => Err(Flaw::NoKey),
+        }
     }
 
     /// Writes the key as PEM, for a file that only its owner reads.

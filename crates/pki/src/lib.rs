@@ -2,10 +2,11 @@
 //!
 //! In reading order: [`key`] and [`certificate`] hold what is made, [`authority`] makes it, [`secrets`] is the file of
 //! a whole cluster. [`clock`] says what a node without a clock may believe; [`server`] and [`client`] turn it all into
-//! settings for TLS 1.3, with ring as the one provider. No sockets here, and no files: callers do the I/O.
+//! settings for TLS 1.3, with ring as the one provider. [`check`] judges what a person gives. No sockets here, and no files: callers do the I/O.
 
 pub mod authority;
 pub mod certificate;
+pub mod check;
 pub mod client;
 pub mod clock;
 pub mod fingerprint;
@@ -14,14 +15,17 @@ pub mod secrets;
 pub mod server;
 
 mod error;
+mod flaw;
 mod trust;
 
 pub use authority::{Authority, Issued, Validity};
 pub use certificate::{Certificate, Details, KeyKind, Purposes};
+pub use check::check_config;
 pub use client::Client;
-pub use clock::NodeClock;
+pub use clock::{Moment, NodeClock};
 pub use error::Error;
 pub use fingerprint::Fingerprint;
+pub use flaw::{Day, Flaw};
 pub use key::PrivateKey;
 pub use secrets::Secrets;
 pub use server::{Mode, ServerTls, Serving};

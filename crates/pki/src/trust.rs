@@ -3,10 +3,14 @@
 //! webpki takes an authority that is trusted as a mere name and key: how long a chain it allows is not looked at. And
 //! it lets a certificate that names no purpose serve for every one.
 
-use rustls::pki_types::CertificateDer;
+use std::time::SystemTime;
+
+use rustls::client::verify_server_cert_signed_by_trust_anchor;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::{CertificateError, RootCertStore};
 
-use crate::{Certificate, Details, Error, Purposes};
+use crate::{Certificate, Details, Error, Purposes, provider};
 
 /// One authority that is trusted, and whoever checks chains up to it.
 #[derive(Debug)]
@@ -67,4 +71,35 @@ pub(crate) fn demand(
         Some(_) => Err(CertificateError::InvalidPurpose.into()),
         None => Err(CertificateError::BadEncoding.into()),
     }
+}
+
+/// Tells whether a chain leads from one of the authorities to its first certificate, at a moment when all of it is
+/// valid. By the rules that a handshake has, for the end that the certificate is for.
+pub(crate) fn vouches(authorities: &[Certificate], chain: &[Certificate]) -> bool {
+    let Some((leaf, rest)) = chain.split_first() else {
+        return false;
+    };
+    let valid = chain.iter().map(|certificate| certificate.details().not_before);
+    let moment = valid
+        .max()
+        .and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+    let moment = UnixTime::since_unix_epoch(moment.unwrap_or_default());
+    let rest: Vec<_> = rest.iter().map(|certificate| certificate.der().clone()).collect();
+    let anchors = Anchor::each(authorities, |roots| {
+        Ok(
+            WebPkiClientVerifier::builder_with_provider(roots.clone().into(), provider())
+                .build()
+                .map(|verifier| (roots, verifier))?,
+        )
+    });
+    let Ok(anchors) = anchors else { return false };
+    let algorithms = provider().signature_verification_algorithms;
+    first_that_vouches(&anchors, &rest, |(roots, clients), rest| {
+        if leaf.details().purposes.client {
+            return clients.verify_client_cert(leaf.der(), rest, moment).map(drop);
+        }
+        let server = ParsedCertificate::try_from(leaf.der())?;
+        verify_server_cert_signed_by_trust_anchor(&server, roots, rest, moment, algorithms.all)
+    })
+    .is_ok()
 }

@@ -144,7 +144,7 @@ fn one_fault_each() {
         ),
         (
             "  upgrades: {ca: x}",
-            "machine.upgrades.ca: \"x\" is not a certificate; expected PEM",
+            "machine.upgrades.ca: is not a certificate; expected PEM",
         ),
         ("  upgrades: {rollout: {url: \"https://a/b\", interval: 24h}}", ""),
         (

@@ -6,13 +6,15 @@
 mod upgrades;
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use super::types::*;
 use super::{Check, Health};
 use crate::decode::{Cursor, Object};
 use crate::secret::Secret;
-use crate::value::{IpPrefix, is_pem};
+use crate::value::{IpPrefix, private_key};
 
 /// Says what to do with the marks that stand for secrets.
 #[derive(Clone, Copy)]
@@ -106,27 +108,36 @@ fn authority(cursor: Cursor<'_>, role: Option<Role>, marks: Marks<'_>) -> Option
     let mut o = cursor.object()?;
     let cert = o
         .required("cert", "give the authority's certificate in PEM")
-        .and_then(|c| c.parsed());
+        .and_then(|c| unshown(&c));
     let key = o.field("key").and_then(|c| {
         let key = secret(&c, marks, |machine| machine.ca.key.as_ref())?;
-        let pem = key.is_redacted()
-            || ["PRIVATE KEY", "EC PRIVATE KEY"]
-                .iter()
-                .any(|label| is_pem(key.expose(), label));
-        if !pem {
+        let pem = if key.is_redacted() {
+            Ok(())
+        } else {
+            private_key(key.expose())
+        };
+        if let Err(error) = &pem {
             // Never the text itself: a fault is logged, and this may be a key with a slip in it.
-            c.fault("is not a private key; expected PEM, from -----BEGIN PRIVATE KEY----- to its end");
+            c.fault(format!("is not {error}"));
         }
         if role.is_some_and(|role| !role.holds_ca_key()) {
             c.fault("a worker must not hold the authority's key; remove it");
         }
-        pem.then_some(key)
+        pem.is_ok().then_some(key)
     });
     if role.is_some_and(Role::holds_ca_key) && !o.has("key") {
         o.missing("key", "only workers do without it");
     }
     o.finish();
     Some(CertificateAuthority { cert: cert?, key })
+}
+
+/// Never shows the text: it may hold a secret that should stand elsewhere, and a fault is logged.
+fn unshown<T: FromStr<Err: Display>>(cursor: &Cursor<'_>) -> Option<T> {
+    let parsed = cursor.text()?.parse();
+    parsed
+        .inspect_err(|error| cursor.fault(format!("is not {error}")))
+        .ok()
 }
 
 fn token(cursor: &Cursor<'_>, marks: Marks<'_>) -> Option<Secret> {

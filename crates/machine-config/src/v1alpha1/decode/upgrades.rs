@@ -1,9 +1,6 @@
 //! Reads when and how a node takes upgrades.
 
-use std::fmt::Display;
-use std::str::FromStr;
-
-use super::Cursor;
+use super::{Cursor, unshown};
 use crate::v1alpha1::upgrades::interval;
 use crate::v1alpha1::{Day, RolloutFeed, Upgrades, Window};
 use crate::value::{Period, ProxyAddress};
@@ -15,7 +12,7 @@ pub(super) fn upgrades(cursor: Cursor<'_>) -> Option<Upgrades> {
     let mut o = cursor.object()?;
     let window = o.field("window").and_then(window);
     let proxy = o.field("proxy").and_then(|c| unshown::<ProxyAddress>(&c));
-    let ca = o.field("ca").and_then(|c| c.parsed());
+    let ca = o.field("ca").and_then(|c| unshown(&c));
     let rate_limit = o.field("rateLimit").and_then(|c| c.parsed());
     let rollout = o.field("rollout").and_then(rollout);
     o.finish();
@@ -45,14 +42,6 @@ fn rollout(cursor: Cursor<'_>) -> Option<RolloutFeed> {
         url: url?,
         interval: interval?,
     })
-}
-
-/// Never shows the text: somebody may have put a password into it, and a fault is logged.
-fn unshown<T: FromStr<Err: Display>>(cursor: &Cursor<'_>) -> Option<T> {
-    let address = cursor.text()?.parse();
-    address
-        .inspect_err(|error| cursor.fault(format!("is not {error}")))
-        .ok()
 }
 
 fn span(cursor: &Cursor<'_>) -> Option<Period> {

@@ -1,0 +1,180 @@
+//! Judges certificates that a person gives, before anything hangs on them.
+//!
+//! A machine config whose authority cannot sign, or signs what nobody believes, cuts its owner off. So CLI, flash tool
+//! and node ask [`check_config`] about every config that somebody gives them, and it makes the API's certificate and
+//! both ends of a handshake on trial. What was accepted once is not judged again: an authority that expires must not
+//! keep a node from starting.
+
+mod rehearsal;
+
+use std::time::{Duration, SystemTime};
+
+use machine_config::{Fault, Faults, MachineConfig, line_of};
+
+use crate::trust::vouches;
+use crate::{Authority, Certificate, Details, Flaw, KeyKind, Moment, PrivateKey};
+
+/// How far a certificate may lie in the future: clocks of hosts differ, and certificates are dated back by an hour.
+const AHEAD: Duration = Duration::from_secs(86_400);
+
+/// Checks everything of a machine config that is a certificate or a key. `text` is the document it was read from.
+///
+/// Faults name path and line, as those of [`machine_config::parse`] do.
+pub fn check_config(text: &str, config: &MachineConfig, moment: Moment) -> Result<(), Faults> {
+    let mut found: Vec<(&str, String)> = Vec::new();
+    let ca = &config.machine.ca;
+    let key = ca.key.as_ref().map(|key| key.expose());
+    for (part, flaw) in authority(ca.cert.as_str(), key, moment) {
+        let path = match part {
+            Part::Certificate => "machine.ca.cert",
+            Part::Key => "machine.ca.key",
+        };
+        found.push((path, flaw.to_string()));
+    }
+    if let Some(bundle) = &config.machine.upgrades.ca
+        && let Some(flaw) = authorities_of_servers(bundle.as_str(), moment)
+    {
+        found.push(("machine.upgrades.ca", flaw.to_string()));
+    }
+    if found.is_empty()
+        && let Err(error) = rehearsal::rehearse(config, moment)
+    {
+        found.push((
+            "machine.ca",
+            format!("the node's API could not come up with it: {error}"),
+        ));
+    }
+    let fault = |(path, message): (&str, String)| Fault {
+        line: line_of(text, path),
+        path: path.to_owned(),
+        message,
+    };
+    let faults = Faults::from_list(found.into_iter().map(fault).collect());
+    faults.map_or(Ok(()), Err)
+}
+
+/// Which of the two a flaw is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The certificate.
+    Certificate,
+    /// The private key.
+    Key,
+}
+
+/// Lists what is wrong with an authority of Bedplate's own API. Of several certificates the first one signs; the
+/// others are trusted beside it, and may have expired.
+pub fn authority(certificates: &str, key: Option<&str>, moment: Moment) -> Vec<(Part, Flaw)> {
+    let mut flaws = Vec::new();
+    let all = match Certificate::blocks(certificates) {
+        Ok(all) => all,
+        Err(flaw) => {
+            flaws.push((Part::Certificate, flaw));
+            Vec::new()
+        }
+    };
+    let flaw = all.iter().enumerate().find_map(|(index, certificate)| {
+        let details = certificate.details();
+        let kind = details.key_kind;
+        may_sign(details)
+            .or_else(|| (kind != KeyKind::Ed25519).then_some(Flaw::Kind(kind)))
+            .or_else(|| (index == 0).then(|| valid(details, moment)).flatten())
+    });
+    flaws.extend(flaw.map(|flaw| (Part::Certificate, flaw)));
+    let Some(key) = key else { return flaws };
+    match (PrivateKey::read(key), all.first()) {
+        (Err(flaw), _) => flaws.push((Part::Key, flaw)),
+        (Ok(key), Some(first)) if first.details().public != key.public() => {
+            flaws.push((Part::Key, Flaw::OtherKey));
+        }
+        _ => {}
+    }
+    flaws
+}
+
+/// Says what is wrong with authorities that vouch for servers of others, such as those of bundles.
+///
+/// They may have any kind of key. A bundle may hold some that have expired, but not only such. A server's own
+/// certificate that nobody else signed is its own authority.
+pub fn authorities_of_servers(certificates: &str, moment: Moment) -> Option<Flaw> {
+    let all = match Certificate::blocks(certificates) {
+        Ok(all) => all,
+        Err(flaw) => return Some(flaw),
+    };
+    let unfit = all
+        .iter()
+        .map(Certificate::details)
+        .filter(|details| !details.self_issued || details.claims_authority)
+        .find_map(may_sign);
+    // One that is valid is enough.
+    let expired = || {
+        let flaws = all.iter().map(|certificate| valid(certificate.details(), moment));
+        let flaws: Option<Vec<Flaw>> = flaws.collect();
+        flaws?.into_iter().next()
+    };
+    unfit.or_else(expired)
+}
+
+/// Lists what is wrong with a client's certificate, its key and the authority it believes. Each flaw comes with the
+/// name of the field it is of: `ca`, `cert` or `key`.
+pub fn client(ca: &str, certificates: &str, key: &str, moment: Moment) -> Vec<(&'static str, Flaw)> {
+    let mut flaws: Vec<(&'static str, Flaw)> = authority(ca, None, moment)
+        .into_iter()
+        .map(|(_, flaw)| ("ca", flaw))
+        .collect();
+    let chain = Certificate::blocks(certificates);
+    let key = PrivateKey::read(key);
+    match (&chain, Certificate::blocks(ca)) {
+        (Err(flaw), _) => flaws.push(("cert", flaw.clone())),
+        (Ok(chain), authorities) => {
+            let details = chain[0].details();
+            let signed = || {
+                let authorities = authorities.ok()?;
+                (!vouches(&authorities, chain)).then_some(Flaw::NotSigned)
+            };
+            let flaw = (!details.purposes.client)
+                .then_some(Flaw::NotForClients)
+                .or_else(|| valid(details, moment))
+                .or_else(signed);
+            flaws.extend(flaw.map(|flaw| ("cert", flaw)));
+        }
+    }
+    match (&key, &chain) {
+        (Err(flaw), _) => flaws.push(("key", flaw.clone())),
+        (Ok(key), Ok(chain)) if chain[0].details().public != key.public() => {
+            flaws.push(("key", Flaw::OtherKey));
+        }
+        _ => {}
+    }
+    flaws
+}
+
+impl Authority {
+    /// Says what keeps this authority from signing what others believe.
+    pub fn check(&self, moment: Moment) -> Option<Flaw> {
+        authority(self.certificate_pem(), None, moment)
+            .into_iter()
+            .map(|(_, flaw)| flaw)
+            .next()
+    }
+}
+
+fn may_sign(details: &Details) -> Option<Flaw> {
+    if !details.claims_authority {
+        return Some(Flaw::NotAuthority);
+    }
+    (!details.is_authority).then_some(Flaw::MayNotSign)
+}
+
+fn valid(details: &Details, moment: Moment) -> Option<Flaw> {
+    let Moment { at, certain } = moment;
+    if details.not_after <= at {
+        return Some(Flaw::Expired(details.not_after.into()));
+    }
+    let ahead = details.not_before.duration_since(at).unwrap_or_default() > AHEAD;
+    let not_yet = Flaw::NotYet {
+        from: details.not_before.into(),
+        today: SystemTime::into(at),
+    };
+    (certain && ahead).then_some(not_yet)
+}

@@ -1,0 +1,41 @@
+//! Makes the API's certificate on trial, and shows it to both ends.
+
+use machine_config::MachineConfig;
+
+use crate::trust::vouches;
+use crate::{Authority, Certificate, Error, Flaw, Moment, NodeClock, Serving, authority};
+
+/// What a config's authority is called in errors.
+const CA: &str = "machine.ca";
+
+/// Does what a node with this config does before it serves: makes its certificate, and the settings it serves with.
+/// Then it has a certificate of each end checked by the rules of the other.
+pub(super) fn rehearse(config: &MachineConfig, moment: Moment) -> Result<(), Error> {
+    let machine = &config.machine;
+    let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+    names.extend(machine.hostname.iter().map(ToString::to_string));
+    names.extend(machine.cert_sans.iter().map(ToString::to_string));
+    let authorities = machine.ca.cert.as_str();
+    let clock = NodeClock::new();
+    clock.raise_floor(moment.at);
+    clock.set_synchronised(moment.certain);
+    let Some(key) = &machine.ca.key else {
+        return Serving::mutual(authorities, &authority::unjoined(&names)?, clock.into()).map(drop);
+    };
+    let authority = Authority::from_pem(authorities, key.expose(), CA)?;
+    let validity = clock.plan(moment.at).within(authority.validity());
+    let node = authority.issue_server("Bedplate node", &names, validity)?;
+    let user = authority.issue_client("rehearsal", "none", validity)?;
+    Serving::mutual(authorities, &node, clock.into())?;
+    let trusted = Certificate::all_from_pem(authorities, CA)?;
+    for made in [node, user] {
+        if !vouches(&trusted, &[made.certificate]) {
+            let flaw = Flaw::NotSigned;
+            return Err(Error::Flaw {
+                what: "what the authority signs",
+                flaw,
+            });
+        }
+    }
+    Ok(())
+}
