@@ -21,7 +21,7 @@ struct Made {
 }
 
 fn params(name: &str, ca: Option<BasicConstraints>, purposes: &[Purpose]) -> CertificateParams {
-    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    let mut params = CertificateParams::new(vec![name.to_owned()]).expect("the test makes it right");
     params.distinguished_name.push(DnType::CommonName, name);
     let now = SystemTime::now();
     params.not_before = (now - Duration::from_secs(3600)).into();
@@ -36,25 +36,28 @@ fn params(name: &str, ca: Option<BasicConstraints>, purposes: &[Purpose]) -> Cer
 
 fn root(constraints: BasicConstraints) -> Made {
     let (key, params) = (
-        KeyPair::generate_for(&PKCS_ED25519).unwrap(),
+        KeyPair::generate_for(&PKCS_ED25519).expect("the test makes it right"),
         params("root", Some(constraints), &[]),
     );
-    let pem = params.self_signed(&key).unwrap().pem();
+    let pem = params.self_signed(&key).expect("the test makes it right").pem();
     Made { params, pem, key }
 }
 
 fn signed(by: &Made, params: CertificateParams) -> Made {
-    let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+    let key = KeyPair::generate_for(&PKCS_ED25519).expect("the test makes it right");
     let issuer = Issuer::from_params(&by.params, &by.key);
-    let pem = params.signed_by(&key, &issuer).unwrap().pem();
+    let pem = params
+        .signed_by(&key, &issuer)
+        .expect("the test makes it right")
+        .pem();
     Made { params, pem, key }
 }
 
 fn issued(made: &Made) -> Issued {
     Issued {
-        certificate: pki::Certificate::from_pem(&made.pem, "the test").unwrap(),
+        certificate: pki::Certificate::from_pem(&made.pem, "the test").expect("the test makes it right"),
         pem: made.pem.clone(),
-        key: PrivateKey::from_pem(&made.key.serialize_pem(), "the test").unwrap(),
+        key: PrivateKey::from_pem(&made.key.serialize_pem(), "the test").expect("the test makes it right"),
     }
 }
 
@@ -62,30 +65,36 @@ fn issued(made: &Made) -> Issued {
 fn as_client(root: &Made, leaf: &Made, chain: &str) -> Result<(), String> {
     let node = signed(root, params("node1", None, &[Purpose::ServerAuth]));
     let clock = Arc::new(NodeClock::trusting());
-    let serving = Serving::mutual(&root.pem, &issued(&node), clock).unwrap();
+    let serving = Serving::mutual(&root.pem, &issued(&node), clock).expect("the test makes it right");
     let client = Client::mutual(
         &root.pem,
         &format!("{}{chain}", leaf.pem),
         &leaf.key.serialize_pem(),
     );
-    meet(&serving.config, &client.unwrap(), "node1")
+    meet(
+        &serving.config,
+        &client.expect("the test makes it right"),
+        "node1",
+    )
 }
 
 /// Tries a node's chain against a client of the authority, by a server that would serve anything.
 fn as_node(root: &Made, leaf: &Made, chain: &str) -> Result<(), String> {
     let user = signed(root, params("ann", None, &[Purpose::ClientAuth]));
-    let client = Client::mutual(&root.pem, &user.pem, &user.key.serialize_pem()).unwrap();
+    let client =
+        Client::mutual(&root.pem, &user.pem, &user.key.serialize_pem()).expect("the test makes it right");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let certificates = pki::Certificate::all_from_pem(&format!("{}{chain}", leaf.pem), "the test").unwrap();
+    let certificates = pki::Certificate::all_from_pem(&format!("{}{chain}", leaf.pem), "the test")
+        .expect("the test makes it right");
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
-        .unwrap()
+        .expect("the test makes it right")
         .with_no_client_auth()
         .with_single_cert(
             certificates.iter().map(|made| made.der().clone()).collect(),
             rustls::pki_types::PrivatePkcs8KeyDer::from(leaf.key.serialize_der()).into(),
         )
-        .unwrap();
+        .expect("the test makes it right");
     config.alpn_protocols = vec![b"h2".to_vec()];
     meet(&Arc::new(config), &client, "node1")
 }
@@ -159,13 +168,14 @@ fn each_of_several_authorities_counts_by_its_own_bounds() {
         let node = signed(&wide, params("node1", None, &[Purpose::ServerAuth]));
         let both = format!("{}{}", strict.pem, wide.pem);
         let clock = Arc::new(NodeClock::trusting());
-        let serving = Serving::mutual(&both, &issued(&node), clock).unwrap();
+        let serving = Serving::mutual(&both, &issued(&node), clock).expect("the test makes it right");
         assert_eq!(
             serving.fingerprint,
             Fingerprint::of(issued(&node).certificate.der())
         );
         let chain = format!("{}{}", user.pem, below.pem);
-        let client = Client::mutual(&both, &chain, &user.key.serialize_pem()).unwrap();
+        let client =
+            Client::mutual(&both, &chain, &user.key.serialize_pem()).expect("the test makes it right");
         let met = meet(&serving.config, &client, "node1");
         assert_eq!(met.is_ok(), fine, "{met:?}");
     }

@@ -15,23 +15,26 @@ fn now() -> SystemTime {
 }
 
 fn authority(made: SystemTime) -> Authority {
-    Authority::generate("home", made).unwrap()
+    Authority::generate("home", made).expect("the test makes it right")
 }
 
 fn leaf(of: &Authority) -> (String, String) {
     let made = of
         .issue_client("ann", "bedplate:admin", Validity::starting(now(), CLIENT_LIFE))
-        .unwrap();
+        .expect("the test makes it right");
     (made.pem, made.key.to_pem().to_string())
 }
 
 /// An authority as other tools make them.
 fn foreign(change: impl Fn(&mut CertificateParams)) -> (String, String) {
-    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
-    let mut params = CertificateParams::new(vec!["home".to_owned()]).unwrap();
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("the test makes it right");
+    let mut params = CertificateParams::new(vec!["home".to_owned()]).expect("the test makes it right");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     change(&mut params);
-    (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    (
+        params.self_signed(&key).expect("the test makes it right").pem(),
+        key.serialize_pem(),
+    )
 }
 
 /// Leaves the first half of the lines inside a block of PEM.
@@ -210,7 +213,7 @@ fn an_authority_that_would_lock_its_owner_out_is_refused() {
                 let line = if expected.starts_with("machine.ca.key") {
                     text.lines()
                         .position(|line| line.starts_with("    key:"))
-                        .unwrap()
+                        .expect("the test makes it right")
                         + 1
                 } else {
                     6
@@ -305,10 +308,10 @@ fn a_client_and_its_authority_belong_together() {
     let (cert, key) = leaf(&home);
     let expired = home
         .issue_client("ann", "x", Validity::starting(now() - 400 * DAY, CLIENT_LIFE))
-        .unwrap();
+        .expect("the test makes it right");
     let node = home
         .issue_server("node1", &[], Validity::starting(now(), DAY))
-        .unwrap();
+        .expect("the test makes it right");
     let (other_cert, other_key) = leaf(&away);
     let (expired_key, node_key) = (expired.key.to_pem(), node.key.to_pem());
     let ca = home.certificate_pem();
