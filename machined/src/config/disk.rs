@@ -34,14 +34,17 @@ pub struct DiskError {
     source: io::Error,
 }
 
+/// Tells whether a CONFIG partition holds a config that this release can use.
+pub fn config_in(device: &Path) -> bool {
+    let text = read_head(device).map(|bytes| medium::decode(&bytes));
+    matches!(text, Ok(Ok(Some(text))) if machine_config::parse(&text).is_ok())
+}
+
 impl ConfigDisk {
     /// Reads the first bytes of CONFIG, enough for any config.
     pub(super) fn read_medium(&self) -> Result<Option<Vec<u8>>, DiskError> {
         let Some(path) = &self.medium else { return Ok(None) };
-        let mut bytes = Vec::with_capacity(4096);
-        let read = File::open(path).and_then(|file| file.take(medium::MAX as u64).read_to_end(&mut bytes));
-        read.map_err(context("read", path))?;
-        Ok(Some(bytes))
+        read_head(path).map(Some).map_err(context("read", path))
     }
 
     /// Overwrites whatever config CONFIG may hold with zeros.
@@ -92,6 +95,15 @@ impl ConfigDisk {
         let path = self.state.join(name);
         remove_if_there(&path).map_err(context("remove", &path))
     }
+}
+
+/// Reads as much of a CONFIG partition as any config takes.
+fn read_head(device: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(4096);
+    File::open(device)?
+        .take(medium::MAX as u64)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Overwrites a config with zeros, its head first: after a power cut it is all there, or there is none, and

@@ -11,7 +11,7 @@ mod plan;
 mod status;
 
 pub use acquire::{Acquired, acquire};
-pub use disk::{ConfigDisk, DiskError};
+pub use disk::{ConfigDisk, DiskError, config_in};
 pub use handle::{ConfigHandle, TRY_TIMEOUT};
 pub use plan::{ApplyPlan, Effect, Mode, Refusal, decide};
 pub use status::{CONFIG_ID, ConfigStatus, Pending, Phase, Source};

@@ -47,6 +47,7 @@ pub(super) fn base(node: &Node, children: &Children, watchdog: Option<i32>) -> R
         mounter: Box::new(LinuxMounts),
         kernel: Box::new(LinuxResize),
         tools: Box::new(children.clone()),
+        config_in: crate::config::config_in,
         root: "/".into(),
     };
     let mut runtime = Runtime::new(node.store.clone());

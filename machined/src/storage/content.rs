@@ -43,12 +43,13 @@ pub fn look(head: &[u8]) -> Content {
     }
 }
 
-/// Decides what is to be done with what was found.
-pub fn decide(content: Content) -> Step {
+/// Decides what is to be done with what was found. Where something was `written` before, a blank head is damage, and the
+/// file system behind it can be rescued.
+pub fn decide(content: Content, written: bool) -> Step {
     match content {
-        Content::Blank => Step::Format,
+        Content::Blank if !written => Step::Format,
         Content::Ext4 => Step::Check,
-        Content::Unknown => Step::Rescue,
+        Content::Blank | Content::Unknown => Step::Rescue,
     }
 }
 
@@ -73,8 +74,15 @@ mod tests {
 
     #[test]
     fn only_blank_partitions_are_formatted() {
-        assert_eq!(decide(look(&vec![0; HEAD])), Step::Format);
-        assert_eq!(decide(look(&ext4())), Step::Check);
+        assert_eq!(decide(look(&vec![0; HEAD]), false), Step::Format);
+        assert_eq!(decide(look(&ext4()), false), Step::Check);
+    }
+
+    #[test]
+    fn what_was_written_before_is_never_formatted() {
+        for head in [vec![0; HEAD], vec![7; HEAD], ext4()] {
+            assert_ne!(decide(look(&head), true), Step::Format);
+        }
     }
 
     proptest! {
@@ -82,7 +90,7 @@ mod tests {
         fn one_byte_of_somebodys_data_forbids_formatting(at in 0..HEAD, byte in 1u8..) {
             let mut head = vec![0; HEAD];
             head[at] = byte;
-            prop_assert_ne!(decide(look(&head)), Step::Format);
+            prop_assert_ne!(decide(look(&head), false), Step::Format);
         }
     }
 }

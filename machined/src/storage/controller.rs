@@ -5,12 +5,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use owner::Owner;
 use sys::block::Resize;
 use sys::mount::{Mount, MountFlags, Mounter};
 
-use super::content::{decide, look, read_head};
+use super::content::{Step, decide, look, read_head};
 use super::disk::{Devices, Disk};
 use super::grow::grow;
+use super::owner::OwnerFile;
 use super::prepare::{Prepared, Tools, prepare};
 use super::status::{Volume, VolumeState, VolumeStatus};
 use super::wipe;
@@ -32,6 +34,8 @@ pub struct Means {
     pub kernel: Box<dyn Resize>,
     /// Runs mke2fs and e2fsck.
     pub tools: Box<dyn Tools>,
+    /// Tells whether a CONFIG partition holds a config from which a node is to be made anew.
+    pub config_in: fn(&Path) -> bool,
     /// Prefix of all mount points: empty but in tests.
     pub root: std::path::PathBuf,
 }
@@ -39,9 +43,9 @@ pub struct Means {
 /// Mounts DATA and STATE of the disk the loader named; formats them when they are blank. Sole owner of
 /// [`VolumeStatus`].
 ///
-/// A machine that no loader started has no disk of its own: memory stands in for both. When only DATA fails, memory
-/// stands in for it, so that the node can still be reached and reset; STATE has no stand-in, because a node that lost
-/// its identity must not take orders from strangers.
+/// A machine that no loader started has no disk of its own: memory stands in for both. When a volume fails, memory stands
+/// in for it, so that the node can still be reached. For STATE only where the node is known to be somebody's: it is then
+/// locked, and takes no orders from strangers. Such a STATE is made anew only for a config that waits in CONFIG.
 pub struct Storage {
     means: Means,
 }
@@ -66,6 +70,7 @@ impl Storage {
         status.state = match self.open(volume, disk, &mut status).await {
             Ok(Prepared { formatted, repaired }) => VolumeState::Ready { formatted, repaired },
             Err(error) if volume == Volume::Data => self.stand_in(volume, &error.chain()),
+            Err(error) if self.owner(disk) != Owner::Nobody => self.stand_in(volume, &error.chain()),
             Err(error) => VolumeState::Failed { error: error.chain() },
         };
         status
@@ -83,12 +88,32 @@ impl Storage {
             found.ok_or_else(|| ControllerError::msg(format!("{} has no partition {name}", disk.name)))?;
         status.device = Some(found.device.display().to_string());
         status.size = found.len;
-        let step = decide(look(&read_head(&found.device)?));
-        let prepared = prepare(self.means.tools.as_ref(), volume, &found.device, step).await?;
+        let written = volume == Volume::State && self.owner(disk) != Owner::Nobody;
+        let step = decide(look(&read_head(&found.device)?), written);
+        let tools = self.means.tools.as_ref();
+        let prepared = match prepare(tools, volume, &found.device, step).await {
+            Err(error) if written && self.repair_waits(disk) => {
+                tracing::warn!("STATE is made anew, for the config in CONFIG: {}", chain(&error));
+                prepare(tools, volume, &found.device, Step::Format).await?
+            }
+            prepared => prepared?,
+        };
         let source = found.device.display().to_string();
         let mount = Mount::new(source, self.target(volume), "ext4").flags(flags(volume));
         self.mount(volume, &mount.options("errors=remount-ro"))?;
         Ok(prepared)
+    }
+
+    /// Returns whose the node is; in doubt somebody's.
+    fn owner(&self, disk: &Disk) -> Owner {
+        let file = OwnerFile::on(&self.means.devices, disk);
+        file.map_or(Owner::Unknown, |file| file.owner())
+    }
+
+    /// Tells whether a holder of the node, or of its medium, has put a config where the next start takes it from.
+    fn repair_waits(&self, disk: &Disk) -> bool {
+        let config = self.means.devices.partition(disk, "CONFIG").ok().flatten();
+        config.is_some_and(|config| (self.means.config_in)(&config.device))
     }
 
     fn stand_in(&self, volume: Volume, reason: &str) -> VolumeState {

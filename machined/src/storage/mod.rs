@@ -2,13 +2,15 @@
 //!
 //! [`disk`] looks; [`content`] decides what is to be done to a partition; [`grow`] and [`prepare`] do it; the
 //! controller [`Storage`] keeps at it until both are mounted, and publishes [`VolumeStatus`]. [`identity`] and
-//! [`seed`] keep what makes this machine itself; [`wipe`] forgets it. [`room`] tells when a volume is full.
+//! [`seed`] keep what makes this machine itself, [`owner`] whose it is; [`wipe`] forgets all of it. [`room`] tells when a
+//! volume is full.
 
 pub mod content;
 pub mod controller;
 pub mod disk;
 pub mod grow;
 pub mod identity;
+pub mod owner;
 pub mod prepare;
 pub mod room;
 pub mod seed;
@@ -17,5 +19,6 @@ pub mod wipe;
 
 pub use controller::Storage;
 pub use disk::{Devices, Disk, Partition};
+pub use owner::OwnerFile;
 pub use room::{RoomStatus, WatchRoom};
 pub use status::{Volume, VolumeState, VolumeStatus};

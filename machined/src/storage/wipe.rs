@@ -1,7 +1,8 @@
 //! Forgets what a reset is to forget, also when the power goes in the middle of it.
 //!
 //! First the wish is written down: a mark in the first sector of STATE, which no file system uses. From then on each
-//! start goes on with what was begun, before anybody looks at STATE. The mark goes last, and leaves STATE blank.
+//! start goes on with what was begun, before anybody looks at STATE. When nothing is left that a stranger must not have,
+//! the node becomes nobody's; then the mark goes, and leaves STATE blank.
 
 use std::fs::File;
 use std::io;
@@ -9,8 +10,10 @@ use std::ops::Range;
 use std::path::Path;
 
 use medium::{FileMedium, Medium};
+use owner::Owner;
 
 use super::disk::{Devices, Disk};
+use super::owner::write_to;
 use crate::power::ResetScope;
 
 /// Says how much of a partition is overwritten.
@@ -42,6 +45,9 @@ const CHUNK: u64 = 256 * 1024;
 
 /// The partition that remembers a reset until it is done.
 const MARKED: &str = "STATE";
+
+/// The partition that remembers whose the node is.
+const OWNED: &str = "BOOTSTATE";
 
 /// What a disk writes whole or not at all.
 pub const SECTOR: u64 = 512;
@@ -92,12 +98,18 @@ pub fn forget(scope: ResetScope, open: Open<'_>) -> Vec<Forgotten> {
             done => told.push((name, done.map(drop))),
         }
     }
-    if told.iter().all(|(_, done)| done.is_ok()) {
-        let unmarked = with(open, MARKED, |state| zero(state, 0..SECTOR));
-        if let Some(error) = marked.err().or(unmarked.err()) {
-            told.retain(|(name, _)| *name != MARKED);
-            told.push((MARKED, Err(error)));
-        }
+    if told.iter().any(|(_, done)| done.is_err()) {
+        return told;
+    }
+    // Without the mark of the reset it would stay somebody's whose config is gone, and locked.
+    if let Err(error) = with(open, OWNED, |bootstate| write_to(bootstate, &Owner::Nobody)) {
+        told.push((OWNED, Err(error)));
+        return told;
+    }
+    let unmarked = with(open, MARKED, |state| zero(state, 0..SECTOR));
+    if let Some(error) = marked.err().or(unmarked.err()) {
+        told.retain(|(name, _)| *name != MARKED);
+        told.push((MARKED, Err(error)));
     }
     told
 }

@@ -7,6 +7,7 @@ pub struct Dependencies;
 /// A crate, what it must never link (directly or not), and why.
 const NEVER: &[(&str, &[&str], &str)] = &[
     ("slots", IO, "the slot record is bytes in, bytes out"),
+    ("owner", IO, "the owner record is bytes in, bytes out"),
     ("manifest", IO, "the manifest is bytes in, bytes out"),
     (
         "machine-config",

@@ -8,6 +8,7 @@ pub struct NoIo;
 const PURE: &[&str] = &[
     "bootloader/core/src/",
     "crates/slots/src/",
+    "crates/owner/src/",
     "crates/manifest/src/",
     "crates/machine-config/src/",
     "crates/service-definition/src/",

@@ -46,6 +46,17 @@ struct Bench {
 }
 
 fn bench(cmdline: &str, state: &[u8], data: &[u8], exits: &[i32]) -> Bench {
+    let nobody = [(2, "BOOTSTATE", vec![0; 1 << 20]), (3, "CONFIG", vec![0; 4096])];
+    bench_with(cmdline, state, data, exits, &nobody)
+}
+
+fn bench_with(
+    cmdline: &str,
+    state: &[u8],
+    data: &[u8],
+    exits: &[i32],
+    others: &[(u32, &str, Vec<u8>)],
+) -> Bench {
     let root = tempfile::tempdir().unwrap();
     let devices = Devices {
         sys_block: root.path().join("sys"),
@@ -59,7 +70,8 @@ fn bench(cmdline: &str, state: &[u8], data: &[u8], exits: &[i32]) -> Bench {
     let crc = crc32fast::hash(&gpt[512..604]);
     gpt[528..532].copy_from_slice(&crc.to_le_bytes());
     fs::write(devices.dev.join("vda"), gpt).unwrap();
-    for (number, name, head) in [(6, "STATE", state), (7, "DATA", data)] {
+    let volumes = [(6, "STATE", state.to_vec()), (7, "DATA", data.to_vec())];
+    for (number, name, head) in volumes.iter().chain(others) {
         let node = format!("vda{number}");
         let folder = devices.sys_block.join("vda").join(&node);
         fs::create_dir_all(&folder).unwrap();
@@ -81,6 +93,7 @@ fn bench(cmdline: &str, state: &[u8], data: &[u8], exits: &[i32]) -> Bench {
         mounter: Box::new(shared.clone()),
         kernel: Box::new(RecordingResize::default()),
         tools: Box::new(shared.clone()),
+        config_in: |device| fs::read(device).is_ok_and(|bytes| bytes.starts_with(b"BPCONFIG")),
         root: root.path().join("root"),
     };
     let store = Store::new();
@@ -178,6 +191,49 @@ async fn memory_stands_in_for_a_broken_data_but_never_for_state() {
         tools.iter().all(|call| !call.contains("mke2fs")),
         "somebody's data: {tools:?}"
     );
+}
+
+/// A node that is somebody's, with this in CONFIG.
+fn owned(state: &[u8], config: &[u8], exits: &[i32]) -> Bench {
+    let others = [(2, "BOOTSTATE", vec![0; 1 << 20]), (3, "CONFIG", config.to_vec())];
+    let bench = bench_with(&on_disk(), state, &ext4(), exits, &others);
+    let bootstate = bench.root.path().join("dev/vda2");
+    let owner = Owner::of("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n");
+    OwnerFile::new(Some(bootstate)).set(&owner).unwrap();
+    bench
+}
+
+#[tokio::test]
+async fn a_blank_state_of_somebodys_node_is_rescued_and_never_formatted() {
+    // DATA is checked first.
+    let mut rescued = owned(&[0; HEAD], &[0; 4096], &[0, 1]);
+    settle_one(&rescued.store, &mut rescued.storage).await.unwrap();
+    let ready = VolumeState::Ready {
+        formatted: false,
+        repaired: true,
+    };
+    assert_eq!(rescued.state(Volume::State), ready);
+
+    for state in [[0; HEAD], [1; HEAD]] {
+        let mut lost = owned(&state, &[0; 4096], &[0, 8]);
+        settle_one(&lost.store, &mut lost.storage).await.unwrap();
+        assert!(matches!(lost.state(Volume::State), VolumeState::Volatile { .. }));
+        assert_eq!(lost.mounts(), ["vda7 var ext4", "tmpfs var/lib/bedplate tmpfs"]);
+        let tools = lost.shared.tools.calls.lock().unwrap();
+        assert!(tools.iter().all(|call| !call.contains("mke2fs")), "{tools:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_config_in_config_makes_a_hopeless_state_anew() {
+    let mut bench = owned(&[1; HEAD], b"BPCONFIG", &[0, 8, 0]);
+    settle_one(&bench.store, &mut bench.storage).await.unwrap();
+    let formatted = VolumeState::Ready {
+        formatted: true,
+        repaired: false,
+    };
+    assert_eq!(bench.state(Volume::State), formatted);
+    assert_eq!(bench.mounts(), ["vda7 var ext4", "vda6 var/lib/bedplate ext4"]);
 }
 
 /// The power went in the middle of a reset: what is left of the old file systems is not brought back.

@@ -6,11 +6,12 @@ use powercut::{Broken, Image, Options, Random, Recording, State, Tally, explore,
 use super::*;
 use crate::storage::content::{Content, look};
 
-const PLACES: [(&str, Place); 4] = [
+const PLACES: [(&str, Place); 5] = [
     ("CONFIG", place(0, 128 * 1024)),
     ("STATE", place(128 * 1024, 256 * 1024)),
     ("DATA", place(384 * 1024, HEAD + 64 * 1024)),
     ("SLOT-A", place(384 * 1024 + HEAD + 64 * 1024, 64 * 1024)),
+    ("BOOTSTATE", place(512 * 1024 + HEAD, 1024 * 1024)),
 ];
 
 const fn place(start: u64, len: u64) -> Place {
@@ -25,8 +26,11 @@ fn find(name: &str) -> Option<Place> {
 /// A disk on which everything holds something, and STATE and DATA file systems.
 fn used() -> Image {
     let mut random = Random::new(7);
-    let mut disk = Image::new(PLACES[3].1.end(), 0);
+    let mut disk = Image::new(PLACES[4].1.end(), 0);
     for (name, Place { start, len }) in PLACES {
+        if name == "BOOTSTATE" {
+            continue;
+        }
         for at in (1024..len).step_by(40_960) {
             disk.write(start + at, &random.bytes(3000));
         }
@@ -34,7 +38,27 @@ fn used() -> Image {
             disk.write(start + 1024 + 56, &[0x53, 0xef]);
         }
     }
-    disk
+    let disk = powercut::Disk::new(disk);
+    write_to(&mut disk.open(find("BOOTSTATE").unwrap()), &owner()).unwrap();
+    disk.image()
+}
+
+fn owner() -> Owner {
+    Owner::of("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n")
+}
+
+fn owner_on(disk: &Image) -> Owner {
+    let copies =
+        owner::OFFSETS.map(|offset| disk.bytes(find("BOOTSTATE").unwrap().start + offset, owner::AREA));
+    owner::load(copies.each_ref().map(|copy| Some(&copy[..]))).owner
+}
+
+/// What a disk holds, but for how often its owner was written.
+fn content(disk: &Image) -> (u128, Owner) {
+    let mut bare = disk.clone();
+    let place = find("BOOTSTATE").unwrap();
+    bare.write(place.start, &vec![0; place.len as usize]);
+    (bare.digest(), owner_on(disk))
 }
 
 fn run(disk: &Image, scope: ResetScope) -> Recording {
@@ -58,20 +82,29 @@ struct Fault(&'static str);
 fn check(state: &State, recording: &Recording, scope: ResetScope) -> Result<(), Fault> {
     let disk = powercut::Disk::new(state.image.clone());
     let holds = |holds: bool, what| if holds { Ok(()) } else { Err(Fault(what)) };
+    if owner_on(&state.image) != owner() {
+        let left = ["CONFIG", "STATE"].map(|name| bytes(&state.image, name));
+        // The mark of the reset itself is no secret.
+        let blank = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
+        holds(
+            owner_on(&state.image) == Owner::Nobody && blank(&left[0]) && blank(&left[1][SECTOR as usize..]),
+            "it is nobody's before all is forgotten",
+        )?;
+    }
     match begun(&mut disk.open(find("STATE").unwrap())).unwrap() {
         Some(found) => {
             holds(found == scope, "another reset is gone on with")?;
             let after = run(&state.image, found);
             holds(after.is_durable(), "something waits in a cache")?;
             holds(
-                after.after.digest() == recording.after.digest(),
+                content(&after.after) == content(&recording.after),
                 "something is not forgotten",
             )
         }
         None => {
-            let (before, after) = (recording.before.digest(), recording.after.digest());
+            let (before, after) = (content(&recording.before), content(&recording.after));
             holds(
-                [before, after].contains(&state.image.digest()),
+                [before, after].contains(&content(&state.image)),
                 "half a reset that nobody goes on with",
             )
         }
@@ -101,14 +134,24 @@ fn a_reset_that_is_cut_short_is_finished_or_never_began() {
 #[test]
 fn a_reset_in_another_order_is_caught() {
     let recording = run(&used(), ResetScope::All);
-    assert_eq!(recording.syncs(), 5, "mark, CONFIG, DATA, STATE, mark");
-    for order in [[1, 0, 2, 3, 4], [0, 1, 2, 4, 3]] {
+    assert_eq!(
+        recording.syncs(),
+        7,
+        "mark, CONFIG, DATA, STATE, owner twice, mark"
+    );
+    for order in [
+        [1, 0, 2, 3, 4, 5, 6],
+        [0, 1, 2, 4, 3, 5, 6],
+        [0, 4, 5, 1, 2, 3, 6],
+        [0, 1, 2, 3, 6, 4, 5],
+    ] {
         assert!(
             prove(&recording.in_order(&order), ResetScope::All).is_err(),
             "{order:?}"
         );
     }
-    for sync in 0..4 {
+    // Once one copy is nobody's, the other one is torn without harm.
+    for sync in 0..5 {
         assert!(
             prove(&recording.without_sync(sync), ResetScope::All).is_err(),
             "{sync}"
@@ -134,6 +177,7 @@ fn what_is_forgotten_is_zero_and_the_rest_is_left() {
         assert!(data[..forgotten].iter().all(|byte| *byte == 0));
         assert_eq!(data[forgotten..], was[forgotten..]);
         assert_eq!(bytes(&after, "SLOT-A"), bytes(&before, "SLOT-A"));
+        assert_eq!((owner_on(&before), owner_on(&after)), (owner(), Owner::Nobody));
     }
 }
 
@@ -149,6 +193,7 @@ fn what_cannot_be_forgotten_is_told_and_tried_again() {
     assert_eq!(failed[0].0, "DATA");
     let mut state = disk.open(find("STATE").unwrap());
     assert_eq!(begun(&mut state).unwrap(), Some(ResetScope::All));
+    assert_eq!(owner_on(&disk.image()), owner(), "what is left is not given away");
     // And a disk without STATE is forgotten as far as it goes.
     let told = forget(ResetScope::State, &mut |name| {
         let place = find(name).filter(|_| name != "STATE");
