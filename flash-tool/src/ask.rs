@@ -1,6 +1,6 @@
 //! Asking before a disk is overwritten.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal};
 
 use crate::safety::Caution;
 
@@ -58,8 +58,7 @@ impl Person for Terminal {
         if !io::stdin().is_terminal() {
             return None;
         }
-        eprint!("{question} ");
-        io::stderr().flush().ok()?;
+        stdio::ask(format_args!("{question} "));
         let mut answer = String::new();
         io::stdin().lock().read_line(&mut answer).ok()?;
         Some(answer.trim().to_owned())

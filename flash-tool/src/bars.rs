@@ -33,7 +33,7 @@ impl Watch for Bars {
     fn stage(&mut self, stage: Stage, bytes: u64) {
         self.end();
         if !self.terminal {
-            eprintln!("{}", stage.title());
+            stdio::note(stage.title());
             return;
         }
         let template = match stage {

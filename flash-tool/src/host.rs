@@ -1,11 +1,16 @@
 //! What the host knows of its disks: reads `/sys` and `/proc`, decides nothing.
 
+mod mounts;
+
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+
+use self::mounts::{Mount, unescape};
 
 /// A whole disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -14,6 +19,7 @@ pub struct Disk {
     /// The kernel's name for it.
     pub name: String,
     /// Its device file.
+    #[serde(serialize_with = "crate::show::lossy")]
     pub path: PathBuf,
     /// Its major and minor number.
     #[serde(skip)]
@@ -144,16 +150,33 @@ impl Host {
         ))
     }
 
-    /// Finds the loop device that a file stands under, if any.
-    pub fn loop_over(&self, file: &Path) -> Option<String> {
-        let entries = fs::read_dir(self.block()).ok()?;
-        entries
-            .flatten()
-            .map(|entry| entry.file_name().to_string_lossy().into_owned())
-            .find(|name| {
-                self.text(&self.block().join(name).join("loop/backing_file"))
-                    .is_some_and(|path| Path::new(&path) == file)
-            })
+    /// Finds the loop device that a file stands under, if any; the file is given as device and inode.
+    pub fn loop_over(&self, file: (u64, u64)) -> Option<String> {
+        let names = self.names(&self.block()).into_iter();
+        names.filter(|name| name.starts_with("loop")).find(|name| {
+            let path = self.text(&self.block().join(name).join("loop/backing_file"));
+            let named = path.and_then(|path| fs::metadata(path).ok());
+            // The path is that of long ago, perhaps in another mount namespace. The kernel knows the file itself, but
+            // tells it only those who may open the device.
+            named.is_some_and(|facts| (facts.dev(), facts.ino()) == file)
+                || File::open(self.dev().join(name)).is_ok_and(|device| {
+                    sys::loop_device::backing_file(&device).is_ok_and(|known| known == file)
+                })
+        })
+    }
+
+    /// Tells whether a folder belongs to devices: `/dev` and what is below, by whichever way it was named.
+    pub fn is_for_devices(&self, folder: &Path) -> bool {
+        let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let (folder, dev) = (real(folder), real(&self.dev()));
+        if folder.starts_with(&dev) {
+            // Memory for files, which somebody who names it means.
+            return !folder.starts_with(dev.join("shm"));
+        }
+        let device = |path: &Path| fs::metadata(path).ok().map(|facts| facts.dev());
+        // Where /dev is a file system of its own, it is known by that, also mounted elsewhere.
+        device(&dev)
+            .is_some_and(|number| Some(number) != device(&self.root) && device(&folder) == Some(number))
     }
 
     fn disk(&self, name: &str) -> io::Result<Disk> {
@@ -297,13 +320,17 @@ impl Host {
 
     /// Tells whether a path below `/dev` is a name of this device, by way of links such as `mapper/vg-root`.
     fn is(&self, path: &str, device: &str) -> bool {
-        let real = fs::canonicalize(self.root.join("dev").join(path));
+        let real = fs::canonicalize(self.dev().join(path));
         let name = real
             .as_deref()
             .ok()
             .and_then(Path::file_name)
             .map(|name| name.to_string_lossy().into_owned());
         path == device || name.as_deref() == Some(device)
+    }
+
+    fn dev(&self) -> PathBuf {
+        self.root.join("dev")
     }
 
     fn block(&self) -> PathBuf {
@@ -347,33 +374,4 @@ pub enum Found {
     Disk(Disk),
     /// A partition of the disk with this name.
     PartitionOf(String),
-}
-
-/// A line of `/proc/self/mountinfo`.
-struct Mount<'a> {
-    number: &'a str,
-    at: &'a str,
-    source: &'a str,
-}
-
-impl<'a> Mount<'a> {
-    fn parse(line: &'a str) -> Option<Self> {
-        let (left, right) = line.split_once(" - ")?;
-        let mut left = left.split(' ').skip(2);
-        let (number, at) = (left.next()?, left.nth(1)?);
-        Some(Self {
-            number,
-            at,
-            source: right.split(' ').nth(1)?,
-        })
-    }
-}
-
-/// Undoes the kernel's way of writing blanks in paths.
-fn unescape(path: &str) -> String {
-    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
-        .into_iter()
-        .fold(path.to_owned(), |path, (code, character)| {
-            path.replace(code, character)
-        })
 }

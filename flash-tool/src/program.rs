@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::ffi::OsString;
-use std::io;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
@@ -31,14 +30,20 @@ pub fn main_from(name: &'static str, args: impl IntoIterator<Item = OsString>) -
         .and_then(|matches| Program::from_arg_matches(&matches));
     let program = parsed.unwrap_or_else(|error| error.format(&mut command).exit());
     if let Some(shell) = program.completions {
-        clap_complete::generate(shell, &mut command, name, &mut io::stdout());
-        return ExitCode::SUCCESS;
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut command, name, &mut script);
+        return end(stdio::write(&script));
     }
-    match program.flash.run() {
+    end(program.flash.run())
+}
+
+/// Says why it ends, if there is a reason, and gives the exit code.
+fn end<E: Error + 'static>(result: Result<(), E>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", chain(&error));
-            ExitCode::FAILURE
+            stdio::note(format_args!("error: {}", chain(&error)));
+            stdio::exit_code(&error)
         }
     }
 }

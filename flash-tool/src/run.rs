@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bundle::Reader;
 use layout::Guids;
+use stdio::Lost;
 use uuid::Uuid;
 
 use crate::apply::ApplyError;
@@ -20,7 +21,7 @@ use crate::plan::{BundleFacts, Options, Plan, PlanError, plan};
 use crate::report::Report;
 use crate::safety::caution;
 use crate::show::{Outcome, PlanView, disks_text, judge, report_text};
-use crate::target::{Target, TargetError};
+use crate::target::{Target, TargetError, Wanted};
 
 /// Why nothing was flashed, or a flash failed.
 #[derive(Debug, thiserror::Error)]
@@ -62,9 +63,15 @@ pub enum FlashError {
     /// The disks cannot be listed.
     #[error("cannot list the disks")]
     List(#[source] io::Error),
-    /// The result cannot be printed.
-    #[error("cannot print the result")]
-    Print(#[from] serde_json::Error),
+    /// The result cannot be written as JSON.
+    #[error("cannot write the result as JSON")]
+    Json(#[from] serde_json::Error),
+    /// The list or plan that was asked for cannot be printed.
+    #[error("the answer is lost")]
+    Print(#[source] Lost),
+    /// The flash is complete, and only its report cannot be printed.
+    #[error("the flash is complete and good, only its report is lost")]
+    PrintReport(#[source] Lost),
 }
 
 impl Args {
@@ -80,11 +87,11 @@ impl Args {
 
     fn list(&self, host: &Host) -> Result<(), FlashError> {
         let disks = judge(host.disks().map_err(FlashError::List)?);
-        match self.output {
-            Output::Text => print!("{}", disks_text(&disks)),
-            Output::Json => println!("{}", serde_json::to_string_pretty(&disks)?),
-        }
-        Ok(())
+        let text = match self.output {
+            Output::Text => disks_text(&disks),
+            Output::Json => serde_json::to_string_pretty(&disks)? + "\n",
+        };
+        stdio::print(text).map_err(FlashError::Print)
     }
 
     fn flash(&self, host: &Host, path: &Path, target: &Path) -> Result<(), FlashError> {
@@ -113,7 +120,13 @@ impl Args {
             .chain([path])
             .collect::<Vec<_>>();
         let needed = facts.least().map_err(PlanError::from)?;
-        let target = Target::look(host, target, needed, self.size, &inputs)?;
+        let wanted = Wanted {
+            needed,
+            size: self.size,
+            inputs: &inputs,
+            private: config.is_some(),
+        };
+        let target = Target::look(host, target, &wanted)?;
 
         // Random, so that two disks in one machine are told apart.
         let guids = Guids::from_seed(Uuid::new_v4().as_bytes());
@@ -127,24 +140,24 @@ impl Args {
             },
         )?;
         let view = PlanView::new(&plan, &target);
-        eprint!("{}", view.text());
+        stdio::ask(view.text());
         let report = if self.dry_run {
             None
         } else {
             Some(self.write(host, &plan, &mut bundle, &target)?)
         };
-        match (self.output, &report) {
-            (Output::Json, report) => {
-                let outcome = Outcome {
-                    plan: view,
-                    report: report.as_ref(),
-                };
-                println!("{}", serde_json::to_string_pretty(&outcome)?);
-            }
-            (Output::Text, Some(report)) => println!("{}", report_text(report, &target)),
-            (Output::Text, None) => println!("dry run: nothing was written"),
-        }
-        Ok(())
+        let text = match (self.output, &report) {
+            (Output::Json, report) => serde_json::to_string_pretty(&Outcome {
+                plan: view,
+                report: report.as_ref(),
+            })?,
+            (Output::Text, Some(report)) => report_text(report, &target),
+            (Output::Text, None) => "dry run: nothing was written".to_owned(),
+        };
+        stdio::line(text).map_err(match report {
+            Some(_) => FlashError::PrintReport,
+            None => FlashError::Print,
+        })
     }
 
     fn write<R: io::Read + io::Seek + Send>(
@@ -156,7 +169,7 @@ impl Args {
     ) -> Result<Report, FlashError> {
         let wary = match target {
             Target::Disk(disk) => caution(disk),
-            Target::File { .. } => None,
+            Target::File(_) => None,
         };
         let said = Said {
             yes: self.yes,

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::path::Path;
 
 use layout::{Extent, Name};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::config::ConfigSummary;
 use crate::host::{Bus, Disk};
@@ -133,6 +134,11 @@ impl<'a> PlanView<'a> {
     }
 }
 
+/// Writes a path into JSON: what is not UTF-8 in it as `�`, rather than nothing at all.
+pub(crate) fn lossy<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&path.to_string_lossy())
+}
+
 /// Writes a report for people: one line.
 pub(crate) fn report_text(report: &Report, target: &Target) -> String {
     format!(
@@ -210,13 +216,14 @@ fn target_text(target: &Target) -> String {
             let names = names.into_iter().flatten().collect::<Vec<_>>().join(", ");
             format!("{}: {}, {names}", disk.path.display(), show(disk.size))
         }
-        Target::File { path, size, new } => {
-            format!(
-                "{}: {} of {}",
-                path.display(),
-                if *new { "a new file" } else { "a file" },
-                show(*size)
-            )
+        Target::File(file) => {
+            let kind = if file.is_new() { "a new file" } else { "a file" };
+            let whose = if file.private {
+                ", for its owner alone (mode 0600): the machine config holds keys"
+            } else {
+                ""
+            };
+            format!("{}: {kind} of {}{whose}", file.path.display(), show(file.size))
         }
     }
 }

@@ -1,16 +1,20 @@
 //! What is written to: a disk, or a file.
 
-use std::fs::{self, File, OpenOptions};
+mod error;
+mod file;
+
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use medium::FileMedium;
 use serde::Serialize;
 
+pub use self::error::TargetError;
+pub use self::file::FileTarget;
 use crate::host::{Disk, Found, Host};
 use crate::safety::{Refusal, refusals};
-use crate::size::show;
 
 /// A disk or a file that may be written to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -18,128 +22,30 @@ use crate::size::show;
 pub enum Target {
     /// A disk.
     Disk(Disk),
-    /// A file, that may be yet to be made.
-    #[serde(rename_all = "camelCase")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The bytes that it will have.
-        size: u64,
-        /// Whether it has to be made.
-        new: bool,
-    },
+    /// A file.
+    File(FileTarget),
 }
 
-/// Why something is not written to.
-#[derive(Debug, thiserror::Error)]
-pub enum TargetError {
-    /// It cannot be looked at.
-    #[error("cannot look at {}", .path.display())]
-    Look {
-        /// What was named.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// It is neither disk nor file.
-    #[error("{} is {what}, neither a disk nor a file", .path.display())]
-    Kind {
-        /// What was named.
-        path: PathBuf,
-        /// What it is.
-        what: &'static str,
-    },
-    /// It is in `/dev`, but nothing is there.
-    #[error("{} does not exist: `bedplate-flash list` shows the disks", .path.display())]
-    NoDevice {
-        /// What was named.
-        path: PathBuf,
-    },
-    /// It is a part of a disk.
-    #[error("{} is a partition: name the whole disk, /dev/{disk}", .path.display())]
-    Partition {
-        /// What was named.
-        path: PathBuf,
-        /// Its disk.
-        disk: String,
-    },
-    /// It is a file that is read for this very flash.
-    #[error("{} is itself needed for flashing", .path.display())]
-    OwnInput {
-        /// The file.
-        path: PathBuf,
-    },
-    /// It is a file that a loop device stands on.
-    #[error("{} is in use as /dev/{by}: detach that first (losetup -d /dev/{by})", .path.display())]
-    Loop {
-        /// The file.
-        path: PathBuf,
-        /// The device on top.
-        by: String,
-    },
-    /// It is a file without a size that would do.
-    #[error("{} has {}, and this image needs {}: give --size", .path.display(), show(*.has), show(*.needed))]
-    FileTooSmall {
-        /// The file.
-        path: PathBuf,
-        /// What it has.
-        has: u64,
-        /// What it needs.
-        needed: u64,
-    },
-    /// A size was given for a disk.
-    #[error("--size is for files: {} has the size it has", .path.display())]
-    SizeOfDisk {
-        /// The disk.
-        path: PathBuf,
-    },
-    /// It must not be written to.
-    #[error("{} is not written to:\n{}", .path.display(), list(.reasons))]
-    Refused {
-        /// The disk.
-        path: PathBuf,
-        /// Why.
-        reasons: Vec<Refusal>,
-    },
-    /// It cannot be opened.
-    #[error("cannot open {}", .path.display())]
-    Open {
-        /// What was named.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The kernel does not let us have it for ourselves.
-    #[error("cannot have {} for oneself: something uses it, or you may not (try as root)", .path.display())]
-    Busy {
-        /// The disk.
-        path: PathBuf,
-        /// The kernel's answer.
-        source: sys::Error,
-    },
-    /// Another disk took its place between looking and opening.
-    #[error("{} is not the disk that was looked at: it was exchanged, so start again", .path.display())]
-    Exchanged {
-        /// The disk.
-        path: PathBuf,
-    },
+/// What a target must fulfil.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The least bytes that will do.
+    pub needed: u64,
+    /// The size that the user asked for, in bytes.
+    pub size: Option<u64>,
+    /// Files that are read meanwhile.
+    pub inputs: &'a [&'a Path],
+    /// Whether secrets will be written: a file is then for its owner alone.
+    pub private: bool,
 }
 
 impl Target {
     /// Looks at what was named, and refuses what must not be written to. Changes nothing.
-    ///
-    /// `needed` is the least that will do, `size` what the user asked for, `inputs` are files that are read meanwhile.
-    pub fn look(
-        host: &Host,
-        path: &Path,
-        needed: u64,
-        size: Option<u64>,
-        inputs: &[&Path],
-    ) -> Result<Self, TargetError> {
+    pub fn look(host: &Host, path: &Path, wanted: &Wanted<'_>) -> Result<Self, TargetError> {
         let facts = match fs::metadata(path) {
             Ok(facts) => facts,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Self::new_file(path, needed, size);
+                return FileTarget::new(host, path, wanted).map(Target::File);
             }
             Err(source) => {
                 return Err(TargetError::Look {
@@ -150,16 +56,22 @@ impl Target {
         };
         let kind = facts.file_type();
         if kind.is_block_device() {
-            if size.is_some() {
+            if wanted.size.is_some() {
                 return Err(TargetError::SizeOfDisk { path: path.into() });
             }
-            let device = File::open(path).and_then(|file| sys::disk::number(&file).map_err(io::Error::other));
-            let number = device.map_err(|source| TargetError::Open {
+            let open = |source| TargetError::Open {
                 path: path.into(),
                 source,
-            })?;
+            };
+            let device = File::open(path).map_err(open)?;
+            let asked = |error| open(io::Error::other(error));
+            let number = sys::disk::number(&device).map_err(asked)?;
             let number = number.ok_or_else(|| TargetError::NoDevice { path: path.into() })?;
-            return Self::disk(host, path, number, needed);
+            // An emulator that runs from a disk does not mount it, but locks it.
+            if sys::lock::is_held(&device).map_err(asked)? {
+                return Err(TargetError::InUse { path: path.into() });
+            }
+            return Self::disk(host, path, number, wanted.needed);
         }
         if !kind.is_file() {
             let what = if kind.is_dir() {
@@ -172,19 +84,7 @@ impl Target {
                 what,
             });
         }
-        let same = |input: &&Path| {
-            fs::metadata(input).is_ok_and(|other| (other.dev(), other.ino()) == (facts.dev(), facts.ino()))
-        };
-        if inputs.iter().any(same) {
-            return Err(TargetError::OwnInput { path: path.into() });
-        }
-        if let Some(by) = fs::canonicalize(path).ok().and_then(|path| host.loop_over(&path)) {
-            return Err(TargetError::Loop {
-                path: path.into(),
-                by,
-            });
-        }
-        Self::file(path, size.unwrap_or(facts.len()), needed, false)
+        FileTarget::existing(host, path, &facts, wanted).map(Target::File)
     }
 
     /// Opens the target: a disk for ourselves alone, checked again on the open file; a file at its size.
@@ -195,6 +95,9 @@ impl Target {
                 let file = sys::disk::open_exclusively(&disk.path)
                     .map_err(|source| TargetError::Busy { path: path(), source })?;
                 let look = |source: io::Error| TargetError::Look { path: path(), source };
+                if !sys::lock::try_whole(&file).map_err(|error| look(io::Error::other(error)))? {
+                    return Err(TargetError::InUse { path: path() });
+                }
                 let number = sys::disk::number(&file).map_err(|error| look(io::Error::other(error)))?;
                 let again = match host.find(disk.number).map_err(look)? {
                     Found::Disk(again) => again,
@@ -219,21 +122,7 @@ impl Target {
                 }
                 Ok(medium)
             }
-            Target::File { path, size, .. } => {
-                let open = |source| TargetError::Open {
-                    path: path.clone(),
-                    source,
-                };
-                let file = OpenOptions::new()
-                    .read(true)
-                    .write(true)
-                    .create(true)
-                    .truncate(false)
-                    .open(path);
-                let file = file.map_err(open)?;
-                file.set_len(*size).map_err(open)?;
-                FileMedium::new(file).map_err(open)
-            }
+            Target::File(file) => file.open(),
         }
     }
 
@@ -241,7 +130,7 @@ impl Target {
     pub fn size(&self) -> u64 {
         match self {
             Target::Disk(disk) => disk.size,
-            Target::File { size, .. } => *size,
+            Target::File(file) => file.size,
         }
     }
 
@@ -249,7 +138,7 @@ impl Target {
     pub fn path(&self) -> &Path {
         match self {
             Target::Disk(disk) => &disk.path,
-            Target::File { path, .. } => path,
+            Target::File(file) => &file.path,
         }
     }
 
@@ -278,36 +167,9 @@ impl Target {
             }
         }
     }
-
-    fn new_file(path: &Path, needed: u64, size: Option<u64>) -> Result<Self, TargetError> {
-        // A mistyped disk must not become a file that fills /dev's memory.
-        if path.starts_with("/dev") {
-            return Err(TargetError::NoDevice { path: path.into() });
-        }
-        Self::file(path, size.unwrap_or(needed), needed, true)
-    }
-
-    fn file(path: &Path, size: u64, needed: u64, new: bool) -> Result<Self, TargetError> {
-        if size < needed {
-            return Err(TargetError::FileTooSmall {
-                path: path.into(),
-                has: size,
-                needed,
-            });
-        }
-        Ok(Target::File {
-            path: path.into(),
-            size,
-            new,
-        })
-    }
 }
 
-/// Lists reasons, one a line.
-fn list(reasons: &[Refusal]) -> String {
-    reasons
-        .iter()
-        .map(|reason| format!("  - {reason}"))
-        .collect::<Vec<_>>()
-        .join("\n")
+/// Returns what tells one file from all others on this host, whatever its names.
+fn identity(facts: &Metadata) -> (u64, u64) {
+    (facts.dev(), facts.ino())
 }

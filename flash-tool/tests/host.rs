@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may unwrap")]
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
 use flash_tool::host::{Bus, Disk, Found, Host, Use};
@@ -216,6 +216,30 @@ fn numbers_lead_to_disks_and_partitions() {
     assert!(matches!(host.find((8, 16)).unwrap(), Found::Disk(disk) if disk.name == "sdb"));
     assert_eq!(host.find((259, 2)).unwrap(), Found::PartitionOf("nvme0n1".into()));
     assert!(host.find((1, 1)).is_err());
+}
+
+#[test]
+fn a_file_under_a_loop_device_is_known_by_any_of_its_names() {
+    let (dir, host) = laptop();
+    let root = dir.path();
+    let (file, other) = (root.join("disk.img"), root.join("other.img"));
+    fs::write(&file, "").unwrap();
+    fs::write(&other, "").unwrap();
+    fs::hard_link(&file, root.join("alias.img")).unwrap();
+    let backing = format!("{}\n", file.display());
+    disk(
+        root,
+        "loop3",
+        "devices/virtual/block",
+        &[("dev", "7:3\n"), ("size", "1\n"), ("loop/backing_file", &backing)],
+    );
+    let over = |path: &Path| {
+        let facts = fs::metadata(path).unwrap();
+        host.loop_over((facts.dev(), facts.ino()))
+    };
+    assert_eq!(over(&file).as_deref(), Some("loop3"));
+    assert_eq!(over(&root.join("alias.img")).as_deref(), Some("loop3"));
+    assert_eq!(over(&other), None);
 }
 
 #[test]

@@ -80,13 +80,19 @@ fn a_disk_in_use_is_refused_with_the_reason() {
         return;
     };
 
-    // The file under it is in use, too.
-    let output = flash(&sample, &disk.file, &["--yes"]);
-    assert!(
-        !output.status.success() && said(&output).contains("losetup -d"),
-        "{}",
-        said(&output)
-    );
+    // The file under it is in use, too, whichever name it goes by, and were it another than the loop device knows.
+    let (alias, moved) = (disk.dir.path().join("alias"), disk.dir.path().join("moved"));
+    fs::hard_link(&disk.file, &alias).unwrap();
+    let refused = |file: &Path| {
+        let output = flash(&sample, file, &["--yes"]);
+        let said = said(&output);
+        assert!(!output.status.success() && said.contains("losetup -d"), "{said}");
+    };
+    refused(&disk.file);
+    refused(&alias);
+    fs::rename(&disk.file, &moved).unwrap();
+    refused(&moved);
+    refused(&alias);
 
     let made = Command::new("mkfs.ext4")
         .arg(&disk.device)
@@ -139,6 +145,15 @@ fn read_only_small_and_busy_disks_are_refused() {
         said(&output)
     );
     drop(ours);
+    // An emulator takes no disk for itself alone, but locks it.
+    let ours = File::options().read(true).write(true).open(&disk.device).unwrap();
+    assert!(sys::lock::try_whole(&ours).unwrap());
+    let output = flash(&sample, &disk.device, &["--yes"]);
+    assert!(
+        !output.status.success() && said(&output).contains("another program is writing to"),
+        "{}",
+        said(&output)
+    );
 }
 
 #[test]

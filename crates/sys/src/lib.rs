@@ -11,6 +11,8 @@ pub mod entropy;
 mod error;
 pub mod filesystem;
 pub mod host;
+pub mod lock;
+pub mod loop_device;
 pub mod modules;
 pub mod mount;
 pub mod power;

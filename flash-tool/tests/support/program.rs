@@ -48,3 +48,11 @@ pub fn config(sample: &Sample, text: &str) -> PathBuf {
     fs::write(&path, text).unwrap();
     path
 }
+
+/// A bundle flash with the given arguments, ready to be started.
+pub fn command(sample: &Sample, target: &Path, arguments: &[&str]) -> Command {
+    let mut command = program();
+    command.arg("--key").arg(&sample.key_file).args(arguments);
+    command.args([&sample.bundle, target]);
+    command
+}
