@@ -28,7 +28,7 @@ pub use fingerprint::Fingerprint;
 pub use flaw::{Day, Flaw};
 pub use key::PrivateKey;
 pub use secrets::Secrets;
-pub use server::{Mode, ServerTls, Serving};
+pub use server::{Mode, ServerTls, Serving, trust_in};
 
 use std::sync::Arc;
 

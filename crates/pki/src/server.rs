@@ -1,7 +1,7 @@
 //! TLS settings of a node, which change while it serves.
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustls::client::danger::HandshakeSignatureValid;
@@ -9,6 +9,7 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme};
+use tokio::sync::watch;
 
 use crate::trust::{Anchor, demand, first_that_vouches};
 use crate::{Certificate, Details, Error, Fingerprint, Issued, NodeClock, provider};
@@ -48,7 +49,7 @@ impl fmt::Debug for Serving {
 /// the end of maintenance mode needs no restart.
 #[derive(Debug, Default)]
 pub struct ServerTls {
-    serving: RwLock<Option<Arc<Serving>>>,
+    serving: watch::Sender<Option<Arc<Serving>>>,
 }
 
 impl ServerTls {
@@ -59,15 +60,17 @@ impl ServerTls {
 
     /// Changes what is served with from the next handshake on.
     pub fn set(&self, serving: Option<Serving>) {
-        *self.serving.write().unwrap_or_else(PoisonError::into_inner) = serving.map(Arc::new);
+        self.serving.send_replace(serving.map(Arc::new));
     }
 
     /// Returns what is served with now.
     pub fn current(&self) -> Option<Arc<Serving>> {
-        self.serving
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.serving.borrow().clone()
+    }
+
+    /// Returns what is served with, to wait for changes of.
+    pub fn subscribe(&self) -> watch::Receiver<Option<Arc<Serving>>> {
+        self.serving.subscribe()
     }
 }
 
@@ -124,6 +127,12 @@ impl Serving {
             trust,
         })
     }
+}
+
+/// Returns the fingerprint over authorities (PEM, one or more), as [`Serving::trust`] has it.
+pub fn trust_in(authorities: &str) -> Result<Fingerprint, Error> {
+    let authorities = Certificate::all_from_pem(authorities, "the authority")?;
+    Ok(Fingerprint::of_all(authorities.iter().map(Certificate::der)))
 }
 
 /// Checks client certificates on a node that may not know the time: see [`crate::clock`] and [`crate::trust`].

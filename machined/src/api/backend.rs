@@ -16,6 +16,8 @@ use async_trait::async_trait;
 use futures::Stream;
 use tokio::sync::broadcast;
 
+pub use super::grant::{Grant, Revoked};
+pub use super::peer::Caller;
 pub use upgrades::{PushError, PushedBundle, StartUpgrade, UpgradeSource, Upgrades, WithoutSlots};
 
 /// Everything the handlers call, besides the resource store and the kernel's own files.
@@ -77,6 +79,9 @@ pub trait Logs: Send + Sync {
 /// Asks for a new machine config.
 #[derive(Debug, Clone)]
 pub struct Apply {
+    /// Who asks. What the caller may do is checked once more before anything is done: the request may have been on its
+    /// way for long.
+    pub caller: Caller,
     /// The whole document.
     pub yaml: String,
     /// How it takes effect; never unspecified.
@@ -119,6 +124,9 @@ pub enum BackendError {
     /// It cannot be done in the present state: gRPC `FAILED_PRECONDITION`.
     #[error("{0}")]
     Refused(String),
+    /// Whoever asks may no longer do so: gRPC `UNAUTHENTICATED`.
+    #[error("{0}")]
+    Unauthenticated(String),
     /// It may work later: gRPC `UNAVAILABLE`.
     #[error("{0}")]
     Unavailable(String),

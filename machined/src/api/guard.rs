@@ -1,18 +1,22 @@
 //! The one place where a request is let through or refused.
+//!
+//! What is let through is not let go: each step of a call, and of the stream that may be its answer, first asks
+//! whether its [`Grant`] still holds.
 
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::SystemTime;
 
 use ::api::{Maintenance, Role};
-use pki::{Fingerprint, NodeClock, ServerTls};
+use pki::{NodeClock, ServerTls};
 use tonic::Status;
 use tonic::body::Body;
 use tower::Service;
 
+use super::answer::Guarded;
+use super::grant::{Grant, Revoked};
 use super::peer::{Caller, Peer};
 use super::route::Routes;
 
@@ -32,51 +36,36 @@ impl Guard {
 
     fn check(&self, path: &str, peer: Option<&Peer>) -> Result<Caller, Status> {
         let peer = peer.ok_or_else(|| Status::internal("the connection does not say who is at its end"))?;
-        let trust = self.tls.current().map_or(peer.trust, |serving| serving.trust);
-        decide(path, peer, trust, |not_before| {
-            self.clock.judge(SystemTime::now(), not_before)
+        let grant = Grant::of(peer, self.tls.clone(), self.clock.clone());
+        let role = decide(path, peer, grant.check())?;
+        Ok(Caller {
+            role,
+            who: peer.who(),
+            grant,
         })
     }
 }
 
-/// Decides on one request. In case of doubt it is refused.
+/// Decides on one request, and returns the role in which it is let through; none in maintenance mode. In case of doubt
+/// it is refused.
 ///
-/// `trust` is whom the node trusts now, which may differ from when the connection was made; `now` is asked for the time
-/// at which a certificate with that first day is to be judged.
-fn decide(
-    path: &str,
-    peer: &Peer,
-    trust: Option<Fingerprint>,
-    now: impl FnOnce(SystemTime) -> SystemTime,
-) -> Result<Caller, Status> {
+/// `holds` tells whether what the handshake found still does.
+fn decide(path: &str, peer: &Peer, holds: Result<(), Revoked>) -> Result<Option<Role>, Status> {
     let Some((least, maintenance)) = ::api::roles::method(path) else {
         return Err(Status::unimplemented(format!("this node has no method {path}")));
     };
-    if peer.trust != trust {
-        let text = match trust {
-            Some(_) => {
-                "the node takes other certificates since the connection was made; connect again with one"
-            }
-            None => "the node is back in maintenance mode; connect again, without a certificate",
-        };
-        return Err(Status::unauthenticated(text));
-    }
-    let Some(identity) = peer.identity.as_ref().filter(|_| trust.is_some()) else {
-        return match (trust, maintenance) {
-            (None, Maintenance::Yes) => Ok(caller(peer, None)),
+    holds?;
+    let Some(identity) = peer.identity.as_ref().filter(|_| peer.trust.is_some()) else {
+        return match (peer.trust, maintenance) {
+            (None, Maintenance::Yes) => Ok(None),
             (None, Maintenance::No) => Err(Status::failed_precondition(format!(
                 "{path} is not answered in maintenance mode; apply a machine config first: bedplate apply"
             ))),
             (Some(_), _) => Err(Status::unauthenticated("a client certificate is needed")),
         };
     };
-    if identity.not_after < now(identity.not_before) {
-        return Err(Status::unauthenticated(
-            "the client certificate has expired since the connection was made; make a new one: bedplate gen client",
-        ));
-    }
     match identity.role {
-        Some(role) if role >= least => Ok(caller(peer, Some(role))),
+        Some(role) if role >= least => Ok(Some(role)),
         Some(role) => Err(Status::permission_denied(format!(
             "{path} needs the role {least}; the client certificate of {:?} has {role}",
             identity.name
@@ -91,17 +80,36 @@ fn decide(
     }
 }
 
-fn caller(peer: &Peer, role: Option<Role>) -> Caller {
-    Caller {
-        role,
-        who: peer.who(),
+impl From<Revoked> for Status {
+    fn from(why: Revoked) -> Self {
+        match why {
+            Revoked::Authority | Revoked::Maintenance | Revoked::Expired => {
+                Status::unauthenticated(why.to_string())
+            }
+            Revoked::NotServing => Status::unavailable(why.to_string()),
+        }
+    }
+}
+
+type Answer = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Infallible>> + Send>>;
+
+/// Makes the answer for as long as the grant holds. Whenever the call goes on, the grant is asked first, so nothing is
+/// done for somebody who waited, or kept the node waiting, until the right to ask was over.
+async fn guarded(answer: Answer, grant: Grant) -> Result<http::Response<Body>, Infallible> {
+    let revoked = grant.clone();
+    tokio::select! {
+        biased;
+        // Cancel safe.
+        why = revoked.revoked() => Ok(Status::from(why).into_http()),
+        // Not cancel safe, and need not be: a client that hangs up ends it as well.
+        answer = answer => answer.map(|answer| answer.map(|body| Body::new(Guarded::new(body, grant)))),
     }
 }
 
 impl Service<http::Request<Body>> for Guard {
     type Response = http::Response<Body>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = Answer;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -115,8 +123,9 @@ impl Service<http::Request<Body>> for Guard {
                 if changes {
                     tracing::info!("{} calls {path}", caller.who);
                 }
+                let grant = caller.grant.clone();
                 request.extensions_mut().insert(caller);
-                self.routes.call(&path, request)
+                Box::pin(guarded(self.routes.call(&path, request), grant))
             }
             Err(status) => {
                 tracing::debug!("refused {path}: {}", status.message());
@@ -128,8 +137,9 @@ impl Service<http::Request<Body>> for Guard {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, SystemTime};
 
+    use pki::Fingerprint;
     use tonic::Code;
 
     use super::*;
@@ -138,15 +148,12 @@ mod tests {
     const REBOOT: &str = "/bedplate.v1alpha1.MachineService/Reboot";
     const VERSION: &str = "/bedplate.v1alpha1.MachineService/Version";
 
-    fn moment(seconds: u64) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
-    }
-
     fn trust(text: &str) -> Option<Fingerprint> {
         Some(text.repeat(64).parse().unwrap())
     }
 
     fn peer(role: Option<Role>) -> Peer {
+        let moment = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
         Peer {
             trust: trust("a"),
             identity: Some(Identity {
@@ -169,57 +176,42 @@ mod tests {
 
     #[test]
     fn each_doubt_has_its_code() {
-        let (home, away) = (trust("a"), trust("b"));
         let nameless = Peer {
             identity: None,
             ..peer(None)
         };
+        let unvouched = Peer {
+            trust: None,
+            ..peer(Some(Role::Admin))
+        };
+        let (reader, admin) = (peer(Some(Role::Reader)), peer(Some(Role::Admin)));
+        let expired = Err(Revoked::Expired);
         let cases = [
-            (REBOOT, peer(Some(Role::Operator)), home, 15, None),
-            (
-                REBOOT,
-                peer(Some(Role::Reader)),
-                home,
-                15,
-                Some(Code::PermissionDenied),
-            ),
-            (VERSION, peer(None), home, 15, Some(Code::PermissionDenied)),
-            (
-                VERSION,
-                peer(Some(Role::Admin)),
-                home,
-                21,
-                Some(Code::Unauthenticated),
-            ),
-            (
-                "/x/Y",
-                peer(Some(Role::Admin)),
-                home,
-                15,
-                Some(Code::Unimplemented),
-            ),
+            (REBOOT, peer(Some(Role::Operator)), Ok(()), None),
+            (REBOOT, reader, Ok(()), Some(Code::PermissionDenied)),
+            (VERSION, peer(None), Ok(()), Some(Code::PermissionDenied)),
+            (VERSION, admin.clone(), expired, Some(Code::Unauthenticated)),
+            ("/x/Y", admin, Ok(()), Some(Code::Unimplemented)),
+            (VERSION, nameless, Ok(()), Some(Code::Unauthenticated)),
+            (REBOOT, unvouched, Ok(()), Some(Code::FailedPrecondition)),
+            (VERSION, stranger(), Ok(()), None),
+            (REBOOT, stranger(), Ok(()), Some(Code::FailedPrecondition)),
             (
                 VERSION,
-                peer(Some(Role::Admin)),
-                away,
-                15,
+                stranger(),
+                Err(Revoked::Authority),
                 Some(Code::Unauthenticated),
             ),
             (
                 VERSION,
-                peer(Some(Role::Admin)),
-                None,
-                15,
-                Some(Code::Unauthenticated),
+                stranger(),
+                Err(Revoked::NotServing),
+                Some(Code::Unavailable),
             ),
-            (VERSION, nameless, home, 15, Some(Code::Unauthenticated)),
-            (VERSION, stranger(), None, 15, None),
-            (REBOOT, stranger(), None, 15, Some(Code::FailedPrecondition)),
-            (VERSION, stranger(), home, 15, Some(Code::Unauthenticated)),
         ];
-        for (path, peer, trust, now, expected) in cases {
-            let found = decide(path, &peer, trust, |_| moment(now)).map_err(|status| status.code());
-            assert_eq!(found.err(), expected, "{path} {peer:?} {trust:?} {now}");
+        for (path, peer, holds, expected) in cases {
+            let found = decide(path, &peer, holds).map_err(|status| status.code());
+            assert_eq!(found.err(), expected, "{path} {peer:?} {holds:?}");
         }
     }
 }

@@ -10,8 +10,12 @@ pub mod backend;
 pub mod files;
 pub mod host;
 
+mod answer;
 pub(crate) mod facts;
 mod failure;
+mod grant;
+#[cfg(test)]
+mod grant_tests;
 mod guard;
 mod handlers;
 mod listen;

@@ -6,6 +6,13 @@ use std::time::SystemTime;
 use ::api::Role;
 use pki::{Details, Fingerprint};
 
+use super::grant::Grant;
+#[cfg(test)]
+use {
+    pki::{NodeClock, ServerTls},
+    std::sync::Arc,
+};
+
 /// The other end of a connection, as its handshake left it. A connection keeps what it was then: the guard looks at
 /// each request whether that still holds.
 #[derive(Debug, Clone)]
@@ -38,6 +45,8 @@ pub struct Caller {
     pub role: Option<Role>,
     /// Name and address, for the log.
     pub who: String,
+    /// Under what the guard let it through.
+    pub grant: Grant,
 }
 
 impl Identity {
@@ -71,6 +80,21 @@ impl Peer {
 }
 
 impl Caller {
+    /// Makes a caller with a role, under the authority that a node serves with now.
+    #[cfg(test)]
+    pub(crate) fn current(role: Option<Role>, tls: Arc<ServerTls>, clock: Arc<NodeClock>) -> Self {
+        let peer = Peer {
+            trust: tls.current().and_then(|serving| serving.trust),
+            identity: None,
+            address: None,
+        };
+        Self {
+            role,
+            who: peer.who(),
+            grant: Grant::of(&peer, tls, clock),
+        }
+    }
+
     /// Returns whether secrets may be shown to the caller.
     pub fn sees_secrets(&self) -> bool {
         self.role == Some(Role::Admin)

@@ -54,6 +54,15 @@ pub struct TestServer {
 impl TestServer {
     /// Starts a fake node of that name.
     pub async fn start(hostname: &str, serving: Serving) -> io::Result<Self> {
+        Self::start_with(hostname, serving, |_| {}).await
+    }
+
+    /// Starts a fake node of that name, with other parts where `change` puts them.
+    pub async fn start_with(
+        hostname: &str,
+        serving: Serving,
+        change: impl FnOnce(&mut Backend),
+    ) -> io::Result<Self> {
         let phase = match serving.mode {
             Mode::Maintenance => Phase::Maintenance,
             Mode::Mutual => Phase::Running,
@@ -69,9 +78,11 @@ impl TestServer {
         let (store, stop) = (Store::new(), CancellationToken::new());
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
+        let mut backend = backend(&node);
+        change(&mut backend);
         let server = ApiServer {
             store: store.clone(),
-            backend: backend(&node),
+            backend,
             host: Host::default(),
             files: FilePolicy::default(),
             tls: tls.clone(),

@@ -37,7 +37,7 @@ pub(super) fn serving(authority: &Authority) -> Serving {
     Serving::mutual(authority.certificate_pem(), &node_certificate(authority), clock).unwrap()
 }
 
-fn user(authority: &Authority, believes: &Authority, organization: &str) -> Client {
+pub(super) fn user(authority: &Authority, believes: &Authority, organization: &str) -> Client {
     let validity = Validity::starting(SystemTime::now(), CLIENT_LIFE);
     let issued = authority.issue_client("ann", organization, validity).unwrap();
     Client::mutual(believes.certificate_pem(), &issued.pem, &issued.key.to_pem()).unwrap()
@@ -53,7 +53,7 @@ async fn call_with(server: &TestServer, client: &Client, path: &'static str) -> 
 }
 
 /// Calls a method with an empty message and takes the first answer, whatever it is.
-async fn call(channel: &Channel, path: &'static str) -> Result<(), Status> {
+pub(super) async fn call(channel: &Channel, path: &'static str) -> Result<(), Status> {
     let mut grpc = tonic::client::Grpc::new(channel.clone());
     grpc.ready()
         .await

@@ -9,6 +9,7 @@ use machine_config::{Faults, MachineConfig};
 use tokio::sync::Mutex;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::caller::{CallerError, authorise};
 use super::disk::{ACCEPTED, ConfigDisk, DiskError, STAGED};
 use super::plan::{ApplyPlan, Effect, Mode, decide};
 use super::status::{CONFIG_ID, ConfigStatus, Pending, Phase, Source};
@@ -54,6 +55,8 @@ struct Trial {
 /// Says why a config was not applied. Nothing has changed then.
 #[derive(Debug, thiserror::Error)]
 enum ApplyError {
+    #[error(transparent)]
+    Caller(#[from] CallerError),
     #[error("the machine config is not valid")]
     Faults(#[from] Faults),
     #[error(transparent)]
@@ -103,24 +106,24 @@ impl ConfigHandle {
         self.shared.store.get(CONFIG_ID)
     }
 
-    /// Decides what a document would mean, and, unless `dry_run`, does it.
-    async fn apply_yaml(
-        &self,
-        yaml: &str,
-        mode: Mode,
-        dry_run: bool,
-        try_timeout: Duration,
-    ) -> Result<ApplyPlan, ApplyError> {
+    /// Decides what a document would mean, and, unless it is a dry run, does it.
+    async fn apply_in(&self, apply: &Apply, mode: Mode) -> Result<ApplyPlan, ApplyError> {
         // One at a time: what is decided here must still be true when it is done.
         let mut state = self.shared.state.lock().await;
         let current = self.config();
+        authorise(&apply.caller, current.as_ref())?;
         let new = match &current {
-            Some(current) => machine_config::parse_over(yaml, current)?,
-            None => machine_config::parse(yaml)?,
+            Some(current) => machine_config::parse_over(&apply.yaml, current)?,
+            None => machine_config::parse(&apply.yaml)?,
         };
         let plan = decide(current.as_ref(), &new, mode)?;
-        if !dry_run {
-            self.carry_out(&mut state, plan.effect, new, try_timeout).await?;
+        if !apply.dry_run {
+            let timeout = match apply.try_timeout {
+                Duration::ZERO => TRY_TIMEOUT,
+                timeout => timeout.min(TRY_LONGEST),
+            };
+            apply.caller.grant.settle();
+            self.carry_out(&mut state, plan.effect, new, timeout).await?;
         }
         Ok(plan)
     }
@@ -259,14 +262,9 @@ impl Configs for ConfigHandle {
             ApplyMode::Staged => Mode::Staged,
             ApplyMode::Try => Mode::Try,
         };
-        let timeout = match apply.try_timeout {
-            Duration::ZERO => TRY_TIMEOUT,
-            timeout => timeout.min(TRY_LONGEST),
-        };
         let handle = self.clone();
         // A task of its own: a caller who hangs up must not stop this between the file and the store.
-        let task =
-            tokio::spawn(async move { handle.apply_yaml(&apply.yaml, mode, apply.dry_run, timeout).await });
+        let task = tokio::spawn(async move { handle.apply_in(&apply, mode).await });
         let ended = task
             .await
             .map_err(|error| BackendError::Internal(chain(&error)))?;
@@ -302,6 +300,7 @@ fn to_backend(error: ApplyError) -> BackendError {
                     .collect(),
             )
         }
+        ApplyError::Caller(error) => BackendError::Unauthenticated(error.to_string()),
         ApplyError::Refused(refusal) => BackendError::Refused(refusal.to_string()),
         error @ (ApplyError::Disk(_) | ApplyError::Owner(_)) => BackendError::Internal(chain(&error)),
     }

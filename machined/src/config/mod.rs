@@ -5,6 +5,7 @@
 //! files of [`disk`]. Who acts on a config watches the resource `MachineConfig`: this module never calls them.
 
 mod acquire;
+mod caller;
 mod disk;
 mod handle;
 mod plan;

@@ -1,19 +1,29 @@
 //! Configs and places for the tests, and the handle over a real folder.
 
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
 
+use api::Role;
 use api::v1alpha1::ApplyMode;
 use machine_config::MachineConfig;
+use pki::authority::SERVER_LIFE;
+use pki::{Authority, NodeClock, ServerTls, Serving, Validity};
 use tempfile::TempDir;
 
 use super::*;
-use crate::api::backend::{Apply, BackendError, Configs};
+use crate::api::backend::{Apply, BackendError, Caller, Configs};
 use crate::power::{Power, Stop};
 use crate::resource::Store;
 
+/// The authority of the configs here.
+pub(crate) fn authority() -> &'static Authority {
+    static AUTHORITY: OnceLock<Authority> = OnceLock::new();
+    AUTHORITY.get_or_init(|| Authority::generate("home", SystemTime::now()).unwrap())
+}
+
 /// A config with a module.
 pub(crate) fn config() -> MachineConfig {
-    machine_config::parse(
+    let mut config = machine_config::parse(
         "apiVersion: bedplate.dev/v1alpha1
 kind: MachineConfig
 machine:
@@ -25,7 +35,25 @@ machine:
   modules: [dummy]
 ",
     )
-    .unwrap()
+    .unwrap();
+    config.machine.ca.cert = authority().certificate_pem().parse().unwrap();
+    config
+}
+
+/// Whoever may apply a config to a node with that one.
+pub(crate) fn caller(config: Option<&MachineConfig>) -> Caller {
+    let clock = Arc::new(NodeClock::trusting());
+    let tls = Arc::new(ServerTls::new());
+    let validity = Validity::starting(SystemTime::now(), SERVER_LIFE);
+    let serving = match config {
+        Some(config) => {
+            let issued = authority().issue_server("node1", &[], validity).unwrap();
+            Serving::mutual(&config.machine.ca.cert.to_string(), &issued, clock.clone())
+        }
+        None => Serving::maintenance(&pki::authority::maintenance(&[]).unwrap()),
+    };
+    tls.set(Some(serving.unwrap()));
+    Caller::current(config.map(|_| Role::Admin), tls, clock)
 }
 
 /// The same with another name.
@@ -36,7 +64,7 @@ pub(super) fn other() -> MachineConfig {
 }
 
 /// A folder for STATE, and a file for CONFIG.
-pub(super) fn places() -> (TempDir, ConfigDisk) {
+pub(crate) fn places() -> (TempDir, ConfigDisk) {
     let dir = TempDir::new().unwrap();
     let (medium, state) = (dir.path().join("CONFIG"), dir.path().join("state"));
     std::fs::write(&medium, vec![0; 1 << 20]).unwrap();
@@ -79,6 +107,7 @@ fn bench(start: Option<&MachineConfig>) -> Bench {
 impl Bench {
     async fn apply(&self, config: &MachineConfig, mode: ApplyMode) -> Result<bool, BackendError> {
         let apply = Apply {
+            caller: caller(self.handle.config().as_ref()),
             yaml: config.to_yaml_with_secrets(),
             mode,
             dry_run: false,
@@ -114,6 +143,7 @@ async fn maintenance_ends_with_a_config_and_without_a_reboot() {
 async fn a_dry_run_changes_nothing() {
     let bench = bench(Some(&config()));
     let apply = Apply {
+        caller: caller(bench.handle.config().as_ref()),
         yaml: other().to_yaml_with_secrets(),
         mode: ApplyMode::Auto,
         dry_run: true,
@@ -203,6 +233,7 @@ async fn faults_come_with_path_and_line() {
     let bench = bench(None);
     let yaml = config().to_yaml_with_secrets().replace("hostname", "hostnme");
     let apply = Apply {
+        caller: caller(bench.handle.config().as_ref()),
         yaml,
         mode: ApplyMode::Auto,
         dry_run: false,
@@ -235,6 +266,7 @@ async fn what_was_read_redacted_can_be_applied_again() {
     let yaml = bench.handle.current(false).unwrap().replace("node1", "node2");
     assert!(!yaml.contains("MC4C") && bench.handle.current(true).unwrap().contains("MC4C"));
     let apply = Apply {
+        caller: caller(bench.handle.config().as_ref()),
         yaml,
         mode: ApplyMode::Auto,
         dry_run: false,

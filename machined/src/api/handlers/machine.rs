@@ -57,6 +57,7 @@ impl MachineService for Handlers {
         &self,
         request: Request<ApplyConfigRequest>,
     ) -> Result<Response<ApplyConfigResponse>, Status> {
+        let caller = caller(&request)?;
         let request = request.into_inner();
         let mode = match ApplyMode::try_from(request.mode) {
             Ok(ApplyMode::Unspecified) => ApplyMode::Auto,
@@ -70,6 +71,7 @@ impl MachineService for Handlers {
             }
         };
         let apply = Apply {
+            caller,
             yaml: request.yaml,
             mode,
             dry_run: request.dry_run,
