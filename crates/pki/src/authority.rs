@@ -216,12 +216,19 @@ fn params(name: &str, organization: Option<&str>, validity: Validity) -> Result<
     // Positive, and never shorter than the rest: the first bit is clear, the second set.
     serial[0] = serial[0] & 0x3f | 0x40;
     let mut params = CertificateParams::default();
-    params.not_before = validity.not_before.into();
-    params.not_after = validity.not_after.into();
+    params.not_before = date(validity.not_before)?;
+    params.not_after = date(validity.not_after)?;
     params.serial_number = Some(SerialNumber::from_slice(&serial));
     params.distinguished_name = subject;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     Ok(params)
+}
+
+/// Writes a moment as certificates have it. A clock may say anything.
+fn date(moment: SystemTime) -> Result<time::OffsetDateTime, Error> {
+    let since = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let seconds = i64::try_from(since.as_secs()).map_err(|_| Error::Date)?;
+    time::OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| Error::Date)
 }
 
 fn alternative_names(names: &[String]) -> Result<Vec<SanType>, Error> {
@@ -294,6 +301,15 @@ mod tests {
         let details = made.certificate.details();
         assert_eq!(details.name, MAINTENANCE_NAME);
         assert!(details.not_before > SystemTime::UNIX_EPOCH + Duration::from_secs(900_000_000));
+    }
+
+    #[test]
+    fn a_date_that_no_certificate_can_have_is_an_error() {
+        let far = now() + Duration::from_secs(400_000_000_000);
+        assert_eq!(
+            Authority::generate("home", far).unwrap_err().to_string(),
+            "no certificate can be dated after the year 9999"
+        );
     }
 
     proptest::proptest! {

@@ -1,10 +1,11 @@
 //! What a node may believe about the time.
 //!
-//! Many boards have no clock that survives a power cut. They start in 1970, or at the last time they saw, and learn
-//! the true time from the network, perhaps never. Until then the node knows only a *floor*: the latest moment that
+//! Many boards have no clock that survives a power cut. They start in 1970, or at the last time they saw, or have one
+//! that was never set right and is decades ahead, and learn the true time from the network, perhaps never. Until then the node knows only a *floor*: the latest moment that
 //! has certainly passed. Two rules follow from it, and from them that such a node can always be reached:
 //!
-//! * the node's own certificate is dated from the floor, and lives long, until the clock is in step ([`NodeClock::plan`]);
+//! * the node's own certificate is valid from its authority's first day on, and lives long, until the clock is in step
+//!   ([`NodeClock::plan`]);
 //! * a client certificate that seems not to be valid *yet* is itself a proof of the time: our authority signed it, and
 //!   it signs with a true clock ([`NodeClock::judge`]). An expired one stays expired.
 
@@ -16,6 +17,10 @@ use crate::authority::SERVER_LIFE;
 
 /// How long a certificate lives that was made without a clock: longer than any board lies in a drawer.
 const CLOCKLESS_LIFE: Duration = Duration::from_secs(10 * 365 * 86400);
+
+/// The first day of a certificate that was made without a clock, in seconds since 1970: the year 2000. Who signs it cuts
+/// it to a later one.
+const CLOCKLESS_START: Duration = Duration::from_secs(946_684_800);
 
 /// The time, and how far it can be relied upon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,12 +74,12 @@ impl NodeClock {
         self.synchronised.load(Ordering::Relaxed)
     }
 
-    /// Returns the best guess of the time: the system clock, but never before the floor.
+    /// Returns the time, or while the system clock follows nobody, the floor: such a clock may be behind or ahead.
     pub fn now(&self, system: SystemTime) -> SystemTime {
         if self.is_synchronised() {
             return system;
         }
-        system.max(SystemTime::UNIX_EPOCH + Duration::from_secs(self.floor.load(Ordering::Relaxed)))
+        SystemTime::UNIX_EPOCH + Duration::from_secs(self.floor.load(Ordering::Relaxed))
     }
 
     /// Returns what may be relied upon of the time.
@@ -85,14 +90,16 @@ impl NodeClock {
         }
     }
 
-    /// Decides the dates of the node's own certificate.
+    /// Decides the dates of the node's own certificate, which its authority's own dates cut: [`Validity::within`].
     pub fn plan(&self, system: SystemTime) -> Validity {
-        let life = if self.is_synchronised() {
-            SERVER_LIFE
-        } else {
-            CLOCKLESS_LIFE
-        };
-        Validity::starting(self.now(system), life)
+        let now = self.now(system);
+        if self.is_synchronised() {
+            return Validity::starting(now, SERVER_LIFE);
+        }
+        Validity {
+            not_before: SystemTime::UNIX_EPOCH + CLOCKLESS_START,
+            not_after: now + CLOCKLESS_LIFE,
+        }
     }
 
     /// Decides at which moment a client certificate, that was signed by our authority, is to be checked.
@@ -119,17 +126,14 @@ mod tests {
     }
 
     #[test]
-    fn without_a_clock_nothing_is_dated_1970() {
+    fn without_a_clock_nothing_is_dated_by_it() {
         let clock = NodeClock::new();
         clock.raise_floor(day(20_000));
         clock.raise_floor(day(19_000));
         let plan = clock.plan(day(0));
-        assert_eq!(plan.not_before, day(20_000) - Duration::from_secs(3600));
+        assert!(plan.not_before > day(10_000) && plan.not_before < day(20_000));
         assert!(plan.not_after > day(23_000), "lives until the clock is in step");
-        assert_eq!(
-            clock.plan(day(21_000)).not_before,
-            day(21_000) - Duration::from_secs(3600)
-        );
+        assert_eq!(clock.plan(day(47_000)), plan, "nor in 2098");
     }
 
     #[test]
@@ -148,6 +152,11 @@ mod tests {
             clock.judge(day(0), day(100)),
             day(20_000),
             "an expired one stays expired"
+        );
+        assert_eq!(
+            clock.judge(day(47_000), day(20_500)),
+            day(20_500),
+            "a clock ahead expires nothing"
         );
         clock.set_synchronised(true);
         assert_eq!(clock.judge(day(20_100), day(20_500)), day(20_100));

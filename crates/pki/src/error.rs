@@ -25,6 +25,9 @@ pub enum Error {
         #[source]
         source: rcgen::Error,
     },
+    /// A moment is too far away.
+    #[error("no certificate can be dated after the year 9999")]
+    Date,
     /// TLS does not take the settings.
     #[error("cannot set up TLS")]
     Tls(#[from] rustls::Error),

@@ -5,24 +5,27 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use machine_config::MachineConfig;
-use pki::{Authority, Issued, NodeClock, ServerTls, Serving, Validity, authority};
+use pki::{Authority, Issued, NodeClock, ServerTls, Serving, authority};
 use sys::clock::Clock;
 
-use super::plan::{Facts, Wish, renewal, wish};
+use super::plan::{Facts, Span, Wish, wish};
 use super::status::{CertificateStatus, ID};
 use crate::config::{CONFIG_ID, ConfigStatus};
 use crate::controller::{Action, Controller, ControllerError};
 use crate::network::{HostNameStatus, NetworkStatus};
 use crate::resource::{Resource as _, Store};
-use crate::time::TimeStatus;
+use crate::time::{Restored, TimeStatus};
 
 const NAME: &str = "certificate";
-/// How often it is looked whether the certificate is due: a clock that is set shows in no other way.
-const LOOK: Duration = Duration::from_secs(600);
+/// How often it is looked whether the certificate is due. When our own controller sets the clock this is noticed at
+/// once; what others do to it, such as a time server in a container, shows only in this way.
+const LOOK: Duration = Duration::from_secs(60);
 /// The name of resources of which there is one.
 const NODE: &str = "node";
 /// The certificate's common name; what it is for stands in its alternative names.
 const NODE_NAME: &str = "Bedplate node";
+/// What is said when nobody can believe the certificate any more.
+const EXPIRED: &str = "machine.ca has expired: give the node a config with another authority";
 /// What the config's authority is called in errors.
 const CA: &str = "machine.ca";
 
@@ -30,6 +33,7 @@ const CA: &str = "machine.ca";
 pub struct CertificateController {
     tls: Arc<ServerTls>,
     trust: Arc<NodeClock>,
+    restored: Restored,
     clock: Box<dyn Clock>,
     made: Option<Made>,
 }
@@ -37,22 +41,34 @@ pub struct CertificateController {
 /// What is in service.
 struct Made {
     wish: Wish,
-    renew: SystemTime,
+    stays: Span,
 }
 
 impl CertificateController {
     /// Keeps the certificate of `tls`, dated by what `trust` knows of the time.
-    pub fn new(tls: Arc<ServerTls>, trust: Arc<NodeClock>, clock: Box<dyn Clock>) -> Self {
+    /// `restored` is what the clock started from.
+    pub fn new(
+        tls: Arc<ServerTls>,
+        trust: Arc<NodeClock>,
+        restored: Restored,
+        clock: Box<dyn Clock>,
+    ) -> Self {
         Self {
             tls,
             trust,
+            restored,
             clock,
             made: None,
         }
     }
 
-    fn make(&self, store: &Store, wish: &Wish, now: SystemTime) -> Result<Option<Issued>, pki::Error> {
-        let issued = match wish {
+    fn make(
+        &self,
+        store: &Store,
+        wish: &Wish,
+        now: SystemTime,
+    ) -> Result<Option<(Issued, Span)>, pki::Error> {
+        let made = match wish {
             Wish::Nothing => {
                 self.tls.set(None);
                 return Ok(None);
@@ -60,39 +76,33 @@ impl CertificateController {
             Wish::Maintenance => {
                 let issued = authority::maintenance(&[])?;
                 self.tls.set(Some(Serving::maintenance(&issued)?));
-                issued
+                (issued, Span::endless())
             }
             Wish::Mutual {
                 authorities, names, ..
             } => {
                 let config = store.get::<MachineConfig>(CONFIG_ID);
                 let key = config.and_then(|config| config.machine.ca.key);
-                let issued = match key {
+                let (issued, stays) = match key {
                     Some(key) => {
                         let authority = Authority::from_pem(authorities, key.expose(), CA)?;
-                        let validity = self.dates(&authority, now);
-                        authority.issue_server(NODE_NAME, names, validity)?
+                        // The authority exists: that much time has certainly passed.
+                        self.trust.raise_floor(authority.validity().not_before);
+                        let planned = self.trust.plan(now);
+                        let validity = planned.within(authority.validity());
+                        (
+                            authority.issue_server(NODE_NAME, names, validity)?,
+                            Span::of(validity, planned),
+                        )
                     }
-                    None => authority::unjoined(names)?,
+                    None => (authority::unjoined(names)?, Span::endless()),
                 };
                 self.tls
                     .set(Some(Serving::mutual(authorities, &issued, self.trust.clone())?));
-                issued
+                (issued, stays)
             }
         };
-        Ok(Some(issued))
-    }
-
-    /// Dates the certificate, never outside its authority's own life.
-    fn dates(&self, authority: &Authority, now: SystemTime) -> Validity {
-        let details = authority.certificate().details();
-        // The authority exists: that much time has certainly passed.
-        self.trust.raise_floor(details.not_before);
-        let plan = self.trust.plan(now);
-        Validity {
-            not_before: plan.not_before.max(details.not_before),
-            not_after: plan.not_after.min(details.not_after),
-        }
+        Ok(Some(made))
     }
 }
 
@@ -134,34 +144,35 @@ impl Controller for CertificateController {
         let status = store.get::<ConfigStatus>(CONFIG_ID);
         let config = store.get::<MachineConfig>(CONFIG_ID);
         let wish = wish(status.as_ref(), config.as_ref(), facts);
-        let now = self.clock.now();
+        self.trust
+            .raise_floor(self.restored.passed(self.clock.since_boot()));
+        let system = self.clock.now();
+        let now = self.trust.now(system);
         if self
             .made
             .as_ref()
-            .is_some_and(|made| made.wish == wish && now < made.renew)
+            .is_some_and(|made| made.wish == wish && made.stays.contains(now))
         {
             return Ok(Action::After(LOOK));
         }
-        let issued = self.make(store, &wish, now)?;
-        let Some(issued) = issued else {
+        let made = self.make(store, &wish, system)?;
+        let Some((issued, stays)) = made else {
             self.made = None;
             store.remove::<CertificateStatus>(NAME, ID)?;
             return Ok(Action::WaitForChange);
         };
-        let details = issued.certificate.details();
-        // In maintenance mode it stays the same: its fingerprint stands on the console.
-        let renew = match wish {
-            Wish::Maintenance => details.not_after,
-            _ => renewal(details.not_before, details.not_after),
-        };
-        store.put(NAME, ID, describe(&wish, &issued))?;
+        let expired = self.trust.now(system) >= issued.certificate.details().not_after;
+        if expired {
+            tracing::error!("{EXPIRED}");
+        }
+        store.put(NAME, ID, describe(&wish, &issued, expired))?;
         tracing::info!("the API's certificate is {}", issued.certificate.fingerprint());
-        self.made = Some(Made { wish, renew });
+        self.made = Some(Made { wish, stays });
         Ok(Action::After(LOOK))
     }
 }
 
-fn describe(wish: &Wish, issued: &Issued) -> CertificateStatus {
+fn describe(wish: &Wish, issued: &Issued, expired: bool) -> CertificateStatus {
     let details = issued.certificate.details();
     let seconds = |moment: SystemTime| {
         let since = moment.duration_since(SystemTime::UNIX_EPOCH);
@@ -172,8 +183,15 @@ fn describe(wish: &Wish, issued: &Issued) -> CertificateStatus {
         Wish::Nothing | Wish::Maintenance => (false, false),
     };
     let fingerprint = issued.certificate.fingerprint().to_string();
-    let remark = (mutual && !signed)
-        .then(|| format!("until this worker has joined, reach it with bedplate --fingerprint {fingerprint}"));
+    let remark = match (mutual, signed, expired) {
+        (true, false, _) => Some(format!(
+            "until this worker has joined, reach it with bedplate --fingerprint {fingerprint}"
+        )),
+        (_, _, true) => Some(format!(
+            "{EXPIRED}, with bedplate --fingerprint {fingerprint} apply"
+        )),
+        _ => None,
+    };
     CertificateStatus {
         mutual,
         signed,
@@ -195,7 +213,7 @@ mod tests {
     use super::*;
     use crate::config::{Phase, Source};
     use crate::testkit::settle_one;
-    use crate::time::{Origin, TimeFrom};
+    use crate::time::{Bounds, Origin, TimeFrom};
 
     const START: u64 = 1_800_000_000;
 
@@ -231,10 +249,17 @@ mod tests {
             Arc::new(ServerTls::new()),
         );
         let trust = Arc::new(NodeClock::new());
+        let restored = Restored {
+            source: TimeFrom::Rtc,
+            bounds: Bounds::of_image(moment(START - 86400)),
+            passed: moment(START - 86400),
+            at: Duration::ZERO,
+        };
+        let system = Box::new(Shared(clock.clone()));
         Bench {
             store: Store::new(),
             tls: tls.clone(),
-            controller: CertificateController::new(tls, trust, Box::new(Shared(clock.clone()))),
+            controller: CertificateController::new(tls, trust, restored, system),
             clock,
         }
     }
@@ -334,6 +359,62 @@ mod tests {
         bench.clock.set(moment(START + 40 * 86400)).unwrap();
         bench.synchronise();
         assert_eq!(bench.run().await.not_after, START + 41 * 86400);
+    }
+
+    #[tokio::test]
+    async fn a_clock_in_2099_dates_nothing_either() {
+        let mut bench = bench(4_080_000_000);
+        bench.configure(Role::Standalone);
+        let blind = bench.run().await;
+        assert_eq!(blind.not_before, START - 3600, "the authority's first day");
+        assert!(blind.not_after < START + 11 * 365 * 86400);
+        bench.clock.advance(Duration::from_secs(86400));
+        assert_eq!(bench.run().await, blind, "and it stays");
+        bench.clock.set(moment(START + 2 * 86400)).unwrap();
+        bench.synchronise();
+        assert_eq!(bench.run().await.not_after, START + 3 * 86400);
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_was_ahead_for_a_moment_locks_nobody_out() {
+        let mut bench = bench(START);
+        bench.configure(Role::Standalone);
+        bench.synchronise();
+        bench.run().await;
+        let month = Duration::from_secs(30 * 86400);
+        bench.clock.set(moment(START) + month).unwrap();
+        let ahead = bench.run().await;
+        assert!(ahead.not_before > START + 86400);
+        bench.clock.set(moment(START + 100)).unwrap();
+        let back = bench.run().await;
+        assert!(
+            back.not_before <= START + 100 && START + 100 < back.not_after,
+            "{back:?}"
+        );
+        assert_eq!(
+            bench.tls.current().unwrap().fingerprint.to_string(),
+            back.fingerprint,
+            "it is in service"
+        );
+    }
+
+    #[tokio::test]
+    async fn an_authority_that_has_expired_is_told_and_its_certificate_stays() {
+        let mut bench = bench(START + 11 * 365 * 86400);
+        bench.configure(Role::Standalone);
+        bench.synchronise();
+        let status = bench.run().await;
+        assert!(status.not_before <= status.not_after, "{status:?}");
+        assert!(
+            status
+                .remark
+                .as_deref()
+                .unwrap()
+                .starts_with("machine.ca has expired"),
+            "{status:?}"
+        );
+        bench.clock.advance(Duration::from_secs(86400));
+        assert_eq!(bench.run().await, status, "another would be no better");
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use machine_config::MachineConfig;
+use pki::Validity;
 
 use crate::config::{ConfigStatus, Phase};
 
@@ -64,10 +65,39 @@ fn names(config: &MachineConfig, facts: &Facts) -> Vec<String> {
     names
 }
 
-/// Decides when a certificate is renewed: after half its life, so that there is the other half to mend what fails.
-pub fn renewal(not_before: SystemTime, not_after: SystemTime) -> SystemTime {
-    let life = not_after.duration_since(not_before).unwrap_or(Duration::ZERO);
-    not_before + life / 2
+/// Between which moments a certificate stays in service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    from: Option<SystemTime>,
+    until: Option<SystemTime>,
+}
+
+impl Span {
+    /// Returns the span of a certificate whose dates say nothing. It stays the same: people compare its fingerprint.
+    pub fn endless() -> Self {
+        Self {
+            from: None,
+            until: None,
+        }
+    }
+
+    /// Decides when a certificate is renewed: after half its life, so that there is the other half to mend what fails,
+    /// and at once where it is not valid yet, because the clock it was dated by was ahead.
+    ///
+    /// `planned` is what it would have been by the clock alone. Where its authority has cut it, another is no better.
+    pub fn of(issued: Validity, planned: Validity) -> Self {
+        let life = issued.not_after.duration_since(issued.not_before);
+        let half = issued.not_before + life.unwrap_or(Duration::ZERO) / 2;
+        Self {
+            from: (issued.not_before <= planned.not_before).then_some(issued.not_before),
+            until: (issued.not_after >= planned.not_after).then_some(half),
+        }
+    }
+
+    /// Tells whether the certificate stays in service.
+    pub fn contains(self, now: SystemTime) -> bool {
+        self.from.is_none_or(|from| from <= now) && self.until.is_none_or(|until| now < until)
+    }
 }
 
 #[cfg(test)]
@@ -97,12 +127,38 @@ mod tests {
         );
     }
 
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn validity(from: u64, until: u64) -> Validity {
+        Validity {
+            not_before: at(from),
+            not_after: at(until),
+        }
+    }
+
     #[test]
-    fn half_its_life_is_left_at_renewal() {
-        let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
-        assert_eq!(
-            renewal(start, start + Duration::from_secs(100)),
-            start + Duration::from_secs(50)
-        );
+    fn half_its_life_is_left_at_renewal_and_it_is_valid_until_then() {
+        let (planned, cut_before, cut_behind) =
+            (validity(1000, 1100), validity(1020, 1100), validity(1000, 1060));
+        let table = [
+            (planned, 999, false),
+            (planned, 1000, true),
+            (planned, 1049, true),
+            (planned, 1050, false),
+            (cut_before, 5, true),
+            (cut_before, 1060, false),
+            (cut_behind, 999, false),
+            (cut_behind, 2000, true),
+        ];
+        for (issued, now, stays) in table {
+            assert_eq!(
+                Span::of(issued, planned).contains(at(now)),
+                stays,
+                "{issued:?} at {now}"
+            );
+        }
+        assert!(Span::endless().contains(at(0)));
     }
 }

@@ -83,7 +83,12 @@ pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError>
             time::SAVED.into(),
             restored,
         ))
-        .add(CertificateController::new(tls, clock, Box::new(LinuxClock)))
+        .add(CertificateController::new(
+            tls,
+            clock,
+            restored,
+            Box::new(LinuxClock),
+        ))
         .add(KernelSettings {
             sysctls: "/proc/sys".into(),
             modules: modules::folder(),
@@ -121,7 +126,7 @@ pub(super) fn upgrades(node: &Node, places: Places, state: &Path) -> UpgradeHand
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::time::SystemTime;
+    use std::time::{Duration, SystemTime};
 
     use machine_config::MachineConfig;
 
@@ -130,7 +135,7 @@ mod tests {
     use crate::config::ConfigStatus;
     use crate::resource::Resource;
     use crate::services::ServiceStatus;
-    use crate::time::TimeFrom;
+    use crate::time::{Bounds, TimeFrom};
     use crate::upgrade::UpgradeStatus;
 
     /// Kinds that are written, but by no controller.
@@ -152,7 +157,9 @@ mod tests {
         let pieces = Pieces {
             restored: Restored {
                 source: TimeFrom::None,
-                floor: SystemTime::UNIX_EPOCH,
+                bounds: Bounds::of_image(SystemTime::UNIX_EPOCH),
+                passed: SystemTime::UNIX_EPOCH,
+                at: Duration::ZERO,
             },
             tls: Arc::new(ServerTls::new()),
             clock: Arc::new(NodeClock::new()),

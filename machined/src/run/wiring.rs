@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use machine_config::MachineConfig;
 use pki::{NodeClock, ServerTls};
-use sys::clock::{Clock, LinuxClock};
+use sys::clock::LinuxClock;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::backend::backend;
@@ -76,9 +76,7 @@ pub(super) async fn run(prepared: Prepared) -> Result<Stop, String> {
         }
     }
     parts.end(PATIENCE).await;
-    if let Err(error) = time::save(&LinuxClock, Path::new(time::SAVED)) {
-        tracing::warn!("{}", chain(&error));
-    }
+    time::save_at_end(&node.store, &LinuxClock, Path::new(time::SAVED));
     stop::everything(&node, &children, wish).await;
     Ok(wish)
 }
@@ -185,7 +183,7 @@ async fn start(node: &Node, cmdline: &Cmdline, line: &str, parts: &mut Parts) ->
         Path::new(time::SAVED),
         built(slots.as_ref(), cmdline),
     );
-    clock.raise_floor(restored.floor.max(LinuxClock.now()));
+    clock.raise_floor(restored.passed);
     let upgrades = slots.map(|slots| controllers::upgrades(node, slots, Path::new(Volume::State.target())));
     let pieces = Pieces {
         restored,

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::bounds::Bounds;
+
 /// What one server said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
@@ -22,27 +24,141 @@ pub enum Adjustment {
     Step(SystemTime),
 }
 
+/// What the answers of one round come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// None can be followed.
+    Useless,
+    /// This one is followed.
+    Follow(Sample),
+    /// This one would move the clock far, and nobody bears it out yet: servers are asked again first.
+    Doubt {
+        /// The answer.
+        sample: Sample,
+        /// How many rounds in a row have said so.
+        rounds: u32,
+        /// How many have to.
+        needed: u32,
+    },
+}
+
+/// The clocks when a round of answers came in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Now {
+    /// The clock that is to be set.
+    pub wall: SystemTime,
+    /// The one that never jumps.
+    pub since_boot: Duration,
+}
+
+/// A time that was told, but is not believed yet. Survives from one round to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Claim {
+    /// When the machine was started, if the claim is true: the same in each round.
+    started: SystemTime,
+    rounds: u32,
+}
+
 /// More than this is stepped: at the kernel's half a millisecond per second, a slew would take over four minutes.
 const STEP_MICROS: i64 = 128_000;
 /// An answer that took longer is too vague to set a clock by.
 const LONGEST_DELAY: Duration = Duration::from_secs(2);
+/// A step further than this must be borne out: certificates are dated back by as much, so less harms none.
+const FAR_MICROS: i64 = 3_600_000_000;
+/// Answers that differ by no more than this say the same: each may be off by half its delay.
+const SAME: Duration = Duration::from_secs(2);
+/// How many rounds in a row bear out a far step at the start, and one back.
+const ROUNDS: u32 = 3;
+/// How many bear out a far step forward of a clock that was in step: with [`WAIT`] seven and a half minutes. It ends
+/// the life of certificates, and a clock that was set right never falls behind by an hour.
+const ROUNDS_FORWARD: u32 = 8;
+/// How long to wait for the next round of a claim, when the clock was in step before.
+const WAIT: Duration = Duration::from_secs(64);
+/// How long, when it never was: nothing depends on it yet.
+const WAIT_AT_START: Duration = Duration::from_secs(2);
 
-/// Chooses the answer to follow.
+/// Weighs the answers of a round.
 ///
-/// One whose time would be before `floor` is none: the image was built by then. Of three or more, one server alone
-/// cannot pull the clock away: the middle one counts. Of two, the quicker.
-pub(super) fn choose(mut samples: Vec<Sample>, now: SystemTime, floor: SystemTime) -> Option<Sample> {
-    let credible =
-        |sample: &Sample| sample.delay <= LONGEST_DELAY && shifted(now, sample.offset_micros) >= Some(floor);
-    samples.retain(credible);
-    match samples.len() {
-        0 => None,
-        1 | 2 => samples.into_iter().min_by_key(|sample| sample.delay),
-        n => {
-            samples.sort_by_key(|sample| sample.offset_micros);
-            Some(samples.swap_remove(n / 2))
-        }
+/// One that is out of bounds, or late, is none. Of three or more, one server alone cannot pull the clock away: the
+/// middle one counts. Where two are in the middle and say the same, the quicker, else the one that moves the clock
+/// less. A far step needs a majority of two or more servers, or the same answer in several rounds. `in_step` tells
+/// whether the clock has followed a server in this boot.
+pub(super) fn weigh(
+    mut samples: Vec<Sample>,
+    now: Now,
+    bounds: Bounds,
+    in_step: bool,
+    claim: &mut Option<Claim>,
+) -> Verdict {
+    for sample in &mut samples {
+        sample.offset_micros = bounds.in_era(now.wall, sample.offset_micros);
     }
+    samples.retain(|sample| {
+        sample.delay <= LONGEST_DELAY
+            && shifted(now.wall, sample.offset_micros).is_some_and(|time| bounds.contain(time))
+    });
+    let all = samples.len();
+    let Some(sample) = middle(&mut samples) else {
+        *claim = None;
+        return Verdict::Useless;
+    };
+    let agree = samples.iter().filter(|other| same(other, &sample)).count();
+    let near = sample.offset_micros.abs() <= FAR_MICROS;
+    if near || agree >= 2 && agree * 2 > all {
+        *claim = None;
+        return Verdict::Follow(sample);
+    }
+    let needed = if in_step && sample.offset_micros > 0 {
+        ROUNDS_FORWARD
+    } else {
+        ROUNDS
+    };
+    let told = shifted(now.wall, sample.offset_micros).and_then(|told| told.checked_sub(now.since_boot));
+    let started = told.unwrap_or(SystemTime::UNIX_EPOCH);
+    let rounds = match claim {
+        Some(claim) if apart(claim.started, started) <= SAME => claim.rounds + 1,
+        _ => 1,
+    };
+    if rounds >= needed {
+        *claim = None;
+        return Verdict::Follow(sample);
+    }
+    // Kept as it was first told, so that it cannot creep.
+    let first = claim
+        .filter(|_| rounds > 1)
+        .map_or(started, |claim| claim.started);
+    *claim = Some(Claim {
+        started: first,
+        rounds,
+    });
+    Verdict::Doubt {
+        sample,
+        rounds,
+        needed,
+    }
+}
+
+/// Takes the middle one of answers; they are sorted then.
+fn middle(samples: &mut [Sample]) -> Option<Sample> {
+    samples.sort_by_key(|sample| sample.offset_micros);
+    let (upper, lower) = (
+        samples.get(samples.len() / 2)?,
+        &samples[samples.len().saturating_sub(1) / 2],
+    );
+    let upper_wins = if same(lower, upper) {
+        upper.delay < lower.delay
+    } else {
+        upper.offset_micros.abs() < lower.offset_micros.abs()
+    };
+    Some(if upper_wins { upper.clone() } else { lower.clone() })
+}
+
+fn same(a: &Sample, b: &Sample) -> bool {
+    Duration::from_micros(a.offset_micros.abs_diff(b.offset_micros)) <= SAME
+}
+
+fn apart(a: SystemTime, b: SystemTime) -> Duration {
+    a.duration_since(b).unwrap_or_else(|before| before.duration())
 }
 
 /// Decides how the clock gets to the right time.
@@ -76,83 +192,10 @@ pub(super) fn pause(failures: u32, successes: u32) -> Duration {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const NOW: u64 = 1_800_000_000;
-
-    fn at(seconds: u64) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
-    }
-
-    fn sample(server: &str, seconds: i64, delay_ms: u64) -> Sample {
-        Sample {
-            server: server.into(),
-            offset_micros: seconds * 1_000_000,
-            delay: Duration::from_millis(delay_ms),
-        }
-    }
-
-    fn chosen(samples: &[Sample]) -> Option<String> {
-        choose(samples.to_vec(), at(NOW), at(NOW - 100)).map(|sample| sample.server)
-    }
-
-    #[test]
-    fn one_liar_among_three_is_outvoted() {
-        let honest = [sample("a", 10, 5), sample("b", 11, 50)];
-        assert_eq!(chosen(&honest).as_deref(), Some("a"), "of two, the quicker");
-        let liar = sample("liar", 1_000_000, 1);
-        assert_eq!(
-            chosen(&[liar, honest[0].clone(), honest[1].clone()]).as_deref(),
-            Some("b")
-        );
-    }
-
-    #[test]
-    fn answers_that_cannot_be_true_or_are_too_late_do_not_count() {
-        assert_eq!(chosen(&[sample("old", -101, 5)]), None);
-        assert_eq!(chosen(&[sample("older", i64::MIN / 1_000_000, 5)]), None);
-        assert_eq!(chosen(&[sample("slow", 1, 2_001)]), None);
-        assert_eq!(
-            chosen(&[sample("fine", -99, 5)]).as_deref(),
-            Some("fine"),
-            "back, but not before the image"
-        );
-        assert_eq!(chosen(&[]), None);
-    }
-
-    #[test]
-    fn a_little_is_slewed_and_a_lot_is_stepped() {
-        assert_eq!(adjust(at(NOW), 128_000), Adjustment::Slew(128_000));
-        assert_eq!(adjust(at(NOW), -5), Adjustment::Slew(-5));
-        assert_eq!(adjust(at(NOW), 2_000_000), Adjustment::Step(at(NOW + 2)));
-        assert_eq!(adjust(at(NOW), -2_000_000), Adjustment::Step(at(NOW - 2)));
-    }
-
-    #[test]
-    fn who_does_not_answer_is_asked_more_rarely() {
-        let seconds: Vec<_> = [1, 2, 3, 8, 9, 100, u32::MAX]
-            .map(|n| pause(n, 0).as_secs())
-            .to_vec();
-        assert_eq!(seconds, [2, 4, 8, 256, 300, 300, 300]);
-        let seconds: Vec<_> = [1, 3, 4, 8, 16, u32::MAX].map(|n| pause(0, n).as_secs()).to_vec();
-        assert_eq!(seconds, [64, 64, 128, 256, 1024, 1024]);
-        assert_eq!(pause(0, 0), Duration::ZERO);
-    }
-
-    proptest! {
-        #[test]
-        fn no_answer_moves_the_clock_before_the_floor(offsets in proptest::collection::vec(any::<i64>(), 0..6), now in any::<u32>(), floor in any::<u32>()) {
-            let (now, floor) = (at(now.into()), at(floor.into()));
-            let samples = offsets.iter().map(|micros| Sample { server: String::new(), offset_micros: *micros, delay: Duration::ZERO });
-            if let Some(sample) = choose(samples.collect(), now, floor)
-                && let Adjustment::Step(to) = adjust(now, sample.offset_micros)
-            {
-                prop_assert!(to >= floor);
-            }
-        }
-    }
+/// Tells how long to wait before a claim is asked for again.
+pub(super) fn pause_in_doubt(in_step: bool) -> Duration {
+    if in_step { WAIT } else { WAIT_AT_START }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,46 +9,91 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sys::clock::Clock;
 
+use super::bounds::Bounds;
 use super::status::TimeFrom;
 
 /// Where the time is saved, in STATE.
 pub const SAVED: &str = "/var/lib/bedplate/clock";
-/// A saved time this long after the image was built is a damaged file, not a time: no image lives that long.
-const OLDEST_IMAGE: Duration = Duration::from_secs(40 * 365 * 86_400);
 
-/// Tells what the clock was lifted to, and why.
+/// Tells what the clock was set to, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Restored {
     /// Where the time comes from now.
     pub source: TimeFrom,
-    /// No answer of a server may be before this: the image's own age.
-    pub floor: SystemTime,
+    /// Where the clock may go, by the image's own age.
+    pub bounds: Bounds,
+    /// The latest moment that has certainly passed: never one that only a clock in the machine tells.
+    pub passed: SystemTime,
+    /// How long the kernel had run then.
+    pub at: Duration,
 }
 
-/// Lifts the clock to the last time seen and the image's age, whichever is later. Never lowers it.
+impl Restored {
+    /// Returns the latest moment that has certainly passed when the kernel has run for so long.
+    pub fn passed(&self, since_boot: Duration) -> SystemTime {
+        self.passed + since_boot.saturating_sub(self.at)
+    }
+}
+
+/// Lifts the clock to the last time seen and the image's age, whichever is later, and lowers one that cannot be right.
 ///
 /// Runs before anything looks at the time. A clock that cannot be set is told in the log: the node runs on.
 pub fn restore(clock: &dyn Clock, saved: &Path, built: SystemTime) -> Restored {
-    let last = read(saved);
-    let (source, lift) = decide(clock.now(), last, built);
-    if let Some(to) = lift {
+    let bounds = Bounds::of_image(built);
+    let now = clock.now();
+    let decision = decide(now, read(saved), bounds);
+    if let Some(to) = decision.set {
+        if now > bounds.latest {
+            tracing::warn!("the machine's clock is decades ahead of its image, and is not believed");
+        }
         match clock.set(to) {
-            Ok(()) => tracing::info!("the clock starts from {:?} time", source),
+            Ok(()) => tracing::info!("the clock starts from {:?} time", decision.source),
             Err(error) => tracing::error!("{}", crate::controller::chain(&error)),
         }
     }
-    Restored { source, floor: built }
+    Restored {
+        source: decision.source,
+        bounds,
+        passed: decision.passed,
+        at: clock.since_boot(),
+    }
 }
 
-/// Decides where the time comes from, and what the clock is to be set to. Pure.
-fn decide(now: SystemTime, saved: Option<SystemTime>, built: SystemTime) -> (TimeFrom, Option<SystemTime>) {
-    let saved = saved.filter(|saved| *saved <= built + OLDEST_IMAGE);
-    match saved {
-        Some(saved) if saved > now && saved >= built => (TimeFrom::Saved, Some(saved)),
-        _ if built > now => (TimeFrom::Build, Some(built)),
-        // Without a clock in the machine the kernel starts in 1970: a later time was read from somewhere.
-        _ if now > UNIX_EPOCH + Duration::from_secs(86_400) => (TimeFrom::Rtc, None),
-        _ => (TimeFrom::None, None),
+/// What the clock starts from.
+#[derive(Debug, PartialEq, Eq)]
+struct Decision {
+    source: TimeFrom,
+    /// What the clock is to be set to.
+    set: Option<SystemTime>,
+    passed: SystemTime,
+}
+
+/// Decides where the time comes from. Pure.
+fn decide(now: SystemTime, saved: Option<SystemTime>, bounds: Bounds) -> Decision {
+    // One that is out of bounds is a damaged file, not a time.
+    let saved = saved.filter(|saved| bounds.contain(*saved));
+    let passed = saved.unwrap_or(bounds.earliest);
+    if now < passed || now > bounds.latest {
+        let source = match saved {
+            Some(saved) if saved > bounds.earliest => TimeFrom::Saved,
+            _ => TimeFrom::Build,
+        };
+        return Decision {
+            source,
+            set: Some(passed),
+            passed,
+        };
+    }
+    // Without a clock in the machine the kernel starts in 1970: a later time was read from somewhere.
+    let source = if now > UNIX_EPOCH + Duration::from_secs(86_400) {
+        TimeFrom::Rtc
+    } else {
+        TimeFrom::None
+    };
+    Decision {
+        source,
+        set: None,
+        passed,
     }
 }
 
@@ -79,13 +124,9 @@ pub struct SaveError {
     source: io::Error,
 }
 
-/// Saves the present time: hourly, and when the node stops. After a power cut the file is the old one or the new one.
-pub fn save(clock: &dyn Clock, path: &Path) -> Result<(), SaveError> {
-    let seconds = clock
-        .now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs();
+/// Saves a time that has certainly passed. After a power cut the file is the old one or the new one.
+pub fn save(time: SystemTime, path: &Path) -> Result<(), SaveError> {
+    let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let fresh = path.with_extension("new");
     let write = || {
         let mut file = File::create(&fresh)?;
@@ -110,59 +151,87 @@ mod tests {
         UNIX_EPOCH + Duration::from_secs(seconds)
     }
 
+    const BUILT: u64 = 1_700_000_000;
+    const DECADES: u64 = 41 * 365 * 86_400;
+
     #[test]
-    fn the_latest_of_three_wins() {
-        let built = 1_700_000_000;
+    fn the_latest_of_three_wins_unless_it_cannot_be_true() {
+        // What the machine's clock says, what was saved, where the time comes from, and what the clock is set to.
         let table = [
-            (5, None, (TimeFrom::Build, Some(built))),
-            (5, Some(built + 100), (TimeFrom::Saved, Some(built + 100))),
-            (5, Some(built - 100), (TimeFrom::Build, Some(built))),
-            (built + 50, None, (TimeFrom::Rtc, None)),
+            (5, None, TimeFrom::Build, Some(BUILT)),
+            (5, Some(BUILT + 100), TimeFrom::Saved, Some(BUILT + 100)),
+            (5, Some(BUILT - 100), TimeFrom::Build, Some(BUILT)),
+            (5, Some(BUILT + DECADES), TimeFrom::Build, Some(BUILT)),
+            (BUILT + 50, None, TimeFrom::Rtc, None),
+            (BUILT + 50, Some(BUILT + 100), TimeFrom::Saved, Some(BUILT + 100)),
+            (BUILT + 500, Some(BUILT + 100), TimeFrom::Rtc, None),
+            (BUILT + DECADES, None, TimeFrom::Build, Some(BUILT)),
             (
-                built + 50,
-                Some(built + 100),
-                (TimeFrom::Saved, Some(built + 100)),
-            ),
-            (built + 500, Some(built + 100), (TimeFrom::Rtc, None)),
-            (
-                5,
-                Some(built + 100 * 365 * 86_400),
-                (TimeFrom::Build, Some(built)),
+                BUILT + DECADES,
+                Some(BUILT + 100),
+                TimeFrom::Saved,
+                Some(BUILT + 100),
             ),
         ];
-        for (now, saved, (source, lift)) in table {
-            assert_eq!(
-                decide(at(now), saved.map(at), at(built)),
-                (source, lift.map(at)),
-                "{now} {saved:?}"
-            );
+        for (now, saved, source, set) in table {
+            let passed = saved.filter(|saved| (BUILT..BUILT + DECADES).contains(saved));
+            let expected = Decision {
+                source,
+                set: set.map(at),
+                passed: at(passed.unwrap_or(BUILT)),
+            };
+            let found = decide(at(now), saved.map(at), Bounds::of_image(at(BUILT)));
+            assert_eq!(found, expected, "{now} {saved:?}");
         }
-        assert_eq!(decide(at(5), None, at(0)), (TimeFrom::None, None));
+        let unknown = Bounds::of_image(UNIX_EPOCH);
+        assert_eq!(decide(at(5), None, unknown).source, TimeFrom::None);
+        assert_eq!(decide(at(BUILT), None, unknown).source, TimeFrom::Rtc);
+    }
+
+    #[test]
+    fn a_clock_in_2099_is_not_believed_and_time_passes_all_the_same() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let clock = RecordingClock::at(at(4_080_000_000));
+        let restored = restore(&clock, &dir.path().join("clock"), at(BUILT));
+        assert_eq!((clock.now(), restored.source), (at(BUILT), TimeFrom::Build));
+        clock.advance(Duration::from_secs(3600));
+        assert_eq!(restored.passed(clock.since_boot()), at(BUILT + 3600));
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_by_years_shows_but_dates_nothing() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let clock = RecordingClock::at(at(BUILT + 5 * 365 * 86_400));
+        let restored = restore(&clock, &dir.path().join("clock"), at(BUILT));
+        assert_eq!(restored.source, TimeFrom::Rtc);
+        assert_eq!(restored.passed(clock.since_boot()), at(BUILT));
     }
 
     #[test]
     fn what_was_saved_comes_back() {
         let dir = tempfile::TempDir::new().unwrap();
         let path = dir.path().join("clock");
-        save(&RecordingClock::at(at(1_800_000_000)), &path).unwrap();
+        save(at(1_800_000_000), &path).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "1800000000\n");
         let clock = RecordingClock::at(at(3));
-        assert_eq!(restore(&clock, &path, at(1_700_000_000)).source, TimeFrom::Saved);
+        assert_eq!(restore(&clock, &path, at(BUILT)).source, TimeFrom::Saved);
         assert_eq!(clock.now(), at(1_800_000_000));
         fs::write(&path, "tomorrow").unwrap();
         let clock = RecordingClock::at(at(3));
-        assert_eq!(restore(&clock, &path, at(1_700_000_000)).source, TimeFrom::Build);
-        assert_eq!(clock.now(), at(1_700_000_000));
+        assert_eq!(restore(&clock, &path, at(BUILT)).source, TimeFrom::Build);
+        assert_eq!(clock.now(), at(BUILT));
     }
 
     proptest! {
         #[test]
-        fn the_clock_is_never_lowered(now in any::<u32>(), saved in proptest::option::of(any::<u64>()), built in any::<u32>()) {
-            let (now, built) = (at(now.into()), at(built.into()));
+        fn the_clock_starts_within_its_bounds(now in any::<u64>(), saved in proptest::option::of(any::<u64>()), built in any::<u32>()) {
+            let (now, bounds) = (UNIX_EPOCH.checked_add(Duration::from_secs(now)), Bounds::of_image(at(built.into())));
             let saved = saved.and_then(|s| UNIX_EPOCH.checked_add(Duration::from_secs(s)));
-            let (_, lift) = decide(now, saved, built);
-            let after = lift.unwrap_or(now);
-            prop_assert!(after >= now && after >= built);
+            let Some(now) = now else { return Ok(()) };
+            let decision = decide(now, saved, bounds);
+            let after = decision.set.unwrap_or(now);
+            prop_assert!(bounds.contain(after) && bounds.contain(decision.passed) && decision.passed <= after);
+            prop_assert!(decision.set.is_none_or(|set| set > now || now > bounds.latest), "lowered only when it cannot be true");
         }
 
         #[test]

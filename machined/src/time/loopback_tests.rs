@@ -7,6 +7,7 @@ use sys::clock::{Clock, RecordingClock};
 use tokio::net::UdpSocket;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::bounds::Bounds;
 use super::sntp::{Sntp, SntpError, TimeSource};
 
 /// Seconds from 1900, where NTP counts from, to 1970.
@@ -60,6 +61,19 @@ async fn a_clock_of_1970_is_found_to_be_wrong_by_decades() {
     let (port, _server) = serve(UNIX_EPOCH + Duration::from_secs(1_800_000_000), |_| {}).await;
     let sample = Sntp::at_port(clock(7), port).ask("127.0.0.1").await.unwrap();
     assert_eq!(sample.offset_micros / 1_000_000, 1_799_999_993);
+}
+
+#[tokio::test]
+async fn a_clock_of_2099_is_found_to_be_ahead_and_not_an_era_behind() {
+    let (now, truth) = (UNIX_EPOCH + Duration::from_secs(4_080_000_000), 1_800_000_000);
+    let (port, _server) = serve(UNIX_EPOCH + Duration::from_secs(truth), |_| {}).await;
+    let sample = Sntp::at_port(clock(4_080_000_000), port)
+        .ask("127.0.0.1")
+        .await
+        .unwrap();
+    let bounds = Bounds::of_image(UNIX_EPOCH + Duration::from_secs(truth - 86_400));
+    let offset = bounds.in_era(now, sample.offset_micros);
+    assert_eq!(offset / 1_000_000, 1_800_000_000 - 4_080_000_000);
 }
 
 #[tokio::test]

@@ -3,8 +3,9 @@
 //! At the start, before anything looks at the time, [`restore`] lifts the clock to the last time that was saved, or to
 //! the image's own age. From then on [`TimeSync`] asks the servers of the machine config, of DHCP, or the default
 //! one, and `discipline` decides what to do with their answers; [`save`] keeps the time for the next start. `sntp`
-//! talks to one server.
+//! talks to one server. [`Bounds`] say which times can be true at all.
 
+mod bounds;
 mod discipline;
 mod last_known;
 mod servers;
@@ -15,9 +16,10 @@ mod sync;
 #[cfg(test)]
 mod loopback_tests;
 
+pub use bounds::Bounds;
 pub use discipline::{Adjustment, Sample};
 pub use last_known::{Restored, SAVED, SaveError, restore, save};
 pub use servers::{DEFAULT_SERVER, Origin};
 pub use sntp::{Sntp, SntpError, TimeSource};
 pub use status::{ID, TimeFrom, TimeStatus};
-pub use sync::TimeSync;
+pub use sync::{TimeSync, save_at_end};

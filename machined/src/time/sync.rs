@@ -1,6 +1,6 @@
 //! Keeps the clock in step with the servers.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use futures::future::join_all;
 use machine_config::MachineConfig;
 use sys::clock::Clock;
 
-use super::discipline::{Adjustment, Sample, adjust, choose as choose_sample, pause};
+use super::discipline::{Adjustment, Claim, Now, Sample, Verdict, adjust, pause, pause_in_doubt, weigh};
 use super::last_known::{Restored, save};
 use super::servers::{self, Origin};
 use super::sntp::{TimeSource, unix_seconds};
@@ -34,6 +34,8 @@ pub struct TimeSync<S> {
     restored: Restored,
     last_save: Option<Duration>,
     asked: Asked,
+    /// Whether a server has told the time in this boot.
+    told: bool,
 }
 
 /// What came of asking these servers so far. Other servers start anew.
@@ -48,6 +50,8 @@ struct Asked {
     last: Option<Duration>,
     followed: Option<Sample>,
     last_sync_unix: Option<u64>,
+    /// A time that would move the clock far, and waits for being borne out.
+    claim: Option<Claim>,
     reason: Option<String>,
 }
 
@@ -61,6 +65,7 @@ impl<S: TimeSource> TimeSync<S> {
             restored,
             last_save: None,
             asked: Asked::default(),
+            told: false,
         }
     }
 
@@ -77,14 +82,39 @@ impl<S: TimeSource> TimeSync<S> {
         }
         let answered = samples.len();
         let now = self.clock.now();
-        let Some(sample) = choose_sample(samples, now, self.restored.floor) else {
-            if answered > 0 {
-                problems.push("an answer was too late, or from before this image was built".to_owned());
+        let (since_boot, in_step) = (self.clock.since_boot(), self.asked.last.is_some());
+        let clocks = Now {
+            wall: now,
+            since_boot,
+        };
+        let claim = &mut self.asked.claim;
+        let sample = match weigh(samples, clocks, self.restored.bounds, in_step, claim) {
+            Verdict::Follow(sample) => sample,
+            Verdict::Doubt {
+                sample,
+                rounds,
+                needed,
+            } => {
+                let reason = in_doubt(&sample, rounds, needed);
+                if rounds == 1 {
+                    tracing::warn!("{reason}");
+                }
+                self.asked.failures = 0;
+                self.asked.reason = Some(reason);
+                return Ok(());
             }
-            self.asked.failures = self.asked.failures.saturating_add(1);
-            self.asked.successes = 0;
-            self.asked.reason = Some(problems.join("; "));
-            return Ok(());
+            Verdict::Useless => {
+                if answered > 0 {
+                    problems.push(
+                        "an answer was too late, from before this image was built, or decades after"
+                            .to_owned(),
+                    );
+                }
+                self.asked.failures = self.asked.failures.saturating_add(1);
+                self.asked.successes = 0;
+                self.asked.reason = Some(problems.join("; "));
+                return Ok(());
+            }
         };
         match adjust(now, sample.offset_micros) {
             Adjustment::Slew(micros) => self.clock.slew(micros)?,
@@ -99,6 +129,7 @@ impl<S: TimeSource> TimeSync<S> {
                 self.last_save = None;
             }
         }
+        self.told = true;
         self.asked.failures = 0;
         self.asked.successes = self.asked.successes.saturating_add(1);
         self.asked.last = Some(self.clock.since_boot());
@@ -140,7 +171,13 @@ impl<S: TimeSource> TimeSync<S> {
             return;
         }
         self.last_save = Some(now);
-        if let Err(error) = save(self.clock.as_ref(), &self.saved) {
+        // A clock that no server has set tells nothing that has certainly passed.
+        let time = if self.told {
+            self.clock.now()
+        } else {
+            self.restored.passed(now)
+        };
+        if let Err(error) = save(time, &self.saved) {
             tracing::warn!("{}", chain(&error));
         }
     }
@@ -148,6 +185,33 @@ impl<S: TimeSource> TimeSync<S> {
     fn until(&self, due: Duration) -> Duration {
         due.saturating_sub(self.clock.since_boot())
     }
+}
+
+/// Saves the time when the node stops, if a server has told it in this boot. Else what was saved last stays.
+pub fn save_at_end(store: &Store, clock: &dyn Clock, path: &Path) {
+    let status = store.get::<TimeStatus>(ID);
+    if status.is_none_or(|status| status.source != TimeFrom::Ntp) {
+        return;
+    }
+    if let Err(error) = save(clock.now(), path) {
+        tracing::warn!("{}", chain(&error));
+    }
+}
+
+/// Says for people why an answer is not followed yet.
+fn in_doubt(sample: &Sample, rounds: u32, needed: u32) -> String {
+    let (seconds, way) = (
+        sample.offset_micros.unsigned_abs() / 1_000_000,
+        if sample.offset_micros > 0 {
+            "behind"
+        } else {
+            "ahead"
+        },
+    );
+    let server = &sample.server;
+    format!(
+        "{server} says that the clock is {seconds} s {way}; it is asked again before that is believed ({rounds} of {needed})"
+    )
 }
 
 #[async_trait]
@@ -209,11 +273,12 @@ impl<S: TimeSource> Controller for TimeSync<S> {
         }
         if self.until(self.asked.next).is_zero() {
             let asked = self.ask().await;
-            self.asked.next = self.clock.since_boot()
-                + pause(
-                    self.asked.failures.max(asked.is_err().into()),
-                    self.asked.successes,
-                );
+            let failures = self.asked.failures.max(asked.is_err().into());
+            let pause = match self.asked.claim {
+                Some(_) if failures == 0 => pause_in_doubt(self.asked.last.is_some()),
+                _ => pause(failures, self.asked.successes),
+            };
+            self.asked.next = self.clock.since_boot() + pause;
             asked?;
         }
         store.put(
@@ -236,6 +301,7 @@ mod tests {
 
     use sys::clock::RecordingClock;
 
+    use super::super::bounds::Bounds;
     use super::super::sntp::SntpError;
     use super::*;
 
@@ -280,7 +346,9 @@ mod tests {
         );
         let restored = Restored {
             source: TimeFrom::Build,
-            floor: at(BUILT),
+            bounds: Bounds::of_image(at(BUILT)),
+            passed: at(BUILT),
+            at: Duration::ZERO,
         };
         let store = Store::new();
         network(&store, true);
@@ -390,6 +458,83 @@ mod tests {
         let (status, _) = bench.step().await;
         assert!(status.reason.unwrap().contains("before this image was built"));
         assert_eq!(bench.clock.now(), at(BUILT));
+    }
+
+    const MONTH: i64 = 30 * 86_400 * 1_000_000;
+
+    /// Asks until the answers run out, and returns how long that took.
+    async fn ask_all(bench: &mut Bench) -> Duration {
+        let begun = bench.clock.since_boot();
+        while !bench.answers.0.lock().unwrap().is_empty() {
+            let (_, pause) = bench.step().await;
+            bench.clock.advance(pause);
+        }
+        bench.clock.since_boot() - begun
+    }
+
+    #[tokio::test]
+    async fn one_answer_of_a_month_ahead_moves_nothing() {
+        let mut bench = bench(&[5_000_000, MONTH, 0]);
+        bench.step().await;
+        bench.clock.advance(Duration::from_secs(64));
+        let (status, pause) = bench.step().await;
+        assert_eq!(bench.clock.now(), at(BUILT + 5 + 64));
+        assert!(status.synchronised, "it still follows what it followed");
+        let reason = status.reason.unwrap();
+        assert!(
+            reason.ends_with(
+                "says that the clock is 2592000 s behind; it is asked again before that is believed (1 of 8)"
+            ),
+            "{reason}"
+        );
+        bench.clock.advance(pause);
+        let (status, _) = bench.step().await;
+        assert_eq!((status.reason, status.synchronised), (None, true));
+        assert_eq!(bench.clock.now(), at(BUILT + 5 + 64) + pause);
+    }
+
+    #[tokio::test]
+    async fn a_lie_that_was_believed_heals_before_the_next_look_of_ten_minutes() {
+        // At the start nothing is known: three answers suffice, and three of the truth take them back.
+        let mut bench = bench(&[MONTH; 3]);
+        assert!(ask_all(&mut bench).await < Duration::from_secs(120));
+        let truth = bench.clock.now() - Duration::from_micros(MONTH.unsigned_abs());
+        assert!(truth < at(BUILT + 120), "the lie was believed: {truth:?}");
+        bench.answers.0.lock().unwrap().extend([-MONTH; 3]);
+        let took = ask_all(&mut bench).await;
+        assert!(took < Duration::from_secs(600), "{took:?}");
+        let now = bench.clock.now();
+        assert!(now < truth + took + Duration::from_secs(1), "{now:?}");
+    }
+
+    #[tokio::test]
+    async fn a_board_that_lay_in_a_drawer_finds_the_time_within_seconds() {
+        let mut bench = bench(&[5 * MONTH; 3]);
+        bench.step().await;
+        let mut waited = Duration::ZERO;
+        while !bench.store.get::<TimeStatus>(ID).unwrap().synchronised {
+            bench.clock.advance(Duration::from_secs(2));
+            waited += Duration::from_secs(2);
+            bench.step().await;
+        }
+        assert_eq!(waited, Duration::from_secs(4));
+    }
+
+    #[tokio::test]
+    async fn a_clock_decades_ahead_comes_back_and_is_never_saved() {
+        let mut bench = bench(&[]);
+        let year_2099 = 4_080_000_000;
+        bench.clock.set(at(year_2099)).unwrap();
+        let saved = |bench: &Bench| std::fs::read_to_string(&bench.sync.saved).unwrap();
+        bench.step().await;
+        assert_eq!(saved(&bench), format!("{BUILT}\n"), "what has passed for certain");
+        // As sntpc folds it: the nearest to the clock, which is an era too late.
+        let off = i64::try_from(BUILT + 1000).unwrap() - i64::try_from(year_2099).unwrap() + (1 << 32);
+        bench.answers.0.lock().unwrap().extend([off * 1_000_000; 3]);
+        ask_all(&mut bench).await;
+        let now = bench.clock.now();
+        assert!((at(BUILT + 1000)..at(BUILT + 1200)).contains(&now), "{now:?}");
+        assert_eq!(saved(&bench), format!("{}\n", BUILT + 1000 + 6));
     }
 
     #[tokio::test]
