@@ -19,11 +19,17 @@ pub const DEFAULTS: &[(&str, &str)] = &[
     ("fs.suid_dumpable", "0"),
     // What machined says must not be held back: it is the only witness of a failed start.
     ("kernel.printk_devkmsg", "on"),
-    // Containers talk to each other and to the world through this node.
+    // Containers talk to each other and to the world through this node. Whoever forwards no longer listens to IPv6
+    // routers: `network-links` has its own interfaces listen all the same (`accept_ra`).
     ("net.ipv4.ip_forward", "1"),
     ("net.ipv6.conf.all.forwarding", "1"),
+    // After `ip_forward`, which changes them. One interface that may send them is enough: `all` alone forbids nothing,
+    // `default` is for interfaces to come, `*` for those that are there.
     ("net.ipv4.conf.all.accept_redirects", "0"),
+    ("net.ipv4.conf.default.accept_redirects", "0"),
     ("net.ipv4.conf.all.send_redirects", "0"),
+    ("net.ipv4.conf.default.send_redirects", "0"),
+    ("net.ipv4.conf.*.send_redirects", "0"),
     // Every container may watch files; the kernel's defaults are for one user at a desk.
     ("fs.inotify.max_user_instances", "8192"),
     ("fs.inotify.max_user_watches", "524288"),
@@ -41,14 +47,31 @@ pub struct Error {
     source: io::Error,
 }
 
-/// Sets one parameter below a folder (`/proc/sys`).
+/// Tells whether the kernel changes other parameters along with this one: they are to be set after it.
+pub fn changes_others(name: &str) -> bool {
+    name == "net.ipv4.ip_forward" || name.ends_with(".forwarding")
+}
+
+/// Sets one parameter below a folder (`/proc/sys`); a part `*` stands for all that are there.
 pub fn set(folder: &Path, name: &str, value: &str) -> Result<(), Error> {
-    // Some parameters are understood only as a whole line.
-    fs::write(folder.join(file(name)), format!("{value}\n")).map_err(|source| Error {
+    let failed = |source| Error {
         name: name.to_owned(),
         value: value.to_owned(),
         source,
-    })
+    };
+    for path in paths(folder, name).map_err(failed)? {
+        // Some parameters are understood only as a whole line.
+        fs::write(path, format!("{value}\n")).map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn paths(folder: &Path, name: &str) -> io::Result<Vec<PathBuf>> {
+    let Some((before, after)) = name.split_once(".*.") else {
+        return Ok(vec![folder.join(file(name))]);
+    };
+    let all = fs::read_dir(folder.join(file(before)))?;
+    all.map(|one| Ok(one?.path().join(file(after)))).collect()
 }
 
 /// Returns a parameter's file. Dots part its words, slashes stand for dots within one: as `sysctl` has it.
@@ -72,6 +95,24 @@ mod tests {
             file("net.ipv4.conf.eth0/1.mtu"),
             PathBuf::from("net/ipv4/conf/eth0.1/mtu")
         );
+    }
+
+    #[test]
+    fn a_star_stands_for_all_that_are_there() {
+        let folder = tempfile::tempdir().unwrap();
+        for link in ["all", "eth0", "eth0.1"] {
+            fs::create_dir_all(folder.path().join("net/ipv4/conf").join(link)).unwrap();
+        }
+        set(folder.path(), "net.ipv4.conf.*.send_redirects", "0").unwrap();
+        for link in ["all", "eth0", "eth0.1"] {
+            let path = folder
+                .path()
+                .join("net/ipv4/conf")
+                .join(link)
+                .join("send_redirects");
+            assert_eq!(fs::read_to_string(path).unwrap(), "0\n");
+        }
+        assert!(set(folder.path(), "net.ipv6.conf.*.send_redirects", "0").is_err());
     }
 
     #[test]

@@ -70,13 +70,31 @@ impl Controller for KernelSettings {
                     }
                 }
             }
-            for (name, value) in &machine.sysctls {
-                let name = name.to_string();
-                match sysctls::set(&self.sysctls, &name, &value.0) {
-                    Ok(()) => status.sysctls.push(name),
-                    Err(error) => status.problems.push(chain(&error)),
+            let named = machine
+                .sysctls
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.0.as_str()));
+            let (first, rest): (Vec<_>, Vec<_>) = named.partition(|(name, _)| sysctls::changes_others(name));
+            let mut set = |name: &str, value: &str| {
+                let done = sysctls::set(&self.sysctls, name, value);
+                done.inspect_err(|error| status.problems.push(chain(error)))
+                    .is_ok()
+            };
+            let mut done = Vec::new();
+            done.extend(first.iter().filter(|(name, value)| set(name, value)));
+            if !first.is_empty() {
+                // The kernel has changed some of these along with them.
+                let ours = sysctls::DEFAULTS
+                    .iter()
+                    .filter(|(name, _)| !sysctls::changes_others(name));
+                for (name, value) in ours.filter(|(name, _)| name.starts_with("net.")) {
+                    set(name, value);
                 }
             }
+            done.extend(rest.iter().filter(|(name, value)| set(name, value)));
+            status
+                .sysctls
+                .extend(done.into_iter().map(|(name, _)| (*name).to_owned()));
         }
         store.put(self.name(), ID, status)?;
         Ok(Action::WaitForChange)
@@ -87,11 +105,64 @@ impl Controller for KernelSettings {
 mod tests {
     use std::fs;
 
+    use nix::sched::{CloneFlags, unshare};
+
     use machine_config::v1alpha1::SysctlValue;
     use sys::modules::RecordingModules;
 
     use super::*;
     use crate::testkit::settle_one;
+
+    /// Switching forwarding off makes the kernel believe redirects again.
+    #[test]
+    fn what_the_kernel_changes_along_with_a_parameter_is_set_after_it() {
+        if !nix::unistd::geteuid().is_root() {
+            eprintln!("skipped: only root can make a network namespace");
+            return;
+        }
+        let run = || {
+            unshare(CloneFlags::CLONE_NEWNET).expect("root can make a namespace");
+            let folder = std::path::PathBuf::from("/proc/sys");
+            for (name, value) in sysctls::DEFAULTS
+                .iter()
+                .filter(|(name, _)| name.starts_with("net."))
+            {
+                sysctls::set(&folder, name, value).unwrap();
+            }
+            let mut config = crate::config::tests::config();
+            config.machine.modules.clear();
+            let zero = |name: &str| (name.parse().unwrap(), SysctlValue("0".to_owned()));
+            config.machine.sysctls = [
+                zero("net.ipv4.conf.default.accept_redirects"),
+                zero("net.ipv4.ip_forward"),
+            ]
+            .into();
+            let store = Store::new();
+            store.put("config", CONFIG_ID, config).unwrap();
+            let mut settings = KernelSettings {
+                sysctls: folder.clone(),
+                modules: "/nowhere".into(),
+                loader: Box::<RecordingModules>::default(),
+            };
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(settle_one(&store, &mut settings)).unwrap();
+            assert_eq!(store.get::<KernelStatus>(ID).unwrap().problems, [""; 0]);
+            for name in [
+                "ip_forward",
+                "conf/all/accept_redirects",
+                "conf/default/accept_redirects",
+            ] {
+                let path = folder.join("net/ipv4").join(name);
+                let value =
+                    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+                assert_eq!(value, "0\n", "{name}");
+            }
+        };
+        std::thread::spawn(run).join().unwrap();
+    }
 
     #[tokio::test]
     async fn takes_what_it_can_and_names_the_rest() {
