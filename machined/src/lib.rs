@@ -20,6 +20,7 @@ pub mod power;
 pub mod run;
 pub mod services;
 pub mod storage;
+mod tasks;
 pub mod trial;
 pub mod upgrade;
 

@@ -19,6 +19,7 @@ pub mod power;
 pub mod priority;
 pub mod process;
 pub mod root;
+pub mod router;
 mod slew;
 pub mod uevent;
 pub mod watchdog;

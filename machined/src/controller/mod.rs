@@ -10,7 +10,7 @@ mod status;
 
 pub use error::{ControllerError, chain};
 pub use runtime::Runtime;
-pub(crate) use runtime::panic_message;
+pub(crate) use runtime::{panic_message, pause};
 pub use status::{ControllerState, ControllerStatus};
 
 use std::sync::Arc;

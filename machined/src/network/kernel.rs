@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use super::plan::Change;
-use super::resources::{AddressStatus, LinkStatus, RouteStatus};
+use super::resources::{AddressStatus, LinkStatus, RouteStatus, RouterAdvertisement};
 
 /// Everything the kernel has, at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -18,6 +18,8 @@ pub struct Observed {
     pub addresses: Vec<AddressStatus>,
     /// Routes of the main table.
     pub routes: Vec<RouteStatus>,
+    /// What IPv6 routers named, by interface.
+    pub advertised: BTreeMap<String, RouterAdvertisement>,
 }
 
 /// Looks at the kernel's network, and changes it.
@@ -39,6 +41,9 @@ pub enum NetlinkError {
     /// There is no way to talk to it.
     #[error("cannot open a netlink socket")]
     Open(#[source] std::io::Error),
+    /// There is no way to hear what IPv6 routers say.
+    #[error(transparent)]
+    Listen(#[from] sys::Error),
     /// It did not tell what there is.
     #[error("cannot list {what}")]
     List {
@@ -57,12 +62,37 @@ pub enum NetlinkError {
         #[source]
         source: rtnetlink::Error,
     },
+    /// It did not take a setting of an interface.
+    #[error("cannot {change}")]
+    Setting {
+        /// What was to be done.
+        change: Box<Change>,
+        /// The kernel's answer.
+        #[source]
+        source: std::io::Error,
+    },
     /// The interface is not there any more.
     #[error("cannot {0}: the interface is gone")]
     Gone(Box<Change>),
     /// A recording kernel was told to refuse.
     #[error("cannot {0}: refused")]
     Refused(Box<Change>),
+}
+
+impl NetlinkError {
+    /// Tells whether the driver does not know such a value: asking again has the same answer.
+    pub fn is_invalid(&self) -> bool {
+        const EINVAL: i32 = -22;
+        const ERANGE: i32 = -34;
+        match self {
+            Self::Apply {
+                source: rtnetlink::Error::NetlinkError(message),
+                ..
+            } => matches!(message.code.map(|code| code.get()), Some(EINVAL | ERANGE)),
+            Self::Refused(_) => true,
+            _ => false,
+        }
+    }
 }
 
 /// A kernel in memory: does as it is told, and keeps what it was told.
@@ -135,6 +165,12 @@ impl Kernel for RecordingKernel {
             Change::SetMtu { link, mtu } => {
                 if let Some(link) = now.links.get_mut(link) {
                     link.mtu = *mtu;
+                }
+            }
+            Change::AskRouters { .. } => {}
+            Change::AcceptRouters { link } => {
+                if let Some(ipv6) = now.links.get_mut(link).and_then(|link| link.ipv6.as_mut()) {
+                    ipv6.accepts_routers = true;
                 }
             }
             Change::AddAddress(spec) => {

@@ -13,6 +13,7 @@ mod health;
 mod hostname;
 mod kernel;
 mod links;
+mod names;
 mod netlink;
 mod plan;
 mod resolver;
@@ -31,8 +32,8 @@ pub use netlink::Netlink;
 pub use plan::{Change, Desired, plan};
 pub use resolver::{Resolver, ResolverStatus, WriteError};
 pub use resources::{
-    AddressSpec, AddressStatus, DhcpLease, DhcpSpec, LeaseRoute, LinkKind, LinkSpec, LinkStatus, RouteSpec,
-    RouteStatus,
+    AddressSpec, AddressStatus, Dhcp6Lease, DhcpLease, DhcpSpec, Ipv6Status, LeaseRoute, LinkKind, LinkSpec,
+    LinkStatus, RouteSpec, RouteStatus, RouterAdvertisement,
 };
 pub use spec::Specs;
 

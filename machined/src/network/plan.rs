@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::kernel::Observed;
-use super::resources::{AddressSpec, AddressStatus, LinkSpec, RouteSpec, RouteStatus};
+use super::resources::{AddressSpec, AddressStatus, LinkSpec, LinkStatus, RouteSpec, RouteStatus};
 
 /// Everything that should be.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -32,6 +32,16 @@ pub enum Change {
         /// Bytes.
         mtu: u32,
     },
+    /// Take the addresses and routes that IPv6 routers advertise on an interface.
+    AcceptRouters {
+        /// The interface.
+        link: String,
+    },
+    /// Ask the IPv6 routers on an interface to advertise now.
+    AskRouters {
+        /// The interface.
+        link: String,
+    },
     /// Take a route of ours away.
     RemoveRoute(RouteStatus),
     /// Take an address of ours away.
@@ -48,6 +58,8 @@ impl fmt::Display for Change {
         match self {
             Self::SetUp { link } => write!(f, "switch on {link}"),
             Self::SetMtu { link, mtu } => write!(f, "set the MTU of {link} to {mtu}"),
+            Self::AcceptRouters { link } => write!(f, "accept router advertisements on {link}"),
+            Self::AskRouters { link } => write!(f, "ask the IPv6 routers on {link}"),
             Self::AddAddress(spec) => write!(f, "add address {} to {}", spec.address, spec.link),
             Self::RemoveAddress(old) => write!(f, "remove address {} from {}", old.address, old.link),
             Self::AddRoute(r) => write!(
@@ -80,11 +92,18 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Vec<Change> {
             continue;
         };
         // Before it is switched on: some drivers refuse a new size while they run.
-        if let Some(mtu) = spec.mtu.filter(|mtu| *mtu != status.mtu) {
+        if let Some(mtu) = target_mtu(spec, status).filter(|mtu| *mtu != status.mtu) {
             changes.push(Change::SetMtu {
                 link: link.clone(),
                 mtu,
             });
+        }
+        // Before it is switched on, too: then the kernel asks the routers itself, once it has an address to ask from.
+        if spec.accepts_routers && status.ipv6.is_some_and(|ipv6| !ipv6.accepts_routers) {
+            changes.push(Change::AcceptRouters { link: link.clone() });
+            if status.up {
+                changes.push(Change::AskRouters { link: link.clone() });
+            }
         }
         if !status.up {
             changes.push(Change::SetUp { link: link.clone() });
@@ -144,6 +163,12 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Vec<Change> {
     changes
 }
 
+/// Returns the packet size to set: what is asked for, as far as the hardware goes; none after a refusal.
+fn target_mtu(spec: &LinkSpec, status: &LinkStatus) -> Option<u32> {
+    let asked = spec.mtu.filter(|mtu| status.refused_mtu != Some(*mtu))?;
+    Some(status.max_mtu.map_or(asked, |most| asked.min(most)))
+}
+
 fn same_address(wanted: &AddressSpec, found: &AddressStatus) -> bool {
     wanted.link == found.link && wanted.address == found.address
 }
@@ -157,7 +182,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::kernel::{Kernel, RecordingKernel};
-    use super::super::resources::{LinkKind, LinkStatus};
+    use super::super::resources::LinkKind;
     use super::*;
 
     fn link(up: bool) -> LinkStatus {
@@ -165,9 +190,12 @@ mod tests {
             index: 2,
             mac_address: None,
             mtu: 1500,
+            max_mtu: None,
+            refused_mtu: None,
             up,
             carrier: up,
             kind: LinkKind::Ethernet,
+            ipv6: None,
         }
     }
 
@@ -196,7 +224,13 @@ mod tests {
     #[test]
     fn everything_is_done_in_order() {
         let desired = Desired {
-            links: BTreeMap::from([("eth0".into(), LinkSpec { mtu: Some(9000) })]),
+            links: BTreeMap::from([(
+                "eth0".into(),
+                LinkSpec {
+                    mtu: Some(9000),
+                    ..LinkSpec::default()
+                },
+            )]),
             addresses: vec![address("eth0", "10.0.0.2/24")],
             routes: vec![route("eth0", "0.0.0.0/0", "10.0.0.1")],
         };
@@ -248,7 +282,15 @@ mod tests {
         (links, addresses, routes).prop_map(|(links, addresses, routes)| Desired {
             links: links
                 .into_iter()
-                .map(|(name, mtu)| (name, LinkSpec { mtu }))
+                .map(|(name, mtu)| {
+                    (
+                        name,
+                        LinkSpec {
+                            mtu,
+                            accepts_routers: true,
+                        },
+                    )
+                })
                 .collect(),
             addresses: addresses
                 .iter()

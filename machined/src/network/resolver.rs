@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::net::IpAddr;
+use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use machine_config::value::Host;
 use serde::{Deserialize, Serialize};
 
 use super::ID;
-use super::resources::DhcpLease;
+use super::resources::{Dhcp6Lease, DhcpLease, RouterAdvertisement};
 use crate::config::CONFIG_ID;
 use crate::controller::{Action, Controller, ControllerError};
 use crate::resource::{Resource, Store};
@@ -27,8 +27,8 @@ const RESYNC: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ResolverStatus {
-    /// Name servers, in the order of asking.
-    pub servers: Vec<IpAddr>,
+    /// Name servers, in the order of asking; one that only an interface reaches is written `ADDRESS%INTERFACE`.
+    pub servers: Vec<String>,
     /// Domains that names without dots are looked up in.
     pub search: Vec<Host>,
 }
@@ -58,22 +58,35 @@ pub struct WriteError {
     source: io::Error,
 }
 
-/// Decides: the config's servers, or all that were leased; domains always come from leases. Pure.
-fn choose(config: Option<&MachineConfig>, leases: &[(String, DhcpLease)]) -> ResolverStatus {
+/// What names and name servers are chosen from.
+#[derive(Default)]
+struct Sources {
+    config: Option<MachineConfig>,
+    leases: Vec<(String, DhcpLease)>,
+    leases6: Vec<(String, Dhcp6Lease)>,
+    advertised: Vec<(String, RouterAdvertisement)>,
+}
+
+/// Decides: the config's servers, or all that servers and routers named; domains always come from those. Pure.
+///
+/// A server of each kind goes first, as only three are used and either protocol may be without a way to the world.
+fn choose(sources: &Sources) -> ResolverStatus {
+    let config = sources.config.as_ref();
     let listed = config.map_or(&[][..], |config| &config.machine.network.nameservers);
-    let leased = leases.iter().flat_map(|(_, lease)| &lease.nameservers);
     let mut status = ResolverStatus::default();
-    let servers: Vec<IpAddr> = if listed.is_empty() {
-        leased.copied().collect()
+    let servers: Vec<String> = if listed.is_empty() {
+        alternate(sources.servers4(), sources.servers6())
     } else {
-        listed.to_vec()
+        listed.iter().map(ToString::to_string).collect()
     };
     for server in servers {
         if !status.servers.contains(&server) && status.servers.len() < MOST_SERVERS {
             status.servers.push(server);
         }
     }
-    for domain in leases.iter().flat_map(|(_, lease)| &lease.search) {
+    let domains = sources.leases.iter().flat_map(|(_, lease)| &lease.search);
+    let domains = domains.chain(sources.leases6.iter().flat_map(|(_, lease)| &lease.search));
+    for domain in domains.chain(sources.advertised.iter().flat_map(|(_, named)| &named.search)) {
         if !status.search.contains(domain) && status.search.len() < MOST_DOMAINS {
             status.search.push(domain.clone());
         }
@@ -81,9 +94,62 @@ fn choose(config: Option<&MachineConfig>, leases: &[(String, DhcpLease)]) -> Res
     status
 }
 
+impl Sources {
+    fn servers4(&self) -> Vec<String> {
+        let all = self.leases.iter().flat_map(|(_, lease)| &lease.nameservers);
+        unique(all.map(ToString::to_string))
+    }
+
+    fn servers6(&self) -> Vec<String> {
+        let leased = self
+            .leases6
+            .iter()
+            .map(|(link, lease)| (link, &lease.nameservers));
+        let named = self
+            .advertised
+            .iter()
+            .map(|(link, named)| (link, &named.nameservers));
+        // A link-local address means nothing without its interface.
+        let text = |link: &str, server: &Ipv6Addr| {
+            if server.is_unicast_link_local() {
+                format!("{server}%{link}")
+            } else {
+                server.to_string()
+            }
+        };
+        let texts = leased
+            .chain(named)
+            .flat_map(|(link, servers)| servers.iter().map(move |server| text(link, server)));
+        unique(texts)
+    }
+}
+
+fn unique(texts: impl Iterator<Item = String>) -> Vec<String> {
+    let mut all = Vec::new();
+    for text in texts {
+        if !all.contains(&text) {
+            all.push(text);
+        }
+    }
+    all
+}
+
+/// Joins two lists by turns.
+fn alternate(first: Vec<String>, second: Vec<String>) -> Vec<String> {
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut all = Vec::new();
+    loop {
+        let pair = (first.next(), second.next());
+        if pair == (None, None) {
+            return all;
+        }
+        all.extend([pair.0, pair.1].into_iter().flatten());
+    }
+}
+
 /// Writes the file's text. Pure; the types keep line ends out of it.
 fn render(status: &ResolverStatus) -> String {
-    let mut text = String::from("# Written by machined from the machine config and DHCP.\n");
+    let mut text = String::from("# Written by machined from the machine config, DHCP and IPv6 routers.\n");
     for server in &status.servers {
         text.push_str(&format!("nameserver {server}\n"));
     }
@@ -122,7 +188,12 @@ impl Controller for Resolver {
     }
 
     fn inputs(&self) -> &'static [&'static str] {
-        &[MachineConfig::KIND, DhcpLease::KIND]
+        &[
+            MachineConfig::KIND,
+            DhcpLease::KIND,
+            Dhcp6Lease::KIND,
+            RouterAdvertisement::KIND,
+        ]
     }
 
     fn outputs(&self) -> &'static [&'static str] {
@@ -130,7 +201,12 @@ impl Controller for Resolver {
     }
 
     async fn reconcile(&mut self, store: &Store) -> Result<Action, ControllerError> {
-        let status = choose(store.get::<MachineConfig>(CONFIG_ID).as_ref(), &store.list());
+        let status = choose(&Sources {
+            config: store.get(CONFIG_ID),
+            leases: store.list(),
+            leases6: store.list(),
+            advertised: store.list(),
+        });
         keep_file(&self.path, &render(&status))?;
         store.put(self.name(), ID, status)?;
         Ok(Action::After(RESYNC))
@@ -143,6 +219,14 @@ mod tests {
 
     use super::super::spec::tests::{config, lease};
     use super::*;
+
+    fn sources(config: Option<MachineConfig>, leases: Vec<(String, DhcpLease)>) -> Sources {
+        Sources {
+            config,
+            leases,
+            ..Sources::default()
+        }
+    }
 
     fn leases() -> Vec<(String, DhcpLease)> {
         let other = DhcpLease {
@@ -159,7 +243,7 @@ mod tests {
 
     #[test]
     fn leased_servers_are_joined_up_to_what_is_used() {
-        let text = render(&choose(None, &leases()));
+        let text = render(&choose(&sources(None, leases())));
         assert_eq!(
             text.lines().skip(1).collect::<Vec<_>>(),
             [
@@ -173,8 +257,28 @@ mod tests {
 
     #[test]
     fn listed_servers_stand_for_leased_ones() {
-        let status = choose(Some(&config("{name: eth0, dhcp: true}")), &leases());
-        assert_eq!(status.servers, ["192.0.2.53".parse::<IpAddr>().unwrap()]);
+        let status = choose(&sources(Some(config("{name: eth0, dhcp: true}")), leases()));
+        assert_eq!(status.servers, ["192.0.2.53"]);
+    }
+
+    #[test]
+    fn what_routers_name_is_used_beside_leases() {
+        let named = RouterAdvertisement {
+            nameservers: ["2001:db8::53", "fe80::1"].map(|ip| ip.parse().unwrap()).to_vec(),
+            search: vec!["lab.example".parse().unwrap()],
+        };
+        let all = Sources {
+            advertised: vec![("eth0".into(), named)],
+            ..sources(None, leases())
+        };
+        let status = choose(&all);
+        assert_eq!(status.servers, ["10.0.2.3", "2001:db8::53", "10.0.3.1"]);
+        assert_eq!(status.search.len(), 2);
+        let alone = Sources {
+            leases: Vec::new(),
+            ..all
+        };
+        assert_eq!(choose(&alone).servers, ["2001:db8::53", "fe80::1%eth0"]);
     }
 
     #[tokio::test]
@@ -208,10 +312,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_name_can_add_a_line(servers in proptest::collection::vec(any::<IpAddr>(), 0..9), names in proptest::collection::vec(any::<String>(), 0..9)) {
+        fn no_name_can_add_a_line(servers in proptest::collection::vec(any::<std::net::IpAddr>(), 0..9), names in proptest::collection::vec(any::<String>(), 0..9)) {
             let search = names.iter().filter_map(|name| name.parse().ok()).collect();
             let lease = DhcpLease { nameservers: servers, search, ..lease("10.0.2.15/24", "10.0.2.2") };
-            let text = render(&choose(None, &[("eth0".into(), lease)]));
+            let text = render(&choose(&sources(None, vec![("eth0".into(), lease)])));
             let known = |line: &str| ["# Written", "nameserver ", "search "].iter().any(|start| line.starts_with(start));
             prop_assert!(text.lines().all(known) && text.lines().count() <= 2 + MOST_SERVERS, "{text}");
         }

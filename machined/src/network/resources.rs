@@ -1,6 +1,6 @@
 //! What is, and what should be, as resources.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use machine_config::value::{Host, HostName, IpPrefix, MacAddress};
 use serde::{Deserialize, Serialize};
@@ -25,12 +25,40 @@ pub struct LinkStatus {
     pub mac_address: Option<MacAddress>,
     /// The largest packet in bytes.
     pub mtu: u32,
+    /// The largest packet in bytes that the hardware can be set to, where its driver says so.
+    pub max_mtu: Option<u32>,
+    /// The size in bytes that its driver refused, though no limit of it was known.
+    pub refused_mtu: Option<u32>,
     /// Whether it is switched on.
     pub up: bool,
     /// Whether there is somebody at the other end.
     pub carrier: bool,
     /// What it is.
     pub kind: LinkKind,
+    /// How it takes what IPv6 routers say; none without IPv6.
+    pub ipv6: Option<Ipv6Status>,
+}
+
+/// Tells how a network interface takes what IPv6 routers say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Ipv6Status {
+    /// Whether addresses and routes of router advertisements are taken, though the node forwards.
+    pub accepts_routers: bool,
+    /// Whether a router said that there are addresses by DHCPv6.
+    pub managed: bool,
+    /// Whether a router said that there are other settings by DHCPv6.
+    pub other_config: bool,
+}
+
+/// Tells what IPv6 routers said that the kernel does not use itself. Named by the interface; there while it is valid.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RouterAdvertisement {
+    /// Name servers.
+    pub nameservers: Vec<Ipv6Addr>,
+    /// Domains to search names in.
+    pub search: Vec<Host>,
 }
 
 /// Says what a network interface is.
@@ -81,11 +109,13 @@ pub struct RouteStatus {
 }
 
 /// Says how an interface should be. Named by the interface.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LinkSpec {
     /// The largest packet in bytes; none leaves it as it is.
     pub mtu: Option<u32>,
+    /// Whether addresses and routes of router advertisements are taken; otherwise it is left as it is.
+    pub accepts_routers: bool,
 }
 
 /// Says an address that an interface should have. Named `LINK/ADDRESS/LENGTH`.
@@ -148,6 +178,22 @@ pub struct DhcpLease {
     pub seconds: u32,
 }
 
+/// Tells what a DHCPv6 server gave. Named by the interface; there while it is valid.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Dhcp6Lease {
+    /// The address, where routers say that there are addresses by DHCPv6.
+    pub address: Option<Ipv6Addr>,
+    /// Name servers.
+    pub nameservers: Vec<Ipv6Addr>,
+    /// Domains to search names in.
+    pub search: Vec<Host>,
+    /// Time servers.
+    pub time_servers: Vec<Ipv6Addr>,
+    /// For how many seconds it was given.
+    pub seconds: u32,
+}
+
 /// A route out of a lease.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -159,6 +205,7 @@ pub struct LeaseRoute {
 }
 
 resource!(LinkStatus);
+resource!(RouterAdvertisement);
 resource!(AddressStatus);
 resource!(RouteStatus);
 resource!(LinkSpec);
@@ -166,6 +213,7 @@ resource!(AddressSpec);
 resource!(RouteSpec);
 resource!(DhcpSpec);
 resource!(DhcpLease);
+resource!(Dhcp6Lease);
 
 /// Makes the name of an address.
 pub(super) fn address_id(link: &str, address: IpPrefix) -> String {

@@ -16,8 +16,8 @@ use crate::config::CONFIG_ID;
 use crate::controller::{Action, Controller, ControllerError};
 use crate::resource::{Resource, Store};
 
-/// The smallest packet size a DHCP server may talk us into: RFC 791's for hosts. A lower one is an attack or a mistake.
-const LEAST_DHCP_MTU: u32 = 576;
+/// The smallest packet size a DHCP server may talk us into. With a smaller one the kernel takes IPv6 off the interface.
+pub(super) const LEAST_DHCP_MTU: u32 = 1280;
 
 /// Says what the network should be. Sole owner of `LinkSpec`, `AddressSpec`, `RouteSpec` and `DhcpSpec`.
 pub struct Specs;
@@ -41,7 +41,7 @@ pub(super) fn wanted(
         .filter(|(_, link)| link.kind == LinkKind::Loopback)
         .map(|(name, _)| name)
     {
-        wanted.desired.links.insert(name.clone(), LinkSpec { mtu: None });
+        wanted.desired.links.insert(name.clone(), LinkSpec::default());
     }
     let interfaces = config.map_or(&[][..], |config| &config.machine.network.interfaces);
     let by_default = Interface {
@@ -64,7 +64,15 @@ pub(super) fn wanted(
     for (name, interface) in chosen {
         let lease = leases.get(name).filter(|_| interface.dhcp);
         let index = links.get(name).map_or(0, |link| link.index);
-        add(&mut wanted.desired, name, index, interface, lease);
+        let accepts_routers = accepts_routers(config, name);
+        add(
+            &mut wanted.desired,
+            name,
+            index,
+            accepts_routers,
+            interface,
+            lease,
+        );
         if interface.dhcp {
             wanted.dhcp.insert(
                 name.clone(),
@@ -75,6 +83,19 @@ pub(super) fn wanted(
         }
     }
     wanted
+}
+
+/// Tells whether an interface listens to IPv6 routers: all that are looked after do, unless a parameter of the config
+/// says otherwise. Those of pods and bridges are not looked after.
+fn accepts_routers(config: Option<&MachineConfig>, link: &str) -> bool {
+    let parameter = format!("net.ipv6.conf.{}.accept_ra", link.replace('.', "/"));
+    !config.is_some_and(|config| {
+        config
+            .machine
+            .sysctls
+            .keys()
+            .any(|name| name.as_str() == parameter)
+    })
 }
 
 /// Finds the interface that an entry of the config is about. Software may share a hardware address with the real
@@ -90,7 +111,14 @@ pub(super) fn select<'a>(entry: &Interface, links: &'a BTreeMap<String, LinkStat
         .map(|(name, _)| name)
 }
 
-fn add(desired: &mut Desired, name: &str, index: u32, interface: &Interface, lease: Option<&DhcpLease>) {
+fn add(
+    desired: &mut Desired,
+    name: &str,
+    index: u32,
+    accepts_routers: bool,
+    interface: &Interface,
+    lease: Option<&DhcpLease>,
+) {
     let leased_mtu = lease
         .and_then(|lease| lease.mtu)
         .filter(|mtu| *mtu >= LEAST_DHCP_MTU);
@@ -98,6 +126,7 @@ fn add(desired: &mut Desired, name: &str, index: u32, interface: &Interface, lea
         name.to_owned(),
         LinkSpec {
             mtu: interface.mtu.or(leased_mtu),
+            accepts_routers,
         },
     );
     let addresses: Vec<IpPrefix> = interface
@@ -190,9 +219,12 @@ pub(super) mod tests {
             index,
             mac_address,
             mtu: 1500,
+            max_mtu: None,
+            refused_mtu: None,
             up: true,
             carrier: true,
             kind,
+            ipv6: None,
         }
     }
 
@@ -260,6 +292,19 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn routers_are_heard_unless_a_parameter_says_otherwise() {
+        let accepts = |sysctl: &str| {
+            let mut config = config("{name: eth0, dhcp: true}");
+            let zero = machine_config::v1alpha1::SysctlValue("0".to_owned());
+            config.machine.sysctls = [(sysctl.parse().unwrap(), zero)].into();
+            let links = wanted(Some(&config), &links(), &BTreeMap::new()).desired.links;
+            (links["eth0"].accepts_routers, links["lo"].accepts_routers)
+        };
+        assert_eq!(accepts("net.ipv6.conf.eth1.accept_ra"), (true, false));
+        assert_eq!(accepts("net.ipv6.conf.eth0.accept_ra"), (false, false));
+    }
+
+    #[test]
     fn a_lease_gives_address_route_and_size() {
         let leases = BTreeMap::from([("eth0".into(), lease("10.0.2.15/24", "10.0.2.2"))]);
         let found = wanted(None, &links(), &leases).desired;
@@ -320,7 +365,7 @@ pub(super) mod tests {
     #[test]
     fn an_absurd_packet_size_of_a_server_is_ignored() {
         let small = DhcpLease {
-            mtu: Some(68),
+            mtu: Some(1279),
             ..lease("10.0.2.15/24", "10.0.2.2")
         };
         assert_eq!(

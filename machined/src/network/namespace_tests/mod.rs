@@ -2,6 +2,8 @@
 //! test's own.
 
 mod dhcp_server;
+mod ipv6;
+mod router;
 
 use std::future::Future;
 use std::net::Ipv4Addr;
@@ -76,6 +78,13 @@ impl Bench {
 
     fn configure(&self, interfaces: &str) {
         self.store.put("test", CONFIG_ID, config(interfaces)).unwrap();
+    }
+
+    /// Leaves the name servers to the network.
+    fn configure_without_servers(&self, interfaces: &str) {
+        let mut config = config(interfaces);
+        config.machine.network.nameservers.clear();
+        self.store.put("test", CONFIG_ID, config).unwrap();
     }
 
     async fn index(&self, name: &str) -> u32 {

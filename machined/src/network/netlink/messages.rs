@@ -6,13 +6,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use machine_config::value::{IpPrefix, MacAddress};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressProtocol};
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage};
+use netlink_packet_route::link::{
+    AfSpecInet6, AfSpecUnspec, Inet6IfaceFlags, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType,
+    LinkMessage,
+};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use rtnetlink::{AddressMessageBuilder, RouteMessageBuilder};
 
-use super::super::resources::{AddressStatus, LinkKind, LinkStatus, RouteSpec, RouteStatus};
+use super::super::resources::{AddressStatus, Ipv6Status, LinkKind, LinkStatus, RouteSpec, RouteStatus};
 
 /// Our mark on addresses (`IFA_PROTO`, since Linux 5.18) and routes (`rtm_protocol`): 66 is a B, and nobody's yet.
 const MARK: u8 = 66;
@@ -68,6 +71,7 @@ pub(super) fn route_message(index: u32, spec: &RouteSpec) -> RouteMessage {
 
 pub(super) fn link_status(message: &LinkMessage) -> Option<(String, LinkStatus)> {
     let (mut name, mut mac_address, mut mtu, mut driver) = (None, None, 0, None);
+    let (mut max_mtu, mut ipv6) = (None, None);
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(text) => name = Some(text.clone()),
@@ -75,6 +79,9 @@ pub(super) fn link_status(message: &LinkMessage) -> Option<(String, LinkStatus)>
                 mac_address = <[u8; 6]>::try_from(bytes.as_slice()).ok().map(MacAddress)
             }
             LinkAttribute::Mtu(bytes) => mtu = *bytes,
+            // Drivers without a limit of their own say zero.
+            LinkAttribute::MaxMtu(bytes) => max_mtu = Some(*bytes).filter(|bytes| *bytes > 0),
+            LinkAttribute::AfSpecUnspec(families) => ipv6 = families.iter().find_map(ipv6_status),
             LinkAttribute::LinkInfo(infos) => {
                 driver = infos.iter().find_map(|info| match info {
                     LinkInfo::Kind(kind) => Some(kind.to_string()),
@@ -98,11 +105,37 @@ pub(super) fn link_status(message: &LinkMessage) -> Option<(String, LinkStatus)>
             index: header.index,
             mac_address,
             mtu,
+            max_mtu,
+            refused_mtu: None,
             up,
             carrier,
             kind,
+            ipv6,
         },
     ))
+}
+
+/// A node that forwards takes what routers say only with this value of `accept_ra`.
+pub(super) const ACCEPT_THOUGH_FORWARDING: i32 = 2;
+
+fn ipv6_status(family: &AfSpecUnspec) -> Option<Ipv6Status> {
+    let AfSpecUnspec::Inet6(attributes) = family else {
+        return None;
+    };
+    let mut status = Ipv6Status::default();
+    for attribute in attributes {
+        match attribute {
+            AfSpecInet6::Flags(flags) => {
+                status.managed = flags.contains(Inet6IfaceFlags::RaManaged);
+                status.other_config = flags.contains(Inet6IfaceFlags::Otherconf);
+            }
+            AfSpecInet6::DevConf(settings) => {
+                status.accepts_routers = settings.accept_ra == ACCEPT_THOUGH_FORWARDING;
+            }
+            _ => {}
+        }
+    }
+    Some(status)
 }
 
 pub(super) fn address_status(

@@ -1,0 +1,67 @@
+//! Names and name servers as IPv6 routers and DHCP servers write them.
+
+use std::net::Ipv6Addr;
+
+use machine_config::value::Host;
+
+/// How many entries of a list are taken: more is no help to anybody.
+pub(super) const LIST: usize = 16;
+
+/// Reads a list of domain names, each a row of counted labels that ends with an empty one (RFC 1035, 3.1).
+///
+/// Names are not shortened by references here. What is no name is left out; padding with zeros is none.
+pub(super) fn decode(mut bytes: &[u8]) -> Vec<Host> {
+    let mut names = Vec::new();
+    let mut labels: Vec<String> = Vec::new();
+    while let Some((length, rest)) = bytes.split_first() {
+        let Some((label, after)) = rest.split_at_checked(usize::from(*length)) else {
+            break;
+        };
+        bytes = after;
+        if !label.is_empty() {
+            labels.push(String::from_utf8_lossy(label).into_owned());
+            continue;
+        }
+        let name = std::mem::take(&mut labels).join(".");
+        // A label may hold anything, even a dot: only what is a name as a whole counts, and no address does.
+        let name: Option<Host> = name.parse().ok();
+        names.extend(name.filter(|name| name.as_str().parse::<std::net::IpAddr>().is_err()));
+        if names.len() == LIST {
+            break;
+        }
+    }
+    names
+}
+
+/// Tells whether an address can be a server's.
+pub(super) fn is_server(address: &Ipv6Addr) -> bool {
+    !address.is_unspecified() && !address.is_loopback() && !address.is_multicast()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_names_are_taken() {
+        let cases: &[(&[u8], &[&str])] = &[
+            (b"\x03lab\x07example\x00", &["lab.example"]),
+            (b"\x01a\x00\x01b\x00\x00\x00\x00", &["a", "b"]),
+            (b"\x01a", &[]),
+            (b"\x09short\x00", &[]),
+            (b"\x05a b\nc\x00\x02ok\x00", &["ok"]),
+            (b"\x0210\x010\x010\x011\x00", &[]),
+            (b"\xc0\x0c\x00", &[]),
+            (b"", &[]),
+        ];
+        for (bytes, expected) in cases {
+            let found = decode(bytes);
+            assert_eq!(
+                found.iter().map(Host::as_str).collect::<Vec<_>>(),
+                *expected,
+                "{bytes:?}"
+            );
+        }
+        assert_eq!(decode(&b"\x01a\x00".repeat(100)).len(), LIST);
+    }
+}

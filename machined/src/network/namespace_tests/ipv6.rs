@@ -1,0 +1,88 @@
+//! Addresses, routes and names by IPv6 router advertisements, on a node that forwards.
+
+use super::*;
+
+/// What the node starts with: it forwards, and the kernel then no longer listens to routers by itself.
+fn forward() {
+    for (name, value) in crate::boot::sysctls::DEFAULTS {
+        if name.contains(".forwarding") || name.contains("ip_forward") {
+            crate::boot::sysctls::set(std::path::Path::new("/proc/sys"), name, value).unwrap();
+        }
+    }
+}
+
+fn setting(link: &str) -> String {
+    let path = format!("/proc/sys/net/ipv6/conf/{link}/accept_ra");
+    std::fs::read_to_string(path).unwrap().trim().to_owned()
+}
+
+#[test]
+fn a_router_is_asked_and_gives_address_route_and_names() {
+    in_namespace(|bench| async move {
+        forward();
+        bench.switch("v1", true).await;
+        let _router = router::serve(bench.index("v1").await, "v1", router::advertisement(0));
+        bench.configure_without_servers("{name: v0}");
+        bench
+            .until::<RouterAdvertisement>("v0", "what the router names", |named| {
+                named.is_some_and(|named| !named.nameservers.is_empty() && !named.search.is_empty())
+            })
+            .await;
+        bench
+            .until::<NetworkStatus>(ID, "an address and a route", |status| {
+                status.is_some_and(|status| {
+                    let ours = |address: &std::net::IpAddr| address.to_string().starts_with("2001:db8:9:");
+                    let route = status.default_route.as_ref();
+                    status.ready
+                        && status.addresses.iter().any(ours)
+                        && route.is_some_and(|route| route.starts_with("fe80:"))
+                })
+            })
+            .await;
+        bench
+            .until::<ResolverStatus>(ID, "the name server", |status| {
+                status.is_some_and(|status| status.servers == ["2001:db8:9::53"])
+            })
+            .await;
+        let resolv = std::fs::read_to_string(bench.dir.path().join("resolv.conf")).unwrap();
+        assert!(
+            resolv.contains("nameserver 2001:db8:9::53\nsearch six6.example\n"),
+            "{resolv}"
+        );
+        assert_eq!(setting("v0"), "2");
+        assert_eq!(setting("v1"), "1", "what is not ours is not touched");
+        let advertised = bench.store.list::<RouteStatus>();
+        assert!(
+            advertised.iter().all(|(_, route)| !route.ours),
+            "the kernel keeps its own"
+        );
+    });
+}
+
+#[test]
+fn routers_are_asked_anew_after_a_new_cable() {
+    in_namespace(|bench| async move {
+        forward();
+        bench.switch("v1", true).await;
+        let router = router::serve(bench.index("v1").await, "v1", router::advertisement(0));
+        bench.configure_without_servers("{name: v0}");
+        bench
+            .until::<RouterAdvertisement>("v0", "what the router names", |named| named.is_some())
+            .await;
+        let before = router.solicitations();
+        bench.switch("v1", false).await;
+        bench
+            .until::<LinkStatus>("v0", "the cable is out", |link| {
+                link.is_some_and(|link| !link.carrier)
+            })
+            .await;
+        bench
+            .until::<RouterAdvertisement>("v0", "forgotten", |named| named.is_none())
+            .await;
+        bench.switch("v1", true).await;
+        bench
+            .until::<RouterAdvertisement>("v0", "named again", |named| named.is_some())
+            .await;
+        assert!(router.solicitations() > before, "it only speaks when asked");
+    });
+}
