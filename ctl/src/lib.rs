@@ -17,6 +17,7 @@ mod noted;
 mod session;
 mod stream;
 mod ui;
+mod written;
 
 use std::process::ExitCode;
 

@@ -17,17 +17,17 @@ fn mode(path: &std::path::Path) -> u32 {
 fn one_command_makes_a_cluster_that_validates() {
     let home = Home::new();
     let made = home.run(&["gen", "config", "lab", "10.0.0.2"]).success();
-    let names = ["secrets.yaml", "control-plane.yaml", "worker.yaml", "client.yaml"];
+    let names = ["secrets.yaml", "controlplane.yaml", "worker.yaml", "client.yaml"];
     for name in names {
         assert!(made.out.contains(name), "{}", made.out);
         assert_eq!(mode(&home.path(name)), 0o600, "{name}");
     }
     let valid = home
-        .run(&["config", "validate", "control-plane.yaml", "worker.yaml"])
+        .run(&["config", "validate", "controlplane.yaml", "worker.yaml"])
         .success();
     assert_eq!(
         valid.out,
-        "control-plane.yaml: valid, of role controlPlane\nworker.yaml: valid, of role worker\n"
+        "controlplane.yaml: valid, of role controlPlane\nworker.yaml: valid, of role worker\n"
     );
 
     let worker = home.read("worker.yaml");
@@ -35,7 +35,7 @@ fn one_command_makes_a_cluster_that_validates() {
         !worker.contains("PRIVATE KEY"),
         "a worker does not hold the authority's key"
     );
-    let plane = machine_config::parse(&home.read("control-plane.yaml")).expect("a valid config");
+    let plane = machine_config::parse(&home.read("controlplane.yaml")).expect("a valid config");
     let worker = machine_config::parse(&worker).expect("a valid config");
     assert_eq!(plane.machine.token, worker.machine.token);
     assert_eq!(plane.machine.ca.cert, worker.machine.ca.cert);
@@ -56,8 +56,15 @@ fn nothing_is_written_over_without_force() {
     home.run(&["gen", "config", "lab", "10.0.0.2"]).failure();
     assert_eq!(home.read("secrets.yaml"), before);
     assert!(!home.path("worker.yaml").exists(), "all or nothing");
-    home.run(&["gen", "config", "lab", "10.0.0.2", "--secrets", "secrets.yaml"])
-        .success();
+    home.run(&[
+        "gen",
+        "config",
+        "lab",
+        "10.0.0.2",
+        "--with-secrets",
+        "secrets.yaml",
+    ])
+    .success();
     home.run(&["gen", "secrets", "--force"]).success();
     assert_ne!(home.read("secrets.yaml"), before);
 }

@@ -79,7 +79,7 @@ async fn every_deed_has_its_command_and_asks_first() {
         &["service", "start", "containerd"] as &[&str],
         &["service", "stop", "containerd"],
         &["service", "restart", "containerd"],
-        &["apply", "-f", "control-plane.yaml", "--mode", "try", "--dry-run"],
+        &["apply", "-f", "controlplane.yaml", "--mode", "try", "--dry-run"],
         &["reboot", "--yes"],
         &["shutdown", "-y"],
         &["reset", "--scope", "all", "--shutdown", "--yes"],
@@ -262,7 +262,7 @@ async fn maintenance_mode_is_entered_by_fingerprint() {
     assert!(status.contains("maintenance"), "{status}");
     let error = lab.run(&["reboot", "--yes", "--insecure"]).await.failure().err;
     assert!(error.contains("not answered in maintenance mode"), "{error}");
-    lab.run(&["apply", "--insecure", "-f", "control-plane.yaml"])
+    lab.run(&["apply", "--insecure", "-f", "controlplane.yaml"])
         .await
         .success();
     assert_eq!(lab.nodes[0].node.calls(), ["apply Auto dry_run=false"]);

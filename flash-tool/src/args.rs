@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 use machine_config::Overrides;
-use machine_config::value::{HostName, InterfaceName, IpPrefix};
+use machine_config::value::{HostName, InterfaceName, IpPrefix, argument};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -49,11 +49,11 @@ pub struct Args {
     pub(crate) config: Option<PathBuf>,
 
     /// Names the node, in place of the machine config's name.
-    #[arg(long, value_name = "NAME", requires = "config")]
+    #[arg(long, value_name = "NAME", requires = "config", value_parser = argument::<HostName>)]
     pub(crate) hostname: Option<HostName>,
 
     /// Gives the node one fixed address, such as 10.0.0.2/24, and no DHCP.
-    #[arg(long, value_name = "CIDR", requires = "config")]
+    #[arg(long, value_name = "CIDR", requires = "config", value_parser = argument::<IpPrefix>)]
     pub(crate) address: Option<IpPrefix>,
 
     /// The router that goes with the address.
@@ -61,7 +61,7 @@ pub struct Args {
     pub(crate) gateway: Option<IpAddr>,
 
     /// The interface that address and router are for; needed when the config names several, or none.
-    #[arg(long, value_name = "NAME", requires = "config")]
+    #[arg(long, value_name = "NAME", requires = "config", value_parser = argument::<InterfaceName>)]
     pub(crate) interface: Option<InterfaceName>,
 
     /// Size of the file to write, such as 8G; its unwritten parts take no space. As small as will do, by default.

@@ -1,13 +1,13 @@
 //! The machine config that goes onto the medium.
 
 use std::fmt;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use machine_config::medium::{self, MediumError};
 use machine_config::{Faults, MachineConfig, Overrides};
 use serde::Serialize;
+use text::LoadError;
 use zeroize::Zeroizing;
 
 /// A machine config that was checked as a whole. Holds secrets: it never prints its text.
@@ -64,14 +64,18 @@ pub enum ConfigError {
 impl Injected {
     /// Reads a file, checks it, and puts the overrides in.
     pub fn load(path: &Path, overrides: &Overrides) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
-            path: path.into(),
-            source,
-        })?;
-        Self::parse(path, Zeroizing::new(text), overrides)
+        let path = PathBuf::from(path);
+        match text::load(&path, machine_config::LIMIT) {
+            Ok(text) => Self::parse(&path, text, overrides),
+            Err(LoadError::Access(source)) => Err(ConfigError::Read { path, source }),
+            Err(LoadError::Text(error)) => Err(ConfigError::Faulty {
+                path,
+                faults: error.into(),
+            }),
+        }
     }
 
-    /// Checks a document, and puts the overrides in. Without any, it is injected byte for byte.
+    /// Checks a document, and puts the overrides in. Without any, it is injected as it is.
     pub fn parse(path: &Path, text: Zeroizing<String>, overrides: &Overrides) -> Result<Self, ConfigError> {
         let parsed = machine_config::parse(&text);
         let parsed = parsed.map_err(|faults| ConfigError::Faulty {

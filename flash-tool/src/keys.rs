@@ -1,10 +1,11 @@
 //! The keys that bundles must be signed with.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use manifest::{KeyError, TrustedKey};
+
+/// The longest public key file.
+const LIMIT: usize = 16 * 1024;
 
 /// Why there is no key to check signatures with.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +22,7 @@ pub enum KeysError {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        source: text::LoadError,
     },
     /// A file is no key.
     #[error("{} cannot be used", .path.display())]
@@ -42,7 +43,7 @@ pub fn load(paths: &[PathBuf]) -> Result<Vec<TrustedKey>, KeysError> {
 }
 
 fn load_one(path: &Path) -> Result<TrustedKey, KeysError> {
-    let text = fs::read_to_string(path).map_err(|source| KeysError::Read {
+    let text = text::load(path, LIMIT).map_err(|source| KeysError::Read {
         path: path.into(),
         source,
     })?;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use text::LoadError;
+
 use crate::document::{Board, Overlay, RawBoard, parse_board, parse_overlay};
 use crate::error::{Error, Result};
 use crate::features::Features;
@@ -274,11 +276,20 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
+/// The longest board or overlay file.
+const LIMIT: usize = 1024 * 1024;
+
 fn read(path: &Path) -> Result<String> {
-    fs::read_to_string(path).map_err(|source| Error::Read {
-        path: path.to_owned(),
-        source,
-    })
+    let path = path.to_owned();
+    match text::load(&path, LIMIT) {
+        Ok(text) => Ok(text.to_string()),
+        Err(LoadError::Access(source)) => Err(Error::Read { path, source }),
+        Err(LoadError::Text(error)) => Err(Error::Invalid {
+            path,
+            line: error.line().max(1),
+            message: error.message(),
+        }),
+    }
 }
 
 fn expect_name(path: &Path, text: &str, name: &Name, expected: Option<&std::ffi::OsStr>) -> Result<()> {

@@ -85,6 +85,13 @@ impl Error {
 
     /// Turns a fault of the YAML reader into ours, with the nearest known name.
     pub(crate) fn yaml(path: &Path, text: &str, error: &serde_yaml::Error) -> Error {
+        if let Some(odd) = text::odd_blanks(text).next() {
+            return Error::Invalid {
+                path: path.to_owned(),
+                line: odd.line,
+                message: odd.message(),
+            };
+        }
         // What ends too soon is missed on the line behind the last, which nobody could look at.
         let last = text.lines().count().max(1);
         let line = error.location().map_or(1, |location| location.line().min(last));

@@ -73,6 +73,12 @@ impl Faults {
     }
 }
 
+impl From<text::TextError> for Faults {
+    fn from(error: text::TextError) -> Self {
+        Self::one(error.line(), "", error.message())
+    }
+}
+
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plural = if self.0.len() == 1 { "fault" } else { "faults" };

@@ -4,8 +4,8 @@
 //! document for the CONFIG partition. Never touches files, devices or the network.
 //!
 //! In reading order: [`v1alpha1`] holds the types of the only version so far, whose parts are made of the
-//! checked texts in [`value`]; [`secret`] keeps keys out of logs. [`parse`] is the one way in: the YAML tree
-//! with line numbers (`yaml`), the walker that notes faults instead of stopping at them (`decode`), and the
+//! checked texts in [`value`]; [`secret`] keeps keys out of logs. [`parse`] is the one way in, behind [`decode`]
+//! where there are only bytes: the YAML tree with line numbers (`yaml`), the walker that notes faults instead of stopping at them (`decode`), and the
 //! rules of the version (`v1alpha1`). [`fault`] is what it answers when the document is wrong.
 
 pub mod fault;
@@ -31,6 +31,6 @@ pub use changes::changes;
 pub use fault::{Fault, Faults};
 pub use locate::line_of;
 pub use overrides::Overrides;
-pub use parse::{LIMIT, parse, parse_over};
+pub use parse::{LIMIT, decode, parse, parse_over};
 pub use secret::Secret;
 pub use v1alpha1::MachineConfig;

@@ -1,12 +1,21 @@
 //! The one way from text to a checked config.
 
 use crate::decode::{Cursor, Notes, did_you_mean};
-use crate::fault::Faults;
+use crate::fault::{Fault, Faults};
 use crate::v1alpha1::{self, MachineConfig, Marks};
 use crate::yaml::{self, Node, Value};
 
 /// How long a document may be, in bytes.
 pub const LIMIT: usize = 512 * 1024;
+
+/// Returns the text of a document, however an editor saved it, or says why it is none.
+///
+/// # Errors
+///
+/// One fault: too long, another encoding than UTF-8, or not a text.
+pub fn decode(bytes: &[u8]) -> Result<&str, Faults> {
+    Ok(text::decode(bytes, LIMIT)?)
+}
 
 /// Reads a machine config, or says everything that is wrong with it.
 ///
@@ -27,6 +36,18 @@ pub(crate) fn parse_with(text: &str, marks: Marks<'_>) -> Result<MachineConfig, 
         let message = format!("the document has {} bytes; {LIMIT} is the most", text.len());
         return Err(Faults::one(0, "", message));
     }
+    read(text.trim_start_matches('\u{feff}'), marks).map_err(|faults| {
+        // What else is wrong follows from a blank that is none.
+        let odd = ::text::odd_blanks(text).map(|odd| Fault {
+            line: odd.line,
+            path: String::new(),
+            message: odd.message(),
+        });
+        Faults::from_list(odd.collect()).unwrap_or(faults)
+    })
+}
+
+fn read(text: &str, marks: Marks<'_>) -> Result<MachineConfig, Faults> {
     let root = yaml::read(text)?;
     let version = version(&root)?;
     let notes = Notes::default();

@@ -2,6 +2,7 @@
 
 mod faults;
 mod round_trip;
+mod texts;
 
 /// The golden file of the version: every field, once.
 pub(crate) const GOLDEN: &str = include_str!("../testdata/v1alpha1.yaml");

@@ -14,6 +14,15 @@ use serde::{Serialize, Serializer};
 #[error("{0}")]
 pub struct NotA(&'static str);
 
+/// Reads a checked text where nothing is said in front of its error, as on a command line.
+///
+/// # Errors
+///
+/// A sentence that says what was expected.
+pub fn argument<T: FromStr<Err: fmt::Display>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error| format!("it is not {error}"))
+}
+
 /// Writes a checked text as the text it came from, and tells the JSON Schema its form.
 macro_rules! as_text {
     ($name:ident, $pattern:literal, $description:literal) => {

@@ -3,9 +3,12 @@
 //! Bounded before it is built: depth, number of values, and no aliases at all, so no document of the allowed
 //! size can cost more than a few megabytes.
 
+mod input;
+
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError};
 
 use crate::fault::Faults;
+use input::Tabs;
 
 /// How deep values may stand inside each other. The schema needs eight.
 const DEPTH: usize = 32;
@@ -89,7 +92,7 @@ pub(crate) fn read(text: &str) -> Result<Node, Faults> {
     let mut values = 0;
     // What ends too soon is missed on the line behind the last, which nobody could look at.
     let last = text.lines().count().max(1);
-    for event in Parser::new_from_str(text) {
+    for event in Parser::new(Tabs::new(text)) {
         let (event, span) = event.map_err(|error| malformed(&error, last))?;
         let line = span.start.line().min(last);
         let anchored = match &event {

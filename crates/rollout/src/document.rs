@@ -98,6 +98,12 @@ pub enum ParseError {
     /// Longer than any rollout.
     #[error("a rollout has at most {MAX_LEN} bytes, this one has {0}")]
     TooLong(usize),
+    /// Not a text.
+    #[error("this is not a text")]
+    Text(#[from] text::TextError),
+    /// A character looks like a blank and is none.
+    #[error("this is not JSON")]
+    Blank(#[source] text::OddBlank),
     /// Not JSON, or a field is missing, unknown or of another type.
     #[error("this is not a rollout of this format")]
     Json(#[from] serde_json::Error),
@@ -140,7 +146,12 @@ impl Rollout {
         if text.len() > MAX_LEN {
             return Err(ParseError::TooLong(text.len()));
         }
-        let rollout: Rollout = serde_json::from_slice(text)?;
+        let text = text::decode(text, MAX_LEN)?;
+        let rollout = serde_json::from_str::<Rollout>(text);
+        let rollout = rollout.map_err(|error| match text::odd_blanks(text).next() {
+            Some(odd) => ParseError::Blank(odd),
+            None => ParseError::Json(error),
+        })?;
         rollout.check()?;
         Ok(rollout)
     }

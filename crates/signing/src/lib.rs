@@ -13,6 +13,8 @@ use base64ct::{Base64, Encoding};
 use blake2::{Blake2b512, Digest};
 use ed25519_dalek::{Signer, SigningKey};
 use manifest::TrustedKey;
+use text::LoadError;
+use zeroize::Zeroizing;
 
 /// Environment variable with the password of the signing key.
 pub const PASSWORD_VARIABLE: &str = "BEDPLATE_KEY_PASSWORD";
@@ -31,6 +33,15 @@ pub enum KeyError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// A key file is not a text.
+    #[error("cannot use the key file {path}")]
+    Text {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: text::TextError,
     },
     /// It is not a key file, or the password is wrong.
     #[error("{path} is not a minisign secret key, or its password is wrong")]
@@ -80,10 +91,7 @@ pub enum Protection {
 impl SecretKey {
     /// Reads a secret key file. `password` gives the password, and is only asked when the key is encrypted.
     pub fn load(path: &Path, password: impl FnOnce() -> Option<String>) -> Result<SecretKey, KeyError> {
-        let text = fs::read_to_string(path).map_err(|source| KeyError::Access {
-            path: path.to_owned(),
-            source,
-        })?;
+        let text = load(path)?;
         let fault = |source| KeyError::Parse {
             path: path.to_owned(),
             source,
@@ -148,12 +156,20 @@ pub fn password(path: &Path) -> Option<String> {
         .then(|| rpassword::prompt_password(format!("Password of {}: ", path.display())).ok())?
 }
 
+/// The longest key file.
+const LIMIT: usize = 16 * 1024;
+
+fn load(path: &Path) -> Result<Zeroizing<String>, KeyError> {
+    let path = path.to_owned();
+    text::load(&path, LIMIT).map_err(|error| match error {
+        LoadError::Access(source) => KeyError::Access { path, source },
+        LoadError::Text(source) => KeyError::Text { path, source },
+    })
+}
+
 /// Reads a public key file.
 pub fn load_public(path: &Path) -> Result<TrustedKey, KeyError> {
-    let text = fs::read_to_string(path).map_err(|source| KeyError::Access {
-        path: path.to_owned(),
-        source,
-    })?;
+    let text = load(path)?;
     TrustedKey::parse(&text).map_err(|source| KeyError::Public {
         path: path.to_owned(),
         source,

@@ -1,6 +1,5 @@
 //! `bedplate apply`.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,6 +9,8 @@ use api::names::word;
 use api::v1alpha1::machine_service_client::MachineServiceClient;
 use api::v1alpha1::{ApplyConfigRequest, ApplyConfigResponse, ApplyMode};
 use clap::{Args, ValueEnum};
+use machine_config::Faults;
+use text::LoadError;
 use zeroize::Zeroizing;
 
 use crate::fan::ask_and_show;
@@ -50,8 +51,14 @@ enum Mode {
 impl Apply {
     /// Checks the config here, then gives it to the nodes.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
-        let yaml = read(&self.file)?;
-        check(&self.file, &yaml)?;
+        let yaml = read(&self.file)?.and_then(|yaml| check(&yaml).map(|()| yaml));
+        let yaml = yaml.map_err(|faults| {
+            let faults = faults.in_file(&self.file.display().to_string());
+            anyhow::anyhow!(
+                "the machine config is not valid, and was sent to nobody:\n{}",
+                faults.trim_end()
+            )
+        })?;
         let mode = match self.mode {
             Mode::Auto => ApplyMode::Auto,
             Mode::NoReboot => ApplyMode::NoReboot,
@@ -73,32 +80,30 @@ impl Apply {
     }
 }
 
-/// Reads a config from a file, or from standard input.
-pub(super) fn read(path: &Path) -> anyhow::Result<Zeroizing<String>> {
-    if path == Path::new("-") {
-        let mut text = Zeroizing::new(String::new());
-        std::io::stdin()
-            .read_to_string(&mut text)
-            .context("cannot read standard input")?;
-        return Ok(text);
+/// Reads a config from a file, or from standard input. What is no text is a fault of the config.
+pub(super) fn read(path: &Path) -> anyhow::Result<Result<Zeroizing<String>, Faults>> {
+    let (name, text) = if path == Path::new("-") {
+        let text = text::read(std::io::stdin().lock(), machine_config::LIMIT);
+        ("standard input".to_owned(), text)
+    } else {
+        (
+            path.display().to_string(),
+            text::load(path, machine_config::LIMIT),
+        )
+    };
+    match text {
+        Ok(text) => Ok(Ok(text)),
+        Err(LoadError::Text(error)) => Ok(Err(error.into())),
+        Err(LoadError::Access(error)) => Err(error).with_context(|| format!("cannot read {name}")),
     }
-    let text = std::fs::read_to_string(path);
-    text.map(Zeroizing::new)
-        .with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// Checks a config here, unless a node's own secrets are to be filled in: those only the node knows.
-fn check(path: &Path, yaml: &str) -> anyhow::Result<()> {
+fn check(yaml: &str) -> Result<(), Faults> {
     if yaml.contains(machine_config::secret::REDACTED) {
         return Ok(());
     }
-    let file = path.display().to_string();
-    machine_config::parse(yaml).map(drop).map_err(|faults| {
-        anyhow::anyhow!(
-            "the machine config is not valid, and was sent to nobody:\n{}",
-            faults.in_file(&file).trim_end()
-        )
-    })
+    machine_config::parse(yaml).map(drop)
 }
 
 impl Show for ApplyConfigResponse {

@@ -30,7 +30,7 @@ impl Config {
         let mut code = ExitCode::SUCCESS;
         for file in &validate.files {
             let name = file.display().to_string();
-            match machine_config::parse(&read(file)?) {
+            match read(file)?.and_then(|text| machine_config::parse(&text)) {
                 Ok(config) => {
                     let role = config.machine.role;
                     let role = machine_config::v1alpha1::Role::ALL

@@ -1,19 +1,19 @@
 //! `bedplate context`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use pki::{Certificate, PrivateKey};
 use serde::Serialize;
-use zeroize::Zeroizing;
 
 use crate::address::Address;
 use crate::ask::confirm;
 use crate::cli::Global;
 use crate::config::{self, ClientConfig, Context as Entry};
 use crate::ui::{self, Format, Show, Table, moment};
+use crate::written;
 
 /// Chooses and edits contexts.
 #[derive(Debug, Subcommand)]
@@ -159,18 +159,15 @@ impl Context {
 
 impl Add {
     fn run(self, file: &mut ClientConfig) -> anyhow::Result<()> {
-        let read = |path: &Path| {
-            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
-        };
         for address in &self.at {
             address.parse::<Address>()?;
         }
         let entry = Entry {
             endpoints: self.at,
             nodes: Vec::new(),
-            ca: read(&self.ca)?,
-            cert: read(&self.cert)?,
-            key: Zeroizing::new(read(&self.key)?),
+            ca: written::load(&self.ca)?.to_string(),
+            cert: written::load(&self.cert)?.to_string(),
+            key: written::load(&self.key)?,
         };
         insert(file, self.name, entry, self.force)
     }

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 
 use super::ClientConfig;
 use crate::ui;
+use crate::written;
 
 /// Finds the client's file: as given, else in the user's configuration folder.
 pub fn path(given: Option<&Path>) -> anyhow::Result<PathBuf> {
@@ -28,10 +29,8 @@ pub fn path(given: Option<&Path>) -> anyhow::Result<PathBuf> {
 
 /// Reads the client's file, if it is there. Warns when others could read the key in it.
 pub fn load(path: &Path) -> anyhow::Result<Option<ClientConfig>> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => zeroize::Zeroizing::new(text),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    let Some(text) = written::find(path)? else {
+        return Ok(None);
     };
     if fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o077 != 0) {
         ui::note(&format!(
@@ -39,8 +38,7 @@ pub fn load(path: &Path) -> anyhow::Result<Option<ClientConfig>> {
             path.display()
         ));
     }
-    let config = ClientConfig::parse(&text).with_context(|| format!("cannot use {}", path.display()))?;
-    Ok(Some(config))
+    written::parse(path, &text, ClientConfig::parse).map(Some)
 }
 
 /// Writes the client's file: whole or not at all, and for its owner's eyes only.

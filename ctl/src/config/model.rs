@@ -47,6 +47,9 @@ pub enum Error {
     /// It is no YAML of that form.
     #[error("not a client's file")]
     Yaml(#[from] serde_yaml::Error),
+    /// It does not say what it is.
+    #[error("it does not say what it is; expected apiVersion: {API_VERSION} and kind: {KIND}")]
+    Unnamed,
     /// It is something else.
     #[error("a file of {found:?}; expected {API_VERSION} {KIND}")]
     Kind {
@@ -87,6 +90,9 @@ impl ClientConfig {
     /// Reads a file's text.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let header: Header = serde_yaml::from_str(text)?;
+        if header.api_version.is_empty() && header.kind.is_empty() {
+            return Err(Error::Unnamed);
+        }
         if (header.api_version.as_str(), header.kind.as_str()) != (API_VERSION, KIND) {
             let found = format!("{} {}", header.api_version, header.kind);
             return Err(Error::Kind { found });

@@ -10,12 +10,24 @@ use serde::{Deserialize, Serialize};
 const HEADER: &str =
     "# Exact packages that images are made of. Written by `bedplate-image lock`; do not edit.\n";
 
+/// The longest lock file: some ten times what every image together needs.
+const LIMIT: usize = 4 * 1024 * 1024;
+
 /// A fault of the lock file.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// It could not be read or written.
-    #[error("cannot access the lock file {path}")]
-    Access {
+    /// It could not be read.
+    #[error("cannot read the lock file {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: text::LoadError,
+    },
+    /// It could not be written.
+    #[error("cannot write the lock file {path}")]
+    Write {
         /// The file.
         path: PathBuf,
         /// Why.
@@ -85,13 +97,13 @@ impl Lock {
 
     /// Reads a lock file; a file that is not there is an empty lock.
     pub fn load(path: &Path) -> Result<Lock, LockError> {
-        match fs::read_to_string(path) {
+        match text::load(path, LIMIT) {
             Ok(text) => Lock::parse(&text).map_err(|source| LockError::Parse {
                 path: path.to_owned(),
                 source,
             }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Lock::default()),
-            Err(source) => Err(LockError::Access {
+            Err(error) if error.is_absence() => Ok(Lock::default()),
+            Err(source) => Err(LockError::Read {
                 path: path.to_owned(),
                 source,
             }),
@@ -100,7 +112,7 @@ impl Lock {
 
     /// Writes the lock file, sorted, so that a renewal shows as a small difference.
     pub fn save(&self, path: &Path) -> Result<(), LockError> {
-        fs::write(path, self.to_text()).map_err(|source| LockError::Access {
+        fs::write(path, self.to_text()).map_err(|source| LockError::Write {
             path: path.to_owned(),
             source,
         })

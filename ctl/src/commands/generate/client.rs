@@ -37,7 +37,12 @@ pub struct GenClient {
     #[arg(long, value_name = "TIME", default_value = "365d", value_parser = crate::cli::duration)]
     lifetime: Duration,
     /// The cluster's secrets.
-    #[arg(long, value_name = "FILE", default_value = "secrets.yaml")]
+    #[arg(
+        long,
+        visible_alias = "with-secrets",
+        value_name = "FILE",
+        default_value = "secrets.yaml"
+    )]
     secrets: PathBuf,
     /// Where to write it.
     #[arg(long, value_name = "FILE", default_value = "client.yaml")]

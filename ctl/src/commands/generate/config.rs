@@ -27,9 +27,9 @@ pub struct GenConfig {
     /// One machine that belongs to no cluster.
     #[arg(long)]
     standalone: bool,
-    /// Use these secrets instead of new ones.
-    #[arg(long, value_name = "FILE")]
-    secrets: Option<PathBuf>,
+    /// Use these secrets, made by `gen secrets`, instead of new ones.
+    #[arg(long, visible_alias = "secrets", value_name = "FILE")]
+    with_secrets: Option<PathBuf>,
     /// Further names and addresses for the nodes' certificates.
     #[arg(long = "cert-san", value_delimiter = ',', value_name = "HOST,…")]
     cert_sans: Vec<Host>,
@@ -54,12 +54,12 @@ impl GenConfig {
     /// Does it.
     pub fn run(self) -> anyhow::Result<()> {
         let (endpoint, host) = endpoint(&self.endpoint)?;
-        let secrets = match &self.secrets {
+        let secrets = match &self.with_secrets {
             Some(path) => load_secrets(path)?,
             None => Secrets::generate(SystemTime::now())?,
         };
         let mut files = Vec::new();
-        if self.secrets.is_none() {
+        if self.with_secrets.is_none() {
             files.push(File {
                 name: "secrets.yaml",
                 text: secrets.to_yaml()?,
@@ -69,7 +69,7 @@ impl GenConfig {
             &[("standalone.yaml", Role::Standalone)]
         } else {
             &[
-                ("control-plane.yaml", Role::ControlPlane),
+                ("controlplane.yaml", Role::ControlPlane),
                 ("worker.yaml", Role::Worker),
             ]
         };

@@ -7,10 +7,10 @@ mod secrets;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::Subcommand;
 use pki::Secrets;
-use zeroize::Zeroizing;
+
+use crate::written;
 
 /// Makes the files of a cluster.
 #[derive(Debug, Subcommand)]
@@ -19,7 +19,7 @@ pub enum Gen {
     Secrets(secrets::GenSecrets),
     /// Make the machine configs of a cluster, and the client's file to reach it.
     ///
-    /// Writes control-plane.yaml, worker.yaml and client.yaml (with --standalone: standalone.yaml and client.yaml), and
+    /// Writes controlplane.yaml, worker.yaml and client.yaml (with --standalone: standalone.yaml and client.yaml), and
     /// secrets.yaml unless secrets are given: all of them for their owner's eyes only, and none over a file that is there.
     Config(config::GenConfig),
     /// Make a client's file for another user, with a role.
@@ -39,7 +39,6 @@ impl Gen {
 }
 
 fn load_secrets(path: &Path) -> anyhow::Result<Secrets> {
-    let text = std::fs::read_to_string(path).map(Zeroizing::new);
-    let text = text.with_context(|| format!("cannot read {}", path.display()))?;
-    Secrets::from_yaml(&text).with_context(|| format!("cannot use {}", path.display()))
+    let text = written::load(path)?;
+    written::parse(path, &text, Secrets::from_yaml)
 }
