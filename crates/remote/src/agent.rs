@@ -8,14 +8,18 @@ use ureq::Agent;
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 
 use crate::address::Address;
-use crate::{Error, Options, Proxy};
+use crate::{Error, Options, Proxy, proxy};
 
 /// Makes a client that keeps to the options.
 pub(crate) fn agent(address: &Address, options: &Options) -> Result<Agent, Error> {
     let proxy = match &options.proxy {
         Proxy::None => None,
-        Proxy::At(url) => Some(ureq::Proxy::new(url).map_err(|_| Error::Proxy)?),
-        Proxy::FromEnvironment => ureq::Proxy::try_from_env(),
+        Proxy::At(url) => Some(proxy::usable(url).map_err(|_| Error::Proxy)?),
+        Proxy::FromEnvironment => {
+            // What is not a text is no address either, and is told as that.
+            let variable = |name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+            proxy::from_environment(&address.uri, address.secure, variable)?
+        }
     };
     let config = Agent::config_builder()
         .http_status_as_error(false)

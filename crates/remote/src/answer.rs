@@ -1,5 +1,6 @@
 //! What a server's answer promises, from its head alone.
 
+use std::fmt;
 use std::time::Duration;
 
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LAST_MODIFIED, RETRY_AFTER};
@@ -23,6 +24,20 @@ pub(crate) enum Answer {
     Whole { len: u64 },
     /// The part does not exist; how long the whole is, if the server tells.
     Beyond { total: Option<u64> },
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Answer::Part { start, end, total } => {
+                write!(f, "bytes {start} to {}", end - 1)?;
+                total.map_or(Ok(()), |total| write!(f, " of {total}"))
+            }
+            Answer::Whole { len } => write!(f, "the whole file of {len} bytes"),
+            Answer::Beyond { total: None } => f.write_str("no such bytes"),
+            Answer::Beyond { total: Some(total) } => write!(f, "no such bytes, but {total} in all"),
+        }
+    }
 }
 
 /// Reads the head of an answer.
@@ -107,11 +122,14 @@ impl Mark {
 
     /// Returns the value of If-Range: the part is wanted of this very content only.
     pub fn condition(&self) -> Option<&str> {
-        let strong = self.etag.as_deref().filter(|etag| !etag.starts_with("W/"));
+        let strong = self.etag.as_deref().filter(|etag| opaque(etag) == *etag);
         strong.or(self.modified.as_deref())
     }
 
     /// Says in what another answer's content is known to differ.
+    ///
+    /// ETags are compared weakly (RFC 9110, 8.8.3.2): behind a balancer one server compresses, and so weakens, what another
+    /// sends as it is.
     pub fn differs(&self, other: &Mark) -> Option<String> {
         for (name, before, now) in [
             ("ETag", &self.etag, &other.etag),
@@ -119,7 +137,7 @@ impl Mark {
         ] {
             if let (Some(before), Some(now)) = (before, now) {
                 // An equal ETag settles it: mirrors may differ in their clocks.
-                return (before != now).then(|| format!("{name} was {before}, and is {now}"));
+                return (opaque(before) != opaque(now)).then(|| format!("{name} was {before}, and is {now}"));
             }
         }
         None
@@ -131,6 +149,11 @@ impl Mark {
             || self.modified.is_some() && other.modified.is_some();
         *self != Mark::default() && !comparable
     }
+}
+
+/// Returns an ETag without the sign that it is a weak one. Dates have none.
+fn opaque(mark: &str) -> &str {
+    mark.strip_prefix("W/").unwrap_or(mark)
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
@@ -202,6 +225,9 @@ mod tests {
         assert_eq!(both.differs(&mark(Some("\"a\""), Some("tuesday"))), None);
         assert!(both.differs(&mark(Some("\"b\""), Some("monday"))).is_some());
         assert!(both.differs(&mark(None, Some("tuesday"))).is_some());
+        assert_eq!(both.differs(&mark(Some("W/\"a\""), None)), None);
+        assert_eq!(mark(Some("W/\"a\""), None).differs(&both), None);
+        assert!(both.differs(&mark(Some("W/\"b\""), Some("monday"))).is_some());
         assert!(both.lost_in(&mark(None, None)));
         assert!(!both.lost_in(&mark(None, Some("monday"))));
         assert!(!mark(None, None).lost_in(&both));

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::tls;
+
 /// Says why there are no bytes. Addresses are shown without what may be secret in them.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -14,6 +16,16 @@ pub enum Error {
     /// The proxy's address is none.
     #[error("this is no address of a proxy; expected http://HOST:PORT")]
     Proxy,
+    /// The proxy that the environment names cannot be used.
+    #[error(
+        "{variable} names a proxy that cannot be used: {reason}; expected http://HOST:PORT, or the host in NO_PROXY"
+    )]
+    UnusableProxy {
+        /// The variable.
+        variable: &'static str,
+        /// Why.
+        reason: String,
+    },
     /// The own authority's certificate cannot be read.
     #[error("the certificate of the own authority cannot be used; expected PEM")]
     Authority(#[source] rustls_pki_types::pem::Error),
@@ -100,8 +112,11 @@ pub enum Cause {
     /// The way to the server fails.
     #[error(transparent)]
     Line(io::Error),
+    /// The server's certificate, or what it says about ours, ends the connection.
+    #[error("{}", tls::explain(.0))]
+    Tls(rustls::Error),
     /// The protocol fails, or time is up.
-    #[error(transparent)]
+    #[error("{}", sentence(.0))]
     Http(ureq::Error),
 }
 
@@ -113,7 +128,11 @@ impl Cause {
             ureq::Error::BadUri(_) | ureq::Error::RedirectFailed => Cause::Redirect,
             ureq::Error::StatusCode(code) => StatusCode::from_u16(code)
                 .map_or_else(|_| Cause::Answer(format!("status {code}")), Cause::Status),
-            ureq::Error::Io(error) => Cause::Line(error),
+            ureq::Error::Rustls(error) => Cause::Tls(error),
+            ureq::Error::Io(error) => match tls::inside(&error) {
+                Some(tls) => Cause::Tls(tls.clone()),
+                None => Cause::Line(error),
+            },
             other => Cause::Http(other),
         }
     }
@@ -137,11 +156,12 @@ impl Cause {
             }
             Cause::Answer(_) | Cause::Cut { .. } => true,
             Cause::Downgrade | Cause::Redirect => false,
-            Cause::Line(error) => !is_about_certificates(error),
+            // A server that shows the wrong certificate once shows it again.
+            Cause::Tls(error) => !matches!(error, rustls::Error::InvalidCertificate(_)),
+            Cause::Line(_) => true,
             Cause::Http(error) => !matches!(
                 error,
                 ureq::Error::TooManyRedirects
-                    | ureq::Error::Rustls(rustls::Error::InvalidCertificate(_))
                     | ureq::Error::Tls(_)
                     | ureq::Error::TlsRequired
                     | ureq::Error::InvalidProxyUrl
@@ -152,12 +172,26 @@ impl Cause {
     }
 }
 
-/// A server that shows the wrong certificate once shows it again.
-fn is_about_certificates(error: &io::Error) -> bool {
-    let inner = error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    matches!(inner, Some(rustls::Error::InvalidCertificate(_)))
+/// Returns what the HTTP library says, in words.
+fn sentence(error: &ureq::Error) -> String {
+    use ureq::Timeout;
+    match error {
+        ureq::Error::Timeout(Timeout::Resolve) => "looking up the host's name takes too long".to_owned(),
+        ureq::Error::Timeout(Timeout::Connect) => {
+            "the server, or the proxy, cannot be reached in time".to_owned()
+        }
+        ureq::Error::Timeout(_) => "the server does not go on in time".to_owned(),
+        ureq::Error::HostNotFound => "there is no host of that name".to_owned(),
+        ureq::Error::ConnectionFailed => "the server cannot be reached".to_owned(),
+        ureq::Error::TooManyRedirects => "the server leads elsewhere again and again".to_owned(),
+        ureq::Error::ConnectProxyFailed(said) => format!("the proxy does not connect: {said}"),
+        ureq::Error::LargeResponseHeader(..) => "the head of the server's answer is too long".to_owned(),
+        ureq::Error::Protocol(_) | ureq::Error::Http(_) => {
+            "the server's answer is not HTTP as it should be".to_owned()
+        }
+        ureq::Error::Tls(said) => format!("TLS fails: {said}"),
+        other => format!("the request fails: {other}"),
+    }
 }
 
 /// One try's end: what went wrong, and how long the server wants to be left alone.

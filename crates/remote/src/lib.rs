@@ -10,8 +10,10 @@ mod agent;
 mod answer;
 mod error;
 mod options;
+mod proxy;
 mod remote;
 mod spans;
+pub mod tls;
 
 pub use address::shown;
 pub use error::{Cause, Error};

@@ -18,7 +18,8 @@ pub enum Proxy {
     None,
     /// Through this proxy: `http://HOST:PORT`, where need be with `USER:PASSWORD@`. It must allow CONNECT.
     At(String),
-    /// As the variables `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` of the environment say.
+    /// As the variables `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` of the environment say, in capital letters or
+    /// small ones. `NO_PROXY` lists names, addresses and networks with commas between.
     FromEnvironment,
 }
 
@@ -28,6 +29,9 @@ pub struct Options {
     pub proxy: Proxy,
     /// Certificates in PEM of authorities that are trusted beside the public ones.
     pub authority: Option<String>,
+    /// Whether the reader proves all that it takes, as by a hash tree. Then it is up to its proofs, not to the server's words,
+    /// whether the content is still the same: another ETag or date, as servers behind a balancer give, is only noted.
+    pub proven: bool,
     /// How many bytes the first request asks for: what will be read first.
     pub first: u64,
     /// How often it is tried in a row without one byte of progress.
@@ -62,6 +66,7 @@ impl Default for Options {
         Options {
             proxy: Proxy::None,
             authority: None,
+            proven: false,
             first: 64 * 1024,
             tries: 12,
             tries_to_open: 4,

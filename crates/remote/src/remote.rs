@@ -40,6 +40,7 @@ pub struct Remote {
     options: Options,
     len: u64,
     mark: Mark,
+    doubtful: bool,
     ranges: bool,
     runs: Vec<Range<u64>>,
     body: Option<Body>,
@@ -67,6 +68,7 @@ impl Remote {
             options,
             len: 0,
             mark: Mark::default(),
+            doubtful: false,
             ranges: true,
             runs: Vec::new(),
             body: None,
@@ -101,6 +103,12 @@ impl Remote {
     /// and those between them go over the line all the same.
     pub fn gives_ranges(&self) -> bool {
         self.ranges
+    }
+
+    /// Tells whether an answer bore another mark than the first one's, so that the content may be another one. Only where the
+    /// reader proves what it takes: for others that is an error.
+    pub fn is_doubtful(&self) -> bool {
+        self.doubtful
     }
 
     /// Returns what went over the line so far.
@@ -165,7 +173,7 @@ impl Remote {
             Answer::Beyond { total: Some(0) } => return Ok(()),
             other => {
                 return Err(passing(Cause::Answer(format!(
-                    "asked for the first bytes, it gives {other:?}"
+                    "asked for the first bytes, it gives {other}"
                 ))));
             }
         };
@@ -222,8 +230,9 @@ impl Remote {
                 what,
             })
         };
-        if let Some(what) = self.mark.differs(&mark) {
-            return Err(changed(what));
+        let differs = self.mark.differs(&mark);
+        if let Some(what) = differs.as_ref().filter(|_| !self.options.proven) {
+            return Err(changed(what.clone()));
         }
         let total = match answer {
             Answer::Part { total, .. } | Answer::Beyond { total } => total,
@@ -232,11 +241,12 @@ impl Remote {
         if let Some(total) = total.filter(|total| *total != self.len) {
             return Err(changed(format!("it had {} bytes, and has {total}", self.len)));
         }
-        if self.mark.lost_in(&mark) {
+        if self.mark.lost_in(&mark) && !self.options.proven {
             return Err(passing(Cause::Answer(
                 "it no longer says which content it is of".into(),
             )));
         }
+        self.doubtful |= differs.is_some();
         let (at, end) = match answer {
             Answer::Part { start, end, .. } if start == wanted.start => (start, end),
             Answer::Whole { len } => {
@@ -244,7 +254,7 @@ impl Remote {
                 (0, len)
             }
             other => {
-                let text = format!("asked for bytes from {} on, it gives {other:?}", wanted.start);
+                let text = format!("asked for bytes from {} on, it gives {other}", wanted.start);
                 return Err(passing(Cause::Answer(text)));
             }
         };
@@ -263,7 +273,8 @@ impl Remote {
             .agent
             .get(&self.address.uri)
             .header(RANGE, format!("bytes={}-{}", range.start, range.end - 1));
-        if let Some(condition) = self.mark.condition() {
+        // A server with another mark would send the whole file.
+        if let Some(condition) = self.mark.condition().filter(|_| !self.options.proven) {
             request = request.header(IF_RANGE, condition);
         }
         if let Some(authorization) = &self.address.authorization {

@@ -124,6 +124,8 @@ impl Job {
                 let options = Options {
                     proxy: proxy.clone().map_or(Proxy::None, Proxy::At),
                     authority: authority.clone(),
+                    // The manifest is signed, and names the hash of every block and file.
+                    proven: true,
                     first: bundle::INDEX_AT + 8 * 1024,
                     tries: TRIES,
                     tries_to_open: if self.patient {

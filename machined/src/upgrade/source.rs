@@ -32,7 +32,7 @@ impl Gauge {
         self.fetched.load(Ordering::Relaxed)
     }
 
-    /// Tells whether the file was changed while it was read, and forgets it.
+    /// Tells whether the file was, or may have been, changed while it was read, and forgets it.
     pub fn take_changed(&self) -> bool {
         self.changed.swap(false, Ordering::Relaxed)
     }
@@ -77,6 +77,10 @@ impl Read for Web {
             }
             io::Error::other(error)
         })?;
+        if self.remote.is_doubtful() {
+            // Should a proof fail now, the file may have been replaced: then it is opened anew.
+            self.gauge.changed.store(true, Ordering::Relaxed);
+        }
         self.at += len as u64;
         Ok(len)
     }

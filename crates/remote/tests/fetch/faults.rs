@@ -167,6 +167,45 @@ fn another_content_is_noticed_by_mark_and_by_length() {
 }
 
 #[test]
+fn a_weak_mark_is_the_same_content_s() {
+    let server = Server::start(|request| {
+        let mark = ["\"v0\"", "W/\"v0\""][request.number % 2];
+        let range = request.range.clone().unwrap();
+        Reply::part(range, &content(LEN, 0), Some(mark)).cut(40_000)
+    });
+    let mut remote = Remote::open(&server.url("/"), options()).unwrap();
+    assert!(read_all(&mut remote).unwrap() == content(LEN, 0));
+}
+
+#[test]
+fn who_proves_what_comes_bears_other_marks_but_no_other_length() {
+    let other = |request: &Request| match request.number % 3 {
+        0 => Some("\"a\""),
+        1 => Some("\"b\""),
+        _ => None,
+    };
+    let server =
+        Server::start(move |request| Reply::good(request, &content(LEN, 0), other(request)).cut(40_000));
+    let proven = || Options {
+        proven: true,
+        ..options()
+    };
+    let mut remote = Remote::open(&server.url("/"), proven()).unwrap();
+    assert!(!remote.is_doubtful());
+    assert!(read_all(&mut remote).unwrap() == content(LEN, 0));
+    assert!(remote.is_doubtful());
+    assert!(server.requests().iter().all(|request| request.if_range.is_none()));
+    assert_eq!(remote.traffic().skipped, 0, "no server sends more than the part");
+
+    let server = Server::start(move |request| {
+        let len = if request.number == 0 { LEN } else { LEN - 1 };
+        Reply::good(request, &content(len, 0), other(request))
+    });
+    let mut remote = Remote::open(&server.url("/"), proven()).unwrap();
+    assert!(matches!(read_all(&mut remote), Err(Error::Changed { .. })));
+}
+
+#[test]
 fn a_content_without_its_mark_is_not_taken() {
     let server = Server::start(|request| match request.number {
         0 => good(request),

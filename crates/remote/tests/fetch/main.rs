@@ -6,3 +6,4 @@ mod properties;
 mod reading;
 mod support;
 mod tls;
+mod words;

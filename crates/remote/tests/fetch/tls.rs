@@ -10,7 +10,7 @@ use remote::{Cause, Error, Options, Remote};
 const LEN: usize = 200_000;
 
 /// Makes an authority, and a server's settings with a certificate of it for `localhost`.
-fn authority() -> (String, Arc<rustls::ServerConfig>) {
+pub(crate) fn authority() -> (String, Arc<rustls::ServerConfig>) {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
