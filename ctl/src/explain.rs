@@ -143,7 +143,10 @@ impl Problem {
             rustls::Error::PeerIncompatible(_) => Self::new(format!(
                 "{address} does not speak TLS 1.3: it is not the API of a node"
             )),
-            error => Self::new(format!("the TLS connection to {address} failed: {error}")),
+            error => Self::new(format!(
+                "the TLS connection to {address} failed: {}",
+                remote::tls::explain(error)
+            )),
         }
     }
 
@@ -201,7 +204,10 @@ impl Problem {
                 ))
                 .hint("call the node by one of these, or add the name to machine.certSANs in its config")
             }
-            error => Self::new(format!("the certificate of {address} cannot be used: {error}")),
+            error => Self::new(format!(
+                "the certificate of {address} cannot be used: {}",
+                remote::tls::certificate(error)
+            )),
         }
     }
 
@@ -219,7 +225,10 @@ impl Problem {
                 "{address} finds the client certificate expired or not yet valid"
             ))
             .hint("if `bedplate context show` says otherwise, one of the two clocks is wrong"),
-            alert => Self::new(format!("{address} refused the TLS handshake: {alert:?}")),
+            alert => Self::new(format!(
+                "{address} refused the TLS handshake: {}",
+                remote::tls::words(&format!("{alert:?}"))
+            )),
         }
     }
 }

@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::Args;
 use manifest::TrustedKey;
 use remote::{Options, Proxy, Remote};
 use rollout::{MAX_LEN, MAX_SIGNATURES, Rollout, VerifiedRollout, VerifyError, signatures_of, verify};
+
+use crate::written;
 
 /// How often document and signature are read until they fit: they are two files, and may be replaced one by one.
 const TRIES: u32 = 3;
@@ -22,6 +25,8 @@ pub struct Place {
     pub source: String,
     /// Trusted keys.
     pub keys: Vec<TrustedKey>,
+    /// How to reach web servers.
+    pub web: Web,
 }
 
 impl Place {
@@ -41,8 +46,8 @@ impl Place {
 
     /// Reads and verifies it once.
     pub fn once(&self) -> anyhow::Result<VerifiedRollout> {
-        let text = get(&self.source, MAX_LEN)?;
-        let signatures = get(&signatures_of(&self.source), MAX_SIGNATURES)?;
+        let text = get(&self.source, MAX_LEN, &self.web)?;
+        let signatures = get(&signatures_of(&self.source), MAX_SIGNATURES, &self.web)?;
         let verified: Result<_, VerifyError> = verify(&text, &signatures, &self.keys);
         verified.with_context(|| format!("cannot use {}", self.source))
     }
@@ -54,9 +59,9 @@ fn is_url(source: &str) -> bool {
 }
 
 /// Reads a whole small file.
-pub fn get(source: &str, most: usize) -> anyhow::Result<Vec<u8>> {
+pub fn get(source: &str, most: usize, web: &Web) -> anyhow::Result<Vec<u8>> {
     if is_url(source) {
-        return fetch(source, most);
+        return fetch(source, most, web);
     }
     let mut text = Vec::new();
     let file = File::open(source).with_context(|| format!("cannot open {source}"))?;
@@ -68,8 +73,8 @@ pub fn get(source: &str, most: usize) -> anyhow::Result<Vec<u8>> {
     Ok(text)
 }
 
-fn fetch(url: &str, most: usize) -> anyhow::Result<Vec<u8>> {
-    let mut remote = Remote::open(url, options())?;
+fn fetch(url: &str, most: usize, web: &Web) -> anyhow::Result<Vec<u8>> {
+    let mut remote = Remote::open(url, web.options()?)?;
     let length = usize::try_from(remote.len()).unwrap_or(usize::MAX);
     anyhow::ensure!(length <= most, "{} has more than {most} bytes", remote.shown());
     let mut text = vec![0; length];
@@ -77,15 +82,27 @@ fn fetch(url: &str, most: usize) -> anyhow::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// A person waits: patience is short.
-pub fn options() -> Options {
-    Options {
-        proxy: Proxy::FromEnvironment,
-        tries: 3,
-        connect: Duration::from_secs(10),
-        answer: Duration::from_secs(15),
-        stall: Duration::from_secs(15),
-        ..Options::default()
+/// How web servers are reached.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Web {
+    /// Trust web servers of these authorities, too: certificates in PEM.
+    #[arg(long, env = "SSL_CERT_FILE", value_name = "FILE")]
+    ca: Option<PathBuf>,
+}
+
+impl Web {
+    /// Returns how to fetch. A person waits: patience is short.
+    pub fn options(&self) -> anyhow::Result<Options> {
+        let authority = self.ca.as_deref().map(written::load).transpose()?;
+        Ok(Options {
+            proxy: Proxy::FromEnvironment,
+            authority: authority.map(|pem| pem.to_string()),
+            tries: 3,
+            connect: Duration::from_secs(10),
+            answer: Duration::from_secs(15),
+            stall: Duration::from_secs(15),
+            ..Options::default()
+        })
     }
 }
 

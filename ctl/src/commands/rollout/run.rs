@@ -16,7 +16,7 @@ use signing::load_public;
 use tokio::time::{Instant, sleep};
 
 use super::now;
-use super::read::{Place, remember};
+use super::read::{Place, Web, remember};
 use crate::address::Address;
 use crate::commands::upgrade::decide::Goal;
 use crate::commands::upgrade::drive::{Driver, Options, Outcome};
@@ -52,6 +52,8 @@ pub struct Run {
     /// How long one node may take for all of it.
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = crate::cli::duration)]
     patience: Duration,
+    #[command(flatten)]
+    web: Web,
 }
 
 /// A node of the fleet.
@@ -74,6 +76,7 @@ impl Run {
         let place = Place {
             source: self.source,
             keys: keys.collect::<Result<_, _>>()?,
+            web: self.web,
         };
         let rollout = (*place.read().await?).clone();
         remember(memory, &rollout)?;

@@ -15,7 +15,7 @@ use serde::Serialize;
 use signing::{SecretKey, load_public, password};
 
 use super::now;
-use super::read::{Place, get, options, write};
+use super::read::{Place, Web, get, write};
 use crate::ui::{self, Format, duration};
 
 /// What is done without a node.
@@ -72,6 +72,8 @@ pub struct New {
     /// Write over a file that is there.
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    web: Web,
 }
 
 /// Signs a document.
@@ -94,6 +96,8 @@ pub struct Verify {
     /// Public keys that are trusted.
     #[arg(long = "key", value_name = "FILE.pub", required = true)]
     keys: Vec<PathBuf>,
+    #[command(flatten)]
+    web: Web,
 }
 
 /// Stops a rollout.
@@ -136,7 +140,7 @@ impl New {
                     .with_context(|| format!("cannot use {}", path.display()))?
                     .json
             }
-            None => fetch_manifest(&self.url)?,
+            None => fetch_manifest(&self.url, &self.web)?,
         };
         let manifest = Manifest::parse_unverified(&json).context("cannot read the bundle's manifest")?;
         let bundle = Bundle {
@@ -167,8 +171,8 @@ impl New {
 }
 
 /// Reads the manifest out of the bundle behind a URL, and nothing else of it.
-fn fetch_manifest(url: &str) -> anyhow::Result<Vec<u8>> {
-    let mut remote = Remote::open(url, options())?;
+fn fetch_manifest(url: &str, web: &Web) -> anyhow::Result<Vec<u8>> {
+    let mut remote = Remote::open(url, web.options()?)?;
     let length = usize::try_from(bundle::INDEX_AT.min(remote.len())).unwrap_or(usize::MAX);
     let mut head = vec![0; length];
     remote.read_at(0, &mut head)?;
@@ -186,7 +190,7 @@ impl Sign {
 
 fn read(path: &Path) -> anyhow::Result<(Rollout, Vec<u8>)> {
     let shown = path.display();
-    let text = get(&path.to_string_lossy(), MAX_LEN)?;
+    let text = get(&path.to_string_lossy(), MAX_LEN, &Web::default())?;
     let rollout = Rollout::parse_unverified(&text).with_context(|| format!("cannot use {shown}"))?;
     Ok((rollout, text))
 }
@@ -264,6 +268,7 @@ impl Verify {
         let place = Place {
             source: self.source,
             keys: keys.collect::<Result<_, _>>()?,
+            web: self.web,
         };
         let verified = place.once()?;
         let signer = verified.signer().to_string();
