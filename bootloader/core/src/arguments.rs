@@ -27,6 +27,8 @@ pub struct KernelArguments<'a, G> {
     pub manifest: Digest,
     /// GUID of the disk that the loader came from.
     pub disk: G,
+    /// The number of the start mark on that disk; none when no other disk has its GUID.
+    pub start: Option<u64>,
     /// Why this slot.
     pub cause: Cause,
     /// Slots that were not started, and why.
@@ -41,6 +43,7 @@ impl<G: Display> Display for KernelArguments<'_, G> {
             slot,
             manifest,
             disk,
+            start,
             cause,
             failed,
             timings,
@@ -49,6 +52,9 @@ impl<G: Display> Display for KernelArguments<'_, G> {
             f,
             "bedplate.slot={slot} bedplate.manifest={manifest} bedplate.disk={disk} bedplate.cause={cause}"
         )?;
+        if let Some(start) = start {
+            write!(f, " bedplate.start={start}")?;
+        }
         for (index, (slot, reason)) in failed.iter().enumerate() {
             let separator = if index == 0 { " bedplate.failed=" } else { "," };
             write!(f, "{separator}{slot}:{}", reason.code())?;
@@ -74,6 +80,7 @@ mod tests {
             slot: Slot::B,
             manifest: Digest([0xab; 32]),
             disk: "12345678-9abc-4def-8123-456789abcdef",
+            start: Some(7),
             cause: Cause::Fallback,
             failed: &[(Slot::A, Reason::KernelHash), (Slot::B, Reason::Unknown(200))],
             timings: Timings {
@@ -86,11 +93,14 @@ mod tests {
             arguments.to_string(),
             "bedplate.slot=b bedplate.manifest=abababababababababababababababababababababababababababababababab \
              bedplate.disk=12345678-9abc-4def-8123-456789abcdef bedplate.cause=fallback \
-             bedplate.failed=a:10,b:200 bedplate.loader=812,230,1900"
+             bedplate.start=7 bedplate.failed=a:10,b:200 bedplate.loader=812,230,1900"
         );
         arguments.failed = &[];
-        assert!(!arguments.to_string().contains("failed"));
+        arguments.start = None;
+        let usual = arguments.to_string();
+        assert!(!usual.contains("failed") && !usual.contains("start"), "{usual}");
         // With the longest command line of a manifest, and the longest of ours, no kernel cuts it off.
+        arguments.start = Some(u64::MAX);
         arguments.timings = Timings {
             total: u64::MAX,
             verify: u64::MAX,

@@ -13,14 +13,14 @@ use uefi::Status;
 use crate::clock::since_power_on;
 use crate::console::{Chain, say};
 use crate::devicetree::Installed;
-use crate::disk::{self, Disk};
+use crate::disk::{self, Disk, Own};
 use crate::gpt::{Partition, Table};
 use crate::initrd::Offer;
 use crate::kernel::Kernel;
 use crate::menu::{self, Choice};
 use crate::record_store::{RecordStore, StoreError};
 use crate::slot::{Fault, VerifiedPart, read_manifest, read_part};
-use crate::{clock, devicetree, key_chain, keyring, machine, watchdog};
+use crate::{clock, devicetree, key_chain, keyring, machine, start_mark, watchdog};
 
 /// Boots, and resets the machine when there is nothing that can be booted.
 pub fn run() -> Status {
@@ -29,7 +29,7 @@ pub fn run() -> Status {
     watchdog::arm();
     say!("loader {}, m for the menu", env!("CARGO_PKG_VERSION"));
     match disk::own() {
-        Ok((disk, table)) => Loader::new(disk, table, entered).boot(),
+        Ok(own) => Loader::new(own, entered).boot(),
         Err(error) => say!("cannot find the disk that this loader came from: {error}"),
     }
     machine::restart_later()
@@ -39,6 +39,7 @@ pub fn run() -> Status {
 struct Loader {
     disk: Disk,
     table: Table,
+    start: Option<u64>,
     store: Option<RecordStore>,
     manifests: [Result<VerifiedManifest, Fault>; 2],
     entered: Duration,
@@ -46,7 +47,18 @@ struct Loader {
 }
 
 impl Loader {
-    fn new(mut disk: Disk, table: Table, entered: Duration) -> Loader {
+    fn new(mut own: Own, entered: Duration) -> Loader {
+        if !own.twins.is_empty() {
+            say!("another disk is a copy of this one, with the same GUID: it is left alone");
+        }
+        // The kernel then sees two disks that it cannot tell apart, and stops.
+        let start = start_mark::write(&mut own).unwrap_or_else(|error| {
+            say!("cannot mark this disk: {error}");
+            None
+        });
+        let Own {
+            mut disk, table, ..
+        } = own;
         let keys = keyring::load().unwrap_or_else(|error| {
             say!("{error}");
             Vec::new()
@@ -70,6 +82,7 @@ impl Loader {
         Loader {
             disk,
             table,
+            start,
             store,
             manifests,
             entered,
@@ -225,6 +238,7 @@ impl Loader {
             slot: attempt.slot,
             manifest: manifest.id(),
             disk: self.table.disk,
+            start: self.start,
             cause: attempt.cause,
             failed: &failed,
             timings,

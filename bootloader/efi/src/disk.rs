@@ -2,6 +2,8 @@
 #![expect(unsafe_code)]
 // UNSAFETY: opens Block I/O without taking it from the file system driver that our own partition is mounted by.
 
+use alloc::vec::Vec;
+use core::cmp::Reverse;
 use core::fmt;
 
 use gpt_disk_io::BlockIo;
@@ -44,6 +46,9 @@ pub enum DiskFault {
     /// The range lies outside the disk, or is not whole blocks.
     #[error("impossible range")]
     Range,
+    /// There is no place for what the loader keeps.
+    #[error("the disk has no partition BOOTSTATE")]
+    NoBootstate,
 }
 
 impl From<uefi::Error> for DiskFault {
@@ -52,14 +57,24 @@ impl From<uefi::Error> for DiskFault {
     }
 }
 
+/// The disk that we were started from.
+pub struct Own {
+    /// The disk.
+    pub disk: Disk,
+    /// Its partitions.
+    pub table: Table,
+    /// Other disks with the same GUID: one is the other's copy.
+    pub twins: Vec<(Disk, Table)>,
+}
+
 /// Finds the disk that we were started from, and reads its table.
 ///
 /// It is the disk whose GPT lists the partition that our device path names. Of two such disks (one is a copy), the one
 /// that our device path leads through wins. Firmware that names no GPT partition (it may have gone by a hybrid MBR)
 /// gets that disk, or else the first that is laid out as ours.
-pub fn own() -> Result<(Disk, Table), DiskFault> {
+pub fn own() -> Result<Own, DiskFault> {
     let origin = Origin::find();
-    let (mut seen, mut found) = (0, None::<(u8, Disk, Table)>);
+    let (mut seen, mut ours) = (0, Vec::new());
     for handle in boot::find_handles::<BlockIO>()? {
         // A broken disk somewhere else is no reason not to boot from this one.
         let Ok(Some(mut disk)) = Disk::open(handle) else {
@@ -69,15 +84,17 @@ pub fn own() -> Result<(Disk, Table), DiskFault> {
             continue;
         };
         seen += 1;
-        match origin.rank(handle, &table) {
-            0 => {}
-            rank if found.as_ref().is_some_and(|(best, ..)| *best >= rank) => {}
-            rank => found = Some((rank, disk, table)),
+        let rank = origin.rank(handle, &table);
+        if rank > 0 {
+            ours.push((rank, disk, table));
         }
     }
-    found
-        .map(|(_, disk, table)| (disk, table))
-        .ok_or(DiskFault::NotFound { seen })
+    // The sort is stable: of equals the first wins.
+    ours.sort_by_key(|(rank, ..)| Reverse(*rank));
+    let mut ours = ours.into_iter().map(|(_, disk, table)| (disk, table));
+    let (disk, table) = ours.next().ok_or(DiskFault::NotFound { seen })?;
+    let twins = ours.filter(|(_, other)| other.disk == table.disk).collect();
+    Ok(Own { disk, table, twins })
 }
 
 /// What the firmware says about where we came from.

@@ -41,6 +41,7 @@ mod menu;
 mod pages;
 mod record_store;
 mod slot;
+mod start_mark;
 mod watchdog;
 
 #[cfg(target_os = "uefi")]

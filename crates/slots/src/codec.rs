@@ -131,11 +131,11 @@ fn state([kind, argument]: [u8; 2]) -> Result<SlotState, DecodeError> {
     }
 }
 
-fn put<const N: usize>(bytes: &mut [u8; RECORD_LEN], at: usize, value: [u8; N]) {
+pub(crate) fn put<const N: usize>(bytes: &mut [u8; RECORD_LEN], at: usize, value: [u8; N]) {
     bytes[at..at + N].copy_from_slice(&value);
 }
 
-fn take<const N: usize>(bytes: &[u8; RECORD_LEN], at: usize) -> [u8; N] {
+pub(crate) fn take<const N: usize>(bytes: &[u8; RECORD_LEN], at: usize) -> [u8; N] {
     core::array::from_fn(|index| bytes[at + index])
 }
 

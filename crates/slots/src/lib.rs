@@ -8,6 +8,7 @@
 
 mod codec;
 mod reason;
+pub mod start_mark;
 #[cfg(feature = "serde")]
 mod text;
 mod version;
