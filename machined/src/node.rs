@@ -8,6 +8,7 @@ use crate::logs::Logs;
 use crate::power::Power;
 use crate::resource::Store;
 use crate::services::Requests;
+use crate::storage::Devices;
 
 /// Holds everything a part of the node may reach. Clones share it all.
 #[derive(Clone)]
@@ -26,6 +27,8 @@ pub struct Node {
     pub release: Arc<Release>,
     /// The moments of this boot.
     pub stamps: Stamps,
+    /// Where the disks are, and which is the system's.
+    pub devices: Devices,
 }
 
 impl Node {
@@ -38,11 +41,11 @@ impl Node {
             String::new(),
             Default::default(),
         );
-        Node::with(release, store, stamps)
+        Node::with(release, store, stamps, Devices::default())
     }
 
     /// Makes a node over a store in which its boot is published already.
-    pub fn with(release: Release, store: Store, stamps: Stamps) -> Self {
+    pub fn with(release: Release, store: Store, stamps: Stamps, devices: Devices) -> Self {
         let services = Requests::new(release.services.iter().map(|service| service.name.clone()));
         Node {
             store,
@@ -52,6 +55,7 @@ impl Node {
             power: Power::new(),
             release: Arc::new(release),
             stamps,
+            devices,
         }
     }
 }

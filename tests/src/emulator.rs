@@ -104,6 +104,12 @@ impl Emulator {
         qmp::execute(&self.talk, "device_add", card).map(drop)
     }
 
+    /// Plugs a USB disk in, whose content is a drive of the emulator's.
+    pub fn plug_disk(&self, drive: &str) -> Result<()> {
+        let disk = serde_json::json!({"driver": "usb-storage", "drive": drive});
+        qmp::execute(&self.talk, "device_add", disk).map(drop)
+    }
+
     /// Plugs the network's cable in, or pulls it.
     pub fn set_cable(&self, plugged: bool) -> Result<()> {
         let cable = serde_json::json!({"name": "net", "up": plugged});

@@ -56,9 +56,7 @@ impl Loader {
             say!("cannot mark this disk: {error}");
             None
         });
-        let Own {
-            mut disk, table, ..
-        } = own;
+        let Own { mut disk, table, .. } = own;
         let keys = keyring::load().unwrap_or_else(|error| {
             say!("{error}");
             Vec::new()

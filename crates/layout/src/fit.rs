@@ -1,8 +1,8 @@
-//! Making a table fit its medium, and mending it.
+//! Changing the table of a disk in use: making it fit its medium, repairing it, giving it other GUIDs.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
-use crate::{SECTOR, Table, TableError};
+use crate::{Guids, SECTOR, Table, TableError};
 
 impl Table {
     /// Makes DATA end where the medium ends, and both copies of the table and the MBR say so. Returns the table when something had
@@ -27,5 +27,21 @@ impl Table {
         }
         fitting.write(device, flush)?;
         Ok(Some(fitting))
+    }
+
+    /// Gives the disk and its partitions other GUIDs, in both copies of the table.
+    ///
+    /// After a power cut at any point the table is found with the old GUIDs or the new ones, and [`fit`](Self::fit) makes
+    /// both copies equal. `flush` is that of [`write`](Self::write).
+    pub fn rename<D: Read + Write + Seek>(
+        device: &mut D,
+        guids: Guids,
+        flush: impl FnMut(&mut D) -> io::Result<()>,
+    ) -> Result<(), TableError> {
+        let renamed = Self {
+            guids,
+            ..Self::read(device)?
+        };
+        renamed.write(device, flush)
     }
 }

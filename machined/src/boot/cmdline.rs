@@ -12,6 +12,8 @@ pub struct Cmdline {
     pub manifest: Option<String>,
     /// GUID of the disk that holds the slot, in lower case.
     pub disk: Option<String>,
+    /// The number of the start mark on that disk, when another disk is its copy.
+    pub start: Option<u64>,
     /// Why this slot was chosen.
     pub cause: Option<String>,
     /// Slots that were refused on the way, and the code of the reason.
@@ -32,6 +34,7 @@ pub fn parse(line: &str) -> Cmdline {
             "bedplate.slot" => found.slot = value.parse().ok(),
             "bedplate.manifest" => found.manifest = hex64(value),
             "bedplate.disk" => found.disk = Some(value.to_ascii_lowercase()),
+            "bedplate.start" => found.start = value.parse().ok(),
             "bedplate.cause" => found.cause = Some(value.to_owned()),
             "bedplate.failed" => found.failed = value.split(',').filter_map(failure).collect(),
             "bedplate.loader" => found.loader = times(value),
@@ -70,12 +73,13 @@ mod tests {
         let hash = "AB".repeat(32);
         let line = format!(
             "console=ttyAMA0 quiet bedplate.slot=b bedplate.manifest={hash} bedplate.disk=0F-1 \
-             bedplate.cause=fallback bedplate.failed=a:10,b:x,a:3 bedplate.loader=900,120,3000\n"
+             bedplate.start=12 bedplate.cause=fallback bedplate.failed=a:10,b:x,a:3 bedplate.loader=900,120,3000\n"
         );
         let expected = Cmdline {
             slot: Some(Slot::B),
             manifest: Some("ab".repeat(32)),
             disk: Some("0f-1".into()),
+            start: Some(12),
             cause: Some("fallback".into()),
             failed: vec![(Slot::A, 10), (Slot::A, 3)],
             loader: Some([900, 120, 3000]),

@@ -15,4 +15,4 @@ pub use slot::{Error as SlotError, Plan, plan};
 pub use stage::{Handover, run};
 
 /// Where stage 1 leaves its moments for PID 1 of the root.
-pub const HANDOVER: &str = "/run/bedplate/initramfs.json";
+const HANDOVER: &str = "/run/bedplate/initramfs.json";

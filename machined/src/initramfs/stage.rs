@@ -20,7 +20,7 @@ use crate::boot::{Cmdline, Release, cmdline, mounts, release};
 use crate::controller::chain;
 use crate::logs::uptime_ms;
 use crate::modules::{self, Index, coldplug};
-use crate::storage::{Devices, Partition};
+use crate::storage::{Devices, FindError, Partition};
 use crate::trial;
 
 /// How long a disk may take to appear. Cards and USB bridges take seconds; what takes longer will not come.
@@ -48,6 +48,8 @@ pub(super) enum Error {
         failures: String,
     },
     #[error(transparent)]
+    Disk(#[from] FindError),
+    #[error(transparent)]
     Slot(#[from] SlotError),
     #[error(transparent)]
     Root(#[from] root::Error),
@@ -63,6 +65,17 @@ pub struct Handover {
     /// The number of the watchdog, which runs; none where the machine has none.
     #[serde(default)]
     pub watchdog: Option<i32>,
+    /// The kernel's sequence number of the disk that the root was opened on.
+    #[serde(default)]
+    pub disk: Option<u64>,
+}
+
+impl Handover {
+    /// Reads what stage 1 left. Started without an initramfs of ours, there is nothing.
+    pub fn read() -> Handover {
+        let text = fs::read_to_string(HANDOVER).unwrap_or_default();
+        serde_json::from_str(&text).unwrap_or_default()
+    }
 }
 
 /// Opens the root and becomes its machined. Returns only when that fails, with the reason in one line.
@@ -93,7 +106,12 @@ fn open_root(handover: &mut Handover) -> Result<Infallible, Error> {
     let mut watchdog = EarlyWatchdog::default();
     modules.load_named(&release, &LinuxModules, || watchdog.start());
     handover.stamps.insert("modules".to_owned(), uptime_ms());
-    let Found { slot, bootstate } = wait_for_slot(&wanted, &mut modules)?;
+    let Found {
+        slot,
+        bootstate,
+        sequence,
+    } = wait_for_slot(&wanted, &mut modules)?;
+    handover.disk = sequence;
     handover.stamps.insert("disk".to_owned(), uptime_ms());
     if let Some(bootstate) = bootstate {
         trial::begin(&bootstate, &told, &trial::boot_id());
@@ -121,6 +139,7 @@ struct Wanted {
     slot: slots::Slot,
     manifest: String,
     disk: String,
+    start: Option<u64>,
 }
 
 impl Wanted {
@@ -129,6 +148,7 @@ impl Wanted {
             slot: line.slot.ok_or(Error::NotFromLoader("bedplate.slot"))?,
             manifest: line.manifest.ok_or(Error::NotFromLoader("bedplate.manifest"))?,
             disk: line.disk.ok_or(Error::NotFromLoader("bedplate.disk"))?,
+            start: line.start,
         })
     }
 }
@@ -186,25 +206,42 @@ impl EarlyModules {
 struct Found {
     slot: Partition,
     bootstate: Option<Partition>,
+    sequence: Option<u64>,
 }
 
 fn wait_for_slot(wanted: &Wanted, modules: &mut EarlyModules) -> Result<Found, Error> {
-    let (devices, guid, name) = (Devices::default(), &wanted.disk, wanted.slot.partition());
+    let (guid, name) = (&wanted.disk, wanted.slot.partition());
+    let devices = Devices {
+        start: wanted.start,
+        ..Devices::default()
+    };
     let started = since_boot();
     let mut next_coldplug = Duration::ZERO;
+    let mut copies = None;
     while since_boot().saturating_sub(started) < DISK_WAIT {
-        // The kernel shows a disk a moment before its partitions: both are waited for.
-        if let Ok(Some(disk)) = devices.find(guid)
-            && let Ok(Some(slot)) = devices.partition(&disk, name)
-        {
-            let bootstate = devices.partition(&disk, "BOOTSTATE").ok().flatten();
-            return Ok(Found { slot, bootstate });
+        // The kernel shows a disk a moment before its partitions: both are waited for. A copy may be taken out meanwhile.
+        match devices.find(guid) {
+            Ok(Some(disk)) => {
+                copies = None;
+                if let Ok(Some(slot)) = devices.partition(&disk, name) {
+                    return Ok(Found {
+                        slot,
+                        bootstate: devices.partition(&disk, "BOOTSTATE").ok().flatten(),
+                        sequence: devices.sequence_of(&disk),
+                    });
+                }
+            }
+            Ok(None) => copies = None,
+            Err(error) => copies = Some(error),
         }
         if since_boot() >= next_coldplug {
             modules.coldplug();
             next_coldplug = since_boot() + COLDPLUG_EVERY;
         }
         std::thread::sleep(LOOK_EVERY);
+    }
+    if let Some(copies) = copies {
+        return Err(copies.into());
     }
     let failures = modules
         .failures

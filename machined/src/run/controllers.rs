@@ -19,7 +19,7 @@ use crate::network::{self, NetlinkError, NetworkFiles};
 use crate::node::Node;
 use crate::pki::CertificateController;
 use crate::storage::controller::Means as StorageMeans;
-use crate::storage::{Devices, Storage, WatchRoom};
+use crate::storage::{OwnDisk, Storage, Volume, WatchRoom};
 use crate::time::{self, Restored, Sntp, TimeSync};
 use crate::trial::{Places, Slots};
 use crate::upgrade::hooks::NodeIsWell;
@@ -43,7 +43,7 @@ pub(super) struct Pieces {
 /// Makes the controllers that run from the start. The watchdog may have a number in this process already.
 pub(super) fn base(node: &Node, children: &Children, watchdog: Option<i32>) -> Runtime {
     let means = StorageMeans {
-        devices: Devices::default(),
+        devices: node.devices.clone(),
         mounter: Box::new(LinuxMounts),
         kernel: Box::new(LinuxResize),
         tools: Box::new(children.clone()),
@@ -53,9 +53,15 @@ pub(super) fn base(node: &Node, children: &Children, watchdog: Option<i32>) -> R
     let mut runtime = Runtime::new(node.store.clone());
     runtime
         .add(Storage::new(means))
+        .add(OwnDisk::new(
+            node.devices.clone(),
+            Path::new(Volume::State.target()),
+            node.events.clone(),
+        ))
         .add(WatchdogFeeder::new(watchdog));
     // Here and not below: a system on trial that cannot open its own disk must be given up, too.
-    let places = |guid: &str| Places::find(&Devices::default(), guid);
+    let devices = node.devices.clone();
+    let places = move |guid: &str| Places::find(&devices, guid);
     runtime.add(Slots::new(
         places,
         Box::new(LinuxClock),

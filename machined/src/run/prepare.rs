@@ -8,11 +8,12 @@ use sys::mount::{LinuxMounts, Mount, MountFlags, Mounter};
 
 use crate::boot::{Cmdline, Stamps, cmdline, etc, mounts, release, sysctls};
 use crate::controller::chain;
-use crate::initramfs::{HANDOVER, Handover};
+use crate::initramfs::Handover;
 use crate::logs::{own, uptime_ms};
 use crate::modules::helper;
 use crate::node::Node;
 use crate::resource::Store;
+use crate::storage::Devices;
 
 /// Is what the rest starts from.
 pub(super) struct Prepared {
@@ -49,10 +50,15 @@ pub(super) fn prepare() -> Result<Prepared, Error> {
 
     let line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
     let cmdline = cmdline::parse(&line);
-    let handover = handover();
+    let handover = Handover::read();
     let store = Store::new();
     let stamps = Stamps::start(&store, &cmdline, boot_id(), stamps(handover.stamps));
-    let node = Node::with(release, store, stamps);
+    let devices = Devices {
+        start: cmdline.start,
+        sequence: handover.disk,
+        ..Devices::default()
+    };
+    let node = Node::with(release, store, stamps, devices);
     own::install(&node.logs);
     std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
     tracing::info!(
@@ -94,12 +100,6 @@ fn set_parameters() -> Vec<String> {
         .iter()
         .filter_map(|(name, value)| sysctls::set(folder, name, value).err());
     failed.map(|error| chain(&error)).collect()
-}
-
-/// Started without an initramfs of ours, there is nothing to be handed over.
-fn handover() -> Handover {
-    let text = fs::read_to_string(HANDOVER).unwrap_or_default();
-    serde_json::from_str(&text).unwrap_or_default()
 }
 
 fn stamps(mut stamps: BTreeMap<String, u64>) -> BTreeMap<String, u64> {

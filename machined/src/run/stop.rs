@@ -51,7 +51,7 @@ pub(super) async fn everything(node: &Node, children: &Children, wish: Stop) {
     if let Stop::Reset { scope, .. } = wish {
         let boot: BootStatus = node.store.get(ID).unwrap_or_default();
         if let Some(guid) = boot.disk {
-            forget(&Devices::default(), &guid, scope);
+            forget(&node.devices, &guid, scope);
         }
     }
     for target in stubborn {
@@ -119,8 +119,10 @@ fn to_unmount(mounted: &str) -> Vec<String> {
 }
 
 fn forget(devices: &Devices, guid: &str, scope: crate::power::ResetScope) {
-    let Ok(Some(disk)) = devices.find(guid) else {
-        return console::say(&format!("disk {guid} is gone: nothing could be reset"));
+    let disk = match devices.find(guid) {
+        Ok(Some(disk)) => disk,
+        Ok(None) => return console::say(&format!("disk {guid} is gone: nothing could be reset")),
+        Err(error) => return console::say(&format!("nothing could be reset: {}", chain(&error))),
     };
     for (name, forgotten) in wipe::forget(scope, &mut wipe::opener(devices, &disk)) {
         match forgotten {

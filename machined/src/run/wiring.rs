@@ -28,7 +28,7 @@ use crate::power::{Power, Stop};
 use crate::resource::{Resource, Store};
 use crate::services::cgroup::LinuxCgroups;
 use crate::services::{LinuxHost, Supervisor};
-use crate::storage::{Devices, Volume, VolumeState, VolumeStatus, identity, seed};
+use crate::storage::{Volume, VolumeState, VolumeStatus, identity, seed};
 use crate::time;
 use crate::trial::{Places, manifest_in};
 
@@ -141,7 +141,7 @@ async fn start(node: &Node, cmdline: &Cmdline, line: &str, parts: &mut Parts) ->
     let disk = cmdline
         .disk
         .as_deref()
-        .and_then(|guid| Devices::default().find(guid).ok().flatten());
+        .and_then(|guid| node.devices.find(guid).ok().flatten());
     become_oneself();
     // Without a disk for them logs stay where they are: a copy in memory serves nobody.
     let data: Option<VolumeStatus> = node.store.get(Volume::Data.partition());
@@ -158,7 +158,7 @@ async fn start(node: &Node, cmdline: &Cmdline, line: &str, parts: &mut Parts) ->
 
     let partition = |name: &str| {
         let disk = disk.as_ref()?;
-        Devices::default()
+        node.devices
             .partition(disk, name)
             .ok()
             .flatten()
@@ -176,7 +176,7 @@ async fn start(node: &Node, cmdline: &Cmdline, line: &str, parts: &mut Parts) ->
     let slots = cmdline
         .disk
         .as_deref()
-        .and_then(|guid| Places::find(&Devices::default(), guid));
+        .and_then(|guid| Places::find(&node.devices, guid));
     let (tls, clock) = (Arc::new(ServerTls::new()), Arc::new(NodeClock::new()));
     let restored = time::restore(
         &LinuxClock,

@@ -2,15 +2,22 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// Where the kernel shows its devices. A test shows its own.
+use slots::start_mark::{self, START_MARK_LEN, START_MARK_OFFSET};
+
+/// Where the kernel shows its devices, and what tells the system's disk from its copies. A test shows its own.
 #[derive(Debug, Clone)]
 pub struct Devices {
     /// `/sys/block`.
     pub sys_block: PathBuf,
     /// `/dev`.
     pub dev: PathBuf,
+    /// The number of the start mark on the system's disk, when the loader saw a copy of it.
+    pub start: Option<u64>,
+    /// The kernel's sequence number of the system's disk, once it has been found: no other device of this boot has it.
+    pub sequence: Option<u64>,
 }
 
 impl Default for Devices {
@@ -18,8 +25,35 @@ impl Default for Devices {
         Devices {
             sys_block: "/sys/block".into(),
             dev: "/dev".into(),
+            start: None,
+            sequence: None,
         }
     }
+}
+
+/// Why the system's disk was not found.
+#[derive(Debug, thiserror::Error)]
+pub enum FindError {
+    /// The kernel does not show its devices.
+    #[error("cannot list the disks in {folder}")]
+    List {
+        /// Where they are looked for.
+        folder: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// One disk is a copy of another, and nothing says which of them the machine was started from.
+    #[error(
+        "the disks {} have the same GUID {guid}: one is a copy of the other; remove one of them and restart",
+        names.join(" and ")
+    )]
+    Copies {
+        /// The GUID that they share.
+        guid: String,
+        /// The kernel's names of them.
+        names: Vec<String>,
+    },
 }
 
 /// Is a whole disk.
@@ -48,19 +82,84 @@ pub struct Partition {
 
 /// The kernel counts in these, whatever the disk does.
 const SECTOR: u64 = 512;
+/// Where drivers show a serial number, below a disk's folder: MMC, NVMe, virtio, SCSI.
+const SERIALS: &[&str] = &["device/cid", "device/serial", "serial", "wwid", "device/wwid"];
+/// Longer serial numbers are cut.
+const LONGEST_SERIAL: usize = 128;
 
 impl Devices {
-    /// Finds the disk whose partition table has this GUID (lower case, with hyphens).
-    pub fn find(&self, guid: &str) -> io::Result<Option<Disk>> {
-        for name in names(&self.sys_block)? {
-            let device = self.dev.join(&name);
-            // A drive without a medium cannot be read; the disk we want can.
-            let found = File::open(&device).and_then(disk_guid).ok().flatten();
-            if found.as_deref() == Some(guid) {
-                return Ok(Some(Disk { name, device }));
+    /// Finds the system's disk, whose partition table had this GUID (lower case, with hyphens) when the loader ran.
+    ///
+    /// Once its sequence number is known, that alone counts: the disk may have been given another GUID since. Of several
+    /// disks with the GUID the one with the loader's start mark is meant.
+    pub fn find(&self, guid: &str) -> Result<Option<Disk>, FindError> {
+        let mut found = if let Some(sequence) = self.sequence {
+            let mut disks = self.disks()?;
+            disks.retain(|disk| self.sequence_of(disk) == Some(sequence));
+            disks
+        } else {
+            let mut disks = self.with_guid(guid)?;
+            if let Some(start) = self.start {
+                disks.retain(|disk| self.start_mark(disk) == Some(start));
             }
+            disks
+        };
+        if found.len() > 1 {
+            return Err(FindError::Copies {
+                guid: guid.to_owned(),
+                names: found.into_iter().map(|disk| disk.name).collect(),
+            });
         }
-        Ok(None)
+        Ok(found.pop())
+    }
+
+    /// Lists the disks whose partition table has this GUID.
+    pub fn with_guid(&self, guid: &str) -> Result<Vec<Disk>, FindError> {
+        let mut disks = self.disks()?;
+        disks.retain(|disk| self.guid(disk).as_deref() == Some(guid));
+        Ok(disks)
+    }
+
+    /// Returns the GUID in a disk's partition table; `None` when it has no such table or cannot be read, as a drive without a
+    /// medium.
+    pub fn guid(&self, disk: &Disk) -> Option<String> {
+        File::open(&disk.device).and_then(disk_guid).ok().flatten()
+    }
+
+    /// Returns the number that the kernel gives each disk that appears, and never twice in a boot.
+    pub fn sequence_of(&self, disk: &Disk) -> Option<u64> {
+        let text = fs::read_to_string(self.sys_block.join(&disk.name).join("diskseq")).ok()?;
+        text.trim().parse().ok()
+    }
+
+    /// Returns what the hardware is called by its maker, so far as it tells: a card's CID, a drive's serial number.
+    pub fn serial(&self, disk: &Disk) -> Option<String> {
+        let folder = self.sys_block.join(&disk.name);
+        SERIALS.iter().find_map(|file| {
+            let text = fs::read_to_string(folder.join(file)).ok()?;
+            let serial: String = text.trim().chars().take(LONGEST_SERIAL).collect();
+            (!serial.is_empty()).then_some(serial)
+        })
+    }
+
+    fn disks(&self) -> Result<Vec<Disk>, FindError> {
+        let names = names(&self.sys_block).map_err(|source| FindError::List {
+            folder: self.sys_block.clone(),
+            source,
+        })?;
+        let disk = |name: String| Disk {
+            device: self.dev.join(&name),
+            name,
+        };
+        Ok(names.into_iter().map(disk).collect())
+    }
+
+    fn start_mark(&self, disk: &Disk) -> Option<u64> {
+        let bootstate = self.partition(disk, "BOOTSTATE").ok().flatten()?;
+        let mut bytes = [0; START_MARK_LEN];
+        let file = File::open(bootstate.device).ok()?;
+        file.read_exact_at(&mut bytes, START_MARK_OFFSET).ok()?;
+        start_mark::decode(&bytes)
     }
 
     /// Lists the disks that have a GUID partition table, for an error message.
@@ -197,6 +296,7 @@ mod tests {
         let devices = Devices {
             sys_block: root.path().join("sys"),
             dev: root.path().join("dev"),
+            ..Devices::default()
         };
         fs::create_dir_all(&devices.dev).unwrap();
         for (name, bytes) in disks {
@@ -228,6 +328,60 @@ mod tests {
             devices.seen(),
             format!("sda ({}), vda ({guid})", uuid::Uuid::from_u128(1))
         );
+    }
+
+    /// Shows partition 2 of a disk, BOOTSTATE, with this mark.
+    fn show_bootstate(devices: &Devices, disk: &str, mark: Option<u64>) {
+        let name = format!("{disk}2");
+        let folder = devices.sys_block.join(disk).join(&name);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("uevent"), "PARTN=2\nPARTNAME=BOOTSTATE\n").unwrap();
+        fs::write(folder.join("start"), "2048\n").unwrap();
+        fs::write(folder.join("size"), "2048\n").unwrap();
+        let file = File::create(devices.dev.join(&name)).unwrap();
+        file.set_len(1024 * 1024).unwrap();
+        if let Some(number) = mark {
+            file.write_all_at(&start_mark::encode(number), START_MARK_OFFSET)
+                .unwrap();
+        }
+    }
+
+    #[test]
+    fn of_two_copies_the_one_with_the_mark_is_found_and_without_one_neither() {
+        let guid = uuid::Uuid::from_u128(1).to_string();
+        let copies = [("sda", disk_with(1, false)), ("vda", disk_with(1, false))];
+        let (_root, mut devices) = shown(&copies);
+        let error = devices.find(&guid).unwrap_err().to_string();
+        assert!(
+            error.starts_with("the disks sda and vda have the same GUID") && error.contains("remove one"),
+            "{error}"
+        );
+        devices.start = Some(8);
+        assert_eq!(
+            devices.find(&guid).unwrap(),
+            None,
+            "its partitions may still appear"
+        );
+        for (mark_of_sda, mark_of_vda, found) in [(8, 7, "sda"), (7, 8, "vda")] {
+            show_bootstate(&devices, "sda", Some(mark_of_sda));
+            show_bootstate(&devices, "vda", Some(mark_of_vda));
+            assert_eq!(devices.find(&guid).unwrap().unwrap().name, found);
+        }
+        show_bootstate(&devices, "sda", Some(8));
+        assert!(devices.find(&guid).is_err(), "copied after it was marked");
+    }
+
+    #[test]
+    fn a_disk_that_was_found_stays_the_one_whatever_its_guid() {
+        let (_root, mut devices) = shown(&[("sda", disk_with(1, false)), ("vda", disk_with(2, false))]);
+        for (name, sequence) in [("sda", "4\n"), ("vda", "9\n")] {
+            fs::write(devices.sys_block.join(name).join("diskseq"), sequence).unwrap();
+        }
+        devices.sequence = Some(9);
+        let guid = uuid::Uuid::from_u128(1).to_string();
+        assert_eq!(devices.find(&guid).unwrap().unwrap().name, "vda");
+        devices.sequence = Some(5);
+        assert_eq!(devices.find(&guid).unwrap(), None, "it was unplugged");
     }
 
     #[test]

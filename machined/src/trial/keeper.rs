@@ -7,6 +7,7 @@ use super::diary::{Diary, LOG_MAX, TrialStage};
 use super::diary_file::DiaryFile;
 use super::record::RecordFile;
 use crate::boot::{Cmdline, cmdline};
+use crate::initramfs::Handover;
 use crate::logs::KernelTail;
 use crate::storage::{Devices, Partition};
 
@@ -123,8 +124,12 @@ pub fn last_words(reason: &str) {
 
 /// Finds what the loader said, and BOOTSTATE of the disk that it named.
 pub(super) fn own_bootstate() -> Option<(Cmdline, Partition)> {
-    let devices = Devices::default();
     let line = cmdline::parse(&std::fs::read_to_string("/proc/cmdline").unwrap_or_default());
+    let devices = Devices {
+        start: line.start,
+        sequence: Handover::read().disk,
+        ..Devices::default()
+    };
     let disk = devices.find(line.disk.as_deref()?).ok().flatten()?;
     let bootstate = devices.partition(&disk, "BOOTSTATE").ok().flatten()?;
     Some((line, bootstate))

@@ -2,6 +2,7 @@
 
 mod boots;
 mod checks;
+mod copies;
 mod faults;
 mod follow;
 mod grow;
@@ -37,6 +38,12 @@ pub const ALL: &[Scenario] = &[
         shows: "a disk image on a larger medium grows its DATA to the end at the first boot, and leaves a sound table",
         limit: minutes(5),
         run: grow::run,
+    },
+    Scenario {
+        name: "copies",
+        shows: "of two equal disks the node uses the one that was started, and a copy that is plugged in later is reported",
+        limit: minutes(12),
+        run: copies::run,
     },
     Scenario {
         name: "tamper",

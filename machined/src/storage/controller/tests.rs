@@ -61,6 +61,7 @@ fn bench_with(
     let devices = Devices {
         sys_block: root.path().join("sys"),
         dev: root.path().join("dev"),
+        ..Devices::default()
     };
     fs::create_dir_all(&devices.dev).unwrap();
     let mut gpt = vec![0; 2048];
