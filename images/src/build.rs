@@ -15,7 +15,7 @@ use crate::disk_image::{self, DiskImage, DiskImageError};
 use crate::erofs::{ErofsError, Tool};
 use crate::inputs::{self, InputError};
 use crate::loader::{self, LoaderError};
-use crate::modules::{Chosen, Kernel, ModuleError};
+use crate::modules::{self, Chosen, Kernel, ModuleError};
 use crate::packages::fetch::Fetcher;
 use crate::patches::{Older, OlderError};
 use crate::publish::{self, Contents};
@@ -217,6 +217,7 @@ pub fn build(request: &Request<'_>, fetcher: &mut Fetcher, progress: &Progress) 
     let mut all = early.clone();
     kernel.choose(&modules.autoload, &mut all)?;
     kernel.choose(&modules.available, &mut all)?;
+    modules::check_signatures(&request.selection.features.kernel_arguments, &all)?;
     let release = release::yaml(request.selection, &request.version.to_string(), kernel.version());
     let root = contents::root(request, &inputs, &machined, &release, &kernel, &all)?;
     let initramfs = contents::initramfs(&machined, &release, &kernel, &early)?;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
-use board::ModuleName;
+use board::{KernelArgument, ModuleName};
 use object::read::elf::ElfFile64;
 use object::{Object, ObjectSection};
 
@@ -30,6 +30,17 @@ pub enum ModuleError {
         name: String,
         /// The module that needs it.
         wanted_by: Option<String>,
+    },
+    /// The board's kernel will refuse modules that the image brings.
+    #[error(
+        "the kernel argument {argument} lets signed modules in only, and these of the kernel package are not signed: {}; \
+         use a package with signed modules, or take the argument out of the board and its overlays", modules.join(", ")
+    )]
+    Unsigned {
+        /// The argument.
+        argument: String,
+        /// The modules.
+        modules: Vec<String>,
     },
     /// A module is not one.
     #[error("module {path} cannot be read: {why}")]
@@ -170,6 +181,33 @@ impl<'a> Kernel<'a> {
     }
 }
 
+/// What stands behind a module's signature, at the end of its file.
+const SIGNED: &[u8] = b"~Module signature appended~\n";
+/// Kernel arguments by which modules need a signature.
+const NEED_SIGNATURES: [&str; 3] = [
+    "module.sig_enforce=1",
+    "lockdown=integrity",
+    "lockdown=confidentiality",
+];
+
+/// Refuses modules without a signature where the kernel is told to refuse them: that node would not find its disk.
+pub fn check_signatures(arguments: &[KernelArgument], chosen: &Chosen) -> Result<(), ModuleError> {
+    let argument = arguments
+        .iter()
+        .find(|argument| NEED_SIGNATURES.contains(&argument.as_str()));
+    let Some(argument) = argument else { return Ok(()) };
+    let unsigned = chosen.iter().filter(|(_, module)| !module.data.ends_with(SIGNED));
+    let modules: Vec<String> = unsigned.map(|(name, _)| name.clone()).collect();
+    if modules.is_empty() {
+        Ok(())
+    } else {
+        Err(ModuleError::Unsigned {
+            argument: argument.to_string(),
+            modules,
+        })
+    }
+}
+
 /// Writes `modules.dep`: per module everything it needs, what must be loaded first coming last.
 pub fn modules_dep(chosen: &Chosen) -> String {
     let mut text = String::new();
@@ -273,6 +311,29 @@ mod tests {
         );
         assert!(text.contains("kernel/lib/crc.ko:\n"));
         assert_eq!(modules_alias(&chosen), "alias fs-ext4 ext4\n");
+    }
+
+    #[test]
+    fn modules_without_a_signature_are_refused_where_the_kernel_would() {
+        let signed = |data: &[u8]| Module {
+            data: data.to_vec(),
+            ..module("kernel/a.ko", &[], &[])
+        };
+        let with = signed(b"\x7fELF and the signature~Module signature appended~\n");
+        let stripped = signed(b"\x7fELF");
+        let arguments = |text: &str| vec![text.parse::<KernelArgument>().unwrap()];
+        let chosen = Chosen::from([("a".to_owned(), with.clone()), ("b".to_owned(), with.clone())]);
+        let broken = Chosen::from([("a".to_owned(), with), ("b".to_owned(), stripped)]);
+        for argument in NEED_SIGNATURES {
+            check_signatures(&arguments(argument), &chosen).unwrap();
+            let error = check_signatures(&arguments(argument), &broken).unwrap_err();
+            let expected = format!(
+                "the kernel argument {argument} lets signed modules in only, and these of the kernel package are not \
+                 signed: b; use a package with signed modules, or take the argument out of the board and its overlays"
+            );
+            assert_eq!(error.to_string(), expected);
+        }
+        check_signatures(&arguments("lockdown=none"), &broken).unwrap();
     }
 
     #[test]
