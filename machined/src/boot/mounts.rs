@@ -18,24 +18,24 @@ pub struct Row {
     needed: bool,
 }
 
-const NO_SUID_DEV: MountFlags = MountFlags::MS_NOSUID.union(MountFlags::MS_NODEV);
-const NO_SUID_DEV_EXEC: MountFlags = NO_SUID_DEV.union(MountFlags::MS_NOEXEC);
 const NO_SUID_EXEC: MountFlags = MountFlags::MS_NOSUID.union(MountFlags::MS_NOEXEC);
+const NO_SUID_DEV_EXEC: MountFlags = NO_SUID_EXEC.union(MountFlags::MS_NODEV);
 
 /// What the initramfs needs, and hands on to the root.
 pub const EARLY: &[Row] = &[
-    row("proc", "/proc", "proc", NO_SUID_DEV_EXEC, "", true),
-    row("sysfs", "/sys", "sysfs", NO_SUID_DEV_EXEC, "", true),
+    // A service that is not root sees its own processes only.
     row(
-        "devtmpfs",
-        "/dev",
-        "devtmpfs",
-        MountFlags::MS_NOSUID,
-        "mode=0755",
+        "proc",
+        "/proc",
+        "proc",
+        NO_SUID_DEV_EXEC,
+        "hidepid=invisible",
         true,
     ),
-    // containerd keeps the roots of its containers under /run: devices and programs must work there.
-    row("tmpfs", "/run", "tmpfs", MountFlags::MS_NOSUID, "mode=0755", true),
+    row("sysfs", "/sys", "sysfs", NO_SUID_DEV_EXEC, "", true),
+    row("devtmpfs", "/dev", "devtmpfs", NO_SUID_EXEC, "mode=0755", true),
+    // The roots of containers are mounts of their own below it, with flags of their own.
+    row("tmpfs", "/run", "tmpfs", NO_SUID_DEV_EXEC, "mode=0755", true),
 ];
 
 /// What PID 1 mounts beside that, before anything else runs.
@@ -48,9 +48,16 @@ pub const MAIN: &[Row] = &[
         "mode=0620,ptmxmode=0666",
         true,
     ),
-    row("tmpfs", "/dev/shm", "tmpfs", NO_SUID_DEV, "mode=1777", true),
+    row("tmpfs", "/dev/shm", "tmpfs", NO_SUID_DEV_EXEC, "mode=1777", true),
     row("mqueue", "/dev/mqueue", "mqueue", NO_SUID_DEV_EXEC, "", false),
-    row("tmpfs", "/tmp", "tmpfs", NO_SUID_DEV, "mode=1777,size=25%", true),
+    row(
+        "tmpfs",
+        "/tmp",
+        "tmpfs",
+        NO_SUID_DEV_EXEC,
+        "mode=1777,size=25%",
+        true,
+    ),
     // What must be writable in /etc is made anew at each start: nothing in it outlives the image that wrote it.
     row(
         "tmpfs",
@@ -187,10 +194,10 @@ mod tests {
     }
 
     #[test]
-    fn nothing_but_devices_can_be_a_device_or_gain_rights() {
+    fn nothing_runs_from_them_and_nothing_but_devices_is_a_device() {
         for row in EARLY.iter().chain(MAIN) {
-            assert!(row.flags.contains(MountFlags::MS_NOSUID), "{}", row.target);
-            let devices = ["/dev", "/dev/pts", "/run"].contains(&row.target);
+            assert!(row.flags.contains(NO_SUID_EXEC), "{}", row.target);
+            let devices = ["/dev", "/dev/pts"].contains(&row.target);
             assert!(
                 devices || row.flags.contains(MountFlags::MS_NODEV),
                 "{}",

@@ -48,7 +48,7 @@ const EIO: i32 = 5;
 pub(super) fn mount(plan: &Plan, mapper: &dyn DeviceMapper, mounter: &dyn Mounter) -> Result<(), Error> {
     let slot = mapper.create("bedplate-slot", &Table::verity(&plan.slot))?;
     let root = mapper.create("bedplate-root", &plan.root(&slot))?;
-    let flags = MountFlags::MS_RDONLY | MountFlags::MS_NODEV | MountFlags::MS_NOATIME;
+    let flags = MountFlags::MS_RDONLY | MountFlags::MS_NOSUID | MountFlags::MS_NODEV | MountFlags::MS_NOATIME;
     let mount = Mount::new(root.display().to_string(), NEW_ROOT, "erofs").flags(flags);
     persist(PAUSE, || Ok(mounter.mount(&mount)?))
 }

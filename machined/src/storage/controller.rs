@@ -161,11 +161,13 @@ fn resume_reset(devices: &Devices, disk: &Disk) -> Result<(), ControllerError> {
     Ok(())
 }
 
-/// Programs and devices have no business in STATE. DATA holds the containers' programs, and their set-user-id bits.
+/// Devices and set-user-id bits have no business on either. The roots of containers are mounts of their own (overlayfs)
+/// and take none of these flags from DATA. Their volumes do, as bind mounts, and programs run from volumes: DATA alone
+/// cannot be without programs.
 fn flags(volume: Volume) -> MountFlags {
-    let both = MountFlags::MS_NODEV | MountFlags::MS_NOATIME;
+    let both = MountFlags::MS_NODEV | MountFlags::MS_NOSUID | MountFlags::MS_NOATIME;
     match volume {
-        Volume::State => both | MountFlags::MS_NOSUID | MountFlags::MS_NOEXEC,
+        Volume::State => both | MountFlags::MS_NOEXEC,
         Volume::Data => both,
     }
 }

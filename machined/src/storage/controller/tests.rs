@@ -159,6 +159,29 @@ async fn the_first_boot_formats_and_mounts_data_before_state() {
 }
 
 #[tokio::test]
+async fn nothing_on_either_volume_is_a_device_or_gains_rights_and_nothing_runs_from_state() {
+    for cmdline in [on_disk(), "quiet".to_owned()] {
+        let mut bench = bench(&cmdline, &[0; HEAD], &[0; HEAD], &[]);
+        settle_one(&bench.store, &mut bench.storage).await.unwrap();
+        let calls = bench.shared.mounts.calls.lock().unwrap();
+        assert_eq!(calls.len(), 2, "{cmdline}");
+        for call in calls.iter() {
+            let MountCall::Mount(mount) = call else {
+                panic!("{call:?}")
+            };
+            let both = MountFlags::MS_NODEV | MountFlags::MS_NOSUID;
+            assert!(mount.flags.contains(both), "{mount:?}");
+            let state = mount.target.ends_with("var/lib/bedplate");
+            assert_eq!(
+                mount.flags.contains(MountFlags::MS_NOEXEC),
+                state,
+                "programs run from the volumes of pods, which are on DATA: {mount:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_later_boot_checks_and_mounts() {
     let mut bench = bench(&on_disk(), &ext4(), &ext4(), &[0, 1]);
     settle_one(&bench.store, &mut bench.storage).await.unwrap();
