@@ -3,6 +3,7 @@
 pub mod cmdline;
 pub mod consoles;
 pub mod etc;
+pub mod lockdown;
 pub mod mounts;
 pub mod release;
 pub mod status;

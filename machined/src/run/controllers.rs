@@ -11,6 +11,7 @@ use sys::mount::LinuxMounts;
 
 use super::kernel::KernelSettings;
 use super::watchdog::WatchdogFeeder;
+use crate::boot::sysctls;
 use crate::children::Children;
 use crate::containerd::{self, OfflineImages};
 use crate::controller::Runtime;
@@ -96,7 +97,8 @@ pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError>
             Box::new(LinuxClock),
         ))
         .add(KernelSettings {
-            sysctls: "/proc/sys".into(),
+            root: "/".into(),
+            sysctls: sysctls::ROOT.into(),
             modules: modules::folder(),
             loader: Box::new(LinuxModules),
         })

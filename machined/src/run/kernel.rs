@@ -1,4 +1,4 @@
-//! What the machine config asks of the kernel: parameters and modules.
+//! What the machine config asks of the kernel, parameters and modules, and what the kernel lets in.
 
 use std::path::PathBuf;
 
@@ -7,6 +7,7 @@ use machine_config::MachineConfig;
 use serde::{Deserialize, Serialize};
 use sys::modules::ModuleLoader;
 
+use crate::boot::lockdown::Lockdown;
 use crate::boot::status::ID;
 use crate::boot::sysctls;
 use crate::config::CONFIG_ID;
@@ -14,7 +15,7 @@ use crate::controller::{Action, Controller, ControllerError, chain};
 use crate::modules::{self, Index};
 use crate::resource::{Resource, Store};
 
-/// Tells what of the machine config the kernel took. Owned by `kernel`; one, named `node`.
+/// Tells what of the machine config the kernel took, and what it lets in. Owned by `kernel`; one, named `node`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KernelStatus {
@@ -24,6 +25,9 @@ pub struct KernelStatus {
     pub modules: Vec<String>,
     /// What was refused, one sentence each.
     pub problems: Vec<String>,
+    /// Whether code could enter the kernel that was not part of the verified boot.
+    #[serde(default)]
+    pub lockdown: Lockdown,
 }
 
 impl Resource for KernelStatus {
@@ -34,6 +38,8 @@ impl Resource for KernelStatus {
 ///
 /// What a config no longer names stays as it is until the next start: the kernel's value before it is not known.
 pub struct KernelSettings {
+    /// `/`.
+    pub root: PathBuf,
     /// `/proc/sys`.
     pub sysctls: PathBuf,
     /// The running kernel's module folder.
@@ -58,7 +64,10 @@ impl Controller for KernelSettings {
 
     async fn reconcile(&mut self, store: &Store) -> Result<Action, ControllerError> {
         let config: Option<MachineConfig> = store.get(CONFIG_ID);
-        let mut status = KernelStatus::default();
+        let mut status = KernelStatus {
+            lockdown: Lockdown::read(&self.root),
+            ..KernelStatus::default()
+        };
         if let Some(machine) = config.map(|config| config.machine) {
             // First the modules: they bring parameters of their own.
             if !machine.modules.is_empty() {
@@ -76,7 +85,7 @@ impl Controller for KernelSettings {
                 .map(|(name, value)| (name.as_str(), value.0.as_str()));
             let (first, rest): (Vec<_>, Vec<_>) = named.partition(|(name, _)| sysctls::changes_others(name));
             let mut set = |name: &str, value: &str| {
-                let done = sysctls::set(&self.sysctls, name, value);
+                let done = sysctls::set_wanted(&self.sysctls, name, value);
                 done.inspect_err(|error| status.problems.push(chain(error)))
                     .is_ok()
             };
@@ -87,7 +96,7 @@ impl Controller for KernelSettings {
                 let ours = sysctls::DEFAULTS
                     .iter()
                     .filter(|(name, _)| !sysctls::changes_others(name));
-                for (name, value) in ours.filter(|(name, _)| name.starts_with("net.")) {
+                for (name, value) in ours.filter(|(name, _)| name.starts_with("net.ipv")) {
                     set(name, value);
                 }
             }
@@ -125,7 +134,7 @@ mod tests {
             let folder = std::path::PathBuf::from("/proc/sys");
             for (name, value) in sysctls::DEFAULTS
                 .iter()
-                .filter(|(name, _)| name.starts_with("net."))
+                .filter(|(name, _)| name.starts_with("net.ipv"))
             {
                 sysctls::set(&folder, name, value).unwrap();
             }
@@ -140,6 +149,7 @@ mod tests {
             let store = Store::new();
             store.put("config", CONFIG_ID, config).unwrap();
             let mut settings = KernelSettings {
+                root: "/".into(),
                 sysctls: folder.clone(),
                 modules: "/nowhere".into(),
                 loader: Box::<RecordingModules>::default(),
@@ -167,17 +177,25 @@ mod tests {
     #[tokio::test]
     async fn takes_what_it_can_and_names_the_rest() {
         let root = tempfile::tempdir().unwrap();
-        let (sysctls, modules) = (root.path().join("sys"), root.path().join("modules"));
+        let (sysctls, modules) = (root.path().join("proc/sys"), root.path().join("modules"));
         fs::create_dir_all(sysctls.join("vm")).unwrap();
+        fs::create_dir_all(sysctls.join("kernel")).unwrap();
+        fs::write(sysctls.join("kernel/kexec_load_disabled"), "1\n").unwrap();
         fs::create_dir_all(&modules).unwrap();
         fs::write(modules.join("modules.dep"), "wireguard.ko:\n").unwrap();
         let mut config = crate::config::tests::config();
         config.machine.modules = ["wireguard", "zfs"].map(|name| name.parse().unwrap()).to_vec();
         let sysctl = |name: &str| (name.parse().unwrap(), SysctlValue("10".to_owned()));
-        config.machine.sysctls = [sysctl("vm.swappiness"), sysctl("no.such")].into();
+        config.machine.sysctls = [
+            sysctl("vm.swappiness"),
+            sysctl("no.such"),
+            sysctl("kernel.kexec_load_disabled"),
+        ]
+        .into();
         let store = Store::new();
         store.put("config", CONFIG_ID, config).unwrap();
         let mut settings = KernelSettings {
+            root: root.path().to_owned(),
             sysctls,
             modules,
             loader: Box::<RecordingModules>::default(),
@@ -188,10 +206,10 @@ mod tests {
             (status.modules, status.sysctls),
             (vec!["wireguard".into()], vec!["vm.swappiness".to_owned()])
         );
-        assert_eq!(status.problems.len(), 2, "{:?}", status.problems);
-        assert_eq!(
-            fs::read_to_string(root.path().join("sys/vm/swappiness")).unwrap(),
-            "10\n"
-        );
+        assert_eq!(status.problems.len(), 3, "{:?}", status.problems);
+        let kernel = |name: &str| fs::read_to_string(root.path().join("proc/sys").join(name)).unwrap();
+        assert_eq!(kernel("vm/swappiness"), "10\n");
+        assert_eq!(kernel("kernel/kexec_load_disabled"), "1\n", "it is fixed");
+        assert!(status.lockdown.kexec_disabled && status.lockdown.mode.is_none());
     }
 }

@@ -6,6 +6,7 @@ use std::{fs, io};
 
 use sys::mount::{LinuxMounts, Mount, MountFlags, Mounter};
 
+use crate::boot::lockdown::Lockdown;
 use crate::boot::{Cmdline, Stamps, cmdline, etc, mounts, release, sysctls};
 use crate::controller::chain;
 use crate::initramfs::Handover;
@@ -44,6 +45,7 @@ pub(super) fn prepare() -> Result<Prepared, Error> {
     let mut remarks = mount_everything()?;
     etc::copy_tree(Path::new(etc::FACTORY), Path::new("/etc")).map_err(Error::Etc)?;
     remarks.extend(set_parameters());
+    remarks.extend(Lockdown::read(Path::new("/")).gaps());
     if let Err(error) = sys::power::signal_on_ctrl_alt_del() {
         remarks.push(chain(&error));
     }
@@ -95,7 +97,7 @@ fn mount_everything() -> Result<Vec<String>, Error> {
 }
 
 fn set_parameters() -> Vec<String> {
-    let folder = Path::new("/proc/sys");
+    let folder = Path::new(sysctls::ROOT);
     let failed = sysctls::DEFAULTS
         .iter()
         .filter_map(|(name, value)| sysctls::set(folder, name, value).err());
