@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use sys::entropy::LinuxPool;
 use sys::mount::{LinuxMounts, Mount, MountFlags, Mounter};
 use sys::process::Stop as Signal;
 use tokio::time::{Instant, sleep};
@@ -43,7 +44,7 @@ pub(super) fn limit(wish: Stop) {
 
 /// Ends every process and takes every file system away. What fails is told; the rest is done all the same.
 pub(super) async fn everything(node: &Node, children: &Children, wish: Stop) {
-    if let Err(error) = seed::save(Path::new(STATE)) {
+    if let Err(error) = seed::save(Path::new(STATE), &LinuxPool) {
         tracing::warn!("{}", chain(&error));
     }
     processes(children).await;

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use machine_config::MachineConfig;
 use pki::{NodeClock, ServerTls};
 use sys::clock::LinuxClock;
+use sys::entropy::LinuxPool;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::backend::backend;
@@ -142,7 +143,7 @@ async fn start(node: &Node, cmdline: &Cmdline, line: &str, parts: &mut Parts) ->
         .disk
         .as_deref()
         .and_then(|guid| node.devices.find(guid).ok().flatten());
-    become_oneself();
+    become_oneself().await;
     // Without a disk for them logs stay where they are: a copy in memory serves nobody.
     let data: Option<VolumeStatus> = node.store.get(Volume::Data.partition());
     if data.is_some_and(|status| matches!(status.state, VolumeState::Ready { .. })) {
@@ -237,15 +238,24 @@ async fn volumes_ready(store: &Store) {
     }
 }
 
-/// Makes the machine be the one it was before: its identity, and the randomness it had saved.
-fn become_oneself() {
+/// Makes the machine be the one it was before: the randomness it had saved, and its identity.
+///
+/// In this order: from here on identities and keys are made, and only with a seeded generator.
+async fn become_oneself() {
     let state = Path::new(Volume::State.target());
+    if let Err(error) = seed::refresh(state, &LinuxPool) {
+        tracing::warn!("{}", chain(&error));
+    }
+    let tell = |text: &str| {
+        console::say(text);
+        tracing::warn!("{text}");
+    };
+    if let Err(error) = seed::wait(Arc::new(LinuxPool), tell).await {
+        tracing::error!("{}", chain(&error));
+    }
     let identity = identity::machine_id(state).and_then(|id| fs::write("/etc/machine-id", format!("{id}\n")));
     if let Err(error) = identity {
         tracing::error!("the machine has no identity: {error}");
-    }
-    if let Err(error) = seed::refresh(state, sys::entropy::credit) {
-        tracing::warn!("{}", chain(&error));
     }
 }
 
