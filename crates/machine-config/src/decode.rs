@@ -10,6 +10,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use crate::fault::{Fault, Faults};
+use crate::value::Period;
 use crate::yaml::{Node, Value};
 
 /// Where faults are gathered while a document is read.
@@ -180,6 +181,18 @@ impl<'a> Cursor<'a> {
                 None
             }
         }
+    }
+
+    /// Reads a length of time. A bare number is told what it lacks: other tools take it for seconds.
+    pub fn period(&self) -> Option<Period> {
+        if let (Value::Scalar(s), "a number") = (&self.node.value, self.node.kind()) {
+            self.fault(format!(
+                "expected a length of time, found the number {0}; write {0}s if seconds are meant, or m or h behind it",
+                s.text
+            ));
+            return None;
+        }
+        self.parsed()
     }
 
     /// Reads one of some words.

@@ -106,13 +106,6 @@ checked_text!(
     "The name of a network interface, such as eth0."
 );
 checked_text!(
-    /// Holds the name of a kernel parameter, parts divided by dots.
-    SysctlName, is_sysctl_name,
-    "a kernel parameter; expected a name such as net.ipv4.ip_forward",
-    r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_/-]+)+$",
-    "A kernel parameter, such as net.ipv4.ip_forward."
-);
-checked_text!(
     /// Holds the name of a kernel module.
     ModuleName, is_module_name,
     "a module name; expected letters, digits, hyphens and underscores",
@@ -144,12 +137,14 @@ checked_text!(
 mod address;
 mod pem;
 mod schedule;
+mod sysctl;
 mod web;
 
 pub use address::{IpPrefix, MacAddress};
 pub use pem::Certificate;
 pub(crate) use pem::private_key;
 pub use schedule::{ByteRate, TimeOfDay};
+pub use sysctl::SysctlName;
 pub use web::WebAddress;
 
 fn is_host_name(text: &str) -> bool {
@@ -178,17 +173,6 @@ fn is_host(text: &str) -> bool {
 fn is_interface_name(text: &str) -> bool {
     let allowed = |c: char| !c.is_whitespace() && !c.is_control() && c != '/' && c != ':';
     (1..=15).contains(&text.len()) && text.chars().all(allowed) && text != "." && text != ".."
-}
-
-fn is_sysctl_name(text: &str) -> bool {
-    // An interface's name may be a part, and may hold a slash for a dot, as sysctl(8) has it.
-    let part = |part: &str| {
-        !part.is_empty()
-            && part
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'/'))
-    };
-    text.contains('.') && text.len() <= 256 && text.split('.').all(part) && !text.starts_with('/')
 }
 
 fn is_module_name(text: &str) -> bool {
@@ -269,7 +253,7 @@ impl FromStr for Period {
     type Err = NotA;
 
     fn from_str(text: &str) -> Result<Self, NotA> {
-        let wrong = NotA("a length of time; expected a whole number and s, m or h, such as 90s");
+        let wrong = NotA("a length of time; expected a whole number with s, m or h behind it, such as 90s");
         let unit = match text.bytes().last() {
             Some(b's') => 1,
             Some(b'm') => 60,

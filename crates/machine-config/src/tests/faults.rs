@@ -42,7 +42,7 @@ clutser: {}",
              certSANs, network, time, sysctls, modules, health, upgrades, services (line 8)",
             "machine.network.interfaces[0].dhcp: expected true or false, found a text (line 12)",
             "machine.network.interfaces[0].addresses[1]: \"10.0.0.300/24\" is not an address; expected IP/prefix (line 13)",
-            "machine.network.interfaces[0].routes[0].to: is missing; give the network, or 0.0.0.0/0 for the default \
+            "machine.network.interfaces[0].routes[0].to: is missing; give the network, or default for the default \
              route (line 14)",
             "machine.network.interfaces[1]: has neither name nor macAddress; give one (line 15)",
             "machine.network.interfaces[1].addresses[0]: 10.0.0.0/24 is the network itself; give the node's own \
@@ -86,7 +86,7 @@ fn one_fault_each() {
         ),
         (
             "  health: {timeout: 5}",
-            "machine.health.timeout: expected a text, found a number; put it in quotes",
+            "machine.health.timeout: expected a length of time, found the number 5",
         ),
         (
             "  health: {timeout: 5 min}",
@@ -219,7 +219,32 @@ fn one_fault_each() {
         ),
         (
             "  network: {interfaces: [{name: a, routes: [{to: default}]}]}",
-            "machine.network.interfaces[0].routes[0].to: \"default\" is not an address",
+            "",
+        ),
+        (
+            "  network: {interfaces: [{name: a, routes: [{to: defualt}]}]}",
+            "machine.network.interfaces[0].routes[0].to: \"defualt\" is not an address",
+        ),
+        ("  sysctls: {kernel/panic: 10, vm.swappiness: 1}", ""),
+        (
+            "  sysctls: {kernel/panic: 10, kernel.panic: 11}",
+            "machine.sysctls[\"kernel.panic\"]: kernel.panic stands twice",
+        ),
+        (
+            "  sysctls: {/proc/sys/kernel/panic: 10}",
+            "machine.sysctls./proc/sys/kernel/panic: \"/proc/sys/kernel/panic\" is not a kernel parameter",
+        ),
+        (
+            "  health: {timeout: 30}",
+            "machine.health.timeout: expected a length of time, found the number 30; write 30s if seconds are meant",
+        ),
+        (
+            "  health: {timeout: \"30\"}",
+            "machine.health.timeout: \"30\" is not a length of time; expected a whole number with s, m or h behind it",
+        ),
+        (
+            "  upgrades: {window: {start: \"02:30\", duration: 7200}}",
+            "machine.upgrades.window.duration: expected a length of time, found the number 7200; write 7200s",
         ),
         (
             "  network: {interfaces: [{name: a, routes: [{to: 10.1.2.3/16}]}]}",
@@ -244,6 +269,16 @@ fn one_fault_each() {
                 "{lines}\n{found:?}"
             ),
         }
+    }
+}
+
+#[test]
+fn the_default_route_is_of_the_routers_ip_version() {
+    for (via, to) in [("10.0.0.1", "0.0.0.0/0"), ("\"fe80::1\"", "::/0")] {
+        let lines =
+            format!("  network: {{interfaces: [{{name: a, routes: [{{to: default, via: {via}}}]}}]}}");
+        let config = parse(&with(&lines)).unwrap();
+        assert_eq!(config.machine.network.interfaces[0].routes[0].to.to_string(), to);
     }
 }
 

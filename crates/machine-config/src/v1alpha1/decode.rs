@@ -7,7 +7,7 @@ mod upgrades;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use super::types::*;
@@ -264,28 +264,38 @@ fn host_address(cursor: &Cursor<'_>, seen: &mut Seen) -> Option<IpPrefix> {
 
 fn route(cursor: Cursor<'_>) -> Option<Route> {
     let mut o = cursor.object()?;
+    let via = o.field("via").and_then(|c| Some((address(&c)?, c)));
     let to = o
-        .required("to", "give the network, or 0.0.0.0/0 for the default route")
-        .and_then(|c| {
-            let to: IpPrefix = c.parsed()?;
-            if to.network() != to {
-                c.fault(format!(
-                    "{to} is an address in the network {}; give the network",
-                    to.network()
-                ));
-            }
-            Some(to)
-        });
-    let via = o.field("via").and_then(|c| {
-        let via: IpAddr = address(&c)?;
+        .required("to", "give the network, or default for the default route")
+        .and_then(|c| target(&c, via.as_ref().map(|(via, _)| *via)));
+    let via = via.map(|(via, c)| {
         if to.is_some_and(|to| to.address.is_ipv4() != via.is_ipv4()) {
             c.fault("the router and the network are of different IP versions");
         }
-        Some(via)
+        via
     });
     let metric = o.field("metric").and_then(|c| c.number(0, u32::MAX));
     o.finish();
     Some(Route { to: to?, via, metric })
+}
+
+/// Reads the network of a route. `default` is the word of `ip route`; which IP version is meant, the router tells.
+fn target(cursor: &Cursor<'_>, via: Option<IpAddr>) -> Option<IpPrefix> {
+    if cursor.text()? == "default" {
+        let address = match via {
+            Some(IpAddr::V6(_)) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        };
+        return Some(IpPrefix { address, length: 0 });
+    }
+    let to: IpPrefix = cursor.parsed()?;
+    if to.network() != to {
+        cursor.fault(format!(
+            "{to} is an address in the network {}; give the network",
+            to.network()
+        ));
+    }
+    Some(to)
 }
 
 fn addresses(cursor: Cursor<'_>) -> Vec<IpAddr> {
@@ -310,16 +320,21 @@ fn time(cursor: Cursor<'_>) -> Option<Time> {
 }
 
 fn sysctls(cursor: Cursor<'_>) -> BTreeMap<crate::value::SysctlName, SysctlValue> {
-    let mut sysctls = BTreeMap::new();
+    let mut sysctls: BTreeMap<crate::value::SysctlName, SysctlValue> = BTreeMap::new();
     for (name, value) in cursor.entries() {
         let name = name
-            .parse()
+            .parse::<crate::value::SysctlName>()
             .inspect_err(|error| value.fault(format!("{name:?} is not {error}")));
         let text = value.literal();
         if text.is_some_and(|text| text.contains(['\n', '\0'])) {
             value.fault("the value of a kernel parameter is one line");
         }
         if let (Ok(name), Some(text)) = (name, text) {
+            if sysctls.contains_key(&name) {
+                value.fault(format!(
+                    "{name} stands twice, once with slashes and once with dots"
+                ));
+            }
             sysctls.insert(name, SysctlValue(text.to_owned()));
         }
     }
@@ -328,8 +343,8 @@ fn sysctls(cursor: Cursor<'_>) -> BTreeMap<crate::value::SysctlName, SysctlValue
 
 fn health(cursor: Cursor<'_>) -> Option<Health> {
     let mut o = cursor.object()?;
-    let commit_after = o.field("commitAfter").map(|c| (c.parsed(), c));
-    let timeout_field = o.field("timeout").and_then(|c| c.parsed());
+    let commit_after = o.field("commitAfter").map(|c| (c.period(), c));
+    let timeout_field = o.field("timeout").and_then(|c| c.period());
     let require = o.field("require").map(|c| checks(&mut c.items().into_iter()));
     let wanted = Health::default();
     let timeout = timeout_field.unwrap_or(wanted.timeout);

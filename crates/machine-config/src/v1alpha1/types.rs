@@ -211,7 +211,8 @@ pub struct Interface {
     schemars(deny_unknown_fields)
 )]
 pub struct Route {
-    /// The network it leads to; `0.0.0.0/0` and `::/0` are the default routes.
+    /// The network it leads to; `0.0.0.0/0` and `::/0` are the default routes, and `default` is the one that goes with `via`.
+    #[cfg_attr(any(test, feature = "schema"), schemars(schema_with = "target"))]
     pub to: IpPrefix,
     /// The router. Without one, the network is directly on the link.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -306,6 +307,11 @@ pub struct Cluster {
 
 /// The metric of a route that names none: the kernel's own for IPv6, and above DHCP's would be a surprise.
 pub const ROUTE_METRIC: u32 = 1024;
+
+#[cfg(any(test, feature = "schema"))]
+fn target(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "type": "string", "pattern": r"^(default|[0-9A-Fa-f:.]+/[0-9]{1,3})$" })
+}
 
 #[cfg(any(test, feature = "schema"))]
 fn yes() -> bool {

@@ -45,7 +45,7 @@ fn rollout(cursor: Cursor<'_>) -> Option<RolloutFeed> {
 }
 
 fn span(cursor: &Cursor<'_>) -> Option<Period> {
-    let span = cursor.parsed()?;
+    let span = cursor.period()?;
     if !(SHORTEST..=LONGEST).contains(&span) {
         cursor.fault(format!("must be from {SHORTEST} to {LONGEST}"));
     }
