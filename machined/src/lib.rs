@@ -13,6 +13,7 @@ pub mod children;
 pub mod containerd;
 pub mod events;
 pub mod initramfs;
+pub mod limits;
 pub mod logs;
 pub mod modules;
 pub mod node;
