@@ -15,6 +15,9 @@ pub const PORT: u16 = 50000;
 /// Largest message either side accepts: a machine config and its surroundings fit, a flood does not.
 pub const MAX_MESSAGE: usize = 1024 * 1024;
 
+/// Largest request of a method that takes only names, numbers and paths: see [`roles::largest_message`].
+pub const MAX_SMALL_MESSAGE: usize = 8 * 1024;
+
 /// Most bytes of a pushed bundle in one message.
 pub const MAX_DATA: usize = 1024 * 1024;
 

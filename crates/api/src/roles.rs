@@ -75,6 +75,24 @@ pub const METHODS: &[(&str, Role, Maintenance)] = &[
     ),
 ];
 
+/// The methods whose requests may be larger than [`crate::MAX_SMALL_MESSAGE`].
+const LARGE: &[(&str, usize)] = &[
+    (
+        "/bedplate.v1alpha1.MachineService/ApplyConfig",
+        crate::MAX_MESSAGE,
+    ),
+    (
+        "/bedplate.v1alpha1.UpgradeService/Upgrade",
+        crate::MAX_UPGRADE_MESSAGE,
+    ),
+];
+
+/// Returns how many bytes one message of a request may have.
+pub fn largest_message(path: &str) -> usize {
+    let large = LARGE.iter().find(|(known, _)| *known == path);
+    large.map_or(crate::MAX_SMALL_MESSAGE, |(_, bytes)| *bytes)
+}
+
 /// Looks a method up.
 pub fn method(path: &str) -> Option<(Role, Maintenance)> {
     METHODS
@@ -150,6 +168,17 @@ mod tests {
         assert_eq!(
             "root".parse::<Role>().unwrap_err().to_string(),
             "no role \"root\"; there are reader, operator and admin"
+        );
+    }
+
+    #[test]
+    fn no_look_takes_a_large_request() {
+        for (path, _) in LARGE {
+            assert!(method(path).is_some_and(|(least, _)| least > Reader), "{path}");
+        }
+        assert_eq!(
+            largest_message("/grpc.health.v1.Health/Check"),
+            crate::MAX_SMALL_MESSAGE
         );
     }
 

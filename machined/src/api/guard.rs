@@ -8,6 +8,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use ::api::{Maintenance, Role};
 use pki::{NodeClock, ServerTls};
@@ -16,13 +17,19 @@ use tonic::body::Body;
 use tower::Service;
 
 use super::answer::Guarded;
+use super::class::Class;
 use super::grant::{Grant, Revoked};
 use super::peer::{Caller, Peer};
+use super::request::{Allowances, Metered, Room};
 use super::route::Routes;
+
+/// How long a call may take until its answer starts, its request included; streams may then go on for ever.
+const ANSWER_TIME: Duration = Duration::from_secs(90);
 
 /// Stands before the services: checks each request against the table of methods.
 #[derive(Clone)]
 pub struct Guard {
+    requests: Allowances,
     routes: Routes,
     tls: Arc<ServerTls>,
     clock: Arc<NodeClock>,
@@ -31,11 +38,15 @@ pub struct Guard {
 impl Guard {
     /// Guards these services.
     pub fn new(routes: Routes, tls: Arc<ServerTls>, clock: Arc<NodeClock>) -> Self {
-        Self { routes, tls, clock }
+        Self {
+            requests: Allowances::default(),
+            routes,
+            tls,
+            clock,
+        }
     }
 
-    fn check(&self, path: &str, peer: Option<&Peer>) -> Result<Caller, Status> {
-        let peer = peer.ok_or_else(|| Status::internal("the connection does not say who is at its end"))?;
+    fn check(&self, path: &str, peer: &Peer) -> Result<Caller, Status> {
         let grant = Grant::of(peer, self.tls.clone(), self.clock.clone());
         let role = decide(path, peer, grant.check())?;
         Ok(Caller {
@@ -94,13 +105,19 @@ impl From<Revoked> for Status {
 type Answer = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Infallible>> + Send>>;
 
 /// Makes the answer for as long as the grant holds. Whenever the call goes on, the grant is asked first, so nothing is
-/// done for somebody who waited, or kept the node waiting, until the right to ask was over.
-async fn guarded(answer: Answer, grant: Grant) -> Result<http::Response<Body>, Infallible> {
+/// done for somebody who waited, or kept the node waiting, until the right to ask was over. The room of its request is
+/// kept until then.
+async fn guarded(answer: Answer, grant: Grant, _room: Room) -> Result<http::Response<Body>, Infallible> {
     let revoked = grant.clone();
     tokio::select! {
         biased;
         // Cancel safe.
         why = revoked.revoked() => Ok(Status::from(why).into_http()),
+        // Cancel safe.
+        () = tokio::time::sleep(ANSWER_TIME) => {
+            let text = format!("there was no answer within {} s", ANSWER_TIME.as_secs());
+            Ok(Status::deadline_exceeded(text).into_http())
+        }
         // Not cancel safe, and need not be: a client that hangs up ends it as well.
         answer = answer => answer.map(|answer| answer.map(|body| Body::new(Guarded::new(body, grant)))),
     }
@@ -117,27 +134,34 @@ impl Service<http::Request<Body>> for Guard {
 
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
         let path = request.uri().path().to_owned();
-        match self.check(&path, request.extensions().get::<Peer>()) {
-            Ok(caller) => {
-                let changes = ::api::roles::method(&path).is_some_and(|(least, _)| least > Role::Reader);
-                if changes {
-                    tracing::info!("{} calls {path}", caller.who);
-                }
-                let grant = caller.grant.clone();
-                request.extensions_mut().insert(caller);
-                Box::pin(guarded(self.routes.call(&path, request), grant))
-            }
+        let Some(peer) = request.extensions_mut().remove::<Peer>() else {
+            return refuse(Status::internal("the connection does not say who is at its end"));
+        };
+        let caller = match self.check(&path, &peer) {
+            Ok(caller) => caller,
             Err(status) => {
                 tracing::debug!("refused {path}: {}", status.message());
-                Box::pin(std::future::ready(Ok(status.into_http())))
+                return refuse(status);
             }
+        };
+        if ::api::roles::method(&path).is_some_and(|(least, _)| least > Role::Reader) {
+            tracing::info!("{} calls {path}", caller.who);
         }
+        let grant = caller.grant.clone();
+        request.extensions_mut().insert(caller);
+        let (allowance, room) = (self.requests.of(&path, Class::of(&peer)), Room::default());
+        let request = request.map(|body| Body::new(Metered::new(body, allowance, room.clone())));
+        Box::pin(guarded(self.routes.call(&path, request), grant, room))
     }
+}
+
+fn refuse(status: Status) -> Answer {
+    Box::pin(std::future::ready(Ok(status.into_http())))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, SystemTime};
+    use std::time::SystemTime;
 
     use pki::Fingerprint;
     use tonic::Code;

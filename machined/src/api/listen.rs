@@ -1,123 +1,129 @@
 //! Accepts connections and shakes hands, with whatever certificate the node has at that moment.
 //!
-//! Handshakes run beside each other and have a time limit; connections are counted. A stranger can cost the node a
-//! few handshakes, and nothing else.
+//! Everybody is let in at once, so that nobody waits behind somebody who does nothing; what is too much leaves again,
+//! by the rules of [`crate::limits`]. A connection passes three kinds of places: until its first bytes, which costs a
+//! socket; while hands are shaken, which costs a few buffers; and then those of its [`Class`](super::class::Class).
 
-use std::convert::Infallible;
-use std::future::Future as _;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures::Stream;
 use pki::{Details, Mode, ServerTls};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-use tonic::transport::server::Connected;
 
+use super::connection::Connections;
 use super::peer::{Identity, Peer};
+use crate::limits::{Bounds, Limiter, Source};
 
-/// Connections at a time. Each costs some forty kilobytes.
-const CONNECTIONS: usize = 64;
+/// Connections that have not said anything yet.
+const SILENT: Bounds = Bounds { all: 256, each: 32 };
+/// How long they may keep silent: a client speaks first, and at once.
+const SILENCE: Duration = Duration::from_secs(2);
 /// Handshakes at a time.
-const HANDSHAKES: usize = 16;
-/// How long a handshake may take: a Pi on a bad line, not an idle stranger.
-const HANDSHAKE_TIME: Duration = Duration::from_secs(8);
+const HANDSHAKES: Bounds = Bounds { all: 48, each: 16 };
+/// How long a handshake may take in all: a Pi on a bad line, not a byte at a time.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
 /// How long a refused peer may take to read why, and how much of what it says is passed over meanwhile.
 const PARTING_TIME: Duration = Duration::from_secs(1);
 const PARTING_BYTES: usize = 16 * 1024;
+/// Connections that the kernel keeps until they are accepted. Were it full, others would wait for a second and more.
+const QUEUE: u32 = 4096;
 /// Pause after the system could not accept a connection, for example for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Listens on a port, on every address of both families where the kernel has both.
-pub async fn bind(port: u16) -> io::Result<TcpListener> {
-    match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
+pub fn bind(port: u16) -> io::Result<TcpListener> {
+    match listen((Ipv6Addr::UNSPECIFIED, port).into()) {
         Ok(listener) => Ok(listener),
-        Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await,
+        Err(_) => listen((Ipv4Addr::UNSPECIFIED, port).into()),
     }
 }
 
-/// An encrypted connection whose handshake is done.
-pub struct Connection {
-    stream: TlsStream<TcpStream>,
-    peer: Peer,
-    /// Ends when the node stops: a watch would go on for ever.
-    cut: Pin<Box<WaitForCancellationFutureOwned>>,
-    _permit: OwnedSemaphorePermit,
+/// Listens on an address.
+pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    // As after a restart: connections of the server before may still be remembered.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(QUEUE)
 }
 
-/// Yields connections for as long as it is polled, and stops listening when dropped. `cut` ends them all.
-pub fn connections(
-    listener: TcpListener,
+/// Where connections come in. Clones share the places.
+#[derive(Clone)]
+pub(super) struct Door {
     tls: Arc<ServerTls>,
-    cut: CancellationToken,
-) -> impl Stream<Item = Result<Connection, Infallible>> {
-    let (sender, receiver) = mpsc::channel(4);
-    tokio::spawn(accept(listener, tls, cut, sender));
-    futures::stream::unfold(receiver, |mut receiver| async move {
-        let connection = receiver.recv().await?;
-        Some((Ok(connection), receiver))
-    })
+    connections: Connections,
+    silent: Limiter<Source>,
+    handshakes: Limiter<Source>,
 }
 
-async fn accept(
-    listener: TcpListener,
-    tls: Arc<ServerTls>,
-    cut: CancellationToken,
-    sender: mpsc::Sender<Connection>,
-) {
-    let connections = Arc::new(Semaphore::new(CONNECTIONS));
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
-    loop {
-        // Waits here, and not after accepting, so that a flood stays in the kernel's queue.
-        let Ok(handshake) = handshakes.clone().acquire_owned().await else {
-            return;
-        };
-        let accepted = tokio::select! {
-            // Cancel safe: asks only for a state.
-            () = sender.closed() => return,
-            // Cancel safe: a connection that was not taken stays in the kernel's queue.
-            accepted = listener.accept() => accepted,
-        };
-        let (stream, address) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!("cannot accept an API connection: {error}");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let Ok(permit) = connections.clone().try_acquire_owned() else {
-            tracing::warn!("refused an API connection from {address}: {CONNECTIONS} are open already");
-            continue;
-        };
-        let (tls, cut, sender) = (tls.clone(), cut.clone(), sender.clone());
-        tokio::spawn(async move {
-            let shaken = timeout(HANDSHAKE_TIME, shake_hands(stream, address, &tls)).await;
-            drop(handshake);
-            match shaken {
-                Ok(Ok((stream, peer))) => {
-                    let connection = Connection {
-                        stream,
-                        peer,
-                        cut: Box::pin(cut.cancelled_owned()),
-                        _permit: permit,
-                    };
-                    // Without a receiver the node is stopping.
-                    drop(sender.send(connection).await);
+impl Door {
+    /// Lets in whoever holds a certificate that `tls` asks for.
+    pub(super) fn new(tls: Arc<ServerTls>, connections: Connections) -> Self {
+        Self {
+            tls,
+            connections,
+            silent: Limiter::new(SILENT),
+            handshakes: Limiter::new(HANDSHAKES),
+        }
+    }
+
+    /// Accepts for as long as it is polled; what was accepted lives on in tasks of its own.
+    pub(super) async fn accept(&self, listener: &TcpListener) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, address)) => {
+                    let door = self.clone();
+                    let source = Source::from(address.ip());
+                    let place = self.silent.enter(source);
+                    self.connections.track(async move {
+                        let spoken = tokio::select! {
+                            // Cancel safe: asks only for a state.
+                            () = place.lost() => return,
+                            // Cancel safe: asks only for a state.
+                            () = door.connections.stopping() => return,
+                            // Cancel safe: nothing is read.
+                            spoken = timeout(SILENCE, stream.readable()) => spoken,
+                        };
+                        drop(place);
+                        if let Ok(Ok(())) = spoken {
+                            // Boxed, so that those who keep silent cost no more than this.
+                            Box::pin(door.greet(stream, address, source)).await;
+                        }
+                    });
                 }
-                Ok(Err(error)) => tracing::debug!("no API connection with {address}: {error}"),
-                Err(_) => tracing::debug!("no API connection with {address}: the handshake took too long"),
+                Err(error) => {
+                    tracing::warn!("cannot accept an API connection: {error}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
             }
-        });
+        }
+    }
+
+    async fn greet(&self, stream: TcpStream, address: SocketAddr, source: Source) {
+        let place = self.handshakes.enter(source);
+        let shaken = tokio::select! {
+            // Cancel safe: asks only for a state.
+            () = place.lost() => return,
+            // Cancel safe: asks only for a state.
+            () = self.connections.stopping() => return,
+            // Not cancel safe, and need not be: what has lost its place is closed.
+            shaken = timeout(HANDSHAKE_TIME, shake_hands(stream, address, &self.tls)) => shaken,
+        };
+        drop(place);
+        match shaken {
+            Ok(Ok((stream, peer))) => Box::pin(self.connections.serve(stream, peer)).await,
+            Ok(Err(error)) => tracing::debug!("no API connection with {address}: {error}"),
+            Err(_) => tracing::debug!("no API connection with {address}: the handshake took too long"),
+        }
     }
 }
 
@@ -173,39 +179,4 @@ async fn part(mut stream: TcpStream) {
     };
     // Whoever does not take the answer does not get it.
     let _ = timeout(PARTING_TIME, drain).await;
-}
-
-impl Connected for Connection {
-    type ConnectInfo = Peer;
-
-    fn connect_info(&self) -> Peer {
-        self.peer.clone()
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.cut.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
 }

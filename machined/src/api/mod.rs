@@ -1,7 +1,7 @@
 //! Serves the node's API over gRPC.
 //!
-//! A connection is accepted and its handshake done by [`listen`], with the certificate the node has at that moment;
-//! each request then passes the [`guard`], is found its service by [`route`], and is answered by the [`handlers`]:
+//! A connection is accepted and its handshake done by [`listen`], with the certificate the node has at that moment, and
+//! is served by [`connection`], within what its [`class`] may cost; each request, metered by [`request`], then passes the [`guard`], is found its service by [`route`], and is answered by the [`handlers`]:
 //! from the resource store, from `/proc` and `/sys` ([`host`]), from files ([`files`]) and from the other parts of the
 //! node, by the traits of [`backend`]. The table in the crate `api` says who may call what; one handler asks for
 //! more, for a forced upgrade.
@@ -11,6 +11,8 @@ pub mod files;
 pub mod host;
 
 mod answer;
+mod class;
+mod connection;
 pub(crate) mod facts;
 mod failure;
 mod grant;
@@ -21,8 +23,11 @@ mod handlers;
 mod listen;
 mod peer;
 mod push;
+mod request;
 mod route;
 mod server;
+#[cfg(test)]
+mod siege;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]

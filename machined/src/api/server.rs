@@ -13,32 +13,22 @@ use ::api::v1alpha1::upgrade_service_server::UpgradeServiceServer;
 use pki::{NodeClock, ServerTls};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Server;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
 use super::backend::Backend;
+use super::connection::Connections;
 use super::files::FilePolicy;
 use super::guard::Guard;
 use super::handlers::Handlers;
 use super::host::Host;
-use super::listen::{Connection, connections};
+use super::listen::Door;
 use super::route::{Routes, RoutesBuilder};
 use crate::resource::Store;
 
-/// How long a call may take until its answer starts; streams may then go on for ever.
-const ANSWER_TIME: Duration = Duration::from_secs(90);
-/// How often a quiet connection is asked whether its other end still lives, and how long that may take to answer.
-const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
 /// How long calls may go on when the node stops: a watch would go on for ever.
 const LAST_CALLS: Duration = Duration::from_secs(2);
-/// Calls at a time on one connection.
-const CALLS: u32 = 32;
-/// What a client may send ahead, for one call and for a connection: over a line of 100 ms a bundle is pushed at some 5 MB/s, and
-/// what no call has read yet fills no more memory than this.
-const WINDOWS: (u32, u32) = (512 * 1024, 1024 * 1024);
-
 /// Everything the API is served from.
 #[derive(Clone)]
 pub struct ApiServer {
@@ -58,41 +48,20 @@ pub struct ApiServer {
 
 impl ApiServer {
     /// Serves on a listener until `stop`, then gives calls in progress a moment to end.
-    pub async fn run(
-        self,
-        listener: TcpListener,
-        stop: CancellationToken,
-    ) -> Result<(), tonic::transport::Error> {
-        let (interval, patience) = KEEPALIVE;
-        let (stream_window, connection_window) = WINDOWS;
-        let cut = CancellationToken::new();
-        let connections = connections(listener, self.tls.clone(), cut.clone());
+    pub async fn run(self, listener: TcpListener, stop: CancellationToken) {
         let guard = Guard::new(self.routes().await, self.tls.clone(), self.clock.clone());
-        let server = Server::builder()
-            .timeout(ANSWER_TIME)
-            .max_concurrent_streams(CALLS)
-            .initial_stream_window_size(stream_window)
-            .initial_connection_window_size(connection_window)
-            .http2_keepalive_interval(Some(interval))
-            .http2_keepalive_timeout(Some(patience))
-            .http2_max_header_list_size(16 * 1024)
-            .serve_with_incoming_shutdown::<_, _, _, Connection, _, _>(
-                guard,
-                connections,
-                stop.clone().cancelled_owned(),
-            );
-        let patience_ends = async {
-            stop.cancelled().await;
-            tokio::time::sleep(LAST_CALLS).await;
-        };
-        let ended = tokio::select! {
-            // Not cancel safe, and need not be: it is dropped only when the node stops.
-            ended = server => ended,
-            // Cancel safe: asks for a state, then sleeps.
-            () = patience_ends => Ok(()),
-        };
-        cut.cancel();
-        ended
+        let connections = Connections::new(guard, self.tls.clone(), self.clock.clone());
+        // However this ends: no connection outlives it.
+        let _cut = connections.cut_guard();
+        let door = Door::new(self.tls.clone(), connections.clone());
+        tokio::select! {
+            // Cancel safe: asks for a state.
+            () = stop.cancelled() => {}
+            // Cancel safe: a connection that was not taken stays in the kernel's queue.
+            () = door.accept(&listener) => {}
+        }
+        drop(listener);
+        connections.end(LAST_CALLS).await;
     }
 
     async fn routes(&self) -> Routes {

@@ -13,7 +13,7 @@ use ::api::v1alpha1::{
 use async_trait::async_trait;
 use hyper_util::rt::TokioIo;
 use pki::{Mode, NodeClock, ServerTls, Serving};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +25,7 @@ use super::backend::{
 };
 use super::files::FilePolicy;
 use super::host::Host;
+use super::listen::listen;
 use crate::resource::Store;
 
 pub use upgrades::{FakeUpgrades, Fate, NEW, OLD};
@@ -76,7 +77,7 @@ impl TestServer {
         let tls = Arc::new(ServerTls::new());
         tls.set(Some(serving));
         let (store, stop) = (Store::new(), CancellationToken::new());
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let listener = listen((Ipv4Addr::LOCALHOST, 0).into())?;
         let address = listener.local_addr()?;
         let mut backend = backend(&node);
         change(&mut backend);

@@ -38,8 +38,13 @@ pub(super) fn serving(authority: &Authority) -> Serving {
 }
 
 pub(super) fn user(authority: &Authority, believes: &Authority, organization: &str) -> Client {
+    named("ann", authority, believes, organization)
+}
+
+/// Makes a client with a certificate of that name.
+pub(super) fn named(name: &str, authority: &Authority, believes: &Authority, organization: &str) -> Client {
     let validity = Validity::starting(SystemTime::now(), CLIENT_LIFE);
-    let issued = authority.issue_client("ann", organization, validity).unwrap();
+    let issued = authority.issue_client(name, organization, validity).unwrap();
     Client::mutual(believes.certificate_pem(), &issued.pem, &issued.key.to_pem()).unwrap()
 }
 

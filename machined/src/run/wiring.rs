@@ -215,11 +215,10 @@ async fn start(node: &Node, cmdline: &Cmdline, line: &str, parts: &mut Parts) ->
     parts.keep("api", move |stop| {
         let (server, stamps) = (server.clone(), stamps.clone());
         async move {
-            let listener = api::bind(API_PORT)
-                .await
-                .map_err(|error| format!("cannot listen: {error}"))?;
+            let listener = api::bind(API_PORT).map_err(|error| format!("cannot listen: {error}"))?;
             stamps.mark("api");
-            server.run(listener, stop).await.map_err(|error| chain(&error))
+            server.run(listener, stop).await;
+            Ok(())
         }
     });
     Ok(())
