@@ -6,7 +6,7 @@ use std::io;
 use std::time::{Duration, SystemTime};
 
 use pki::Certificate;
-use pki::authority::{MAINTENANCE_NAME, UNJOINED_NAME};
+use pki::authority::{LOCKED_NAME, MAINTENANCE_NAME, UNJOINED_NAME};
 use rustls::{AlertDescription, CertificateError};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -176,6 +176,13 @@ impl Problem {
             .hint(format!(
                 "compare with the node's console, then add --fingerprint {print}"
             )),
+            _ if name == LOCKED_NAME => Self::new(format!(
+                "{address} is locked: its machine config, or its certificate, cannot be used"
+            ))
+            .hint(format!(
+                "its console says why, and what to do; compare the fingerprint with it, and repair the node with:\n    \
+                     bedplate apply -n {address} --fingerprint {print} -f FILE"
+            )),
             E::UnknownIssuer | E::BadSignature => Self::new(format!(
                 "the certificate of {address} is not signed by this context's authority, but by {:?}",
                 details.map_or("", |details| details.issuer.as_str()),
@@ -277,6 +284,19 @@ mod tests {
         let problem = Problem::dial(&address(), &io::ErrorKind::ConnectionRefused.into());
         assert!(problem.unreachable);
         assert!(problem.to_string().starts_with("nothing listens on node1:50000"));
+    }
+
+    #[test]
+    fn a_locked_node_is_recognised() {
+        let made = pki::authority::locked().unwrap();
+        let error = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let problem = Problem::handshake(&address(), &io::Error::other(error), Some(&made.certificate));
+        let text = problem.to_string();
+        let print = made.certificate.fingerprint().to_string();
+        assert!(
+            text.contains("is locked") && text.contains(&format!("--fingerprint {print}")),
+            "{text}"
+        );
     }
 
     #[test]

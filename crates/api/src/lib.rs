@@ -7,7 +7,7 @@
 pub mod names;
 pub mod roles;
 
-pub use roles::{METHODS, Maintenance, Role};
+pub use roles::{METHODS, Open, Role};
 
 /// Port on which every node serves the API.
 pub const PORT: u16 = 50000;

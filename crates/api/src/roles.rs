@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use Maintenance::{No, Yes};
+use Open::{InMaintenance, Never, WhenLocked};
 use Role::{Admin, Operator, Reader};
 
 /// What a client certificate lets its holder do. Each role may do what the ones before it may.
@@ -17,61 +17,67 @@ pub enum Role {
     Admin,
 }
 
-/// Whether a method answers without a client certificate while the node waits for its first config.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Maintenance {
-    /// It answers anybody: a harmless look, or the config itself.
-    Yes,
-    /// It is refused.
-    No,
+/// When a method answers somebody without a client certificate. A node that is configured asks everybody for one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Open {
+    /// Never.
+    Never,
+    /// While the node waits for its first config: a harmless look, or the config itself.
+    InMaintenance,
+    /// Also when the node is locked and knows of nobody it could ask: what tells that it is.
+    WhenLocked,
 }
 
-/// Every method a node serves: its path, the least role, and whether maintenance mode answers it.
+/// Every method a node serves: its path, the least role, and when it answers anybody.
 ///
 /// What is not in this table is refused to everybody.
-pub const METHODS: &[(&str, Role, Maintenance)] = &[
-    ("/bedplate.v1alpha1.MachineService/Version", Reader, Yes),
-    ("/bedplate.v1alpha1.MachineService/Status", Reader, Yes),
-    ("/bedplate.v1alpha1.MachineService/Time", Reader, Yes),
+pub const METHODS: &[(&str, Role, Open)] = &[
+    ("/bedplate.v1alpha1.MachineService/Version", Reader, WhenLocked),
+    ("/bedplate.v1alpha1.MachineService/Status", Reader, WhenLocked),
+    ("/bedplate.v1alpha1.MachineService/Time", Reader, InMaintenance),
     // Secrets are redacted for everybody below admin.
-    ("/bedplate.v1alpha1.MachineService/GetConfig", Reader, No),
-    ("/bedplate.v1alpha1.MachineService/ApplyConfig", Admin, Yes),
-    ("/bedplate.v1alpha1.MachineService/Reboot", Operator, No),
-    ("/bedplate.v1alpha1.MachineService/Shutdown", Operator, No),
-    ("/bedplate.v1alpha1.MachineService/Reset", Admin, No),
-    ("/bedplate.v1alpha1.ResourceService/Get", Reader, No),
-    ("/bedplate.v1alpha1.ResourceService/List", Reader, No),
-    ("/bedplate.v1alpha1.ResourceService/Watch", Reader, No),
-    ("/bedplate.v1alpha1.ServiceService/List", Reader, No),
-    ("/bedplate.v1alpha1.ServiceService/Start", Operator, No),
-    ("/bedplate.v1alpha1.ServiceService/Stop", Operator, No),
-    ("/bedplate.v1alpha1.ServiceService/Restart", Operator, No),
-    ("/bedplate.v1alpha1.LogService/Logs", Reader, No),
-    ("/bedplate.v1alpha1.LogService/KernelLog", Reader, No),
-    ("/bedplate.v1alpha1.LogService/Events", Reader, No),
-    ("/bedplate.v1alpha1.StatsService/Processes", Reader, No),
-    ("/bedplate.v1alpha1.StatsService/Memory", Reader, Yes),
-    ("/bedplate.v1alpha1.StatsService/Cpu", Reader, Yes),
+    ("/bedplate.v1alpha1.MachineService/GetConfig", Reader, Never),
+    (
+        "/bedplate.v1alpha1.MachineService/ApplyConfig",
+        Admin,
+        InMaintenance,
+    ),
+    ("/bedplate.v1alpha1.MachineService/Reboot", Operator, Never),
+    ("/bedplate.v1alpha1.MachineService/Shutdown", Operator, Never),
+    ("/bedplate.v1alpha1.MachineService/Reset", Admin, Never),
+    ("/bedplate.v1alpha1.ResourceService/Get", Reader, Never),
+    ("/bedplate.v1alpha1.ResourceService/List", Reader, Never),
+    ("/bedplate.v1alpha1.ResourceService/Watch", Reader, Never),
+    ("/bedplate.v1alpha1.ServiceService/List", Reader, Never),
+    ("/bedplate.v1alpha1.ServiceService/Start", Operator, Never),
+    ("/bedplate.v1alpha1.ServiceService/Stop", Operator, Never),
+    ("/bedplate.v1alpha1.ServiceService/Restart", Operator, Never),
+    ("/bedplate.v1alpha1.LogService/Logs", Reader, Never),
+    ("/bedplate.v1alpha1.LogService/KernelLog", Reader, Never),
+    ("/bedplate.v1alpha1.LogService/Events", Reader, Never),
+    ("/bedplate.v1alpha1.StatsService/Processes", Reader, Never),
+    ("/bedplate.v1alpha1.StatsService/Memory", Reader, InMaintenance),
+    ("/bedplate.v1alpha1.StatsService/Cpu", Reader, InMaintenance),
     // Disks and interfaces are what one needs to know to write the config.
-    ("/bedplate.v1alpha1.StatsService/Disks", Reader, Yes),
-    ("/bedplate.v1alpha1.StatsService/Network", Reader, Yes),
-    ("/bedplate.v1alpha1.StatsService/Mounts", Reader, No),
-    ("/bedplate.v1alpha1.FileService/List", Reader, No),
+    ("/bedplate.v1alpha1.StatsService/Disks", Reader, InMaintenance),
+    ("/bedplate.v1alpha1.StatsService/Network", Reader, InMaintenance),
+    ("/bedplate.v1alpha1.StatsService/Mounts", Reader, Never),
+    ("/bedplate.v1alpha1.FileService/List", Reader, Never),
     // A file may hold what its writer did not think of as a secret.
-    ("/bedplate.v1alpha1.FileService/Read", Operator, No),
+    ("/bedplate.v1alpha1.FileService/Read", Operator, Never),
     // A forced upgrade needs an admin: the handler asks for that.
-    ("/bedplate.v1alpha1.UpgradeService/Upgrade", Operator, No),
-    ("/bedplate.v1alpha1.UpgradeService/Watch", Reader, No),
-    ("/bedplate.v1alpha1.UpgradeService/Status", Reader, No),
-    ("/bedplate.v1alpha1.UpgradeService/History", Reader, No),
-    ("/bedplate.v1alpha1.UpgradeService/Cancel", Operator, No),
-    ("/bedplate.v1alpha1.UpgradeService/Rollback", Operator, No),
-    ("/grpc.health.v1.Health/Check", Reader, Yes),
-    ("/grpc.health.v1.Health/Watch", Reader, Yes),
+    ("/bedplate.v1alpha1.UpgradeService/Upgrade", Operator, Never),
+    ("/bedplate.v1alpha1.UpgradeService/Watch", Reader, Never),
+    ("/bedplate.v1alpha1.UpgradeService/Status", Reader, Never),
+    ("/bedplate.v1alpha1.UpgradeService/History", Reader, Never),
+    ("/bedplate.v1alpha1.UpgradeService/Cancel", Operator, Never),
+    ("/bedplate.v1alpha1.UpgradeService/Rollback", Operator, Never),
+    ("/grpc.health.v1.Health/Check", Reader, InMaintenance),
+    ("/grpc.health.v1.Health/Watch", Reader, InMaintenance),
     (
         "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
         Reader,
-        Yes,
+        InMaintenance,
     ),
 ];
 
@@ -94,11 +100,11 @@ pub fn largest_message(path: &str) -> usize {
 }
 
 /// Looks a method up.
-pub fn method(path: &str) -> Option<(Role, Maintenance)> {
+pub fn method(path: &str) -> Option<(Role, Open)> {
     METHODS
         .iter()
         .find(|(known, _, _)| *known == path)
-        .map(|(_, role, maintenance)| (*role, *maintenance))
+        .map(|(_, role, open)| (*role, *open))
 }
 
 /// Says that a word is no role.
@@ -186,8 +192,21 @@ mod tests {
     fn the_only_change_that_maintenance_allows_is_a_config() {
         let changes = METHODS
             .iter()
-            .filter(|(_, role, open)| *role > Reader && *open == Yes);
+            .filter(|(_, role, open)| *role > Reader && *open != Never);
         let paths: Vec<&str> = changes.map(|(path, _, _)| *path).collect();
         assert_eq!(paths, ["/bedplate.v1alpha1.MachineService/ApplyConfig"]);
+    }
+
+    #[test]
+    fn a_locked_node_shows_strangers_its_state_and_no_more() {
+        let open = METHODS.iter().filter(|(_, _, open)| *open == WhenLocked);
+        let paths: Vec<&str> = open.map(|(path, _, _)| *path).collect();
+        assert_eq!(
+            paths,
+            [
+                "/bedplate.v1alpha1.MachineService/Version",
+                "/bedplate.v1alpha1.MachineService/Status"
+            ]
+        );
     }
 }

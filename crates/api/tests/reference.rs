@@ -67,7 +67,9 @@ impl File {
                 self.comment(&[SERVICES, s])
             )
             .expect("a string");
-            page.push_str("| method | request | answer | least role | in maintenance mode | |\n|---|---|---|---|---|---|\n");
+            page.push_str(
+                "| method | request | answer | least role | open to anybody | |\n|---|---|---|---|---|---|\n",
+            );
             for (m, method) in (0..).zip(&service.method) {
                 let path = format!(
                     "/{}.{}/{}",
@@ -75,7 +77,7 @@ impl File {
                     service.name(),
                     method.name()
                 );
-                let (role, maintenance) = api::roles::method(&path).expect("every method is in the table");
+                let (role, open) = api::roles::method(&path).expect("every method is in the table");
                 let many = |stream| if stream { "stream of " } else { "" };
                 writeln!(
                     page,
@@ -85,10 +87,10 @@ impl File {
                     link(method.input_type()),
                     many(method.server_streaming()),
                     link(method.output_type()),
-                    if maintenance == api::Maintenance::Yes {
-                        "yes"
-                    } else {
-                        "no"
+                    match open {
+                        api::Open::Never => "never",
+                        api::Open::InMaintenance => "in maintenance mode",
+                        api::Open::WhenLocked => "in maintenance mode, when locked",
                     },
                     self.comment(&[SERVICES, s, FIELDS, m]),
                 )

@@ -167,6 +167,11 @@ pub fn unjoined(names: &[String]) -> Result<Issued, Error> {
     vouchless(UNJOINED_NAME, names)
 }
 
+/// Makes a certificate that nobody vouches for: of a node whose machine config cannot be used.
+pub fn locked() -> Result<Issued, Error> {
+    vouchless(LOCKED_NAME, &[])
+}
+
 fn vouchless(name: &str, names: &[String]) -> Result<Issued, Error> {
     let mut params = params(name, None, always())?;
     params.subject_alt_names = alternative_names(names)?;
@@ -180,6 +185,9 @@ pub const MAINTENANCE_NAME: &str = "Bedplate in maintenance mode";
 
 /// Common name of the certificate of a worker that has not joined its cluster.
 pub const UNJOINED_NAME: &str = "Bedplate worker that has not joined";
+
+/// Common name of the certificate of a node that is locked.
+pub const LOCKED_NAME: &str = "Bedplate node that is locked";
 
 /// From 2000 to 2100.
 fn always() -> Validity {

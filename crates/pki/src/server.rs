@@ -19,6 +19,8 @@ use crate::{Certificate, Details, Error, Fingerprint, Issued, NodeClock, provide
 pub enum Mode {
     /// Anybody; clients compare the fingerprint of the certificate.
     Maintenance,
+    /// Anybody, and for a look at the node's state only: it is locked, and knows of no authority.
+    Locked,
     /// Holders of a certificate of the authority only.
     Mutual,
 }
@@ -32,7 +34,7 @@ pub struct Serving {
     pub mode: Mode,
     /// Fingerprint of the node's certificate.
     pub fingerprint: Fingerprint,
-    /// Fingerprint over the authorities that vouch for clients; none in maintenance mode.
+    /// Fingerprint over the authorities that vouch for clients; there is one in mode mutual only.
     pub trust: Option<Fingerprint>,
 }
 
@@ -92,27 +94,29 @@ impl Serving {
             anchors,
             clock,
         };
-        Self::new(issued, Some((trust, Arc::new(verifier))))
+        Self::new(issued, Mode::Mutual, Some((trust, Arc::new(verifier))))
     }
 
     /// Serves anybody with a certificate that nobody vouches for.
     pub fn maintenance(issued: &Issued) -> Result<Self, Error> {
-        Self::new(issued, None)
+        Self::new(issued, Mode::Maintenance, None)
+    }
+
+    /// Shows anybody the state of a node that is locked, with a certificate that nobody vouches for.
+    pub fn locked(issued: &Issued) -> Result<Self, Error> {
+        Self::new(issued, Mode::Locked, None)
     }
 
     fn new(
         issued: &Issued,
+        mode: Mode,
         trust: Option<(Fingerprint, Arc<dyn ClientCertVerifier>)>,
     ) -> Result<Self, Error> {
         let builder = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])?;
-        let (mode, trust, builder) = match trust {
-            Some((trust, verifier)) => (
-                Mode::Mutual,
-                Some(trust),
-                builder.with_client_cert_verifier(verifier),
-            ),
-            None => (Mode::Maintenance, None, builder.with_no_client_auth()),
+        let (trust, builder) = match trust {
+            Some((trust, verifier)) => (Some(trust), builder.with_client_cert_verifier(verifier)),
+            None => (None, builder.with_no_client_auth()),
         };
         let chain = vec![issued.certificate.der().clone()];
         let mut config = builder.with_single_cert(chain, issued.key.to_der())?;

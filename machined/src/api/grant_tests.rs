@@ -11,8 +11,8 @@ use ::api::v1alpha1::{
     WatchResourcesResponse,
 };
 use futures::StreamExt as _;
-use machine_config::MachineConfig;
-use pki::{Authority, Client, Serving, Validity, authority};
+use machine_config::{MachineConfig, Secret};
+use pki::{Authority, Client, NodeClock, Serving, Validity, authority};
 use prost::Message;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -23,6 +23,7 @@ use super::testing::{TestServer, connect};
 use super::tests::{channel, home, serving};
 use crate::config::tests::{config, places};
 use crate::config::{ConfigHandle, acquire};
+use crate::events::Events;
 use crate::power::Power;
 use crate::resource::Store;
 
@@ -95,6 +96,7 @@ fn asking(config: &MachineConfig) -> ApplyConfigRequest {
 fn foreign() -> MachineConfig {
     let mut foreign = config();
     foreign.machine.ca.cert = home().certificate_pem().parse().unwrap();
+    foreign.machine.ca.key = Some(Secret::new(home().key_pem().as_str()));
     foreign
 }
 
@@ -108,7 +110,15 @@ struct Node {
 async fn node() -> Node {
     let (dir, disk) = places();
     let acquired = acquire(&disk, "");
-    let configs = ConfigHandle::start(Store::new(), disk, Power::new(), acquired).unwrap();
+    let configs = ConfigHandle::start(
+        Store::new(),
+        disk,
+        Power::new(),
+        Events::new(),
+        Arc::new(NodeClock::trusting()),
+        acquired,
+    )
+    .unwrap();
     let made = authority::maintenance(&[]).unwrap();
     let serving = Serving::maintenance(&made).unwrap();
     let handle = configs.clone();

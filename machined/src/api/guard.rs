@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ::api::{Maintenance, Role};
-use pki::{NodeClock, ServerTls};
+use ::api::{Open, Role};
+use pki::{Mode, NodeClock, ServerTls};
 use tonic::Status;
 use tonic::body::Body;
 use tower::Service;
@@ -48,7 +48,11 @@ impl Guard {
 
     fn check(&self, path: &str, peer: &Peer) -> Result<Caller, Status> {
         let grant = Grant::of(peer, self.tls.clone(), self.clock.clone());
-        let role = decide(path, peer, grant.check())?;
+        let locked = self
+            .tls
+            .current()
+            .is_some_and(|serving| serving.mode == Mode::Locked);
+        let role = decide(path, peer, grant.check(), locked)?;
         Ok(Caller {
             role,
             who: peer.who(),
@@ -60,16 +64,20 @@ impl Guard {
 /// Decides on one request, and returns the role in which it is let through; none in maintenance mode. In case of doubt
 /// it is refused.
 ///
-/// `holds` tells whether what the handshake found still does.
-fn decide(path: &str, peer: &Peer, holds: Result<(), Revoked>) -> Result<Option<Role>, Status> {
-    let Some((least, maintenance)) = ::api::roles::method(path) else {
+/// `holds` tells whether what the handshake found still does; `locked`, whether the node knows of nobody it could ask.
+fn decide(path: &str, peer: &Peer, holds: Result<(), Revoked>, locked: bool) -> Result<Option<Role>, Status> {
+    let Some((least, open)) = ::api::roles::method(path) else {
         return Err(Status::unimplemented(format!("this node has no method {path}")));
     };
     holds?;
     let Some(identity) = peer.identity.as_ref().filter(|_| peer.trust.is_some()) else {
-        return match (peer.trust, maintenance) {
-            (None, Maintenance::Yes) => Ok(None),
-            (None, Maintenance::No) => Err(Status::failed_precondition(format!(
+        return match (peer.trust, open) {
+            (None, Open::WhenLocked) => Ok(None),
+            (None, _) if locked => Err(Status::failed_precondition(format!(
+                "{path} is not answered: the node is locked, and does not know its owner any more; its console says what to do"
+            ))),
+            (None, Open::InMaintenance) => Ok(None),
+            (None, Open::Never) => Err(Status::failed_precondition(format!(
                 "{path} is not answered in maintenance mode; apply a machine config first: bedplate apply"
             ))),
             (Some(_), _) => Err(Status::unauthenticated("a client certificate is needed")),
@@ -234,8 +242,13 @@ mod tests {
             ),
         ];
         for (path, peer, holds, expected) in cases {
-            let found = decide(path, &peer, holds).map_err(|status| status.code());
+            let found = decide(path, &peer, holds, false).map_err(|status| status.code());
             assert_eq!(found.err(), expected, "{path} {peer:?} {holds:?}");
+        }
+        for (path, least, open) in ::api::METHODS {
+            let answered = decide(path, &stranger(), Ok(()), true).is_ok();
+            assert_eq!(answered, *open == Open::WhenLocked, "{path} of a locked node");
+            assert!(!answered || *least == Role::Reader);
         }
     }
 }

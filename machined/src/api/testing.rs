@@ -66,6 +66,7 @@ impl TestServer {
     ) -> io::Result<Self> {
         let phase = match serving.mode {
             Mode::Maintenance => Phase::Maintenance,
+            Mode::Locked => Phase::Locked,
             Mode::Mutual => Phase::Running,
         };
         let node = Arc::new(FakeNode {

@@ -11,7 +11,7 @@ use ::api::v1alpha1::{
     ApplyConfigRequest, GetConfigRequest, ReadFileRequest, ResetRequest, StatusRequest, WatchEvent,
     WatchResourcesRequest,
 };
-use ::api::{METHODS, Maintenance, Role};
+use ::api::{METHODS, Open, Role};
 use pki::authority::{self, CLIENT_LIFE, SERVER_LIFE};
 use pki::{Authority, Client, Issued, NodeClock, Serving, Validity};
 use serde::{Deserialize, Serialize};
@@ -145,13 +145,9 @@ async fn maintenance_mode_answers_what_the_table_says_to_anybody() {
         .unwrap();
     let client = Client::pinned(made.certificate.fingerprint()).unwrap();
     let channel = connect(server.address, &client).await.unwrap();
-    for (path, _, maintenance) in METHODS {
+    for (path, _, open) in METHODS {
         let result = call(&channel, path).await;
-        assert_eq!(
-            refused(&result),
-            *maintenance == Maintenance::No,
-            "{path}: {result:?}"
-        );
+        assert_eq!(refused(&result), *open == Open::Never, "{path}: {result:?}");
     }
     let result = call(&channel, "/bedplate.v1alpha1.MachineService/Destroy").await;
     assert_eq!(result.unwrap_err().code(), Code::Unimplemented);

@@ -1,22 +1,43 @@
 //! Looks for a config, once, at the start.
 //!
 //! The places are a table, asked in order; the first one with a config that can be used wins. A config that cannot
-//! be used is left where it is and told as a problem: the node then goes on with the next place.
+//! be used is left where it is and told as a problem: the node then goes on with the next place. When there is none at
+//! all, it matters whether the node ever had one: then it is locked, and never waits for anybody's.
 
 use machine_config::{Faults, MachineConfig, medium};
+use owner::Owner;
 
-use super::disk::{ACCEPTED, ConfigDisk, DiskError, STAGED, is_leftover};
+use super::disk::{ACCEPTED, ConfigDisk, DiskError, Filed, FiledError, STAGED, is_leftover};
 use super::status::Source;
 use crate::controller::chain;
 
 /// What was found.
 #[derive(Debug)]
 pub struct Acquired {
-    /// The config and its place; `None` means maintenance mode.
-    pub found: Option<(MachineConfig, Source)>,
+    /// What the node is to be.
+    pub found: Found,
+    /// Whose the node is.
+    pub owner: Owner,
     /// What was wrong on the way, one line or more each.
     pub problems: Vec<String>,
 }
+
+/// What a node is to be.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Found {
+    /// What this config says; it was in this place.
+    Config(Box<MachineConfig>, Source),
+    /// Nobody's: it waits for a config in maintenance mode.
+    Nothing,
+    /// Locked, for this reason: it was configured, and its config cannot be used. The reason is fit for strangers.
+    Locked(&'static str),
+}
+
+const DAMAGED: &str = "the machine config in STATE is damaged";
+const UNKNOWN: &str = "this release cannot use the machine config in STATE";
+const UNREADABLE: &str = "the machine config in STATE cannot be read";
+const GONE: &str = "the machine config is gone from STATE";
+const STATE_LOST: &str = "STATE cannot be used";
 
 /// A place to look for a config.
 struct Place {
@@ -24,9 +45,9 @@ struct Place {
     name: &'static str,
     /// Whether it is the node's own disk: `bedplate.config=none` leaves only those.
     local: bool,
-    find: fn(&ConfigDisk) -> Result<Option<String>, FindError>,
+    find: fn(&ConfigDisk) -> Result<Option<Filed>, FindError>,
     /// What is done once its config proved usable.
-    accept: fn(&ConfigDisk, &MachineConfig) -> Result<(), DiskError>,
+    accept: fn(&ConfigDisk, &Filed, &MachineConfig) -> Result<(), DiskError>,
 }
 
 /// In the order of asking. CONFIG is first: whoever flashed a medium anew means the config on it.
@@ -43,7 +64,7 @@ const PLACES: &[Place] = &[
         name: STAGED,
         local: true,
         find: find_staged,
-        accept: promote,
+        accept: file,
     },
     Place {
         source: Source::State,
@@ -59,9 +80,22 @@ enum FindError {
     #[error(transparent)]
     Disk(#[from] DiskError),
     #[error(transparent)]
+    Filed(#[from] FiledError),
+    #[error(transparent)]
     Medium(#[from] medium::MediumError),
     #[error(transparent)]
     Faults(#[from] Faults),
+}
+
+impl FindError {
+    /// Returns why a node is locked that has nothing better in STATE.
+    fn lock(&self) -> &'static str {
+        match self {
+            FindError::Faults(_) => UNKNOWN,
+            FindError::Filed(FiledError::Damaged { .. }) => DAMAGED,
+            FindError::Filed(FiledError::Disk(_)) | FindError::Disk(_) | FindError::Medium(_) => UNREADABLE,
+        }
+    }
 }
 
 /// Finds the config of this start. `cmdline` is the kernel's: `bedplate.config=none` asks nobody but the own disk.
@@ -74,38 +108,60 @@ fn acquire_from(places: &[Place], disk: &ConfigDisk, cmdline: &str) -> Acquired 
         .split_ascii_whitespace()
         .any(|word| word == "bedplate.config=none");
     let mut problems = Vec::new();
+    let mut lock = None;
     for place in places.iter().filter(|place| place.local || !local_only) {
-        let config = match read(place, disk) {
+        let (filed, config) = match read(place, disk) {
             Ok(None) => continue,
-            Ok(Some(config)) => config,
+            Ok(Some(found)) => found,
             Err(error) => {
                 problems.push(format!("{}: {}", place.name, chain(&error)));
+                // What lies in STATE was accepted once; what lies in CONFIG was not.
+                if place.source == Source::State {
+                    lock = Some(error.lock());
+                }
                 continue;
             }
         };
+        problems.extend(filed.problem.clone());
         // The config is good even if it could not be filed: the next start finds it in its old place again.
-        if let Err(error) = (place.accept)(disk, &config) {
+        if let Err(error) = (place.accept)(disk, &filed, &config) {
             problems.push(format!("{}: {}", place.name, chain(&error)));
         }
+        // After it is filed: a node that is cut off between the two still has its config, and comes by here again.
+        let owner = Owner::of(&config.machine.ca.cert.to_string());
+        problems.extend(disk.own(&owner));
         return Acquired {
-            found: Some((config, place.source)),
+            found: Found::Config(Box::new(config), place.source),
+            owner,
             problems,
         };
     }
+    let owner = match (lock, disk.owner.owner()) {
+        // Of a release that kept no record, or kept it in vain.
+        (Some(_), Owner::Nobody) => Owner::Unknown,
+        (_, owner) => owner,
+    };
+    let found = match owner {
+        Owner::Nobody => Found::Nothing,
+        _ if disk.state_lost => Found::Locked(STATE_LOST),
+        _ => Found::Locked(lock.unwrap_or(GONE)),
+    };
     Acquired {
-        found: None,
+        found,
+        owner,
         problems,
     }
 }
 
-fn read(place: &Place, disk: &ConfigDisk) -> Result<Option<MachineConfig>, FindError> {
-    let Some(text) = (place.find)(disk)? else {
+fn read(place: &Place, disk: &ConfigDisk) -> Result<Option<(Filed, MachineConfig)>, FindError> {
+    let Some(filed) = (place.find)(disk)? else {
         return Ok(None);
     };
-    Ok(Some(machine_config::parse(&text)?))
+    let config = machine_config::parse(&filed.yaml)?;
+    Ok(Some((filed, config)))
 }
 
-fn find_medium(disk: &ConfigDisk) -> Result<Option<String>, FindError> {
+fn find_medium(disk: &ConfigDisk) -> Result<Option<Filed>, FindError> {
     let Some(bytes) = disk.read_medium()? else {
         return Ok(None);
     };
@@ -114,37 +170,48 @@ fn find_medium(disk: &ConfigDisk) -> Result<Option<String>, FindError> {
         disk.wipe_medium()?;
         return Ok(None);
     }
-    Ok(medium::decode(&bytes)?)
+    Ok(medium::decode(&bytes)?.map(Filed::sound))
 }
 
 /// Files the config before the medium is wiped: a power cut between the two only makes this happen again.
-fn move_to_state(disk: &ConfigDisk, config: &MachineConfig) -> Result<(), DiskError> {
-    // First, so that the sync of what is written then covers it: it must not come back when the medium is wiped.
-    disk.remove(STAGED)?;
-    disk.write(ACCEPTED, &config.to_yaml_with_secrets())?;
+fn move_to_state(disk: &ConfigDisk, _: &Filed, config: &MachineConfig) -> Result<(), DiskError> {
+    if disk.state_lost {
+        // It would be gone with the next start.
+        return Ok(());
+    }
+    disk.file_accepted(&config.to_yaml_with_secrets())?;
     disk.wipe_medium()
 }
 
-fn find_staged(disk: &ConfigDisk) -> Result<Option<String>, FindError> {
-    Ok(disk.read(STAGED)?)
+fn find_staged(disk: &ConfigDisk) -> Result<Option<Filed>, FindError> {
+    Ok(disk.read_staged()?)
 }
 
-fn promote(disk: &ConfigDisk, _: &MachineConfig) -> Result<(), DiskError> {
-    disk.promote_staged()
+fn file(disk: &ConfigDisk, filed: &Filed, _: &MachineConfig) -> Result<(), DiskError> {
+    disk.file_accepted(&filed.yaml)
 }
 
-fn find_accepted(disk: &ConfigDisk) -> Result<Option<String>, FindError> {
-    Ok(disk.read(ACCEPTED)?)
+fn find_accepted(disk: &ConfigDisk) -> Result<Option<Filed>, FindError> {
+    Ok(disk.read_accepted()?)
 }
 
-fn keep(_: &ConfigDisk, _: &MachineConfig) -> Result<(), DiskError> {
-    Ok(())
+fn keep(disk: &ConfigDisk, filed: &Filed, config: &MachineConfig) -> Result<(), DiskError> {
+    if filed.refile {
+        file(disk, filed, config)
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::disk::SECOND;
     use crate::config::tests::{config, other, places};
+
+    fn found(config: MachineConfig, source: Source) -> Found {
+        Found::Config(Box::new(config), source)
+    }
 
     fn put_medium(disk: &ConfigDisk, yaml: &str) {
         let mut bytes = medium::encode(yaml).unwrap();
@@ -157,7 +224,7 @@ mod tests {
         let (_dir, disk) = places();
         let acquired = acquire(&disk, "console=ttyAMA0");
         assert!(
-            acquired.found.is_none() && acquired.problems.is_empty(),
+            acquired.found == Found::Nothing && acquired.problems.is_empty(),
             "{acquired:?}"
         );
     }
@@ -165,18 +232,18 @@ mod tests {
     #[test]
     fn the_medium_moves_into_state_and_is_wiped() {
         let (_dir, disk) = places();
-        disk.write(ACCEPTED, &other().to_yaml_with_secrets()).unwrap();
-        disk.write(STAGED, &other().to_yaml_with_secrets()).unwrap();
+        disk.file_accepted(&other().to_yaml_with_secrets()).unwrap();
+        disk.file_staged(&other().to_yaml_with_secrets()).unwrap();
         put_medium(&disk, &config().to_yaml_with_secrets());
         let acquired = acquire(&disk, "");
-        assert_eq!(acquired.found, Some((config(), Source::Medium)));
+        assert_eq!(acquired.found, found(config(), Source::Medium));
         assert_eq!(acquired.problems, [""; 0]);
         let medium = std::fs::read(disk.medium.as_ref().unwrap()).unwrap();
         assert!(medium.len() == 1 << 20 && medium.iter().all(|byte| *byte == 0));
         let again = acquire(&disk, "");
         assert_eq!(
             again.found,
-            Some((config(), Source::State)),
+            found(config(), Source::State),
             "with its secrets, and nothing staged before it"
         );
     }
@@ -184,10 +251,10 @@ mod tests {
     #[test]
     fn a_bad_config_is_told_and_left_and_the_next_place_is_asked() {
         let (_dir, disk) = places();
-        disk.write(ACCEPTED, &config().to_yaml_with_secrets()).unwrap();
+        disk.file_accepted(&config().to_yaml_with_secrets()).unwrap();
         put_medium(&disk, "kind: MachineConfig\n");
         let acquired = acquire(&disk, "");
-        assert_eq!(acquired.found, Some((config(), Source::State)));
+        assert_eq!(acquired.found, found(config(), Source::State));
         assert!(
             acquired.problems[0].starts_with("CONFIG: the machine config has 1 fault:\n  apiVersion"),
             "{acquired:?}"
@@ -205,7 +272,7 @@ mod tests {
         put_medium(&disk, &config().to_yaml_with_secrets());
         disk.state = disk.state.join("missing");
         let acquired = acquire(&disk, "");
-        assert_eq!(acquired.found, Some((config(), Source::Medium)));
+        assert_eq!(acquired.found, found(config(), Source::Medium));
         assert!(
             acquired.problems[0].starts_with("CONFIG: cannot write"),
             "{acquired:?}"
@@ -221,11 +288,11 @@ mod tests {
     #[test]
     fn a_staged_config_takes_effect_once() {
         let (_dir, disk) = places();
-        disk.write(ACCEPTED, &config().to_yaml_with_secrets()).unwrap();
-        disk.write(STAGED, &other().to_yaml_with_secrets()).unwrap();
-        assert_eq!(acquire(&disk, "").found, Some((other(), Source::State)));
-        assert_eq!(disk.read(STAGED).unwrap(), None);
-        assert_eq!(acquire(&disk, "").found, Some((other(), Source::State)));
+        disk.file_accepted(&config().to_yaml_with_secrets()).unwrap();
+        disk.file_staged(&other().to_yaml_with_secrets()).unwrap();
+        assert_eq!(acquire(&disk, "").found, found(other(), Source::State));
+        assert_eq!(disk.read_staged().unwrap(), None);
+        assert_eq!(acquire(&disk, "").found, found(other(), Source::State));
     }
 
     #[test]
@@ -233,19 +300,21 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let (_dir, disk) = places();
         std::fs::write(disk.state.join("config.yaml.new"), "left over").unwrap();
-        disk.write(ACCEPTED, "a").unwrap();
-        let mode = std::fs::metadata(disk.state.join(ACCEPTED))
-            .unwrap()
-            .permissions()
-            .mode();
-        assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(std::fs::read_dir(&disk.state).unwrap().count(), 1);
+        disk.file_accepted("a").unwrap();
+        for name in [ACCEPTED, SECOND] {
+            let mode = std::fs::metadata(disk.state.join(name))
+                .unwrap()
+                .permissions()
+                .mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+        assert_eq!(std::fs::read_dir(&disk.state).unwrap().count(), 2);
     }
 
     #[test]
     fn the_kernel_argument_leaves_the_own_disk_only() {
         let (_dir, disk) = places();
-        let remote = |_: &ConfigDisk| Ok(Some(config().to_yaml_with_secrets()));
+        let remote = |_: &ConfigDisk| Ok(Some(Filed::sound(config().to_yaml_with_secrets())));
         let places = [Place {
             source: Source::Api,
             name: "remote",
@@ -253,11 +322,8 @@ mod tests {
             find: remote,
             accept: keep,
         }];
-        assert!(acquire_from(&places, &disk, "quiet").found.is_some());
-        assert!(
-            acquire_from(&places, &disk, "quiet bedplate.config=none")
-                .found
-                .is_none()
-        );
+        let asked = |line| acquire_from(&places, &disk, line).found;
+        assert_eq!(asked("quiet bedplate.config=none"), Found::Nothing);
+        assert_eq!(asked("quiet"), found(config(), Source::Api));
     }
 }

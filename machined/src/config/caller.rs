@@ -2,7 +2,9 @@
 
 use api::Role;
 use machine_config::MachineConfig;
+use pki::trust_in;
 
+use super::status::OwnerStatus;
 use crate::api::backend::{Caller, Revoked};
 
 /// Says why a caller, who was let through when the call began, may not apply a config now.
@@ -21,22 +23,32 @@ pub(super) enum CallerError {
     NotAdmin,
 }
 
-/// Checks a caller against the config in effect, to be called while nobody else can apply one.
+/// Checks a caller against whose the node is, to be called while nobody else can apply a config.
 ///
 /// The config itself says whom the node trusts: the certificate in service follows it a moment later, and would let
-/// somebody through in between. A config whose authority cannot be read lets nobody through.
-pub(super) fn authorise(caller: &Caller, current: Option<&MachineConfig>) -> Result<(), CallerError> {
+/// somebody through in between. A node without a usable config obeys its last owner; where neither has an authority that
+/// can be read, nobody is let through. Only a node that was never anybody's takes a config from anybody.
+pub(super) fn authorise(
+    caller: &Caller,
+    current: Option<&MachineConfig>,
+    owner: Option<&OwnerStatus>,
+) -> Result<(), CallerError> {
     caller.grant.check()?;
-    let trust = match current {
-        Some(config) => {
-            Some(pki::trust_in(&config.machine.ca.cert.to_string()).map_err(|_| CallerError::Overtaken)?)
-        }
-        None => None,
+    let owned = current.is_some() || owner.is_some_and(|owner| owner.owned);
+    let Some(trust) = caller.grant.trust() else {
+        return if owned {
+            Err(CallerError::Overtaken)
+        } else {
+            Ok(())
+        };
     };
-    if caller.grant.trust() != trust {
+    let current = current.map(|config| config.machine.ca.cert.to_string());
+    let last = owner.and_then(|owner| owner.authorities.clone());
+    let mut known = current.iter().chain(&last);
+    if !known.any(|authorities| trust_in(authorities).is_ok_and(|known| known == trust)) {
         return Err(CallerError::Overtaken);
     }
-    if trust.is_some() && caller.role != Some(Role::Admin) {
+    if caller.role != Some(Role::Admin) {
         return Err(CallerError::NotAdmin);
     }
     Ok(())

@@ -6,11 +6,13 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 
 use machine_config::medium;
+use owner::Owner;
 use powercut::{Broken, Image, Options, Recorder, Recording, State, Tally, explore, report};
 
-use super::disk::{ACCEPTED, STAGED, erase};
+use super::disk::erase;
 use super::tests::{config, other, places};
-use super::{ConfigDisk, acquire};
+use super::{ConfigDisk, Found, acquire};
+use crate::storage::owner::write_to;
 
 const CONFIG_LEN: u64 = 1 << 20;
 
@@ -43,9 +45,9 @@ fn start(disk: &ConfigDisk, image: &Image) -> Result<(), Fault> {
         .unwrap();
     file.write_all_at(&bytes, 0).unwrap();
     let acquired = acquire(disk, "");
-    let found = acquired.found.map(|(config, _)| config);
-    if found.as_ref() != Some(&config()) || !acquired.problems.is_empty() {
-        return Err(Fault(format!("found {found:?} with {:?}", acquired.problems)));
+    let right = matches!(&acquired.found, Found::Config(found, _) if **found == config());
+    if !right || !acquired.problems.is_empty() {
+        return Err(Fault(format!("{acquired:?}")));
     }
     let left = fs::read(disk.medium.as_ref().unwrap()).unwrap();
     match left.iter().position(|byte| *byte != 0) {
@@ -57,7 +59,7 @@ fn start(disk: &ConfigDisk, image: &Image) -> Result<(), Fault> {
 fn prove(recording: &Recording) -> Result<Tally, Broken<Fault>> {
     // It is moved before it is wiped: whatever is cut from here on, STATE has it.
     let (_dir, disk) = places();
-    disk.write(ACCEPTED, &config().to_yaml_with_secrets()).unwrap();
+    disk.file_accepted(&config().to_yaml_with_secrets()).unwrap();
     // The head is one sector, which a medium writes whole or not at all.
     let options = Options {
         noise: false,
@@ -76,13 +78,14 @@ fn the_config_is_there_once_and_all_of_it_is_wiped() {
         (Some(config()), Some(other())),
     ] {
         let (_dir, disk) = places();
-        for (name, config) in [(ACCEPTED, accepted), (STAGED, staged)] {
-            if let Some(config) = config {
-                disk.write(name, &config.to_yaml_with_secrets()).unwrap();
-            }
+        if let Some(config) = accepted {
+            disk.file_accepted(&config.to_yaml_with_secrets()).unwrap();
+        }
+        if let Some(config) = staged {
+            disk.file_staged(&config.to_yaml_with_secrets()).unwrap();
         }
         start(&disk, &image).unwrap();
-        assert_eq!(disk.read(STAGED).unwrap(), None);
+        assert_eq!(disk.read_staged().unwrap(), None);
     }
     let recording = erased(&image);
     assert!(recording.is_durable());
@@ -98,4 +101,76 @@ fn a_wipe_in_one_go_is_caught() {
     assert_eq!(recording.syncs(), 2, "head, rest");
     assert!(prove(&recording.without_sync(0)).is_err());
     assert!(prove(&recording.in_order(&[1, 0])).is_err());
+}
+
+/// The power goes while the first config is accepted, by the API or from CONFIG: files first, then whose the node is.
+/// `stages` are the steps in which the files change; after each of them the owner record may be in any of the states.
+fn accepted(
+    stages: &[fn(&ConfigDisk)],
+    owned: &Recording,
+    filed_first: bool,
+) -> Result<Tally, Broken<Fault>> {
+    let (_dir, disk) = places();
+    let bootstate = disk.medium.as_ref().unwrap().with_file_name("BOOTSTATE");
+    let empty = || {
+        fs::remove_dir_all(&disk.state).unwrap();
+        fs::create_dir(&disk.state).unwrap();
+    };
+    let check = |image: &Image, done: usize| {
+        fs::write(&bootstate, image.bytes(0, BOOTSTATE_LEN as usize)).unwrap();
+        empty();
+        for stage in &stages[..done] {
+            stage(&disk);
+        }
+        let found = acquire(&disk, "").found;
+        let right = match (&found, done) {
+            // Nothing was accepted yet.
+            (Found::Nothing, 0) => true,
+            (Found::Config(found, _), 1..) => **found == config(),
+            _ => false,
+        };
+        let owner = disk.owner.owner();
+        let settled = (found == Found::Nothing) == (owner == Owner::Nobody);
+        if right && settled {
+            return Ok(());
+        }
+        Err(Fault(format!("{found:?} with {owner:?} after {done} steps")))
+    };
+    let done = if filed_first { stages.len() } else { 0 };
+    for done in 0..done {
+        check(&owned.before, done).map_err(|source| Broken {
+            how: powercut::How::After(0),
+            syncs: 0,
+            seed: 0,
+            source,
+        })?;
+    }
+    explore(owned, &Options::from_env(), |state: &State| {
+        check(&state.image, done)
+    })
+}
+
+const BOOTSTATE_LEN: u64 = 1 << 20;
+
+fn first_file(disk: &ConfigDisk) {
+    disk.file_accepted(&config().to_yaml_with_secrets()).unwrap();
+    fs::remove_file(disk.state.join(super::disk::SECOND)).unwrap();
+}
+
+fn both_files(disk: &ConfigDisk) {
+    disk.file_accepted(&config().to_yaml_with_secrets()).unwrap();
+}
+
+#[test]
+fn a_first_config_is_accepted_or_never_came_and_locks_nobody_out() {
+    let mut bootstate = Recorder::new(Image::new(BOOTSTATE_LEN, 0));
+    let owner = Owner::of(&config().machine.ca.cert.to_string());
+    write_to(&mut bootstate, &owner).unwrap();
+    let owned = bootstate.finish();
+    let stages: [fn(&ConfigDisk); 2] = [first_file, both_files];
+    let tally = accepted(&stages, &owned, true).unwrap();
+    report("accepting the first config", tally);
+    assert!(tally.generated > 100, "{tally:?}");
+    // The proof can fail: a node that is somebody's before its config is filed is locked when it is cut off between.
+    assert!(accepted(&stages, &owned, false).is_err());
 }

@@ -1,21 +1,25 @@
 //! Applies configs, for the API and for the start.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use api::v1alpha1::{ApplyConfigResponse, ApplyMode};
 use async_trait::async_trait;
 use machine_config::{Faults, MachineConfig};
+use owner::Owner;
+use pki::{NodeClock, check_config};
 use tokio::sync::Mutex;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::caller::{CallerError, authorise};
-use super::disk::{ACCEPTED, ConfigDisk, DiskError, STAGED};
+use super::disk::{ConfigDisk, DiskError};
 use super::plan::{ApplyPlan, Effect, Mode, decide};
-use super::status::{CONFIG_ID, ConfigStatus, Pending, Phase, Source};
-use super::{Acquired, Refusal};
+use super::status::{CONFIG_ID, ConfigStatus, OwnerStatus, Pending, Phase, Source};
+use super::told::told;
+use super::{Acquired, Found, Refusal};
 use crate::api::backend::{Apply, BackendError, Configs};
 use crate::controller::chain;
+use crate::events::Events;
 use crate::power::{Power, Stop};
 use crate::resource::{OwnerConflict, Store};
 
@@ -36,6 +40,8 @@ struct Shared {
     store: Store,
     disk: ConfigDisk,
     power: Power,
+    events: Events,
+    clock: Arc<NodeClock>,
     state: Mutex<State>,
 }
 
@@ -73,20 +79,31 @@ impl ConfigHandle {
         store: Store,
         disk: ConfigDisk,
         power: Power,
+        events: Events,
+        clock: Arc<NodeClock>,
         acquired: Acquired,
     ) -> Result<Self, OwnerConflict> {
-        let phase = match &acquired.found {
-            Some((_, source)) => Phase::Running { source: *source },
-            None => Phase::Maintenance,
+        for problem in &acquired.problems {
+            events.warning(OWNER, problem.clone());
+        }
+        let (phase, config) = match acquired.found {
+            Found::Config(config, source) => (Phase::Running { source }, Some(*config)),
+            Found::Nothing => (Phase::Maintenance, None),
+            Found::Locked(reason) => {
+                let told = format!("the node is locked: {reason}; only its owner may repair it");
+                events.error(OWNER, told);
+                let reason = reason.to_owned();
+                (Phase::Locked { reason }, None)
+            }
         };
-        let generation = u64::from(acquired.found.is_some());
         let status = ConfigStatus {
             phase,
-            generation,
+            generation: u64::from(config.is_some()),
             pending: None,
             problems: acquired.problems,
         };
-        if let Some((config, _)) = acquired.found {
+        store.put(OWNER, CONFIG_ID, OwnerStatus::from(&acquired.owner))?;
+        if let Some(config) = config {
             store.put(OWNER, CONFIG_ID, config)?;
         }
         store.put(OWNER, CONFIG_ID, status.clone())?;
@@ -96,6 +113,8 @@ impl ConfigHandle {
                 store,
                 disk,
                 power,
+                events,
+                clock,
                 state,
             }),
         })
@@ -111,12 +130,19 @@ impl ConfigHandle {
         // One at a time: what is decided here must still be true when it is done.
         let mut state = self.shared.state.lock().await;
         let current = self.config();
-        authorise(&apply.caller, current.as_ref())?;
+        let owner = self.shared.store.get::<OwnerStatus>(CONFIG_ID);
+        authorise(&apply.caller, current.as_ref(), owner.as_ref())?;
         let new = match &current {
             Some(current) => machine_config::parse_over(&apply.yaml, current)?,
             None => machine_config::parse(&apply.yaml)?,
         };
-        let plan = decide(current.as_ref(), &new, mode)?;
+        // Whoever applies it would be locked out, and so would everybody else.
+        check_config(&apply.yaml, &new, self.shared.clock.moment(SystemTime::now()))?;
+        let mut plan = decide(current.as_ref(), &new, mode)?;
+        if self.shared.disk.state_lost && mode == Mode::Auto {
+            // STATE is made anew for it at the next start.
+            plan.effect = Effect::Reboot;
+        }
         if !apply.dry_run {
             let timeout = match apply.try_timeout {
                 Duration::ZERO => TRY_TIMEOUT,
@@ -124,6 +150,9 @@ impl ConfigHandle {
             };
             apply.caller.grant.settle();
             self.carry_out(&mut state, plan.effect, new, timeout).await?;
+            self.shared
+                .events
+                .info(OWNER, told(&plan, &apply.caller.who, timeout));
         }
         Ok(plan)
     }
@@ -137,18 +166,23 @@ impl ConfigHandle {
     ) -> Result<(), ApplyError> {
         match effect {
             Effect::Live => {
-                self.file(ACCEPTED, &new).await?;
+                let problem = self.file_accepted(&new).await?;
                 state.trial = None;
                 self.take_effect(state, new, None)?;
+                if problem.is_some() {
+                    state.status.problems.extend(problem);
+                    self.publish(state)?;
+                }
             }
             Effect::Reboot => {
-                self.file(ACCEPTED, &new).await?;
+                state.status.problems.extend(self.file_accepted(&new).await?);
                 state.status.pending = Some(Pending::Reboot);
                 self.publish(state)?;
                 self.shared.power.request(Stop::Reboot);
             }
             Effect::Stage => {
-                self.file(STAGED, &new).await?;
+                let yaml = new.to_yaml_with_secrets();
+                self.on_disk(move |disk| disk.file_staged(&yaml)).await?;
                 // A trial goes on: what is staged waits for the next start all the same.
                 if state.trial.is_none() {
                     state.status.pending = Some(Pending::Staged);
@@ -191,7 +225,8 @@ impl ConfigHandle {
     async fn end_trial(&self) {
         let mut state = self.shared.state.lock().await;
         let Some(trial) = state.trial.take() else { return };
-        tracing::warn!("the config on trial was not applied for good in time: going back");
+        let told = "the machine config on trial was not applied for good in time: it is taken back";
+        self.shared.events.warning(OWNER, told);
         state.status.phase = trial.phase;
         state.status.pending = None;
         state.status.generation += 1;
@@ -227,18 +262,31 @@ impl ConfigHandle {
             .map(drop)
     }
 
-    /// Writes a config to STATE. What is accepted now is newer than anything staged.
-    async fn file(&self, name: &'static str, config: &MachineConfig) -> Result<(), DiskError> {
-        let (disk, text) = (self.shared.disk.clone(), config.to_yaml_with_secrets());
-        let write = move || {
-            disk.write(name, &text)?;
-            if name == ACCEPTED {
-                disk.remove(STAGED)
-            } else {
-                Ok(())
-            }
-        };
-        tokio::task::spawn_blocking(write)
+    /// Files the accepted config, and then whose the node is: a node that is cut off between the two has its config, and
+    /// makes up for it at the next start. Returns what is wrong with the latter.
+    async fn file_accepted(&self, config: &MachineConfig) -> Result<Option<String>, ApplyError> {
+        let yaml = config.to_yaml_with_secrets();
+        let owner = Owner::of(&config.machine.ca.cert.to_string());
+        let status = OwnerStatus::from(&owner);
+        let problem = self
+            .on_disk(move |disk| {
+                disk.file_accepted(&yaml)?;
+                Ok(disk.own(&owner))
+            })
+            .await?;
+        if let Some(problem) = &problem {
+            self.shared.events.error(OWNER, problem.clone());
+        }
+        self.shared.store.put(OWNER, CONFIG_ID, status)?;
+        Ok(problem)
+    }
+
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&ConfigDisk) -> Result<T, DiskError> + Send + 'static,
+    ) -> Result<T, DiskError> {
+        let disk = self.shared.disk.clone();
+        tokio::task::spawn_blocking(move || act(&disk))
             .await
             .expect("writing a file neither panics nor is cancelled")
     }

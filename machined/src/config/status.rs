@@ -1,6 +1,7 @@
 //! The config as resources: the document itself, and how the node came by it.
 
 use machine_config::MachineConfig;
+use owner::Owner;
 use serde::{Deserialize, Serialize};
 
 use crate::resource::Resource;
@@ -31,12 +32,43 @@ impl Resource for ConfigStatus {
     const KIND: &'static str = "ConfigStatus";
 }
 
+/// Tells whose the node is, also when its config is lost. Owned by `config`; one, named `node`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OwnerStatus {
+    /// Whether it is somebody's: it was configured once, and not reset since.
+    pub owned: bool,
+    /// The authorities whose certificates it obeys, in PEM, as far as they are known.
+    pub authorities: Option<String>,
+}
+
+impl Resource for OwnerStatus {
+    const KIND: &'static str = "OwnerStatus";
+}
+
+impl From<&Owner> for OwnerStatus {
+    fn from(owner: &Owner) -> Self {
+        OwnerStatus {
+            owned: *owner != Owner::Nobody,
+            authorities: match owner {
+                Owner::Authorities(text) => Some(text.clone()),
+                Owner::Nobody | Owner::Unknown => None,
+            },
+        }
+    }
+}
+
 /// Says what the node does with its config.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "name")]
 pub enum Phase {
     /// There is none: the API waits for one.
     Maintenance,
+    /// The node was configured, and its config cannot be used. Only its owner may repair it.
+    Locked {
+        /// Why, fit for strangers.
+        reason: String,
+    },
     /// It is in effect.
     Running {
         /// Where it was found.

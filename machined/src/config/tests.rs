@@ -5,15 +5,18 @@ use std::time::{Duration, SystemTime};
 
 use api::Role;
 use api::v1alpha1::ApplyMode;
-use machine_config::MachineConfig;
+use machine_config::{MachineConfig, Secret};
+use owner::Owner;
 use pki::authority::SERVER_LIFE;
 use pki::{Authority, NodeClock, ServerTls, Serving, Validity};
 use tempfile::TempDir;
 
 use super::*;
 use crate::api::backend::{Apply, BackendError, Caller, Configs};
+use crate::events::Events;
 use crate::power::{Power, Stop};
 use crate::resource::Store;
+use crate::storage::OwnerFile;
 
 /// The authority of the configs here.
 pub(crate) fn authority() -> &'static Authority {
@@ -37,6 +40,7 @@ machine:
     )
     .unwrap();
     config.machine.ca.cert = authority().certificate_pem().parse().unwrap();
+    config.machine.ca.key = Some(Secret::new(authority().key_pem().as_str()));
     config
 }
 
@@ -66,36 +70,55 @@ pub(super) fn other() -> MachineConfig {
 /// A folder for STATE, and a file for CONFIG.
 pub(crate) fn places() -> (TempDir, ConfigDisk) {
     let dir = TempDir::new().unwrap();
-    let (medium, state) = (dir.path().join("CONFIG"), dir.path().join("state"));
-    std::fs::write(&medium, vec![0; 1 << 20]).unwrap();
+    let [medium, state, bootstate] = ["CONFIG", "state", "BOOTSTATE"].map(|name| dir.path().join(name));
+    for partition in [&medium, &bootstate] {
+        std::fs::write(partition, vec![0; 1 << 20]).unwrap();
+    }
     std::fs::create_dir(&state).unwrap();
     (
         dir,
         ConfigDisk {
             medium: Some(medium),
             state,
+            state_lost: false,
+            owner: OwnerFile::new(Some(bootstate)),
         },
     )
 }
 
-struct Bench {
+pub(super) struct Bench {
+    pub(super) events: Events,
     _dir: TempDir,
-    disk: ConfigDisk,
-    store: Store,
-    power: Power,
-    handle: ConfigHandle,
+    pub(super) disk: ConfigDisk,
+    pub(super) store: Store,
+    pub(super) power: Power,
+    pub(super) handle: ConfigHandle,
 }
 
-fn bench(start: Option<&MachineConfig>) -> Bench {
+pub(super) fn bench(start: Option<&MachineConfig>) -> Bench {
     let (dir, disk) = places();
     if let Some(config) = start {
-        disk.write(disk::ACCEPTED, &config.to_yaml_with_secrets())
-            .unwrap();
+        disk.file_accepted(&config.to_yaml_with_secrets()).unwrap();
     }
-    let (store, power) = (Store::new(), Power::new());
+    bench_on(dir, disk)
+}
+
+/// Starts a node with what the disk holds.
+pub(super) fn bench_on(dir: TempDir, disk: ConfigDisk) -> Bench {
+    let (store, power, events) = (Store::new(), Power::new(), Events::new());
     let acquired = acquire(&disk, "");
-    let handle = ConfigHandle::start(store.clone(), disk.clone(), power.clone(), acquired).unwrap();
+    let clock = Arc::new(NodeClock::trusting());
+    let handle = ConfigHandle::start(
+        store.clone(),
+        disk.clone(),
+        power.clone(),
+        events.clone(),
+        clock,
+        acquired,
+    )
+    .unwrap();
     Bench {
+        events,
         _dir: dir,
         disk,
         store,
@@ -105,9 +128,19 @@ fn bench(start: Option<&MachineConfig>) -> Bench {
 }
 
 impl Bench {
-    async fn apply(&self, config: &MachineConfig, mode: ApplyMode) -> Result<bool, BackendError> {
+    pub(super) async fn apply(&self, config: &MachineConfig, mode: ApplyMode) -> Result<bool, BackendError> {
+        let caller = caller(self.handle.config().as_ref());
+        self.apply_as(caller, config, mode).await
+    }
+
+    pub(super) async fn apply_as(
+        &self,
+        caller: Caller,
+        config: &MachineConfig,
+        mode: ApplyMode,
+    ) -> Result<bool, BackendError> {
         let apply = Apply {
-            caller: caller(self.handle.config().as_ref()),
+            caller,
             yaml: config.to_yaml_with_secrets(),
             mode,
             dry_run: false,
@@ -116,13 +149,24 @@ impl Bench {
         self.handle.apply(apply).await.map(|answer| answer.reboot)
     }
 
-    fn status(&self) -> ConfigStatus {
+    /// Everything that was told since the start.
+    pub(super) fn told(&self) -> Vec<String> {
+        let mut events = self.events.follow(None);
+        std::iter::from_fn(|| events.try_next())
+            .map(|read| read.item.message)
+            .collect()
+    }
+
+    pub(super) fn status(&self) -> ConfigStatus {
         self.store.get(CONFIG_ID).unwrap()
     }
 
     /// The config a restart would find.
-    fn after_restart(&self) -> Option<MachineConfig> {
-        acquire(&self.disk, "").found.map(|(config, _)| config)
+    pub(super) fn after_restart(&self) -> Option<MachineConfig> {
+        match acquire(&self.disk, "").found {
+            Found::Config(config, _) => Some(*config),
+            Found::Nothing | Found::Locked(_) => None,
+        }
     }
 }
 
@@ -185,6 +229,11 @@ async fn a_staged_config_waits_for_the_next_start_unless_another_is_accepted() {
     assert_eq!(bench.after_restart(), Some(config()));
     bench.apply(&other(), ApplyMode::Staged).await.unwrap();
     assert_eq!(bench.after_restart(), Some(other()));
+    let told = bench.told();
+    assert!(
+        told[0].contains("was staged for the next start") && told[1].contains("was applied, by"),
+        "{told:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -197,6 +246,15 @@ async fn a_trial_is_taken_back_in_time_and_never_filed() {
     assert_eq!(bench.after_restart(), Some(config()), "a power cut ends a trial");
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(bench.store.get(CONFIG_ID), Some(config()));
+    let told = bench.told();
+    assert!(
+        told[0].contains("is tried for 60 s, by ") && told[0].ends_with("machine.hostname differs"),
+        "{told:?}"
+    );
+    assert!(
+        told[1].ends_with("it is taken back") && told.len() == 2,
+        "{told:?}"
+    );
     assert_eq!(
         (bench.status().pending, bench.status().phase),
         (
@@ -258,13 +316,22 @@ async fn a_disk_that_cannot_be_written_changes_nothing() {
         Err(BackendError::Internal(_))
     ));
     assert_eq!(bench.store.get(CONFIG_ID), Some(config()));
+
+    let first = self::bench(None);
+    std::fs::remove_dir_all(&first.disk.state).unwrap();
+    assert!(first.apply(&config(), ApplyMode::Auto).await.is_err());
+    assert_eq!(
+        first.disk.owner.owner(),
+        Owner::Nobody,
+        "it is somebody's once its config is filed, and not before"
+    );
 }
 
 #[tokio::test]
 async fn what_was_read_redacted_can_be_applied_again() {
     let bench = bench(Some(&config()));
     let yaml = bench.handle.current(false).unwrap().replace("node1", "node2");
-    assert!(!yaml.contains("MC4C") && bench.handle.current(true).unwrap().contains("MC4C"));
+    assert!(!yaml.contains("PRIVATE") && bench.handle.current(true).unwrap().contains("PRIVATE"));
     let apply = Apply {
         caller: caller(bench.handle.config().as_ref()),
         yaml,
@@ -280,5 +347,8 @@ async fn what_was_read_redacted_can_be_applied_again() {
         .unwrap()
         .value
         .to_string();
-    assert!(!shown.contains("MC4C") && shown.contains("<redacted>"), "{shown}");
+    assert!(
+        !shown.contains("PRIVATE") && shown.contains("<redacted>"),
+        "{shown}"
+    );
 }

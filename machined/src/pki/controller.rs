@@ -10,8 +10,8 @@ use sys::clock::Clock;
 
 use super::plan::{Facts, Span, Wish, wish};
 use super::status::{CertificateStatus, ID};
-use crate::config::{CONFIG_ID, ConfigStatus};
-use crate::controller::{Action, Controller, ControllerError};
+use crate::config::{CONFIG_ID, ConfigStatus, OwnerStatus};
+use crate::controller::{Action, Controller, ControllerError, chain};
 use crate::network::{HostNameStatus, NetworkStatus};
 use crate::resource::{Resource as _, Store};
 use crate::time::{Restored, TimeStatus};
@@ -38,6 +38,30 @@ pub struct CertificateController {
     made: Option<Made>,
 }
 
+/// A certificate that was put into service.
+struct New {
+    issued: Issued,
+    mutual: bool,
+    signed: bool,
+    /// When it may stay in service.
+    stays: Span,
+    /// What is wrong with it.
+    remark: Option<String>,
+}
+
+impl New {
+    /// One that nobody but the node has signed.
+    fn vouchless(issued: Issued, mutual: bool) -> Self {
+        New {
+            issued,
+            mutual,
+            signed: false,
+            stays: Span::endless(),
+            remark: None,
+        }
+    }
+}
+
 /// What is in service.
 struct Made {
     wish: Wish,
@@ -62,13 +86,8 @@ impl CertificateController {
         }
     }
 
-    fn make(
-        &self,
-        store: &Store,
-        wish: &Wish,
-        now: SystemTime,
-    ) -> Result<Option<(Issued, Span)>, pki::Error> {
-        let made = match wish {
+    fn make(&self, store: &Store, wish: &Wish, now: SystemTime) -> Result<Option<New>, pki::Error> {
+        Ok(Some(match wish {
             Wish::Nothing => {
                 self.tls.set(None);
                 return Ok(None);
@@ -76,33 +95,74 @@ impl CertificateController {
             Wish::Maintenance => {
                 let issued = authority::maintenance(&[])?;
                 self.tls.set(Some(Serving::maintenance(&issued)?));
-                (issued, Span::endless())
+                New::vouchless(issued, false)
             }
+            Wish::Locked { authorities } => self.reachable(authorities.iter())?,
             Wish::Mutual {
                 authorities, names, ..
-            } => {
-                let config = store.get::<MachineConfig>(CONFIG_ID);
-                let key = config.and_then(|config| config.machine.ca.key);
-                let (issued, stays) = match key {
-                    Some(key) => {
-                        let authority = Authority::from_pem(authorities, key.expose(), CA)?;
-                        // The authority exists: that much time has certainly passed.
-                        self.trust.raise_floor(authority.validity().not_before);
-                        let planned = self.trust.plan(now);
-                        let validity = planned.within(authority.validity());
-                        (
-                            authority.issue_server(NODE_NAME, names, validity)?,
-                            Span::of(validity, planned),
-                        )
+            } => match self.mutual(store, authorities, names, now) {
+                Ok(new) => new,
+                // Otherwise nobody could reach the node to repair it.
+                Err(error) => {
+                    let last = store.get::<OwnerStatus>(NODE).and_then(|owner| owner.authorities);
+                    let new = self.reachable([authorities].into_iter().chain(&last))?;
+                    let error = chain(&error);
+                    tracing::error!("the API's certificate cannot be made: {error}");
+                    New {
+                        remark: Some(format!("the API's certificate cannot be made: {error}")),
+                        ..new
                     }
-                    None => (authority::unjoined(names)?, Span::endless()),
-                };
-                self.tls
-                    .set(Some(Serving::mutual(authorities, &issued, self.trust.clone())?));
-                (issued, stays)
+                }
+            },
+        }))
+    }
+
+    /// Serves as the config says.
+    fn mutual(
+        &self,
+        store: &Store,
+        authorities: &str,
+        names: &[String],
+        now: SystemTime,
+    ) -> Result<New, pki::Error> {
+        let config = store.get::<MachineConfig>(CONFIG_ID);
+        let key = config.and_then(|config| config.machine.ca.key);
+        let new = match key {
+            Some(key) => {
+                let authority = Authority::from_pem(authorities, key.expose(), CA)?;
+                // The authority exists: that much time has certainly passed.
+                self.trust.raise_floor(authority.validity().not_before);
+                let planned = self.trust.plan(now);
+                let validity = planned.within(authority.validity());
+                let issued = authority.issue_server(NODE_NAME, names, validity)?;
+                New {
+                    signed: true,
+                    stays: Span::of(validity, planned),
+                    ..New::vouchless(issued, true)
+                }
             }
+            None => New::vouchless(authority::unjoined(names)?, true),
         };
-        Ok(Some(made))
+        self.tls.set(Some(Serving::mutual(
+            authorities,
+            &new.issued,
+            self.trust.clone(),
+        )?));
+        Ok(new)
+    }
+
+    /// Serves with a certificate that nobody vouches for, to clients of the first of these authorities that is one. Without
+    /// any the node can be looked at, and no more.
+    fn reachable<'a>(&self, authorities: impl Iterator<Item = &'a String>) -> Result<New, pki::Error> {
+        let issued = authority::locked()?;
+        let mut usable = authorities
+            .filter_map(|authorities| Serving::mutual(authorities, &issued, self.trust.clone()).ok());
+        let (serving, mutual) = match usable.next() {
+            Some(serving) => (serving, true),
+            None => (Serving::locked(&issued)?, false),
+        };
+        self.tls.set(Some(serving));
+        Ok(New::vouchless(issued, mutual))
     }
 }
 
@@ -116,6 +176,7 @@ impl Controller for CertificateController {
         &[
             MachineConfig::KIND,
             ConfigStatus::KIND,
+            OwnerStatus::KIND,
             NetworkStatus::KIND,
             HostNameStatus::KIND,
             TimeStatus::KIND,
@@ -143,7 +204,8 @@ impl Controller for CertificateController {
         };
         let status = store.get::<ConfigStatus>(CONFIG_ID);
         let config = store.get::<MachineConfig>(CONFIG_ID);
-        let wish = wish(status.as_ref(), config.as_ref(), facts);
+        let owner = store.get::<OwnerStatus>(CONFIG_ID);
+        let wish = wish(status.as_ref(), config.as_ref(), owner.as_ref(), facts);
         self.trust
             .raise_floor(self.restored.passed(self.clock.since_boot()));
         let system = self.clock.now();
@@ -155,46 +217,46 @@ impl Controller for CertificateController {
         {
             return Ok(Action::After(LOOK));
         }
-        let made = self.make(store, &wish, system)?;
-        let Some((issued, stays)) = made else {
+        let Some(new) = self.make(store, &wish, system)? else {
             self.made = None;
             store.remove::<CertificateStatus>(NAME, ID)?;
             return Ok(Action::WaitForChange);
         };
-        let expired = self.trust.now(system) >= issued.certificate.details().not_after;
+        let certificate = &new.issued.certificate;
+        let expired = self.trust.now(system) >= certificate.details().not_after;
         if expired {
             tracing::error!("{EXPIRED}");
         }
-        store.put(NAME, ID, describe(&wish, &issued, expired))?;
-        tracing::info!("the API's certificate is {}", issued.certificate.fingerprint());
+        tracing::info!("the API's certificate is {}", certificate.fingerprint());
+        let stays = new.stays;
+        store.put(NAME, ID, describe(new, expired))?;
         self.made = Some(Made { wish, stays });
         Ok(Action::After(LOOK))
     }
 }
 
-fn describe(wish: &Wish, issued: &Issued, expired: bool) -> CertificateStatus {
-    let details = issued.certificate.details();
+fn describe(new: New, expired: bool) -> CertificateStatus {
+    let details = new.issued.certificate.details();
     let seconds = |moment: SystemTime| {
         let since = moment.duration_since(SystemTime::UNIX_EPOCH);
         since.map_or(0, |since| since.as_secs())
     };
-    let (mutual, signed) = match wish {
-        Wish::Mutual { signed, .. } => (true, *signed),
-        Wish::Nothing | Wish::Maintenance => (false, false),
-    };
-    let fingerprint = issued.certificate.fingerprint().to_string();
-    let remark = match (mutual, signed, expired) {
-        (true, false, _) => Some(format!(
-            "until this worker has joined, reach it with bedplate --fingerprint {fingerprint}"
-        )),
-        (_, _, true) => Some(format!(
+    let fingerprint = new.issued.certificate.fingerprint().to_string();
+    let reach = format!("reach it with bedplate --fingerprint {fingerprint}");
+    let remark = match new.remark {
+        Some(remark) if new.mutual => Some(format!("{remark}; {reach}")),
+        Some(remark) => Some(remark),
+        None if new.mutual && !new.signed && details.name == authority::UNJOINED_NAME => {
+            Some(format!("until this worker has joined, {reach}"))
+        }
+        None if expired => Some(format!(
             "{EXPIRED}, with bedplate --fingerprint {fingerprint} apply"
         )),
-        _ => None,
+        None => None,
     };
     CertificateStatus {
-        mutual,
-        signed,
+        mutual: new.mutual,
+        signed: new.signed,
         fingerprint,
         names: details.alternative_names.clone(),
         not_before: seconds(details.not_before),
@@ -325,6 +387,67 @@ mod tests {
             bench.tls.current().unwrap().fingerprint.to_string(),
             second.fingerprint
         );
+    }
+
+    impl Bench {
+        fn own(&self, authorities: Option<&str>) {
+            let owner = OwnerStatus {
+                owned: true,
+                authorities: authorities.map(str::to_owned),
+            };
+            self.store.put("config", CONFIG_ID, owner).unwrap();
+        }
+
+        fn mode(&self) -> (pki::Mode, Option<pki::Fingerprint>) {
+            let serving = self.tls.current().unwrap();
+            (serving.mode, serving.trust)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_locked_node_asks_for_its_last_owner_or_shows_its_state_only() {
+        let mut bench = bench(START);
+        bench.phase(Phase::Locked {
+            reason: "damaged".into(),
+        });
+        for lost in [None, Some("no certificate")] {
+            bench.own(lost);
+            let status = bench.run().await;
+            assert!(!status.mutual && !status.signed);
+            assert_eq!(bench.mode(), (pki::Mode::Locked, None), "and never maintenance");
+        }
+        let authority = Authority::generate("home", moment(START)).unwrap();
+        bench.own(Some(authority.certificate_pem()));
+        let status = bench.run().await;
+        assert!(status.mutual && !status.signed);
+        let (mode, trust) = bench.mode();
+        assert_eq!(mode, pki::Mode::Mutual);
+        assert!(trust.is_some());
+    }
+
+    #[tokio::test]
+    async fn where_no_certificate_can_be_made_the_node_stays_reachable_and_says_why() {
+        let mut bench = bench(START);
+        bench.configure(Role::Standalone);
+        let other = Authority::generate("other", moment(START)).unwrap();
+        bench.own(Some(other.certificate_pem()));
+        let mut config: MachineConfig = bench.store.get(CONFIG_ID).unwrap();
+        config.machine.ca.key = Some(Secret::new(other.key_pem().as_str()));
+        bench.store.put("config", CONFIG_ID, config.clone()).unwrap();
+        let status = bench.run().await;
+        let remark = status.remark.unwrap();
+        assert!(remark.contains("belongs to another certificate"), "{remark}");
+        assert!(remark.ends_with(&status.fingerprint), "{remark}");
+        let own = bench.mode();
+        assert_eq!(own.0, pki::Mode::Mutual, "clients of the config's own authority");
+
+        config.machine.ca.cert = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----"
+            .parse()
+            .unwrap();
+        bench.store.put("config", CONFIG_ID, config).unwrap();
+        assert!(bench.run().await.mutual);
+        assert_eq!(bench.mode().0, pki::Mode::Mutual);
+        assert_ne!(bench.mode().1, own.1, "clients of the last one that was good");
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use machine_config::MachineConfig;
 use pki::Validity;
 
-use crate::config::{ConfigStatus, Phase};
+use crate::config::{ConfigStatus, OwnerStatus, Phase};
 
 /// What certificate the node should have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,12 @@ pub enum Wish {
     Nothing,
     /// One that nobody vouches for, and no client certificates.
     Maintenance,
+    /// One that nobody vouches for, and clients of the last authority only; where that is not known, nobody gets more
+    /// than a look.
+    Locked {
+        /// The last authorities, in PEM.
+        authorities: Option<String>,
+    },
     /// One for these names, and clients of the authority only.
     Mutual {
         /// The authorities that vouch for clients, in PEM.
@@ -39,7 +45,12 @@ pub struct Facts {
 }
 
 /// Decides what certificate the node should have.
-pub fn wish(status: Option<&ConfigStatus>, config: Option<&MachineConfig>, facts: Facts) -> Wish {
+pub fn wish(
+    status: Option<&ConfigStatus>,
+    config: Option<&MachineConfig>,
+    owner: Option<&OwnerStatus>,
+    facts: Facts,
+) -> Wish {
     match (status.map(|status| &status.phase), config) {
         (Some(Phase::Running { .. }), Some(config)) => Wish::Mutual {
             authorities: config.machine.ca.cert.to_string(),
@@ -48,12 +59,17 @@ pub fn wish(status: Option<&ConfigStatus>, config: Option<&MachineConfig>, facts
             synchronised: facts.synchronised,
         },
         (Some(Phase::Maintenance), _) => Wish::Maintenance,
+        (Some(Phase::Locked { .. }), _) => Wish::Locked {
+            authorities: owner.and_then(|owner| owner.authorities.clone()),
+        },
         _ => Wish::Nothing,
     }
 }
 
-/// Loopback is always among the names: emulators and tunnels forward from there.
-fn names(config: &MachineConfig, facts: &Facts) -> Vec<String> {
+/// Returns the names and addresses that a node's certificate is for, in order, each once.
+///
+/// Loopback is always among them: emulators and tunnels forward from there.
+pub fn names(config: &MachineConfig, facts: &Facts) -> Vec<String> {
     let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
     names.extend(config.machine.hostname.iter().map(ToString::to_string));
     names.push(facts.hostname.clone());
@@ -116,15 +132,26 @@ mod tests {
 
     #[test]
     fn nothing_is_served_before_it_is_known_what_the_node_is() {
-        assert_eq!(wish(None, None, Facts::default()), Wish::Nothing);
+        assert_eq!(wish(None, None, None, Facts::default()), Wish::Nothing);
         let running = status(Phase::Running {
             source: Source::State,
         });
-        assert_eq!(wish(Some(&running), None, Facts::default()), Wish::Nothing);
+        assert_eq!(wish(Some(&running), None, None, Facts::default()), Wish::Nothing);
         assert_eq!(
-            wish(Some(&status(Phase::Maintenance)), None, Facts::default()),
+            wish(Some(&status(Phase::Maintenance)), None, None, Facts::default()),
             Wish::Maintenance
         );
+        let locked = status(Phase::Locked {
+            reason: "damaged".into(),
+        });
+        let owner = OwnerStatus {
+            owned: true,
+            authorities: Some("PEM".into()),
+        };
+        for (owner, authorities) in [(Some(&owner), Some("PEM".to_owned())), (None, None)] {
+            let found = wish(Some(&locked), None, owner, Facts::default());
+            assert_eq!(found, Wish::Locked { authorities }, "never maintenance");
+        }
     }
 
     fn at(seconds: u64) -> SystemTime {

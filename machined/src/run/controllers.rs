@@ -140,17 +140,18 @@ mod tests {
 
     use super::*;
     use crate::boot::{BootStatus, Release};
-    use crate::config::ConfigStatus;
+    use crate::config::{ConfigStatus, OwnerStatus};
     use crate::resource::Resource;
     use crate::services::ServiceStatus;
     use crate::time::{Bounds, TimeFrom};
     use crate::upgrade::UpgradeStatus;
 
     /// Kinds that are written, but by no controller.
-    const OTHERS: [&str; 5] = [
+    const OTHERS: [&str; 6] = [
         BootStatus::KIND,
         ConfigStatus::KIND,
         MachineConfig::KIND,
+        OwnerStatus::KIND,
         ServiceStatus::KIND,
         UpgradeStatus::KIND,
     ];

@@ -29,7 +29,7 @@ use crate::power::{Power, Stop};
 use crate::resource::{Resource, Store};
 use crate::services::cgroup::LinuxCgroups;
 use crate::services::{LinuxHost, Supervisor};
-use crate::storage::{Volume, VolumeState, VolumeStatus, identity, seed};
+use crate::storage::{OwnerFile, Volume, VolumeState, VolumeStatus, identity, seed};
 use crate::time;
 use crate::trial::{Places, manifest_in};
 
@@ -165,20 +165,32 @@ async fn start(node: &Node, cmdline: &Cmdline, line: &str, parts: &mut Parts) ->
             .flatten()
             .map(|found| found.device)
     };
+    let state: Option<VolumeStatus> = node.store.get(Volume::State.partition());
     let places = ConfigDisk {
         medium: partition("CONFIG"),
         state: Volume::State.target().into(),
+        // Without a disk there never was one.
+        state_lost: disk.is_some()
+            && state.is_some_and(|status| matches!(status.state, VolumeState::Volatile { .. })),
+        owner: OwnerFile::new(partition("BOOTSTATE")),
     };
     let acquired = acquire(&places, line);
-    let configs = ConfigHandle::start(node.store.clone(), places, node.power.clone(), acquired)
-        .map_err(|error| chain(&error))?;
+    let (tls, clock) = (Arc::new(ServerTls::new()), Arc::new(NodeClock::new()));
+    let configs = ConfigHandle::start(
+        node.store.clone(),
+        places,
+        node.power.clone(),
+        node.events.clone(),
+        clock.clone(),
+        acquired,
+    )
+    .map_err(|error| chain(&error))?;
     node.stamps.mark("config");
 
     let slots = cmdline
         .disk
         .as_deref()
         .and_then(|guid| Places::find(&node.devices, guid));
-    let (tls, clock) = (Arc::new(ServerTls::new()), Arc::new(NodeClock::new()));
     let restored = time::restore(
         &LinuxClock,
         Path::new(time::SAVED),

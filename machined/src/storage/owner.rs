@@ -60,7 +60,7 @@ fn read_from(bootstate: &mut dyn Medium) -> Loaded {
 
 /// Writes whose the node is to a BOOTSTATE partition: the older copy, a flush, then the other one. What is there already
 /// is not written again.
-pub(super) fn write_to(bootstate: &mut dyn Medium, owner: &Owner) -> io::Result<()> {
+pub(crate) fn write_to(bootstate: &mut dyn Medium, owner: &Owner) -> io::Result<()> {
     for _ in OFFSETS {
         let before = read_from(bootstate);
         if before.settled && before.owner == *owner {

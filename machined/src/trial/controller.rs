@@ -17,6 +17,7 @@ use super::record::{manifest_in, release_in};
 use super::status::{HealthStatus, TrialStatus};
 use crate::boot::status::ID;
 use crate::boot::{BootStatus, SlotStatus};
+use crate::config::{CONFIG_ID, ConfigStatus, Phase};
 use crate::controller::{Action, Controller, ControllerError, chain};
 use crate::events::Events;
 use crate::network::NetworkStatus;
@@ -105,6 +106,7 @@ impl Slots {
                 .get::<TimeStatus>(ID)
                 .is_some_and(|status| status.synchronised),
             unwell: unwell(&store.list::<ServiceStatus>()),
+            locked: locked(store),
         };
         let status = health::decide(&wanted.require, &facts);
         match (status.healthy, self.well_since) {
@@ -212,6 +214,13 @@ impl Slots {
             SlotState::Bad(_) if self.given_up => return Ok(TrialStatus::GivenUp),
             SlotState::Empty | SlotState::Bad(_) => return Ok(TrialStatus::None),
         }
+        // No time makes this release use the config, but the one before could. With nothing to go back to, its owner has the
+        // time of a trial to repair it.
+        if let Some(reason) = locked(store).filter(|_| record.slot(slot.other()) == SlotState::Committed) {
+            let reason = format!("slot {slot} leaves the node locked: {reason}");
+            self.give_up(store, places, loaded, slot, &reason).await;
+            return Ok(TrialStatus::GivenUp);
+        }
         let verdict = keep::decide(keep::Facts {
             now: self.clock.since_boot(),
             well_since: self.well_since,
@@ -239,6 +248,14 @@ impl Slots {
     }
 }
 
+/// Returns why the node is locked, when it is.
+fn locked(store: &Store) -> Option<String> {
+    match store.get::<ConfigStatus>(CONFIG_ID)?.phase {
+        Phase::Locked { reason } => Some(reason),
+        Phase::Maintenance | Phase::Running { .. } => None,
+    }
+}
+
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
@@ -258,6 +275,7 @@ impl Controller for Slots {
     fn inputs(&self) -> &'static [&'static str] {
         &[
             MachineConfig::KIND,
+            ConfigStatus::KIND,
             BootStatus::KIND,
             NetworkStatus::KIND,
             ServiceStatus::KIND,
@@ -272,7 +290,7 @@ impl Controller for Slots {
     }
 
     async fn reconcile(&mut self, store: &Store) -> Result<Action, ControllerError> {
-        let config: Option<MachineConfig> = store.get(crate::config::CONFIG_ID);
+        let config: Option<MachineConfig> = store.get(CONFIG_ID);
         let wanted = config.map(|config| config.machine.health).unwrap_or_default();
         let health = self.health(store, &wanted);
         store.put(self.name(), ID, health)?;

@@ -15,11 +15,24 @@ pub struct Facts {
     pub time: bool,
     /// Services that should run and are not well.
     pub unwell: Vec<String>,
+    /// Why the node is locked, when it is.
+    pub locked: Option<String>,
 }
 
+/// What a lock is called among the checks.
+const CONFIG: &str = "config";
+
 /// Tells whether everything that is required holds. Pure.
+///
+/// A node that was configured and cannot use its config is never well, whatever is required: what was required of it
+/// stands in that config.
 pub fn decide(require: &[Check], facts: &Facts) -> HealthStatus {
-    let checks: Vec<CheckResult> = require.iter().map(|check| result(*check, facts)).collect();
+    let mut checks: Vec<CheckResult> = require.iter().map(|check| result(*check, facts)).collect();
+    checks.extend(facts.locked.as_ref().map(|reason| CheckResult {
+        name: CONFIG.to_owned(),
+        healthy: false,
+        message: format!("the node is locked: {reason}"),
+    }));
     HealthStatus {
         healthy: checks.iter().all(|check| check.healthy),
         checks,
@@ -72,8 +85,15 @@ mod tests {
             network: Some(vec![]),
             time: true,
             unwell: vec![],
+            locked: None,
         };
         assert!(decide(&ALL, &well).healthy);
+        let locked = Facts {
+            locked: Some("its config is damaged".into()),
+            ..well.clone()
+        };
+        let status = decide(&[], &locked);
+        assert!(!status.healthy && status.checks[0].name == CONFIG, "{status:?}");
         for (facts, name) in [
             (
                 Facts {

@@ -22,7 +22,7 @@ impl Resource for HealthStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CheckResult {
-    /// `api`, `network`, `time`, `services`, as in the machine config.
+    /// `api`, `network`, `time`, `services`, as in the machine config; `config` when the node is locked.
     pub name: String,
     /// Whether it holds.
     pub healthy: bool,

@@ -13,7 +13,7 @@ use slots::SlotState;
 use crate::api::backend::Machine;
 use crate::boot::status::ID;
 use crate::boot::{BootStatus, LoaderTimes, Release, SlotStatus};
-use crate::config::CONFIG_ID;
+use crate::config::{CONFIG_ID, ConfigStatus, Phase as ConfigPhase};
 use crate::network::HostNameStatus;
 use crate::node::Node;
 use crate::power::Power;
@@ -56,7 +56,11 @@ impl Machine for NodeMachine {
         let health: HealthStatus = self.store.get(ID).unwrap_or_default();
         let slots = self.store.list::<SlotStatus>();
         StatusResponse {
-            phase: phase(self.power.requested().is_some(), config.is_some()).into(),
+            phase: phase(
+                self.power.requested().is_some(),
+                self.store.get(CONFIG_ID).as_ref(),
+            )
+            .into(),
             hostname: host.map(|status| status.name.to_string()).unwrap_or_default(),
             role: config
                 .as_ref()
@@ -88,11 +92,12 @@ fn role(role: Role) -> &'static str {
 }
 
 /// Whoever can ask has reached the API: the node has looked for its config by then.
-fn phase(stopping: bool, configured: bool) -> Phase {
-    match (stopping, configured) {
-        (true, _) => Phase::Stopping,
-        (false, true) => Phase::Running,
-        (false, false) => Phase::Maintenance,
+fn phase(stopping: bool, config: Option<&ConfigStatus>) -> Phase {
+    match config.map(|status| &status.phase) {
+        _ if stopping => Phase::Stopping,
+        Some(ConfigPhase::Running { .. }) => Phase::Running,
+        Some(ConfigPhase::Locked { .. }) => Phase::Locked,
+        Some(ConfigPhase::Maintenance) | None => Phase::Maintenance,
     }
 }
 
@@ -214,6 +219,16 @@ mod tests {
         });
         let machine = NodeMachine::new(&node);
         assert_eq!(machine.status().phase(), Phase::Maintenance);
+        let locked = ConfigStatus {
+            phase: ConfigPhase::Locked {
+                reason: "damaged".into(),
+            },
+            generation: 0,
+            pending: None,
+            problems: vec![],
+        };
+        node.store.put("config", CONFIG_ID, locked).unwrap();
+        assert_eq!(machine.status().phase(), Phase::Locked);
         node.power.request(crate::power::Stop::Reboot);
         assert_eq!(machine.status().phase(), Phase::Stopping);
         assert_eq!(machine.version().version, "1.2.3");

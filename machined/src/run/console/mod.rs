@@ -8,11 +8,11 @@ use std::time::Duration;
 use machine_config::MachineConfig;
 use tokio_util::sync::CancellationToken;
 
-use self::page::{Facts, render};
+use self::page::{Facts, Locked, render};
 use crate::boot::consoles::print;
 use crate::boot::status::ID;
 use crate::boot::{BootStatus, Release, SlotStatus};
-use crate::config::{CONFIG_ID, ConfigStatus};
+use crate::config::{CONFIG_ID, ConfigStatus, Phase};
 use crate::network::{HostNameStatus, NetworkStatus};
 use crate::node::Node;
 use crate::pki::CertificateStatus;
@@ -96,8 +96,9 @@ fn facts(store: &Store, release: &Arc<Release>, power: &Power) -> Facts {
         configured: store.get::<MachineConfig>(CONFIG_ID).is_some(),
         looked: config.is_some(),
         api: boot.stamps.contains_key("api"),
+        locked: locked(config.as_ref(), certificate.as_ref()),
         fingerprint: certificate
-            .filter(|status| !status.mutual)
+            .filter(|status| !status.signed)
             .map(|status| status.fingerprint),
         problems: broken
             .chain(config.into_iter().flat_map(|status| status.problems))
@@ -105,4 +106,14 @@ fn facts(store: &Store, release: &Arc<Release>, power: &Power) -> Facts {
             .collect(),
         stopping: power.requested().is_some(),
     }
+}
+
+fn locked(config: Option<&ConfigStatus>, certificate: Option<&CertificateStatus>) -> Option<Locked> {
+    let Phase::Locked { reason } = &config?.phase else {
+        return None;
+    };
+    Some(Locked {
+        reason: reason.clone(),
+        owner_known: certificate.is_some_and(|status| status.mutual),
+    })
 }

@@ -14,11 +14,21 @@ pub(super) struct Facts {
     pub configured: bool,
     /// Whether the node has looked for a config yet.
     pub looked: bool,
+    /// Why the node is locked, when it is.
+    pub locked: Option<Locked>,
     pub api: bool,
     /// Of the certificate that nobody but the node has signed.
     pub fingerprint: Option<String>,
     pub problems: Vec<String>,
     pub stopping: bool,
+}
+
+/// Is what the page shows of a locked node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Locked {
+    pub reason: String,
+    /// Whether the node still knows whose certificates it obeys.
+    pub owner_known: bool,
 }
 
 const WIDTH: usize = 72;
@@ -66,6 +76,12 @@ pub(super) fn render(facts: &Facts) -> String {
     {
         field(&mut page, "sha256", fingerprint);
     }
+    if let Some(locked) = &facts.locked {
+        field(&mut page, "locked", &locked.reason);
+        for step in way_out(locked, facts.fingerprint.as_deref()) {
+            field(&mut page, "to do", &step);
+        }
+    }
     for problem in &facts.problems {
         field(&mut page, "problem", problem);
     }
@@ -77,9 +93,34 @@ fn state(facts: &Facts) -> &'static str {
     match facts {
         Facts { stopping: true, .. } => "stopping",
         Facts { looked: false, .. } => "starting",
+        Facts {
+            locked: Some(Locked {
+                owner_known: true, ..
+            }),
+            ..
+        } => "locked: only its owner may repair it",
+        Facts { locked: Some(_), .. } => "locked: its owner is not known any more",
         Facts { configured: true, .. } => "running",
         Facts { .. } => "maintenance: waits for a machine config (bedplate apply)",
     }
+}
+
+/// Says what ends the lock.
+fn way_out(locked: &Locked, fingerprint: Option<&str>) -> Vec<String> {
+    if !locked.owner_known {
+        return vec![
+            "flash the medium again, with a machine config: bedplate flash --config FILE".to_owned(),
+            "nothing can be changed over the network; the loader's menu starts the other release".to_owned(),
+        ];
+    }
+    let reach = match fingerprint {
+        Some(fingerprint) => format!("--fingerprint {fingerprint}"),
+        None => "--fingerprint (not known yet)".to_owned(),
+    };
+    vec![
+        format!("with an admin's certificate: bedplate {reach} apply --file FILE"),
+        "or bedplate reset, or bedplate rollback to the release that could use the config".to_owned(),
+    ]
 }
 
 fn field(page: &mut String, name: &str, value: &str) {
@@ -117,6 +158,34 @@ mod tests {
 ------------------------------------------------------------------------
 ";
         assert_eq!(render(&facts), expected);
+    }
+
+    #[test]
+    fn a_locked_node_says_why_and_what_to_do() {
+        let facts = |owner_known| Facts {
+            looked: true,
+            fingerprint: Some("AA:BB".into()),
+            locked: Some(Locked {
+                reason: "the machine config in STATE is damaged".into(),
+                owner_known,
+            }),
+            ..Facts::default()
+        };
+        let page = render(&facts(true));
+        for words in [
+            " state    locked: only its owner may repair it\n",
+            " locked   the machine config in STATE is damaged\n",
+            "bedplate --fingerprint AA:BB apply --file FILE",
+        ] {
+            assert!(page.contains(words), "{page}");
+        }
+        let page = render(&facts(false));
+        assert!(
+            page.contains("locked: its owner is not known any more")
+                && page.contains("flash the medium again"),
+            "{page}"
+        );
+        assert!(!page.contains("maintenance"), "{page}");
     }
 
     #[test]

@@ -43,8 +43,9 @@ fn used() -> Image {
     disk.image()
 }
 
+/// Several sectors long, so that it can be torn.
 fn owner() -> Owner {
-    Owner::of("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n")
+    Owner::of(&"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n".repeat(20))
 }
 
 fn owner_on(disk: &Image) -> Owner {

@@ -115,6 +115,40 @@ async fn a_trial_is_kept_once_it_was_well_for_long_enough() {
     assert_eq!(bench.power.requested(), None);
 }
 
+/// A release that cannot use the config is never kept, however well the rest is.
+#[tokio::test]
+async fn a_trial_that_leaves_the_node_locked_is_given_up_at_once() {
+    let locked = ConfigStatus {
+        phase: Phase::Locked {
+            reason: "this release cannot use the machine config in STATE".into(),
+        },
+        generation: 0,
+        pending: None,
+        problems: vec![],
+    };
+    let mut bench = bench(&trial(), "bedplate.slot=b bedplate.cause=trial");
+    bench.get_well();
+    bench.store.put("config", CONFIG_ID, locked.clone()).unwrap();
+    assert_eq!(bench.after(1).await, TrialStatus::GivenUp);
+    assert_eq!(bench.power.requested(), Some(Stop::Reboot));
+    assert_eq!(bench.record().slot(Slot::B), SlotState::Bad(Reason::NotHealthy));
+    let diary = bench.diary().unwrap();
+    assert!(
+        diary.reason.contains("cannot use the machine config"),
+        "{diary:?}"
+    );
+
+    // With nothing to go back to, its owner has time to repair it; it is not kept before.
+    let alone = trial().erase(Slot::A);
+    let mut bench = self::bench(&alone, "bedplate.slot=b bedplate.cause=trial");
+    bench.get_well();
+    bench.store.put("config", CONFIG_ID, locked).unwrap();
+    for _ in 0..10 {
+        assert!(matches!(bench.after(30).await, TrialStatus::Waiting { .. }));
+    }
+    assert_eq!(bench.power.requested(), None);
+}
+
 #[tokio::test]
 async fn a_trial_that_never_gets_well_restarts() {
     let mut bench = bench(&trial(), "bedplate.slot=b bedplate.cause=trial");
