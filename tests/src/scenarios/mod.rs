@@ -8,6 +8,7 @@ mod follow;
 mod grow;
 mod kills;
 mod life;
+mod lock;
 mod ota_pi;
 mod pod;
 mod releases;
@@ -50,6 +51,12 @@ pub const ALL: &[Scenario] = &[
         shows: "one changed bit, a stranger's signature or an empty slot is refused with its reason; the other slot boots",
         limit: minutes(5),
         run: tamper::run,
+    },
+    Scenario {
+        name: "lock",
+        shows: "a damaged STATE heals or locks the node: strangers are refused, and its owner repairs it",
+        limit: minutes(10),
+        run: lock::run,
     },
     Scenario {
         name: "trial",
