@@ -45,7 +45,9 @@ impl MachineService for Handlers {
     ) -> Result<Response<GetConfigResponse>, Status> {
         let secrets = caller(&request)?.sees_secrets();
         let yaml = self.backend.configs.current(secrets).ok_or_else(|| {
-            Status::failed_precondition("the node has no machine config yet; apply one: bedplate apply")
+            Status::failed_precondition(
+                "the node has no machine config that it can use; apply one: bedplate apply",
+            )
         })?;
         Ok(Response::new(GetConfigResponse {
             yaml,

@@ -45,7 +45,7 @@ fn used() -> Image {
 
 /// Several sectors long, so that it can be torn.
 fn owner() -> Owner {
-    Owner::of(&"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n".repeat(20))
+    Owner::of(&"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n".repeat(200))
 }
 
 fn owner_on(disk: &Image) -> Owner {
