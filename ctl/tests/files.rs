@@ -202,6 +202,74 @@ fn a_context_is_added_from_parts_that_belong_together() {
 }
 
 #[test]
+fn a_context_has_the_nodes_it_was_given() {
+    let home = Home::new();
+    home.run(&["gen", "config", "lab", "10.0.0.2"]).success();
+    home.run(&["context", "merge", "client.yaml"]).success();
+    home.run(&["context", "nodes", "n1,n2:6", "fd00::1"]).success();
+    home.run(&["context", "endpoint", "n3"]).success();
+    let shown = home.run(&["context", "show", "-o", "json"]).success().json();
+    assert_eq!(shown["nodes"], serde_json::json!(["n1", "n2:6", "fd00::1"]));
+    assert_eq!(shown["endpoints"], serde_json::json!(["n3"]));
+    // They are who is asked.
+    let asked = home.run(&["status", "--timeout", "1ms"]).failure().err;
+    assert!(
+        ["n1:50000", "n2:6", "[fd00::1]:50000"]
+            .iter()
+            .all(|node| asked.contains(node)),
+        "{asked}"
+    );
+    home.run(&["context", "nodes", "--none"]).success();
+    let shown = home.run(&["context", "show", "-o", "json"]).success().json();
+    assert_eq!(shown["nodes"], serde_json::json!([]));
+    home.run(&["context", "nodes"]).usage();
+    home.run(&["context", "nodes", "a b"]).usage();
+    home.run(&["context", "nodes", "a", "--context", "away"])
+        .failure();
+}
+
+#[test]
+fn only_the_wanted_files_are_made() {
+    let home = Home::new();
+    home.run(&["gen", "secrets", "--output-file", "s.yaml"]).success();
+    let made = home.run(&[
+        "gen",
+        "config",
+        "lab",
+        "https://10.0.0.2:6443",
+        "--with-secrets",
+        "s.yaml",
+        "--output-types",
+        "worker,client",
+        "--folder",
+        "a",
+    ]);
+    assert_eq!(made.success().out, "a/worker.yaml\na/client.yaml\n");
+    let made = home.run(&[
+        "gen",
+        "config",
+        "lab",
+        "10.0.0.2",
+        "--output-types",
+        "controlplane",
+        "--output-dir",
+        "b",
+    ]);
+    assert_eq!(made.success().out, "b/secrets.yaml\nb/controlplane.yaml\n");
+    home.run(&[
+        "gen",
+        "config",
+        "lab",
+        "10.0.0.2",
+        "--output-types",
+        "standalone",
+        "--folder",
+        "c",
+    ])
+    .failure();
+}
+
+#[test]
 fn without_a_context_it_says_how_to_get_one() {
     let home = Home::new();
     let error = home.run(&["status"]).failure().err;

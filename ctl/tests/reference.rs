@@ -97,7 +97,9 @@ fn page() -> String {
     let mut page = String::from(
         "<!-- Generated from the program: `UPDATE_EXPECT=1 cargo test -p ctl`. Do not edit. -->\n\
          # Command reference\n\n\
-         `bedplate` asks the nodes of a context, several at once, and shows their answers as a table, as JSON or as YAML: one \
+         `bedplate` asks the nodes of a context, several at once, and shows their answers as a table, as JSON or as YAML. \
+         `bedplate context nodes` says which nodes these are; a context without any asks the first of its endpoints that \
+         answers, and `--nodes` names others for one command. It shows one \
          answer as it is, several as a list of `{node, result}` or `{node, error}`. What is followed comes as one document per \
          item. It ends with 0 when all went well, with 1 when anything failed on any node, and with 2 when the command line is wrong.\n\n\
          Commands that cannot be taken back ask first, and need `--yes` where nobody is there to be asked.\n\n\

@@ -87,7 +87,7 @@ macro_rules! checked_text {
 checked_text!(
     /// Holds a host name: at most 63 characters, as the kernel's limit is 64.
     HostName, is_host_name,
-    "a host name; expected letters, digits and hyphens, in parts divided by dots, 63 characters at most",
+    "a host name; expected letters, digits and hyphens, in parts divided by dots, 63 characters at most, and not localhost",
     r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?$",
     "A host name of at most 63 characters: letters, digits, hyphens, dots."
 );
@@ -122,7 +122,7 @@ checked_text!(
 checked_text!(
     /// Holds the address of a cluster's API, without a path.
     Endpoint, is_endpoint,
-    "an endpoint; expected https://HOST:PORT",
+    "an endpoint; expected https://HOST:PORT, with brackets around an IPv6 address",
     r"^https://[^/]+(:[0-9]+)?$",
     "An address of the form https://HOST:PORT."
 );
@@ -148,7 +148,12 @@ pub use sysctl::SysctlName;
 pub use web::WebAddress;
 
 fn is_host_name(text: &str) -> bool {
-    text.len() <= 63 && is_dns_name(text)
+    // Every machine calls itself localhost: a node of that name could not be told from the one that asks.
+    let is_local = text
+        .split('.')
+        .next()
+        .is_some_and(|first| first.eq_ignore_ascii_case("localhost"));
+    text.len() <= 63 && is_dns_name(text) && !is_local
 }
 
 fn is_dns_name(text: &str) -> bool {

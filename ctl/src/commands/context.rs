@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use pki::{Certificate, PrivateKey};
 use serde::Serialize;
 
-use crate::address::Address;
+use crate::address::{Address, BadAddress};
 use crate::ask::confirm;
 use crate::cli::Global;
 use crate::config::{self, ClientConfig, Context as Entry};
@@ -24,10 +24,19 @@ pub enum Context {
     Use(Name),
     /// Show a context, without its key.
     Show(MaybeName),
-    /// Add a context from a certificate, a key and an authority.
+    /// Add a context from a certificate, a key and an authority; --nodes names its nodes.
     Add(Add),
     /// Take in the contexts of another client's file, such as one made by `gen config`.
     Merge(Merge),
+    /// Set the nodes that a context asks when none are named.
+    ///
+    /// All of them are asked at once, as with --nodes. Without any, the first endpoint that answers is asked. The context is
+    /// the current one, or the one named by --context.
+    #[command(visible_alias = "node")]
+    Nodes(Nodes),
+    /// Set where a context's cluster is reached: the first of these that answers.
+    #[command(visible_alias = "endpoint")]
+    Endpoints(Endpoints),
     /// Remove a context, and the key in it.
     Remove(Remove),
 }
@@ -83,6 +92,25 @@ pub struct Merge {
     force: bool,
 }
 
+/// Sets a context's nodes.
+#[derive(Debug, Args)]
+pub struct Nodes {
+    /// Names or addresses of the nodes.
+    #[arg(value_name = "HOST[:PORT]", value_delimiter = ',', required_unless_present = "none", value_parser = checked)]
+    hosts: Vec<String>,
+    /// The context has no nodes: ask its endpoints.
+    #[arg(long, conflicts_with = "hosts")]
+    none: bool,
+}
+
+/// Sets a context's endpoints.
+#[derive(Debug, Args)]
+pub struct Endpoints {
+    /// Where to reach the cluster.
+    #[arg(value_name = "HOST[:PORT]", value_delimiter = ',', required = true, value_parser = checked)]
+    hosts: Vec<String>,
+}
+
 /// Removes a context.
 #[derive(Debug, Args)]
 pub struct Remove {
@@ -122,10 +150,7 @@ impl Context {
                 return print(global.output, &all, || table(&all));
             }
             Self::Show(MaybeName { name }) => {
-                let name = name
-                    .or_else(|| global.context.clone())
-                    .or_else(|| file.current.clone());
-                let name = name.context("no context is the current one: name one")?;
+                let name = chosen(name, global, &file)?;
                 let shown = describe(&file, &name, file.context(&name)?)?;
                 return print(global.output, &shown, || table(std::slice::from_ref(&shown)));
             }
@@ -133,7 +158,15 @@ impl Context {
                 file.context(&name)?;
                 file.current = Some(name);
             }
-            Self::Add(add) => add.run(&mut file)?,
+            Self::Nodes(Nodes { hosts, none: _ }) => {
+                let name = chosen(None, global, &file)?;
+                file.context_mut(&name)?.nodes = hosts;
+            }
+            Self::Endpoints(Endpoints { hosts }) => {
+                let name = chosen(None, global, &file)?;
+                file.context_mut(&name)?.endpoints = hosts;
+            }
+            Self::Add(add) => add.run(&mut file, &global.nodes)?,
             Self::Merge(merge) => merge.run(&mut file)?,
             Self::Remove(Remove { name, yes }) => {
                 file.context(&name)?;
@@ -157,14 +190,26 @@ impl Context {
     }
 }
 
+/// Returns the context's name: as given, by --context, or the current one.
+fn chosen(name: Option<String>, global: &Global, file: &ClientConfig) -> anyhow::Result<String> {
+    name.or_else(|| global.context.clone())
+        .or_else(|| file.current.clone())
+        .context("no context is the current one: name one")
+}
+
+/// Checks where a node is, and keeps it as it was typed.
+fn checked(text: &str) -> Result<String, BadAddress> {
+    text.parse::<Address>().map(|_| text.to_owned())
+}
+
 impl Add {
-    fn run(self, file: &mut ClientConfig) -> anyhow::Result<()> {
-        for address in &self.at {
+    fn run(self, file: &mut ClientConfig, nodes: &[String]) -> anyhow::Result<()> {
+        for address in self.at.iter().chain(nodes) {
             address.parse::<Address>()?;
         }
         let entry = Entry {
             endpoints: self.at,
-            nodes: Vec::new(),
+            nodes: nodes.to_vec(),
             ca: written::load(&self.ca)?.to_string(),
             cert: written::load(&self.cert)?.to_string(),
             key: written::load(&self.key)?,

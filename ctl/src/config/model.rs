@@ -108,17 +108,25 @@ impl ClientConfig {
 
     /// Finds a context by name.
     pub fn context(&self, name: &str) -> Result<&Context, Error> {
-        self.contexts.get(name).ok_or_else(|| {
-            let known: Vec<&str> = self.contexts.keys().map(String::as_str).collect();
-            Error::NoContext {
-                name: name.to_owned(),
-                known: if known.is_empty() {
-                    "none".into()
-                } else {
-                    known.join(", ")
-                },
-            }
-        })
+        self.contexts.get(name).ok_or_else(|| self.unknown(name))
+    }
+
+    /// Finds a context by name, to change it.
+    pub fn context_mut(&mut self, name: &str) -> Result<&mut Context, Error> {
+        let unknown = self.unknown(name);
+        self.contexts.get_mut(name).ok_or(unknown)
+    }
+
+    fn unknown(&self, name: &str) -> Error {
+        let known: Vec<&str> = self.contexts.keys().map(String::as_str).collect();
+        Error::NoContext {
+            name: name.to_owned(),
+            known: if known.is_empty() {
+                "none".into()
+            } else {
+                known.join(", ")
+            },
+        }
     }
 }
 

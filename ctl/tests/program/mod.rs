@@ -55,13 +55,24 @@ impl Home {
             .env("XDG_CONFIG_HOME", self.path("config"))
             .env_remove("BEDPLATE_CONFIG")
             .env_remove("BEDPLATE_CONTEXT")
+            .env_remove("SSL_CERT_FILE")
             .stdin(Stdio::null());
         command
     }
 
     /// Runs the program to its end.
     pub fn run(&self, arguments: &[&str]) -> Ran {
-        let output = self.command(arguments).output().expect("the program starts");
+        self.run_with(&[], arguments)
+    }
+
+    /// Runs the program to its end, with these variables in its environment.
+    pub fn run_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Ran {
+        let mut command = self.command(arguments);
+        for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
+            command.env_remove(name).env_remove(name.to_ascii_lowercase());
+        }
+        let output = command.envs(variables.iter().copied()).output();
+        let output = output.expect("the program starts");
         Ran {
             out: String::from_utf8_lossy(&output.stdout).into_owned(),
             err: String::from_utf8_lossy(&output.stderr).into_owned(),
@@ -91,6 +102,11 @@ impl Ran {
     pub fn usage(self) -> Self {
         assert_eq!(self.code, Some(2), "{self:#?}");
         self
+    }
+
+    /// Tells whether all went well.
+    pub fn went_well(&self) -> bool {
+        self.code == Some(0)
     }
 
     /// Reads standard output as JSON.

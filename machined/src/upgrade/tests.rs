@@ -161,6 +161,25 @@ async fn a_bundle_is_fetched_from_a_server_and_opened_anew_when_it_is_replaced()
 }
 
 #[tokio::test]
+async fn servers_behind_a_balancer_may_mark_the_same_file_differently() {
+    let signer = signer();
+    let old = recipe("0.1.0", 1, &signer).build(&signer);
+    let new = recipe("0.2.0", 2, &signer).build(&signer);
+    let disk = Disk::with(&old);
+    let node = Node::start(&disk, Slot::A);
+    let (web, url) = Web::serve(&new.bundle);
+    web.balanced.store(true, Ordering::SeqCst);
+    node.fetch(&url, UpgradeMode::Staged).await.unwrap();
+    let status = node.ended().await;
+    assert_eq!(status.stage(), UpgradeStage::Armed, "{}", status.reason);
+    assert!(disk.holds(Slot::B, &new));
+    assert!(
+        web.requests.load(Ordering::SeqCst) > 1,
+        "one request has one mark"
+    );
+}
+
+#[tokio::test]
 async fn a_server_without_ranges_sends_the_file_once() {
     let signer = signer();
     let old = recipe("0.1.0", 1, &signer).build(&signer);

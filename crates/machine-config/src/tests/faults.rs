@@ -65,6 +65,20 @@ fn one_fault_each() {
             "machine.hostname: \"-a\" is not a host name; expected letters",
         ),
         (
+            "  hostname: LocalHost",
+            "machine.hostname: \"LocalHost\" is not a host name; expected letters, digits and hyphens, in parts divided by \
+             dots, 63 characters at most, and not localhost",
+        ),
+        (
+            "  hostname: localhost.localdomain",
+            "machine.hostname: \"localhost.localdomain\" is not a host name",
+        ),
+        ("  hostname: localhost1", ""),
+        (
+            "  network: {interfaces: [{name: eth0, addresses: [255.255.255.255/32]}]}",
+            "machine.network.interfaces[0].addresses[0]: 255.255.255.255 is not an address a node can have",
+        ),
+        (
             "  time: {servers: [10.0.0.300]}",
             "machine.time.servers[0]: \"10.0.0.300\" is not a host",
         ),

@@ -252,7 +252,8 @@ fn host_address(cursor: &Cursor<'_>, seen: &mut Seen) -> Option<IpPrefix> {
             ));
         }
     }
-    if address.is_unspecified() || address.is_multicast() || address.is_loopback() {
+    let is_broadcast = address == IpAddr::V4(Ipv4Addr::BROADCAST);
+    if is_broadcast || address.is_unspecified() || address.is_multicast() || address.is_loopback() {
         cursor.fault(format!("{address} is not an address a node can have"));
     }
     if seen.addresses.contains(&address) {

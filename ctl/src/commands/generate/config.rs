@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use machine_config::v1alpha1::{ApiVersion, CertificateAuthority, Cluster, Kind, Machine, Role};
-use machine_config::value::{Endpoint, Host, Name};
+use machine_config::value::{Endpoint, Host, Name, argument};
 use machine_config::{MachineConfig, Secret};
 use pki::Secrets;
 use zeroize::Zeroizing;
@@ -21,6 +21,7 @@ use crate::ui;
 #[derive(Debug, Args)]
 pub struct GenConfig {
     /// Name of the cluster: lower-case letters, digits and hyphens.
+    #[arg(value_parser = argument::<Name>)]
     name: Name,
     /// Where the cluster is reached: a name or address of a control plane, or https://HOST:PORT of its Kubernetes API.
     endpoint: String,
@@ -31,18 +32,48 @@ pub struct GenConfig {
     #[arg(long, visible_alias = "secrets", value_name = "FILE")]
     with_secrets: Option<PathBuf>,
     /// Further names and addresses for the nodes' certificates.
-    #[arg(long = "cert-san", value_delimiter = ',', value_name = "HOST,…")]
+    #[arg(
+        long = "cert-san",
+        visible_alias = "additional-sans",
+        value_delimiter = ',',
+        value_name = "HOST,…",
+        value_parser = argument::<Host>
+    )]
     cert_sans: Vec<Host>,
+    /// Write only these files, and secrets.yaml if they are new.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "TYPE,…")]
+    output_types: Vec<OutputType>,
     /// Where to write the files.
-    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    #[arg(
+        long,
+        visible_alias = "output-dir",
+        value_name = "FOLDER",
+        default_value = "."
+    )]
     folder: PathBuf,
     /// Write over files that are there.
     #[arg(long)]
     force: bool,
 }
 
+/// A file that can be left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OutputType {
+    /// controlplane.yaml.
+    Controlplane,
+    /// worker.yaml.
+    Worker,
+    /// standalone.yaml, which --standalone makes in place of these two.
+    Standalone,
+    /// client.yaml.
+    #[value(alias = "talosconfig")]
+    Client,
+}
+
 /// Port of the Kubernetes API, unless another is given.
 const KUBERNETES_PORT: u16 = 6443;
+/// The client's file.
+const CLIENT: &str = "client.yaml";
 
 /// A file to write.
 struct File {
@@ -65,30 +96,46 @@ impl GenConfig {
                 text: secrets.to_yaml()?,
             });
         }
-        let roles: &[(&str, Role)] = if self.standalone {
-            &[("standalone.yaml", Role::Standalone)]
+        let roles: &[(OutputType, &str, Role)] = if self.standalone {
+            &[(OutputType::Standalone, "standalone.yaml", Role::Standalone)]
         } else {
             &[
-                ("controlplane.yaml", Role::ControlPlane),
-                ("worker.yaml", Role::Worker),
+                (OutputType::Controlplane, "controlplane.yaml", Role::ControlPlane),
+                (OutputType::Worker, "worker.yaml", Role::Worker),
             ]
         };
-        for &(name, role) in roles {
+        let possible = |wanted: &OutputType| {
+            *wanted == OutputType::Client || roles.iter().any(|(output, ..)| output == wanted)
+        };
+        anyhow::ensure!(
+            self.output_types.iter().all(possible),
+            "standalone.yaml is made with --standalone, controlplane.yaml and worker.yaml without it"
+        );
+        for &(_, name, role) in roles.iter().filter(|(output, ..)| self.wants(*output)) {
             let text = self.machine_config(role, &secrets, &endpoint)?;
             files.push(File { name, text });
         }
-        let client = client(&secrets, &self.name.to_string(), vec![host], &User::default())?;
-        files.push(File {
-            name: "client.yaml",
-            text: client.to_yaml(),
-        });
+        if self.wants(OutputType::Client) {
+            let client = client(&secrets, &self.name.to_string(), vec![host], &User::default())?;
+            files.push(File {
+                name: CLIENT,
+                text: client.to_yaml(),
+            });
+        }
         write_all(&self.folder, &files, self.force)?;
-        let client = self.folder.join("client.yaml");
-        ui::note(&format!(
-            "all of them hold secrets; to use the cluster: bedplate context merge {}",
-            client.display()
-        ));
+        ui::note("all of them hold secrets: keep them safe");
+        if self.wants(OutputType::Client) {
+            let client = self.folder.join(CLIENT);
+            ui::note(&format!(
+                "to use the cluster: bedplate context merge {}",
+                client.display()
+            ));
+        }
         Ok(())
+    }
+
+    fn wants(&self, output: OutputType) -> bool {
+        self.output_types.is_empty() || self.output_types.contains(&output)
     }
 
     fn machine_config(
@@ -142,23 +189,32 @@ impl GenConfig {
 
 /// Reads the endpoint: the address of the Kubernetes API, and the host alone, where the nodes' own API is.
 fn endpoint(text: &str) -> anyhow::Result<(Endpoint, String)> {
-    let rest = text.strip_prefix("https://").unwrap_or(text);
-    let address: Address = rest.trim_end_matches('/').parse()?;
+    let rest = text
+        .strip_prefix("https://")
+        .unwrap_or(text)
+        .trim_end_matches('/');
+    if text.starts_with("https://") {
+        // Without brackets nobody can tell where an IPv6 address ends and its port begins.
+        let checked: Result<Endpoint, _> = format!("https://{rest}").parse();
+        checked.map_err(|error| anyhow::anyhow!("{text:?} is not {error}"))?;
+    }
+    let address: Address = rest.parse()?;
     let host = address.host().to_owned();
     let shown = if host.contains(':') {
         format!("[{host}]")
     } else {
         host.clone()
     };
-    let port = if text == rest || address.port() == api::PORT {
+    let is_bare = !text.starts_with("https://");
+    let port = if is_bare || address.port() == api::PORT {
         KUBERNETES_PORT
     } else {
         address.port()
     };
     let endpoint = format!("https://{shown}:{port}").parse();
-    let endpoint = endpoint.map_err(|error| anyhow::anyhow!("{text:?} is no endpoint: {error}"))?;
+    let endpoint = endpoint.map_err(|error| anyhow::anyhow!("{text:?} is not {error}"))?;
     // With a port but without https:// it is the nodes' own API, as behind a tunnel.
-    let own = if text == rest && address.port() != api::PORT {
+    let own = if is_bare && address.port() != api::PORT {
         address.to_string()
     } else {
         host
@@ -197,6 +253,7 @@ mod tests {
             ("https://k.lan", "https://k.lan:6443", "k.lan"),
             ("127.0.0.1:50007", "https://127.0.0.1:6443", "127.0.0.1:50007"),
             ("fd00::2", "https://[fd00::2]:6443", "fd00::2"),
+            ("https://[fd00::2]:6443/", "https://[fd00::2]:6443", "fd00::2"),
         ];
         for (text, kubernetes, own) in cases {
             let (endpoint, host) = super::endpoint(text).unwrap();
@@ -207,5 +264,7 @@ mod tests {
             );
         }
         assert!(super::endpoint("http://x").is_err());
+        let error = super::endpoint("https://fd00::2:6443").unwrap_err().to_string();
+        assert!(error.contains("with brackets around an IPv6 address"), "{error}");
     }
 }

@@ -13,7 +13,12 @@ use crate::ui;
 #[derive(Debug, Args)]
 pub struct GenSecrets {
     /// Where to write them.
-    #[arg(long, value_name = "FILE", default_value = "secrets.yaml")]
+    #[arg(
+        long,
+        visible_alias = "output-file",
+        value_name = "FILE",
+        default_value = "secrets.yaml"
+    )]
     file: PathBuf,
     /// Write over a file that is there.
     #[arg(long)]

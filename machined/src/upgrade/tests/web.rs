@@ -17,6 +17,8 @@ pub struct Web {
     pub down: Arc<AtomicBool>,
     /// Gives no ranges: the file comes whole, whatever is asked for.
     pub plain: Arc<AtomicBool>,
+    /// Marks the same file differently from request to request, as servers behind a balancer do.
+    pub balanced: Arc<AtomicBool>,
     pub requests: Arc<AtomicU32>,
 }
 
@@ -92,7 +94,10 @@ impl Web {
                 output.write_all(&file)?;
                 continue;
             }
-            let (version, total) = (self.version.load(Ordering::SeqCst), file.len());
+            let (mut version, total) = (self.version.load(Ordering::SeqCst), file.len());
+            if self.balanced.load(Ordering::SeqCst) {
+                version += 100 * (count % 3);
+            }
             write!(
                 output,
                 "HTTP/1.1 206 Partial Content\r\nContent-Length: {}\r\nContent-Range: bytes {}-{}/{total}\r\nETag: \"{version}\"\r\n\r\n",
