@@ -15,6 +15,7 @@ pub mod lock;
 pub mod loop_device;
 pub mod modules;
 pub mod mount;
+pub mod packet;
 pub mod power;
 pub mod priority;
 pub mod process;

@@ -7,7 +7,7 @@ use machine_config::MachineConfig;
 use serde::{Deserialize, Serialize};
 
 use super::ID;
-use super::resources::{AddressSpec, AddressStatus, LinkStatus, RouteSpec, RouteStatus};
+use super::resources::{AddressSpec, AddressStatus, DhcpLease, LinkSpec, LinkStatus, RouteSpec, RouteStatus};
 use super::spec::select;
 use crate::config::CONFIG_ID;
 use crate::controller::{Action, Controller, ControllerError};
@@ -17,7 +17,8 @@ use crate::resource::{Resource, Store};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NetworkStatus {
-    /// Whether the node can be reached: it has an address, and the routes that were asked for.
+    /// Whether the node can be reached: an interface that is looked after has an address, and every address and route
+    /// that was asked for is there.
     pub ready: bool,
     /// Addresses that others can use, without prefix lengths.
     pub addresses: Vec<std::net::IpAddr>,
@@ -25,6 +26,8 @@ pub struct NetworkStatus {
     pub default_route: Option<String>,
     /// What is missing, one sentence each.
     pub problems: Vec<String>,
+    /// What of leases was left out or replaced, one sentence each.
+    pub remarks: Vec<String>,
 }
 
 impl Resource for NetworkStatus {
@@ -39,6 +42,8 @@ pub struct NetworkHealth;
 struct Facts {
     config: Option<MachineConfig>,
     links: BTreeMap<String, LinkStatus>,
+    wanted_links: BTreeMap<String, LinkSpec>,
+    leases: BTreeMap<String, DhcpLease>,
     addresses: Vec<AddressStatus>,
     routes: Vec<RouteStatus>,
     wanted_addresses: Vec<AddressSpec>,
@@ -54,7 +59,11 @@ fn summary(facts: &Facts) -> NetworkStatus {
         .collect();
     addresses.retain(|address| is_usable(*address));
     let mut problems = Vec::new();
-    if addresses.is_empty() {
+    // One of a bridge or a pod reaches nobody outside.
+    let own = |status: &&AddressStatus| {
+        facts.wanted_links.contains_key(&status.link) && is_usable(status.address.address)
+    };
+    if facts.addresses.iter().find(own).is_none() {
         problems.push("no interface has an address".to_owned());
     }
     let there = |wanted: &&AddressSpec| {
@@ -96,6 +105,22 @@ fn summary(facts: &Facts) -> NetworkStatus {
             "there is no interface {selector}; see LinkStatus for those there are"
         ));
     }
+    problems.extend(facts.wanted_links.iter().filter_map(|(name, spec)| {
+        let (asked, status) = (spec.mtu?, facts.links.get(name)?);
+        let cannot = status.refused_mtu == Some(asked) || status.max_mtu.is_some_and(|most| most < asked);
+        cannot.then(|| {
+            format!(
+                "{name} cannot take packets of {asked} bytes; it takes {}",
+                status.mtu
+            )
+        })
+    }));
+    let remarks = facts.leases.iter().flat_map(|(link, lease)| {
+        let server = lease.server;
+        let sentence = move |remark| format!("the DHCP server {server} on {link}: {remark}");
+        lease.remarks.iter().map(sentence)
+    });
+    let remarks = remarks.collect();
     let default = facts
         .routes
         .iter()
@@ -110,6 +135,7 @@ fn summary(facts: &Facts) -> NetworkStatus {
         addresses,
         default_route,
         problems,
+        remarks,
     }
 }
 
@@ -131,6 +157,8 @@ impl Controller for NetworkHealth {
         &[
             MachineConfig::KIND,
             LinkStatus::KIND,
+            LinkSpec::KIND,
+            DhcpLease::KIND,
             AddressStatus::KIND,
             RouteStatus::KIND,
             AddressSpec::KIND,
@@ -149,6 +177,8 @@ impl Controller for NetworkHealth {
         let facts = Facts {
             config: store.get(CONFIG_ID),
             links: store.list().into_iter().collect(),
+            wanted_links: store.list().into_iter().collect(),
+            leases: store.list().into_iter().collect(),
             addresses: values(store),
             routes: values(store),
             wanted_addresses: values(store),
@@ -186,7 +216,12 @@ mod tests {
     #[test]
     fn an_address_of_its_own_makes_a_node_reachable() {
         let none = Facts {
-            addresses: vec![address("lo", "127.0.0.1/8"), address("eth0", "fe80::1/64")],
+            addresses: vec![
+                address("lo", "127.0.0.1/8"),
+                address("eth0", "fe80::1/64"),
+                address("cni0", "10.244.0.1/24"),
+            ],
+            wanted_links: BTreeMap::from([("eth0".into(), LinkSpec::default())]),
             ..Facts::default()
         };
         assert_eq!(summary(&none).problems, ["no interface has an address"]);
@@ -223,6 +258,7 @@ mod tests {
             wanted_routes: vec![gateway],
             config: Some(config("{name: eth9, dhcp: true}")),
             links: links(),
+            wanted_links: BTreeMap::from([("eth0".into(), LinkSpec::default())]),
             ..Facts::default()
         };
         let status = summary(&facts);
@@ -234,6 +270,43 @@ mod tests {
                 "the route to 0.0.0.0/0 on eth0 is not there yet",
                 "there is no interface eth9; see LinkStatus for those there are",
             ]
+        );
+    }
+
+    #[test]
+    fn what_a_card_cannot_do_and_a_server_got_wrong_is_told_and_no_reason_to_wait() {
+        let spec = |mtu| LinkSpec {
+            mtu: Some(mtu),
+            ..LinkSpec::default()
+        };
+        let mut links = links();
+        links.get_mut("eth0").unwrap().max_mtu = Some(1500);
+        links.get_mut("eth1").unwrap().refused_mtu = Some(9000);
+        let remarked = DhcpLease {
+            remarks: vec!["no network mask".into()],
+            ..super::super::spec::tests::lease("10.0.0.2/24", "10.0.0.1")
+        };
+        let facts = Facts {
+            addresses: vec![address("eth0", "10.0.0.2/24")],
+            links,
+            wanted_links: [("eth0", 9000), ("eth1", 9000), ("br0", 1400)]
+                .map(|(name, mtu)| (name.to_owned(), spec(mtu)))
+                .into(),
+            leases: BTreeMap::from([("eth0".into(), remarked)]),
+            ..Facts::default()
+        };
+        let status = summary(&facts);
+        assert!(status.ready);
+        assert_eq!(
+            status.problems,
+            [
+                "eth0 cannot take packets of 9000 bytes; it takes 1500",
+                "eth1 cannot take packets of 9000 bytes; it takes 1500",
+            ]
+        );
+        assert_eq!(
+            status.remarks,
+            ["the DHCP server 10.0.2.2 on eth0: no network mask"]
         );
     }
 }

@@ -23,7 +23,7 @@ mod spec;
 #[cfg(test)]
 mod namespace_tests;
 
-pub use dhcp::{Asker, Dhcp, DhcpError, LeaseError, LeaseSource, Mozim, Reporter};
+pub use dhcp::{Asker, Dhcp, DhcpError, LeaseError, LeaseSource, Reporter, Servers};
 pub use health::{NetworkHealth, NetworkStatus};
 pub use hostname::{HostName, HostNameStatus, NameSource};
 pub use kernel::{Kernel, NetlinkError, Observed, RecordingKernel};
@@ -69,7 +69,7 @@ impl Default for NetworkFiles {
 pub fn add_controllers(runtime: &mut Runtime, files: NetworkFiles) -> Result<(), NetlinkError> {
     runtime.add(Links::new(Netlink::open()?));
     runtime.add(Specs);
-    runtime.add(Dhcp::new(Mozim::default()));
+    runtime.add(Dhcp::new(Servers::default()));
     runtime.add(Resolver::new(files.resolv_conf));
     runtime.add(HostName::new(files.hosts, files.machine_id));
     runtime.add(NetworkHealth);

@@ -33,6 +33,44 @@ pub(super) fn decode(mut bytes: &[u8]) -> Vec<Host> {
     names
 }
 
+/// Reads the same list where names may end in a reference to an earlier part of it (RFC 1035, 4.1.4).
+pub(super) fn decode_shortened(bytes: &[u8]) -> Vec<Host> {
+    /// The longest name there is; an honest list needs no more references either.
+    const LONGEST: usize = 255;
+    let mut whole: Vec<u8> = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() && whole.len() < LIST * LONGEST {
+        let (mut from, mut next) = (at, None);
+        let start = whole.len();
+        // A reference leads backwards, so that none can go in circles.
+        while let Some(length) = bytes.get(from) {
+            if length & 0xc0 == 0xc0 {
+                let low = bytes.get(from + 1).copied().unwrap_or(u8::MAX);
+                let target = usize::from(u16::from_be_bytes([length & 0x3f, low]));
+                next = next.or(Some(from + 2));
+                if target >= from {
+                    break;
+                }
+                from = target;
+                continue;
+            }
+            let end = from + 1 + usize::from(*length);
+            whole.extend(bytes.get(from..end).unwrap_or_default());
+            from = end;
+            if *length == 0 || whole.len() - start > LONGEST {
+                break;
+            }
+        }
+        // A name that does not end is none: it ends the reading.
+        if whole.last() != Some(&0) {
+            whole.truncate(start);
+            break;
+        }
+        at = next.unwrap_or(from);
+    }
+    decode(&whole)
+}
+
 /// Tells whether an address can be a server's.
 pub(super) fn is_server(address: &Ipv6Addr) -> bool {
     !address.is_unspecified() && !address.is_loopback() && !address.is_multicast()
@@ -63,5 +101,35 @@ mod tests {
             );
         }
         assert_eq!(decode(&b"\x01a\x00".repeat(100)).len(), LIST);
+    }
+
+    #[test]
+    fn references_lead_backwards_only() {
+        let cases: &[(&[u8], &[&str])] = &[
+            (
+                b"\x03lab\x07example\x00\x01a\xc0\x04",
+                &["lab.example", "a.example"],
+            ),
+            (b"\x01a\xc0\x00", &[]),
+            (b"\xc0\x00", &[]),
+            (b"\x01a\xc0\x09\x00", &[]),
+            (b"\x01a\x00\x01b\xc0", &["a"]),
+        ];
+        for (bytes, expected) in cases {
+            let found = decode_shortened(bytes);
+            assert_eq!(
+                found.iter().map(Host::as_str).collect::<Vec<_>>(),
+                *expected,
+                "{bytes:?}"
+            );
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_list_does_harm(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300)) {
+            proptest::prop_assert!(decode(&bytes).len() <= LIST);
+            proptest::prop_assert!(decode_shortened(&bytes).len() <= LIST);
+        }
     }
 }

@@ -176,6 +176,8 @@ pub struct DhcpLease {
     pub server: Ipv4Addr,
     /// For how many seconds it was given.
     pub seconds: u32,
+    /// What of it was left out or replaced, one sentence each.
+    pub remarks: Vec<String>,
 }
 
 /// Tells what a DHCPv6 server gave. Named by the interface; there while it is valid.

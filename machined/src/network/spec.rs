@@ -261,6 +261,7 @@ pub(super) mod tests {
             mtu: Some(1400),
             server: "10.0.2.2".parse().unwrap(),
             seconds: 3600,
+            remarks: vec![],
         }
     }
 

@@ -75,6 +75,7 @@ mod tests {
             mtu: None,
             server: "10.0.2.2".parse().unwrap(),
             seconds: 60,
+            remarks: vec![],
         };
         ("eth0".into(), lease)
     }

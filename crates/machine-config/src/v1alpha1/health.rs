@@ -44,7 +44,7 @@ impl Default for Health {
 pub enum Check {
     /// The API answers.
     Api,
-    /// An address and a default route are there.
+    /// An interface has an address that others can reach, and every address and route that the config or a lease names is there.
     Network,
     /// The clock is in step with a server.
     Time,

@@ -1,14 +1,20 @@
 //! Checks what a DHCP server said. Whoever answers first on the wire wrote this: nothing in it is believed unseen.
+//!
+//! Only an address that no node can have spoils a lease. Anything else that is wrong is left out, or replaced by what
+//! the standards give for it, and told in the lease's remarks.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use machine_config::value::{Host, HostName, IpPrefix};
-use mozim::DhcpV4Lease;
 
+use super::super::names::{self, LIST};
 use super::super::resources::{DhcpLease, LeaseRoute};
+use super::super::spec::LEAST_DHCP_MTU;
+use super::message::{Answer, option};
 
-/// How many entries of a list are taken: more is no help to anybody.
-const LIST: usize = 16;
+/// How long a lease is taken to hold whose server does not say: an hour, as other clients have it.
+const DEFAULT_SECONDS: u32 = 3600;
 
 /// Says why a lease cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -16,75 +22,239 @@ pub enum LeaseError {
     /// The address is not one a node can have.
     #[error("{0} is not an address a node can have")]
     Address(Ipv4Addr),
-    /// The mask has holes, or is missing.
-    #[error("{0} is not a network mask")]
-    Mask(Ipv4Addr),
 }
 
-/// Takes what is usable: a bad address or mask spoils the lease, anything else is left out.
-pub(super) fn check(raw: &DhcpV4Lease) -> Result<DhcpLease, LeaseError> {
-    let address = raw.yiaddr;
+/// When a lease is renewed and when it ends, in seconds from its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Terms {
+    /// When the server that gave it is asked again (T1).
+    pub renewal: u32,
+    /// When any server is asked (T2).
+    pub rebinding: u32,
+    /// When it ends.
+    pub end: u32,
+}
+
+/// Takes what is usable of an offer or a lease.
+pub(super) fn check(answer: &Answer) -> Result<(DhcpLease, Terms), LeaseError> {
+    let address = answer.address;
     if !is_host(address) {
         return Err(LeaseError::Address(address));
     }
-    let mask = raw.subnet_mask.to_bits();
-    if mask == 0 || mask.leading_ones() + mask.trailing_zeros() != 32 {
-        return Err(LeaseError::Mask(raw.subnet_mask));
-    }
-    let search = raw.domain_search.iter().flatten().chain(&raw.domain_name);
-    Ok(DhcpLease {
+    let mut options = Options {
+        all: &answer.options,
+        remarks: Vec::new(),
+    };
+    let length = options.mask(address);
+    let terms = options.terms();
+    let lease = DhcpLease {
         address: IpPrefix {
             address: address.into(),
-            length: mask.leading_ones() as u8,
+            length,
         },
-        routes: routes(raw),
-        nameservers: hosts(raw.dns_srvs.as_deref()),
-        search: search
-            .filter_map(|domain| domain_name(domain))
-            .take(LIST)
-            .collect(),
-        time_servers: hosts(raw.ntp_srvs.as_deref()),
-        hostname: raw.host_name.as_deref().and_then(host_name),
-        mtu: raw.mtu.map(u32::from),
-        server: raw.srv_id,
-        seconds: raw.lease_time_sec,
-    })
-}
-
-/// RFC 3442: where there are classless routes, the router option does not count.
-fn routes(raw: &DhcpV4Lease) -> Vec<LeaseRoute> {
-    let default = IpPrefix {
-        address: Ipv4Addr::UNSPECIFIED.into(),
-        length: 0,
+        routes: options.routes(),
+        nameservers: options.hosts(option::NAME_SERVERS, "name servers"),
+        search: options.search(),
+        time_servers: options.hosts(option::TIME_SERVERS, "time servers"),
+        hostname: options.hostname(),
+        mtu: options.mtu(),
+        server: answer.server().unwrap_or(Ipv4Addr::UNSPECIFIED),
+        seconds: terms.end,
+        remarks: options.remarks,
     };
-    if let Some(list) = &raw.classless_routes {
-        let usable = list.iter().filter(|route| route.prefix_length <= 32);
-        let route = |route: &mozim::DhcpV4ClasslessRoute| LeaseRoute {
-            to: IpPrefix {
-                address: route.destination.into(),
-                length: route.prefix_length,
-            }
-            .network(),
-            via: is_host(route.router).then_some(route.router.into()),
-        };
-        return usable.map(route).take(LIST).collect();
-    }
-    let router = raw.gateways.iter().flatten().find(|router| is_host(**router));
-    router
-        .map(|router| LeaseRoute {
-            to: default,
-            via: Some((*router).into()),
-        })
-        .into_iter()
-        .collect()
+    Ok((lease, terms))
 }
 
-fn hosts(list: Option<&[Ipv4Addr]>) -> Vec<IpAddr> {
-    let usable = list
-        .unwrap_or_default()
-        .iter()
-        .filter(|address| is_host(**address));
-    usable.map(|address| IpAddr::from(*address)).take(LIST).collect()
+/// Reads options, and notes what is wrong with them.
+struct Options<'a> {
+    all: &'a BTreeMap<u8, Vec<u8>>,
+    remarks: Vec<String>,
+}
+
+impl Options<'_> {
+    fn remark(&mut self, sentence: String) {
+        if self.remarks.len() < LIST {
+            self.remarks.push(sentence);
+        }
+    }
+
+    fn bytes(&self, code: u8) -> Option<&[u8]> {
+        self.all.get(&code).map(Vec::as_slice)
+    }
+
+    /// Returns the bytes of an option of a fixed length; another length is noted.
+    fn fixed<const N: usize>(&mut self, code: u8, what: &str) -> Option<[u8; N]> {
+        let bytes = self.bytes(code)?;
+        let (fixed, length) = (bytes.try_into().ok(), bytes.len());
+        if fixed.is_none() {
+            self.remark(format!("{what} of {length} bytes is left out: it has {N}"));
+        }
+        fixed
+    }
+
+    fn seconds(&mut self, code: u8, what: &str) -> Option<u32> {
+        let seconds = self.fixed(code, what).map(u32::from_be_bytes);
+        // Some servers write zero for "decide yourself".
+        seconds.filter(|seconds| *seconds > 0)
+    }
+
+    /// Without a mask the class of the address says how far the network goes, as RFC 950 has it and other clients do.
+    fn mask(&mut self, address: Ipv4Addr) -> u8 {
+        let class = match address.octets()[0] {
+            ..128 => 8,
+            ..192 => 16,
+            _ => 24,
+        };
+        let Some(mask) = self.fixed(option::MASK, "a network mask").map(u32::from_be_bytes) else {
+            self.remark(format!("no network mask: by its class the address has /{class}"));
+            return class;
+        };
+        if mask == 0 || mask.leading_ones() + mask.trailing_zeros() != 32 {
+            let mask = Ipv4Addr::from_bits(mask);
+            self.remark(format!(
+                "{mask} is not a network mask: by its class the address has /{class}"
+            ));
+            return class;
+        }
+        mask.leading_ones() as u8
+    }
+
+    /// RFC 2131, 4.4.5: T1 is before T2, and T2 before the end; else they are half and seven eighths of the time.
+    fn terms(&mut self) -> Terms {
+        let end = self.seconds(option::LEASE_TIME, "a lease time");
+        if end.is_none() {
+            self.remark("no lease time: an hour is assumed".to_owned());
+        }
+        let end = end.unwrap_or(DEFAULT_SECONDS);
+        let eighths = |count: u64| u32::try_from(u64::from(end) * count / 8).unwrap_or(end);
+        let (half, late) = (eighths(4), eighths(7));
+        let renewal = self.seconds(option::RENEWAL, "a renewal time");
+        let rebinding = self.seconds(option::REBINDING, "a rebinding time");
+        let (t1, t2) = (renewal.unwrap_or(half), rebinding.unwrap_or(late));
+        if t1 < t2 && t2 < end {
+            return Terms {
+                renewal: t1,
+                rebinding: t2,
+                end,
+            };
+        }
+        if renewal.or(rebinding).is_some() {
+            self.remark(format!(
+                "renewal after {t1} s and rebinding after {t2} s do not fit into {end} s: {half} s and {late} s are taken"
+            ));
+        }
+        Terms {
+            renewal: half,
+            rebinding: late,
+            end,
+        }
+    }
+
+    /// RFC 3442: where there are classless routes, the router option does not count.
+    fn routes(&mut self) -> Vec<LeaseRoute> {
+        let default = IpPrefix {
+            address: Ipv4Addr::UNSPECIFIED.into(),
+            length: 0,
+        };
+        let classless = self
+            .bytes(option::ROUTES)
+            .or(self.bytes(option::MICROSOFT_ROUTES));
+        if let Some(bytes) = classless {
+            match classless_routes(bytes) {
+                Some(routes) => return routes,
+                None => self.remark("classless routes that cannot be read are left out".to_owned()),
+            }
+        }
+        let routers = self.hosts(option::ROUTERS, "routers");
+        let route = |via| LeaseRoute {
+            to: default,
+            via: Some(via),
+        };
+        routers.into_iter().take(1).map(route).collect()
+    }
+
+    fn hosts(&mut self, code: u8, what: &str) -> Vec<IpAddr> {
+        let (addresses, rest) = self.bytes(code).unwrap_or_default().as_chunks::<4>();
+        let all: Vec<Ipv4Addr> = addresses.iter().map(|bytes| Ipv4Addr::from(*bytes)).collect();
+        let usable: Vec<IpAddr> = all
+            .iter()
+            .filter(|address| is_host(**address))
+            .map(|address| IpAddr::from(*address))
+            .take(LIST)
+            .collect();
+        if !rest.is_empty() || usable.len() < all.len() {
+            self.remark(format!("{what} that are no addresses of hosts are left out"));
+        }
+        usable
+    }
+
+    fn search(&mut self) -> Vec<Host> {
+        let listed = self.bytes(option::SEARCH).map(names::decode_shortened);
+        let text = self.bytes(option::DOMAIN).map(shown);
+        let mut search = listed.unwrap_or_default();
+        if let Some(text) = text {
+            match domain_name(&text) {
+                Some(domain) if !search.contains(&domain) => search.push(domain),
+                Some(_) => {}
+                None => self.remark(format!("the domain {text:?} is left out: it is no name")),
+            }
+        }
+        search.truncate(LIST);
+        search
+    }
+
+    fn hostname(&mut self) -> Option<HostName> {
+        let text = shown(self.bytes(option::HOST_NAME)?);
+        let name = text.parse().ok();
+        if name.is_none() {
+            let reason = if text.contains('_') {
+                "an underscore cannot be part of a host name"
+            } else if text.eq_ignore_ascii_case("localhost") {
+                "every machine calls itself so"
+            } else {
+                "it is not a host name"
+            };
+            self.remark(format!("the host name {text:?} is left out: {reason}"));
+        }
+        name
+    }
+
+    fn mtu(&mut self) -> Option<u32> {
+        let mtu = self.fixed(option::MTU, "a packet size").map(u16::from_be_bytes)?;
+        let mtu = u32::from(mtu);
+        if mtu < LEAST_DHCP_MTU {
+            self.remark(format!(
+                "a packet size of {mtu} bytes is left out: IPv6 needs {LEAST_DHCP_MTU}"
+            ));
+            return None;
+        }
+        Some(mtu)
+    }
+}
+
+/// Reads routes as RFC 3442 writes them: the length of the prefix, as many bytes as it fills, the router.
+fn classless_routes(mut bytes: &[u8]) -> Option<Vec<LeaseRoute>> {
+    let mut routes = Vec::new();
+    while let Some((length, rest)) = bytes.split_first() {
+        let significant = usize::from(length.div_ceil(8));
+        let (prefix, rest) = rest.split_at_checked(significant).filter(|_| *length <= 32)?;
+        let (router, rest) = rest.split_first_chunk::<4>()?;
+        let mut address = [0; 4];
+        address[..significant].copy_from_slice(prefix);
+        let router = Ipv4Addr::from(*router);
+        let to = IpPrefix {
+            address: Ipv4Addr::from(address).into(),
+            length: *length,
+        };
+        if routes.len() < LIST {
+            routes.push(LeaseRoute {
+                to: to.network(),
+                via: is_host(router).then_some(router.into()),
+            });
+        }
+        bytes = rest;
+    }
+    Some(routes)
 }
 
 fn is_host(address: Ipv4Addr) -> bool {
@@ -92,123 +262,17 @@ fn is_host(address: Ipv4Addr) -> bool {
     !reserved && !address.is_loopback() && !address.is_multicast()
 }
 
-/// Servers end texts with zeros, and domains with dots.
-fn trimmed(text: &str) -> &str {
-    text.trim_end_matches('\0').trim_end_matches('.')
+/// Returns a text as it may be shown. Servers end texts with zeros, and domains with dots.
+fn shown(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let text = text.trim_end_matches('\0').trim_end_matches('.');
+    text.chars().take(100).collect()
 }
 
 fn domain_name(text: &str) -> Option<Host> {
-    let host: Host = trimmed(text).parse().ok()?;
+    let host: Host = text.parse().ok()?;
     host.as_str().parse::<IpAddr>().is_err().then_some(host)
 }
 
-fn host_name(text: &str) -> Option<HostName> {
-    trimmed(text).parse().ok()
-}
-
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn raw() -> DhcpV4Lease {
-        let mut raw = DhcpV4Lease::default();
-        raw.yiaddr = Ipv4Addr::new(10, 0, 2, 15);
-        raw.subnet_mask = Ipv4Addr::new(255, 255, 255, 0);
-        raw.gateways = Some(vec![Ipv4Addr::UNSPECIFIED, Ipv4Addr::new(10, 0, 2, 2)]);
-        raw.lease_time_sec = 86_400;
-        raw
-    }
-
-    #[test]
-    fn an_ordinary_lease_is_taken_whole() {
-        let mut raw = raw();
-        raw.dns_srvs = Some(vec![Ipv4Addr::new(10, 0, 2, 3)]);
-        raw.domain_name = Some("example.org.\0".into());
-        raw.host_name = Some("node7".into());
-        raw.mtu = Some(1400);
-        let lease = check(&raw).unwrap();
-        assert_eq!(lease.address.to_string(), "10.0.2.15/24");
-        assert_eq!(lease.routes.len(), 1);
-        assert_eq!(lease.routes[0].via.unwrap().to_string(), "10.0.2.2");
-        assert_eq!(
-            (lease.nameservers.len(), lease.search[0].as_str(), lease.mtu),
-            (1, "example.org", Some(1400))
-        );
-        assert_eq!(lease.hostname.unwrap().as_str(), "node7");
-    }
-
-    #[test]
-    fn classless_routes_stand_for_the_router() {
-        let mut raw = raw();
-        let route = |destination: [u8; 4], prefix_length, router: [u8; 4]| mozim::DhcpV4ClasslessRoute {
-            destination: destination.into(),
-            prefix_length,
-            router: router.into(),
-        };
-        raw.classless_routes = Some(vec![
-            route([10, 9, 8, 7], 16, [10, 0, 2, 9]),
-            route([10, 8, 0, 0], 16, [0, 0, 0, 0]),
-            route([10, 8, 0, 0], 77, [10, 0, 2, 9]),
-        ]);
-        let lines: Vec<_> = check(&raw)
-            .unwrap()
-            .routes
-            .iter()
-            .map(|r| format!("{} {:?}", r.to, r.via))
-            .collect();
-        assert_eq!(lines, ["10.9.0.0/16 Some(10.0.2.9)", "10.8.0.0/16 None"]);
-    }
-
-    #[test]
-    fn a_bad_address_or_mask_spoils_the_lease() {
-        for address in [[0, 0, 0, 0], [127, 0, 0, 1], [224, 0, 0, 1], [255, 255, 255, 255]] {
-            let mut raw = raw();
-            raw.yiaddr = address.into();
-            assert_eq!(check(&raw), Err(LeaseError::Address(address.into())));
-        }
-        for mask in [[0, 0, 0, 0], [255, 0, 255, 0], [0, 255, 255, 255]] {
-            let mut raw = raw();
-            raw.subnet_mask = mask.into();
-            assert_eq!(check(&raw), Err(LeaseError::Mask(mask.into())));
-        }
-    }
-
-    #[test]
-    fn texts_that_are_no_names_are_left_out() {
-        let mut raw = raw();
-        raw.host_name = Some("a b\nnameserver 6.6.6.6".into());
-        raw.domain_search = Some(vec![
-            "ok.example".into(),
-            "x\noptions y".into(),
-            "10.0.0.1".into(),
-        ]);
-        let lease = check(&raw).unwrap();
-        assert_eq!((lease.hostname, lease.search.len()), (None, 1));
-    }
-
-    proptest! {
-        #[test]
-        fn whatever_a_server_says_is_checked(
-            address in any::<u32>(), mask in any::<u32>(), routers in proptest::collection::vec(any::<u32>(), 0..40),
-            routes in proptest::collection::vec((any::<u32>(), any::<u8>(), any::<u32>()), 0..40), text in any::<String>(),
-        ) {
-            let mut raw = DhcpV4Lease::default();
-            (raw.yiaddr, raw.subnet_mask) = (Ipv4Addr::from_bits(address), Ipv4Addr::from_bits(mask));
-            let routers: Vec<_> = routers.into_iter().map(Ipv4Addr::from_bits).collect();
-            (raw.gateways, raw.dns_srvs) = (Some(routers.clone()), Some(routers));
-            let route = |(to, prefix_length, via)| mozim::DhcpV4ClasslessRoute {
-                destination: Ipv4Addr::from_bits(to), prefix_length, router: Ipv4Addr::from_bits(via),
-            };
-            raw.classless_routes = Some(routes.into_iter().map(route).collect());
-            (raw.host_name, raw.domain_name) = (Some(text.clone()), Some(text));
-            if let Ok(lease) = check(&raw) {
-                prop_assert!(lease.routes.len() <= LIST && lease.nameservers.len() <= LIST);
-                prop_assert!(lease.routes.iter().all(|route| route.to.network() == route.to));
-                let back: DhcpLease = serde_json::from_value(serde_json::to_value(&lease).unwrap()).unwrap();
-                prop_assert_eq!(back, lease);
-            }
-        }
-    }
-}
+mod tests;

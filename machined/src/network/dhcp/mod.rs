@@ -1,15 +1,20 @@
 //! Asks for IPv4 leases on the interfaces that want one.
 //!
-//! One task per interface talks to the server; `lease` checks what the server said. A lease outlives its cable: it
-//! stays until it expires, so that a loose plug does not take the node's address away.
+//! One task per interface talks to the server: `client` is the talk, `wire` carries it, `message` and `udp` are its
+//! bytes, and `lease` checks what the server said. A lease outlives its cable: it stays until it expires, so that a
+//! loose plug does not take the node's address away; a server that takes it back ends it at once.
 
+mod client;
 mod lease;
-mod mozim;
+mod message;
+mod udp;
+mod wire;
 
 pub use lease::LeaseError;
-pub use mozim::Mozim;
+pub use wire::Servers;
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,9 +27,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::resources::{DhcpLease, DhcpSpec, LinkStatus};
 use crate::controller::{Action, Controller, ControllerError, chain};
 use crate::resource::{Resource, Store};
-
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+use crate::tasks;
 
 /// Gets leases for an interface and keeps them fresh.
 #[async_trait]
@@ -51,23 +54,18 @@ pub struct Asker {
 /// Says why no lease can be got at the moment.
 #[derive(Debug, thiserror::Error)]
 pub enum DhcpError {
-    /// The client ended.
-    #[error("the DHCP client on {link} failed: {message}")]
-    Client {
+    /// The interface carries no messages.
+    #[error("cannot talk to DHCP servers on {link}")]
+    Wire {
         /// The interface.
         link: String,
-        /// What the client said.
-        message: String,
-    },
-    /// The server gave something that cannot be used.
-    #[error("the DHCP server on {link} gave a lease that cannot be used")]
-    Lease {
-        /// The interface.
-        link: String,
-        /// What is wrong with it.
+        /// The kernel's answer.
         #[source]
-        source: LeaseError,
+        source: io::Error,
     },
+    /// There is no socket for it.
+    #[error(transparent)]
+    Socket(#[from] sys::Error),
 }
 
 /// Keeps the leases, and wakes the controller when one changes.
@@ -125,20 +123,14 @@ impl<S: LeaseSource> Dhcp<S> {
             leases: self.leases.clone(),
             bell: self.bell.clone(),
         };
-        let task = tokio::spawn(async move {
-            let mut pause = FIRST_PAUSE;
-            loop {
-                let started = Instant::now();
-                let error = source.run(link.clone(), reporter.clone()).await;
-                tracing::warn!("network: {}", chain(&error));
-                if started.elapsed() > LONGEST_PAUSE {
-                    pause = FIRST_PAUSE;
-                }
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
+        let task = tasks::keep(format!("DHCP on {}", link.name), move || {
+            let (source, link, reporter) = (source.clone(), link.clone(), reporter.clone());
+            async move {
+                let error = source.run(link, reporter).await;
+                Err::<(), _>(chain(&error))
             }
         });
-        (asker, AbortOnDropHandle::new(task))
+        (asker, task)
     }
 
     /// Returns the leases that hold for interfaces that want one, and when the first of them ends.
@@ -218,20 +210,28 @@ mod tests {
     use super::super::spec::tests::{lease, link};
     use super::*;
 
-    /// Gives one lease per run, then waits for ever, or fails at once.
+    /// Gives one lease per run, then waits for ever; or fails, or panics, at once.
     struct Scripted {
         runs: Arc<AtomicU32>,
-        fails: bool,
+        then: Then,
+    }
+
+    #[derive(Clone, Copy, PartialEq)]
+    enum Then {
+        Waits,
+        Fails,
+        Panics,
     }
 
     #[async_trait]
     impl LeaseSource for Scripted {
         async fn run(&self, link: Asker, report: Reporter) -> DhcpError {
             self.runs.fetch_add(1, Ordering::SeqCst);
-            if self.fails {
-                return DhcpError::Client {
+            assert!(self.then != Then::Panics, "a server said something new");
+            if self.then == Then::Fails {
+                return DhcpError::Wire {
                     link: link.name,
-                    message: "no".into(),
+                    source: io::ErrorKind::NetworkDown.into(),
                 };
             }
             report.report(Some(lease("10.0.2.15/24", "10.0.2.2")));
@@ -239,7 +239,7 @@ mod tests {
         }
     }
 
-    fn bench(fails: bool) -> (Store, Dhcp<Scripted>, Arc<AtomicU32>) {
+    fn bench(then: Then) -> (Store, Dhcp<Scripted>, Arc<AtomicU32>) {
         let store = Store::new();
         store.put("t", "eth0", link(2, LinkKind::Ethernet)).unwrap();
         store.put("t", "eth0", DhcpSpec { hostname: None }).unwrap();
@@ -248,7 +248,7 @@ mod tests {
             store,
             Dhcp::new(Scripted {
                 runs: runs.clone(),
-                fails,
+                then,
             }),
             runs,
         )
@@ -262,7 +262,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_lease_outlives_the_cable_but_not_its_time() {
-        let (store, mut dhcp, runs) = bench(false);
+        let (store, mut dhcp, runs) = bench(Then::Waits);
         assert!(matches!(step(&store, &mut dhcp).await, Action::After(_)));
         assert!(store.get::<DhcpLease>("eth0").is_some());
         store
@@ -288,7 +288,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_no_longer_asks_keeps_nothing() {
-        let (store, mut dhcp, _) = bench(false);
+        let (store, mut dhcp, _) = bench(Then::Waits);
         step(&store, &mut dhcp).await;
         store.remove::<DhcpSpec>("t", "eth0").unwrap();
         step(&store, &mut dhcp).await;
@@ -297,14 +297,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_failing_client_is_started_again_ever_slower() {
-        let (store, mut dhcp, runs) = bench(true);
-        step(&store, &mut dhcp).await;
-        tokio::time::sleep(Duration::from_secs(100)).await;
-        assert_eq!(
-            runs.load(Ordering::SeqCst),
-            7,
-            "after 0, 1, 3, 7, 15, 31 and 63 seconds"
-        );
+    async fn a_client_that_fails_or_panics_is_started_again_ever_slower() {
+        for then in [Then::Fails, Then::Panics] {
+            let (store, mut dhcp, runs) = bench(then);
+            step(&store, &mut dhcp).await;
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            assert_eq!(
+                runs.load(Ordering::SeqCst),
+                8,
+                "after 0, 0.25, 0.75, 1.75, 3.75, 7.75, 15.75 and 31.75 seconds"
+            );
+        }
     }
 }

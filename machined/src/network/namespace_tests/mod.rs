@@ -226,7 +226,7 @@ fn a_lease_is_got_used_and_given_up() {
     in_namespace(|bench| async move {
         bench.switch("v1", true).await;
         bench.add_address("v1", [10, 9, 0, 1], 24).await;
-        let _server = dhcp_server::serve("v1");
+        let _server = dhcp_server::Server::with(&[]).serve("v1");
         bench.configure("{name: v0, dhcp: true}");
         bench
             .until::<DhcpLease>("v0", "a lease", |lease| lease.is_some())
@@ -274,6 +274,79 @@ fn a_lease_is_got_used_and_given_up() {
             .await;
         bench
             .until::<AddressStatus>("v0/10.9.0.50/24", "taken away", |found| found.is_none())
+            .await;
+    });
+}
+
+/// Everything a home router may get wrong at once: the address is had all the same, and what was wrong is told.
+#[test]
+fn a_server_full_of_mistakes_still_gives_an_address() {
+    in_namespace(|bench| async move {
+        bench.switch("v1", true).await;
+        bench.add_address("v1", [10, 9, 0, 1], 24).await;
+        let server = dhcp_server::Server::with(&[
+            // T1 after T2, no mask, more bytes than a veth can take, and a name that is none.
+            (58, &500_u32.to_be_bytes()),
+            (59, &400_u32.to_be_bytes()),
+            (1, &[]),
+            (26, &u16::MAX.to_be_bytes()),
+            (12, b"localhost"),
+        ]);
+        let _server = server.serve("v1");
+        bench.configure("{name: v0, dhcp: true}");
+        bench
+            .until::<DhcpLease>("v0", "a lease", |lease| lease.is_some())
+            .await;
+        let lease: DhcpLease = bench.store.get("v0").unwrap();
+        assert_eq!(
+            (lease.address.to_string().as_str(), lease.hostname),
+            ("10.9.0.50/8", None)
+        );
+        assert_eq!(lease.remarks.len(), 3, "{:?}", lease.remarks);
+        bench
+            .until::<NetworkStatus>(ID, "ready", |status| status.is_some_and(|s| s.ready))
+            .await;
+        assert_eq!(sys::host::name(), "node1");
+        // The largest packet is what the card can do, and the controller is at rest.
+        bench
+            .until::<LinkStatus>("v0", "a size it can do", |link| {
+                link.is_some_and(|link| Some(link.mtu) == link.max_mtu.map(|most| most.min(u16::MAX.into())))
+            })
+            .await;
+        bench
+            .until::<crate::controller::ControllerStatus>("network-links", "at rest", |status| {
+                status.is_some_and(|status| status.state == crate::controller::ControllerState::Ready)
+            })
+            .await;
+    });
+}
+
+#[test]
+fn a_lease_that_the_server_takes_back_is_gone_and_the_node_not_ready() {
+    in_namespace(|bench| async move {
+        bench.switch("v1", true).await;
+        bench.add_address("v1", [10, 9, 0, 1], 24).await;
+        // Both ends are in one namespace here: what comes from the one must be believed by the other.
+        let folder = std::path::Path::new("/proc/sys");
+        crate::boot::sysctls::set(folder, "net.ipv4.conf.v1.accept_local", "1").unwrap();
+        // Asked again after eight seconds. Without its name (54) everybody is asked, by the cable and not within.
+        let server = dhcp_server::Server {
+            grants: 1,
+            ..dhcp_server::Server::with(&[(54, &[]), (58, &8_u32.to_be_bytes())])
+        };
+        let _server = server.serve("v1");
+        bench.configure("{name: v0, dhcp: true}");
+        bench
+            .until::<NetworkStatus>(ID, "ready", |status| status.is_some_and(|s| s.ready))
+            .await;
+        bench
+            .until::<DhcpLease>("v0", "taken back", |lease| lease.is_none())
+            .await;
+        bench
+            .until::<AddressStatus>("v0/10.9.0.50/24", "its address, too", |found| found.is_none())
+            .await;
+        bench
+            .until::<NetworkStatus>(ID, "not ready", |status| status.is_some_and(|s| !s.ready))
             .await;
     });
 }

@@ -1,0 +1,133 @@
+// UNSAFETY: packet sockets have addresses and filters that no safe wrapper makes.
+#![expect(unsafe_code)]
+//! IPv4 packets on one interface, past the kernel's own network: for a node that has no address yet.
+
+use std::io;
+use std::mem::size_of;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::libc;
+
+use crate::{Context, Result};
+
+/// The hardware address of everybody.
+const EVERYBODY: [u8; 6] = [255; 6];
+
+/// Sends and receives IPv4 packets, without the Ethernet header. Non-blocking: wait for it to be ready first.
+///
+/// Receives only UDP packets to one port that are not fragments: the kernel drops the rest unseen.
+#[derive(Debug)]
+pub struct PacketSocket {
+    socket: OwnedFd,
+    index: i32,
+}
+
+impl PacketSocket {
+    /// Opens a socket on an interface, by its number, for UDP packets to a port.
+    pub fn open(index: u32, port: u16) -> Result<Self> {
+        let action = || format!("open a packet socket on interface {index}");
+        let index = i32::try_from(index)
+            .map_err(|_| io::Error::from(Errno::ENODEV))
+            .context(action)?;
+        let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+        // Without a protocol nothing is received until the filter is there and `bind` names one.
+        // SAFETY: takes no pointers.
+        let number = Errno::result(unsafe { libc::socket(libc::AF_PACKET, kind, 0) }).context(action)?;
+        // SAFETY: the kernel has just made this descriptor, and nobody else has it.
+        let socket = unsafe { OwnedFd::from_raw_fd(number) };
+        let packets = PacketSocket { socket, index };
+        packets.attach(&udp_to(port)).context(action)?;
+        let address = packets.address();
+        // SAFETY: `address` outlives the call and has the length that is told.
+        let bound = unsafe { libc::bind(number, (&raw const address).cast(), length_of(&address)) };
+        Errno::result(bound).context(action)?;
+        Ok(packets)
+    }
+
+    /// Sends an IPv4 packet to everybody on the interface.
+    ///
+    /// Fails with `WouldBlock` when the interface cannot take it now, and with `ENETDOWN` when it is off.
+    pub fn broadcast(&self, packet: &[u8]) -> io::Result<()> {
+        let address = self.address();
+        // SAFETY: packet and address outlive the call and have the lengths that are told.
+        let sent = unsafe {
+            libc::sendto(
+                self.socket.as_raw_fd(),
+                packet.as_ptr().cast(),
+                packet.len(),
+                0,
+                (&raw const address).cast(),
+                length_of(&address),
+            )
+        };
+        Errno::result(sent)?;
+        Ok(())
+    }
+
+    /// Returns a descriptor to read packets from, one at a time, each starting with its IPv4 header.
+    pub fn reader(&self) -> io::Result<OwnedFd> {
+        self.socket.try_clone()
+    }
+
+    fn address(&self) -> libc::sockaddr_ll {
+        let mut hardware = [0; 8];
+        hardware[..6].copy_from_slice(&EVERYBODY);
+        libc::sockaddr_ll {
+            sll_family: libc::AF_PACKET as u16,
+            sll_protocol: (libc::ETH_P_IP as u16).to_be(),
+            sll_ifindex: self.index,
+            sll_hatype: 0,
+            sll_pkttype: 0,
+            sll_halen: 6,
+            sll_addr: hardware,
+        }
+    }
+
+    fn attach(&self, filter: &[libc::sock_filter]) -> io::Result<()> {
+        let program = libc::sock_fprog {
+            len: filter.len() as u16,
+            filter: filter.as_ptr().cast_mut(),
+        };
+        // SAFETY: the kernel copies the program, of which the length is told; it writes to neither.
+        let set = unsafe {
+            libc::setsockopt(
+                self.socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_ATTACH_FILTER,
+                (&raw const program).cast(),
+                size_of::<libc::sock_fprog>() as libc::socklen_t,
+            )
+        };
+        Errno::result(set)?;
+        Ok(())
+    }
+}
+
+fn length_of(address: &libc::sockaddr_ll) -> libc::socklen_t {
+    size_of_val(address) as libc::socklen_t
+}
+
+/// Makes a classic BPF program that lets pass whole UDP packets to a port; offsets are from the IPv4 header.
+fn udp_to(port: u16) -> [libc::sock_filter; 9] {
+    const LOAD_BYTE: u16 = 0x30; // BPF_LD | BPF_B | BPF_ABS
+    const LOAD_HALF: u16 = 0x28; // BPF_LD | BPF_H | BPF_ABS
+    const HEADER_LENGTH: u16 = 0xb1; // BPF_LDX | BPF_B | BPF_MSH
+    const LOAD_HALF_BEHIND: u16 = 0x48; // BPF_LD | BPF_H | BPF_IND
+    const IS: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
+    const HAS_BITS: u16 = 0x45; // BPF_JMP | BPF_JSET | BPF_K
+    const RETURN: u16 = 0x06; // BPF_RET | BPF_K
+    // The two numbers in the middle are how many steps are left out if the test holds, and if it does not.
+    let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    [
+        step(LOAD_BYTE, 0, 0, 9),
+        step(IS, 0, 6, 17),
+        step(LOAD_HALF, 0, 0, 6),
+        step(HAS_BITS, 4, 0, 0x1fff),
+        step(HEADER_LENGTH, 0, 0, 0),
+        step(LOAD_HALF_BEHIND, 0, 0, 2),
+        step(IS, 0, 1, port.into()),
+        step(RETURN, 0, 0, u32::MAX),
+        step(RETURN, 0, 0, 0),
+    ]
+}
