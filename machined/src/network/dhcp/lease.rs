@@ -209,7 +209,11 @@ impl Options<'_> {
         if name.is_none() {
             let reason = if text.contains('_') {
                 "an underscore cannot be part of a host name"
-            } else if text.eq_ignore_ascii_case("localhost") {
+            } else if text
+                .split('.')
+                .next()
+                .is_some_and(|first| first.eq_ignore_ascii_case("localhost"))
+            {
                 "every machine calls itself so"
             } else {
                 "it is not a host name"
