@@ -48,6 +48,15 @@ pub fn check(services: Vec<Service>) {
                         "{name} starts before {other}, which goes first"
                     );
                 }
+                if let Some(user) = &one.run.user {
+                    assert!(
+                        user.id > 0 && !user.name.contains([':', '\n', ' ']),
+                        "a line of /etc/passwd"
+                    );
+                }
+                for path in &one.run.rights.read_only_paths {
+                    assert!(path.is_absolute());
+                }
                 for folder in &one.directories {
                     assert!(folder.path.is_absolute() && folder.mode <= 0o7777);
                 }

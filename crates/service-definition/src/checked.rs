@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::faults::Collector;
 use crate::health::{self, Health};
 use crate::raw::{FolderToMake, KillMode, Restart, Service, User};
+use crate::rights::{self, Rights};
 use crate::{Fault, Faults, Limits, order};
 
 /// The longest name: it becomes a file, a folder and a cgroup.
@@ -56,6 +57,8 @@ pub struct Run {
     pub environment: BTreeMap<String, String>,
     /// Who it runs as; none is root.
     pub user: Option<User>,
+    /// What it may do beyond that.
+    pub rights: Rights,
     /// How gladly the kernel ends it when memory runs out.
     pub oom_score_adj: i16,
 }
@@ -110,6 +113,7 @@ impl IntoIterator for Definitions {
 /// Checks a list of services as a whole, and finds everything that is wrong at once.
 pub fn check(services: Vec<Service>) -> Result<Definitions, Faults> {
     let mut faults = Vec::new();
+    rights::check_users(&services, &mut faults);
     let names: BTreeSet<String> = services.iter().map(|service| service.name.clone()).collect();
     let mut found = BTreeMap::new();
     for service in services {
@@ -204,6 +208,7 @@ fn definition(service: Service, faults: &mut Collector<'_>) -> Definition {
 }
 
 fn run(service: Service, faults: &mut Collector<'_>) -> Run {
+    let rights = rights::checked(&service, faults);
     let mut words = command("command", service.command, faults).into_iter();
     for (name, value) in &service.environment {
         if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
@@ -211,6 +216,7 @@ fn run(service: Service, faults: &mut Collector<'_>) -> Run {
         }
     }
     Run {
+        rights,
         program: words.next().unwrap_or_default(),
         arguments: words.collect(),
         environment: service.environment,

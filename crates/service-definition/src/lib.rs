@@ -6,15 +6,19 @@
 //!
 //! This crate does no I/O: whether a program exists is for others to find out.
 
+mod capability;
 mod checked;
 mod faults;
 mod health;
 mod order;
 mod raw;
+mod rights;
 mod size;
 
+pub use capability::Capabilities;
 pub use checked::{Definition, Definitions, Directory, Resources, Run, check};
 pub use faults::{Fault, Faults};
 pub use health::{Check, Health};
 pub use raw::{FolderToMake, HealthCheck, KillMode, Limits, Restart, Service, Unhealthy, User};
+pub use rights::Rights;
 pub use size::Size;

@@ -21,6 +21,19 @@ pub struct Service {
     /// Who it runs as; root if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<User>,
+    /// What it may do beyond what its user may, by the kernel's names without `CAP_`: `NET_ADMIN`. It, and all that it starts,
+    /// can have nothing else, also as root.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub capabilities: Vec<String>,
+    /// Whether programs that it starts gain nothing by a set-user-id bit or by capabilities of their file.
+    #[serde(default = "yes")]
+    pub no_new_privileges: bool,
+    /// Files and folders that it sees read-only, with everything below; absolute.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub read_only_paths: Vec<String>,
+    /// Whether it has a `/tmp` and a `/var/tmp` of its own, empty at each start and kept in memory.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub private_tmp: bool,
     /// Folders that are made before it starts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub directories: Vec<FolderToMake>,
@@ -53,15 +66,16 @@ pub struct Service {
     pub oom_score_adj: i16,
 }
 
-/// Who a service runs as, by number: images carry no list of users that could change under a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Who a service runs as. The number stands beside the name, and so never changes under the user's files; the group has the
+/// same name and number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct User {
-    /// The user's number.
-    pub uid: u32,
-    /// The group's number.
-    pub gid: u32,
+    /// The user's name.
+    pub name: String,
+    /// The user's number, 1 to 999: one for each name.
+    pub id: u32,
 }
 
 /// A folder that is made before a service starts, and belongs to the service's user.
@@ -199,6 +213,10 @@ impl Service {
             command: command.into_iter().map(Into::into).collect(),
             environment: BTreeMap::new(),
             user: None,
+            capabilities: Vec::new(),
+            no_new_privileges: true,
+            read_only_paths: Vec::new(),
+            private_tmp: false,
             directories: Vec::new(),
             depends_on: Vec::new(),
             after: Vec::new(),
@@ -211,6 +229,10 @@ impl Service {
             oom_score_adj: 0,
         }
     }
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn yes() -> bool {

@@ -1,7 +1,9 @@
 //! Services as they are written, and what is said of those that cannot run.
 
 use proptest::prelude::*;
-use service_definition::{Check, Definitions, KillMode, Resources, Restart, Service, Unhealthy, check};
+use service_definition::{
+    Capabilities, Check, Definitions, KillMode, Resources, Restart, Rights, Service, Unhealthy, check,
+};
 
 fn read(yaml: &str) -> Result<Definitions, String> {
     let services: Vec<Service> = serde_yaml::from_str(yaml).map_err(|error| error.to_string())?;
@@ -12,7 +14,11 @@ const EVERYTHING: &str = r#"
 - name: kubelet
   command: [/usr/bin/kubelet, --config, /etc/kubelet.yaml]
   environment: {PATH: /usr/bin}
-  user: {uid: 100, gid: 101}
+  user: {name: kubelet, id: 100}
+  capabilities: [NET_ADMIN, CHOWN]
+  noNewPrivileges: false
+  readOnlyPaths: [/etc/kubernetes, /proc/sys]
+  privateTmp: true
   directories: [{path: /var/lib/kubelet, mode: "0750"}, {path: /run/kubelet}]
   dependsOn: [containerd]
   after: [time]
@@ -45,6 +51,15 @@ fn everything_that_can_be_written_is_read() {
         kubelet.directories.iter().map(|one| one.mode).collect::<Vec<_>>(),
         [0o750, 0o755]
     );
+    let user = kubelet.run.user.as_ref().unwrap();
+    assert_eq!((user.name.as_str(), user.id), ("kubelet", 100));
+    let rights = Rights {
+        capabilities: Capabilities((1 << 12) | 1),
+        no_new_privileges: false,
+        read_only_paths: vec!["/etc/kubernetes".into(), "/proc/sys".into()],
+        private_tmp: true,
+    };
+    assert_eq!(kubelet.run.rights, rights);
     let limits = Resources {
         memory_max: Some(512 << 20),
         cpu_weight: Some(200),
@@ -87,6 +102,13 @@ fn what_is_not_written_has_a_sane_value() {
         (true, 10)
     );
     assert_eq!(containerd.resources, Resources::default());
+    let least = Rights {
+        capabilities: Capabilities::default(),
+        no_new_privileges: true,
+        read_only_paths: vec![],
+        private_tmp: false,
+    };
+    assert_eq!((&containerd.run.rights, &containerd.run.user), (&least, &None));
     let health = containerd.health.as_ref().unwrap();
     assert_eq!(health.check, Check::Cri("/run/containerd/containerd.sock".into()));
     assert_eq!(
@@ -182,6 +204,46 @@ fn each_fault_names_the_thing_and_the_way_out() {
             "oomScoreAdj: -1001 is not between -1000 and 1000",
         ),
         (
+            "{name: a, command: [/a], capabilities: [cap_net_admin]}",
+            r#"capabilities: "cap_net_admin" is not a capability; write NET_ADMIN"#,
+        ),
+        (
+            "{name: a, command: [/a], capabilities: [NET_ADMIM]}",
+            r#"capabilities: "NET_ADMIM" is not a capability; known: CHOWN, DAC_OVERRIDE, "#,
+        ),
+        (
+            "{name: a, command: [/a], capabilities: [KILL, KILL]}",
+            r#"capabilities: "KILL" is there twice"#,
+        ),
+        (
+            "{name: a, command: [/a], readOnlyPaths: [etc]}",
+            r#"readOnlyPaths: "etc" is not a whole path"#,
+        ),
+        (
+            "{name: a, command: [/a], readOnlyPaths: [/etc], capabilities: [SYS_ADMIN]}",
+            "readOnlyPaths: means nothing with the capability SYS_ADMIN",
+        ),
+        (
+            "{name: a, command: [/a], user: {name: etcd, id: 1000}}",
+            "user.id: 1000 is not between 1 and 999",
+        ),
+        (
+            "{name: a, command: [/a], user: {name: etc/d, id: 7}}",
+            r#"user.name: "etc/d" is not a user's name"#,
+        ),
+        (
+            "{name: a, command: [/a], user: {name: root, id: 7}}",
+            "user.name: is root",
+        ),
+        (
+            "{name: a, command: [/a], user: {name: x, id: 7}}, {name: b, command: [/b], user: {name: y, id: 7}}",
+            r#"service "b": user.id: 7 is the number of "x" already; choose another"#,
+        ),
+        (
+            "{name: a, command: [/a], user: {name: x, id: 7}}, {name: b, command: [/b], user: {name: x, id: 8}}",
+            r#"service "b": user.id: "x" has the number 7 elsewhere; write that"#,
+        ),
+        (
             "{name: a, command: [/a], health: {}}",
             "health: say exactly one of cri, socket, tcp, http and exec",
         ),
@@ -229,6 +291,13 @@ fn a_circle_over_both_kinds_of_order_is_refused() {
     let error =
         read("[{name: a, command: [/a], after: [b]}, {name: b, command: [/b], dependsOn: [a]}]").unwrap_err();
     assert!(error.contains("a → b → a"), "{error}");
+}
+
+#[test]
+fn services_may_share_a_user() {
+    let shared =
+        "{name: a, command: [/a], user: {name: x, id: 7}}, {name: b, command: [/b], user: {name: x, id: 7}}";
+    assert!(read(&format!("[{shared}]")).is_ok());
 }
 
 #[test]

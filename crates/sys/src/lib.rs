@@ -5,6 +5,7 @@
 
 pub mod block;
 pub mod clock;
+pub mod confine;
 pub mod device_mapper;
 pub mod disk;
 pub mod entropy;

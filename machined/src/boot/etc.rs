@@ -1,8 +1,12 @@
 //! Fills `/etc` from the image.
 
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::{fs, io};
+
+use crate::services::Service;
 
 /// Where the image keeps what `/etc` starts with.
 pub const FACTORY: &str = "/usr/share/factory/etc";
@@ -30,9 +34,58 @@ pub fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Adds the users of services, each with a group of its own, to `passwd` and `group`, so that programs find their names.
+pub fn add_users(etc: &Path, services: &[Service]) -> io::Result<()> {
+    let users = services.iter().filter_map(|service| service.user.as_ref());
+    let users: BTreeMap<u32, &str> = users.map(|user| (user.id, user.name.as_str())).collect();
+    let (mut passwd, mut group) = (String::new(), String::new());
+    for (id, name) in users {
+        passwd.push_str(&format!("{name}:x:{id}:{id}:{name}:/:/nonexistent\n"));
+        group.push_str(&format!("{name}:x:{id}:\n"));
+    }
+    for (file, lines) in [("passwd", passwd), ("group", group)] {
+        if !lines.is_empty() {
+            let mut file = fs::File::options()
+                .create(true)
+                .append(true)
+                .open(etc.join(file))?;
+            file.write_all(lines.as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
+    use service_definition::User;
+
     use super::*;
+
+    #[test]
+    fn users_of_services_have_names() {
+        let etc = tempfile::tempdir().unwrap();
+        fs::write(etc.path().join("passwd"), "root:x:0:0:root:/:/nonexistent\n").unwrap();
+        let service = |name: &str, user: Option<(&str, u32)>| {
+            let mut service = Service::new(name, ["/a"]);
+            service.user = user.map(|(name, id)| User {
+                name: name.into(),
+                id,
+            });
+            service
+        };
+        let shared = Some(("etcd", 201));
+        add_users(
+            etc.path(),
+            &[service("a", shared), service("b", None), service("c", shared)],
+        )
+        .unwrap();
+        let file = |name: &str| fs::read_to_string(etc.path().join(name)).unwrap();
+        assert_eq!(
+            file("passwd"),
+            "root:x:0:0:root:/:/nonexistent\netcd:x:201:201:etcd:/:/nonexistent\n"
+        );
+        assert_eq!(file("group"), "etcd:x:201:\n");
+    }
 
     #[test]
     fn copies_folders_files_and_links_twice() {

@@ -44,6 +44,7 @@ pub(super) fn prepare() -> Result<Prepared, Error> {
     let release = release::load(Path::new(release::PATH))?;
     let mut remarks = mount_everything()?;
     etc::copy_tree(Path::new(etc::FACTORY), Path::new("/etc")).map_err(Error::Etc)?;
+    etc::add_users(Path::new("/etc"), &release.services).map_err(Error::Etc)?;
     remarks.extend(set_parameters());
     remarks.extend(Lockdown::read(Path::new("/")).gaps());
     if let Err(error) = sys::power::signal_on_ctrl_alt_del() {

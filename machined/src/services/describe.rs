@@ -3,6 +3,7 @@
 use service_definition::Definition;
 
 use super::machine::{Health, Machine, State, Step};
+use super::rights::Rights;
 use super::status::{ServiceHealth, ServiceState, ServiceStatus};
 
 const MIB: u64 = 1 << 20;
@@ -16,6 +17,8 @@ pub struct Measured {
     pub memory: Option<u64>,
     /// Its cgroup.
     pub cgroup: String,
+    /// What its main process may do.
+    pub rights: Option<Rights>,
 }
 
 /// Describes a service.
@@ -36,6 +39,7 @@ pub fn describe(definition: &Definition, machine: &Machine, measured: &Measured)
         wanted: machine.wanted(),
         last_exit: machine.last_exit().map(|exit| exit.to_string()),
         memory_bytes: measured.memory.map(|bytes| (bytes + MIB / 2) / MIB * MIB),
+        rights: pid.and(measured.rights.clone()),
     }
 }
 

@@ -10,6 +10,8 @@ use service_definition::{Check, Definition};
 use sys::process::Exit;
 use tokio::sync::oneshot;
 
+use super::rights::Rights;
+
 pub use linux::LinuxHost;
 #[cfg(any(test, feature = "testing"))]
 pub use recording::{HostCall, RecordingHost};
@@ -34,6 +36,9 @@ pub trait Host: Send + Sync {
 
     /// Returns the memory that a service uses, in bytes.
     fn memory(&self, service: &Definition) -> Option<u64>;
+
+    /// Returns what a process may do; none when it has ended.
+    fn rights(&self, pid: u32) -> Option<Rights>;
 
     /// Names the cgroup of a service; empty when it has none.
     fn cgroup(&self, service: &Definition) -> String;

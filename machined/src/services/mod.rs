@@ -13,6 +13,7 @@ pub mod host;
 pub mod machine;
 pub mod order;
 pub mod requests;
+pub mod rights;
 pub mod status;
 mod supervisor;
 mod task;

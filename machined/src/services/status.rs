@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::rights::Rights;
 use crate::resource::Resource;
 
 /// Tells how one service is. Owned by the controller `services`; named by the service.
@@ -28,6 +29,9 @@ pub struct ServiceStatus {
     pub last_exit: Option<String>,
     /// The memory it uses, in bytes, to the nearest MiB and not newer than a minute.
     pub memory_bytes: Option<u64>,
+    /// What its main process may do, as the kernel said when it had started.
+    #[serde(default)]
+    pub rights: Option<Rights>,
 }
 
 impl Resource for ServiceStatus {

@@ -42,6 +42,7 @@ impl Task {
             since_ms: shared.clock.uptime_ms(),
             memory: None,
             cgroup: shared.host.cgroup(&definition),
+            rights: None,
         };
         // Requests that were made before this service had a task are done with.
         let done = Order {
@@ -166,6 +167,7 @@ impl Task {
     async fn spawn(&mut self) -> Event {
         match self.shared.host.spawn(&self.definition).await {
             Ok(process) => {
+                self.measured.rights = self.shared.host.rights(process.pid);
                 self.exit = Some((process.pid, process.exit));
                 Event::Spawned { pid: process.pid }
             }

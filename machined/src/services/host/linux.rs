@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
-use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use service_definition::{Check, Definition, Directory, KillMode, User};
+use service_definition::{Check, Definition, Directory, KillMode, Run, User};
+use sys::confine::Confinement;
 use sys::process::Stop;
 
 use super::{Host, HostError, Process, probe};
@@ -18,6 +19,7 @@ use crate::children::Children;
 use crate::containerd;
 use crate::logs::{Capture, Logs};
 use crate::services::cgroup::{Cgroups, PARENT};
+use crate::services::rights::Rights;
 
 /// How long killed processes may take to be gone.
 const GONE: Duration = Duration::from_secs(5);
@@ -57,7 +59,7 @@ impl LinuxHost {
 
     fn command(&self, service: &Definition) -> Result<Command, HostError> {
         for directory in &service.directories {
-            make(directory, service.run.user).map_err(|source| HostError::Folder {
+            make(directory, service.run.user.as_ref()).map_err(|source| HostError::Folder {
                 path: directory.path.display().to_string(),
                 source,
             })?;
@@ -80,10 +82,11 @@ impl LinuxHost {
             .stdin(Stdio::null())
             .stdout(stdout)
             .stderr(stderr);
-        if let Some(user) = service.run.user {
-            command.uid(user.uid).gid(user.gid);
-        }
-        sys::process::isolate(&mut command, self.cgroups.folder(&service.name).as_deref())?;
+        isolate(
+            &mut command,
+            &service.run,
+            self.cgroups.folder(&service.name).as_deref(),
+        )?;
         Ok(command)
     }
 }
@@ -161,6 +164,10 @@ impl Host for LinuxHost {
         self.cgroups.memory(&service.name)
     }
 
+    fn rights(&self, pid: u32) -> Option<Rights> {
+        Rights::of(pid)
+    }
+
     fn cgroup(&self, service: &Definition) -> String {
         match self.cgroups.folder(&service.name) {
             Some(_) => format!("/{PARENT}/{}", service.name),
@@ -169,15 +176,32 @@ impl Host for LinuxHost {
     }
 }
 
+/// Makes a program of a service start in its cgroup, with the service's rights and no others.
+pub(super) fn isolate(command: &mut Command, run: &Run, cgroup: Option<&Path>) -> Result<(), sys::Error> {
+    let rights = &run.rights;
+    // The cgroup first: its files are root's.
+    sys::process::isolate(command, cgroup)?;
+    sys::confine::confine(
+        command,
+        &Confinement {
+            user: run.user.as_ref().map(|user| user.id),
+            capabilities: rights.capabilities.0,
+            no_new_privileges: rights.no_new_privileges,
+            read_only: rights.read_only_paths.clone(),
+            private_tmp: rights.private_tmp,
+        },
+    )
+}
+
 /// Makes a folder, with its parents. One that is there gets the mode and owner that it should have.
-fn make(directory: &Directory, user: Option<User>) -> io::Result<()> {
+fn make(directory: &Directory, user: Option<&User>) -> io::Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o755)
         .create(&directory.path)?;
     fs::set_permissions(&directory.path, fs::Permissions::from_mode(directory.mode))?;
     match user {
-        Some(user) => chown(&directory.path, Some(user.uid), Some(user.gid)),
+        Some(user) => chown(&directory.path, Some(user.id), Some(user.id)),
         None => Ok(()),
     }
 }

@@ -9,6 +9,7 @@ use sys::process::{Exit, Stop};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::linux::isolate;
 use crate::children::Children;
 
 /// The status line of an answer is at the start; what follows does not matter.
@@ -64,7 +65,7 @@ fn status_of(answer: &[u8]) -> Option<u16> {
     words.next()?.parse().ok()
 }
 
-/// Asks a program, in the cgroup and environment of the service and as its user. When the caller stops waiting,
+/// Asks a program, in the cgroup and environment of the service, as its user and with its rights. When the caller stops waiting,
 /// the program is killed.
 pub async fn exec(
     children: &Children,
@@ -83,12 +84,8 @@ pub async fn exec(
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    if let Some(user) = run.user {
-        std::os::unix::process::CommandExt::uid(&mut command, user.uid);
-        std::os::unix::process::CommandExt::gid(&mut command, user.gid);
-    }
     let cannot = |error: &dyn std::error::Error| format!("cannot run {program}: {error}");
-    sys::process::isolate(&mut command, cgroup).map_err(|error| cannot(&error))?;
+    isolate(&mut command, run, cgroup).map_err(|error| cannot(&error))?;
     let child = children.spawn(&mut command).map_err(|error| cannot(&error))?;
     let guard = KillOnDrop {
         children,
@@ -119,6 +116,7 @@ impl Drop for KillOnDrop<'_> {
 mod tests {
     use std::time::Duration;
 
+    use service_definition::{Service, check};
     use tokio::net::{TcpListener, UnixListener};
     use tokio::time::timeout;
 
@@ -237,12 +235,7 @@ mod tests {
     }
 
     fn run() -> Run {
-        Run {
-            program: "/x".into(),
-            arguments: Vec::new(),
-            environment: Default::default(),
-            user: None,
-            oom_score_adj: 0,
-        }
+        let all = check(vec![Service::new("x", ["/x"])]).unwrap();
+        all.get("x").unwrap().run.clone()
     }
 }

@@ -9,6 +9,7 @@ use sys::process::Exit;
 use tokio::sync::{oneshot, watch};
 
 use super::{Host, HostError, Process};
+use crate::services::rights::Rights;
 
 /// Is one call that a [`RecordingHost`] took: the service it was about comes first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -190,6 +191,10 @@ impl Host for RecordingHost {
 
     fn memory(&self, service: &Definition) -> Option<u64> {
         (service.kill_mode == KillMode::Cgroup).then_some(5 << 20)
+    }
+
+    fn rights(&self, _pid: u32) -> Option<Rights> {
+        Some(Rights::default())
     }
 
     fn cgroup(&self, _service: &Definition) -> String {

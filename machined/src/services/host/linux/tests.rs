@@ -1,6 +1,5 @@
 //! Services as real processes of this machine. Their cgroups are the kernel's where a test may use those.
 
-use std::path::Path;
 use std::time::Instant;
 
 use service_definition::{Definitions, FolderToMake, Service, check};
@@ -142,18 +141,62 @@ async fn user_and_oom_score_are_set() {
     }
     let bench = Bench::new(Arc::new(RecordingCgroups::default()));
     let mut service = Service::new("sleep", ["/bin/sleep", "1000"]);
-    service.user = Some(User { uid: 4321, gid: 1234 });
+    service.user = Some(User {
+        name: "x".into(),
+        id: 432,
+    });
     service.oom_score_adj = 321;
     let (all, name) = one(service);
     let definition = all.get(&name).unwrap();
     let process = bench.host.spawn(definition).await.unwrap();
-    assert_eq!(field(process.pid, "Uid"), "4321\t4321\t4321\t4321");
-    assert_eq!(field(process.pid, "Gid"), "1234\t1234\t1234\t1234");
+    for own in ["Uid", "Gid"] {
+        assert_eq!(field(process.pid, own), "432\t432\t432\t432");
+    }
     assert_eq!(field(process.pid, "Groups"), "");
     let score = fs::read_to_string(format!("/proc/{}/oom_score_adj", process.pid)).unwrap();
     assert_eq!(score.trim(), "321");
     bench.host.kill(definition, process.pid).unwrap();
     exit(process).await;
+}
+
+#[tokio::test]
+async fn a_service_and_its_check_have_the_rights_that_it_names() {
+    if field(std::process::id(), "Uid").split_whitespace().next() != Some("0") {
+        eprintln!("not root here: not tried");
+        return;
+    }
+    let bench = Bench::new(Arc::new(RecordingCgroups::default()));
+    let folder = TempDir::new().unwrap();
+    let written = folder.path().join("written").display().to_string();
+    let mut least = Service::new("least", ["/bin/sleep", "1000"]);
+    least.read_only_paths = vec![folder.path().display().to_string()];
+    let mut some = Service::new("some", ["/bin/sleep", "1000"]);
+    some.capabilities = vec!["NET_ADMIN".into(), "CHOWN".into()];
+    some.no_new_privileges = false;
+    let all = check(vec![least, some]).unwrap();
+    for (name, capabilities, no_new_privileges, writes) in [
+        ("least", vec![], true, false),
+        (
+            "some",
+            vec!["CHOWN".to_owned(), "NET_ADMIN".to_owned()],
+            false,
+            true,
+        ),
+    ] {
+        let definition = all.get(name).unwrap();
+        let process = bench.host.spawn(definition).await.unwrap();
+        let expected = Rights {
+            user: 0,
+            capabilities,
+            no_new_privileges,
+        };
+        assert_eq!(bench.host.rights(process.pid), Some(expected));
+        let touch = Check::Exec(vec!["/usr/bin/touch".into(), written.clone()]);
+        let checked = bench.host.check(definition, &touch).await;
+        assert_eq!(checked.is_ok(), writes, "{name}: {checked:?}");
+        bench.host.kill(definition, process.pid).unwrap();
+        exit(process).await;
+    }
 }
 
 #[tokio::test]

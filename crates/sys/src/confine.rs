@@ -1,0 +1,259 @@
+// UNSAFETY: what a child does between fork and exec can only be said in an unsafe closure, and capabilities have no safe
+// wrapper in the crate nix.
+#![expect(unsafe_code)]
+//! Taking rights from a program before it starts: mounts of its own, a user, capabilities.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::ptr::null;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::prctl;
+
+use crate::{Context, Result};
+
+/// The highest number that a set of capabilities has room for.
+const LAST: u32 = u64::BITS - 1;
+/// An argument that a call does not use. The kernel looks at all its bits.
+const NONE: libc::c_ulong = 0;
+/// `_LINUX_CAPABILITY_VERSION_3`: sets of 64 bits, as two halves.
+const VERSION: u32 = 0x2008_0522;
+/// `MOUNT_ATTR_RDONLY` of `linux/mount.h`.
+const READ_ONLY: u64 = 1;
+const TMP_FLAGS: MsFlags = MsFlags::MS_NOSUID
+    .union(MsFlags::MS_NODEV)
+    .union(MsFlags::MS_NOEXEC);
+const TMP_OPTIONS: &CStr = c"mode=1777,size=25%";
+
+/// Says what a program may do when it has started, and everything that it starts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Confinement {
+    /// The user it runs as, who is also its only group; none is root.
+    pub user: Option<u32>,
+    /// Its capabilities, one bit for each number, and the most that anything it starts can have.
+    pub capabilities: u64,
+    /// Whether programs it starts gain nothing by a set-user-id bit or file capabilities.
+    pub no_new_privileges: bool,
+    /// What it sees read-only, with all mounts below; absolute.
+    pub read_only: Vec<PathBuf>,
+    /// Whether `/tmp`, and `/var/tmp` where it is there, are empty and its own.
+    pub private_tmp: bool,
+}
+
+/// Makes a command start confined. The process that starts it must have every right that it gives or takes; one without
+/// any capability gives none, and has none to take.
+pub fn confine(command: &mut Command, how: &Confinement) -> Result<()> {
+    let read_only: Vec<CString> = how
+        .read_only
+        .iter()
+        .map(|path| named(path))
+        .collect::<Result<_>>()?;
+    let tmp = ["/tmp", "/var/tmp"].map(Path::new);
+    let tmp = tmp.into_iter().filter(|path| how.private_tmp && path.is_dir());
+    let tmp: Vec<CString> = tmp.map(named).collect::<Result<_>>()?;
+    let (user, wanted, no_new_privileges) = (how.user, how.capabilities, how.no_new_privileges);
+    let privileged = permitted().context(|| "read the capabilities of this process".to_owned())? != 0;
+    let prepare = move || -> io::Result<()> {
+        if !read_only.is_empty() || !tmp.is_empty() {
+            own_mounts(&read_only, &tmp)?;
+        }
+        if privileged {
+            bound(wanted)?;
+        }
+        if let Some(user) = user {
+            become_user(user)?;
+        }
+        // A user's programs have what is ambient, root's what is bounding: nothing need be inheritable for root.
+        let inheritable = if user.is_some() { wanted } else { 0 };
+        set_capabilities(wanted, inheritable)?;
+        raise_ambient(inheritable)?;
+        if no_new_privileges {
+            prctl::set_no_new_privs()?;
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec the closure only makes system calls on memory that was prepared before the fork and
+    // that it owns, and on its stack; it allocates nothing and takes no lock.
+    unsafe { command.pre_exec(prepare) };
+    Ok(())
+}
+
+/// Returns a path for the kernel. It must be there: between fork and exec nobody could say which one is missing.
+fn named(path: &Path) -> Result<CString> {
+    let action = || format!("make {} read-only for a service", path.display());
+    path.symlink_metadata().context(action)?;
+    CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "NUL in the path"))
+        .context(action)
+}
+
+/// Leaves the mounts of the machine as they are, and changes a copy. What is mounted on the machine later appears in it.
+fn own_mounts(read_only: &[CString], tmp: &[CString]) -> io::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    let none = None::<&CStr>;
+    mount(none, c"/", none, MsFlags::MS_SLAVE | MsFlags::MS_REC, none)?;
+    for path in read_only {
+        let path = path.as_c_str();
+        mount(Some(path), path, none, MsFlags::MS_BIND | MsFlags::MS_REC, none)?;
+        set_read_only(path)?;
+    }
+    for path in tmp {
+        let tmpfs = Some(c"tmpfs");
+        mount(tmpfs, path.as_c_str(), tmpfs, TMP_FLAGS, Some(TMP_OPTIONS))?;
+    }
+    Ok(())
+}
+
+/// `struct mount_attr` of `linux/mount.h`.
+#[repr(C)]
+struct MountAttributes {
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    user_namespace: u64,
+}
+
+fn set_read_only(path: &CStr) -> io::Result<()> {
+    let attributes = MountAttributes {
+        set: READ_ONLY,
+        clear: 0,
+        propagation: 0,
+        user_namespace: 0,
+    };
+    // SAFETY: the path ends in NUL, and the attributes are a `mount_attr` of the size that is passed; both outlive the
+    // call, which writes to neither.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            libc::AT_RECURSIVE,
+            &raw const attributes,
+            size_of::<MountAttributes>(),
+        )
+    };
+    Ok(Errno::result(answer).map(drop)?)
+}
+
+/// Takes everything else out of the bounding set, for good: nothing that is started from here can have it again.
+fn bound(wanted: u64) -> io::Result<()> {
+    for number in 0..=LAST {
+        // SAFETY: the call takes numbers only, and changes nothing.
+        let has = unsafe {
+            libc::prctl(
+                libc::PR_CAPBSET_READ,
+                libc::c_ulong::from(number),
+                NONE,
+                NONE,
+                NONE,
+            )
+        };
+        match has {
+            // Beyond the last that this kernel knows.
+            -1 => break,
+            1 if wanted & (1 << number) == 0 => {
+                // SAFETY: the call takes numbers only, and changes the calling thread alone.
+                let answer = unsafe {
+                    libc::prctl(
+                        libc::PR_CAPBSET_DROP,
+                        libc::c_ulong::from(number),
+                        NONE,
+                        NONE,
+                        NONE,
+                    )
+                };
+                Errno::result(answer)?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Becomes a user without other groups. What is permitted stays so: it is set right after this.
+fn become_user(user: u32) -> io::Result<()> {
+    prctl::set_keepcaps(true)?;
+    // SAFETY: the calls take numbers, and a list of none; they change the calling process alone, which has one thread.
+    unsafe {
+        Errno::result(libc::syscall(libc::SYS_setgroups, 0, null::<libc::gid_t>()))?;
+        Errno::result(libc::syscall(libc::SYS_setresgid, user, user, user))?;
+        Errno::result(libc::syscall(libc::SYS_setresuid, user, user, user))?;
+    }
+    Ok(())
+}
+
+/// `struct __user_cap_header_struct`.
+#[repr(C)]
+struct Header {
+    version: u32,
+    pid: libc::c_int,
+}
+
+/// `struct __user_cap_data_struct`: one half of the numbers.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct Half {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+fn halves(set: u64) -> [u32; 2] {
+    let bytes = set.to_le_bytes();
+    let half = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    [half(0), half(4)]
+}
+
+fn set_capabilities(wanted: u64, inheritable: u64) -> io::Result<()> {
+    let header = Header {
+        version: VERSION,
+        pid: 0,
+    };
+    let (wanted, inheritable) = (halves(wanted), halves(inheritable));
+    let half = |at: usize| Half {
+        effective: wanted[at],
+        permitted: wanted[at],
+        inheritable: inheritable[at],
+    };
+    let data = [half(0), half(1)];
+    // SAFETY: header and data are what version 3 takes, two halves; the call reads them and changes the calling thread.
+    let answer = unsafe { libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr()) };
+    Ok(Errno::result(answer).map(drop)?)
+}
+
+/// Returns what this process could use at most.
+fn permitted() -> io::Result<u64> {
+    let mut header = Header {
+        version: VERSION,
+        pid: 0,
+    };
+    let mut data = [Half::default(); 2];
+    // SAFETY: header and data are what version 3 takes, two halves; both are ours to be written.
+    let answer = unsafe { libc::syscall(libc::SYS_capget, &raw mut header, data.as_mut_ptr()) };
+    Errno::result(answer)?;
+    Ok(u64::from(data[0].permitted) | (u64::from(data[1].permitted) << 32))
+}
+
+/// Lets a user's programs keep these. Root's are told by the bounding set.
+fn raise_ambient(set: u64) -> io::Result<()> {
+    let ambient = |what: libc::c_int, number: u32| {
+        let (what, number) = (what as libc::c_ulong, libc::c_ulong::from(number));
+        // SAFETY: the call takes numbers only, and changes the calling thread alone.
+        Errno::result(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, what, number, NONE, NONE) })
+    };
+    ambient(libc::PR_CAP_AMBIENT_CLEAR_ALL, 0)?;
+    for number in (0..=LAST).filter(|number| set & (1 << number) != 0) {
+        ambient(libc::PR_CAP_AMBIENT_RAISE, number)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
