@@ -34,6 +34,7 @@ fn parse_line(line: &str) -> Option<Mount> {
         read_only: read_only(left.get(5)?) || right.get(2).is_some_and(|options| read_only(options)),
         size_bytes: 0,
         available_bytes: 0,
+        options: left.get(5)?.split(',').map(str::to_owned).collect(),
     })
 }
 
@@ -68,6 +69,7 @@ mod tests {
             ("/dev/root", "/mnt/a b")
         );
         assert_eq!((mount.file_system.as_str(), mount.read_only), ("ext4", true));
+        assert_eq!(mount.options, ["rw", "noatime"]);
     }
 
     proptest! {
