@@ -11,6 +11,10 @@ use tonic::client::Grpc;
 use tonic::transport::Channel;
 use tonic_prost::ProstCodec;
 
+use crate::bounds;
+
+/// What pods have as their first process, and the only image that a node brings along.
+const IMAGE: &str = "localhost/bedplate/pause:0.1";
 const SOCKET: &str = "/run/containerd/containerd.sock";
 /// The namespace of the machine itself, among the modes that a pod's namespaces can have.
 const OF_THE_NODE: i32 = 2;
@@ -50,6 +54,8 @@ struct Linux {
 struct Security {
     #[prost(message, optional, tag = "1")]
     namespaces: Option<Namespaces>,
+    #[prost(bool, tag = "6")]
+    privileged: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -80,7 +86,58 @@ struct PodStatus {
     created_at: i64,
 }
 
-/// Starts a pod, and leaves it running.
+#[derive(Clone, PartialEq, Message)]
+struct CreateRequest {
+    #[prost(string, tag = "1")]
+    pod: String,
+    #[prost(message, optional, tag = "2")]
+    container: Option<ContainerConfig>,
+    #[prost(message, optional, tag = "3")]
+    config: Option<Config>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ContainerConfig {
+    #[prost(message, optional, tag = "1")]
+    metadata: Option<Named>,
+    #[prost(message, optional, tag = "2")]
+    image: Option<Named>,
+    #[prost(message, optional, tag = "15")]
+    linux: Option<ContainerLinux>,
+}
+
+/// `ContainerMetadata` and `ImageSpec` alike, as far as they are used.
+#[derive(Clone, PartialEq, Message)]
+struct Named {
+    #[prost(string, tag = "1")]
+    name: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ContainerLinux {
+    #[prost(message, optional, tag = "2")]
+    security: Option<ContainerSecurity>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ContainerSecurity {
+    #[prost(bool, tag = "2")]
+    privileged: bool,
+    #[prost(message, optional, tag = "3")]
+    namespaces: Option<Namespaces>,
+}
+
+/// The number of a container, in `CreateContainerResponse` and `StartContainerRequest` alike.
+#[derive(Clone, PartialEq, Message)]
+struct Container {
+    #[prost(string, tag = "1")]
+    id: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Nothing {}
+
+/// Starts a pod, and then one with a privileged container. Leaves both running.
 pub fn start() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -96,24 +153,62 @@ async fn run() -> Result<String> {
         .await
         .with_context(|| format!("cannot connect to {SOCKET}"))?;
     let mut client = Grpc::new(channel);
+    let id = sandbox(&mut client, config("proof", false)).await?;
+    privileged(&mut client).await?;
+    Ok(id)
+}
+
+fn config(name: &str, privileged: bool) -> Config {
     // A new name each time: one that failed may have left something behind.
     let uid = std::process::id().to_string();
-    let request = RunRequest {
-        config: Some(Config {
-            metadata: Some(Metadata {
-                name: "proof".to_owned(),
-                uid,
-                namespace: "default".to_owned(),
+    Config {
+        metadata: Some(Metadata {
+            name: name.to_owned(),
+            uid,
+            namespace: "default".to_owned(),
+        }),
+        linux: Some(Linux {
+            security: Some(Security {
+                namespaces: Some(Namespaces { network: OF_THE_NODE }),
+                privileged,
             }),
-            linux: Some(Linux {
-                security: Some(Security {
+        }),
+    }
+}
+
+/// Starts a pod that may have privileged containers, and one in it: the pause image once more.
+async fn privileged(client: &mut Grpc<Channel>) -> Result<()> {
+    let config = config("privileged", true);
+    let pod = sandbox(client, config.clone()).await?;
+    let named = |name: &str| {
+        Some(Named {
+            name: name.to_owned(),
+        })
+    };
+    let request = CreateRequest {
+        pod,
+        container: Some(ContainerConfig {
+            metadata: named("root"),
+            image: named(IMAGE),
+            linux: Some(ContainerLinux {
+                security: Some(ContainerSecurity {
+                    privileged: true,
                     namespaces: Some(Namespaces { network: OF_THE_NODE }),
                 }),
             }),
         }),
+        config: Some(config),
     };
-    let pod: Pod = ask(&mut client, "RunPodSandbox", request).await?;
-    let answer: StatusAnswer = ask(&mut client, "PodSandboxStatus", pod.clone()).await?;
+    let container: Container = ask(client, "CreateContainer", request).await?;
+    let _started: Nothing = ask(client, "StartContainer", container).await?;
+    println!("{}", bounds::of_the_most_privileged()?);
+    Ok(())
+}
+
+async fn sandbox(client: &mut Grpc<Channel>, config: Config) -> Result<String> {
+    let request = RunRequest { config: Some(config) };
+    let pod: Pod = ask(client, "RunPodSandbox", request).await?;
+    let answer: StatusAnswer = ask(client, "PodSandboxStatus", pod.clone()).await?;
     let status = answer.status.context("containerd knows nothing of the new pod")?;
     ensure!(
         status.id == pod.id && status.state == READY && status.created_at > 0,

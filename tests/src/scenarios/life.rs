@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
+use super::hardened;
 use crate::emulator::Emulator;
 use crate::machine::Machine;
 use crate::node::Node;
@@ -36,6 +37,7 @@ pub fn run(stage: &Stage) -> Result<()> {
 
     strangers_are_refused(stage, &machine)?;
     answers(stage, &node)?;
+    hardened::check(stage, &node)?;
     let before = identity(&node, &running)?;
 
     node.command(&["reboot", "--yes"]).run()?;

@@ -6,6 +6,7 @@ mod copies;
 mod faults;
 mod follow;
 mod grow;
+mod hardened;
 mod kills;
 mod life;
 mod lock;
@@ -30,7 +31,8 @@ pub const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "pod",
-        shows: "a pod is started through containerd's CRI, from the image that came with the system, without a registry",
+        shows: "a pod is started through containerd's CRI, from the image that came with the system, without a registry; \
+                root cannot change the kernel",
         limit: minutes(5),
         run: pod::run,
     },

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::releases::Release;
 use crate::machine::Machine;
+use crate::node::Node;
 use crate::scenario::Stage;
 
 const UP: Duration = Duration::from_secs(240);
@@ -36,6 +37,36 @@ pub fn run(stage: &Stage) -> Result<()> {
         .find(|line| line.contains("is ready"))
         .unwrap_or_default();
     stage.shown(&format!("a sandbox from the image's own pause: {}", line.trim()));
+    let privileged = said
+        .lines()
+        .find(|line| line.contains("privileged container has"));
+    let privileged = privileged.unwrap_or_default().trim();
+    ensure!(
+        !privileged.is_empty(),
+        "no privileged container was started: {said}"
+    );
+    stage.shown(&format!(
+        "{privileged}: no modules, no kexec, no raw memory, no clock"
+    ));
+    pry(stage, &node)
+}
+
+/// Looks at what a service tried that has every capability which it takes to change a kernel.
+fn pry(stage: &Stage, node: &Node) -> Result<()> {
+    node.until(&["services"], SOON, |services| {
+        let pry = row(services, "services", "pry");
+        pry.is_some_and(|pry| matches!(pry["state"].as_str(), Some("stopped" | "failed")))
+    })?;
+    let said = node.command(&["logs", "pry"]).run()?;
+    ensure!(
+        said.contains("nothing was let in"),
+        "the service that pries says: {said}"
+    );
+    let refused = said.lines().filter(|line| line.contains("refused: ")).count();
+    ensure!(refused == 5, "not all ways were tried: {said}");
+    stage.shown(
+        "root with every capability gets no unsigned or changed module, no memory and no other kernel",
+    );
     Ok(())
 }
 
