@@ -14,6 +14,7 @@ pub mod filesystem;
 pub mod host;
 pub mod lock;
 pub mod loop_device;
+pub mod memory;
 pub mod modules;
 pub mod mount;
 pub mod packet;

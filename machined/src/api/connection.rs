@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -28,6 +29,8 @@ const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from
 const HEADERS: u32 = 8 * 1024;
 /// Bytes of an answer that wait for the line, for one call.
 const ANSWERS: usize = 64 * 1024;
+/// How often memory is given back at most.
+const TIDY: Duration = Duration::from_secs(10);
 /// How long a connection lives on after its rights have ended, so that its calls can be told.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
@@ -45,6 +48,8 @@ struct Shared {
     tasks: TaskTracker,
     /// The node stops: no more calls.
     stop: CancellationToken,
+    /// A connection has ended since memory was given back.
+    ended: AtomicBool,
     /// Calls have had their time.
     cut: CancellationToken,
 }
@@ -60,6 +65,7 @@ impl Connections {
                 clock,
                 places,
                 tasks: TaskTracker::new(),
+                ended: AtomicBool::new(false),
                 stop: CancellationToken::new(),
                 cut: CancellationToken::new(),
             }),
@@ -80,14 +86,15 @@ impl Connections {
 
     /// Runs what belongs to a connection, until it ends or all connections are cut.
     pub(super) fn track(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let cut = self.shared.cut.clone();
+        let shared = self.shared.clone();
         self.shared.tasks.spawn(async move {
             tokio::select! {
                 // Cancel safe: asks only for a state.
-                () = cut.cancelled() => {}
+                () = shared.cut.cancelled() => {}
                 // Not cancel safe, and need not be: the node stops.
                 () = task => {}
             }
+            shared.ended.store(true, Ordering::Relaxed);
         });
     }
 
@@ -144,6 +151,18 @@ impl Connections {
                     stopping = true;
                     connection.as_mut().graceful_shutdown();
                 }
+            }
+        }
+    }
+
+    /// Gives memory back now and then, when connections have ended, for as long as it is polled: what a busy hour took
+    /// would otherwise stay with this process.
+    pub(super) async fn tidy(&self) {
+        loop {
+            tokio::time::sleep(TIDY).await;
+            if self.shared.ended.swap(false, Ordering::Relaxed) {
+                // It may fail only by being cancelled: the node stops.
+                let _ = tokio::task::spawn_blocking(sys::memory::give_back).await;
             }
         }
     }

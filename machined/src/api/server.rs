@@ -59,6 +59,8 @@ impl ApiServer {
             () = stop.cancelled() => {}
             // Cancel safe: a connection that was not taken stays in the kernel's queue.
             () = door.accept(&listener) => {}
+            // Cancel safe: what is not given back now is later.
+            () = connections.tidy() => {}
         }
         drop(listener);
         connections.end(LAST_CALLS).await;

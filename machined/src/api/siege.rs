@@ -75,7 +75,8 @@ async fn endure<A>(server: &Besieged, client: &Client, attack: impl FnOnce() -> 
         }
     }
     drop(attack);
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    // By then memory has been given back once.
+    tokio::time::sleep(Duration::from_secs(15)).await;
     Toll {
         grown: peak.saturating_sub(before),
         kept: server.resident().saturating_sub(before),

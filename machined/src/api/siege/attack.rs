@@ -1,6 +1,7 @@
 //! The attackers.
 
 use std::collections::VecDeque;
+use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
@@ -14,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use pki::Client;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::task::JoinSet;
+use tokio::runtime::{self, Runtime};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -57,21 +58,48 @@ pub(super) async fn ends(stream: &mut TlsStream<TcpStream>) -> bool {
     tokio::time::timeout(Duration::from_secs(1), end).await.is_ok()
 }
 
+/// Runs attackers on a thread of their own, so that they are not in the way of whoever is to be answered meanwhile.
+struct Attackers(Option<Runtime>);
+
+impl Default for Attackers {
+    fn default() -> Self {
+        let mut runtime = runtime::Builder::new_multi_thread();
+        Self(Some(runtime.worker_threads(1).enable_all().build().unwrap()))
+    }
+}
+
+impl Attackers {
+    fn spawn(&self, attacker: impl Future<Output = ()> + Send + 'static) {
+        let runtime = self.0.as_ref().unwrap();
+        runtime.spawn(attacker);
+    }
+}
+
+impl Drop for Attackers {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// Connections full of calls whose bodies never end. They end when dropped.
 pub(super) struct Flood {
-    _tasks: JoinSet<()>,
+    _attackers: Attackers,
 }
 
 impl Flood {
     /// Keeps that many connections from each address.
     pub(super) fn start(to: SocketAddr, client: &Client, from: &[Ipv4Addr], each: usize) -> Self {
-        let mut tasks = JoinSet::new();
+        let attackers = Attackers::default();
         for address in from {
             for _ in 0..each {
-                tasks.spawn(flood(to, *address, client.clone()));
+                attackers.spawn(flood(to, *address, client.clone()));
             }
         }
-        Self { _tasks: tasks }
+        Self {
+            _attackers: attackers,
+        }
     }
 }
 
@@ -154,14 +182,14 @@ impl HttpBody for Endless {
 /// Sockets that say nothing, or one byte now and then. They close when dropped.
 #[derive(Default)]
 pub(super) struct Squatters {
-    tasks: JoinSet<()>,
+    attackers: Attackers,
 }
 
 impl Squatters {
     /// Keeps that many sockets from an address. Every other one says something.
     pub(super) fn add(&mut self, to: SocketAddr, from: Ipv4Addr, count: usize) {
         for number in 0..count {
-            self.tasks.spawn(squat(to, from, number % 2 == 1));
+            self.attackers.spawn(squat(to, from, number % 2 == 1));
         }
     }
 }
