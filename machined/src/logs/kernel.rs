@@ -1,5 +1,6 @@
 //! The kernel's log, from `/dev/kmsg`.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -48,6 +49,8 @@ pub fn parse(bytes: &[u8]) -> Option<Record> {
 /// Follows the kernel's log.
 pub struct KernelLog {
     records: Receiver,
+    /// Whether it was waited once for something to be there.
+    looked: bool,
 }
 
 /// The longest record the kernel makes, with room.
@@ -65,20 +68,34 @@ impl KernelLog {
         // It is no pipe, but is read and polled like one.
         Ok(KernelLog {
             records: Receiver::from_owned_fd_unchecked(file.into())?,
+            looked: false,
         })
     }
 
-    /// Returns all records that are there now, oldest first.
-    pub async fn present(&mut self) -> io::Result<Vec<Record>> {
-        let mut records = Vec::new();
-        // Nothing is known to be readable before the first look; a log that stays silent is empty.
-        if let Ok(ready) = tokio::time::timeout(SILENCE, self.records.readable()).await {
-            ready?;
+    /// Takes the next of the records that are there already; none once all have been taken.
+    pub async fn next_present(&mut self) -> io::Result<Option<Record>> {
+        if !self.looked {
+            // Nothing is known to be readable before the first look; a log that stays silent is empty.
+            if let Ok(ready) = tokio::time::timeout(SILENCE, self.records.readable()).await {
+                ready?;
+            }
+            self.looked = true;
         }
-        while let Some(record) = self.take()? {
-            records.push(record);
+        self.take()
+    }
+
+    /// Finds the number of the first of the last `count` records. Reads the log once for that and keeps only numbers:
+    /// the log of a node that has run for long is larger than what one caller may cost.
+    pub async fn start_of_last(count: usize) -> io::Result<u64> {
+        let mut log = KernelLog::open()?;
+        let mut last = VecDeque::new();
+        while let Some(record) = log.next_present().await? {
+            last.push_back(record.sequence);
+            if last.len() > count {
+                last.pop_front();
+            }
         }
-        Ok(records)
+        Ok(last.front().copied().unwrap_or(0))
     }
 
     /// Waits for the next record. Cancel safe.
@@ -149,12 +166,18 @@ mod tests {
             Ok(log) => log,
             Err(error) => return eprintln!("/dev/kmsg cannot be read here, and was not tried: {error}"),
         };
-        let records = log.present().await.unwrap();
+        let mut records = Vec::new();
+        while let Some(record) = log.next_present().await.unwrap() {
+            records.push(record);
+        }
         assert!(!records.is_empty());
         assert!(records.windows(2).all(|pair| pair[0].sequence < pair[1].sequence));
         let waited = tokio::time::timeout(SILENCE, log.next()).await;
         let last = records[records.len() - 1].sequence;
         assert!(waited.is_err() || waited.unwrap().unwrap().sequence > last);
+        let few = KernelLog::start_of_last(3).await.unwrap();
+        assert!(few >= records[records.len().saturating_sub(3)].sequence);
+        assert!(KernelLog::start_of_last(usize::MAX).await.unwrap() <= few);
     }
 
     proptest! {

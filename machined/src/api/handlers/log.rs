@@ -1,7 +1,5 @@
 //! What the node and its services say.
 
-use std::collections::VecDeque;
-
 use ::api::v1alpha1::log_service_server::LogService;
 use ::api::v1alpha1::{
     EventsRequest, EventsResponse, KernelLogRequest, KernelLogResponse, LogsRequest, LogsResponse,
@@ -37,21 +35,26 @@ impl LogService for Handlers {
     ) -> Result<Response<Answers<KernelLogResponse>>, Status> {
         let request = request.into_inner();
         let failed = |error| Status::unavailable(format!("cannot read the kernel's log: {error}"));
-        let mut log = KernelLog::open().map_err(failed)?;
-        let mut kept = VecDeque::from(log.present().await.map_err(failed)?);
-        let first = tail(request.tail).map_or(0, |tail| kept.len().saturating_sub(tail));
-        kept.drain(..first);
-        let log = request.follow.then_some(log);
-        let answers = futures::stream::unfold((kept, log), |(mut kept, mut log)| async move {
-            let record = match kept.pop_front() {
-                Some(record) => Ok(record),
-                None => log.as_mut()?.next().await,
-            };
-            let answer = record.map(kernel_answer);
-            Some((
-                answer.map_err(|error| Status::unavailable(error.to_string())),
-                (kept, log),
-            ))
+        let first = match tail(request.tail) {
+            Some(count) => KernelLog::start_of_last(count).await.map_err(failed)?,
+            None => 0,
+        };
+        let log = KernelLog::open().map_err(failed)?;
+        let follow = request.follow;
+        // Record by record: a caller who does not read on must not make the node keep the whole log.
+        let answers = futures::stream::unfold(log, move |mut log| async move {
+            loop {
+                let record = if follow {
+                    log.next().await.map(Some)
+                } else {
+                    log.next_present().await
+                };
+                match record.transpose()? {
+                    Ok(record) if record.sequence < first => {}
+                    Ok(record) => return Some((Ok(kernel_answer(record)), log)),
+                    Err(error) => return Some((Err(Status::unavailable(error.to_string())), log)),
+                }
+            }
         });
         Ok(Response::new(Box::pin(answers)))
     }
