@@ -10,8 +10,8 @@ fn main() -> ExitCode {
     match cli::Cli::parse().run() {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+            stdio::note(format_args!("error: {error:#}"));
+            stdio::exit_code(error.as_ref())
         }
     }
 }

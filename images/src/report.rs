@@ -22,13 +22,16 @@ impl Progress {
     /// Says what is being done now.
     pub fn step(&self, what: &str) {
         if !self.quiet {
-            eprintln!("{:6.1}s  {what}", self.started.elapsed().as_secs_f64());
+            stdio::note(format_args!(
+                "{:6.1}s  {what}",
+                self.started.elapsed().as_secs_f64()
+            ));
         }
     }
 
     /// Says something that people should not miss.
     pub fn warn(&self, what: &str) {
-        eprintln!("warning: {what}");
+        stdio::note(format_args!("warning: {what}"));
     }
 }
 

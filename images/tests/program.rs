@@ -155,3 +155,51 @@ fn completions_and_schemas_are_printed() {
     let schema: serde_json::Value = serde_json::from_slice(&schema.stdout).unwrap();
     assert_eq!(schema["title"], "Overlay");
 }
+
+#[test]
+fn a_result_that_cannot_be_printed_is_an_error_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = root().display().to_string();
+    let commands: [&[&str]; 5] = [
+        &["boards", "--tree", &tree],
+        &["schema", "board"],
+        &["completions", "bash"],
+        &["keys", "new", "--no-password"],
+        &[
+            "build",
+            "--dry-run",
+            "--tree",
+            &tree,
+            "--board",
+            "rpi3",
+            "--key",
+            "k",
+            "--out",
+            "o",
+        ],
+    ];
+    for arguments in commands {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let done = Command::new(env!("CARGO_BIN_EXE_bedplate-image"))
+            .args(arguments)
+            .current_dir(dir.path())
+            .stdout(full)
+            .output()
+            .unwrap();
+        assert_eq!(
+            done.status.code(),
+            Some(74),
+            "{arguments:?}: {}",
+            text(&done.stderr)
+        );
+        assert!(
+            text(&done.stderr).contains("standard output"),
+            "{}",
+            text(&done.stderr)
+        );
+    }
+    assert!(
+        dir.path().join("bedplate.key").is_file(),
+        "what was asked for is done"
+    );
+}

@@ -104,7 +104,8 @@ impl Build {
             ));
         }
         let seconds = started.elapsed().as_secs_f64();
-        report(&built, fetcher.notes(), seconds, global);
+        report(&built, fetcher.notes(), seconds, global)
+            .context("the image is built, only its report is lost")?;
         if self.twice {
             self.again(request.created, &request.stem(), &progress, global)?;
         }
@@ -154,7 +155,10 @@ impl Build {
         twice::build_again(&arguments, scratch.path())?;
         let same = twice::compare(&self.out, &out, stem)?;
         if global.output == Output::Text {
-            println!("built twice, with the same bytes: {}", same.join(", "));
+            stdio::line(format_args!(
+                "built twice, with the same bytes: {}",
+                same.join(", ")
+            ))?;
         }
         Ok(())
     }
@@ -186,51 +190,55 @@ impl Build {
                     .iter()
                     .map(|(name, version)| json!({"name": name, "version": version}))
                     .collect();
-                println!(
-                    "{:#}",
-                    json!({"board": board, "overlays": overlays, "packages": packages, "bundle": bundle})
-                );
+                let bundle = bundle.to_string_lossy();
+                let plan =
+                    json!({"board": board, "overlays": overlays, "packages": packages, "bundle": bundle});
+                stdio::line(format_args!("{plan:#}"))?;
             }
             Output::Text => {
-                println!("board     {} ({}): {}", board.name, board.arch, board.description);
-                println!("overlays  {}", overlays.join(", "));
-                println!("bundle    {}", bundle.display());
-                println!("packages");
+                let mut text = format!(
+                    "board     {} ({}): {}\noverlays  {}\nbundle    {}\npackages\n",
+                    board.name,
+                    board.arch,
+                    board.description,
+                    overlays.join(", "),
+                    bundle.display()
+                );
                 for (name, version) in packages {
-                    println!(
-                        "  {name} {}",
-                        version.unwrap_or("(not locked: the mirror's current version)")
-                    );
+                    let version = version.unwrap_or("(not locked: the mirror's current version)");
+                    text += &format!("  {name} {version}\n");
                 }
+                stdio::print(text)?;
             }
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn report(built: &Built, notes: &[String], seconds: f64, global: &Global) {
+fn report(built: &Built, notes: &[String], seconds: f64, global: &Global) -> Result<(), stdio::Lost> {
     match global.output {
-        Output::Json => println!(
-            "{:#}",
-            json!({
-                "bundle": built.bundle,
-                "sbom": built.sbom,
-                "diskImage": built.disk_image.as_ref().map(|image| &image.image),
+        Output::Json => {
+            let disk_image = built.disk_image.as_ref();
+            let report = json!({
+                "bundle": built.bundle.to_string_lossy(),
+                "sbom": built.sbom.to_string_lossy(),
+                "diskImage": disk_image.map(|image| image.image.to_string_lossy()),
                 "size": built.size,
                 "parts": built.parts,
                 "patches": built.patches,
                 "locked": built.manifest.locked,
                 "notes": notes,
                 "seconds": seconds,
-            })
-        ),
+            });
+            stdio::line(format_args!("{report:#}"))
+        }
         Output::Text => {
-            print!("{}", size_table(&built.parts, built.size));
-            print!("{}", patch_lines(&built.patches));
+            let mut text = size_table(&built.parts, built.size) + &patch_lines(&built.patches);
             if let Some(disk) = &built.disk_image {
-                println!("{} ({} MB, sparse)", disk.image.display(), disk.size / 1_000_000);
+                let size = disk.size / 1_000_000;
+                text += &format!("{} ({size} MB, sparse)\n", disk.image.display());
             }
-            println!("{} in {seconds:.0} s", built.bundle.display());
+            stdio::line(format_args!("{text}{} in {seconds:.0} s", built.bundle.display()))
         }
     }
 }

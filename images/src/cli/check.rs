@@ -50,13 +50,15 @@ impl Check {
             let findings = run(&job)?;
             failed |= findings.iter().any(|finding| self.fails(finding));
             if global.output == Output::Text {
-                println!("{}", bundle.display());
-                findings.iter().for_each(print);
+                stdio::line(bundle.display())?;
+                findings
+                    .iter()
+                    .try_for_each(|finding| stdio::line(line(finding)))?;
             }
-            results.push(json!({"bundle": bundle, "findings": findings}));
+            results.push(json!({"bundle": bundle.to_string_lossy(), "findings": findings}));
         }
         if global.output == Output::Json {
-            println!("{:#}", json!(results));
+            stdio::line(format_args!("{:#}", json!(results)))?;
         }
         Ok(if failed {
             ExitCode::FAILURE
@@ -91,7 +93,7 @@ impl Check {
     }
 }
 
-fn print(finding: &Finding) {
+fn line(finding: &Finding) -> String {
     let (word, detail) = match &finding.outcome {
         Outcome::Passed(detail) => ("ok", detail),
         Outcome::Failed(detail) => ("FAILED", detail),
@@ -102,5 +104,5 @@ fn print(finding: &Finding) {
     } else {
         format!(": {detail}")
     };
-    println!("  {word:8}{}{detail}", finding.check);
+    format!("  {word:8}{}{detail}", finding.check)
 }

@@ -50,13 +50,16 @@ impl Keys {
         };
         let (secret, public) = create(&out, &name, protection)?;
         match global.output {
-            Output::Json => println!("{:#}", json!({"secret": secret, "public": public})),
+            Output::Json => stdio::line(format_args!(
+                "{:#}",
+                json!({"secret": secret.to_string_lossy(), "public": public.to_string_lossy()})
+            ))?,
             Output::Text => {
-                println!(
+                stdio::line(format_args!(
                     "secret key  {} (keep it: what it signs, every node trusts)",
                     secret.display()
-                );
-                println!("public key  {}", public.display());
+                ))?;
+                stdio::line(format_args!("public key  {}", public.display()))?;
             }
         }
         Ok(ExitCode::SUCCESS)

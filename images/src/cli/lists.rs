@@ -50,7 +50,7 @@ impl Boards {
                 json!({"name": board.name, "arch": board.arch, "description": board.description}),
             )
         });
-        print(global.output, rows.collect());
+        print(global.output, rows.collect())?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -66,7 +66,7 @@ impl Overlays {
                 json!({"name": overlay.name, "description": overlay.description, "boards": overlay.boards}),
             )
         });
-        print(global.output, rows.collect());
+        print(global.output, rows.collect())?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -78,16 +78,16 @@ impl Schema {
             Kind::Board => board::schema::board(),
             Kind::Overlay => board::schema::overlay(),
         };
-        print!("{schema}");
+        stdio::print(schema)?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn print(output: Output, rows: Vec<(Vec<String>, serde_json::Value)>) {
+fn print(output: Output, rows: Vec<(Vec<String>, serde_json::Value)>) -> Result<()> {
     match output {
         Output::Json => {
             let values: Vec<_> = rows.into_iter().map(|(_, value)| value).collect();
-            println!("{:#}", json!(values));
+            stdio::line(format_args!("{:#}", json!(values)))?;
         }
         Output::Text => {
             let width = |column: usize| {
@@ -101,8 +101,9 @@ fn print(output: Output, rows: Vec<(Vec<String>, serde_json::Value)>) {
                     .iter()
                     .zip(&widths)
                     .map(|(cell, width)| format!("{cell:width$}  "));
-                println!("{}", cells.collect::<String>().trim_end());
+                stdio::line(cells.collect::<String>().trim_end())?;
             }
         }
     }
+    Ok(())
 }

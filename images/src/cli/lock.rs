@@ -1,15 +1,18 @@
 //! `bedplate-image lock`.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use board::Arch;
 use images::inputs;
-use images::packages::fetch::{Fetched, Fetcher};
+use images::packages::fetch::Fetched;
+use images::packages::kept::keep;
 use images::packages::lock::{Lock, Locked, LockedKernel};
 use images::packages::mirror::SUITE;
+use images::packages::moment::Moment;
 use images::report::Progress;
 use serde_json::json;
 
@@ -21,6 +24,12 @@ pub struct Renew {
     /// Only say what would change.
     #[arg(long)]
     dry_run: bool,
+    /// Also copy every locked package into a folder, to be published beside the bundles (see --packages).
+    #[arg(long, value_name = "DIR", conflicts_with = "dry_run")]
+    keep: Option<PathBuf>,
+    /// Do not renew the lock: keep the packages that it names now.
+    #[arg(long, requires = "keep")]
+    as_is: bool,
 }
 
 impl Renew {
@@ -29,6 +38,9 @@ impl Renew {
         let progress = Progress::new(global.quiet);
         let path = global.places.lock_path()?;
         let old = Lock::load(&path)?;
+        if let (true, Some(folder)) = (self.as_is, &self.keep) {
+            return keep_as_is(old, folder, &progress, global);
+        }
         let catalog = global.places.catalog()?;
         // An empty lock makes the fetcher take what the mirror has now.
         let mut fetcher = global.places.fetcher(Lock::default())?;
@@ -67,6 +79,7 @@ impl Renew {
             format: 1,
             suite: SUITE.to_owned(),
             created,
+            moment: Some(Moment::at(created)),
             kernels,
             packages: Vec::new(),
         };
@@ -77,37 +90,75 @@ impl Renew {
             names.sort();
             names.dedup();
             progress.step(&format!("getting {} packages for {arch}", names.len()));
-            lock.packages.extend(get(&mut fetcher, &names, arch)?);
+            let packages = fetcher.fetch(&names, arch)?;
+            if let Some(folder) = &self.keep {
+                keep(&packages, folder)?;
+            }
+            lock.packages.extend(packages.into_iter().map(locked));
         }
         let changes = changes(&old, &lock);
         if changes.is_empty() {
-            // The time is that of the content: without a change there is nothing to date anew.
+            // Times are those of the content: without a change there is nothing to date anew.
             lock.created = old.created;
+            lock.moment = Some(old.moment());
         }
         if !self.dry_run {
             lock.save(&path)?;
         }
-        match global.output {
-            Output::Json => println!(
-                "{:#}",
-                json!({"lock": path, "changes": changes, "written": !self.dry_run})
-            ),
-            Output::Text if changes.is_empty() => println!("{} is up to date", path.display()),
-            Output::Text => changes.iter().for_each(|change| println!("{change}")),
-        }
+        let text = match global.output {
+            Output::Json => {
+                let path = path.to_string_lossy();
+                format!(
+                    "{:#}",
+                    json!({"lock": path, "changes": changes, "written": !self.dry_run})
+                )
+            }
+            Output::Text if changes.is_empty() => format!("{} is up to date", path.display()),
+            Output::Text => changes.join("\n"),
+        };
+        stdio::line(text)?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn get(fetcher: &mut Fetcher, names: &[String], arch: Arch) -> Result<Vec<Locked>> {
-    let locked = |package: Fetched| Locked {
+fn locked(package: Fetched) -> Locked {
+    Locked {
         name: package.name,
-        arch,
+        arch: package.arch,
         version: package.version,
         size: package.size,
         sha256: package.sha256,
-    };
-    Ok(fetcher.fetch(names, arch)?.into_iter().map(locked).collect())
+    }
+}
+
+/// Copies what the lock names now into a folder: all of it and nothing else, or it is an error.
+fn keep_as_is(lock: Lock, folder: &Path, progress: &Progress, global: &Global) -> Result<ExitCode> {
+    let mut names: BTreeMap<Arch, Vec<String>> = BTreeMap::new();
+    for package in &lock.packages {
+        names.entry(package.arch).or_default().push(package.name.clone());
+    }
+    let count = lock.packages.len();
+    let mut fetcher = global.places.fetcher(lock)?;
+    for (arch, names) in names {
+        progress.step(&format!("getting {} packages for {arch}", names.len()));
+        let packages = fetcher.fetch(&names, arch)?;
+        if !fetcher.notes().is_empty() {
+            bail!(
+                "not every locked package can be had any more: name an archive of all versions with --snapshot URL, \
+                 or a folder of kept packages with --packages DIR; {}",
+                fetcher.notes().join("; ")
+            );
+        }
+        keep(&packages, folder)?;
+    }
+    stdio::line(match global.output {
+        Output::Json => format!(
+            "{:#}",
+            json!({"kept": folder.to_string_lossy(), "packages": count})
+        ),
+        Output::Text => format!("{}: {count} packages are kept", folder.display()),
+    })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn changes(old: &Lock, new: &Lock) -> Vec<String> {

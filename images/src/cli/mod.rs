@@ -84,7 +84,9 @@ impl Cli {
             Command::Lock(lock) => lock.run(&global),
             Command::Completions { shell } => {
                 let mut command = Cli::command();
-                clap_complete::generate(shell, &mut command, "bedplate-image", &mut std::io::stdout());
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut command, "bedplate-image", &mut script);
+                stdio::write(&script)?;
                 Ok(ExitCode::SUCCESS)
             }
         }

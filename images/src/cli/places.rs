@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use board::Catalog;
-use images::packages::fetch::Fetcher;
+use images::packages::fetch::{Fetcher, FindSnapshot, Sources};
+use images::packages::kept::Kept;
 use images::packages::lock::Lock;
 use images::packages::mirror::{Mirror, MirrorError};
 
@@ -24,6 +25,16 @@ pub struct Places {
     /// Debian mirror. [default: the host's]
     #[arg(long, global = true, value_name = "URL", env = "BEDPLATE_MIRROR")]
     mirror: Option<String>,
+    /// Archive of all versions, for locked packages that the mirror has dropped: {moment} stands for the lock's moment,
+    /// {archive} for debian and debian-security, as in https://snapshot.example.org/{archive}/{moment}
+    #[arg(long, global = true, value_name = "URL", env = "BEDPLATE_SNAPSHOT")]
+    snapshot: Option<String>,
+    /// Folder of kept packages (`lock --keep`), looked through before the mirror; may be given several times.
+    #[arg(long, global = true, value_name = "DIR")]
+    packages: Vec<PathBuf>,
+    /// Package whose file on the mirror may be another than the locked one of the same version; may be given several times.
+    #[arg(long, global = true, value_name = "PACKAGE")]
+    allow_changed: Vec<String>,
     /// Keys that the mirror's index is signed with. [default: the host's]
     #[arg(long, global = true, value_name = "FILE")]
     keyring: Option<PathBuf>,
@@ -77,6 +88,15 @@ impl Places {
         if let Some(mirror) = &self.mirror {
             options.extend(["--mirror".to_owned(), mirror.clone()]);
         }
+        if let Some(snapshot) = &self.snapshot {
+            options.extend(["--snapshot".to_owned(), snapshot.clone()]);
+        }
+        for folder in &self.packages {
+            options.extend(["--packages".to_owned(), folder.display().to_string()]);
+        }
+        for package in &self.allow_changed {
+            options.extend(["--allow-changed".to_owned(), package.clone()]);
+        }
         if let Some(keyring) = &self.keyring {
             options.extend(["--keyring".to_owned(), keyring.display().to_string()]);
         }
@@ -92,6 +112,16 @@ impl Places {
                 None => Mirror::from_host(Path::new("/etc/apt"), keyring.as_deref()),
             }
         };
-        Ok(Fetcher::new(&self.cache()?, lock, Box::new(mirror)))
+        let snapshot = self.snapshot.clone().map(|template| -> FindSnapshot {
+            let keyring = self.keyring.clone();
+            Box::new(move |moment| Mirror::snapshot(&template, moment, keyring.as_deref()))
+        });
+        let sources = Sources {
+            mirror: Box::new(mirror),
+            snapshot,
+            kept: Kept::open(&self.packages)?,
+            allow_changed: self.allow_changed.clone(),
+        };
+        Ok(Fetcher::new(&self.cache()?, lock, sources))
     }
 }

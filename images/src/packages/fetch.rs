@@ -1,6 +1,7 @@
-//! Gets packages: from the cache when the lock file names them and they are there, else from the mirror.
+//! Gets packages: those of the lock file from the cache, from folders of kept packages, from the mirror, or from an
+//! archive of all versions; others from the mirror.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,8 +10,10 @@ use board::Arch;
 
 use super::apt::{Apt, AptError, Available};
 use super::cache::Cache;
-use super::lock::Lock;
+use super::kept::{Kept, KeptError};
+use super::lock::{Lock, Locked};
 use super::mirror::{Mirror, MirrorError};
+use super::moment::Moment;
 use crate::hash;
 
 /// A fault of getting packages.
@@ -32,6 +35,23 @@ pub enum FetchError {
         name: String,
         /// Its version.
         version: String,
+    },
+    /// A folder of kept packages cannot be used.
+    #[error("cannot use kept packages")]
+    Kept(#[from] KeptError),
+    /// The mirror has another file for the very version that was locked.
+    #[error(
+        "package {name:?} {version} for {arch} has another hash on the mirror than in the lock file: one of them was \
+         tampered with, or the mirror builds packages of its own; find out which, then renew the lock (`bedplate-image lock`), \
+         get the locked file (--snapshot URL, --packages DIR), or take the mirror's with --allow-changed {name}"
+    )]
+    Changed {
+        /// The package.
+        name: String,
+        /// Its version.
+        version: String,
+        /// Its architecture.
+        arch: Arch,
     },
     /// A package that should stand for a kernel does not.
     #[error(
@@ -60,25 +80,52 @@ pub struct Fetched {
     pub path: PathBuf,
 }
 
+/// Finds the mirror; only called when something must be fetched.
+pub type FindMirror = Box<dyn Fn() -> Result<Mirror, MirrorError>>;
+/// Finds an archive of all versions as it was at a moment; only called when the mirror lacks what was locked.
+pub type FindSnapshot = Box<dyn Fn(&Moment) -> Result<Mirror, MirrorError>>;
+
+/// Where packages may come from.
+pub struct Sources {
+    /// The mirror, with current versions.
+    pub mirror: FindMirror,
+    /// An archive of all versions, if there is one.
+    pub snapshot: Option<FindSnapshot>,
+    /// What is left of locked packages in folders.
+    pub kept: Kept,
+    /// Packages whose file on the mirror may be another than the lock file says.
+    pub allow_changed: Vec<String>,
+}
+
+/// Which of the sources that apt asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Origin {
+    Mirror,
+    Snapshot,
+}
+
 /// Gets packages, and remembers where it had to leave the lock file.
 pub struct Fetcher {
     folder: PathBuf,
     cache: Cache,
     lock: Lock,
-    mirror: Box<dyn Fn() -> Result<Mirror, MirrorError>>,
-    roots: BTreeMap<Arch, Apt>,
+    sources: Sources,
+    roots: BTreeMap<(Origin, Arch), Apt>,
+    /// Mirrors that did not answer: asking again for each package would wait each time.
+    silent: BTreeSet<Arch>,
     notes: Vec<String>,
 }
 
 impl Fetcher {
-    /// Makes a fetcher over a cache folder. The mirror is only looked for when something must be fetched.
-    pub fn new(folder: &Path, lock: Lock, mirror: Box<dyn Fn() -> Result<Mirror, MirrorError>>) -> Fetcher {
+    /// Makes a fetcher over a cache folder.
+    pub fn new(folder: &Path, lock: Lock, sources: Sources) -> Fetcher {
         Fetcher {
             folder: folder.to_owned(),
             cache: Cache::new(folder.join("packages")),
             lock,
-            mirror,
+            sources,
             roots: BTreeMap::new(),
+            silent: BTreeSet::new(),
             notes: Vec::new(),
         }
     }
@@ -101,7 +148,7 @@ impl Fetcher {
         if self.lock.package(package, arch).is_some() {
             return Ok(package.to_owned());
         }
-        let candidate = self.apt(arch)?.candidate(package)?;
+        let candidate = self.apt(Origin::Mirror, arch)?.candidate(package)?;
         resolve_kernel(package, &candidate.depends).ok_or_else(|| FetchError::NoKernel {
             package: package.to_owned(),
         })
@@ -110,21 +157,28 @@ impl Fetcher {
     /// Gets packages of one architecture.
     pub fn fetch(&mut self, names: &[String], arch: Arch) -> Result<Vec<Fetched>, FetchError> {
         let mut found = Vec::new();
-        let mut wanted = Vec::new();
+        let mut wanted: BTreeMap<Origin, Vec<Available>> = BTreeMap::new();
         for name in names {
-            match self.cached(name, arch) {
+            match self.at_hand(name, arch) {
                 Some(fetched) => found.push(fetched),
-                None => wanted.push(self.choose(name, arch)?),
+                None => {
+                    let (origin, package) = self.choose(name, arch)?;
+                    wanted.entry(origin).or_default().push(package);
+                }
             }
         }
-        found.extend(self.download(&wanted, arch)?);
+        for (origin, packages) in wanted {
+            found.extend(self.download(&packages, origin, arch)?);
+        }
         found.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(found)
     }
 
-    fn cached(&self, name: &str, arch: Arch) -> Option<Fetched> {
+    /// Finds the locked file on this host: in the cache, or among kept packages.
+    fn at_hand(&self, name: &str, arch: Arch) -> Option<Fetched> {
         let locked = self.lock.package(name, arch)?;
-        let path = self.cache.get(name, &locked.version, arch, &locked.sha256)?;
+        let cached = self.cache.get(name, &locked.version, arch, &locked.sha256);
+        let path = cached.or_else(|| self.sources.kept.find(locked))?;
         Some(Fetched {
             name: name.to_owned(),
             arch,
@@ -135,37 +189,77 @@ impl Fetcher {
         })
     }
 
-    /// Chooses the locked version where the mirror has it, else the current one, and notes that.
-    fn choose(&mut self, name: &str, arch: Arch) -> Result<Available, FetchError> {
-        let locked = self.lock.package(name, arch).cloned();
-        let apt = self.apt(arch)?;
-        let Some(locked) = locked else {
-            let current = apt.candidate(name)?;
+    /// Chooses the locked version where there is one to be had, else the mirror's current one, and notes that.
+    fn choose(&mut self, name: &str, arch: Arch) -> Result<(Origin, Available), FetchError> {
+        let Some(locked) = self.lock.package(name, arch).cloned() else {
+            let current = self.apt(Origin::Mirror, arch)?.candidate(name)?;
             self.notes.push(format!(
                 "{name} {arch} is not in the lock file; using {}",
                 current.version
             ));
-            return Ok(current);
+            return Ok((Origin::Mirror, current));
         };
-        match apt.version(name, &locked.version)? {
-            Some(found) if found.sha256 == locked.sha256 => Ok(found),
-            found => {
-                let current = apt.candidate(name)?;
-                let why = match found {
-                    Some(_) => "has another hash on the mirror",
-                    None => "is no longer on the mirror",
-                };
-                let version = locked.version;
-                self.notes.push(format!(
-                    "{name} {arch} {version} {why}; using {}",
-                    current.version
-                ));
-                Ok(current)
+        let found = self.on_mirror(&locked)?;
+        if let Some(found) = found.as_ref().filter(|found| found.sha256 == locked.sha256) {
+            return Ok((Origin::Mirror, found.clone()));
+        }
+        if let Some(found) = self.on_snapshot(&locked)? {
+            return Ok((Origin::Snapshot, found));
+        }
+        let version = locked.version;
+        let (why, instead) = match found {
+            Some(found) if self.sources.allow_changed.iter().any(|allowed| allowed == name) => {
+                ("has another hash on the mirror", found)
             }
+            Some(_) => {
+                let name = name.to_owned();
+                return Err(FetchError::Changed { name, version, arch });
+            }
+            None => {
+                let current = self.apt(Origin::Mirror, arch)?.candidate(name)?;
+                ("is no longer on the mirror", current)
+            }
+        };
+        self.notes.push(format!(
+            "{name} {arch} {version} {why}; using {}",
+            instead.version
+        ));
+        Ok((Origin::Mirror, instead))
+    }
+
+    /// Finds the locked version on the mirror. Where a snapshot can stand in, a mirror that does not answer has nothing.
+    fn on_mirror(&mut self, locked: &Locked) -> Result<Option<Available>, FetchError> {
+        let arch = locked.arch;
+        if self.silent.contains(&arch) {
+            return Ok(None);
+        }
+        let another = self.sources.snapshot.is_some();
+        match self.apt(Origin::Mirror, arch) {
+            Ok(apt) => Ok(apt.version(&locked.name, &locked.version)?),
+            Err(_) if another => {
+                self.silent.insert(arch);
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
     }
 
-    fn download(&mut self, wanted: &[Available], arch: Arch) -> Result<Vec<Fetched>, FetchError> {
+    /// Finds the very file that was locked in the archive of all versions.
+    fn on_snapshot(&mut self, locked: &Locked) -> Result<Option<Available>, FetchError> {
+        if self.sources.snapshot.is_none() {
+            return Ok(None);
+        }
+        let apt = self.apt(Origin::Snapshot, locked.arch)?;
+        let found = apt.version(&locked.name, &locked.version)?;
+        Ok(found.filter(|found| found.sha256 == locked.sha256))
+    }
+
+    fn download(
+        &mut self,
+        wanted: &[Available],
+        origin: Origin,
+        arch: Arch,
+    ) -> Result<Vec<Fetched>, FetchError> {
         let cache = self.cache.clone();
         let (have, lack): (Vec<_>, Vec<_>) = wanted
             .iter()
@@ -183,7 +277,7 @@ impl Fetcher {
         if !lack.is_empty() {
             let lack: Vec<&Available> = lack.into_iter().map(|(package, _)| package).collect();
             let scratch = cache.scratch()?;
-            self.apt(arch)?.download(&lack, scratch.path())?;
+            self.apt(origin, arch)?.download(&lack, scratch.path())?;
             for package in lack {
                 let file = find(scratch.path(), &package.name)?;
                 if hash::of_file(&file)? != package.sha256 {
@@ -204,13 +298,17 @@ impl Fetcher {
         Ok(paths.into_iter().map(fetched).collect())
     }
 
-    fn apt(&mut self, arch: Arch) -> Result<&Apt, FetchError> {
-        if !self.roots.contains_key(&arch) {
-            let root = self.folder.join("apt").join(arch.as_str());
+    fn apt(&mut self, origin: Origin, arch: Arch) -> Result<&Apt, FetchError> {
+        if !self.roots.contains_key(&(origin, arch)) {
+            let (mirror, folder) = match (origin, &self.sources.snapshot) {
+                (Origin::Snapshot, Some(snapshot)) => (snapshot(&self.lock.moment())?, "apt-snapshot"),
+                _ => ((self.sources.mirror)()?, "apt"),
+            };
+            let root = self.folder.join(folder).join(arch.as_str());
             self.roots
-                .insert(arch, Apt::open(&root, arch, &(self.mirror)()?)?);
+                .insert((origin, arch), Apt::open(&root, arch, &mirror)?);
         }
-        Ok(&self.roots[&arch])
+        Ok(&self.roots[&(origin, arch)])
     }
 }
 
@@ -292,7 +390,13 @@ mod tests {
                 folder: "unused".into(),
             })
         };
-        let mut fetcher = Fetcher::new(dir.path(), lock, Box::new(mirror));
+        let sources = Sources {
+            mirror: Box::new(mirror),
+            snapshot: None,
+            kept: Kept::default(),
+            allow_changed: Vec::new(),
+        };
+        let mut fetcher = Fetcher::new(dir.path(), lock, sources);
         assert_eq!(fetcher.fetch(&["x".into()], Arch::Arm64).unwrap()[0].version, "1");
         assert!(fetcher.notes().is_empty());
         let error = fetcher.fetch(&["y".into()], Arch::Arm64).unwrap_err();

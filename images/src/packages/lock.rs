@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use board::Arch;
 use serde::{Deserialize, Serialize};
 
+use super::moment::Moment;
+
 const HEADER: &str =
     "# Exact packages that images are made of. Written by `bedplate-image lock`; do not edit.\n";
 
@@ -55,6 +57,9 @@ pub struct Lock {
     pub suite: String,
     /// When it was made, in seconds since 1970: the time that images made from it bear.
     pub created: u64,
+    /// A moment at which the mirror had all of these packages: where an archive of all versions has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moment: Option<Moment>,
     /// Packages that only depend on a kernel, and the kernel they stood for.
     pub kernels: Vec<LockedKernel>,
     /// Packages, sorted by architecture and name.
@@ -131,6 +136,11 @@ impl Lock {
         format!("{HEADER}{body}")
     }
 
+    /// Gives a moment at which the mirror had all of these packages; a lock that notes none was made at such a moment.
+    pub fn moment(&self) -> Moment {
+        self.moment.clone().unwrap_or_else(|| Moment::at(self.created))
+    }
+
     /// Gives the locked version of a package.
     pub fn package(&self, name: &str, arch: Arch) -> Option<&Locked> {
         self.packages
@@ -165,6 +175,7 @@ mod tests {
             format: 1,
             suite: "trixie".into(),
             created: 7,
+            moment: Some(Moment::at(7)),
             kernels: vec![],
             packages: vec![
                 locked("b", Arch::Amd64),
@@ -174,6 +185,10 @@ mod tests {
         };
         let text = lock.to_text();
         assert!(text.starts_with("# Exact packages"));
+        assert!(text.contains("moment: 19700101T000007Z\n"), "{text}");
+        let older = Lock::parse(&text.replace("moment: 19700101T000007Z\n", "")).unwrap();
+        assert_eq!(older.moment(), lock.moment());
+        assert!(Lock::parse(&text.replace("19700101T000007Z", "../../etc")).is_err());
         let back = Lock::parse(&text).unwrap();
         let names: Vec<_> = back.packages.iter().map(|locked| locked.name.as_str()).collect();
         assert_eq!(names, ["z", "a", "b"]);

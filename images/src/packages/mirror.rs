@@ -3,10 +3,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::moment::Moment;
+
 /// The Debian release that images are made of.
 pub const SUITE: &str = "trixie";
 
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+/// Where the moment goes in the address of a snapshot.
+const MOMENT: &str = "{moment}";
+/// Where the archive's name goes in the address of a snapshot.
+const ARCHIVE: &str = "{archive}";
 const COMPONENTS: &str = "main non-free-firmware";
 
 /// A mirror, as lines for an isolated `sources.list`.
@@ -19,6 +25,14 @@ pub struct Mirror {
 /// No mirror could be told from the host's configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum MirrorError {
+    /// A snapshot's address does not say where the moment goes.
+    #[error(
+        "--snapshot {template:?} has no {{moment}} in it: name one such as https://snapshot.example.org/{{archive}}/{{moment}}"
+    )]
+    NoMoment {
+        /// What was given.
+        template: String,
+    },
     /// No source of Debian packages is configured.
     #[error("no Debian mirror in {folder}: name one with --mirror URL")]
     None {
@@ -55,6 +69,33 @@ impl Mirror {
         Ok(Mirror {
             lines: vec![line(keyring, url, SUITE)],
         })
+    }
+
+    /// Uses an archive that keeps all versions, as it was at a moment.
+    ///
+    /// In the template, `{moment}` stands for the moment, and `{archive}` for `debian` and `debian-security`; without the
+    /// latter there is only the main archive.
+    pub fn snapshot(template: &str, moment: &Moment, keyring: Option<&Path>) -> Result<Mirror, MirrorError> {
+        if !template.contains(MOMENT) {
+            return Err(MirrorError::NoMoment {
+                template: template.to_owned(),
+            });
+        }
+        let url = template.replace(MOMENT, &moment.to_string());
+        let mut mirror = Mirror::named(&url.replace(ARCHIVE, "debian"), keyring)?;
+        if template.contains(ARCHIVE) {
+            let security = Mirror::named(&url.replace(ARCHIVE, "debian-security"), keyring)?;
+            let suite = format!(" {SUITE} ");
+            let security = security
+                .lines
+                .iter()
+                .map(|line| line.replace(&suite, &format!(" {SUITE}-security ")));
+            mirror.lines.extend(security);
+        }
+        // An old index is meant to be old; what it leads to is held against the lock's hashes.
+        let dated = |line: &String| line.replacen(']', " check-valid-until=no]", 1);
+        mirror.lines = mirror.lines.iter().map(dated).collect();
+        Ok(mirror)
     }
 
     /// Takes the mirror from `/etc/apt` of the host, or a folder like it.
@@ -228,6 +269,26 @@ deb-src http://src.test/debian trixie main\ndeb [arch=amd64 signed-by=DIR/keys.g
                 "trixie"
             )]
         );
+    }
+
+    #[test]
+    fn a_snapshot_is_an_archive_at_a_moment() {
+        let dir = host(&[]);
+        let keys = dir.path().join("keys.gpg");
+        let (moment, signed) = (Moment::at(1_795_403_073), format!("signed-by={}", keys.display()));
+        let lines =
+            |template: &str| Mirror::snapshot(template, &moment, Some(&keys)).map(|mirror| mirror.lines);
+        let options = format!("deb [{signed} check-valid-until=no] http://all.test");
+        assert_eq!(
+            lines("http://all.test/{archive}/{moment}/").unwrap(),
+            [
+                format!("{options}/debian/20261123T030433Z/ trixie {COMPONENTS}"),
+                format!("{options}/debian-security/20261123T030433Z/ trixie-security {COMPONENTS}"),
+            ]
+        );
+        assert_eq!(lines("http://all.test/{moment}").unwrap().len(), 1);
+        let error = lines("http://all.test/").unwrap_err().to_string();
+        assert!(error.contains("/{archive}/{moment}"), "{error}");
     }
 
     #[test]

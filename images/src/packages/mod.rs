@@ -1,12 +1,15 @@
 //! Debian packages: where they come from, which versions, and their files.
 //!
-//! [`mirror`] finds the mirror and its keys, [`apt`] asks it in an isolated root, [`lock`] holds what was chosen,
-//! [`cache`] keeps what was fetched, [`fetch`] joins the four, and [`deb`] opens a package.
+//! [`mirror`] finds the mirror and its keys, [`apt`] asks it in an isolated root, [`lock`] holds what was chosen and
+//! when ([`moment`]), [`cache`] keeps what was fetched, [`kept`] is what a release keeps for good, [`fetch`] joins
+//! these, and [`deb`] opens a package.
 
 pub mod apt;
 pub mod cache;
 pub mod control;
 pub mod deb;
 pub mod fetch;
+pub mod kept;
 pub mod lock;
 pub mod mirror;
+pub mod moment;

@@ -1,0 +1,73 @@
+//! A moment, as archives that keep every version of a package write it into their addresses.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::rfc3339;
+
+/// A moment such as `20261123T030433Z`. Having one proves that it is safe in an address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Moment(String);
+
+/// A text is no moment.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is not a moment such as 20261123T030433Z")]
+pub struct NotAMoment(String);
+
+impl Moment {
+    /// Returns the moment so many seconds after the beginning of 1970.
+    pub fn at(seconds: u64) -> Moment {
+        Moment(rfc3339(seconds).replace(['-', ':'], ""))
+    }
+}
+
+impl TryFrom<String> for Moment {
+    type Error = NotAMoment;
+
+    fn try_from(text: String) -> Result<Moment, NotAMoment> {
+        let fits = |(at, byte): (usize, u8)| match at {
+            8 => byte == b'T',
+            15 => byte == b'Z',
+            _ => byte.is_ascii_digit(),
+        };
+        if text.len() == 16 && text.bytes().enumerate().all(fits) {
+            Ok(Moment(text))
+        } else {
+            Err(NotAMoment(text))
+        }
+    }
+}
+
+impl From<Moment> for String {
+    fn from(moment: Moment) -> String {
+        moment.0
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_written_as_archives_do_and_nothing_else_is_one() {
+        assert_eq!(Moment::at(1_795_403_073).to_string(), "20261123T030433Z");
+        assert!(Moment::try_from("20261123T030433Z".to_owned()).is_ok());
+        for text in [
+            "",
+            "20261123",
+            "20261123T0304/.Z",
+            "20261123T030433Z/..",
+            "2026112３030433Z",
+        ] {
+            assert!(Moment::try_from(text.to_owned()).is_err(), "{text}");
+        }
+    }
+}
