@@ -99,6 +99,17 @@ impl Program {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
+    /// Runs to the end and gives whether it succeeded, with all that it said, on both outputs.
+    pub fn said(&self) -> Result<(bool, String)> {
+        let output = self.command().output();
+        let output = output.with_context(|| format!("cannot start {}", self.shown()))?;
+        let text = [output.stdout, output.stderr].concat();
+        Ok((
+            output.status.success(),
+            String::from_utf8_lossy(&text).into_owned(),
+        ))
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new("setpriv");
         // `timeout` passes the signal on to the whole group it made.
@@ -191,5 +202,7 @@ mod tests {
     #[test]
     fn output_is_read() {
         assert_eq!(Program::new("echo").arg("hi").read().unwrap(), "hi\n");
+        let (good, said) = Program::new("ls").arg("/no-such-file").said().unwrap();
+        assert!(!good && said.contains("/no-such-file"), "{said}");
     }
 }

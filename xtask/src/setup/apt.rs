@@ -1,11 +1,13 @@
-//! Installs Debian packages: shows what and why, asks first when it needs more rights than the caller has.
+//! Installs Debian packages: shows what and why, asks first when it needs more rights than the caller has, and takes
+//! nothing away ([`plan`]).
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::io::{BufRead as _, IsTerminal as _};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
+use super::plan;
 use crate::process::{self, Program};
 
 /// A package to install, and what it is for.
@@ -32,9 +34,11 @@ impl Want {
 
 /// Installs packages from where this machine's apt takes them already.
 pub fn install(want: &[Want], yes: bool) -> Result<()> {
-    eprintln!("setup: this machine lacks what Bedplate is built or tested with:");
+    stdio::note(format_args!(
+        "setup: this machine lacks what Bedplate is built or tested with:"
+    ));
     for (why, packages) in by_use(want) {
-        eprintln!("  {packages}\n      {why}");
+        stdio::note(format_args!("  {packages}\n      {why}"));
     }
     if process::find("apt-get").is_none() {
         bail!(
@@ -54,12 +58,45 @@ pub fn install(want: &[Want], yes: bool) -> Result<()> {
     }
     // Some other source on this machine may be out of order; what we need may still be found.
     if let Err(error) = privileged.run(&["apt-get", "update", "-q"]) {
-        eprintln!("setup: {error:#}; going on with the package lists as they are");
+        stdio::note(format_args!(
+            "setup: {error:#}; going on with the package lists as they are"
+        ));
     }
+    let packages: Vec<&str> = want.iter().map(|want| want.package.as_str()).collect();
+    let chosen = plan::choose(&Host, &packages)?;
     let mut command = vec!["env", "DEBIAN_FRONTEND=noninteractive"];
-    command.extend(["apt-get", "install", "-q", "-y", "--no-install-recommends"]);
-    command.extend(want.iter().map(|want| want.package.as_str()));
+    // Should what apt does differ from its plan, it stops: with -y, it does not downgrade either.
+    command.extend([
+        "apt-get",
+        "install",
+        "-q",
+        "-y",
+        "--no-install-recommends",
+        "--no-remove",
+    ]);
+    command.extend(chosen.iter().map(String::as_str));
     privileged.run(&command)
+}
+
+/// The apt of this machine.
+struct Host;
+
+impl plan::Asked for Host {
+    fn simulate(&self, packages: &[String]) -> Result<plan::Answer> {
+        // Without -y: where apt would not go on by itself, it still shows what it would do.
+        let apt = Program::new("apt-get").args(["install", "--simulate", "-q", "--no-install-recommends"]);
+        let (good, said) = apt.args(packages).env("LC_ALL", "C").said()?;
+        Ok(if good {
+            plan::Answer::Plan(said)
+        } else {
+            plan::Answer::None(said)
+        })
+    }
+
+    fn policy(&self, packages: &[&str]) -> Result<String> {
+        let apt = Program::new("apt-cache").arg("policy").args(packages);
+        apt.env("LC_ALL", "C").read()
+    }
 }
 
 /// Gives the version that `apt-get install` would take, if there is one.
@@ -116,8 +153,7 @@ fn ask() -> Result<()> {
             "not allowed to install packages: run `cargo xtask setup --yes` (it uses sudo), or run it as root"
         );
     }
-    eprint!("Install them now with sudo? [y/N] ");
-    std::io::stderr().flush()?;
+    stdio::ask("Install them now with sudo? [y/N] ");
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
     match answer.trim() {
@@ -135,7 +171,7 @@ impl Privileged {
     fn run(&mut self, command: &[&str]) -> Result<()> {
         let prefix: &[&str] = if self.sudo { &["sudo"] } else { &[] };
         let words: Vec<&str> = prefix.iter().chain(command).copied().collect();
-        eprintln!("setup: {}", words.join(" "));
+        stdio::note(format_args!("setup: {}", words.join(" ")));
         let status = Command::new(words[0]).args(&words[1..]).status();
         let status = status.with_context(|| format!("cannot start {}", words[0]))?;
         if !status.success() {

@@ -1,11 +1,12 @@
 //! `cargo xtask setup`: makes sure that everything a build or a test needs is on this machine.
 //!
 //! What is needed is a table (`needs`); what is missing is installed with apt-get, after saying what and why. The Rust
-//! toolchain for the nodes is found by `rust`. It never changes where apt takes packages from, and does nothing, quickly,
-//! when nothing is missing.
+//! toolchain for the nodes is found by `rust`. It never changes where apt takes packages from, never removes or downgrades
+//! a package, and does nothing, quickly, when nothing is missing.
 
 mod apt;
 mod needs;
+mod plan;
 mod room;
 mod rust;
 
@@ -25,7 +26,9 @@ impl Args {
     /// Runs setup and says what it found.
     pub fn run(self) -> Result<()> {
         let toolchain = ensure(self.yes)?;
-        println!("everything is in place; nodes are built with {toolchain}");
+        stdio::line(format_args!(
+            "everything is in place; nodes are built with {toolchain}"
+        ))?;
         Ok(())
     }
 }

@@ -18,7 +18,7 @@ pub fn warn() {
         .arg(place)
         .read();
     if let Some(warning) = read.ok().and_then(|text| warning(&text, built)) {
-        eprintln!("warning: {}: {warning}", place.display());
+        stdio::note(format_args!("warning: {}: {warning}", place.display()));
     }
 }
 

@@ -123,15 +123,20 @@ fn rustup_adds_targets() -> bool {
         .into_iter()
         .flat_map(|arch| [arch.linux_target(), arch.uefi_target()])
     {
-        eprintln!("setup: rustup target add {target}");
+        stdio::note(format_args!("setup: rustup target add {target}"));
         let add = Program::new("rustup")
             .args(["target", "add", target])
             .within(RUSTUP_LIMIT);
         if let Err(error) = add.run() {
-            eprintln!("setup: {error:#}; Debian's Rust packages are used instead");
+            stdio::note(format_args!(
+                "setup: {error:#}; Debian's Rust packages are used instead"
+            ));
             let written = std::fs::create_dir_all(paths::cache()).and_then(|()| std::fs::write(&note, ""));
             if let Err(error) = written {
-                eprintln!("setup: cannot remember that in {}: {error}", note.display());
+                stdio::note(format_args!(
+                    "setup: cannot remember that in {}: {error}",
+                    note.display()
+                ));
             }
             return false;
         }
