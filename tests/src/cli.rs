@@ -34,10 +34,7 @@ impl Args {
             Command::Run { names } => scenario::run(&Workshop::new(tools::target().join("e2e"))?, &names),
             Command::Demo(args) => args.run(),
             Command::Bench(args) => args.run(),
-            Command::List => {
-                scenario::list();
-                Ok(())
-            }
+            Command::List => scenario::list(),
         }
     }
 }

@@ -70,7 +70,11 @@ impl Args {
             booted.elapsed().as_secs()
         ));
         for words in [&["version"][..], &["status"], &["services"]] {
-            println!("$ bedplate {}\n{}", words.join(" "), node.command(words).run()?);
+            stdio::line(format_args!(
+                "$ bedplate {}\n{}",
+                words.join(" "),
+                node.command(words).run()?
+            ))?;
         }
         say(&format!("all of it took {} s", start.elapsed().as_secs()));
         if self.keep {
@@ -84,8 +88,7 @@ impl Args {
                 "  bedplate logs machined · get · dmesg · processes · memory · mounts · net · ls / · apply · reboot · reset",
             );
             say(&format!(
-                "to flash a real board: {}/bedplate-flash {} /dev/… --key {}",
-                tools::programs().display(),
+                "to flash a real board: cargo xtask build, then target/tools/bedplate-flash {} /dev/… --key {}",
                 bundle.display(),
                 workshop.key("release")?.public.display()
             ));
@@ -96,12 +99,12 @@ impl Args {
 
 fn keep(emulator: &Emulator, client: &Path) -> Result<()> {
     say("the node stays on until Ctrl-C. In another terminal:");
-    println!(
+    stdio::line(format_args!(
         "  alias bedplate='{}/bedplate --config {} --endpoint 127.0.0.1:{}'",
         tools::programs().display(),
         client.display(),
         emulator.api_port
-    );
+    ))?;
     for (words, what) in [
         ("status", "phase, boot timings, slots, health"),
         ("get", "every kind of resource the controllers work on"),
@@ -109,7 +112,7 @@ fn keep(emulator: &Emulator, client: &Path) -> Result<()> {
         ("reboot", "and see that it comes back as the same node"),
         ("reset", "and it waits for a config again"),
     ] {
-        println!("  bedplate {words:<24} # {what}");
+        stdio::line(format_args!("  bedplate {words:<24} # {what}"))?;
     }
     loop {
         std::thread::sleep(Duration::from_secs(3600));
@@ -126,5 +129,6 @@ fn default_board(arch: &str) -> &'static str {
 }
 
 fn say(what: &str) {
-    println!("demo: {what}");
+    // What is told on the way may be lost; a demonstration goes on.
+    stdio::line(format_args!("demo: {what}")).ok();
 }

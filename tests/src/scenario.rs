@@ -87,21 +87,24 @@ pub fn run(workshop: &Workshop, words: &[String]) -> Result<()> {
     }
     let mut failed = 0;
     for scenario in &chosen {
-        eprintln!("{}: {}", scenario.name, scenario.shows);
+        stdio::note(format_args!("{}: {}", scenario.name, scenario.shows));
         let start = Instant::now();
         let folder = workshop.folder().join("runs").join(scenario.name);
         let result = run_one(workshop, scenario, &folder);
         let seconds = start.elapsed().as_secs();
         match result {
-            Ok(()) => eprintln!("  ok in {seconds} s"),
+            Ok(()) => stdio::note(format_args!("  ok in {seconds} s")),
             Err(error) => {
                 failed += 1;
-                eprintln!("  FAILED after {seconds} s: {error:#}");
-                eprintln!("  consoles and disks are kept in {}", folder.display());
+                stdio::note(format_args!("  FAILED after {seconds} s: {error:#}"));
+                stdio::note(format_args!(
+                    "  consoles and disks are kept in {}",
+                    folder.display()
+                ));
             }
         }
     }
-    println!("{} passed, {failed} failed", chosen.len() - failed);
+    stdio::line(format_args!("{} passed, {failed} failed", chosen.len() - failed))?;
     if failed > 0 {
         bail!("{failed} of {} scenarios failed", chosen.len());
     }
@@ -109,13 +112,17 @@ pub fn run(workshop: &Workshop, words: &[String]) -> Result<()> {
 }
 
 /// Lists the scenarios.
-pub fn list() {
+pub fn list() -> Result<()> {
     for scenario in scenarios::ALL {
-        println!("{:<16} {}", scenario.name, scenario.shows);
+        stdio::line(format_args!("{:<16} {}", scenario.name, scenario.shows))?;
     }
     for scenario in scenarios::NAMED {
-        println!("{:<16} {} (only when it is named)", scenario.name, scenario.shows);
+        stdio::line(format_args!(
+            "{:<16} {} (only when it is named)",
+            scenario.name, scenario.shows
+        ))?;
     }
+    Ok(())
 }
 
 fn run_one(workshop: &Workshop, scenario: &Scenario, folder: &Path) -> Result<()> {

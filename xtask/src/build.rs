@@ -10,17 +10,22 @@ use crate::process::Program;
 use crate::setup::{self, Toolchain};
 use crate::{nodes, paths};
 
-/// Our programs for this machine, as cargo packages: image builder, flash tool, CLI, and the end-to-end tests.
-const HOST_PACKAGES: [&str; 4] = ["images", "flash-tool", "ctl", "e2e"];
+/// Our programs for whoever makes images and keeps nodes: image builder, flash tool, CLI.
+const TOOLS: [&str; 3] = ["images", "flash-tool", "ctl"];
+/// The same, and what tests run them with.
+const FOR_TESTS: [&str; 4] = ["images", "flash-tool", "ctl", "e2e"];
 /// A first build of them.
 const LIMIT: Duration = Duration::from_secs(40 * 60);
 
-/// Builds what runs on nodes, into target/node, and what runs on this machine, into target/debug.
+/// Builds what runs on nodes, into target/node, and the tools for this machine, optimised, into target/tools.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Build for nodes of these architectures only
     #[arg(long, value_enum)]
     arch: Vec<Arch>,
+    /// Build the programs of this machine as tests run them, into target/debug: compiled sooner, slower to run
+    #[arg(long)]
+    for_tests: bool,
 }
 
 impl Args {
@@ -31,39 +36,54 @@ impl Args {
         } else {
             self.arch
         };
-        all(&setup::ensure(false)?, &arches)?;
+        let toolchain = setup::ensure(false)?;
+        let host = if self.for_tests {
+            all(&toolchain, &arches)?;
+            paths::host_programs()
+        } else {
+            nodes(&toolchain, &arches)?;
+            stdio::note("building the tools for this machine, optimised");
+            cargo_build(&TOOLS, &["--profile", "tools"])?;
+            paths::tools()
+        };
         for arch in arches {
-            println!("{}", paths::node_programs().join(arch.name()).display());
+            stdio::line(paths::node_programs().join(arch.name()).display())?;
         }
-        println!("{}", paths::host_programs().display());
+        stdio::line(host.display())?;
         Ok(())
     }
 }
 
-/// Builds the programs of nodes, and those of this machine.
+/// Builds the programs of nodes, and those of this machine as tests run them.
 pub fn all(toolchain: &Toolchain, arches: &[Arch]) -> Result<()> {
-    for arch in arches {
-        eprintln!("building what runs on an {arch} node");
-        nodes::build(toolchain, *arch)?;
-    }
-    eprintln!("building what runs on this machine");
+    nodes(toolchain, arches)?;
+    stdio::note("building what runs on this machine");
     host()
 }
 
-/// Builds the programs of this machine.
+fn nodes(toolchain: &Toolchain, arches: &[Arch]) -> Result<()> {
+    for arch in arches {
+        stdio::note(format_args!("building what runs on an {arch} node"));
+        nodes::build(toolchain, *arch)?;
+    }
+    Ok(())
+}
+
+/// Builds the programs of this machine as tests run them.
 pub fn host() -> Result<()> {
-    cargo_build(&HOST_PACKAGES)
+    cargo_build(&FOR_TESTS, &[])
 }
 
 /// Builds one of our programs for this machine and gives its path.
 pub fn program(package: &str, name: &str) -> Result<PathBuf> {
-    cargo_build(&[package])?;
+    cargo_build(&[package], &[])?;
     Ok(paths::host_programs().join(name))
 }
 
-fn cargo_build(packages: &[&str]) -> Result<()> {
-    let build = Program::new("cargo").args(["build", "--locked"]).within(LIMIT);
+fn cargo_build(packages: &[&str], options: &[&str]) -> Result<()> {
+    let build = Program::new("cargo").args(["build", "--locked"]).args(options);
     build
         .args(packages.iter().flat_map(|package| ["--package", package]))
+        .within(LIMIT)
         .run()
 }

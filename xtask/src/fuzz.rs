@@ -64,8 +64,7 @@ impl Args {
     pub fn run(self) -> Result<()> {
         let all = targets()?;
         if self.list {
-            println!("{}", all.join("\n"));
-            return Ok(());
+            return Ok(stdio::line(all.join("\n"))?);
         }
         if let Some(wrong) = self.targets.iter().find(|name| !all.contains(name)) {
             bail!("fuzz target {wrong:?} not found; known: {}", all.join(", "));
@@ -90,7 +89,7 @@ impl Args {
                 keep::keep(&program, target)?;
             }
         }
-        println!("{} passed, {failed} failed", chosen.len() - failed);
+        stdio::line(format_args!("{} passed, {failed} failed", chosen.len() - failed))?;
         if failed > 0 {
             bail!("{failed} fuzz targets found an input that breaks a promise");
         }
@@ -110,7 +109,7 @@ fn targets() -> Result<Vec<String>> {
 /// Builds the program with counters and gives its path.
 fn build() -> Result<PathBuf> {
     let arch = Arch::host().context("fuzzing works on arm64 and amd64 only")?;
-    eprintln!("building the fuzz targets");
+    stdio::note("building the fuzz targets");
     Program::new("cargo")
         .args([
             "build",
@@ -132,14 +131,18 @@ fn build() -> Result<PathBuf> {
 fn run_all(program: &Path, targets: &[String], seconds: u64) -> Result<usize> {
     let queue = Mutex::new(targets.iter());
     let next = || queue.lock().expect("no worker panics").next();
+    // The totals at the end are what must not be lost.
+    let tell = |line: &str| {
+        stdio::line(line).ok();
+    };
     let work = || {
         let mut failed = 0;
         while let Some(target) = next() {
             match run(program, target, seconds) {
-                Ok(line) => println!("{target}: {line}"),
+                Ok(line) => tell(&format!("{target}: {line}")),
                 Err(error) => {
                     failed += 1;
-                    println!("{target}: {error:#}");
+                    tell(&format!("{target}: {error:#}"));
                 }
             }
         }

@@ -25,8 +25,8 @@ fn main() -> ExitCode {
     match cli::Args::parse().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+            stdio::note(format_args!("error: {error:#}"));
+            stdio::exit_code(error.as_ref())
         }
     }
 }

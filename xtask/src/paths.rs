@@ -17,7 +17,12 @@ pub fn target() -> PathBuf {
     }
 }
 
-/// Gives the folder of programs built for this machine.
+/// Gives the folder of the tools that people are told to use: optimised (profile `tools`).
+pub fn tools() -> PathBuf {
+    target().join("tools")
+}
+
+/// Gives the folder of programs built for this machine as tests run them.
 pub fn host_programs() -> PathBuf {
     target().join("debug")
 }

@@ -48,7 +48,7 @@ impl Args {
             cargo(&["test", "--workspace", "--locked", "--no-fail-fast"], 60),
         );
         report.step("fuzz", xtask(&["fuzz"], 60));
-        if !self.no_e2e && report.step("build", xtask(&["build"], 90)) {
+        if !self.no_e2e && report.step("build", xtask(&["build", "--for-tests"], 90)) {
             report.step("e2e", e2e::scenarios(&[]));
         }
         report.finish()
@@ -67,7 +67,7 @@ impl Report {
         // What an earlier run left here is not counted again.
         fs::remove_file(&log).ok();
         let start = Instant::now();
-        println!("{name} ...");
+        tell(&format!("{name} ..."));
         let result = program.log(log.clone()).run();
         let mut count = count(&fs::read_to_string(&log).unwrap_or_default());
         match &result {
@@ -76,12 +76,12 @@ impl Report {
             _ => {}
         }
         let seconds = start.elapsed().as_secs();
-        println!(
+        tell(&format!(
             "{name}: {} passed, {} failed in {seconds} s",
             count.passed, count.failed
-        );
+        ));
         if let Err(error) = &result {
-            println!("{error:#}\n");
+            tell(&format!("{error:#}\n"));
         }
         self.total.passed += count.passed;
         self.total.failed += count.failed;
@@ -89,12 +89,20 @@ impl Report {
     }
 
     fn finish(self) -> Result<()> {
-        println!("{} passed, {} failed", self.total.passed, self.total.failed);
+        stdio::line(format_args!(
+            "{} passed, {} failed",
+            self.total.passed, self.total.failed
+        ))?;
         if self.total.failed > 0 {
             bail!("the logs are in {}", paths::test_logs().display());
         }
         Ok(())
     }
+}
+
+/// Tells how far it is. Steps go on when nobody reads that: the totals at the end are what must not be lost.
+fn tell(line: &str) {
+    stdio::line(line).ok();
 }
 
 /// Adds up what a log says of itself: cargo's `test result:` lines, or a line `N passed, N failed`.

@@ -59,7 +59,10 @@ impl Args {
         let width = |column: fn(&Row) -> &String| rows.iter().map(|row| column(row).len()).max().unwrap_or(0);
         let (what, measured) = (width(|row| &row.what), width(|row| &row.measured));
         for row in &rows {
-            println!("{:<what$}  {:>measured$}  {}", row.what, row.measured, row.beside);
+            stdio::line(format_args!(
+                "{:<what$}  {:>measured$}  {}",
+                row.what, row.measured, row.beside
+            ))?;
         }
         Ok(())
     }

@@ -37,7 +37,11 @@ pub fn keep(program: &Path, target: &str) -> Result<()> {
                 .with_context(|| format!("cannot copy {} to {}", path.display(), to.display()))?;
         }
     }
-    println!("{target}: {} inputs kept of {}", chosen.len(), measured.len());
+    stdio::line(format_args!(
+        "{target}: {} inputs kept of {}",
+        chosen.len(),
+        measured.len()
+    ))?;
     // What libFuzzer picked reaches the same as all that was found: more would only cost time at every start.
     let grown = folder().join("corpus").join(target);
     fs::remove_dir_all(&grown).with_context(|| format!("cannot remove {}", grown.display()))?;

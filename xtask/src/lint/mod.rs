@@ -100,7 +100,7 @@ impl Args {
     pub fn run(self) -> Result<()> {
         if self.list {
             for lint in LINTS {
-                println!("{:<16} {}", lint.name(), lint.reason());
+                stdio::line(format_args!("{:<16} {}", lint.name(), lint.reason()))?;
             }
             return Ok(());
         }
@@ -112,12 +112,12 @@ impl Args {
                 continue;
             }
             failed += 1;
-            println!("{}: {}", lint.name(), lint.reason());
+            stdio::line(format_args!("{}: {}", lint.name(), lint.reason()))?;
             for finding in findings {
-                println!("  {finding}");
+                stdio::line(format_args!("  {finding}"))?;
             }
         }
-        println!("{} passed, {failed} failed", LINTS.len() - failed);
+        stdio::line(format_args!("{} passed, {failed} failed", LINTS.len() - failed))?;
         if failed > 0 {
             bail!("{failed} of our own rules are broken");
         }
