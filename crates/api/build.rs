@@ -10,6 +10,7 @@ use prost_types::{DescriptorProto, FileDescriptorSet};
 const INCLUDE: &str = "proto";
 const FOLDER: &str = "proto/bedplate/v1alpha1";
 
+#[expect(clippy::disallowed_macros, reason = "cargo reads what build scripts print")]
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={FOLDER}");
     let described = protox::compile(proto_files()?, [INCLUDE])?;

@@ -9,6 +9,9 @@ use clap_complete::Shell;
 
 use crate::args::Args;
 
+/// The program's own name.
+const OWN_NAME: &str = "bedplate-flash";
+
 /// Puts a Bedplate bundle on a disk, or into a file.
 #[derive(Debug, Parser)]
 #[command(version)]
@@ -30,8 +33,11 @@ pub fn main_from(name: &'static str, args: impl IntoIterator<Item = OsString>) -
         .and_then(|matches| Program::from_arg_matches(&matches));
     let program = parsed.unwrap_or_else(|error| error.format(&mut command).exit());
     if let Some(shell) = program.completions {
+        // A shell completes programs: as a command of another one, the tool is completed as the program that it is, too.
+        let program = if name.contains(' ') { OWN_NAME } else { name };
+        let mut command = Program::command().name(program).bin_name(program);
         let mut script = Vec::new();
-        clap_complete::generate(shell, &mut command, name, &mut script);
+        clap_complete::generate(shell, &mut command, program, &mut script);
         return end(stdio::write(&script));
     }
     end(program.flash.run())

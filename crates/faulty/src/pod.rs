@@ -144,8 +144,7 @@ pub fn start() -> Result<()> {
         .build()
         .context("cannot start the async runtime")?;
     let id = runtime.block_on(run())?;
-    println!("pod {id} is ready");
-    Ok(())
+    Ok(stdio::line(format_args!("pod {id} is ready"))?)
 }
 
 async fn run() -> Result<String> {

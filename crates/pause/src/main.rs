@@ -12,13 +12,15 @@ use nix::unistd::getpid;
 
 fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some("--version") {
-        println!("pause {}", env!("CARGO_PKG_VERSION"));
-        return ExitCode::SUCCESS;
+        return match stdio::line(concat!("pause ", env!("CARGO_PKG_VERSION"))) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(lost) => stdio::exit_code(&lost),
+        };
     }
     match hold() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("pause: cannot wait for signals: {error}");
+            stdio::note(format_args!("pause: cannot wait for signals: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -33,7 +35,7 @@ fn hold() -> nix::Result<()> {
     // A blocked signal is kept even for a first process, which the kernel spares signals it has no handler for.
     signals.thread_block()?;
     if getpid().as_raw() != 1 {
-        eprintln!("pause: should be the first process of a pod: outside of one there is nothing to hold");
+        stdio::note("pause: should be the first process of a pod: outside of one there is nothing to hold");
     }
     loop {
         match signals.wait() {

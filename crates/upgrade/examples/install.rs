@@ -41,9 +41,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let report = install(&mut release, &mut disk, &mut |_: Progress| {
         ControlFlow::Continue(())
     })?;
-    println!(
+    stdio::line(format_args!(
         "{{\"fetched\": {}, \"written\": {}, \"full\": {}, \"choice\": \"{:?}\"}}",
         report.progress.fetched, report.progress.written, report.plan.full, report.plan.choice
-    );
+    ))?;
     Ok(())
 }

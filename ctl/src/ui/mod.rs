@@ -6,7 +6,6 @@ mod table;
 pub use human::{bytes, chain, duration, moment, moment_ms};
 pub use table::{Show, Table, clean};
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
@@ -24,13 +23,9 @@ pub enum Format {
     Yaml,
 }
 
-/// Writes a result. A reader that has seen enough, as `head` has, ends the program quietly.
+/// Writes a result.
 pub fn write(bytes: &[u8]) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(bytes).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
-        result => Ok(result?),
-    }
+    Ok(stdio::write(bytes)?)
 }
 
 /// Writes a line of a result.
@@ -56,12 +51,13 @@ pub fn one_of_many<T: Serialize>(format: Format, value: &T) -> anyhow::Result<()
 
 /// Says something beside the result.
 pub fn note(text: &str) {
-    // Nobody is left to tell when even this fails.
-    let _ = writeln!(io::stderr(), "bedplate: {text}");
+    stdio::note(format_args!("bedplate: {text}"));
 }
 
-/// Says why it ends.
+/// Says why it ends; a reader that has seen enough, as `head` has, needs no telling.
 pub fn fail(error: &anyhow::Error) -> ExitCode {
-    note(&chain(error.as_ref()));
-    ExitCode::FAILURE
+    if !stdio::lost(error.as_ref()).is_some_and(stdio::Lost::is_closed) {
+        note(&chain(error.as_ref()));
+    }
+    stdio::exit_code(error.as_ref())
 }

@@ -14,6 +14,7 @@ pub struct Home {
 }
 
 /// What the program said.
+#[allow(dead_code, reason = "each test program uses some of it")]
 #[derive(Debug)]
 pub struct Ran {
     /// Standard output.

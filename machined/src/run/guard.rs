@@ -30,11 +30,12 @@ pub fn main(arguments: &[String]) -> ExitCode {
     if std::process::id() == 1 {
         pid_1()
     }
-    println!(
-        "machined {}: the agent of a Bedplate node; it runs as PID 1",
-        env!("CARGO_PKG_VERSION")
+    let version = concat!(
+        "machined ",
+        env!("CARGO_PKG_VERSION"),
+        ": the agent of a Bedplate node; it runs as PID 1"
     );
-    ExitCode::SUCCESS
+    stdio::line(version).map_or_else(|lost| stdio::exit_code(&lost), |()| ExitCode::SUCCESS)
 }
 
 fn pid_1() -> ! {
