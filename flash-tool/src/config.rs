@@ -3,9 +3,11 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use machine_config::medium::{self, MediumError};
 use machine_config::{Faults, MachineConfig, Overrides};
+use pki::Moment;
 use serde::Serialize;
 use text::LoadError;
 use zeroize::Zeroizing;
@@ -77,7 +79,7 @@ impl Injected {
 
     /// Checks a document, and puts the overrides in. Without any, it is injected as it is.
     pub fn parse(path: &Path, text: Zeroizing<String>, overrides: &Overrides) -> Result<Self, ConfigError> {
-        let parsed = machine_config::parse(&text);
+        let parsed = pki::parse_config(&text, Moment::of_host(SystemTime::now()));
         let parsed = parsed.map_err(|faults| ConfigError::Faulty {
             path: path.into(),
             faults,

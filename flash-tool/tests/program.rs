@@ -130,7 +130,10 @@ fn a_config_is_injected_with_overrides() {
         parsed.machine.network.interfaces[0].addresses[0].to_string(),
         "10.0.0.7/24"
     );
-    assert_eq!(parsed.machine.ca.key.unwrap().expose().lines().count(), 3);
+    assert_eq!(
+        parsed.machine.ca,
+        machine_config::parse(CONFIG).unwrap().machine.ca
+    );
 }
 
 #[test]

@@ -39,6 +39,23 @@ fn faulty_configs_are_refused_with_all_faults_before_anything_is_written() {
 }
 
 #[test]
+fn a_config_that_would_lock_its_owner_out_is_not_flashed() {
+    let sample = sample(&Recipe::default());
+    let target = target(&sample);
+    let start = CONFIG.find("    key: |").unwrap();
+    let other = pki::PrivateKey::generate().unwrap().to_pem();
+    let other: String = other.lines().map(|line| format!("      {line}\n")).collect();
+    let mixed = format!("{}    key: |\n{other}", &CONFIG[..start]);
+    let line = CONFIG[..start].lines().count() + 1;
+    let config = format!("--config={}", config(&sample, &mixed).display());
+    let output = flash(&sample.key_file, &sample.bundle, &target, &["--yes", &config]);
+    let said = stderr(&output);
+    let expected = format!("node.yaml:{line}: machine.ca.key: belongs to another certificate");
+    assert!(!output.status.success() && said.contains(&expected), "{said}");
+    assert!(!target.exists());
+}
+
+#[test]
 fn a_flipped_byte_anywhere_is_refused_and_nothing_is_written() {
     let sample = sample(&Recipe::default());
     let target = target(&sample);

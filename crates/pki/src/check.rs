@@ -53,6 +53,13 @@ pub fn check_config(text: &str, config: &MachineConfig, moment: Moment) -> Resul
     faults.map_or(Ok(()), Err)
 }
 
+/// Reads a machine config that somebody gives, or says everything that is wrong with it, also with its certificates.
+pub fn parse_config(text: &str, moment: Moment) -> Result<MachineConfig, Faults> {
+    let config = machine_config::parse(text)?;
+    check_config(text, &config, moment)?;
+    Ok(config)
+}
+
 /// Which of the two a flaw is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {

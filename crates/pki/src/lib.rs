@@ -20,7 +20,7 @@ mod trust;
 
 pub use authority::{Authority, Issued, Validity};
 pub use certificate::{Certificate, Details, KeyKind, Purposes};
-pub use check::check_config;
+pub use check::{check_config, parse_config};
 pub use client::Client;
 pub use clock::{Moment, NodeClock};
 pub use error::Error;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use api::names::word;
@@ -10,6 +10,7 @@ use api::v1alpha1::machine_service_client::MachineServiceClient;
 use api::v1alpha1::{ApplyConfigRequest, ApplyConfigResponse, ApplyMode};
 use clap::{Args, ValueEnum};
 use machine_config::Faults;
+use pki::Moment;
 use text::LoadError;
 use zeroize::Zeroizing;
 
@@ -103,7 +104,7 @@ fn check(yaml: &str) -> Result<(), Faults> {
     if yaml.contains(machine_config::secret::REDACTED) {
         return Ok(());
     }
-    machine_config::parse(yaml).map(drop)
+    pki::parse_config(yaml, Moment::of_host(SystemTime::now())).map(drop)
 }
 
 impl Show for ApplyConfigResponse {

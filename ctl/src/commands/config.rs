@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use clap::{Args, Subcommand};
+use pki::Moment;
 
 use super::apply::read;
 use crate::ui;
@@ -28,9 +30,10 @@ impl Config {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let Self::Validate(validate) = self;
         let mut code = ExitCode::SUCCESS;
+        let now = Moment::of_host(SystemTime::now());
         for file in &validate.files {
             let name = file.display().to_string();
-            match read(file)?.and_then(|text| machine_config::parse(&text)) {
+            match read(file)?.and_then(|text| pki::parse_config(&text, now)) {
                 Ok(config) => {
                     let role = config.machine.role;
                     let role = machine_config::v1alpha1::Role::ALL

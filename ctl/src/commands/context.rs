@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use pki::{Certificate, PrivateKey};
+use pki::{Certificate, Moment};
 use serde::Serialize;
 
 use crate::address::{Address, BadAddress};
@@ -236,9 +237,17 @@ fn insert(file: &mut ClientConfig, name: String, entry: Entry, force: bool) -> a
     if file.contexts.get(&name).is_some_and(|old| *old != entry) && !force {
         anyhow::bail!("there is a context {name:?} already; --force writes over it");
     }
+    let now = Moment::of_host(SystemTime::now());
+    let flaws = pki::check::client(&entry.ca, &entry.cert, &entry.key, now);
+    if !flaws.is_empty() {
+        let flaws: Vec<String> = flaws
+            .iter()
+            .map(|(field, flaw)| format!("{field} {flaw}"))
+            .collect();
+        anyhow::bail!("context {name:?} is of no use: {}", flaws.join("; "));
+    }
     pki::Client::mutual(&entry.ca, &entry.cert, &entry.key)
         .map(drop)
-        .and_then(|()| PrivateKey::from_pem(&entry.key, "the client key").map(drop))
         .with_context(|| format!("context {name:?} is of no use"))?;
     file.current.get_or_insert_with(|| name.clone());
     file.contexts.insert(name, entry);

@@ -18,20 +18,10 @@ use manifest::model::Version;
 use manifest::{Arch, Disk, Image, Manifest, PartKind, TrustedKey};
 use medium::Medium;
 use samples::Signer;
-pub use samples::noise;
+#[allow(unused_imports, reason = "each test file uses a part")]
+pub use samples::{CONFIG, noise};
 
 pub const MIB: u64 = 1024 * 1024;
-
-/// The smallest machine config that is right.
-pub const CONFIG: &str = "\
-apiVersion: bedplate.dev/v1alpha1
-kind: MachineConfig
-machine:
-  role: standalone
-  ca:
-    cert: \"-----BEGIN CERTIFICATE-----\\nMIIB\\n-----END CERTIFICATE-----\"
-    key: \"-----BEGIN PRIVATE KEY-----\\nMC4C\\n-----END PRIVATE KEY-----\"
-";
 
 /// What to put into a bundle.
 #[derive(Clone)]

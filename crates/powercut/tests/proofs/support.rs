@@ -7,21 +7,11 @@ use bundle::Reader;
 use layout::{Extent, Guids};
 use manifest::{Arch, Digest, TrustedKey};
 use powercut::{Image, Node, Places, Random};
+pub use samples::CONFIG;
 use samples::{Recipe, Release, Signer};
 use slots::Slot;
 
 pub const MIB: u64 = 1 << 20;
-
-/// The smallest machine config that is right.
-pub const CONFIG: &str = "\
-apiVersion: bedplate.dev/v1alpha1
-kind: MachineConfig
-machine:
-  role: standalone
-  ca:
-    cert: \"-----BEGIN CERTIFICATE-----\\nMIIB\\n-----END CERTIFICATE-----\"
-    key: \"-----BEGIN PRIVATE KEY-----\\nMC4C\\n-----END PRIVATE KEY-----\"
-";
 
 /// Says what does not hold.
 #[derive(Debug, thiserror::Error)]

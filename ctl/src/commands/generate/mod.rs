@@ -6,9 +6,10 @@ mod secrets;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use clap::Subcommand;
-use pki::Secrets;
+use pki::{Moment, Secrets};
 
 use crate::written;
 
@@ -40,5 +41,10 @@ impl Gen {
 
 fn load_secrets(path: &Path) -> anyhow::Result<Secrets> {
     let text = written::load(path)?;
-    written::parse(path, &text, Secrets::from_yaml)
+    let secrets = written::parse(path, &text, Secrets::from_yaml)?;
+    // What would be signed with it, nobody would believe.
+    if let Some(flaw) = secrets.authority.check(Moment::of_host(SystemTime::now())) {
+        anyhow::bail!("the authority in {} {flaw}", path.display());
+    }
+    Ok(secrets)
 }
