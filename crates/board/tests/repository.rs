@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use board::{Catalog, schema};
+use service_definition::Capabilities;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -24,6 +25,46 @@ fn every_board_can_be_selected_with_every_overlay() {
                     "{board} sees no disk"
                 );
             }
+        }
+    }
+}
+
+#[test]
+fn no_kernel_of_ours_takes_code_that_is_not_signed_and_no_service_brings_any() {
+    let catalog = Catalog::load(&[root()]).unwrap();
+    for board in ["generic-amd64", "generic-arm64", "qemu-arm64", "rpi3"] {
+        let features = catalog.select(board, &[]).unwrap().features;
+        for argument in ["lockdown=integrity", "module.sig_enforce=1", "debugfs=off"] {
+            let found = features
+                .kernel_arguments
+                .iter()
+                .any(|known| known.as_str() == argument);
+            assert!(found, "{board} starts its kernel without {argument}");
+        }
+        let services = service_definition::check(features.services).unwrap();
+        for service in services.iter() {
+            for name in ["SYS_MODULE", "SYS_BOOT", "SYS_RAWIO", "SYS_TIME", "MAC_ADMIN"] {
+                let one = Capabilities::named(name).unwrap();
+                let rights = &service.run.rights;
+                assert!(!rights.capabilities.contains(one), "{}: {name}", service.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_argument_of_the_kernel_is_documented_with_its_reason() {
+    let page = std::fs::read_to_string(root().join("docs/security.md")).unwrap();
+    let catalog = Catalog::load(&[root()]).unwrap();
+    // Where to speak, how much, and what to do after a panic; and where to find the partitions.
+    let others = ["console=", "panic=", "quiet", "loglevel=", "gpt"];
+    for board in ["generic-amd64", "qemu-arm64", "rpi3"] {
+        for argument in catalog.select(board, &[]).unwrap().features.kernel_arguments {
+            let other = others.iter().any(|start| argument.as_str().starts_with(start));
+            assert!(
+                other || page.contains(&format!("`{argument}`")),
+                "docs/security.md says nothing of {argument}"
+            );
         }
     }
 }
