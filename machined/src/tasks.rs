@@ -13,12 +13,21 @@ use crate::controller::{panic_message, pause};
 /// A task that ran this long is started again as if it had never failed.
 const HEALTHY: Duration = Duration::from_secs(60);
 
+/// Runs a task until it ends; a panic becomes an error that says what it said.
+///
+/// What the task shares with others must be as good after a panic as before it: state that is written in one step, or
+/// is made anew.
+pub(crate) async fn caught<T>(task: impl Future<Output = T>) -> Result<T, String> {
+    let ended = AssertUnwindSafe(task).catch_unwind().await;
+    ended.map_err(|panic| format!("panicked: {}", panic_message(panic.as_ref())))
+}
+
 /// Runs a task until it ends, and returns why: "ended", its error, or what its panic said.
 pub(crate) async fn end_of<E: std::fmt::Display>(task: impl Future<Output = Result<(), E>>) -> String {
-    match AssertUnwindSafe(task).catch_unwind().await {
+    match caught(task).await {
         Ok(Ok(())) => "ended".to_owned(),
         Ok(Err(error)) => error.to_string(),
-        Err(panic) => format!("panicked: {}", panic_message(panic.as_ref())),
+        Err(panicked) => panicked,
     }
 }
 

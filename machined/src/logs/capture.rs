@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{LONGEST_LINE, Line, Ring, say};
+use crate::tasks;
 
 /// How long the rest of a line may take before it is shown as it is.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -31,10 +32,18 @@ impl Capture {
     /// Starts to take down into a ring. Must be called inside a tokio runtime.
     pub fn start(ring: Ring<Line>) -> io::Result<Self> {
         let (reader, writer) = io::pipe()?;
-        let receiver = Receiver::from_owned_fd(OwnedFd::from(reader))?;
+        // Nobody to read would in the end stop the service: its pipe would be full.
+        let task = tasks::keep("reading the output of a service", move || {
+            let receiver = reader
+                .try_clone()
+                .map(OwnedFd::from)
+                .and_then(Receiver::from_owned_fd);
+            let ring = ring.clone();
+            async move { take_down(receiver?, ring).await }
+        });
         Ok(Capture {
             writer,
-            _reader: AbortOnDropHandle::new(tokio::spawn(take_down(receiver, ring))),
+            _reader: task,
         })
     }
 
@@ -44,7 +53,7 @@ impl Capture {
     }
 }
 
-async fn take_down(mut pipe: Receiver, ring: Ring<Line>) {
+async fn take_down(mut pipe: Receiver, ring: Ring<Line>) -> io::Result<()> {
     let mut lines = Lines::default();
     let mut bytes = Vec::with_capacity(PIECE);
     loop {
@@ -56,12 +65,15 @@ async fn take_down(mut pipe: Receiver, ring: Ring<Line>) {
         };
         match read {
             None => lines.flush(|line| say(&ring, line)),
-            Some(Ok(0)) => return lines.flush(|line| say(&ring, line)),
+            Some(Ok(0)) => {
+                lines.flush(|line| say(&ring, line));
+                return Ok(());
+            }
             Some(Ok(_)) => {
                 lines.push(&bytes, |line| say(&ring, line));
                 bytes.clear();
             }
-            Some(Err(error)) => return tracing::warn!("cannot read the output of a service: {error}"),
+            Some(Err(error)) => return Err(error),
         }
     }
 }

@@ -1,18 +1,13 @@
 //! Keeps the node's long-running tasks alive: one that ends or panics is told, and started again.
 
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use futures::FutureExt;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::controller::panic_message;
 use crate::events::Events;
-
-/// The pause before a task is started again.
-const PAUSE: Duration = Duration::from_secs(2);
+use crate::tasks::{Restarts, end_of};
 
 /// Holds the tasks, and their signal to stop.
 pub(super) struct Parts {
@@ -39,18 +34,20 @@ impl Parts {
     {
         let (events, stop) = (self.events.clone(), self.stop.clone());
         self.tasks.spawn(async move {
+            let mut restarts = Restarts::new();
             while !stop.is_cancelled() {
-                let ended = AssertUnwindSafe(part(stop.clone())).catch_unwind().await;
+                // The making is part of the run: it may panic, too.
+                let reason = end_of(async { part(stop.clone()).await }).await;
                 if stop.is_cancelled() {
                     return;
                 }
-                let reason = match ended {
-                    Ok(Ok(())) => "ended".to_owned(),
-                    Ok(Err(error)) => error,
-                    Err(panic) => format!("panicked: {}", panic_message(panic.as_ref())),
-                };
                 events.error(name, format!("{reason}; starting it again"));
-                tokio::time::sleep(PAUSE).await;
+                tokio::select! {
+                    // Cancel safe: asks only for a state.
+                    () = stop.cancelled() => return,
+                    // Cancel safe: dropping a sleep has no effect.
+                    () = restarts.wait() => {}
+                }
             }
         });
     }

@@ -27,6 +27,7 @@ use crate::events::Events;
 use crate::logs::{Logs, uptime_ms};
 use crate::node::Node;
 use crate::resource::{Resource, Store};
+use crate::tasks;
 
 /// The owner of [`ServiceStatus`], and the source of events about services as a whole.
 const OWNER: &str = "services";
@@ -124,11 +125,18 @@ impl Supervisor {
         };
         name_sources(&shared.definitions, &node.logs);
         let closing = CancellationToken::new();
-        let task = tokio::spawn(direct(shared.clone(), node.services.clone(), closing.clone()));
+        let (all, requests, close) = (shared.clone(), node.services.clone(), closing.clone());
+        let task = tasks::keep("the supervision of services", move || {
+            let (shared, requests, closing) = (all.clone(), requests.clone(), close.clone());
+            async move {
+                direct(shared, requests, closing).await;
+                Ok::<(), String>(())
+            }
+        });
         Supervisor {
             shared,
             closing,
-            _task: AbortOnDropHandle::new(task),
+            _task: task,
         }
     }
 
@@ -212,6 +220,18 @@ async fn direct(shared: Shared, requests: Requests, closing: CancellationToken) 
     }
 }
 
+/// Ends what a supervision before this one has left: nobody would hear of its end.
+async fn clear(shared: &Shared, service: &Definition) {
+    let status: Option<ServiceStatus> = shared.store.get(&service.name);
+    if status.and_then(|status| status.pid).is_none() {
+        return;
+    }
+    kill(shared, service);
+    if let Err(error) = shared.host.sweep(service).await {
+        shared.events.error(&service.name, chain(&error));
+    }
+}
+
 struct Director {
     requests: Requests,
     closing: CancellationToken,
@@ -263,6 +283,8 @@ impl Director {
 
 /// Keeps a task for a service. A panic is an error of ours: what it left behind is killed, and it begins anew.
 async fn keep(shared: Shared, service: Definition, orders: watch::Receiver<Order>) {
+    // From before the director of all services had to begin anew.
+    clear(&shared, &service).await;
     loop {
         let mut orders = orders.clone();
         orders.mark_changed();

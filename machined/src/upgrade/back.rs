@@ -7,6 +7,7 @@ use super::history::{Entry, Outcome};
 use super::status::Stage;
 use super::{arm, rollback};
 use crate::api::backend::BackendError;
+use crate::tasks::caught;
 
 impl UpgradeHandle {
     /// Ends what runs, waits or is armed.
@@ -112,7 +113,15 @@ impl UpgradeHandle {
             .events
             .info(NAME, format!("going back to {version}, as was asked for"));
         let handle = self.clone();
-        tokio::spawn(async move { handle.restart().await });
+        tokio::spawn(async move {
+            if let Err(reason) = caught(handle.restart()).await {
+                let events = &handle.shared.means.events;
+                events.error(
+                    NAME,
+                    format!("the restart for going back {reason}; ask for `bedplate reboot`"),
+                );
+            }
+        });
         Ok(version)
     }
 }

@@ -26,6 +26,7 @@ use crate::boot::status::ID;
 use crate::events::Events;
 use crate::power::Power;
 use crate::resource::Store;
+use crate::tasks::caught;
 use crate::trial::{HealthStatus, Places, TrialStatus};
 
 /// The owner of what is said about upgrades.
@@ -271,7 +272,10 @@ impl UpgradeHandle {
         *current = Some(running);
         let handle = self.clone();
         tokio::spawn(async move {
-            handle.drive(job, entry, &stop, &cancelled).await;
+            let (known, plan_only) = (entry.clone(), job.plan_only);
+            if let Err(reason) = caught(handle.drive(job, entry, &stop, &cancelled)).await {
+                handle.end(known, plan_only, Outcome::Failed, &reason).await;
+            }
             finished.send_replace(true);
         });
         Ok(id)

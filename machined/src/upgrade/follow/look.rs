@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 
 use super::fetch::{Ask, Fetch, Texts};
 use crate::power::Power;
+use crate::tasks::caught;
 
 /// How long a look may take, from a server that sends byte after byte.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -53,7 +54,9 @@ impl Looker {
         let (bell, place) = (self.bell.clone(), self.found.clone());
         tokio::spawn(async move {
             let (url, stop) = (ask.url.clone(), ask.stop.clone());
-            let texts = within_limits(fetch, ask, &stop, power).await;
+            // Without an end of this one, none would begin again.
+            let texts = caught(within_limits(fetch, ask, &stop, power)).await;
+            let texts = texts.unwrap_or_else(Err);
             *place.lock().unwrap_or_else(PoisonError::into_inner) = Some((url, texts));
             bell.notify_one();
         });
@@ -86,5 +89,35 @@ async fn within_limits(
     match too_long {
         true => Err(format!("it took longer than {} s", LIMIT.as_secs())),
         false => Err("the node is stopping".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Broken;
+
+    impl Fetch for Broken {
+        fn fetch(&self, _: &Ask) -> Result<Texts, String> {
+            panic!("a server said something new")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_look_that_panics_ends_so_that_another_can_begin() {
+        let bell = Arc::new(Notify::new());
+        let mut looker = Looker::new(Arc::new(Broken), Power::default(), bell.clone());
+        for _ in 0..2 {
+            looker.begin(Ask {
+                url: "https://example.org/rollout.yaml".into(),
+                proxy: None,
+                authority: None,
+                stop: Arc::default(),
+            });
+            bell.notified().await;
+            assert!(looker.take().is_some_and(|(_, texts)| texts.is_err()));
+            assert!(!looker.looks());
+        }
     }
 }
