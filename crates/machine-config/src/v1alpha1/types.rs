@@ -60,14 +60,14 @@ pub enum Kind {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Machine {
-    /// What the node does in its cluster.
+    /// What the node does in its cluster. There are no clusters yet: nothing but `ca.key` depends on it.
     pub role: Role,
     /// The node's name. Without one it is taken from DHCP, else made from the machine's identity.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hostname: Option<HostName>,
     /// The authority that signs the certificates of the node's API and of its users.
     pub ca: CertificateAuthority,
-    /// What a node shows to be let into the cluster. Needed by control planes and workers.
+    /// What a node shows to be let into the cluster. Needed by control planes and workers; nothing uses it yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<Secret>,
     /// Further names and addresses for the API's certificate, beside the node's own.
@@ -109,9 +109,9 @@ pub struct Machine {
 #[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum Role {
-    /// Runs the cluster's control plane, and holds the authority's key.
+    /// Runs the cluster's control plane, once there is one, and holds the authority's key.
     ControlPlane,
-    /// Runs workloads; joins by the token.
+    /// Runs workloads and joins by the token, once there are clusters.
     Worker,
     /// Belongs to no cluster, and holds its own authority's key.
     Standalone,
