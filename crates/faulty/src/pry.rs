@@ -29,14 +29,13 @@ pub fn pry() -> Result<()> {
     for (what, attempt) in WAYS {
         match attempt() {
             Ok(()) => open.push(*what),
-            Err(error) => println!("refused: {what}: {error:#}"),
+            Err(error) => stdio::line(format_args!("refused: {what}: {error:#}"))?,
         }
     }
     ensure!(open.is_empty(), "let in: {}", open.join(", "));
     // What was refused was refused for what it is: the module as it came is taken.
     load(&module())?;
-    println!("nothing was let in");
-    Ok(())
+    Ok(stdio::line("nothing was let in")?)
 }
 
 fn module() -> PathBuf {

@@ -94,7 +94,7 @@ fn judge(what: &str, toll: &Toll, most: u64) {
         longest,
         peace,
     } = toll;
-    println!(
+    eprintln!(
         "{what}: the server grew by {} KiB and kept {} KiB; somebody else was answered {answers} times, in {} ms at \
          most, in peace {} ms",
         grown / 1024,
@@ -202,6 +202,6 @@ async fn one_reader_keeps_nobody_else_out() {
     }
     let ended = futures::future::join_all(kept.iter_mut().map(attack::ends)).await;
     let alive = ended.iter().filter(|ended| !**ended).count();
-    println!("one reader keeps {alive} of 100 connections");
+    eprintln!("one reader keeps {alive} of 100 connections");
     assert!((1..=8).contains(&alive), "{alive}");
 }

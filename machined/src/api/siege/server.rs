@@ -119,7 +119,7 @@ fn serve_until_told(serves: &str) {
         Serving::maintenance(&authority::maintenance(&[]).unwrap()).unwrap()
     };
     let server = runtime.block_on(TestServer::start("node1", serving)).unwrap();
-    println!("listens on {}", server.address);
+    stdio::line(format_args!("listens on {}", server.address)).unwrap();
     let mut nothing = Vec::new();
     std::io::stdin().read_to_end(&mut nothing).unwrap();
 }
