@@ -94,9 +94,9 @@ fn asking(config: &MachineConfig) -> ApplyConfigRequest {
 
 /// A config by which somebody else would own the node.
 fn foreign() -> MachineConfig {
-    let mut foreign = config();
-    foreign.machine.ca.cert = home().certificate_pem().parse().unwrap();
-    foreign.machine.ca.key = Some(Secret::new(home().key_pem().as_str()));
+    let (home, mut foreign) = (home(), config());
+    foreign.machine.ca.cert = home.certificate_pem().parse().unwrap();
+    foreign.machine.ca.key = Some(Secret::new(home.key_pem().as_str()));
     foreign
 }
 

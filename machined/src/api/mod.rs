@@ -21,6 +21,8 @@ mod grant_tests;
 mod guard;
 mod handlers;
 mod listen;
+#[cfg(test)]
+mod lock_tests;
 mod peer;
 mod push;
 mod request;

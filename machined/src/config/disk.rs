@@ -173,7 +173,7 @@ impl ConfigDisk {
     }
 
     /// Makes the node know whose it is; returns what is wrong where it cannot.
-    pub(super) fn own(&self, owner: &Owner) -> Option<String> {
+    pub(crate) fn own(&self, owner: &Owner) -> Option<String> {
         let error = self.owner.set(owner).err()?;
         Some(format!(
             "BOOTSTATE: {error}; if its config is lost, the node cannot tell its owner from a stranger"

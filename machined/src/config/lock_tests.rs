@@ -289,3 +289,30 @@ async fn authority_and_owner_change_together() {
     files(&bench.disk).iter().for_each(flip_bit);
     assert_eq!(acquire(&bench.disk, "").owner, Owner::of(home.certificate_pem()));
 }
+
+/// The power goes while a repair is written to CONFIG, of a node whose STATE cannot be used: whatever arrived of it, the node
+/// is locked or has the whole repair.
+#[test]
+fn half_a_repair_is_none_and_opens_nothing() {
+    let (_dir, mut disk) = configured();
+    fs::remove_dir_all(&disk.state).unwrap();
+    fs::create_dir(&disk.state).unwrap();
+    disk.state_lost = true;
+    let medium = disk.medium.clone().unwrap();
+    disk.file_accepted(&other().to_yaml_with_secrets()).unwrap();
+    let whole = fs::read(&medium).unwrap();
+    let sectors = whole.iter().rposition(|byte| *byte != 0).unwrap().div_ceil(512);
+    for arrived in 0..1u32 << sectors.min(10) {
+        let mut partition = vec![0; whole.len()];
+        for sector in (0..sectors).filter(|sector| arrived & 1 << sector != 0) {
+            let bytes = sector * 512..(sector + 1) * 512;
+            partition[bytes.clone()].copy_from_slice(&whole[bytes]);
+        }
+        fs::write(&medium, &partition).unwrap();
+        match acquire(&disk, "").found {
+            Found::Locked(_) => assert_ne!(partition, whole),
+            Found::Config(found, _) => assert_eq!((*found, &partition), (other(), &whole)),
+            Found::Nothing => panic!("it is open when the sectors {arrived:b} arrived"),
+        }
+    }
+}
