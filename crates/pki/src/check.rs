@@ -41,7 +41,7 @@ pub fn check_config(text: &str, config: &MachineConfig, moment: Moment) -> Resul
     {
         found.push((
             "machine.ca",
-            format!("the node's API could not come up with it: {error}"),
+            format!("the node's API could not come up with it: {}", chain(&error)),
         ));
     }
     let fault = |(path, message): (&str, String)| Fault {
@@ -164,6 +164,12 @@ impl Authority {
             .map(|(_, flaw)| flaw)
             .next()
     }
+}
+
+/// Writes an error with all its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 fn may_sign(details: &Details) -> Option<Flaw> {

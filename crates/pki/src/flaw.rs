@@ -60,6 +60,11 @@ pub enum Flaw {
     /// It is no client's.
     #[error("is not for clients (its extended key usage lacks clientAuth); make one: bedplate gen client")]
     NotForClients,
+    /// What it signs is refused by the rules of a handshake.
+    #[error(
+        "signs nothing that nodes and clients believe, perhaps for its name constraints; make the authority anew: bedplate gen secrets"
+    )]
+    Unbelieved,
     /// The authority does not vouch for it.
     #[error("was not signed by the authority that stands beside it, or not with a chain that leads there")]
     NotSigned,

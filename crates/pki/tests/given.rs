@@ -5,7 +5,12 @@ use std::time::{Duration, SystemTime};
 use machine_config::v1alpha1::Role;
 use pki::authority::{AUTHORITY_LIFE, CLIENT_LIFE};
 use pki::{Authority, Moment, Validity, check, check_config};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256};
+use proptest::prelude::*;
+use proptest::sample::Index;
+use rcgen::{
+    BasicConstraints, CertificateParams, GeneralSubtree, IsCa, KeyPair, KeyUsagePurpose, NameConstraints,
+    PKCS_ECDSA_P256_SHA256, PKCS_ED25519,
+};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const RSA: (&str, &str) = (include_str!("testdata/rsa.pem"), include_str!("testdata/rsa.key"));
@@ -222,6 +227,50 @@ fn an_authority_that_would_lock_its_owner_out_is_refused() {
                 assert!(!found[0].contains("MC4C"), "no key is shown");
             }
         }
+    }
+}
+
+#[test]
+fn an_authority_whose_constraints_rule_the_node_out_is_found_by_the_rehearsal() {
+    let key = KeyPair::generate_for(&PKCS_ED25519).expect("a key");
+    let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.name_constraints = Some(NameConstraints {
+        permitted_subtrees: vec![GeneralSubtree::DnsName("example.org".to_owned())],
+        excluded_subtrees: Vec::new(),
+    });
+    let pem = params.self_signed(&key).expect("a certificate").pem();
+    let text = config(Role::Standalone, &pem, Some(&key.serialize_pem()), None);
+    let found = faults(&text, Moment::of_host(now()));
+    assert!(
+        found.len() == 1
+            && found[0].starts_with(
+                "machine.ca: the node's API could not come up with it: the authority signs nothing that nodes"
+            ),
+        "{found:?}"
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn damaged_certificates_and_keys_are_judged_without_a_panic(
+        flips in proptest::collection::vec((any::<Index>(), "[A-Za-z0-9+/]"), 1..5),
+        in_key in any::<bool>(),
+    ) {
+        let home = authority(now());
+        let (mut cert, mut key) = (home.certificate_pem().to_owned(), home.key_pem().to_string());
+        let text = if in_key { &mut key } else { &mut cert };
+        let (start, end) = (text.find('\n').expect("lines") + 1, text.rfind("-----END").expect("an end"));
+        for (index, letter) in flips {
+            let at = start + index.index(end - start);
+            if text.as_bytes()[at].is_ascii_alphanumeric() {
+                text.replace_range(at..=at, &letter);
+            }
+        }
+        let _ = faults(&config(Role::Standalone, &cert, Some(&key), Some(&cert)), Moment::of_host(now()));
+        let _ = check::client(&cert, &cert, &key, Moment::of_host(now()));
     }
 }
 

@@ -30,9 +30,9 @@ pub(super) fn rehearse(config: &MachineConfig, moment: Moment) -> Result<(), Err
     let trusted = Certificate::all_from_pem(authorities, CA)?;
     for made in [node, user] {
         if !vouches(&trusted, &[made.certificate]) {
-            let flaw = Flaw::NotSigned;
+            let flaw = Flaw::Unbelieved;
             return Err(Error::Flaw {
-                what: "what the authority signs",
+                what: "the authority",
                 flaw,
             });
         }
