@@ -49,6 +49,8 @@ pub(super) enum Error {
     },
     #[error(transparent)]
     Disk(#[from] FindError),
+    #[error("{0}, and until then the loader is asked which of them it starts from")]
+    Asked(FindError),
     #[error(transparent)]
     Slot(#[from] SlotError),
     #[error(transparent)]
@@ -232,7 +234,13 @@ fn wait_for_slot(wanted: &Wanted, modules: &mut EarlyModules) -> Result<Found, E
                 }
             }
             Ok(None) => copies = None,
-            Err(error) => copies = Some(error),
+            Err(error) => {
+                // Partitions that are not shown yet cannot be written: the next round tries again.
+                if devices.ask_for_mark(guid).unwrap_or(false) {
+                    return Err(Error::Asked(error));
+                }
+                copies = Some(error);
+            }
         }
         if since_boot() >= next_coldplug {
             modules.coldplug();

@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use slots::start_mark::{self, START_MARK_LEN, START_MARK_OFFSET};
+use slots::start_mark::{self, START_MARK_LEN, START_MARK_OFFSET, StartMark};
 
 /// Where the kernel shows its devices, and what tells the system's disk from its copies. A test shows its own.
 #[derive(Debug, Clone)]
@@ -100,7 +100,7 @@ impl Devices {
         } else {
             let mut disks = self.with_guid(guid)?;
             if let Some(start) = self.start {
-                disks.retain(|disk| self.start_mark(disk) == Some(start));
+                disks.retain(|disk| self.start_mark(disk) == Some(StartMark::Started(start)));
             }
             disks
         };
@@ -154,12 +154,37 @@ impl Devices {
         Ok(names.into_iter().map(disk).collect())
     }
 
-    fn start_mark(&self, disk: &Disk) -> Option<u64> {
+    fn start_mark(&self, disk: &Disk) -> Option<StartMark> {
         let bootstate = self.partition(disk, "BOOTSTATE").ok().flatten()?;
         let mut bytes = [0; START_MARK_LEN];
         let file = File::open(bootstate.device).ok()?;
         file.read_exact_at(&mut bytes, START_MARK_OFFSET).ok()?;
         start_mark::decode(&bytes)
+    }
+
+    /// Asks the loader, on each disk with this GUID, to mark the one that it is started from next. Returns false when that was
+    /// asked before, and no loader has answered.
+    ///
+    /// # Errors
+    /// When a disk does not show its BOOTSTATE yet, or cannot be written.
+    pub fn ask_for_mark(&self, guid: &str) -> io::Result<bool> {
+        let disks = self.with_guid(guid).map_err(io::Error::other)?;
+        let marks: Vec<Option<StartMark>> = disks.iter().map(|disk| self.start_mark(disk)).collect();
+        if marks.iter().all(|mark| matches!(mark, Some(StartMark::Asked(_)))) {
+            return Ok(false);
+        }
+        let asked = start_mark::encode(StartMark::Asked(start_mark::next(marks)));
+        // All of them first: a disk that is asked alone would be told from one that is not by chance.
+        let places = disks.iter().map(|disk| {
+            self.partition(disk, "BOOTSTATE")?
+                .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+        });
+        for place in places.collect::<io::Result<Vec<Partition>>>()? {
+            let file = File::options().write(true).open(place.device)?;
+            file.write_all_at(&asked, START_MARK_OFFSET)?;
+            file.sync_all()?;
+        }
+        Ok(true)
     }
 
     /// Lists the disks that have a GUID partition table, for an error message.
@@ -341,8 +366,8 @@ mod tests {
         let file = File::create(devices.dev.join(&name)).unwrap();
         file.set_len(1024 * 1024).unwrap();
         if let Some(number) = mark {
-            file.write_all_at(&start_mark::encode(number), START_MARK_OFFSET)
-                .unwrap();
+            let mark = start_mark::encode(StartMark::Started(number));
+            file.write_all_at(&mark, START_MARK_OFFSET).unwrap();
         }
     }
 
@@ -369,6 +394,38 @@ mod tests {
         }
         show_bootstate(&devices, "sda", Some(8));
         assert!(devices.find(&guid).is_err(), "copied after it was marked");
+    }
+
+    #[test]
+    fn the_loader_is_asked_once_which_of_two_copies_it_came_from() {
+        let guid = uuid::Uuid::from_u128(1).to_string();
+        let (_root, mut devices) = shown(&[("sda", disk_with(1, false)), ("vda", disk_with(1, false))]);
+        show_bootstate(&devices, "sda", Some(3));
+        let error = devices.ask_for_mark(&guid).unwrap_err();
+        assert_eq!(
+            error.kind(),
+            io::ErrorKind::NotFound,
+            "vda does not show its partitions yet"
+        );
+        show_bootstate(&devices, "vda", None);
+        assert!(devices.ask_for_mark(&guid).unwrap());
+        let marks = || {
+            devices
+                .with_guid(&guid)
+                .unwrap()
+                .iter()
+                .map(|disk| devices.start_mark(disk))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(marks(), [Some(StartMark::Asked(4)); 2]);
+        assert!(
+            !devices.ask_for_mark(&guid).unwrap(),
+            "a loader that does not answer is not asked again"
+        );
+        // The loader answers on the disk that it came from.
+        show_bootstate(&devices, "vda", Some(start_mark::next(marks())));
+        devices.start = Some(5);
+        assert_eq!(devices.find(&guid).unwrap().unwrap().name, "vda");
     }
 
     #[test]

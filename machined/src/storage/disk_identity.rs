@@ -118,24 +118,19 @@ mod tests {
                 names: copies.clone(),
             })
         };
-        let table: [(Option<&Remembered>, &str, Option<&str>, &[String], Decision); 9] = [
-            (None, "1", None, &[], Decision::Rename(Reason::FirstStart)),
-            (
-                None,
-                "1",
-                Some("A"),
-                &copies,
-                Decision::Rename(Reason::FirstStart),
-            ),
-            (Some(&known), "1", Some("A"), &[], Decision::Keep),
-            (Some(&known), "1", None, &[], Decision::Keep),
-            (Some(&known), "1", Some("B"), &[], moved()),
-            (Some(&known), "2", Some("B"), &[], Decision::Remember),
-            (Some(&anonymous), "1", None, &[], Decision::Keep),
-            (Some(&anonymous), "1", Some("A"), &[], Decision::Remember),
-            (Some(&known), "1", Some("A"), &copies, shared()),
+        let table = [
+            (None, "1", None, false, Decision::Rename(Reason::FirstStart)),
+            (None, "1", Some("A"), true, Decision::Rename(Reason::FirstStart)),
+            (Some(&known), "1", Some("A"), false, Decision::Keep),
+            (Some(&known), "1", None, false, Decision::Keep),
+            (Some(&known), "1", Some("B"), false, moved()),
+            (Some(&known), "2", Some("B"), false, Decision::Remember),
+            (Some(&anonymous), "1", None, false, Decision::Keep),
+            (Some(&anonymous), "1", Some("A"), false, Decision::Remember),
+            (Some(&known), "1", Some("A"), true, shared()),
         ];
-        for (remembered, guid, serial, copies, expected) in table {
+        for (remembered, guid, serial, copied, expected) in table {
+            let copies = if copied { &copies[..] } else { &[] };
             assert_eq!(
                 decide(remembered, guid, serial, copies),
                 expected,
