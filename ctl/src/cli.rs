@@ -111,7 +111,10 @@ enum Command {
     Version(commands::version::Version),
     /// Show how nodes are: phase, boot, slots, health.
     Status(commands::status::Status),
-    /// Show whether nodes are healthy; fails if one is not.
+    /// Show whether nodes are healthy, and why not.
+    ///
+    /// Ends with 0 when all are healthy, with 3 when one is degraded (all that its config requires holds, and something else
+    /// is wrong), with 4 when one is unhealthy, and with 1 when one cannot be asked.
     Health(commands::health::Health),
     /// Show the clocks of nodes.
     Time(commands::time::Time),
@@ -158,7 +161,7 @@ enum Command {
     Reboot(commands::power::Reboot),
     /// Switch nodes off.
     Shutdown(commands::power::Shutdown),
-    /// Wipe nodes back to maintenance mode.
+    /// Wipe the state or the data of nodes.
     Reset(commands::power::Reset),
     /// Bring nodes to another release.
     ///

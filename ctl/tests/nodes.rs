@@ -83,6 +83,7 @@ async fn every_deed_has_its_command_and_asks_first() {
         &["reboot", "--yes"],
         &["shutdown", "-y"],
         &["reset", "--scope", "all", "--shutdown", "--yes"],
+        &["reset", "--scope", "data", "--yes"],
     ] {
         lab.run(arguments).await.success();
     }
@@ -94,6 +95,7 @@ async fn every_deed_has_its_command_and_asks_first() {
         "reboot",
         "shutdown",
         "reset All shutdown=true",
+        "reset Data shutdown=false",
     ];
     assert_eq!(lab.nodes[0].node.calls(), expected);
     let error = lab.run(&["service", "stop", "kubelet"]).await.failure().err;

@@ -101,7 +101,7 @@ fn page() -> String {
          `bedplate context nodes` says which nodes these are; a context without any asks the first of its endpoints that \
          answers, and `--nodes` names others for one command. It shows one \
          answer as it is, several as a list of `{node, result}` or `{node, error}`. What is followed comes as one document per \
-         item. It ends with 0 when all went well, with 1 when anything failed on any node, and with 2 when the command line is wrong.\n\n\
+         item. It ends with 0 when all went well, with 1 when anything failed on any node, and with 2 when the command line is wrong; `bedplate health` also with 3 and 4.\n\n\
          Commands that cannot be taken back ask first, and need `--yes` where nobody is there to be asked.\n\n\
          ## Everywhere\n",
     );

@@ -12,6 +12,7 @@ pub mod boot;
 pub mod children;
 pub mod containerd;
 pub mod events;
+pub mod health;
 pub mod initramfs;
 pub mod limits;
 pub mod logs;

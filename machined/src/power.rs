@@ -26,7 +26,9 @@ pub enum Stop {
 pub enum ResetScope {
     /// Identity, keys and machine config.
     State,
-    /// That, and containers, images, volumes and logs.
+    /// Containers, images, volumes and logs. Identity, keys and machine config stay.
+    Data,
+    /// Both.
     All,
 }
 

@@ -1,8 +1,8 @@
 //! Enumerations as the words people read and write: `APPLY_MODE_NO_REBOOT` is `no-reboot`.
 
 use crate::v1alpha1::{
-    ApplyMode, FetchKind, FileKind, FindingLevel, Phase, ResetScope, ServiceHealth, ServiceState, TrialPhase,
-    UpgradeMode, UpgradeOutcome, UpgradeStage, WatchEvent,
+    ApplyMode, FetchKind, FileKind, FindingLevel, HealthState, Phase, ResetScope, ServiceHealth,
+    ServiceState, TrialPhase, UpgradeMode, UpgradeOutcome, UpgradeStage, WatchEvent,
 };
 
 /// An enumeration of the API.
@@ -41,6 +41,7 @@ named! {
     FindingLevel "FINDING_LEVEL_",
     Phase "PHASE_",
     ResetScope "RESET_SCOPE_",
+    HealthState "HEALTH_STATE_",
     ServiceHealth "SERVICE_HEALTH_",
     ServiceState "SERVICE_STATE_",
     TrialPhase "TRIAL_PHASE_",

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use api::v1alpha1::machine_service_client::MachineServiceClient;
-use api::v1alpha1::{HealthCheckResult, StatusRequest};
+use api::v1alpha1::{Health as NodeHealth, HealthCheckResult, HealthReason, HealthState, StatusRequest};
 use clap::Args;
 use serde::Serialize;
 use tonic::Response;
@@ -18,17 +18,35 @@ use crate::ui::{Show, Table};
 #[derive(Debug, Args)]
 pub struct Health {}
 
+/// The exit code when a node is degraded and none is worse.
+const DEGRADED: u8 = 3;
+/// The exit code when a node is unhealthy.
+const UNHEALTHY: u8 = 4;
+
 /// What is known about a node's health.
 #[derive(Debug, Serialize)]
 struct Found {
+    /// The sum: `healthy`, `degraded` or `unhealthy`.
+    state: &'static str,
+    /// Whether all that is required holds.
     healthy: bool,
-    /// What the standard gRPC health service says of the API itself.
+    /// What the standard gRPC health service says of the node.
     serving: bool,
+    reasons: Vec<HealthReason>,
     checks: Vec<HealthCheckResult>,
 }
 
+/// Sums up in one word. Nodes of older releases know no degraded.
+pub(super) fn word(health: &NodeHealth) -> &'static str {
+    match (health.state(), health.healthy) {
+        (HealthState::Degraded, _) => "degraded",
+        (HealthState::Healthy, true) | (HealthState::Unspecified, true) => "healthy",
+        _ => "unhealthy",
+    }
+}
+
 impl Health {
-    /// Asks, shows, and fails if a node is not healthy.
+    /// Asks, shows, and says in the exit code how the worst of the nodes is.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
         let answers = ask(&session, |node| async {
             let request = HealthCheckRequest {
@@ -44,18 +62,27 @@ impl Health {
                 .await?
                 .into_inner();
             let health = status.health.unwrap_or_default();
+            let state = if serving { word(&health) } else { "unhealthy" };
             Ok(Response::new(Found {
+                state,
                 healthy: serving && health.healthy,
                 serving,
+                reasons: health.reasons,
                 checks: health.checks,
             }))
         })
         .await;
         let code = show(&session, &answers)?;
-        let all = answers
-            .iter()
-            .all(|answer| answer.result.as_ref().is_ok_and(|found| found.healthy));
-        Ok(if all { code } else { ExitCode::FAILURE })
+        let found: Option<Vec<&Found>> = answers.iter().map(|answer| answer.result.as_ref().ok()).collect();
+        let Some(found) = found else { return Ok(code) };
+        let any = |state: &str| found.iter().any(|found| found.state == state);
+        Ok(if any("unhealthy") {
+            ExitCode::from(UNHEALTHY)
+        } else if any("degraded") {
+            ExitCode::from(DEGRADED)
+        } else {
+            code
+        })
     }
 }
 
@@ -66,6 +93,15 @@ impl Show for Found {
         for check in &self.checks {
             table.row([check.name.clone(), word(check.healthy), check.message.clone()]);
         }
-        table.row(["node".into(), word(self.healthy), String::new()]);
+        let checked = |source: &str| {
+            self.checks
+                .iter()
+                .any(|check| check.name == source && !check.healthy)
+        };
+        for reason in self.reasons.iter().filter(|reason| !checked(&reason.source)) {
+            let state = api::names::word::<HealthState>(reason.state);
+            table.row([reason.source.clone(), state, reason.text.clone()]);
+        }
+        table.row(["node".into(), self.state.into(), String::new()]);
     }
 }

@@ -34,7 +34,7 @@ pub struct Reset {
     /// What is wiped.
     #[arg(long, value_enum, default_value_t)]
     scope: Scope,
-    /// Switch off afterwards, instead of restarting into maintenance mode.
+    /// Switch off afterwards, instead of restarting.
     #[arg(long)]
     shutdown: bool,
     /// Do not ask first.
@@ -45,10 +45,12 @@ pub struct Reset {
 /// What a reset wipes.
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
 enum Scope {
-    /// Identity, keys and machine config.
+    /// Identity, keys and machine config: the node comes back in maintenance mode.
     #[default]
     State,
-    /// All of it, and containers, images, volumes and logs.
+    /// Containers, images, volumes and logs: the node comes back as the same, also from a DATA that nothing else repairs.
+    Data,
+    /// All of it.
     All,
 }
 
@@ -85,15 +87,16 @@ impl Reset {
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
         let (scope, wiped) = match self.scope {
             Scope::State => (ResetScope::State, "identity, keys and machine config"),
+            Scope::Data => (ResetScope::Data, "containers, images, volumes and logs"),
             Scope::All => (
                 ResetScope::All,
                 "identity, keys, machine config, containers, images, volumes and logs",
             ),
         };
-        let then = if self.shutdown {
-            "switch it off"
-        } else {
-            "restart into maintenance mode"
+        let then = match (self.shutdown, self.scope) {
+            (true, _) => "switch it off",
+            (false, Scope::Data) => "restart it",
+            (false, _) => "restart into maintenance mode",
         };
         confirm(
             &format!("wipe {wiped} of {}, then {then}", session.names()),

@@ -55,12 +55,24 @@ impl Show for StatusResponse {
         let mut line = |key: &str, value: &str| {
             if !value.is_empty() {
                 // Writing to a string cannot fail.
-                let _ = writeln!(text, "{:<10}{}", format!("{key}:"), crate::ui::clean(value));
+                let _ = writeln!(
+                    text,
+                    "{:<10}{}",
+                    if key.is_empty() {
+                        String::new()
+                    } else {
+                        format!("{key}:")
+                    },
+                    crate::ui::clean(value)
+                );
             }
         };
         line("Node", &self.hostname);
         line("Phase", &word::<Phase>(self.phase));
         line("Health", health(self));
+        for reason in self.health.iter().flat_map(|health| &health.reasons) {
+            line("", &format!("{}: {}", reason.source, reason.text));
+        }
         line("Role", &self.role);
         line("Cluster", &self.cluster);
         line(
@@ -104,11 +116,7 @@ impl Show for StatusResponse {
 }
 
 fn health(status: &StatusResponse) -> &'static str {
-    match &status.health {
-        Some(health) if health.healthy => "healthy",
-        Some(_) => "unhealthy",
-        None => "",
-    }
+    status.health.as_ref().map_or("", super::health::word)
 }
 
 fn yes(is: bool) -> &'static str {

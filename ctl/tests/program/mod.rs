@@ -98,6 +98,13 @@ impl Ran {
         self
     }
 
+    /// Expects this exit code.
+    #[track_caller]
+    pub fn ended(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        self
+    }
+
     /// Expects that the command line was wrong.
     #[track_caller]
     pub fn usage(self) -> Self {

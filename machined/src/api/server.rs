@@ -13,9 +13,7 @@ use ::api::v1alpha1::upgrade_service_server::UpgradeServiceServer;
 use pki::{NodeClock, ServerTls};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
-use tonic_health::server::{HealthReporter, HealthService};
 
 use super::backend::Backend;
 use super::connection::Connections;
@@ -49,7 +47,7 @@ pub struct ApiServer {
 impl ApiServer {
     /// Serves on a listener until `stop`, then gives calls in progress a moment to end.
     pub async fn run(self, listener: TcpListener, stop: CancellationToken) {
-        let guard = Guard::new(self.routes().await, self.tls.clone(), self.clock.clone());
+        let guard = Guard::new(self.routes(), self.tls.clone(), self.clock.clone());
         let connections = Connections::new(guard, self.tls.clone(), self.clock.clone());
         // However this ends: no connection outlives it.
         let _cut = connections.cut_guard();
@@ -66,16 +64,14 @@ impl ApiServer {
         connections.end(LAST_CALLS).await;
     }
 
-    async fn routes(&self) -> Routes {
+    fn routes(&self) -> Routes {
         let handlers = Handlers::new(
             self.store.clone(),
             self.backend.clone(),
             self.host.clone(),
             self.files.clone(),
         );
-        let health = HealthReporter::new();
-        health.set_service_status("", ServingStatus::Serving).await;
-        let health = HealthServer::new(HealthService::from_health_reporter(health));
+        let health = HealthServer::new(handlers.clone());
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(::api::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)

@@ -7,8 +7,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ::api::v1alpha1::{
-    ApplyConfigResponse, Boot, BootStep, EventsResponse, Health, HealthCheckResult, LogsResponse, Phase,
-    ResetScope, ServiceHealth, ServiceInfo, ServiceState, Slot, StatusResponse, VersionResponse,
+    ApplyConfigResponse, Boot, BootStep, EventsResponse, LogsResponse, Phase, ResetScope, ServiceHealth,
+    ServiceInfo, ServiceState, Slot, StatusResponse, VersionResponse,
 };
 use async_trait::async_trait;
 use hyper_util::rt::TokioIo;
@@ -26,6 +26,7 @@ use super::backend::{
 use super::files::FilePolicy;
 use super::host::Host;
 use super::listen::listen;
+use crate::health::{CheckResult, HealthState, HealthStatus, Reason};
 use crate::resource::Store;
 
 pub use upgrades::{FakeUpgrades, Fate, NEW, OLD};
@@ -35,6 +36,7 @@ pub struct FakeNode {
     hostname: String,
     phase: Phase,
     calls: Mutex<Vec<String>>,
+    health: Mutex<HealthStatus>,
     /// Its upgrades.
     pub upgrades: FakeUpgrades,
 }
@@ -73,6 +75,7 @@ impl TestServer {
             hostname: hostname.to_owned(),
             phase,
             calls: Mutex::default(),
+            health: Mutex::new(healthy()),
             upgrades: FakeUpgrades::default(),
         });
         let tls = Arc::new(ServerTls::new());
@@ -140,6 +143,19 @@ impl FakeNode {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Makes something be wrong with the node.
+    pub fn set_problem(&self, source: &str, state: HealthState, text: &str) {
+        let mut health = healthy();
+        health.state = state;
+        health.reasons.push(Reason {
+            source: source.into(),
+            state,
+            text: text.into(),
+            since_ms: 0,
+        });
+        *self.health.lock().unwrap_or_else(PoisonError::into_inner) = health;
+    }
+
     fn note(&self, call: String) {
         self.calls
             .lock()
@@ -155,6 +171,19 @@ impl FakeNode {
         }
         self.note(format!("{verb} {name}"));
         Ok(())
+    }
+}
+
+fn healthy() -> HealthStatus {
+    let check = CheckResult {
+        name: "api".into(),
+        healthy: true,
+        message: "answers".into(),
+    };
+    HealthStatus {
+        state: HealthState::Healthy,
+        checks: vec![check],
+        ..HealthStatus::default()
     }
 }
 
@@ -203,14 +232,7 @@ impl Machine for FakeNode {
                 ..Boot::default()
             }),
             slots: vec![slot("a", "committed", true), slot("b", "empty", false)],
-            health: Some(Health {
-                healthy: true,
-                checks: vec![HealthCheckResult {
-                    name: "api".into(),
-                    healthy: true,
-                    message: "answers".into(),
-                }],
-            }),
+            health: Some(self.health.lock().unwrap_or_else(PoisonError::into_inner).show()),
             ..StatusResponse::default()
         }
     }

@@ -1,5 +1,6 @@
 //! The controllers of a node: those that need no disk, and those that do.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use crate::boot::sysctls;
 use crate::children::Children;
 use crate::containerd::{self, OfflineImages};
 use crate::controller::Runtime;
+use crate::health::{ApiCheck, NodeHealth};
 use crate::modules;
 use crate::network::{self, NetlinkError, NetworkFiles};
 use crate::node::Node;
@@ -37,6 +39,8 @@ pub(super) struct Pieces {
     pub tls: Arc<ServerTls>,
     /// What the node knows of the time.
     pub clock: Arc<NodeClock>,
+    /// Where the API listens, seen from the node itself.
+    pub api: SocketAddr,
     /// What upgrades the node; none when it has no slots.
     pub upgrades: Option<UpgradeHandle>,
 }
@@ -61,6 +65,7 @@ pub(super) fn base(node: &Node, children: &Children, watchdog: Option<i32>) -> R
         ))
         .add(WatchdogFeeder::new(watchdog));
     // Here and not below: a system on trial that cannot open its own disk must be given up, too.
+    runtime.add(NodeHealth::new(Box::new(LinuxClock), node.events.clone()));
     let devices = node.devices.clone();
     let places = move |guid: &str| Places::find(&devices, guid);
     runtime.add(Slots::new(
@@ -78,6 +83,7 @@ pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError>
         restored,
         tls,
         clock,
+        api,
         upgrades,
     } = pieces;
     let system = Arc::new(LinuxClock);
@@ -96,6 +102,7 @@ pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError>
             restored,
             Box::new(LinuxClock),
         ))
+        .add(ApiCheck::new(api, Box::new(LinuxClock)))
         .add(KernelSettings {
             root: "/".into(),
             sysctls: sysctls::ROOT.into(),
@@ -141,15 +148,17 @@ mod tests {
     use super::*;
     use crate::boot::{BootStatus, Release};
     use crate::config::{ConfigStatus, OwnerStatus};
+    use crate::controller::ControllerStatus;
     use crate::resource::Resource;
     use crate::services::ServiceStatus;
     use crate::time::{Bounds, TimeFrom};
     use crate::upgrade::UpgradeStatus;
 
     /// Kinds that are written, but by no controller.
-    const OTHERS: [&str; 6] = [
+    const OTHERS: [&str; 7] = [
         BootStatus::KIND,
         ConfigStatus::KIND,
+        ControllerStatus::KIND,
         MachineConfig::KIND,
         OwnerStatus::KIND,
         ServiceStatus::KIND,
@@ -172,6 +181,7 @@ mod tests {
             },
             tls: Arc::new(ServerTls::new()),
             clock: Arc::new(NodeClock::new()),
+            api: ([127, 0, 0, 1], 1).into(),
             upgrades: Some(upgrades),
         };
         [base(&node, &Children::new(), None), main(&node, pieces).unwrap()]

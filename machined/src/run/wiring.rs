@@ -1,6 +1,7 @@
 //! The order of start: storage, then config, then everything that depends on it; and the way back.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -202,6 +203,7 @@ async fn start(node: &Node, cmdline: &Cmdline, line: &str, parts: &mut Parts) ->
         restored,
         tls: tls.clone(),
         clock: clock.clone(),
+        api: (Ipv4Addr::LOCALHOST, API_PORT).into(),
         upgrades: upgrades.clone(),
     };
     let runtime = controllers::main(node, pieces).map_err(|error| chain(&error))?;

@@ -57,7 +57,7 @@ pub enum Error {
     },
     /// There is something on it that we did not make.
     #[error(
-        "{device} holds neither zeros nor a file system that can be rescued ({text}); if nothing on it matters, reset the node or flash it anew"
+        "{device} holds neither zeros nor a file system that can be rescued ({text}); if nothing on it matters, make it anew: bedplate reset --scope data, or --scope all for STATE"
     )]
     Unknown {
         /// The partition.
@@ -286,7 +286,7 @@ mod tests {
     async fn what_cannot_be_rescued_is_left_alone_with_advice() {
         let (result, calls) = prepared(Step::Rescue, &[8]).await;
         let error = result.unwrap_err().to_string();
-        assert!(error.contains("reset the node or flash it anew"), "{error}");
+        assert!(error.contains("bedplate reset --scope data"), "{error}");
         assert!(calls.iter().all(|call| !call.contains("mke2fs")), "{calls:?}");
     }
 

@@ -2,7 +2,8 @@
 //!
 //! First the wish is written down: a mark in the first sector of STATE, which no file system uses. From then on each
 //! start goes on with what was begun, before anybody looks at STATE. When nothing is left that a stranger must not have,
-//! the node becomes nobody's; then the mark goes, and leaves STATE blank.
+//! the node becomes nobody's; then the mark goes, and leaves STATE blank. When only DATA was to be forgotten, STATE stays
+//! as it was, and the node whose it was.
 
 use std::fs::File;
 use std::io;
@@ -27,14 +28,21 @@ pub enum Extent {
 
 /// Returns the partitions that a reset forgets, in order.
 ///
-/// CONFIG goes too: a config that still lay there would bring the node back as it was.
-pub fn plan(scope: ResetScope) -> Vec<(&'static str, Extent)> {
-    let mut plan = vec![("CONFIG", Extent::Whole)];
-    if scope == ResetScope::All {
-        plan.push(("DATA", Extent::Head));
+/// CONFIG goes with STATE: a config that still lay there would bring the node back as it was.
+pub fn plan(scope: ResetScope) -> &'static [(&'static str, Extent)] {
+    const CONFIG: (&str, Extent) = ("CONFIG", Extent::Whole);
+    const DATA: (&str, Extent) = ("DATA", Extent::Head);
+    const STATE: (&str, Extent) = (MARKED, Extent::Whole);
+    match scope {
+        ResetScope::State => &[CONFIG, STATE],
+        ResetScope::Data => &[DATA],
+        ResetScope::All => &[CONFIG, DATA, STATE],
     }
-    plan.push((MARKED, Extent::Whole));
-    plan
+}
+
+/// Tells whether the node is nobody's after a reset: without its STATE it is, without its DATA it stays whose it was.
+fn forgets_owner(scope: ResetScope) -> bool {
+    plan(scope).iter().any(|(name, _)| *name == MARKED)
 }
 
 /// The first superblock and the group descriptors behind it.
@@ -59,6 +67,7 @@ fn mark(scope: ResetScope) -> [u8; SECTOR as usize] {
     sector[8] = match scope {
         ResetScope::State => 1,
         ResetScope::All => 2,
+        ResetScope::Data => 3,
     };
     sector
 }
@@ -67,7 +76,7 @@ fn mark(scope: ResetScope) -> [u8; SECTOR as usize] {
 pub fn begun(state: &mut dyn Medium) -> io::Result<Option<ResetScope>> {
     let mut sector = [0; SECTOR as usize];
     state.read_at(0, &mut sector)?;
-    let scopes = [ResetScope::State, ResetScope::All];
+    let scopes = [ResetScope::State, ResetScope::All, ResetScope::Data];
     Ok(scopes.into_iter().find(|scope| mark(*scope) == sector))
 }
 
@@ -84,7 +93,7 @@ pub fn forget(scope: ResetScope, open: Open<'_>) -> Vec<Forgotten> {
         state.sync()
     });
     let mut told: Vec<Forgotten> = Vec::new();
-    for (name, extent) in plan(scope) {
+    for &(name, extent) in plan(scope) {
         let done = with(open, name, |partition| {
             let len = match extent {
                 Extent::Whole => partition.len(),
@@ -102,7 +111,9 @@ pub fn forget(scope: ResetScope, open: Open<'_>) -> Vec<Forgotten> {
         return told;
     }
     // Without the mark of the reset it would stay somebody's whose config is gone, and locked.
-    if let Err(error) = with(open, OWNED, |bootstate| write_to(bootstate, &Owner::Nobody)) {
+    if forgets_owner(scope)
+        && let Err(error) = with(open, OWNED, |bootstate| write_to(bootstate, &Owner::Nobody))
+    {
         told.push((OWNED, Err(error)));
         return told;
     }

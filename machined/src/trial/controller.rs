@@ -1,4 +1,4 @@
-//! Publishes the slots and the node's health, and keeps or gives up a system on trial.
+//! Publishes the slots, and keeps or gives up a system on trial by the node's health.
 
 use std::time::Duration;
 
@@ -9,22 +9,19 @@ use slots::{Loaded, Reason, Record, Slot, SlotState};
 use sys::clock::Clock;
 
 use super::commit;
-use super::health::{self, Facts};
 use super::keep::{self, Verdict};
 use super::places::Places;
 use super::progress::Progress;
 use super::record::{manifest_in, release_in};
-use super::status::{HealthStatus, TrialStatus};
+use super::status::TrialStatus;
 use crate::boot::status::ID;
 use crate::boot::{BootStatus, SlotStatus};
 use crate::config::{CONFIG_ID, ConfigStatus, Phase};
 use crate::controller::{Action, Controller, ControllerError, chain};
 use crate::events::Events;
-use crate::network::NetworkStatus;
+use crate::health::HealthStatus;
 use crate::power::{Power, Stop};
 use crate::resource::{Resource, Store};
-use crate::services::{ServiceStatus, is_as_wanted};
-use crate::time::TimeStatus;
 use crate::upgrade::UpgradeStatus;
 
 /// How often a trial is looked at while nothing changes: its diary follows the kernel's log.
@@ -32,8 +29,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 type Find = Box<dyn Fn(&str) -> Option<Places> + Send + Sync>;
 
-/// Sole owner of `SlotStatus`, `HealthStatus` and `TrialStatus`. Without a disk (no loader started the machine) it only
-/// tells the health.
+/// Sole owner of `SlotStatus` and `TrialStatus`. Without a disk (no loader started the machine) there is no trial.
 ///
 /// Only a slot whose record says trial is ever committed, and only when this very system was started from it. While it
 /// is on trial it keeps a diary on the disk.
@@ -43,7 +39,6 @@ pub struct Slots {
     clock: Box<dyn Clock>,
     events: Events,
     power: Power,
-    well_since: Option<Duration>,
     committed: bool,
     given_up: bool,
     keys_kept: bool,
@@ -64,7 +59,6 @@ impl Slots {
             clock,
             events,
             power,
-            well_since: None,
             committed: false,
             given_up: false,
             keys_kept: false,
@@ -90,31 +84,6 @@ impl Slots {
             store.put(self.name(), slot.name(), status)?;
         }
         Ok(())
-    }
-
-    fn health(&mut self, store: &Store, wanted: &Health) -> HealthStatus {
-        let boot: BootStatus = store.get(ID).unwrap_or_default();
-        let network: Option<NetworkStatus> = store.get(ID);
-        let facts = Facts {
-            api: boot.stamps.contains_key("api"),
-            network: network.map(|status| match (status.ready, status.problems) {
-                (true, _) => Vec::new(),
-                (false, problems) if problems.is_empty() => vec!["the network is not ready".to_owned()],
-                (false, problems) => problems,
-            }),
-            time: store
-                .get::<TimeStatus>(ID)
-                .is_some_and(|status| status.synchronised),
-            unwell: unwell(&store.list::<ServiceStatus>()),
-            locked: locked(store),
-        };
-        let status = health::decide(&wanted.require, &facts);
-        match (status.healthy, self.well_since) {
-            (true, None) => self.well_since = Some(self.clock.since_boot()),
-            (false, _) => self.well_since = None,
-            _ => {}
-        }
-        status
     }
 
     fn restart(&self, reason: &str) {
@@ -221,9 +190,10 @@ impl Slots {
             self.give_up(store, places, loaded, slot, &reason).await;
             return Ok(TrialStatus::GivenUp);
         }
+        let health: HealthStatus = store.get(ID).unwrap_or_default();
         let verdict = keep::decide(keep::Facts {
             now: self.clock.since_boot(),
-            well_since: self.well_since,
+            well_since: health.keepable_since(),
             commit_after: wanted.commit_after.into(),
             timeout: wanted.timeout.into(),
         });
@@ -260,12 +230,6 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Names the services that are not as they should be.
-fn unwell(services: &[(String, ServiceStatus)]) -> Vec<String> {
-    let unwell = services.iter().filter(|(_, status)| !is_as_wanted(status));
-    unwell.map(|(name, _)| name.clone()).collect()
-}
-
 #[async_trait]
 impl Controller for Slots {
     fn name(&self) -> &'static str {
@@ -277,23 +241,19 @@ impl Controller for Slots {
             MachineConfig::KIND,
             ConfigStatus::KIND,
             BootStatus::KIND,
-            NetworkStatus::KIND,
-            ServiceStatus::KIND,
-            TimeStatus::KIND,
+            HealthStatus::KIND,
             // Upgrades change the record.
             UpgradeStatus::KIND,
         ]
     }
 
     fn outputs(&self) -> &'static [&'static str] {
-        &[SlotStatus::KIND, HealthStatus::KIND, TrialStatus::KIND]
+        &[SlotStatus::KIND, TrialStatus::KIND]
     }
 
     async fn reconcile(&mut self, store: &Store) -> Result<Action, ControllerError> {
         let config: Option<MachineConfig> = store.get(CONFIG_ID);
         let wanted = config.map(|config| config.machine.health).unwrap_or_default();
-        let health = self.health(store, &wanted);
-        store.put(self.name(), ID, health)?;
         let boot: BootStatus = store.get(ID).unwrap_or_default();
         let Some(guid) = boot.disk else {
             store.put(self.name(), ID, TrialStatus::None)?;

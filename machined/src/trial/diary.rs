@@ -4,10 +4,9 @@
 //! up, and the end of the kernel's log. `BPDIARY1`, format, checksum, generation, two lengths; then JSON, then the log.
 //! The reader may be an older release than the writer: fields that it does not know are passed over.
 
+use crate::health::HealthStatus;
 use serde::{Deserialize, Serialize};
 use slots::Slot;
-
-use super::HealthStatus;
 
 /// Where the two copies start inside BOOTSTATE: each in the erase block of a copy of the slot record, and behind it.
 pub const OFFSETS: [u64; 2] = [256 * 1024, 768 * 1024];
@@ -133,12 +132,12 @@ pub struct Diary {
 impl Diary {
     /// Takes over a look at the node's health.
     pub fn set_health(&mut self, health: &HealthStatus) {
-        let check = |check: &super::CheckResult| DiaryCheck {
-            name: check.name.clone(),
+        let checks = health.trial_checks().into_iter().map(|check| DiaryCheck {
+            name: check.name,
             healthy: check.healthy,
-            message: check.message.clone(),
-        };
-        self.checks = health.checks.iter().map(check).collect();
+            message: check.message,
+        });
+        self.checks = checks.collect();
     }
 
     /// Tells whether it says the same as another one, apart from the log and from when it was written.

@@ -1,9 +1,9 @@
 //! The slots, and whether a system on trial is kept.
 //!
-//! [`record`] reads and writes the slot record; [`health`] decides whether the node is well; [`keep`] decides what
-//! becomes of a trial; [`commit`] is what is kept with it: the floor, and the keys that are trusted. A system on trial
-//! keeps a [`diary`], so that the old one can say why it failed. The controller [`Slots`] does it, and publishes
-//! `SlotStatus`, [`HealthStatus`] and [`TrialStatus`].
+//! [`record`] reads and writes the slot record; [`keep`] decides, from the node's health, what becomes of a trial;
+//! [`commit`] is what is kept with it: the floor, and the keys that are trusted. A system on trial keeps a [`diary`], so
+//! that the old one can say why it failed. The controller [`Slots`] does it, and publishes `SlotStatus` and
+//! [`TrialStatus`].
 
 mod chain_file;
 mod commit;
@@ -13,7 +13,6 @@ mod cuts;
 mod damaged;
 mod diary;
 mod diary_file;
-mod health;
 mod keep;
 mod keeper;
 mod places;
@@ -29,4 +28,4 @@ pub use diary_file::DiaryFile;
 pub use keeper::{Keeper, begin, boot_id, last_words};
 pub use places::Places;
 pub use record::{InSlot, RecordFile, manifest_in, release_in};
-pub use status::{CheckResult, HealthStatus, TrialStatus};
+pub use status::TrialStatus;

@@ -7,8 +7,8 @@ use super::diary::{Diary, TrialStage};
 use super::keeper::Keeper;
 use super::places::Places;
 use super::record::manifest_in;
-use super::status::HealthStatus;
 use crate::boot::BootStatus;
+use crate::health::HealthStatus;
 
 /// Keeps the diary of the running system.
 #[derive(Default)]
@@ -32,7 +32,9 @@ impl Progress {
         reason: &str,
     ) {
         let Some(slot) = boot.slot else { return };
-        self.furthest = self.furthest.max(reached(&boot.stamps, health.healthy));
+        self.furthest = self
+            .furthest
+            .max(reached(&boot.stamps, health.keepable_since().is_some()));
         if self.version.is_none() {
             let manifest = manifest_in(&places.slots[slot.index()], boot.manifest.as_deref());
             self.version = manifest.map(|manifest| manifest.version.to_string());

@@ -1,34 +1,8 @@
-//! How the node is, and what becomes of its trial, as resources.
+//! What becomes of a trial, as a resource.
 
 use serde::{Deserialize, Serialize};
 
 use crate::resource::Resource;
-
-/// Tells whether the node is well. Owned by `slots`; one, named `node`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct HealthStatus {
-    /// Whether everything that is required holds.
-    pub healthy: bool,
-    /// What is required, and whether it holds.
-    pub checks: Vec<CheckResult>,
-}
-
-impl Resource for HealthStatus {
-    const KIND: &'static str = "HealthStatus";
-}
-
-/// Is one thing that is required.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct CheckResult {
-    /// `api`, `network`, `time`, `services`, as in the machine config; `config` when the node is locked.
-    pub name: String,
-    /// Whether it holds.
-    pub healthy: bool,
-    /// What is missing; empty when nothing is.
-    pub message: String,
-}
 
 /// Tells what becomes of the running system. Owned by `slots`; one, named `node`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

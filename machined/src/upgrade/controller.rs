@@ -15,10 +15,11 @@ use super::window::Opening;
 use crate::boot::status::ID;
 use crate::boot::{BootStatus, SlotStatus};
 use crate::controller::{Action, Controller, ControllerError};
+use crate::health::HealthStatus;
 use crate::resource::{Resource, Store};
 use crate::run::watchdog::WatchdogStatus;
 use crate::time::TimeStatus;
-use crate::trial::{HealthStatus, TrialStatus, release_in};
+use crate::trial::{TrialStatus, release_in};
 
 /// How often what passes by itself is looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -172,7 +173,9 @@ impl UpgradeKeeper {
         store: &Store,
     ) -> Option<Duration> {
         let again = entry.again.clone()?;
-        let well = store.get::<HealthStatus>(ID).is_some_and(|health| health.healthy);
+        let well = store
+            .get::<HealthStatus>(ID)
+            .is_some_and(|health| health.is_well());
         let boot: BootStatus = store.get(ID).unwrap_or_default();
         let kept = boot.slot.and_then(|slot| store.get::<SlotStatus>(slot.name()));
         let kept = kept.is_some_and(|status| status.state == SlotState::Committed);

@@ -24,10 +24,11 @@ use crate::api::backend::{BackendError, PushedBundle};
 use crate::boot::BootStatus;
 use crate::boot::status::ID;
 use crate::events::Events;
+use crate::health::HealthStatus;
 use crate::power::Power;
 use crate::resource::Store;
 use crate::tasks::caught;
-use crate::trial::{HealthStatus, Places, TrialStatus};
+use crate::trial::{Places, TrialStatus};
 
 /// The owner of what is said about upgrades.
 pub(super) const NAME: &str = "upgrades";

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 
 use crate::boot::status::ID;
+use crate::health::HealthStatus;
 use crate::resource::Store;
-use crate::trial::HealthStatus;
 
 /// Knows whether the node, and what depends on it, can bear a restart now.
 ///
@@ -44,9 +44,9 @@ impl SurvivesReboot for NodeIsWell {
         let Some(health) = self.store.get::<HealthStatus>(ID) else {
             return vec!["nothing is known of its health yet".to_owned()];
         };
-        let failing = health.checks.iter().filter(|check| !check.healthy);
-        failing
-            .map(|check| format!("{}: {}", check.name, check.message))
+        health
+            .objections()
+            .map(|reason| format!("{}: {}", reason.source, reason.text))
             .collect()
     }
 }
@@ -54,31 +54,36 @@ impl SurvivesReboot for NodeIsWell {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trial::CheckResult;
+    use crate::health::{HealthState, Reason};
 
     #[test]
     fn a_node_that_is_not_well_objects() {
         let store = Store::new();
         let well = NodeIsWell::new(store.clone());
         assert_eq!(well.objections().len(), 1);
-        let check = |name: &str, message: &str| CheckResult {
-            name: name.into(),
-            healthy: message.is_empty(),
-            message: message.into(),
+        let reason = |source: &str, state, text: &str| Reason {
+            source: source.into(),
+            state,
+            text: text.into(),
+            since_ms: 0,
         };
-        let health = |checks: Vec<CheckResult>| HealthStatus {
-            healthy: checks.iter().all(|check| check.healthy),
-            checks,
+        let health = |reasons: Vec<Reason>| HealthStatus {
+            state: HealthState::Degraded,
+            reasons,
+            ..HealthStatus::default()
         };
+        let sick = reason("services", HealthState::Unhealthy, "not well: containerd");
+        let lost = reason("storage", HealthState::Degraded, "DATA is only in memory: broken");
+        let full = reason("room", HealthState::Degraded, "DATA is full: 1 % is free");
         store
-            .put(
-                "slots",
-                ID,
-                health(vec![check("api", ""), check("services", "not well: containerd")]),
-            )
+            .put("health", ID, health(vec![sick, lost, full.clone()]))
             .unwrap();
-        assert_eq!(well.objections(), ["services: not well: containerd"]);
-        store.put("slots", ID, health(vec![check("api", "")])).unwrap();
+        let expected = [
+            "services: not well: containerd",
+            "storage: DATA is only in memory: broken",
+        ];
+        assert_eq!(well.objections(), expected);
+        store.put("health", ID, health(vec![full])).unwrap();
         assert_eq!(well.objections(), [""; 0]);
     }
 }

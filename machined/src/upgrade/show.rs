@@ -4,7 +4,8 @@ use ::api::v1alpha1 as api;
 
 use super::history::{Entry, Outcome, TrialReport};
 use super::status::stage;
-use crate::trial::{HealthStatus, TrialStatus};
+use crate::health::HealthStatus;
+use crate::trial::TrialStatus;
 
 /// Shows one upgrade of the past.
 pub(super) fn record(entry: Entry) -> api::UpgradeRecord {
@@ -49,6 +50,7 @@ fn health_of(trial: &TrialReport) -> Option<api::Health> {
     (!trial.checks.is_empty()).then(|| api::Health {
         healthy: trial.checks.iter().all(|check| check.healthy),
         checks: checks.collect(),
+        ..api::Health::default()
     })
 }
 
@@ -63,18 +65,10 @@ pub(super) fn trial(status: &TrialStatus, health: &HealthStatus, uptime_ms: u64)
         TrialStatus::Committed => (api::TrialPhase::Committed, 0),
         TrialStatus::GivenUp => (api::TrialPhase::GivenUp, 0),
     };
-    let checks = health.checks.iter().map(|check| api::HealthCheckResult {
-        name: check.name.clone(),
-        healthy: check.healthy,
-        message: check.message.clone(),
-    });
     api::UpgradeTrial {
         phase: phase.into(),
         left_ms,
-        health: Some(api::Health {
-            healthy: health.healthy,
-            checks: checks.collect(),
-        }),
+        health: Some(health.show_for_trial()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Answers requests that the guard has let through. One file for each service.
 
 mod file;
+mod health;
 mod log;
 mod machine;
 mod resource;

@@ -233,6 +233,7 @@ impl FakeUpgrades {
                     healthy: false,
                     message: "the clock is not in step with a server".into(),
                 }],
+                ..Health::default()
             }),
             kernel_log: if fell_back {
                 vec!["[   61.000000] machined: giving up".into()]

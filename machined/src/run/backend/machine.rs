@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ::api::v1alpha1::{
-    Boot, BootStep, FailedSlot, Health, HealthCheckResult, Phase, Slot, StatusResponse, VersionResponse,
-};
+use ::api::v1alpha1::{Boot, BootStep, FailedSlot, Phase, Slot, StatusResponse, VersionResponse};
 use machine_config::MachineConfig;
 use machine_config::v1alpha1::Role;
 use slots::SlotState;
@@ -14,11 +12,11 @@ use crate::api::backend::Machine;
 use crate::boot::status::ID;
 use crate::boot::{BootStatus, LoaderTimes, Release, SlotStatus};
 use crate::config::{CONFIG_ID, ConfigStatus, Phase as ConfigPhase};
+use crate::health::HealthStatus;
 use crate::network::HostNameStatus;
 use crate::node::Node;
 use crate::power::Power;
 use crate::resource::Store;
-use crate::trial::HealthStatus;
 
 pub(super) struct NodeMachine {
     store: Store,
@@ -78,7 +76,7 @@ impl Machine for NodeMachine {
                 .into_iter()
                 .map(|(name, status)| show_slot(name, status))
                 .collect(),
-            health: Some(show_health(health)),
+            health: Some(health.show()),
             ..StatusResponse::default()
         }
     }
@@ -166,18 +164,6 @@ fn show_slot(name: String, status: SlotStatus) -> Slot {
         running: status.running,
         tries: tries.into(),
         reason,
-    }
-}
-
-fn show_health(health: HealthStatus) -> Health {
-    let checks = health.checks.into_iter().map(|check| HealthCheckResult {
-        name: check.name,
-        healthy: check.healthy,
-        message: check.message,
-    });
-    Health {
-        healthy: health.healthy,
-        checks: checks.collect(),
     }
 }
 

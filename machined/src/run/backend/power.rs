@@ -48,6 +48,7 @@ impl Api for NodePower {
     async fn reset(&self, scope: Asked, shutdown: bool) -> Result<(), BackendError> {
         let scope = match scope {
             Asked::All => ResetScope::All,
+            Asked::Data => ResetScope::Data,
             Asked::State | Asked::Unspecified => ResetScope::State,
         };
         self.request(Stop::Reset { scope, shutdown }, "a reset")

@@ -13,27 +13,31 @@ use crate::boot::consoles::print;
 use crate::boot::status::ID;
 use crate::boot::{BootStatus, Release, SlotStatus};
 use crate::config::{CONFIG_ID, ConfigStatus, Phase};
+use crate::health::{ApiStatus, HealthState, HealthStatus, Reason};
+use crate::logs::uptime_ms;
 use crate::network::{HostNameStatus, NetworkStatus};
 use crate::node::Node;
 use crate::pki::CertificateStatus;
 use crate::power::Power;
 use crate::resource::{Resource, Store};
-use crate::storage::{VolumeState, VolumeStatus};
 
 /// Changes come in bursts: the page is printed when they are over.
 const QUIET: Duration = Duration::from_millis(700);
+/// What is required and does not hold is a problem when it lasts: on its way to healthy every node passes through it.
+const LASTING: Duration = Duration::from_secs(30);
 
 /// Prints the page whenever it changed, until `stop`.
 pub(super) async fn run(node: Node, stop: CancellationToken) {
     let kinds = [
+        ApiStatus::KIND,
         BootStatus::KIND,
         CertificateStatus::KIND,
         ConfigStatus::KIND,
+        HealthStatus::KIND,
         HostNameStatus::KIND,
         MachineConfig::KIND,
         NetworkStatus::KIND,
         SlotStatus::KIND,
-        VolumeStatus::KIND,
     ];
     let mut watch = node.store.watch(&kinds);
     let mut printed = String::new();
@@ -52,6 +56,8 @@ pub(super) async fn run(node: Node, stop: CancellationToken) {
             () = stop.cancelled() => return,
             // Cancel safe, see `Watch::changed`; a sleep that is dropped has no effect.
             () = async { watch.changed().await; tokio::time::sleep(QUIET).await } => {}
+            // Cancel safe, likewise: what lasts becomes a problem without a change.
+            () = tokio::time::sleep(LASTING) => {}
         }
     }
 }
@@ -73,14 +79,7 @@ fn facts(store: &Store, release: &Arc<Release>, power: &Power) -> Facts {
             .map(|status| status.state.to_string());
         format!("{slot}, {}", state.unwrap_or_else(|| "state unknown".to_owned()))
     });
-    let broken = store
-        .list::<VolumeStatus>()
-        .into_iter()
-        .filter_map(|(name, status)| match status.state {
-            VolumeState::Failed { error } => Some(format!("{name} cannot be used: {error}")),
-            VolumeState::Volatile { reason } => Some(format!("{name} is only in memory: {reason}")),
-            _ => None,
-        });
+    let api: Option<ApiStatus> = store.get(ID);
     let remark = certificate.as_ref().and_then(|status| status.remark.clone());
     Facts {
         board: release.board.clone(),
@@ -95,15 +94,13 @@ fn facts(store: &Store, release: &Arc<Release>, power: &Power) -> Facts {
         addresses: network.addresses.iter().map(ToString::to_string).collect(),
         configured: store.get::<MachineConfig>(CONFIG_ID).is_some(),
         looked: config.is_some(),
-        api: boot.stamps.contains_key("api"),
+        api: api.is_some_and(|status| status.problem.is_none()),
         locked: locked(config.as_ref(), certificate.as_ref()),
         fingerprint: certificate
             .filter(|status| !status.signed)
             .map(|status| status.fingerprint),
-        problems: broken
-            .chain(config.into_iter().flat_map(|status| status.problems))
-            .chain(remark)
-            .collect(),
+        problems: problems(&store.get(ID).unwrap_or_default(), uptime_ms()),
+        note: remark,
         stopping: power.requested().is_some(),
     }
 }
@@ -116,4 +113,43 @@ fn locked(config: Option<&ConfigStatus>, certificate: Option<&CertificateStatus>
         reason: reason.clone(),
         owner_known: certificate.is_some_and(|status| status.mutual),
     })
+}
+
+/// Lists what is wrong with the node, but for what it may still be on its way out of.
+fn problems(health: &HealthStatus, now_ms: u64) -> Vec<String> {
+    let lasts = |since_ms: u64| u128::from(now_ms.saturating_sub(since_ms)) >= LASTING.as_millis();
+    // What was refused at this start, and a lock, have lines of their own.
+    let elsewhere = |reason: &Reason| {
+        reason.source == "boot" || (reason.source == "config" && reason.state == HealthState::Unhealthy)
+    };
+    let reasons = health.reasons.iter().filter(|reason| !elsewhere(reason));
+    reasons
+        .filter(|reason| reason.state == HealthState::Degraded || lasts(reason.since_ms))
+        .map(|reason| reason.text.clone())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_is_no_problem_and_what_lasts_is() {
+        let reason = |state, text: &str| Reason {
+            source: "storage".into(),
+            state,
+            text: text.into(),
+            since_ms: 1000,
+        };
+        let health = HealthStatus {
+            state: HealthState::Unhealthy,
+            reasons: vec![
+                reason(HealthState::Unhealthy, "the API does not answer yet"),
+                reason(HealthState::Degraded, "DATA is only in memory: broken"),
+            ],
+            ..HealthStatus::default()
+        };
+        assert_eq!(problems(&health, 30_999), ["DATA is only in memory: broken"]);
+        assert_eq!(problems(&health, 31_000).len(), 2);
+    }
 }

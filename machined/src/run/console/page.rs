@@ -20,6 +20,8 @@ pub(super) struct Facts {
     /// Of the certificate that nobody but the node has signed.
     pub fingerprint: Option<String>,
     pub problems: Vec<String>,
+    /// Something to know that is no problem.
+    pub note: Option<String>,
     pub stopping: bool,
 }
 
@@ -81,6 +83,9 @@ pub(super) fn render(facts: &Facts) -> String {
         for step in way_out(locked, facts.fingerprint.as_deref()) {
             field(&mut page, "to do", &step);
         }
+    }
+    if let Some(note) = &facts.note {
+        field(&mut page, "note", note);
     }
     for problem in &facts.problems {
         field(&mut page, "problem", problem);

@@ -123,11 +123,15 @@ fn prove(recording: &Recording, scope: ResetScope) -> Result<Tally, Broken<Fault
 
 #[test]
 fn a_reset_that_is_cut_short_is_finished_or_never_began() {
-    for (scope, name) in [(ResetScope::State, "of STATE"), (ResetScope::All, "of all")] {
+    for (scope, name) in [
+        (ResetScope::State, "of STATE"),
+        (ResetScope::Data, "of DATA"),
+        (ResetScope::All, "of all"),
+    ] {
         let recording = run(&used(), scope);
         let tally = prove(&recording, scope).unwrap();
         report(&format!("reset {name}"), tally);
-        assert!(tally.generated > 1000, "{tally:?}");
+        assert!(tally.generated > 1000, "{scope:?}: {tally:?}");
     }
 }
 
@@ -158,6 +162,35 @@ fn a_reset_in_another_order_is_caught() {
             "{sync}"
         );
     }
+    let recording = run(&used(), ResetScope::Data);
+    assert_eq!(recording.syncs(), 3, "mark, DATA, mark");
+    for order in [[1, 0, 2], [0, 2, 1]] {
+        assert!(
+            prove(&recording.in_order(&order), ResetScope::Data).is_err(),
+            "{order:?}"
+        );
+    }
+    for sync in 0..2 {
+        assert!(
+            prove(&recording.without_sync(sync), ResetScope::Data).is_err(),
+            "{sync}"
+        );
+    }
+}
+
+/// What a hopeless DATA is repaired by: the next start finds it blank, and STATE and CONFIG as they were.
+#[test]
+fn a_reset_of_data_keeps_who_the_node_is() {
+    let mut before = used();
+    let data = find("DATA").unwrap();
+    before.write(data.start, &Random::new(9).bytes(HEAD as usize + 40_000));
+    let after = run(&before, ResetScope::Data).after;
+    for name in ["CONFIG", "STATE", "BOOTSTATE", "SLOT-A"] {
+        assert_eq!(bytes(&after, name), bytes(&before, name), "{name}");
+    }
+    assert_eq!(owner_on(&after), owner());
+    assert_eq!(look(&bytes(&before, "DATA")[..4096]), Content::Unknown);
+    assert_eq!(look(&bytes(&after, "DATA")[..4096]), Content::Blank);
 }
 
 #[test]
@@ -213,8 +246,10 @@ fn a_mark_is_no_file_system_and_a_file_system_no_mark() {
     };
     assert_eq!(at(&head), None);
     assert_eq!(at(&[0; 4096]), None);
-    head[..SECTOR as usize].copy_from_slice(&mark(ResetScope::State));
-    assert_eq!(at(&head), Some(ResetScope::State));
+    for scope in [ResetScope::All, ResetScope::Data, ResetScope::State] {
+        head[..SECTOR as usize].copy_from_slice(&mark(scope));
+        assert_eq!(at(&head), Some(scope));
+    }
     head[300] ^= 1;
     assert_eq!(at(&head), None, "nothing is forgotten on a vague wish");
 }

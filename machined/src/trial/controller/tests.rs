@@ -9,6 +9,9 @@ use sys::clock::RecordingClock;
 
 use super::*;
 use crate::boot::{Stamps, cmdline};
+use crate::health::{ApiStatus, NodeHealth};
+use crate::network::NetworkStatus;
+use crate::storage::{VolumeState, VolumeStatus};
 use crate::trial::{Diary, DiaryFile, TrialStage};
 
 #[derive(Clone)]
@@ -32,6 +35,7 @@ struct Bench {
     power: Power,
     store: Store,
     stamps: Stamps,
+    health: NodeHealth,
     slots: Slots,
 }
 
@@ -52,6 +56,7 @@ fn bench(record: &Record, cmdline: &str) -> Bench {
         bootstate: file.path().to_owned(),
         slots: ["/nowhere/a".into(), "/nowhere/b".into()],
     };
+    let health_clock = clock.clone();
     let slots = Slots::new(
         move |_| Some(places.clone()),
         Box::new(clock.clone()),
@@ -64,6 +69,7 @@ fn bench(record: &Record, cmdline: &str) -> Bench {
         power,
         store,
         stamps,
+        health: NodeHealth::new(Box::new(health_clock), Events::new()),
         slots,
     }
 }
@@ -71,12 +77,17 @@ fn bench(record: &Record, cmdline: &str) -> Bench {
 impl Bench {
     async fn after(&mut self, seconds: u64) -> TrialStatus {
         self.clock.0.advance(Duration::from_secs(seconds));
-        self.slots.reconcile(&self.store).await.unwrap();
+        self.look().await.unwrap();
         self.store.get(ID).unwrap()
     }
 
+    async fn look(&mut self) -> Result<Action, ControllerError> {
+        self.health.reconcile(&self.store).await?;
+        self.slots.reconcile(&self.store).await
+    }
+
     fn get_well(&self) {
-        self.stamps.mark("api");
+        self.store.put("api-check", ID, ApiStatus::default()).unwrap();
         let network = NetworkStatus {
             ready: true,
             ..NetworkStatus::default()
@@ -227,6 +238,43 @@ async fn a_break_starts_the_while_anew() {
     assert!(matches!(bench.after(20).await, TrialStatus::Holding { .. }));
 }
 
+/// The release may be what cannot open it.
+#[tokio::test]
+async fn a_trial_without_its_data_is_not_kept() {
+    let mut bench = bench(&trial(), "bedplate.slot=b bedplate.cause=trial");
+    bench.get_well();
+    let volume = |state| VolumeStatus {
+        target: "/var".into(),
+        device: None,
+        size: 0,
+        state,
+    };
+    let reason = "unknown feature".to_owned();
+    let lost = volume(VolumeState::Volatile { reason });
+    bench.store.put("storage", "DATA", lost).unwrap();
+    assert!(matches!(bench.after(5).await, TrialStatus::Waiting { .. }));
+    assert_eq!(bench.after(600).await, TrialStatus::GivenUp);
+    let checks = bench.diary().unwrap().checks;
+    let last = checks.last().unwrap();
+    let expected = ("storage", "DATA is only in memory: unknown feature");
+    assert_eq!((last.name.as_str(), last.message.as_str()), expected);
+}
+
+/// An API that listens, and has no certificate to serve with, locks everybody out.
+#[tokio::test]
+async fn a_trial_whose_api_only_listens_is_not_kept() {
+    let mut bench = bench(&trial(), "bedplate.slot=b bedplate.cause=trial");
+    bench.get_well();
+    bench.stamps.mark("api");
+    let status = ApiStatus {
+        problem: Some("the API refuses a handshake: EOF".into()),
+        fingerprint: None,
+    };
+    bench.store.put("api-check", ID, status).unwrap();
+    assert!(matches!(bench.after(5).await, TrialStatus::Waiting { .. }));
+    assert_eq!(bench.after(600).await, TrialStatus::GivenUp);
+}
+
 /// Nothing raises the floor later.
 #[tokio::test]
 async fn a_trial_whose_manifest_cannot_be_read_is_not_kept_yet() {
@@ -236,7 +284,7 @@ async fn a_trial_whose_manifest_cannot_be_read_is_not_kept_yet() {
     bench.get_well();
     bench.after(5).await;
     bench.clock.0.advance(Duration::from_secs(30));
-    let error = bench.slots.reconcile(&bench.store).await.unwrap_err();
+    let error = bench.look().await.unwrap_err();
     assert!(error.to_string().contains("not kept yet"), "{error}");
     assert_eq!(bench.record(), trial());
 }

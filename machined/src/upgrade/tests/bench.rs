@@ -22,10 +22,11 @@ use crate::boot::status::ID;
 use crate::boot::{SlotStatus, Stamps, cmdline};
 use crate::controller::{Action, Controller as _};
 use crate::events::Events;
+use crate::health::{CheckResult, HealthState, HealthStatus, Reason};
 use crate::power::{Power, Stop};
 use crate::resource::Store;
 use crate::time::TimeStatus;
-use crate::trial::{CheckResult, HealthStatus, Places, RecordFile, TrialStatus, release_in};
+use crate::trial::{Places, RecordFile, TrialStatus, release_in};
 use crate::upgrade::hooks::{BeforeReboot, NodeIsWell};
 use crate::upgrade::{Means, UpgradeHandle, UpgradeKeeper};
 
@@ -206,11 +207,23 @@ impl Node {
             healthy: missing.is_empty(),
             message: missing.into(),
         };
-        let health = HealthStatus {
-            healthy: missing.is_empty(),
-            checks: vec![check],
+        let reason = Reason {
+            source: "services".into(),
+            state: HealthState::Unhealthy,
+            text: missing.into(),
+            since_ms: 0,
         };
-        self.store.put("slots", ID, health).unwrap();
+        let reasons: Vec<Reason> = Some(reason).filter(|_| !missing.is_empty()).into_iter().collect();
+        let state = reasons
+            .first()
+            .map_or(HealthState::Healthy, |reason| reason.state);
+        let health = HealthStatus {
+            state,
+            reasons,
+            checks: vec![check],
+            well_since_ms: missing.is_empty().then_some(1),
+        };
+        self.store.put("health", ID, health).unwrap();
     }
 
     pub fn set_synchronised(&self, synchronised: bool) {

@@ -1,19 +1,19 @@
-//! Decides whether the node is well.
+//! Decides whether what the machine config requires of a healthy node holds.
 
 use machine_config::v1alpha1::Check;
 
-use super::status::{CheckResult, HealthStatus};
+use super::status::CheckResult;
 
 /// Is what the decision is made from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Facts {
-    /// Whether the API answers.
-    pub api: bool,
+pub(super) struct Facts {
+    /// What is wrong with the API; none when it serves, with a certificate that can be believed.
+    pub api: Option<String>,
     /// What the network lacks; none while nothing is known of it.
     pub network: Option<Vec<String>>,
     /// Whether the clock is in step with a server.
     pub time: bool,
-    /// Services that should run and are not well.
+    /// Services that should run and are not well, each with why.
     pub unwell: Vec<String>,
     /// Why the node is locked, when it is.
     pub locked: Option<String>,
@@ -22,26 +22,23 @@ pub struct Facts {
 /// What a lock is called among the checks.
 const CONFIG: &str = "config";
 
-/// Tells whether everything that is required holds. Pure.
+/// Tells of everything that is required whether it holds. Pure.
 ///
 /// A node that was configured and cannot use its config is never well, whatever is required: what was required of it
 /// stands in that config.
-pub fn decide(require: &[Check], facts: &Facts) -> HealthStatus {
+pub(super) fn decide(require: &[Check], facts: &Facts) -> Vec<CheckResult> {
     let mut checks: Vec<CheckResult> = require.iter().map(|check| result(*check, facts)).collect();
     checks.extend(facts.locked.as_ref().map(|reason| CheckResult {
         name: CONFIG.to_owned(),
         healthy: false,
         message: format!("the node is locked: {reason}"),
     }));
-    HealthStatus {
-        healthy: checks.iter().all(|check| check.healthy),
-        checks,
-    }
+    checks
 }
 
 fn result(check: Check, facts: &Facts) -> CheckResult {
     let missing = match check {
-        Check::Api => if_not(facts.api, "the API does not answer yet"),
+        Check::Api => facts.api.clone().unwrap_or_default(),
         Check::Network => match &facts.network {
             None => "nothing is known of the network yet".to_owned(),
             Some(problems) => problems.join("; "),
@@ -81,23 +78,25 @@ mod tests {
     #[test]
     fn all_that_is_required_must_hold() {
         let well = Facts {
-            api: true,
+            api: None,
             network: Some(vec![]),
             time: true,
             unwell: vec![],
             locked: None,
         };
-        assert!(decide(&ALL, &well).healthy);
+        let holds =
+            |require: &[Check], facts: &Facts| decide(require, facts).iter().all(|check| check.healthy);
+        assert!(holds(&ALL, &well));
         let locked = Facts {
             locked: Some("its config is damaged".into()),
             ..well.clone()
         };
-        let status = decide(&[], &locked);
-        assert!(!status.healthy && status.checks[0].name == CONFIG, "{status:?}");
+        let checks = decide(&[], &locked);
+        assert!(!checks[0].healthy && checks[0].name == CONFIG, "{checks:?}");
         for (facts, name) in [
             (
                 Facts {
-                    api: false,
+                    api: Some("it does not listen".into()),
                     ..well.clone()
                 },
                 "api",
@@ -131,19 +130,18 @@ mod tests {
                 "services",
             ),
         ] {
-            let status = decide(&ALL, &facts);
-            let failing: Vec<&str> = status
-                .checks
+            let checks = decide(&ALL, &facts);
+            let failing: Vec<&str> = checks
                 .iter()
                 .filter(|check| !check.healthy)
                 .map(|check| check.name.as_str())
                 .collect();
-            assert_eq!((status.healthy, failing), (false, vec![name]));
+            assert_eq!(failing, [name]);
             let without: Vec<Check> = ALL
                 .into_iter()
                 .filter(|check| super::name(*check) != name)
                 .collect();
-            assert!(decide(&without, &facts).healthy, "{name} is not required");
+            assert!(holds(&without, &facts), "{name} is not required");
         }
     }
 }

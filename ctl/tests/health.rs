@@ -1,0 +1,59 @@
+//! What `bedplate health` says of nodes, and ends with.
+
+mod program;
+
+use std::time::Duration;
+
+use machined::health::HealthState;
+use program::Ran;
+use program::cluster::{Cluster, cluster};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_says_how_the_worst_node_is_and_why() {
+    let mut lab = cluster(&["node1", "node2"]).await;
+    let health = async |lab: &Cluster| lab.run(&["health", "-o", "json"]).await;
+    let states = |ran: &Ran| -> Vec<String> {
+        let list = ran.json();
+        let nodes = list.as_array().expect("a list");
+        nodes
+            .iter()
+            .map(|node| node["result"]["state"].as_str().unwrap_or_default().to_owned())
+            .collect()
+    };
+    assert_eq!(states(&health(&lab).await.success()), ["healthy", "healthy"]);
+
+    let lost = "DATA is only in memory: neither zeros nor a file system";
+    lab.nodes[1]
+        .node
+        .set_problem("storage", HealthState::Degraded, lost);
+    let ran = health(&lab).await.ended(3);
+    assert_eq!(states(&ran), ["healthy", "degraded"]);
+    assert_eq!(ran.json()[1]["result"]["reasons"][0]["text"], lost);
+    assert_eq!(ran.json()[1]["result"]["reasons"][0]["state"], "degraded");
+    let table = lab.run(&["health"]).await.ended(3);
+    assert!(
+        table.out.contains(&format!("storage  degraded  {lost}")),
+        "{}",
+        table.out
+    );
+    let address = lab.nodes[1].address.to_string();
+    let status = tokio::task::block_in_place(|| lab.home.run(&["status", "-n", &address])).success();
+    let expected = format!("Health:   degraded\n          storage: {lost}\n");
+    assert!(status.out.contains(&expected), "{}", status.out);
+
+    let broken =
+        "not well: containerd (its part io.containerd.metadata.v1.bolt did not load: invalid database)";
+    lab.nodes[0]
+        .node
+        .set_problem("services", HealthState::Unhealthy, broken);
+    let ran = health(&lab).await.ended(4);
+    assert_eq!(states(&ran), ["unhealthy", "degraded"]);
+    assert_eq!(ran.json()[0]["result"]["serving"], false);
+
+    // Nobody knows how one is that does not answer.
+    let away = lab.nodes.pop().expect("two of them").address.to_string();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let addresses = format!("{},{away}", lab.addresses());
+    let ran = tokio::task::block_in_place(|| lab.home.run(&["health", "-n", &addresses])).failure();
+    assert!(ran.err.contains("nothing listens"), "{}", ran.err);
+}

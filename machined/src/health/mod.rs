@@ -1,0 +1,16 @@
+//! How the node is: the one answer that status, health check, console, upgrades and trials all read.
+//!
+//! [`required`] holds what the machine config requires against what is known; [`problems`] is the table of everything
+//! else that is not as it should be. The controller [`NodeHealth`] sums both up as [`HealthStatus`]. [`ApiCheck`] asks
+//! the node's own API whether it serves. Nothing here mends anything.
+
+mod api;
+mod controller;
+mod problems;
+mod required;
+mod show;
+mod status;
+
+pub use api::{ApiCheck, ApiStatus};
+pub use controller::NodeHealth;
+pub use status::{CheckResult, HealthState, HealthStatus, Reason};

@@ -1,0 +1,144 @@
+//! The table of problems: what is wrong with a node besides what its config requires.
+
+use std::time::Duration;
+
+use crate::boot::BootStatus;
+use crate::boot::status::ID;
+use crate::config::{CONFIG_ID, ConfigStatus};
+use crate::controller::{ControllerState, ControllerStatus};
+use crate::network::NetworkStatus;
+use crate::resource::{Resource, Store};
+use crate::services::{ServiceStatus, is_as_wanted};
+use crate::storage::{RoomStatus, VolumeState, VolumeStatus};
+use crate::time::TimeStatus;
+
+use super::status::STORAGE;
+
+/// How often in a row a controller fails before that is a problem: some fail once while others are starting.
+const FAILURES: u32 = 3;
+/// How long after the start services and clock may still be on their way. What is required of them is judged at once.
+pub(super) const STARTING: Duration = Duration::from_secs(120);
+
+/// A place where problems show.
+pub(super) struct Source {
+    /// Its name in reasons. One that is also the name of a check is left to that check while it fails.
+    pub name: &'static str,
+    /// The kind it reads.
+    pub kind: &'static str,
+    /// Lists its problems, one sentence each, so long after the kernel started.
+    pub look: fn(&Store, Duration) -> Vec<String>,
+}
+
+/// Every place where problems show.
+pub(super) const SOURCES: &[Source] = &[
+    Source {
+        name: STORAGE,
+        kind: VolumeStatus::KIND,
+        look: volumes,
+    },
+    Source {
+        name: "room",
+        kind: RoomStatus::KIND,
+        look: room,
+    },
+    Source {
+        name: "config",
+        kind: ConfigStatus::KIND,
+        look: config,
+    },
+    Source {
+        name: "boot",
+        kind: BootStatus::KIND,
+        look: boot,
+    },
+    Source {
+        name: "network",
+        kind: NetworkStatus::KIND,
+        look: network,
+    },
+    Source {
+        name: "time",
+        kind: TimeStatus::KIND,
+        look: time,
+    },
+    Source {
+        name: "services",
+        kind: ServiceStatus::KIND,
+        look: services,
+    },
+    Source {
+        name: "controllers",
+        kind: ControllerStatus::KIND,
+        look: controllers,
+    },
+];
+
+fn volumes(store: &Store, _: Duration) -> Vec<String> {
+    let all = store.list::<VolumeStatus>().into_iter();
+    all.filter_map(|(name, status)| match status.state {
+        VolumeState::Failed { error } => Some(format!("{name} cannot be used: {error}")),
+        VolumeState::Volatile { reason } => Some(format!("{name} is only in memory: {reason}")),
+        VolumeState::Preparing | VolumeState::Ready { .. } => None,
+    })
+    .collect()
+}
+
+fn room(store: &Store, _: Duration) -> Vec<String> {
+    let all = store.list::<RoomStatus>().into_iter();
+    all.filter(|(_, status)| status.full)
+        .map(|(name, status)| format!("{name} is full: {} % is free", status.free_percent))
+        .collect()
+}
+
+fn config(store: &Store, _: Duration) -> Vec<String> {
+    let status: Option<ConfigStatus> = store.get(CONFIG_ID);
+    status.map(|status| status.problems).unwrap_or_default()
+}
+
+fn boot(store: &Store, _: Duration) -> Vec<String> {
+    let boot: BootStatus = store.get(ID).unwrap_or_default();
+    let failed = boot.failed.iter();
+    failed
+        .map(|failed| {
+            format!(
+                "slot {} was refused at this start: {}",
+                failed.slot, failed.reason
+            )
+        })
+        .collect()
+}
+
+fn network(store: &Store, _: Duration) -> Vec<String> {
+    let status: Option<NetworkStatus> = store.get(ID);
+    status.map(|status| status.problems).unwrap_or_default()
+}
+
+fn time(store: &Store, now: Duration) -> Vec<String> {
+    let status: Option<TimeStatus> = store.get(crate::time::ID);
+    let lost = status.filter(|status| !status.synchronised && !status.servers.is_empty());
+    lost.filter(|_| now >= STARTING)
+        .map(|status| match status.reason {
+            Some(reason) => format!("the clock is not in step with a server: {reason}"),
+            None => "the clock is not in step with a server".to_owned(),
+        })
+        .into_iter()
+        .collect()
+}
+
+fn services(store: &Store, now: Duration) -> Vec<String> {
+    let all = store.list::<ServiceStatus>().into_iter();
+    all.filter(|(_, status)| now >= STARTING && !is_as_wanted(status))
+        .map(|(name, status)| format!("{name} is not well: {}", status.message))
+        .collect()
+}
+
+fn controllers(store: &Store, _: Duration) -> Vec<String> {
+    let all = store.list::<ControllerStatus>().into_iter();
+    all.filter_map(|(name, status)| match status.state {
+        ControllerState::Failing { error, attempts } if attempts >= FAILURES => {
+            Some(format!("{name}: {error}"))
+        }
+        _ => None,
+    })
+    .collect()
+}
