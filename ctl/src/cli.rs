@@ -235,25 +235,12 @@ fn ask(
         .block_on(command(session))
 }
 
-/// Reads `500ms`, `15s`, `2m`, `1h`; a plain number is seconds.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (digits, unit) = text.split_at(split);
-    let millis = match unit {
-        "ms" => 1,
-        "" | "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return Err(format!("{unit:?} is no unit; there are ms, s, m, h and d")),
-    };
-    let number: u64 = digits
-        .parse()
-        .map_err(|_| "expected a time such as 15s or 2m".to_owned())?;
-    number
-        .checked_mul(millis)
-        .map(Duration::from_millis)
-        .ok_or_else(|| "too long".to_owned())
+/// Reads `500ms`, `15s`, `2m`, `1h`, `30d`; a plain number is seconds.
+pub(crate) fn duration(text: &str) -> Result<Duration, quantity::Wrong> {
+    match quantity::time(text) {
+        Err(quantity::Wrong::NoUnit(_)) => quantity::time(&format!("{text}s")),
+        read => read,
+    }
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ pub struct Args {
     pub(crate) interface: Option<InterfaceName>,
 
     /// Size of the file to write, such as 8G; its unwritten parts take no space. As small as will do, by default.
-    #[arg(long, value_name = "SIZE", value_parser = crate::size::parse)]
+    #[arg(long, value_name = "SIZE", value_parser = quantity::bytes)]
     pub(crate) size: Option<u64>,
 
     /// Tells the disk that it may forget all it held: kinder to flash cells, and to the next owner of your data.

@@ -175,8 +175,6 @@ impl FromStr for Arch {
 pub struct ByteSize(pub u64);
 
 impl ByteSize {
-    const UNITS: [(&'static str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-
     /// Makes a size of so many mebibytes.
     pub const fn mib(count: u64) -> ByteSize {
         ByteSize(count << 20)
@@ -186,14 +184,8 @@ impl ByteSize {
 impl FromStr for ByteSize {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong =
-            || format!("{text:?} is not a size: write a whole number and KiB, MiB or GiB, such as 512MiB");
-        let (number, unit) = ByteSize::UNITS
-            .iter()
-            .find_map(|(name, bytes)| text.strip_suffix(name).map(|number| (number, *bytes)))
-            .ok_or_else(wrong)?;
-        let number: u64 = number.trim_end().parse().map_err(|_| wrong())?;
-        number.checked_mul(unit).map(ByteSize).ok_or_else(wrong)
+        let wrong = |error| format!("{text:?} is not a size such as 512MiB: {error}");
+        quantity::bytes(text).map(ByteSize).map_err(wrong)
     }
 }
 
@@ -212,13 +204,7 @@ impl From<ByteSize> for String {
 
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match ByteSize::UNITS
-            .iter()
-            .find(|(_, bytes)| self.0 >= *bytes && self.0.is_multiple_of(*bytes))
-        {
-            Some((name, bytes)) => write!(f, "{}{name}", self.0 / bytes),
-            None => write!(f, "{} bytes", self.0),
-        }
+        f.write_str(&quantity::show_bytes(self.0))
     }
 }
 
@@ -233,7 +219,7 @@ mod tests {
             assert_eq!(size.0, bytes);
             assert_eq!(size.to_string(), text);
         }
-        for wrong in ["512", "512MB", "-1MiB", "MiB", "99999999999999999GiB"] {
+        for wrong in ["512 bytes", "512XB", "-1MiB", "MiB", "99999999999999999GiB"] {
             assert!(
                 wrong.parse::<ByteSize>().unwrap_err().contains("512MiB"),
                 "{wrong}"

@@ -25,7 +25,7 @@ pub fn argument<T: FromStr<Err: fmt::Display>>(text: &str) -> Result<T, String> 
 
 /// Writes a checked text as the text it came from, and tells the JSON Schema its form.
 macro_rules! as_text {
-    ($name:ident, $pattern:literal, $description:literal) => {
+    ($name:ident, $pattern:expr, $description:literal) => {
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
@@ -221,7 +221,7 @@ fn is_port(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
-/// Holds a length of time in whole seconds, written `90s`, `5m` or `2h`.
+/// Holds a length of time in whole seconds, written `90s`, `5m`, `2h` or `7d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Period(u32);
 
@@ -258,26 +258,16 @@ impl FromStr for Period {
     type Err = NotA;
 
     fn from_str(text: &str) -> Result<Self, NotA> {
-        let wrong = NotA("a length of time; expected a whole number with s, m or h behind it, such as 90s");
-        let unit = match text.bytes().last() {
-            Some(b's') => 1,
-            Some(b'm') => 60,
-            Some(b'h') => 3600,
-            _ => return Err(wrong),
-        };
-        let number = &text[..text.len() - 1];
-        let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
-        let seconds = number
-            .parse::<u32>()
-            .ok()
-            .filter(|_| digits)
-            .and_then(|n| n.checked_mul(unit));
+        let wrong =
+            NotA("a length of time; expected a whole number with s, m, h or d behind it, such as 90s");
+        let time = quantity::time(text).ok().filter(|time| time.subsec_nanos() == 0);
+        let seconds = time.and_then(|time| u32::try_from(time.as_secs()).ok());
         seconds.map(Self).ok_or(wrong)
     }
 }
 
 as_text!(
     Period,
-    r"^[0-9]+[smh]$",
-    "A length of time: a whole number and s, m or h."
+    quantity::TIME_PATTERN,
+    "A length of time: a whole number and s, m, h or d."
 );

@@ -6,40 +6,33 @@ use std::str::FromStr;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-
 /// Holds a number of bytes: read from a plain number or from one with its unit, `512MiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub u64);
 
 /// Says that a text is no size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a size: write a whole number and KiB, MiB or GiB, such as 512MiB")]
-pub struct NotASize(String);
+#[error("{text:?} is not a size such as 512MiB: {wrong}")]
+pub struct NotASize {
+    text: String,
+    // Told in the same sentence: serde passes on nothing but that.
+    wrong: quantity::Wrong,
+}
 
 impl FromStr for Size {
     type Err = NotASize;
 
     fn from_str(text: &str) -> Result<Self, NotASize> {
-        let wrong = || NotASize(text.to_owned());
-        let (number, unit) = UNITS
-            .iter()
-            .find_map(|(name, bytes)| Some((text.strip_suffix(name)?, *bytes)))
-            .ok_or_else(wrong)?;
-        let number: u64 = number.trim_end().parse().map_err(|_| wrong())?;
-        number.checked_mul(unit).map(Size).ok_or_else(wrong)
+        quantity::bytes(text).map(Size).map_err(|wrong| NotASize {
+            text: text.to_owned(),
+            wrong,
+        })
     }
 }
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match UNITS
-            .iter()
-            .find(|(_, bytes)| self.0 >= *bytes && self.0.is_multiple_of(*bytes))
-        {
-            Some((name, bytes)) => write!(f, "{}{name}", self.0 / bytes),
-            None => write!(f, "{} bytes", self.0),
-        }
+        f.write_str(&quantity::show_bytes(self.0))
     }
 }
 
@@ -86,10 +79,10 @@ impl schemars::JsonSchema for Size {
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
-            "description": "A size: bytes, or a number with KiB, MiB or GiB.",
+            "description": "A size: bytes, or a number with KiB, MiB, GiB or another unit of bytes.",
             "anyOf": [
                 { "type": "integer", "minimum": 0 },
-                { "type": "string", "pattern": "^[0-9]+ ?(KiB|MiB|GiB)$" }
+                { "type": "string", "pattern": quantity::BYTES_PATTERN }
             ]
         })
     }
@@ -111,7 +104,7 @@ mod tests {
             assert_eq!(size, Size(bytes));
             assert_eq!(serde_yaml::to_string(&size).unwrap().trim(), text);
         }
-        for wrong in ["512MB", "-1MiB", "MiB", "99999999999999999GiB"] {
+        for wrong in ["512XB", "-1MiB", "MiB", "99999999999999999GiB"] {
             let error = serde_yaml::from_str::<Size>(wrong).unwrap_err();
             assert!(error.to_string().contains("such as 512MiB"), "{error}");
         }

@@ -34,8 +34,6 @@ use crate::storage::{OwnerFile, Volume, VolumeState, VolumeStatus, identity, see
 use crate::time;
 use crate::trial::{Places, manifest_in};
 
-/// Where everybody finds the API.
-const API_PORT: u16 = 50000;
 const LOGS: &str = "/var/log/bedplate";
 /// How long services have to end, all together.
 const SERVICE_PATIENCE: Duration = Duration::from_secs(25);
@@ -229,7 +227,7 @@ async fn start(node: &Node, cmdline: &Cmdline, line: &str, parts: &mut Parts) ->
     parts.keep("api", move |stop| {
         let (server, stamps) = (server.clone(), stamps.clone());
         async move {
-            let listener = api::bind(API_PORT).map_err(|error| format!("cannot listen: {error}"))?;
+            let listener = api::bind(::api::PORT).map_err(|error| format!("cannot listen: {error}"))?;
             stamps.mark("api");
             server.run(listener, stop).await;
             Ok(())

@@ -11,6 +11,7 @@ const PURE: &[&str] = &[
     "crates/owner/src/",
     "crates/manifest/src/",
     "crates/machine-config/src/",
+    "crates/quantity/src/",
     "crates/service-definition/src/",
 ];
 const FORBIDDEN: &[&str] = &[

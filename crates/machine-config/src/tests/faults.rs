@@ -153,8 +153,8 @@ fn one_fault_each() {
             "machine.upgrades.rateLimit: expected a text, found a number",
         ),
         (
-            "  upgrades: {rateLimit: 5 MB}",
-            "machine.upgrades.rateLimit: \"5 MB\" is not a speed; expected a whole number and k or M",
+            "  upgrades: {rateLimit: 5 MB/h}",
+            "machine.upgrades.rateLimit: \"5 MB/h\" is not a speed; expected a number and a unit of bytes a second, such as 500k",
         ),
         (
             "  upgrades: {ca: x}",
@@ -254,7 +254,7 @@ fn one_fault_each() {
         ),
         (
             "  health: {timeout: \"30\"}",
-            "machine.health.timeout: \"30\" is not a length of time; expected a whole number with s, m or h behind it",
+            "machine.health.timeout: \"30\" is not a length of time; expected a whole number with s, m, h or d behind it",
         ),
         (
             "  upgrades: {window: {start: \"02:30\", duration: 7200}}",

@@ -50,7 +50,7 @@ as_text!(
     "A time of day: HH:MM from 00:00 to 23:59."
 );
 
-/// Holds a number of bytes in a second, written `500k` or `2M`.
+/// Holds a number of bytes in a second, written `500k` or `2MB/s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ByteRate(NonZeroU64);
 
@@ -63,10 +63,7 @@ impl ByteRate {
 
 impl fmt::Display for ByteRate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.get() {
-            bytes if bytes.is_multiple_of(1_000_000) => write!(f, "{}M", bytes / 1_000_000),
-            bytes => write!(f, "{}k", bytes / 1000),
-        }
+        f.write_str(&quantity::show_rate(self.0))
     }
 }
 
@@ -74,24 +71,15 @@ impl FromStr for ByteRate {
     type Err = NotA;
 
     fn from_str(text: &str) -> Result<Self, NotA> {
-        let wrong = NotA("a speed; expected a whole number and k or M bytes a second, such as 500k");
-        let unit = match text.bytes().last() {
-            Some(b'k') => 1000,
-            Some(b'M') => 1_000_000,
-            _ => return Err(wrong),
-        };
-        let number = &text[..text.len() - 1];
-        let digits = number.bytes().all(|b| b.is_ascii_digit());
-        let number = number.parse::<u32>().ok().filter(|_| digits);
-        let bytes = number.and_then(|number| NonZeroU64::new(u64::from(number) * unit));
-        bytes.map(Self).ok_or(wrong)
+        let wrong = NotA("a speed; expected a number and a unit of bytes a second, such as 500k or 2MB/s");
+        quantity::rate(text).map(Self).map_err(|_| wrong)
     }
 }
 
 as_text!(
     ByteRate,
-    r"^[0-9]+[kM]$",
-    "A speed: a whole number and k or M (1000 or 1000000 bytes a second)."
+    quantity::RATE_PATTERN,
+    "A speed: bytes a second with their unit, such as 500k, 2MB/s or 1.5MiB; a letter alone is a power of 1000."
 );
 
 #[cfg(test)]
@@ -106,11 +94,13 @@ mod tests {
             ("500k", 500_000, "500k"),
             ("2M", 2_000_000, "2M"),
             ("3000k", 3_000_000, "3M"),
+            ("2 MB/s", 2_000_000, "2M"),
+            ("1.5KiB", 1536, "1536B"),
         ] {
             let rate: ByteRate = text.parse().unwrap();
             assert_eq!((rate.bytes().get(), rate.to_string().as_str()), (bytes, shown));
         }
-        for wrong in ["", "k", "0k", "5", "1.5M", "+5k", "5G", "99999999999M", "5é"] {
+        for wrong in ["", "k", "0k", "+5k", "5X", "99999999999999M", "5é", "5k/h"] {
             assert!(wrong.parse::<ByteRate>().is_err(), "{wrong}");
         }
     }

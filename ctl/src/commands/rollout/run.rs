@@ -1,6 +1,7 @@
 //! `bedplate rollout run`.
 
 use std::cell::RefCell;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -20,7 +21,6 @@ use super::read::{Place, Web, remember};
 use crate::address::Address;
 use crate::commands::upgrade::decide::Goal;
 use crate::commands::upgrade::drive::{Driver, Options, Outcome};
-use crate::commands::upgrade::rate;
 use crate::commands::upgrade::report::Report;
 use crate::commands::upgrade::roll::{self, Ran, again, tell};
 use crate::commands::upgrade::source::Source;
@@ -47,8 +47,8 @@ pub struct Run {
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     parallel: u16,
     /// Fetch no faster than this, for each node, as 2MB/s or 500KiB/s.
-    #[arg(long, value_name = "RATE", value_parser = rate::parse)]
-    rate_limit: Option<u64>,
+    #[arg(long, value_name = "RATE", value_parser = quantity::rate)]
+    rate_limit: Option<NonZeroU64>,
     /// How long one node may take for all of it.
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = crate::cli::duration)]
     patience: Duration,
@@ -99,7 +99,7 @@ impl Run {
             options: Options {
                 mode: UpgradeMode::Now,
                 force: false,
-                rate_limit: self.rate_limit.unwrap_or(0),
+                rate_limit: self.rate_limit.map_or(0, NonZeroU64::get),
                 wait: true,
                 patience: self.patience,
             },

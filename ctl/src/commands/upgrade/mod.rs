@@ -9,7 +9,6 @@ pub(super) mod decide;
 pub(super) mod drive;
 mod look;
 mod order;
-pub(super) mod rate;
 pub(super) mod report;
 pub(super) mod roll;
 mod show;
@@ -17,6 +16,7 @@ pub(super) mod source;
 mod words;
 
 use std::cell::RefCell;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -92,8 +92,8 @@ struct What {
     #[arg(long)]
     force: bool,
     /// Fetch no faster than this, for each node, as 2MB/s or 500KiB/s.
-    #[arg(long, value_name = "RATE", value_parser = rate::parse)]
-    rate_limit: Option<u64>,
+    #[arg(long, value_name = "RATE", value_parser = quantity::rate)]
+    rate_limit: Option<NonZeroU64>,
     /// Only show what would be fetched and written, and what speaks against it.
     #[arg(long)]
     plan: bool,
@@ -154,7 +154,7 @@ impl What {
             options: Options {
                 mode,
                 force: self.force,
-                rate_limit: self.rate_limit.unwrap_or(0),
+                rate_limit: self.rate_limit.map_or(0, NonZeroU64::get),
                 wait: self.wait || addresses.len() > 1,
                 patience: self.patience,
             },

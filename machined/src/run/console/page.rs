@@ -65,9 +65,9 @@ pub(super) fn render(facts: &Facts) -> String {
     field(&mut page, "address", &addresses);
     if let Some(address) = facts.addresses.first().filter(|_| facts.api) {
         let endpoint = if address.contains(':') {
-            format!("[{address}]:50000")
+            format!("[{address}]:{}", ::api::PORT)
         } else {
-            format!("{address}:50000")
+            format!("{address}:{}", ::api::PORT)
         };
         field(&mut page, "api", &endpoint);
     }
