@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use async_trait::async_trait;
+use sys::confine::Confinement;
 use sys::process::Exit;
 
 use super::content::Step;
@@ -27,6 +28,12 @@ impl Tools for Children {
         command.args(arguments).env_clear();
         // The factory's own defaults, whatever else may stand in /etc.
         command.env("MKE2FS_CONFIG", "/usr/share/factory/etc/mke2fs.conf");
+        // They read disks that anybody may have written. Root's files and devices are all that it takes.
+        let nothing = Confinement {
+            no_new_privileges: true,
+            ..Confinement::default()
+        };
+        sys::confine::confine(&mut command, &nothing).map_err(std::io::Error::other)?;
         self.run_to_end(command).await
     }
 }
@@ -288,6 +295,23 @@ mod tests {
         let error = result.unwrap_err().to_string();
         assert!(error.contains("bedplate reset --scope data"), "{error}");
         assert!(calls.iter().all(|call| !call.contains("mke2fs")), "{calls:?}");
+    }
+
+    #[tokio::test]
+    async fn programs_that_read_disks_have_no_capabilities() {
+        let children = Children::new();
+        let reaper = tokio::spawn(children.clone().reap_forever());
+        let cat: &dyn Tools = &children;
+        let said = cat.run("/bin/cat", vec!["/proc/self/status".to_owned()]).await;
+        let said = said.unwrap().text;
+        reaper.abort();
+        for none in [
+            "CapPrm:\t0000000000000000",
+            "CapEff:\t0000000000000000",
+            "NoNewPrivs:\t1",
+        ] {
+            assert!(said.contains(none), "{none}: {said}");
+        }
     }
 
     /// With the real programs, on a file.
