@@ -352,6 +352,35 @@ fn authorities_for_bundles_are_real_ones() {
 }
 
 #[test]
+fn every_public_authority_passes_in_a_bundle_with_names_between() {
+    use base64ct::{Base64, Encoding as _};
+    let block = |(number, der): (usize, &rustls::pki_types::CertificateDer<'_>)| {
+        let text = Base64::encode_string(der);
+        let lines: Vec<&str> = (0..text.len())
+            .step_by(64)
+            .map(|at| &text[at..text.len().min(at + 64)])
+            .collect();
+        let body = lines.join("\n");
+        format!(
+            "Authority {number}\n=========\n-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n\n"
+        )
+    };
+    let bundle: String = webpki_root_certs::TLS_SERVER_ROOT_CERTS
+        .iter()
+        .enumerate()
+        .map(block)
+        .collect();
+    let home = authority(now());
+    let text = config(
+        Role::Standalone,
+        home.certificate_pem(),
+        Some(&home.key_pem()),
+        Some(&bundle),
+    );
+    assert_eq!(faults(&text, Moment::of_host(now())), [""; 0]);
+}
+
+#[test]
 fn a_client_and_its_authority_belong_together() {
     let (home, away) = (authority(now()), authority(now()));
     let (cert, key) = leaf(&home);
