@@ -47,7 +47,7 @@ pub enum Revoked {
         "the client certificate has expired since the connection was made; make a new one: bedplate gen client"
     )]
     Expired,
-    /// It is not known now who may connect.
+    /// It is not known now who may connect. Nothing new begins; what is under way waits to be judged.
     #[error("the node has no certificate at the moment; connect again in a few seconds")]
     NotServing,
 }
@@ -93,8 +93,10 @@ impl Grant {
         let mut changes = self.tls.subscribe();
         loop {
             match self.check() {
-                Err(why) if !self.settled.load(Ordering::Relaxed) => return why,
-                _ => {}
+                // Nobody said that the caller may not: it is decided when the node serves again.
+                Ok(()) | Err(Revoked::NotServing) => {}
+                Err(_) if self.settled.load(Ordering::Relaxed) => {}
+                Err(why) => return why,
             }
             tokio::select! {
                 // Cancel safe: a change that is not seen is looked for again. The sender lives in `self`.

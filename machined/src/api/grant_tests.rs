@@ -19,8 +19,9 @@ use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status, Streaming};
 
+use super::siege::attack::{ends, shake_hands};
 use super::testing::{TestServer, connect};
-use super::tests::{channel, home, serving};
+use super::tests::{channel, home, serving, user};
 use crate::config::tests::{config, places};
 use crate::config::{ConfigHandle, acquire};
 use crate::events::Events;
@@ -210,6 +211,21 @@ async fn a_renewed_certificate_ends_nothing() {
     server.tls.set(Some(serving(&home)));
     held.sent().await.unwrap();
     assert_eq!(server.node.calls(), ["reset State shutdown=false"]);
+}
+
+/// What a connection costs is given back as well, and its place is free for somebody who may still come.
+#[tokio::test]
+async fn a_connection_ends_with_what_it_was_made_under() {
+    let home = home();
+    let server = TestServer::start("node1", serving(&home)).await.unwrap();
+    let mut idle = shake_hands(server.address, &user(&home, &home, Role::Admin.organization()))
+        .await
+        .unwrap();
+    server.tls.set(Some(serving(&home)));
+    assert!(!ends(&mut idle).await, "a renewed certificate ends nothing");
+    server.tls.set(Some(serving(&self::home())));
+    let ended = async { while !ends(&mut idle).await {} };
+    tokio::time::timeout(SOON, ended).await.expect("it ends");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What many connections at once can do to a node: the server in a process of its own, attacked over real sockets.
 
-mod attack;
+pub(super) mod attack;
 mod server;
 
 use std::net::Ipv4Addr;

@@ -1,5 +1,6 @@
 //! The real server on a port of this machine: who may call what, and what is answered.
 
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -299,6 +300,35 @@ async fn a_stranger_who_says_nothing_does_not_stop_others() {
         .await
         .unwrap();
     drop(idle);
+}
+
+/// Waits for the end of a connection that never says what it should.
+#[tokio::test]
+async fn the_first_byte_and_the_whole_handshake_have_their_time() {
+    let server = TestServer::start("node1", serving(&home())).await.unwrap();
+    let [mut silent, mut slow] = [(); 2].map(|()| std::net::TcpStream::connect(server.address).unwrap());
+    let soon = Some(Duration::from_secs(30));
+    silent.set_read_timeout(soon).unwrap();
+    slow.set_read_timeout(soon).unwrap();
+    let silence = tokio::task::spawn_blocking(move || silent.read(&mut [0; 8]));
+    // The beginning of a handshake of 512 bytes, which would take longer than a minute like this.
+    let drip = tokio::task::spawn_blocking(move || {
+        let hello = [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc];
+        let sent = hello
+            .into_iter()
+            .chain(std::iter::repeat_n(0, 503))
+            .take_while(|byte| {
+                std::thread::sleep(Duration::from_millis(150));
+                slow.write_all(&[*byte]).is_ok()
+            });
+        sent.count()
+    });
+    assert!(
+        matches!(silence.await.unwrap(), Ok(0)),
+        "it is closed, not left open"
+    );
+    let sent = drip.await.unwrap();
+    assert!(sent < 400, "{sent} bytes were taken");
 }
 
 async fn connect_idly(address: SocketAddr, count: usize) -> Vec<tokio::net::TcpStream> {

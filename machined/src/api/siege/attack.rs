@@ -46,14 +46,14 @@ async fn dial(from: Ipv4Addr, to: SocketAddr) -> io::Result<TcpStream> {
 }
 
 /// Connects, and does nothing more.
-pub(super) async fn shake_hands(to: SocketAddr, client: &Client) -> io::Result<TlsStream<TcpStream>> {
+pub(in crate::api) async fn shake_hands(to: SocketAddr, client: &Client) -> io::Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(to).await?;
     let connector = TlsConnector::from(client.config.clone());
     connector.connect(ServerName::from(to.ip()), stream).await
 }
 
 /// Reads what the node says, and returns whether it has ended the connection.
-pub(super) async fn ends(stream: &mut TlsStream<TcpStream>) -> bool {
+pub(in crate::api) async fn ends(stream: &mut TlsStream<TcpStream>) -> bool {
     let end = async { while matches!(stream.read(&mut [0; 1024]).await, Ok(1..)) {} };
     tokio::time::timeout(Duration::from_secs(1), end).await.is_ok()
 }
