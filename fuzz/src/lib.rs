@@ -17,6 +17,7 @@ mod bundle_index;
 mod configs;
 mod key_chain;
 mod manifests;
+mod owner_record;
 mod partition_table;
 mod patch;
 mod patch_index;
@@ -53,6 +54,7 @@ pub const TARGETS: &[Target] = &[
     target("machine-config", configs::document),
     target("manifest", manifests::manifest),
     target("overlay", boards::overlay),
+    target("owner-record", owner_record::record),
     target("partition-table", partition_table::table),
     target("patch", patch::patch),
     target("patch-index", patch_index::index),

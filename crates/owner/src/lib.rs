@@ -118,7 +118,9 @@ fn parse(bytes: &[u8]) -> Option<(u64, Owner)> {
         (2, 1..) => Owner::Authorities(text.to_owned()),
         _ => return None,
     };
-    Some((u64::from_le_bytes(take(bytes, AT_GENERATION)?), owner))
+    let generation = u64::from_le_bytes(take(bytes, AT_GENERATION)?);
+    // One record, one form: also behind the text.
+    (encode(generation, &owner) == bytes).then_some((generation, owner))
 }
 
 fn put<const N: usize>(bytes: &mut [u8], at: usize, value: [u8; N]) {

@@ -60,7 +60,7 @@ fn heals(stage: &Stage, disk: &Disk) -> Result<()> {
 /// Both files have one.
 fn locks(stage: &Stage, disk: &Disk) -> Result<()> {
     let mut machine = stage.start(Machine::ArmUBoot, disk, "locks")?;
-    let line = machine.loader_says(&[" sha256 "], UP)?;
+    let line = machine.loader_says(&[" sha256   "], UP)?;
     let print = line
         .split_whitespace()
         .last()
@@ -69,7 +69,7 @@ fn locks(stage: &Stage, disk: &Disk) -> Result<()> {
     let config = stage.workshop.cluster()?.machine.display().to_string();
     let node = stage.node(&machine)?;
     node.until(&["status", "--fingerprint", &print], SOON, |status| {
-        status["phase"] == "locked" && status["health"]["healthy"] == false
+        status["phase"] == "locked" && status["health"]["healthy"] != true
     })?;
     let nobody = stage.anybody(&machine);
     for words in [

@@ -1,0 +1,89 @@
+//! The owner record: its bytes, its two copies, and what a torn write leaves.
+
+use owner::{AREA, DecodeError, OFFSETS, Owner, decode, encode, load};
+
+/// A record that is taken has one form, and a node that is somebody's is never nobody's by damage or a torn write.
+pub fn record(data: &[u8]) {
+    let (first, second) = data.split_at(data.len() / 2);
+    let copies = [first, second].map(area);
+    let mended = copies.each_ref().map(|copy| mend(copy.clone()));
+    for copy in copies.iter().chain(&mended) {
+        if let Ok((generation, owner)) = decode(copy) {
+            assert!(encode(generation, &owner) == *copy, "one record, one form");
+        }
+    }
+    let cut = data.last().map_or(0, |byte| usize::from(*byte) * 64);
+    let [one, two] = copies;
+    let [mended_one, mended_two] = mended;
+    for pair in [
+        [one.clone(), two.clone()],
+        [mended_one.clone(), mended_two.clone()],
+        [one, mended_two],
+        [mended_one, two],
+    ] {
+        two_copies(pair, cut);
+    }
+}
+
+fn area(bytes: &[u8]) -> Vec<u8> {
+    let mut area = bytes.to_vec();
+    area.resize(AREA, 0);
+    area
+}
+
+/// Puts in what a fuzzer does not guess: magic, format and checksum.
+fn mend(mut copy: Vec<u8>) -> Vec<u8> {
+    copy[..8].copy_from_slice(b"BPOWNER1");
+    copy[8..12].copy_from_slice(&1_u32.to_le_bytes());
+    // Most kinds and lengths have no meaning.
+    copy[24] %= 3;
+    copy[25..28].fill(0);
+    copy[30..32].fill(0);
+    let len = usize::from(u16::from_le_bytes([copy[28], copy[29]]));
+    let crc = crc32fast::hash(&copy[16..(32 + len).min(AREA)]);
+    copy[12..16].copy_from_slice(&crc.to_le_bytes());
+    copy
+}
+
+fn owner_of(copies: &[Vec<u8>; 2]) -> Owner {
+    load([Some(&copies[0]), Some(&copies[1])]).owner
+}
+
+fn two_copies(mut copies: [Vec<u8>; 2], cut: usize) {
+    let found = owner_of(&copies);
+    let each = copies.each_ref().map(|copy| decode(copy));
+    let valid: Vec<&Owner> = each.iter().flatten().map(|(_, owner)| owner).collect();
+    let blank = each.contains(&Err(DecodeError::Blank));
+    match valid[..] {
+        [] if blank => assert_eq!(found, Owner::Nobody),
+        [] => assert_eq!(found, Owner::Unknown, "in doubt it is somebody's"),
+        _ => assert!(valid.contains(&&found), "a valid copy counts"),
+    }
+
+    for owner in [Owner::of("a certificate"), Owner::of("another"), Owner::Nobody] {
+        let before = owner_of(&copies);
+        for _ in OFFSETS {
+            let loaded = load([Some(&copies[0]), Some(&copies[1])]);
+            let (at, bytes) = loaded.next(&owner);
+            let which = usize::from(at == OFFSETS[1]);
+            // The power fails while it is written: the rest is the old one's.
+            let mut torn = copies.clone();
+            let cut = cut.min(AREA);
+            torn[which][..cut].copy_from_slice(&bytes[..cut]);
+            let after = owner_of(&torn);
+            let mended = decode(&copies[which]).is_err() && decode(&torn[which]).is_ok();
+            assert!(
+                mended || after == loaded.owner || after == owner || after == before,
+                "a torn write is the owner before or after"
+            );
+            copies[which] = bytes;
+        }
+        let loaded = load([Some(&copies[0]), Some(&copies[1])]);
+        assert!(loaded.settled && loaded.owner == owner, "two writes are enough");
+        for which in 0..2 {
+            let mut damaged = copies.clone();
+            damaged[which][cut % 32] ^= 1;
+            assert_eq!(owner_of(&damaged), owner, "the other copy knows");
+        }
+    }
+}
