@@ -29,7 +29,11 @@ pub fn main() -> ExitCode {
     if let Some(code) = commands::flash::in_front(std::env::args_os()) {
         return code;
     }
-    match cli::Cli::parse().run() {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return flash_tool::told(&error),
+    };
+    match cli.run() {
         Ok(code) => code,
         Err(error) => ui::fail(&error),
     }

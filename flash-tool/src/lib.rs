@@ -34,6 +34,6 @@ pub use apply::{ApplyError, apply};
 pub use args::Args;
 pub use check::{Checked, check};
 pub use plan::{BundleFacts, Options, Plan, PlanError, plan};
-pub use program::main_from;
+pub use program::{main_from, told};
 pub use report::Report;
 pub use run::FlashError;

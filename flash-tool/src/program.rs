@@ -31,7 +31,10 @@ pub fn main_from(name: &'static str, args: impl IntoIterator<Item = OsString>) -
     let parsed = command
         .try_get_matches_from_mut(args)
         .and_then(|matches| Program::from_arg_matches(&matches));
-    let program = parsed.unwrap_or_else(|error| error.format(&mut command).exit());
+    let program = match parsed {
+        Ok(program) => program,
+        Err(error) => return told(&error.format(&mut command)),
+    };
     if let Some(shell) = program.completions {
         // A shell completes programs: as a command of another one, the tool is completed as the program that it is, too.
         let program = if name.contains(' ') { OWN_NAME } else { name };
@@ -41,6 +44,14 @@ pub fn main_from(name: &'static str, args: impl IntoIterator<Item = OsString>) -
         return end(stdio::write(&script));
     }
     end(program.flash.run())
+}
+
+/// Prints what clap has to say, and gives the exit code: help and versions are results, which may be lost as any other.
+pub fn told(error: &clap::Error) -> ExitCode {
+    match error.print() {
+        Err(_) if !error.use_stderr() => ExitCode::from(stdio::LOST),
+        _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1)),
+    }
 }
 
 /// Says why it ends, if there is a reason, and gives the exit code.

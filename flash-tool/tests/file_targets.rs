@@ -268,7 +268,13 @@ fn a_result_that_cannot_be_printed_is_an_error_of_its_own() {
         .output()
         .unwrap();
     good(&output);
-    for arguments in [&["list"][..], &["list", "--output=json"], &["--completions=bash"]] {
+    for arguments in [
+        &["list"][..],
+        &["list", "--output=json"],
+        &["--completions=bash"],
+        &["--help"],
+        &["--version"],
+    ] {
         let output = support::program::program()
             .args(arguments)
             .stdout(full())

@@ -7,7 +7,11 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    match cli::Cli::parse().run() {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return flash_tool::told(&error),
+    };
+    match cli.run() {
         Ok(code) => code,
         Err(error) => {
             stdio::note(format_args!("error: {error:#}"));

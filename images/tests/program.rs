@@ -1,6 +1,6 @@
 //! The real program on this repository's boards, as far as it goes without a network.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -160,6 +160,9 @@ fn completions_and_schemas_are_printed() {
 fn a_result_that_cannot_be_printed_is_an_error_of_its_own() {
     let dir = tempfile::tempdir().unwrap();
     let tree = root().display().to_string();
+    let help = File::options().write(true).open("/dev/full").unwrap();
+    let mut lost = Command::new(env!("CARGO_BIN_EXE_bedplate-image"));
+    assert_eq!(lost.arg("--help").stdout(help).status().unwrap().code(), Some(74));
     let commands: [&[&str]; 5] = [
         &["boards", "--tree", &tree],
         &["schema", "board"],
@@ -179,7 +182,7 @@ fn a_result_that_cannot_be_printed_is_an_error_of_its_own() {
         ],
     ];
     for arguments in commands {
-        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let full = File::options().write(true).open("/dev/full").unwrap();
         let done = Command::new(env!("CARGO_BIN_EXE_bedplate-image"))
             .args(arguments)
             .current_dir(dir.path())

@@ -198,6 +198,16 @@ mod tests {
     }
 
     #[test]
+    fn the_plan_of_this_machines_apt_is_understood() {
+        if process::find("apt-get").is_none() {
+            eprintln!("skipped: this machine has no apt-get");
+            return;
+        }
+        // Installed wherever it is asked: nothing can be lost.
+        assert_eq!(plan::choose(&Host, &["apt"]).unwrap(), ["apt"]);
+    }
+
+    #[test]
     fn packages_are_shown_by_what_they_are_for() {
         let want = [
             Want::new("a", "one"),
