@@ -9,9 +9,11 @@
 //! stays: our addresses and routes carry our mark.
 
 mod dhcp;
+mod dhcp6;
 mod health;
 mod hostname;
 mod kernel;
+mod leases;
 mod links;
 mod names;
 mod netlink;
@@ -24,6 +26,7 @@ mod spec;
 mod namespace_tests;
 
 pub use dhcp::{Asker, Dhcp, DhcpError, LeaseError, LeaseSource, Reporter, Servers};
+pub use dhcp6::{Dhcp6, Dhcp6Error};
 pub use health::{NetworkHealth, NetworkStatus};
 pub use hostname::{HostName, HostNameStatus, NameSource};
 pub use kernel::{Kernel, NetlinkError, Observed, RecordingKernel};
@@ -70,6 +73,7 @@ pub fn add_controllers(runtime: &mut Runtime, files: NetworkFiles) -> Result<(),
     runtime.add(Links::new(Netlink::open()?));
     runtime.add(Specs);
     runtime.add(Dhcp::new(Servers::default()));
+    runtime.add(Dhcp6::new());
     runtime.add(Resolver::new(files.resolv_conf));
     runtime.add(HostName::new(files.hosts, files.machine_id));
     runtime.add(NetworkHealth);

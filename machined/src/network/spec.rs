@@ -10,7 +10,8 @@ use machine_config::value::IpPrefix;
 
 use super::plan::Desired;
 use super::resources::{
-    AddressSpec, DhcpLease, DhcpSpec, LinkKind, LinkSpec, LinkStatus, RouteSpec, address_id, route_id,
+    AddressSpec, Dhcp6Lease, DhcpLease, DhcpSpec, LinkKind, LinkSpec, LinkStatus, RouteSpec, address_id,
+    route_id,
 };
 use crate::config::CONFIG_ID;
 use crate::controller::{Action, Controller, ControllerError};
@@ -34,6 +35,7 @@ pub(super) fn wanted(
     config: Option<&MachineConfig>,
     links: &BTreeMap<String, LinkStatus>,
     leases: &BTreeMap<String, DhcpLease>,
+    leases6: &BTreeMap<String, Dhcp6Lease>,
 ) -> Wanted {
     let mut wanted = Wanted::default();
     for name in links
@@ -73,6 +75,18 @@ pub(super) fn wanted(
             interface,
             lease,
         );
+        // Where it is on the link, if anywhere, is what routers say: the address stands for itself.
+        let leased6 = leases6.get(name).and_then(|lease| lease.address);
+        wanted
+            .desired
+            .addresses
+            .extend(leased6.map(|address| AddressSpec {
+                link: name.clone(),
+                address: IpPrefix {
+                    address: address.into(),
+                    length: 128,
+                },
+            }));
         if interface.dhcp {
             wanted.dhcp.insert(
                 name.clone(),
@@ -182,7 +196,12 @@ impl Controller for Specs {
     }
 
     fn inputs(&self) -> &'static [&'static str] {
-        &[MachineConfig::KIND, LinkStatus::KIND, DhcpLease::KIND]
+        &[
+            MachineConfig::KIND,
+            LinkStatus::KIND,
+            DhcpLease::KIND,
+            Dhcp6Lease::KIND,
+        ]
     }
 
     fn outputs(&self) -> &'static [&'static str] {
@@ -191,11 +210,10 @@ impl Controller for Specs {
 
     async fn reconcile(&mut self, store: &Store) -> Result<Action, ControllerError> {
         let config = store.get::<MachineConfig>(CONFIG_ID);
-        let (links, leases) = (
-            BTreeMap::from_iter(store.list()),
-            BTreeMap::from_iter(store.list()),
-        );
-        let Wanted { desired, dhcp } = wanted(config.as_ref(), &links, &leases);
+        let links = BTreeMap::from_iter(store.list());
+        let leases = BTreeMap::from_iter(store.list());
+        let leases6 = BTreeMap::from_iter(store.list());
+        let Wanted { desired, dhcp } = wanted(config.as_ref(), &links, &leases, &leases6);
         let address = |spec: AddressSpec| (address_id(&spec.link, spec.address), spec);
         let route = |spec: RouteSpec| (route_id(&spec.link, spec.to, spec.metric, spec.via), spec);
         store.replace(self.name(), desired.addresses.into_iter().map(address).collect())?;
@@ -212,6 +230,14 @@ pub(super) mod tests {
 
     use super::super::resources::LeaseRoute;
     use super::*;
+
+    fn wanted(
+        config: Option<&MachineConfig>,
+        links: &BTreeMap<String, LinkStatus>,
+        leases: &BTreeMap<String, DhcpLease>,
+    ) -> Wanted {
+        super::wanted(config, links, leases, &BTreeMap::new())
+    }
 
     pub(in super::super) fn link(index: u32, kind: LinkKind) -> LinkStatus {
         let mac_address = Some(MacAddress([2, 0, 0, 0, 0, index as u8]));
@@ -290,6 +316,22 @@ pub(super) mod tests {
         let found = wanted(Some(&crate::config::tests::config()), &links(), &BTreeMap::new());
         assert_eq!(found.dhcp.len(), 2);
         assert_eq!(found.dhcp["eth0"].hostname.as_ref().unwrap().as_str(), "node1");
+    }
+
+    #[test]
+    fn an_address_by_dhcpv6_stands_for_itself() {
+        let leased = Dhcp6Lease {
+            address: "2001:db8::7".parse().ok(),
+            ..Dhcp6Lease::default()
+        };
+        let leases6 = BTreeMap::from([("eth0".into(), leased.clone()), ("br0".into(), leased)]);
+        let found = super::wanted(None, &links(), &BTreeMap::new(), &leases6).desired;
+        let shown: Vec<_> = found
+            .addresses
+            .iter()
+            .map(|spec| format!("{} {}", spec.link, spec.address))
+            .collect();
+        assert_eq!(shown, ["eth0 2001:db8::7/128"]);
     }
 
     #[test]

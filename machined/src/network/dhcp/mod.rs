@@ -15,15 +15,15 @@ pub use wire::Servers;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use machine_config::value::{HostName, MacAddress};
 use tokio::sync::Notify;
-use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::leases::Leases;
+pub use super::leases::Reporter;
 use super::resources::{DhcpLease, DhcpSpec, LinkStatus};
 use crate::controller::{Action, Controller, ControllerError, chain};
 use crate::resource::{Resource, Store};
@@ -68,41 +68,11 @@ pub enum DhcpError {
     Socket(#[from] sys::Error),
 }
 
-/// Keeps the leases, and wakes the controller when one changes.
-#[derive(Clone)]
-pub struct Reporter {
-    link: String,
-    leases: Arc<Mutex<HashMap<String, Held>>>,
-    bell: Arc<Notify>,
-}
-
-struct Held {
-    lease: DhcpLease,
-    until: Instant,
-}
-
-impl Reporter {
-    /// Tells the lease of the interface, or that it has none any more.
-    pub fn report(&self, lease: Option<DhcpLease>) {
-        let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
-        match lease {
-            Some(lease) => {
-                let until = Instant::now() + Duration::from_secs(lease.seconds.into());
-                leases.insert(self.link.clone(), Held { lease, until });
-            }
-            None => drop(leases.remove(&self.link)),
-        }
-        drop(leases);
-        self.bell.notify_one();
-    }
-}
-
 /// Keeps a lease for each interface that wants one. Sole owner of `DhcpLease`.
 pub struct Dhcp<S> {
     source: Arc<S>,
     tasks: HashMap<String, (Asker, AbortOnDropHandle<()>)>,
-    leases: Arc<Mutex<HashMap<String, Held>>>,
-    bell: Arc<Notify>,
+    leases: Leases<DhcpLease>,
 }
 
 impl<S: LeaseSource> Dhcp<S> {
@@ -111,18 +81,13 @@ impl<S: LeaseSource> Dhcp<S> {
         Self {
             source: Arc::new(source),
             tasks: HashMap::new(),
-            leases: Arc::default(),
-            bell: Arc::default(),
+            leases: Leases::new(),
         }
     }
 
     fn start(&self, asker: Asker) -> (Asker, AbortOnDropHandle<()>) {
         let (source, link) = (self.source.clone(), asker.clone());
-        let reporter = Reporter {
-            link: asker.name.clone(),
-            leases: self.leases.clone(),
-            bell: self.bell.clone(),
-        };
+        let reporter = self.leases.reporter(&asker.name);
         let task = tasks::keep(format!("DHCP on {}", link.name), move || {
             let (source, link, reporter) = (source.clone(), link.clone(), reporter.clone());
             async move {
@@ -131,21 +96,6 @@ impl<S: LeaseSource> Dhcp<S> {
             }
         });
         (asker, task)
-    }
-
-    /// Returns the leases that hold for interfaces that want one, and when the first of them ends.
-    fn valid(&self, specs: &BTreeMap<String, DhcpSpec>) -> (Vec<(String, DhcpLease)>, Option<Duration>) {
-        let now = Instant::now();
-        let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
-        leases.retain(|link, held| specs.contains_key(link) && held.until > now);
-        let next = leases.values().map(|held| held.until - now).min();
-        (
-            leases
-                .iter()
-                .map(|(link, held)| (link.clone(), held.lease.clone()))
-                .collect(),
-            next,
-        )
     }
 }
 
@@ -182,7 +132,7 @@ impl<S: LeaseSource> Controller for Dhcp<S> {
     }
 
     fn wake(&self) -> Option<Arc<Notify>> {
-        Some(self.bell.clone())
+        Some(self.leases.bell())
     }
 
     async fn reconcile(&mut self, store: &Store) -> Result<Action, ControllerError> {
@@ -196,7 +146,7 @@ impl<S: LeaseSource> Controller for Dhcp<S> {
                 self.tasks.insert(name, task);
             }
         }
-        let (leases, next) = self.valid(&specs);
+        let (leases, next) = self.leases.valid(|link| specs.contains_key(link));
         store.replace(self.name(), leases)?;
         Ok(next.map_or(Action::WaitForChange, Action::After))
     }
@@ -205,6 +155,7 @@ impl<S: LeaseSource> Controller for Dhcp<S> {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
 
     use super::super::resources::LinkKind;
     use super::super::spec::tests::{lease, link};

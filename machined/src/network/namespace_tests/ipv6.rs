@@ -86,3 +86,60 @@ fn routers_are_asked_anew_after_a_new_cable() {
         assert!(router.solicitations() > before, "it only speaks when asked");
     });
 }
+
+/// Answers DHCPv6 on an interface until dropped: whoever asks for an address gets 2001:db8:9::7, all get settings.
+fn serve_dhcp6(
+    index: u32,
+    mac: machine_config::value::MacAddress,
+) -> tokio_util::task::AbortOnDropHandle<()> {
+    let socket = std::net::UdpSocket::bind("[::]:547").unwrap();
+    let servers: std::net::Ipv6Addr = "ff02::1:2".parse().unwrap();
+    socket.join_multicast_v6(&servers, index).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    tokio_util::task::AbortOnDropHandle::new(tokio::spawn(async move {
+        let socket = tokio::net::UdpSocket::from_std(socket).unwrap();
+        let mut message = [0; 1500];
+        loop {
+            let (_, from) = socket.recv_from(&mut message).await.unwrap();
+            let xid = u32::from_be_bytes([0, message[1], message[2], message[3]]);
+            let address = (message[0] != 11).then(|| "2001:db8:9::7".parse().unwrap());
+            let kind = if message[0] == 1 { 2 } else { 7 };
+            let answer = super::super::dhcp6::message::tests::answer(kind, xid, mac, address, (0, 0));
+            socket.send_to(&answer, from).await.unwrap();
+        }
+    }))
+}
+
+#[test]
+fn dhcpv6_is_asked_where_routers_say_that_it_is_there() {
+    for (flags, address) in [(router::OTHER, false), (router::MANAGED, true)] {
+        in_namespace(move |bench| async move {
+            forward();
+            bench.switch("v1", true).await;
+            let _router = router::serve(bench.index("v1").await, "v1", router::advertisement(flags));
+            bench
+                .until::<LinkStatus>("v0", "its hardware address", |link| link.is_some())
+                .await;
+            let mac = bench.store.get::<LinkStatus>("v0").unwrap().mac_address.unwrap();
+            let _server = serve_dhcp6(bench.index("v1").await, mac);
+            bench.configure_without_servers("{name: v0}");
+            bench
+                .until::<Dhcp6Lease>("v0", "settings", |lease| {
+                    lease.is_some_and(|lease| lease.address.is_some() == address)
+                })
+                .await;
+            bench
+                .until::<ResolverStatus>(ID, "the server's name server beside the router's", |status| {
+                    status.is_some_and(|status| status.servers.contains(&"2001:db8::53".to_owned()))
+                })
+                .await;
+            if address {
+                bench
+                    .until::<AddressStatus>("v0/2001:db8:9::7/128", "the address", |found| {
+                        found.is_some_and(|found| found.ours)
+                    })
+                    .await;
+            }
+        });
+    }
+}

@@ -16,6 +16,10 @@ use tokio_util::task::AbortOnDropHandle;
 const SOLICITATION: u8 = 133;
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
+/// The flags of an advertisement: addresses by DHCPv6, and other settings by it.
+pub(super) const MANAGED: u8 = 0x80;
+pub(super) const OTHER: u8 = 0x40;
+
 /// Makes an advertisement: a default route for half an hour, the prefix 2001:db8:9::/64, a name server and a domain.
 pub(super) fn advertisement(flags: u8) -> Vec<u8> {
     let mut message = vec![134, 0, 0, 0, 64, flags];

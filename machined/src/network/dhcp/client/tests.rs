@@ -1,8 +1,9 @@
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::collections::VecDeque;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 
+use super::super::super::leases::Leases;
+use super::super::super::resources::DhcpLease;
 use super::super::message::option;
 use super::super::message::tests::{MAC, answer};
 use super::*;
@@ -77,18 +78,14 @@ impl Wire for Scripted {
 /// A client that runs against a script, what it asked, and what it reported.
 struct Bench {
     asked: mpsc::UnboundedReceiver<Asked>,
-    leases: Arc<Mutex<HashMap<String, super::super::Held>>>,
+    leases: Leases<DhcpLease>,
     _task: tokio_util::task::AbortOnDropHandle<()>,
 }
 
 fn bench(known: Option<[u8; 4]>, script: impl FnMut(&Asked) -> Vec<Vec<u8>> + Send + 'static) -> Bench {
     let (sender, asked) = mpsc::unbounded_channel();
-    let leases = Arc::<Mutex<HashMap<_, _>>>::default();
-    let report = Reporter {
-        link: "eth0".into(),
-        leases: leases.clone(),
-        bell: Arc::new(Notify::new()),
-    };
+    let leases = Leases::new();
+    let report = leases.reporter("eth0");
     let asker = Asker {
         name: "eth0".into(),
         index: 2,
@@ -113,8 +110,8 @@ fn bench(known: Option<[u8; 4]>, script: impl FnMut(&Asked) -> Vec<Vec<u8>> + Se
 
 impl Bench {
     fn address(&self) -> Option<String> {
-        let leases = self.leases.lock().unwrap();
-        leases.get("eth0").map(|held| held.lease.address.to_string())
+        let (leases, _) = self.leases.valid(|_| true);
+        leases.first().map(|(_, lease)| lease.address.to_string())
     }
 
     async fn next(&mut self) -> Asked {
