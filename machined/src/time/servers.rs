@@ -3,7 +3,7 @@
 use machine_config::MachineConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::network::DhcpLease;
+use crate::network::{Dhcp6Lease, DhcpLease};
 
 /// The server that is asked when nobody named one.
 pub const DEFAULT_SERVER: &str = "time.cloudflare.com";
@@ -27,6 +27,7 @@ pub enum Origin {
 pub(super) fn choose(
     config: Option<&MachineConfig>,
     leases: &[(String, DhcpLease)],
+    leases6: &[(String, Dhcp6Lease)],
 ) -> Option<(Vec<String>, Origin)> {
     let time = config.map(|config| &config.machine.time);
     if time.is_some_and(|time| !time.enabled) {
@@ -39,7 +40,13 @@ pub(super) fn choose(
     let leased = leases
         .iter()
         .flat_map(|(_, lease)| &lease.time_servers)
-        .map(ToString::to_string);
+        .map(ToString::to_string)
+        .chain(
+            leases6
+                .iter()
+                .flat_map(|(_, lease)| &lease.time_servers)
+                .map(ToString::to_string),
+        );
     for (servers, origin) in [(first(listed), Origin::Config), (first(leased), Origin::Dhcp)] {
         if !servers.is_empty() {
             return Some((servers, origin));
@@ -63,6 +70,24 @@ fn first(servers: impl Iterator<Item = String>) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::network::DhcpLease;
+
+    fn choose(
+        config: Option<&MachineConfig>,
+        leases: &[(String, DhcpLease)],
+    ) -> Option<(Vec<String>, Origin)> {
+        super::choose(config, leases, &[])
+    }
+
+    #[test]
+    fn servers_by_dhcpv6_are_asked_beside_the_others() {
+        let lease6 = Dhcp6Lease {
+            time_servers: vec!["2001:db8::123".parse().unwrap()],
+            ..Dhcp6Lease::default()
+        };
+        let chosen = super::choose(None, &[lease(&["10.0.2.4"])], &[("eth0".into(), lease6)]);
+        let servers = vec!["10.0.2.4".to_owned(), "2001:db8::123".to_owned()];
+        assert_eq!(chosen, Some((servers, Origin::Dhcp)));
+    }
 
     fn lease(servers: &[&str]) -> (String, DhcpLease) {
         let lease = DhcpLease {

@@ -16,7 +16,7 @@ use super::sntp::{TimeSource, unix_seconds};
 use super::status::{ID, TimeFrom, TimeStatus};
 use crate::config::CONFIG_ID;
 use crate::controller::{Action, Controller, ControllerError, chain};
-use crate::network::{DhcpLease, NetworkStatus};
+use crate::network::{Dhcp6Lease, DhcpLease, NetworkStatus};
 use crate::resource::{Resource, Store};
 
 /// How often the time is saved: what a power cut takes from a board without a clock, at most.
@@ -221,7 +221,12 @@ impl<S: TimeSource> Controller for TimeSync<S> {
     }
 
     fn inputs(&self) -> &'static [&'static str] {
-        &[MachineConfig::KIND, DhcpLease::KIND, NetworkStatus::KIND]
+        &[
+            MachineConfig::KIND,
+            DhcpLease::KIND,
+            Dhcp6Lease::KIND,
+            NetworkStatus::KIND,
+        ]
     }
 
     fn outputs(&self) -> &'static [&'static str] {
@@ -230,7 +235,7 @@ impl<S: TimeSource> Controller for TimeSync<S> {
 
     async fn reconcile(&mut self, store: &Store) -> Result<Action, ControllerError> {
         let config = store.get::<MachineConfig>(CONFIG_ID);
-        let Some((servers, origin)) = servers::choose(config.as_ref(), &store.list()) else {
+        let Some((servers, origin)) = servers::choose(config.as_ref(), &store.list(), &store.list()) else {
             self.asked = Asked::default();
             let reason = "machine.time.enabled is false".to_owned();
             store.put(
