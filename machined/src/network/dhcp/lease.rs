@@ -101,8 +101,8 @@ impl Options<'_> {
     /// Without a mask the class of the address says how far the network goes, as RFC 950 has it and other clients do.
     fn mask(&mut self, address: Ipv4Addr) -> u8 {
         let class = match address.octets()[0] {
-            ..128 => 8,
-            ..192 => 16,
+            0..128 => 8,
+            128..192 => 16,
             _ => 24,
         };
         let Some(mask) = self.fixed(option::MASK, "a network mask").map(u32::from_be_bytes) else {
