@@ -201,7 +201,7 @@ async fn start(node: &Node, cmdline: &Cmdline, line: &str, parts: &mut Parts) ->
         restored,
         tls: tls.clone(),
         clock: clock.clone(),
-        api: (Ipv4Addr::LOCALHOST, API_PORT).into(),
+        api: (Ipv4Addr::LOCALHOST, ::api::PORT).into(),
         upgrades: upgrades.clone(),
     };
     let runtime = controllers::main(node, pieces).map_err(|error| chain(&error))?;

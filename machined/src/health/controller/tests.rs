@@ -89,6 +89,7 @@ fn service(health: ServiceHealth) -> ServiceStatus {
         wanted: true,
         last_exit: None,
         memory_bytes: None,
+        rights: None,
     }
 }
 
