@@ -6,14 +6,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Archive, Containerd, ImageStatus, Imported, import};
+use super::{Archive, Containerd, ImageStatus, Imported, SERVICE, import};
 use crate::controller::{Action, Controller, ControllerError};
 use crate::events::Events;
 use crate::resource::{Resource, Store};
 use crate::services::{ServiceHealth, ServiceStatus};
 
-/// The service whose API takes images.
-const SERVICE: &str = "containerd";
 /// How often the images are looked at again, in case somebody removed one.
 const AGAIN: Duration = Duration::from_secs(600);
 

@@ -1,6 +1,6 @@
 //! The machine's own containerd, in folders of a test's own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -47,6 +47,44 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.
 
     pub(super) fn root(&self) -> PathBuf {
         self.folder.path().join("root")
+    }
+
+    pub(super) fn aside(&self) -> PathBuf {
+        self.folder.path().join("aside")
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Makes a call of `ctr`, the client that comes with it.
+    pub(super) fn ctr_command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("ctr");
+        command
+            .arg("--address")
+            .arg(self.socket())
+            .args(["--namespace", super::NAMESPACE])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command
+    }
+
+    /// Runs `ctr` to its end, and returns what it says.
+    pub(super) fn ctr(&self, arguments: &[&str]) -> String {
+        let run = self
+            .ctr_command(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .output()
+            .expect("ctr comes with containerd");
+        assert!(
+            run.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&run.stderr)
+        );
+        String::from_utf8_lossy(&run.stdout).into_owned()
     }
 
     pub(super) fn socket(&self) -> PathBuf {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::boot::BootStatus;
 use crate::boot::status::ID;
 use crate::config::{CONFIG_ID, ConfigStatus};
+use crate::containerd::ContainerStoreStatus;
 use crate::controller::{ControllerState, ControllerStatus};
 use crate::network::NetworkStatus;
 use crate::resource::{Resource, Store};
@@ -65,6 +66,11 @@ pub(super) const SOURCES: &[Source] = &[
         name: "services",
         kind: ServiceStatus::KIND,
         look: services,
+    },
+    Source {
+        name: "containers",
+        kind: ContainerStoreStatus::KIND,
+        look: containers,
     },
     Source {
         name: "controllers",
@@ -130,6 +136,19 @@ fn services(store: &Store, now: Duration) -> Vec<String> {
     all.filter(|(_, status)| now >= STARTING && !is_as_wanted(status))
         .map(|(name, status)| format!("{name} is not well: {}", status.message))
         .collect()
+}
+
+/// A store that was put aside is told of until it is no longer kept.
+fn containers(store: &Store, _: Duration) -> Vec<String> {
+    let status: ContainerStoreStatus = store.get(ID).unwrap_or_default();
+    let kept = status.kept.into_iter();
+    kept.map(|kept| {
+        format!(
+            "the container store was damaged and was made anew ({}); the old one is kept in {} for a week",
+            kept.reason, kept.path
+        )
+    })
+    .collect()
 }
 
 fn controllers(store: &Store, _: Duration) -> Vec<String> {

@@ -148,6 +148,7 @@ mod tests {
     use super::*;
     use crate::boot::{BootStatus, Release};
     use crate::config::{ConfigStatus, OwnerStatus};
+    use crate::containerd::ContainerStoreStatus;
     use crate::controller::ControllerStatus;
     use crate::resource::Resource;
     use crate::services::ServiceStatus;
@@ -155,9 +156,10 @@ mod tests {
     use crate::upgrade::UpgradeStatus;
 
     /// Kinds that are written, but by no controller.
-    const OTHERS: [&str; 7] = [
+    const OTHERS: [&str; 8] = [
         BootStatus::KIND,
         ConfigStatus::KIND,
+        ContainerStoreStatus::KIND,
         ControllerStatus::KIND,
         MachineConfig::KIND,
         OwnerStatus::KIND,

@@ -23,13 +23,14 @@ use crate::api::{self, ApiServer};
 use crate::boot::Cmdline;
 use crate::children::Children;
 use crate::config::{CONFIG_ID, ConfigDisk, ConfigHandle, acquire};
+use crate::containerd;
 use crate::controller::{Runtime, chain};
 use crate::logs::persist::Persist;
 use crate::node::Node;
 use crate::power::{Power, Stop};
 use crate::resource::{Resource, Store};
 use crate::services::cgroup::LinuxCgroups;
-use crate::services::{LinuxHost, Supervisor};
+use crate::services::{LinuxHost, PreparedHost, Supervisor};
 use crate::storage::{OwnerFile, Volume, VolumeState, VolumeStatus, identity, seed};
 use crate::time;
 use crate::trial::{Places, manifest_in};
@@ -84,6 +85,13 @@ pub(super) async fn run(prepared: Prepared) -> Result<Stop, String> {
 fn start_services(node: &Node, children: &Children) -> Result<Supervisor, String> {
     let cgroups = LinuxCgroups::open(Path::new("/sys/fs/cgroup")).map_err(|error| chain(&error))?;
     let host = LinuxHost::new(children.clone(), Arc::new(cgroups), node.logs.clone());
+    let keeper = containerd::StoreKeeper::new(
+        Path::new(containerd::ROOT),
+        Path::new(containerd::ASIDE),
+        node.store.clone(),
+        node.events.clone(),
+    );
+    let host = PreparedHost::new(host, containerd::SERVICE, Arc::new(keeper));
     Ok(Supervisor::start(node, Arc::new(host)))
 }
 

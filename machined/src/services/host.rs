@@ -1,6 +1,7 @@
 //! What a service does to the machine it runs on, behind one trait.
 
 mod linux;
+mod prepared;
 mod probe;
 #[cfg(any(test, feature = "testing"))]
 mod recording;
@@ -13,6 +14,7 @@ use tokio::sync::oneshot;
 use super::rights::Rights;
 
 pub use linux::LinuxHost;
+pub use prepared::{BeforeStart, PreparedHost};
 #[cfg(any(test, feature = "testing"))]
 pub use recording::{HostCall, RecordingHost};
 

@@ -21,7 +21,7 @@ mod task;
 mod testing;
 
 pub use handle::ServicesHandle;
-pub use host::LinuxHost;
+pub use host::{BeforeStart, LinuxHost, PreparedHost};
 pub use requests::{Requests, Unknown};
 pub use service_definition::{Definition, Definitions, Service, check};
 pub use status::{ServiceHealth, ServiceState, ServiceStatus};

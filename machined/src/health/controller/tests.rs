@@ -8,6 +8,7 @@ use sys::clock::RecordingClock;
 use super::*;
 use crate::boot::BootStatus;
 use crate::boot::status::FailedSlot;
+use crate::containerd::{ContainerStoreStatus, KeptStore};
 use crate::controller::{ControllerState, ControllerStatus};
 use crate::services::{ServiceHealth, ServiceState};
 use crate::storage::{RoomStatus, VolumeState, VolumeStatus};
@@ -88,6 +89,7 @@ fn service(health: ServiceHealth) -> ServiceStatus {
         cgroup: String::new(),
         wanted: true,
         last_exit: None,
+        rights: None,
         memory_bytes: None,
         rights: None,
     }
@@ -206,6 +208,21 @@ const PROBLEMS: &[Problem] = &[
         },
         HealthState::Unhealthy,
         "it refuses a handshake",
+    ),
+    (
+        "containers",
+        |store| {
+            let kept = KeptStore {
+                path: "/var/lib/containerd.aside/1".into(),
+                reason: "database meta.db is damaged".into(),
+                unix: 0,
+            };
+            let status = ContainerStoreStatus { kept: vec![kept] };
+            store.put("container-store", ID, status).unwrap();
+        },
+        HealthState::Degraded,
+        "the container store was damaged and was made anew (database meta.db is damaged); the old one is kept in \
+         /var/lib/containerd.aside/1 for a week",
     ),
     (
         "controllers",
