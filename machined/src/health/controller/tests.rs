@@ -91,7 +91,6 @@ fn service(health: ServiceHealth) -> ServiceStatus {
         last_exit: None,
         rights: None,
         memory_bytes: None,
-        rights: None,
     }
 }
 
