@@ -10,6 +10,7 @@ use api::v1alpha1::{
     UpgradeStatus,
 };
 use tokio::time::{Instant, sleep};
+use tonic::Code;
 
 use super::call::{Call, absence, broke, look};
 use super::decide::{Begin, Begun, Goal, Seen, Verdict, begin, is_running, judge};
@@ -105,7 +106,7 @@ impl Failure {
 enum Ended {
     /// The node said so.
     Done(Box<UpgradeStatus>),
-    /// The connection broke after the upgrade had begun.
+    /// The connection broke after the upgrade had begun; without its name, perhaps before.
     Lost(String, Option<Problem>),
 }
 
@@ -166,7 +167,20 @@ impl Driver<'_> {
                     let why = problem.map_or_else(String::new, |problem| format!(": {problem}"));
                     self.report
                         .note(&format!("{address}: the connection was lost{why}"));
-                    let begun = Begun { id, ..begun.clone() };
+                    let mut begun = Begun { id, ..begun.clone() };
+                    if begun.id.is_empty() {
+                        // Before its first word: whether it has begun, only the node knows.
+                        let now = self.answering(address, until).await?;
+                        match begin(&self.goal(), &self.source.shown(), &now) {
+                            Begin::Start => {
+                                sleep(PAUSES.1).await;
+                                continue;
+                            }
+                            Begin::Refuse(why) => return Err(Failure::new(format!("{address}: {why}"))),
+                            Begin::Already | Begin::Await => return self.settle(address, begun, until).await,
+                            Begin::Follow(id) => begun.id = id,
+                        }
+                    }
                     if matches!(self.source, Source::Url(_)) {
                         return self.settle(address, begun, until).await;
                     }
@@ -217,7 +231,7 @@ impl Driver<'_> {
                     return Err(Failure::new(format!("{address}: ended the call without a word")));
                 }
                 Ok(None) => return Ok(Ended::Lost(id, None)),
-                Err(status) if !id.is_empty() && broke(&status) => {
+                Err(status) if broke(&status) && (!id.is_empty() || status.code() == Code::Unavailable) => {
                     return Ok(Ended::Lost(id, Some(node.problem(&status))));
                 }
                 Err(status) => return Err(node.problem(&status).into()),
@@ -309,6 +323,21 @@ impl Driver<'_> {
                      --patience gives it longer",
                     crate::ui::duration(self.options.patience)
                 )));
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+
+    /// Waits until a node answers again.
+    async fn answering(&self, address: &Address, until: Instant) -> Result<Seen, Failure> {
+        let mut pause = PAUSES.0;
+        loop {
+            match look(self.session, address, false).await {
+                Err(problem) if Instant::now() + pause <= until => {
+                    self.report.waiting(&address.to_string(), &absence(&problem))?;
+                }
+                seen => return Ok(seen?),
             }
             sleep(pause).await;
             pause = (pause * 2).min(PAUSES.1);
