@@ -8,5 +8,8 @@ mod controller;
 mod plan;
 mod status;
 
+#[cfg(test)]
+mod clock_tests;
+
 pub use controller::CertificateController;
 pub use status::{CertificateStatus, ID};
