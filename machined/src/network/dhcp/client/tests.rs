@@ -8,9 +8,12 @@ use super::super::message::option;
 use super::super::message::tests::{MAC, answer};
 use super::*;
 
-/// A server in memory: a function from questions to answers.
+/// What a server says to a question.
+type Script = Box<dyn FnMut(&Asked) -> Vec<Vec<u8>> + Send>;
+
+/// A server in memory.
 struct Scripted {
-    answer: Box<dyn FnMut(&Asked) -> Vec<Vec<u8>> + Send>,
+    answer: Script,
     waiting: VecDeque<Vec<u8>>,
     asked: mpsc::UnboundedSender<Asked>,
 }

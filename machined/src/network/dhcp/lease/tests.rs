@@ -55,13 +55,18 @@ fn an_ordinary_lease_is_taken_whole() {
     );
 }
 
+/// Options that a server sends.
+type Sent<'a> = Vec<(u8, &'a [u8])>;
+/// What is in the lease: prefix, T1, T2, MTU, host name.
+type Taken = (u8, u32, u32, Option<u32>, Option<&'static str>);
+
 /// One bad option costs itself, never the lease, and never silently.
 #[test]
 fn what_is_wrong_is_left_out_or_replaced_and_told() {
     let second = |value: u32| value.to_be_bytes().to_vec();
     let (long, late, whole) = (second(900), second(990), second(1000));
-    // What the server sends; what is in the lease: prefix, T1, T2, MTU, name; and a part of what is told.
-    let cases: Vec<(Vec<(u8, &[u8])>, (u8, u32, u32, Option<u32>, Option<&str>), &str)> = vec![
+    // And a part of what is told.
+    let cases: Vec<(Sent<'_>, Taken, &str)> = vec![
         (
             vec![(option::RENEWAL, &long)],
             (24, 500, 875, None, None),
