@@ -25,7 +25,7 @@ const SILENT: Bounds = Bounds { all: 256, each: 32 };
 /// How long they may keep silent: a client speaks first, and at once.
 const SILENCE: Duration = Duration::from_secs(2);
 /// Handshakes at a time.
-const HANDSHAKES: Bounds = Bounds { all: 48, each: 16 };
+const HANDSHAKES: Bounds = Bounds { all: 24, each: 12 };
 /// How long a handshake may take in all: a Pi on a bad line, not a byte at a time.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
 /// How long a refused peer may take to read why, and how much of what it says is passed over meanwhile.

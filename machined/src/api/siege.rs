@@ -158,7 +158,7 @@ fn raise_file_limit() {
     setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).unwrap();
 }
 
-/// 1,000 sockets from one address, and 64 from each of 16, that say nothing, or a byte at a time.
+/// 1,000 sockets from one address, and 64 from each of 16, that say nothing, a byte at a time, or much that never ends.
 async fn squat(serves: Serves, admin: impl Fn(&Besieged) -> Client) -> Toll {
     let _alone = alone().await;
     let server = Besieged::start(serves);

@@ -179,38 +179,63 @@ impl HttpBody for Endless {
     }
 }
 
-/// Sockets that say nothing, or one byte now and then. They close when dropped.
+/// What a squatter says.
+#[derive(Debug, Clone, Copy)]
+enum Says {
+    Nothing,
+    /// One byte now and then.
+    Little,
+    /// Nearly all of the longest message that a handshake may have.
+    Much,
+}
+
+/// Sockets that say nothing, one byte now and then, or much that leads nowhere. They close when dropped.
 #[derive(Default)]
 pub(super) struct Squatters {
     attackers: Attackers,
 }
 
 impl Squatters {
-    /// Keeps that many sockets from an address. Every other one says something.
+    /// Keeps that many sockets from an address, of each sort as many.
     pub(super) fn add(&mut self, to: SocketAddr, from: Ipv4Addr, count: usize) {
         for number in 0..count {
-            self.attackers.spawn(squat(to, from, number % 2 == 1));
+            let says = [Says::Nothing, Says::Little, Says::Much][number % 3];
+            self.attackers.spawn(squat(to, from, says));
         }
     }
 }
 
-async fn squat(to: SocketAddr, from: Ipv4Addr, speaks: bool) {
+async fn squat(to: SocketAddr, from: Ipv4Addr, says: Says) {
     loop {
         if let Ok(stream) = dial(from, to).await {
-            let _ = sit(stream, speaks).await;
+            let _ = sit(stream, says).await;
         }
         tokio::time::sleep(AGAIN).await;
     }
 }
 
 /// Sits on a socket until the other side ends it.
-async fn sit(mut stream: TcpStream, speaks: bool) -> io::Result<()> {
-    // The beginning of a handshake of 512 bytes.
-    let hello = [0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc];
-    if speaks {
-        for byte in hello.into_iter().chain(std::iter::repeat_n(0, 500)) {
-            stream.write_all(&[byte]).await?;
-            tokio::time::sleep(Duration::from_millis(250)).await;
+async fn sit(mut stream: TcpStream, says: Says) -> io::Result<()> {
+    match says {
+        Says::Nothing => {}
+        Says::Little => {
+            // The beginning of a handshake of 512 bytes.
+            let hello = [0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc];
+            for byte in hello.into_iter().chain(std::iter::repeat_n(0, 500)) {
+                stream.write_all(&[byte]).await?;
+                tokio::time::sleep(Duration::from_millis(250)).await;
+            }
+        }
+        Says::Much => {
+            // Records of 16 KiB, the first of which begins a hello of 65,535 bytes.
+            let mut record = vec![0; 5 + 0x4000];
+            record[..5].copy_from_slice(&[0x16, 0x03, 0x01, 0x40, 0x00]);
+            let mut first = record.clone();
+            first[5..9].copy_from_slice(&[0x01, 0x00, 0xff, 0xff]);
+            stream.write_all(&first).await?;
+            for _ in 0..2 {
+                stream.write_all(&record).await?;
+            }
         }
     }
     stream.read(&mut [0; 64]).await.map(drop)
