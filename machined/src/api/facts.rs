@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ::api::v1alpha1::TimeResponse;
+use ::api::v1alpha1::{Health, HealthState, TimeResponse};
 
 use crate::network::AddressStatus;
 use crate::resource::Store;
@@ -39,4 +39,40 @@ pub fn addresses(store: &Store) -> BTreeMap<String, Vec<String>> {
             .push(status.address.to_string());
     }
     found
+}
+
+/// What a problem of the machine config is called among the reasons of health.
+const CONFIG: &str = "config";
+
+/// Takes out of a node's health what quotes its machine config, for callers without a certificate. That the config cannot
+/// be used is left.
+pub fn hide_config(health: &mut Health) {
+    health
+        .reasons
+        .retain(|reason| reason.source != CONFIG || reason.state() == HealthState::Unhealthy);
+}
+
+#[cfg(test)]
+mod tests {
+    use ::api::v1alpha1::HealthReason;
+
+    use super::*;
+
+    #[test]
+    fn strangers_read_that_the_config_is_bad_and_not_what_stands_in_it() {
+        let reason = |source: &str, state: HealthState, text: &str| HealthReason {
+            source: source.into(),
+            state: state.into(),
+            text: text.into(),
+        };
+        let locked = reason(CONFIG, HealthState::Unhealthy, "the node is locked");
+        let network = reason("network", HealthState::Degraded, "no address");
+        let quoted = reason(CONFIG, HealthState::Degraded, "config.yaml: machine.hostnme: …");
+        let mut health = Health {
+            reasons: vec![locked.clone(), quoted, network.clone()],
+            ..Health::default()
+        };
+        hide_config(&mut health);
+        assert_eq!(health.reasons, [locked, network]);
+    }
 }

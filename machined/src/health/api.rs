@@ -212,6 +212,7 @@ mod tests {
                 not_before: from,
                 not_after: to,
                 remark: None,
+                problem: None,
             };
             self.store.put("certificate", crate::pki::ID, status).unwrap();
         }
@@ -230,7 +231,7 @@ mod tests {
         };
         let issued = secrets.authority.issue_server("node", &[], validity).unwrap();
         let authorities = secrets.authority.certificate_pem();
-        let serving = Serving::mutual(&authorities, &issued, Arc::new(NodeClock::new())).unwrap();
+        let serving = Serving::mutual(authorities, &issued, Arc::new(NodeClock::new())).unwrap();
         (issued.certificate.fingerprint(), serving)
     }
 

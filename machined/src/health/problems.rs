@@ -8,6 +8,7 @@ use crate::config::{CONFIG_ID, ConfigStatus};
 use crate::containerd::ContainerStoreStatus;
 use crate::controller::{ControllerState, ControllerStatus};
 use crate::network::NetworkStatus;
+use crate::pki::CertificateStatus;
 use crate::resource::{Resource, Store};
 use crate::services::{ServiceStatus, is_as_wanted};
 use crate::storage::{RoomStatus, VolumeState, VolumeStatus};
@@ -46,6 +47,11 @@ pub(super) const SOURCES: &[Source] = &[
         name: "config",
         kind: ConfigStatus::KIND,
         look: config,
+    },
+    Source {
+        name: "certificate",
+        kind: CertificateStatus::KIND,
+        look: certificate,
     },
     Source {
         name: "boot",
@@ -99,6 +105,11 @@ fn room(store: &Store, _: Duration) -> Vec<String> {
 fn config(store: &Store, _: Duration) -> Vec<String> {
     let status: Option<ConfigStatus> = store.get(CONFIG_ID);
     status.map(|status| status.problems).unwrap_or_default()
+}
+
+fn certificate(store: &Store, _: Duration) -> Vec<String> {
+    let status: Option<CertificateStatus> = store.get(crate::pki::ID);
+    status.and_then(|status| status.problem).into_iter().collect()
 }
 
 fn boot(store: &Store, _: Duration) -> Vec<String> {

@@ -46,7 +46,7 @@ struct New {
     /// When it may stay in service.
     stays: Span,
     /// What is wrong with it.
-    remark: Option<String>,
+    problem: Option<String>,
 }
 
 impl New {
@@ -57,7 +57,7 @@ impl New {
             mutual,
             signed: false,
             stays: Span::endless(),
-            remark: None,
+            problem: None,
         }
     }
 }
@@ -109,7 +109,7 @@ impl CertificateController {
                     let error = chain(&error);
                     tracing::error!("the API's certificate cannot be made: {error}");
                     New {
-                        remark: Some(format!("the API's certificate cannot be made: {error}")),
+                        problem: Some(format!("the API's certificate cannot be made: {error}")),
                         ..new
                     }
                 }
@@ -243,16 +243,13 @@ fn describe(new: New, expired: bool) -> CertificateStatus {
     };
     let fingerprint = new.issued.certificate.fingerprint().to_string();
     let reach = format!("reach it with bedplate --fingerprint {fingerprint}");
-    let remark = match new.remark {
-        Some(remark) if new.mutual => Some(format!("{remark}; {reach}")),
-        Some(remark) => Some(remark),
-        None if new.mutual && !new.signed && details.name == authority::UNJOINED_NAME => {
-            Some(format!("until this worker has joined, {reach}"))
-        }
+    let unjoined = new.mutual && !new.signed && details.name == authority::UNJOINED_NAME;
+    let problem = match new.problem {
+        Some(problem) if new.mutual => Some(format!("{problem}; {reach}")),
         None if expired => Some(format!(
             "{EXPIRED}, with bedplate --fingerprint {fingerprint} apply"
         )),
-        None => None,
+        problem => problem,
     };
     CertificateStatus {
         mutual: new.mutual,
@@ -261,7 +258,8 @@ fn describe(new: New, expired: bool) -> CertificateStatus {
         names: details.alternative_names.clone(),
         not_before: seconds(details.not_before),
         not_after: seconds(details.not_after),
-        remark,
+        remark: unjoined.then(|| format!("until this worker has joined, {reach}")),
+        problem,
     }
 }
 
@@ -435,7 +433,7 @@ mod tests {
         config.machine.ca.key = Some(Secret::new(other.key_pem().as_str()));
         bench.store.put("config", CONFIG_ID, config.clone()).unwrap();
         let status = bench.run().await;
-        let remark = status.remark.unwrap();
+        let remark = status.problem.unwrap();
         assert!(remark.contains("belongs to another certificate"), "{remark}");
         assert!(remark.ends_with(&status.fingerprint), "{remark}");
         let own = bench.mode();
@@ -530,7 +528,7 @@ mod tests {
         assert!(status.not_before <= status.not_after, "{status:?}");
         assert!(
             status
-                .remark
+                .problem
                 .as_deref()
                 .unwrap()
                 .starts_with("machine.ca has expired"),

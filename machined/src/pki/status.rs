@@ -25,6 +25,8 @@ pub struct CertificateStatus {
     pub not_after: u64,
     /// Something to know about it, such as why it is not signed.
     pub remark: Option<String>,
+    /// What is wrong with it, and how to reach the node all the same.
+    pub problem: Option<String>,
 }
 
 impl Resource for CertificateStatus {

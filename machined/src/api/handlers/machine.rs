@@ -22,8 +22,13 @@ impl MachineService for Handlers {
         Ok(Response::new(version))
     }
 
-    async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+    async fn status(&self, request: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
         let mut status = self.backend.machine.status();
+        if caller(&request)?.role.is_none()
+            && let Some(health) = &mut status.health
+        {
+            facts::hide_config(health);
+        }
         status.kernel = self.host.kernel();
         status.uptime_ms = self.host.uptime_ms();
         status.agent_rss_bytes = self.host.own_rss_bytes();

@@ -80,6 +80,13 @@ fn facts(store: &Store, release: &Arc<Release>, power: &Power) -> Facts {
         format!("{slot}, {}", state.unwrap_or_else(|| "state unknown".to_owned()))
     });
     let api: Option<ApiStatus> = store.get(ID);
+    // While it is locked its health tells that, and not the details.
+    let is_locked = |status: &&ConfigStatus| matches!(status.phase, Phase::Locked { .. });
+    let details = config
+        .as_ref()
+        .filter(is_locked)
+        .map(|status| status.problems.clone());
+    let details: Vec<String> = details.unwrap_or_default();
     let remark = certificate.as_ref().and_then(|status| status.remark.clone());
     Facts {
         board: release.board.clone(),
@@ -99,7 +106,10 @@ fn facts(store: &Store, release: &Arc<Release>, power: &Power) -> Facts {
         fingerprint: certificate
             .filter(|status| !status.signed)
             .map(|status| status.fingerprint),
-        problems: problems(&store.get(ID).unwrap_or_default(), uptime_ms()),
+        problems: problems(&store.get(ID).unwrap_or_default(), uptime_ms())
+            .into_iter()
+            .chain(details)
+            .collect(),
         note: remark,
         stopping: power.requested().is_some(),
     }
