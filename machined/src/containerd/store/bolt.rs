@@ -361,3 +361,122 @@ fn slice(page: &[u8], at: usize, start: Option<u32>, skip: Option<u32>, len: Opt
     let start = at.checked_add(number(start)?)?.checked_add(number(skip)?)?;
     page.get(start..start.checked_add(number(len)?)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PAGE: usize = 512;
+
+    fn header(number: u64, kind: u16, count: u16) -> Vec<u8> {
+        let mut page = number.to_le_bytes().to_vec();
+        page.extend(kind.to_le_bytes());
+        page.extend(count.to_le_bytes());
+        page.extend([0; 4]);
+        page
+    }
+
+    fn meta(number: u64, transaction: u64) -> Vec<u8> {
+        let mut body = Vec::new();
+        for field in [MAGIC, VERSION, PAGE as u32, 0] {
+            body.extend(field.to_le_bytes());
+        }
+        for field in [3_u64, 0, 2, 5, transaction] {
+            body.extend(field.to_le_bytes());
+        }
+        body.extend(fnv(&body).to_le_bytes());
+        [header(number, META, 0), body].concat()
+    }
+
+    fn leaf(number: u64, elements: &[(u32, &[u8], &[u8])]) -> Vec<u8> {
+        let mut page = header(number, LEAF, elements.len() as u16);
+        let mut data = Vec::new();
+        for (index, (kind, key, value)) in elements.iter().enumerate() {
+            let start = (elements.len() - index) * ELEMENT + data.len();
+            for field in [*kind, start as u32, key.len() as u32, value.len() as u32] {
+                page.extend(field.to_le_bytes());
+            }
+            data.extend_from_slice(key);
+            data.extend_from_slice(value);
+        }
+        [page, data].concat()
+    }
+
+    /// Two heads, a free list with page 4, and a root with a bucket that is inline.
+    fn database() -> Vec<u8> {
+        let inline = leaf(0, &[(0, b"size", &[14])]);
+        let bucket = [vec![0; 16], inline].concat();
+        let free = [header(2, FREELIST, 1), 4_u64.to_le_bytes().to_vec()].concat();
+        let root = leaf(3, &[(BUCKET, b"v1", &bucket), (0, b"z", b"value")]);
+        let pages = [meta(0, 7), meta(1, 6), free, root, Vec::new()];
+        let padded = pages.into_iter().map(|mut page| {
+            page.resize(PAGE, 0);
+            page
+        });
+        padded.collect::<Vec<_>>().concat()
+    }
+
+    fn open(bytes: &[u8]) -> Result<Bolt, BoltError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        Bolt::open(file.path())
+    }
+
+    #[test]
+    fn what_is_there_is_found() {
+        let bolt = open(&database()).unwrap();
+        let bucket = bolt.bucket(&[b"v1"]).unwrap().unwrap();
+        assert_eq!(
+            bolt.items(&bucket).unwrap(),
+            [(b"size".to_vec(), Item::Value(vec![14]))]
+        );
+        assert_eq!(bolt.bucket(&[b"v2"]).unwrap(), None);
+        assert_eq!(bolt.bucket(&[b"z"]).unwrap(), None, "a value is no bucket");
+    }
+
+    #[test]
+    fn one_head_is_enough_and_none_is_not() {
+        let mut bytes = database();
+        bytes[..PAGE].fill(0x5a);
+        // Behind a first head that is lost, pages of common sizes are tried; these are smaller.
+        assert!(open(&bytes).is_err());
+        let mut bytes = database();
+        bytes[PAGE..2 * PAGE].fill(0x5a);
+        assert!(open(&bytes).is_ok());
+        let mut listed = database();
+        listed[2 * PAGE + HEADER] = 3;
+        let error = open(&listed).err().unwrap().to_string();
+        assert!(error.ends_with("page 3 is free and is not"), "{error}");
+        bytes.truncate(4 * PAGE);
+        assert!(
+            open(&bytes)
+                .err()
+                .unwrap()
+                .to_string()
+                .ends_with("it is cut short")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn damage_is_an_answer_and_never_a_panic(
+            hits in proptest::collection::vec((2 * PAGE..5 * PAGE, any::<u8>()), 1..20),
+        ) {
+            let mut bytes = database();
+            for (at, byte) in hits {
+                bytes[at] = byte;
+            }
+            if let Ok(bolt) = open(&bytes) {
+                let root = bolt.bucket(&[]).unwrap().unwrap();
+                prop_assert!(bolt.items(&root).is_ok());
+            }
+        }
+
+        #[test]
+        fn garbage_is_no_database(bytes in proptest::collection::vec(any::<u8>(), 0..4096)) {
+            prop_assert!(open(&bytes).is_err());
+        }
+    }
+}

@@ -77,8 +77,11 @@ impl Bench {
         if let Content::Damaged(damage) = row.slot {
             damage(&disk, &self.key, &folder)?;
         }
-        if row.machine == Trouble::FullData {
-            damage::fill_data(&disk)?;
+        match row.machine {
+            Trouble::FullData => damage::fill_data(&disk)?,
+            Trouble::LostData => damage::lose_data(&disk)?,
+            Trouble::DamagedStore => damage::damage_store(&disk)?,
+            _ => {}
         }
         let record = disk.record()?;
         disk.set_record(&match row.machine {

@@ -68,6 +68,30 @@ pub fn other_root_hash(disk: &Disk, key: &Key, folder: &Path) -> Result<()> {
     disk.set_trailer(Slot::B, json.as_bytes(), &signatures)
 }
 
+/// Writes garbage over the head of each group of DATA's blocks, where a superblock may be: no copy is left to repair it by.
+pub fn lose_data(disk: &Disk) -> Result<()> {
+    const GROUP: u64 = 32768 * 4096;
+    let extent = disk.extent(Name::Data)?;
+    for at in (0..extent.len - 65536).step_by(usize::try_from(GROUP)?) {
+        disk.write(Name::Data, at, &[0x5a; 65536])?;
+    }
+    Ok(())
+}
+
+/// Takes the first 32 KiB of containerd's database away, as power cuts do on cards that forget what they were given.
+pub fn damage_store(disk: &Disk) -> Result<()> {
+    let extent = disk.extent(Name::Data)?;
+    let database = "/lib/containerd/io.containerd.metadata.v1.bolt/meta.db";
+    let tool = Tool::new("debugfs").args(["-w", "-R", &format!("punch {database} 0 7")]);
+    let device = format!("{}?offset={}", disk.path().display(), extent.start);
+    let said = tool.arg(&device).run()?;
+    ensure!(
+        !said.contains("not found"),
+        "containerd has no database yet: {said}"
+    );
+    Ok(())
+}
+
 /// Fills the DATA partition to the last block, as a log that nobody watches would.
 pub fn fill_data(disk: &Disk) -> Result<()> {
     let extent = disk.extent(Name::Data)?;

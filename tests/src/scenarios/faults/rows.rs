@@ -52,6 +52,10 @@ pub enum Trouble {
     StuckDisk,
     /// The DATA partition is full.
     FullData,
+    /// Nothing on the DATA partition can be used.
+    LostData,
+    /// The head of the database in which containerd keeps what it has is zeros.
+    DamagedStore,
     /// Nothing, but slot B is not on trial: it was kept, and went bad later.
     WasKept,
 }
@@ -161,6 +165,19 @@ pub const ROWS: &[Row] = &[
         name: "full-data",
         slot: Content::Good,
         machine: Trouble::FullData,
+        ..IS_KEPT
+    },
+    Row {
+        name: "lost-data",
+        slot: Content::Good,
+        machine: Trouble::LostData,
+        told: &["not healthy in time", "storage: DATA is only in memory"],
+        ..FALLS_BACK
+    },
+    Row {
+        name: "damaged-container-store",
+        slot: Content::Good,
+        machine: Trouble::DamagedStore,
         ..IS_KEPT
     },
     Row {

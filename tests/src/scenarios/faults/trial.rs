@@ -166,6 +166,15 @@ fn kept(bench: &Bench, row: &Row, node: &Node) -> Result<String> {
     if row.machine == Trouble::FullData {
         full(bench, node)?;
     }
+    if row.machine == Trouble::DamagedStore {
+        node.until(&["get", "ContainerStoreStatus", "node"], SOON, |status| {
+            status.to_string().contains("neither copy of its head is valid")
+        })?;
+        node.until(&["status"], SOON, |status| {
+            let reasons = status["health"]["reasons"].to_string();
+            status["health"]["state"] == "degraded" && reasons.contains("container store was damaged")
+        })?;
+    }
     let cause = status["boot"]["cause"].as_str().unwrap_or_default();
     Ok(format!("kept, started as {cause}"))
 }
