@@ -111,8 +111,8 @@ fn every_mistake_names_its_place_and_the_way_out() {
         ),
         (
             "boards/pi.yaml",
-            PI.replace("256MiB", "256MB"),
-            &["pi.yaml:6:", "such as 512MiB"],
+            PI.replace("256MiB", "256MiX"),
+            &["pi.yaml:6:", "\"MiX\" is not a unit; use"],
         ),
         (
             "boards/arm.yaml",

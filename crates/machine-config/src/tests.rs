@@ -1,6 +1,7 @@
 //! Whole documents: what is read, what is refused, and that both ways agree.
 
 mod faults;
+mod limits;
 mod round_trip;
 mod texts;
 

@@ -3,18 +3,18 @@
 //! A rule that joins several fields is checked only when each of them could be read: no fault is the echo of
 //! another.
 
+mod network;
 mod upgrades;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use super::types::*;
 use super::{Check, Health};
 use crate::decode::{Cursor, Object};
 use crate::secret::Secret;
-use crate::value::{IpPrefix, private_key};
+use crate::value::private_key;
 
 /// Says what to do with the marks that stand for secrets.
 #[derive(Clone, Copy)]
@@ -26,10 +26,6 @@ pub(crate) enum Marks<'a> {
     /// They stay: the config is to be shown only.
     Keep,
 }
-
-const MTU: (u32, u32) = (68, 65_535);
-/// RFC 8200: no IPv6 on a link that carries less.
-const MTU_IPV6: u32 = 1280;
 
 const ENDPOINT_NEEDED: &str = "a worker must know where its control plane is";
 
@@ -76,7 +72,7 @@ fn machine(cursor: Cursor<'_>, marks: Marks<'_>) -> Option<Machine> {
         );
     }
     let cert_sans = o.field("certSANs").map(Cursor::list_of).unwrap_or_default();
-    let network = o.field("network").and_then(network).unwrap_or_default();
+    let network = o.field("network").and_then(network::network).unwrap_or_default();
     let time = o.field("time").and_then(time).unwrap_or_default();
     let sysctls = o.field("sysctls").map(sysctls).unwrap_or_default();
     let modules = o.field("modules").map(Cursor::list_of).unwrap_or_default();
@@ -167,149 +163,6 @@ fn secret(cursor: &Cursor<'_>, marks: Marks<'_>, pick: fn(&Machine) -> Option<&S
         );
     }
     kept.cloned()
-}
-
-fn network(cursor: Cursor<'_>) -> Option<Network> {
-    let mut o = cursor.object()?;
-    let mut seen = Seen::default();
-    let interfaces = o.field("interfaces").map(Cursor::items).unwrap_or_default();
-    let interfaces = interfaces
-        .into_iter()
-        .filter_map(|c| interface(c, &mut seen))
-        .collect();
-    let nameservers = o.field("nameservers").map(addresses).unwrap_or_default();
-    o.finish();
-    Some(Network {
-        interfaces,
-        nameservers,
-    })
-}
-
-/// What must not stand twice among all interfaces.
-#[derive(Default)]
-struct Seen {
-    selectors: Vec<String>,
-    addresses: Vec<IpAddr>,
-}
-
-fn interface(cursor: Cursor<'_>, seen: &mut Seen) -> Option<Interface> {
-    let mut o = cursor.object()?;
-    let name = o.field("name").and_then(|c| c.parsed());
-    let mac_address = o.field("macAddress").and_then(|c| c.parsed());
-    match (o.has("name"), o.has("macAddress")) {
-        (true, true) => o.here().fault("has both name and macAddress; keep one"),
-        (false, false) => o.here().fault("has neither name nor macAddress; give one"),
-        _ => {}
-    }
-    let selector = name
-        .as_ref()
-        .map(ToString::to_string)
-        .or(mac_address.map(|m| crate::value::MacAddress::to_string(&m)));
-    if let Some(selector) = selector {
-        if seen.selectors.contains(&selector) {
-            o.here().fault(format!("interface {selector} stands twice"));
-        }
-        seen.selectors.push(selector);
-    }
-    let dhcp = o.field("dhcp").and_then(|c| c.boolean()).unwrap_or_default();
-    let addresses = o.field("addresses").map(Cursor::items).unwrap_or_default();
-    let addresses: Vec<IpPrefix> = addresses.iter().filter_map(|c| host_address(c, seen)).collect();
-    let mtu = o.field("mtu").and_then(|c| {
-        let mtu = c.number(MTU.0, MTU.1)?;
-        if mtu < MTU_IPV6 && addresses.iter().any(|a| a.address.is_ipv6()) {
-            c.fault(format!(
-                "an interface with IPv6 addresses needs {MTU_IPV6} or more"
-            ));
-        }
-        Some(mtu)
-    });
-    let routes = o.field("routes").map(Cursor::items).unwrap_or_default();
-    let routes = routes.into_iter().filter_map(route).collect();
-    o.finish();
-    Some(Interface {
-        name,
-        mac_address,
-        dhcp,
-        addresses,
-        mtu,
-        routes,
-    })
-}
-
-/// Reads an address that the node itself is to have.
-fn host_address(cursor: &Cursor<'_>, seen: &mut Seen) -> Option<IpPrefix> {
-    let prefix: IpPrefix = cursor.parsed()?;
-    let address = prefix.address;
-    if let (IpAddr::V4(v4), true) = (address, prefix.length < 31) {
-        let host = v4.to_bits() & (u32::MAX >> prefix.length);
-        if host == 0 {
-            cursor.fault(format!(
-                "{prefix} is the network itself; give the node's own address in it"
-            ));
-        } else if host == u32::MAX >> prefix.length {
-            cursor.fault(format!(
-                "{prefix} is the network's broadcast address; give the node's own address"
-            ));
-        }
-    }
-    let is_broadcast = address == IpAddr::V4(Ipv4Addr::BROADCAST);
-    if is_broadcast || address.is_unspecified() || address.is_multicast() || address.is_loopback() {
-        cursor.fault(format!("{address} is not an address a node can have"));
-    }
-    if seen.addresses.contains(&address) {
-        cursor.fault(format!("address {address} stands twice"));
-    }
-    seen.addresses.push(address);
-    Some(prefix)
-}
-
-fn route(cursor: Cursor<'_>) -> Option<Route> {
-    let mut o = cursor.object()?;
-    let via = o.field("via").and_then(|c| Some((address(&c)?, c)));
-    let to = o
-        .required("to", "give the network, or default for the default route")
-        .and_then(|c| target(&c, via.as_ref().map(|(via, _)| *via)));
-    let via = via.map(|(via, c)| {
-        if to.is_some_and(|to| to.address.is_ipv4() != via.is_ipv4()) {
-            c.fault("the router and the network are of different IP versions");
-        }
-        via
-    });
-    let metric = o.field("metric").and_then(|c| c.number(0, u32::MAX));
-    o.finish();
-    Some(Route { to: to?, via, metric })
-}
-
-/// Reads the network of a route. `default` is the word of `ip route`; which IP version is meant, the router tells.
-fn target(cursor: &Cursor<'_>, via: Option<IpAddr>) -> Option<IpPrefix> {
-    if cursor.text()? == "default" {
-        let address = match via {
-            Some(IpAddr::V6(_)) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-            _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        };
-        return Some(IpPrefix { address, length: 0 });
-    }
-    let to: IpPrefix = cursor.parsed()?;
-    if to.network() != to {
-        cursor.fault(format!(
-            "{to} is an address in the network {}; give the network",
-            to.network()
-        ));
-    }
-    Some(to)
-}
-
-fn addresses(cursor: Cursor<'_>) -> Vec<IpAddr> {
-    cursor.items().iter().filter_map(address).collect()
-}
-
-fn address(cursor: &Cursor<'_>) -> Option<IpAddr> {
-    let text = cursor.text()?;
-    let parsed = text.parse();
-    if parsed.is_err() {
-        cursor.fault(format!("{text:?} is not an IP address"));
-    }
-    parsed.ok()
 }
 
 fn time(cursor: Cursor<'_>) -> Option<Time> {

@@ -6,14 +6,14 @@ use std::time::Duration;
 use api::v1alpha1::upgrade_response::Response as Answer;
 use api::v1alpha1::upgrade_service_client::UpgradeServiceClient;
 use api::v1alpha1::{
-    BundleWant, CancelUpgradeRequest, StartUpgrade, UpgradeMode, UpgradePlan, UpgradeRecord, UpgradeStage,
-    UpgradeStatus,
+    BundleWant, CancelUpgradeRequest, StartUpgrade, UpgradeMode, UpgradePlan, UpgradeStage, UpgradeStatus,
 };
 use tokio::time::{Instant, sleep};
 use tonic::Code;
 
 use super::call::{Call, absence, broke, look};
 use super::decide::{Begin, Begun, Goal, Seen, Verdict, begin, is_running, judge};
+use super::outcome::{Failure, Outcome};
 use super::report::Report;
 use super::source::Source;
 use super::words;
@@ -55,51 +55,6 @@ pub struct Driver<'a> {
     pub goal: &'a RefCell<Goal>,
     /// Who is told.
     pub report: &'a Report,
-}
-
-/// How it went well.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// It ran the release already.
-    Already,
-    /// It runs the release, and keeps it.
-    Upgraded,
-    /// It restarts into the release; not waited for.
-    Restarts,
-    /// The next restart starts the release.
-    Armed,
-    /// The maintenance window is waited for.
-    Window,
-}
-
-/// How it did not.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Failure {
-    /// Why.
-    pub text: String,
-    /// What the node itself says of it.
-    pub record: Option<Box<UpgradeRecord>>,
-}
-
-impl From<Problem> for Failure {
-    fn from(problem: Problem) -> Self {
-        Self::new(problem.to_string())
-    }
-}
-
-impl From<anyhow::Error> for Failure {
-    fn from(error: anyhow::Error) -> Self {
-        Self::new(crate::ui::chain(error.as_ref()))
-    }
-}
-
-impl Failure {
-    fn new(text: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            record: None,
-        }
-    }
 }
 
 /// How a call to upgrade ended.

@@ -1,14 +1,15 @@
 //! `bedplate upgrade`: brings nodes to another release.
 //!
 //! [`decide`] and [`order`] say what to do, from what nodes say of themselves; [`drive`] does it to one node, by a
-//! [`call`], and [`roll`] to several in turn. [`source`] is where the bundle is, [`report`] shows progress, [`look`] are the commands that only
-//! look, and [`show`] how answers are shown.
+//! [`call`], and says its [`outcome`]; [`roll`] does it to several in turn. [`source`] is where the bundle is, [`report`] shows
+//! progress, [`look`] are the commands that only look, and [`show`] how answers are shown.
 
 mod call;
 pub(super) mod decide;
 pub(super) mod drive;
 mod look;
 mod order;
+pub(super) mod outcome;
 pub(super) mod report;
 pub(super) mod roll;
 mod show;

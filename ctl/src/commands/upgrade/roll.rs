@@ -10,8 +10,9 @@ use futures::stream::FuturesUnordered;
 use tokio::time::Instant;
 
 use super::decide::Goal;
-use super::drive::{Driver, Failure, Outcome};
+use super::drive::Driver;
 use super::order::{Next, Turn, next};
+use super::outcome::{Failure, Outcome};
 use super::report::{Event, Report};
 use super::show::at_length;
 use super::source::Source;

@@ -1,5 +1,7 @@
 //! Every certificate and key that a person can give: what is wrong is named with its place, and what is right is taken.
 
+mod bundles;
+
 use std::time::{Duration, SystemTime};
 
 use machine_config::v1alpha1::Role;
@@ -13,7 +15,10 @@ use rcgen::{
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
-const RSA: (&str, &str) = (include_str!("testdata/rsa.pem"), include_str!("testdata/rsa.key"));
+const RSA: (&str, &str) = (
+    include_str!("../testdata/rsa.pem"),
+    include_str!("../testdata/rsa.key"),
+);
 
 fn now() -> SystemTime {
     SystemTime::now()
@@ -308,76 +313,6 @@ fn a_worker_is_checked_without_a_key() {
         faults(&cut, Moment::of_host(now()))[0]
             .starts_with("machine.ca.cert: holds a certificate that is cut")
     );
-}
-
-#[test]
-fn authorities_for_bundles_are_real_ones() {
-    let home = authority(now());
-    let (cert, key) = (home.certificate_pem(), home.key_pem());
-    let old = authority(now() - AUTHORITY_LIFE - DAY);
-    let (ec, _) = foreign(|_| {});
-    let (own, _) = foreign(|params| params.is_ca = IsCa::NoCa);
-    let bundle = format!(
-        "# made by update-ca-trust\n\nHome\n=====\n{cert}\nRSA\n{}{ec}",
-        RSA.0
-    );
-    let mixed = format!("{}{cert}", old.certificate_pem());
-    let (half, leaf) = (cut(RSA.0), leaf(&home).0);
-    let table: Vec<(&str, &str, &str)> = vec![
-        ("one of RSA", RSA.0, ""),
-        ("a bundle with comments", &bundle, ""),
-        ("an expired one among others", &mixed, ""),
-        ("a server's own", &own, ""),
-        ("an expired one", old.certificate_pem(), "expired on 20"),
-        ("cut in half", &half, "holds a certificate that is cut short"),
-        ("a leaf", &leaf, "is not one of a certificate authority"),
-        ("no PEM", "home", "is not a certificate; expected PEM"),
-    ];
-    let table = table.into_iter().map(|(what, bundle, expected)| {
-        let text = config(Role::Standalone, cert, Some(&key), Some(bundle));
-        (what, text, expected)
-    });
-    for (what, text, expected) in table {
-        let found = faults(&text, Moment::of_host(now()));
-        match expected {
-            "" => assert_eq!(found, [""; 0], "{what}"),
-            _ => {
-                assert!(
-                    found.len() == 1 && found[0].starts_with(&format!("machine.upgrades.ca: {expected}")),
-                    "{what}: {found:?}"
-                );
-            }
-        }
-    }
-}
-
-#[test]
-fn every_public_authority_passes_in_a_bundle_with_names_between() {
-    use base64ct::{Base64, Encoding as _};
-    let block = |(number, der): (usize, &rustls::pki_types::CertificateDer<'_>)| {
-        let text = Base64::encode_string(der);
-        let lines: Vec<&str> = (0..text.len())
-            .step_by(64)
-            .map(|at| &text[at..text.len().min(at + 64)])
-            .collect();
-        let body = lines.join("\n");
-        format!(
-            "Authority {number}\n=========\n-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n\n"
-        )
-    };
-    let bundle: String = webpki_root_certs::TLS_SERVER_ROOT_CERTS
-        .iter()
-        .enumerate()
-        .map(block)
-        .collect();
-    let home = authority(now());
-    let text = config(
-        Role::Standalone,
-        home.certificate_pem(),
-        Some(&home.key_pem()),
-        Some(&bundle),
-    );
-    assert_eq!(faults(&text, Moment::of_host(now())), [""; 0]);
 }
 
 #[test]
