@@ -11,7 +11,7 @@ use crate::network::NetworkStatus;
 use crate::pki::CertificateStatus;
 use crate::resource::{Resource, Store};
 use crate::services::{ServiceStatus, is_as_wanted};
-use crate::storage::{RoomStatus, VolumeState, VolumeStatus};
+use crate::storage::{DiskStatus, RoomStatus, VolumeState, VolumeStatus};
 use crate::time::TimeStatus;
 
 use super::status::STORAGE;
@@ -42,6 +42,11 @@ pub(super) const SOURCES: &[Source] = &[
         name: "room",
         kind: RoomStatus::KIND,
         look: room,
+    },
+    Source {
+        name: "disk",
+        kind: DiskStatus::KIND,
+        look: disk,
     },
     Source {
         name: "config",
@@ -100,6 +105,11 @@ fn room(store: &Store, _: Duration) -> Vec<String> {
     all.filter(|(_, status)| status.full)
         .map(|(name, status)| format!("{name} is full: {} % is free", status.free_percent))
         .collect()
+}
+
+fn disk(store: &Store, _: Duration) -> Vec<String> {
+    let status: Option<DiskStatus> = store.get(ID);
+    status.and_then(|status| status.problem()).into_iter().collect()
 }
 
 fn config(store: &Store, _: Duration) -> Vec<String> {

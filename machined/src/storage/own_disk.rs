@@ -193,12 +193,6 @@ impl Controller for OwnDisk {
             serial: own.serial,
             copies,
         };
-        let before: Option<DiskStatus> = store.get(ID);
-        if let Some(problem) = status.problem()
-            && before.is_none_or(|before| before.copies != status.copies)
-        {
-            self.events.error(NAME, problem);
-        }
         store.put(NAME, ID, status)?;
         Ok(Action::After(EVERY))
     }

@@ -114,12 +114,13 @@ fn what_it_rests_on_is_needed() {
 #[test]
 fn every_image_tells_linux_to_look_at_both_tables() {
     let base = include_str!("../../../../overlays/base/overlay.yaml");
-    let arguments = base
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("kernelArguments: "));
-    let arguments = arguments.unwrap().trim_matches(['[', ']']);
-    assert!(
-        arguments.split(", ").any(|argument| argument == "gpt"),
-        "{arguments}"
-    );
+    let list = base
+        .split_once("kernelArguments:\n")
+        .expect("a list, an argument a line")
+        .1;
+    let lines = list.lines().map(str::trim);
+    let mut arguments = lines
+        .filter(|line| !line.starts_with('#'))
+        .map_while(|line| line.strip_prefix("- "));
+    assert!(arguments.any(|argument| argument == "gpt"), "{list}");
 }

@@ -10,8 +10,9 @@ use crate::boot::BootStatus;
 use crate::boot::status::FailedSlot;
 use crate::containerd::{ContainerStoreStatus, KeptStore};
 use crate::controller::{ControllerState, ControllerStatus};
+use crate::pki::CertificateStatus;
 use crate::services::{ServiceHealth, ServiceState};
-use crate::storage::{RoomStatus, VolumeState, VolumeStatus};
+use crate::storage::{DiskStatus, RoomStatus, VolumeState, VolumeStatus};
 use crate::testkit::settle_one;
 
 struct Shared(Arc<RecordingClock>);
@@ -134,6 +135,38 @@ const PROBLEMS: &[Problem] = &[
         },
         HealthState::Degraded,
         "CONFIG holds no config",
+    ),
+    (
+        "disk",
+        |store| {
+            let status = DiskStatus {
+                device: "mmcblk0".into(),
+                guid: "1".into(),
+                serial: None,
+                copies: vec!["sda".into()],
+            };
+            store.put("disk", ID, status).unwrap();
+        },
+        HealthState::Degraded,
+        "sda holds a copy of this node's disk mmcblk0: remove it, or erase it if nothing on it matters",
+    ),
+    (
+        "certificate",
+        |store| {
+            let status = CertificateStatus {
+                mutual: true,
+                signed: false,
+                fingerprint: String::new(),
+                names: vec![],
+                not_before: 0,
+                not_after: 1,
+                remark: None,
+                problem: Some("the API's certificate cannot be made".into()),
+            };
+            store.put("certificate", crate::pki::ID, status).unwrap();
+        },
+        HealthState::Degraded,
+        "the API's certificate cannot be made",
     ),
     (
         "boot",
