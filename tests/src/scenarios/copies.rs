@@ -28,6 +28,7 @@ pub fn run(stage: &Stage) -> Result<()> {
     for (machine, board, start_second) in [
         (Machine::ArmEdk2, "generic-arm64", true),
         (Machine::ArmEdk2, "generic-arm64", false),
+        (Machine::ArmUBoot, "qemu-arm64", true),
         (Machine::ArmUBoot, "qemu-arm64", false),
     ] {
         side_by_side(stage, machine, board, start_second)?;
@@ -39,6 +40,10 @@ pub fn run(stage: &Stage) -> Result<()> {
 fn side_by_side(stage: &Stage, machine: Machine, board: &str, start_second: bool) -> Result<()> {
     let (first, second) = pair(stage, board)?;
     let index = if start_second { ",bootindex=1" } else { "" };
+    if start_second && machine == Machine::ArmUBoot {
+        // U-Boot goes through the disks in order: the first has nothing for it to start.
+        first.write(Name::Esp, 0, &[0; 512])?;
+    }
     let further = copy_options(&second, &format!("virtio-blk-pci,drive=copy{index}"));
     let name = format!("{board}-{}", if start_second { "second" } else { "first" });
     let emulator = start(stage, machine, &first, &name, &further)?;

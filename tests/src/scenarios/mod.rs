@@ -86,7 +86,7 @@ pub const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "faults",
-        shows: "seventeen faults of a new release or its machine end as they must: which slot runs, after how long, and why",
+        shows: "twenty faults of a new release or its machine end as they must: which slot runs, after how long, and why",
         limit: minutes(20),
         run: faults::run,
     },
