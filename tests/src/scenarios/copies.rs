@@ -28,7 +28,7 @@ pub fn run(stage: &Stage) -> Result<()> {
     for (machine, board, start_second) in [
         (Machine::ArmEdk2, "generic-arm64", true),
         (Machine::ArmEdk2, "generic-arm64", false),
-        (Machine::ArmUBoot, "qemu-arm64", true),
+        (Machine::ArmUBoot, "generic-arm64", true),
         (Machine::ArmUBoot, "qemu-arm64", false),
     ] {
         side_by_side(stage, machine, board, start_second)?;
@@ -39,13 +39,15 @@ pub fn run(stage: &Stage) -> Result<()> {
 /// Two disks written from one image: the node must work on the one that the firmware started from, and on nothing else.
 fn side_by_side(stage: &Stage, machine: Machine, board: &str, start_second: bool) -> Result<()> {
     let (first, second) = pair(stage, board)?;
-    let index = if start_second { ",bootindex=1" } else { "" };
-    if start_second && machine == Machine::ArmUBoot {
-        // U-Boot goes through the disks in order: the first has nothing for it to start.
-        first.write(Name::Esp, 0, &[0; 512])?;
-    }
-    let further = copy_options(&second, &format!("virtio-blk-pci,drive=copy{index}"));
-    let name = format!("{board}-{}", if start_second { "second" } else { "first" });
+    let devices: &[&str] = match (machine, start_second) {
+        (_, false) => &["virtio-blk-pci,drive=copy"],
+        // Of U-Boot's controllers SATA comes before virtio.
+        (Machine::ArmUBoot, true) => &["ahci,id=ahci", "ide-hd,drive=copy,bus=ahci.0"],
+        (_, true) => &["virtio-blk-pci,drive=copy,bootindex=1"],
+    };
+    let further = with_copy(&second, devices);
+    let which = if start_second { "second" } else { "first" };
+    let name = format!("{machine:?}-{which}");
     let emulator = start(stage, machine, &first, &name, &further)?;
     let node = stage.node(&emulator)?;
     let status = disk_status(&node, UP, |_| true)?;
@@ -83,8 +85,7 @@ fn side_by_side(stage: &Stage, machine: Machine, board: &str, start_second: bool
         );
     }
     stage.shown(&format!(
-        "{board}: with two equal disks the {} one is started, used, and given GUIDs of its own; the other stays as it was",
-        if start_second { "second" } else { "first" }
+        "{machine:?}: of two equal disks the {which} one is started, used, and given GUIDs of its own; the other stays as it was"
     ));
     Ok(())
 }
@@ -100,8 +101,7 @@ fn plugged_in_later(stage: &Stage) -> Result<()> {
     emulator.cut_power();
 
     let copy = first.copy_to(&stage.folder.join("copy.img"))?;
-    let mut further = vec!["-device qemu-xhci,id=usb".to_owned()];
-    further.extend(drive(&copy));
+    let further = with_copy(&copy, &["qemu-xhci,id=usb"]);
     let emulator = start(stage, machine, &first, "with-the-copy", &further)?;
     let node = stage.node(&emulator)?;
     node.phase("running", UP)?;
@@ -131,17 +131,11 @@ fn pair(stage: &Stage, board: &str) -> Result<(Disk, Disk)> {
     Ok((first, Disk::at(stage.folder.join("copy.img"))))
 }
 
-fn copy_options(copy: &Disk, device: &str) -> Vec<String> {
-    let mut options: Vec<String> = drive(copy).into();
-    options.push(format!("-device {device}"));
-    options
-}
-
-fn drive(copy: &Disk) -> [String; 1] {
-    [format!(
-        "-drive if=none,id=copy,format=raw,file={}",
-        copy.path().display()
-    )]
+/// Says what an emulator with these devices is told, the last of which may be a drive with the content of a copy.
+fn with_copy(copy: &Disk, devices: &[&str]) -> Vec<String> {
+    let drive = format!("-drive if=none,id=copy,format=raw,file={}", copy.path().display());
+    let devices = devices.iter().map(|device| format!("-device {device}"));
+    [drive].into_iter().chain(devices).collect()
 }
 
 fn start(stage: &Stage, machine: Machine, disk: &Disk, name: &str, further: &[String]) -> Result<Emulator> {
