@@ -64,10 +64,11 @@ impl Class {
     /// Returns what its connections may cost.
     pub(super) fn cost(self) -> Cost {
         match self {
-            // One machine config of the largest size at a time.
+            // One machine config of the largest size at a time. With fewer places than sources that come, newcomers would
+            // throw each other out.
             Class::Stranger => Cost {
-                connections: Bounds { all: 16, each: 6 },
-                calls: 4,
+                connections: Bounds { all: 24, each: 6 },
+                calls: 2,
                 windows: SMALL_WINDOWS,
                 requests: 1100,
             },
