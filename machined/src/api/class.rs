@@ -86,7 +86,7 @@ impl Class {
                 requests: 4400,
             },
             Class::Admin => Cost {
-                connections: Bounds { all: 32, each: 16 },
+                connections: Bounds { all: 24, each: 16 },
                 calls: 32,
                 windows: LARGE_WINDOWS,
                 requests: 4400,
