@@ -13,6 +13,11 @@ const METADATA: &str = "io.containerd.metadata.v1.bolt/meta.db";
 const SNAPSHOTTER: &str = "io.containerd.snapshotter.v1.overlayfs";
 const SNAPSHOTTER_NAME: &[u8] = b"overlayfs";
 const BLOBS: &str = "io.containerd.content.v1.content/blobs";
+/// Begins the key of a layer that is being unpacked (`UnpackKeyPrefix` in containerd's `snapshots`).
+///
+/// When it is done, the snapshotter gives it its final name before containerd's own database follows. A crash between the two
+/// leaves the key there alone; nothing uses it, and containerd's collector takes it away.
+const UNPACKING: &[u8] = b"extract-";
 
 /// Says what is wrong with a store.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +75,9 @@ pub fn examine(root: &Path) -> Result<(), Fault> {
         look_at_blobs(&metadata, &namespace, &blobs)?;
         let path: &[&[u8]] = &[b"v1", &namespace, b"snapshots", SNAPSHOTTER_NAME];
         for key in buckets(&metadata, path)? {
+            if key.starts_with(UNPACKING) {
+                continue;
+            }
             let name = value(&metadata, &[path, &[&key]].concat(), b"name")?;
             let name = String::from_utf8_lossy(&name.unwrap_or_default()).into_owned();
             if !known.iter().any(|(known, _)| *known == name) {

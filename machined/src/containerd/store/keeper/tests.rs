@@ -252,6 +252,29 @@ async fn a_store_survives_kills_in_pulls_and_creates() {
     assert_eq!((bench.kept(), bench.told()), (vec![], String::new()));
 }
 
+/// A snapshot that containerd's database names, and its snapshotter does not: of a container it is lost; of a layer that was being
+/// unpacked, it is what a crash leaves at the moment when the layer gets its final name.
+#[tokio::test]
+async fn a_layer_that_was_being_unpacked_is_no_damage() {
+    for (key, lost) in [("extract-326964897-98S4 sha256:0", false), ("c1", true)] {
+        let Some(mut bench) = Bench::new() else { return };
+        bench.start().await.unwrap();
+        bench.unpack();
+        bench.real.kill();
+        let database = bench.real.root().join(SNAPSHOTS).with_file_name("metadata.db");
+        let before = fs::read(&database).unwrap();
+        bench.start().await.unwrap();
+        bench.real.ctr(&["snapshots", "prepare", key]);
+        bench.real.kill();
+        fs::write(&database, before).unwrap();
+        bench.start().await.unwrap();
+        bench.unpack();
+        bench.real.kill();
+        let kept = bench.kept();
+        assert_eq!(kept.len(), usize::from(lost), "{key}: {kept:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_store_that_never_was_is_whole() {
     let folder = tempfile::tempdir().unwrap();
