@@ -7,12 +7,13 @@ use board::Pattern;
 use layout::{DiskSpec, Layout};
 use manifest::PartKind;
 
-use crate::build::{BuildError, Request, access};
 use crate::device_trees::Overlays;
+use crate::error::{BuildError, access};
 use crate::esp::{self, Esp};
 use crate::inputs::Inputs;
 use crate::modules::{self, Chosen, Kernel};
-use crate::packages::fetch::Fetched;
+use crate::packages::fetched::Fetched;
+use crate::request::Request;
 use crate::select::{self, SelectError};
 use crate::slot::Content;
 use crate::tree::{Node, Tree, TreeError};

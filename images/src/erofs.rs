@@ -9,7 +9,8 @@ use board::Arch;
 use sha2::{Digest, Sha256};
 
 use crate::packages::deb::{self, DebError, Files};
-use crate::packages::fetch::{FetchError, Fetched, Fetcher};
+use crate::packages::fetch::{FetchError, Fetcher};
+use crate::packages::fetched::Fetched;
 use crate::process::{self, ProcessError};
 use crate::tree::{Node, Tree};
 

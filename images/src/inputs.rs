@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use board::{Features, Selection};
 
 use crate::packages::deb::{self, DebError};
-use crate::packages::fetch::{FetchError, Fetched, Fetcher};
+use crate::packages::fetch::{FetchError, Fetcher};
+use crate::packages::fetched::Fetched;
 use crate::select::Packages;
 
 /// A fault of getting packages.

@@ -2,8 +2,8 @@
 //!
 //! [`build`](mod@build) is the whole way: [`packages`] gets what the board and overlays name, [`select`] and
 //! [`modules`] take the named files out of it, [`initramfs`], [`erofs`] and [`esp`] make file systems, [`slot`] puts
-//! the parts together under one hash tree, [`patches`] leads from older releases to this one, the crate `signing` signs, [`check`](mod@check) takes the result apart with
-//! other people's tools. Same inputs give the same bytes: nothing here reads a clock, an environment or the order of a
+//! the parts together under one hash tree, [`patches`] leads from older releases to this one, the crate `signing` signs,
+//! [`check`](mod@check) takes the result apart with other people's tools. Same inputs give the same bytes: nothing here reads a clock, an environment or the order of a
 //! folder.
 //!
 //! Absent on purpose: facts about any board (they are data), and machined (nothing of it is linked in).
@@ -16,6 +16,7 @@ pub mod device_trees;
 pub mod disk_image;
 pub mod elf;
 pub mod erofs;
+pub mod error;
 pub mod esp;
 pub mod frames;
 pub mod hash;
@@ -30,6 +31,7 @@ pub mod process;
 mod publish;
 pub mod release;
 pub mod report;
+pub mod request;
 pub mod sbom;
 pub mod select;
 pub mod slot;

@@ -1,19 +1,20 @@
 //! Writes what is published: the bundle, its manifest with the signature, the list of what is in it.
 
 use std::fs;
-use std::io::{self, BufWriter, Cursor, Read, Seek, Write};
+use std::io::{BufWriter, Cursor, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use board::{Arch, Prefer};
 use bundle::{EXTENT, Frame, ImageName, Sealed, Writer};
 use manifest::{DeviceTreePreference, DeviceTrees, Digest, Disk, Image, Manifest, TrustedKey};
 
-use crate::build::{BuildError, Request, access};
+use crate::error::{BuildError, access};
 use crate::esp::Esp;
 use crate::frames::Frames;
-use crate::packages::fetch::Fetched;
+use crate::packages::fetched::Fetched;
 use crate::patches::{self, Older};
 use crate::report::{PartSize, PatchSize, Progress};
+use crate::request::Request;
 use crate::sbom;
 use crate::slot::{self, Slot};
 
@@ -293,14 +294,5 @@ fn describe<S: Read + Write + Seek>(
         keys: request.trusted(),
         floor: request.floor,
         patches: sealed.patches(),
-    }
-}
-
-/// Reads a whole file; that it is missing is left to the caller to explain.
-pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match fs::read(path) {
-        Ok(data) => Ok(Some(data)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
     }
 }

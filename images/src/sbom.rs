@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::packages::fetch::Fetched;
+use crate::packages::fetched::Fetched;
 use crate::packages::mirror::SUITE;
 use crate::time::rfc3339;
 

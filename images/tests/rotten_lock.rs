@@ -9,7 +9,8 @@ use std::process::{Command, Output, Stdio};
 
 use board::Arch;
 use images::hash;
-use images::packages::fetch::{FetchError, Fetched, Fetcher, Sources};
+use images::packages::fetch::{FetchError, Fetcher, Sources};
+use images::packages::fetched::Fetched;
 use images::packages::kept::Kept;
 use images::packages::lock::{Lock, Locked};
 use images::packages::mirror::Mirror;

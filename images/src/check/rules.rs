@@ -7,7 +7,7 @@ use std::path::Path;
 
 use manifest::Manifest;
 
-use super::{Finding, Outcome};
+use super::job::{Finding, Outcome};
 use crate::elf;
 
 /// The programs of the base image, one path per line: whoever adds one must say so here.

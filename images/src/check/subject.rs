@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 
 use bundle::{ImageName, Reader};
 use fatfs::{FileSystem, FsOptions};
-use layout::{DiskSpec, Layout, Name};
 use manifest::{Manifest, TrustedKey};
 
-use super::{CheckError, Job, Outcome, tools};
+use super::job::{CheckError, Job, Outcome};
 use crate::loader;
 use crate::process;
 
@@ -101,23 +100,6 @@ impl Subject {
             }
             Ok(_) => Outcome::Failed("the loader does not trust all of the keys named with --key".into()),
             Err(error) => Outcome::Failed(error),
-        }
-    }
-
-    /// Takes the EFI system partition out of a disk image, and checks it.
-    pub fn esp_of_image(&self, image: &Path) -> Outcome {
-        let spec = DiskSpec {
-            slot_size: self.manifest.disk.slot_size,
-            first_partition: self.manifest.disk.first_partition,
-        };
-        let Ok(layout) = Layout::least(&spec).and_then(|least| Layout::for_medium(&spec, least)) else {
-            return Outcome::Failed("the manifest's disk cannot be laid out".into());
-        };
-        let extent = layout.extent(Name::Esp);
-        let path = self.scratch.path().join("esp-of-image.img");
-        match copy_range(image, extent.start, extent.len, &path) {
-            Ok(()) => tools::vfat(&path),
-            Err(error) => Outcome::Failed(error.to_string()),
         }
     }
 

@@ -3,10 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use layout::{DiskSpec, Layout, Name};
+use manifest::model::Verity;
 
-use super::subject::{Subject, copy_range};
-use super::{Job, Outcome};
+use super::job::{Job, Outcome};
 use crate::process::{self, ProcessError};
 
 /// Runs a tool; that it is not installed is no fault of the image.
@@ -45,13 +44,8 @@ pub fn signature(job: &Job<'_>) -> Outcome {
     )
 }
 
-/// Verifies all data blocks against the hash tree and the root hash.
-pub fn verity(subject: &Subject) -> Outcome {
-    verify_slot(subject, &subject.slot)
-}
-
-fn verify_slot(subject: &Subject, slot: &Path) -> Outcome {
-    let verity = &subject.manifest.slot.verity;
+/// Verifies all data blocks of a slot image against the hash tree and the root hash.
+pub fn verity(verity: &Verity, slot: &Path) -> Outcome {
     let mut command = Command::new("/usr/sbin/veritysetup");
     command.args(["verify", "--no-superblock", "--format=1", "--hash=sha256"]);
     command.args(["--data-block-size=4096", "--hash-block-size=4096"]);
@@ -65,8 +59,8 @@ fn verify_slot(subject: &Subject, slot: &Path) -> Outcome {
 }
 
 /// Checks the root file system.
-pub fn erofs(job: &Job<'_>, subject: &Subject) -> Outcome {
-    ask(job.erofs.command("fsck.erofs").arg(&subject.erofs), "erofs-utils")
+pub fn erofs(job: &Job<'_>, image: &Path) -> Outcome {
+    ask(job.erofs.command("fsck.erofs").arg(image), "erofs-utils")
 }
 
 /// Checks a FAT volume without changing it.
@@ -126,22 +120,4 @@ pub fn block_map(image: &Path, scratch: &Path) -> Outcome {
             .arg(copy),
         "bmap-tools",
     )
-}
-
-/// Verifies the first slot of a disk image.
-pub fn slot_of_image(image: &Path, subject: &Subject) -> Outcome {
-    let disk = &subject.manifest.disk;
-    let spec = DiskSpec {
-        slot_size: disk.slot_size,
-        first_partition: disk.first_partition,
-    };
-    let Ok(layout) = Layout::least(&spec).and_then(|least| Layout::for_medium(&spec, least)) else {
-        return Outcome::Failed("the manifest's disk cannot be laid out".into());
-    };
-    let path = subject.scratch.path().join("slot-of-image.img");
-    let start = layout.extent(Name::SlotA).start;
-    match copy_range(image, start, subject.manifest.slot.size, &path) {
-        Ok(()) => verify_slot(subject, &path),
-        Err(error) => Outcome::Failed(error.to_string()),
-    }
 }

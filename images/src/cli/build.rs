@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use board::Selection;
-use images::build::{Built, Request, build};
+use images::build::{Built, build};
 use images::inputs;
 use images::packages::lock::Lock;
 use images::report::{Progress, patch_lines, size_table};
+use images::request::Request;
 use manifest::model::Version;
 use serde_json::json;
 use signing::{SecretKey, password};

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 use board::Arch;
 use images::inputs;
-use images::packages::fetch::Fetched;
+use images::packages::fetched::Fetched;
 use images::packages::kept::keep;
 use images::packages::lock::{Lock, Locked, LockedKernel};
 use images::packages::mirror::SUITE;

@@ -10,6 +10,7 @@ use board::Arch;
 
 use super::apt::{Apt, AptError, Available};
 use super::cache::Cache;
+use super::fetched::Fetched;
 use super::kept::{Kept, KeptError};
 use super::lock::{Lock, Locked};
 use super::mirror::{Mirror, MirrorError};
@@ -61,23 +62,6 @@ pub enum FetchError {
         /// The package.
         package: String,
     },
-}
-
-/// A package on this host's disk, its hash checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fetched {
-    /// Its name.
-    pub name: String,
-    /// The architecture it is for.
-    pub arch: Arch,
-    /// Its version.
-    pub version: String,
-    /// Size of the `.deb`.
-    pub size: u64,
-    /// SHA-256 of the `.deb`, as hex.
-    pub sha256: String,
-    /// Where it is.
-    pub path: PathBuf,
 }
 
 /// Finds the mirror; only called when something must be fetched.

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::cache::Cache;
-use super::fetch::Fetched;
+use super::fetched::Fetched;
 use super::lock::Locked;
 use crate::hash;
 

@@ -9,6 +9,7 @@ pub mod cache;
 pub mod control;
 pub mod deb;
 pub mod fetch;
+pub mod fetched;
 pub mod kept;
 pub mod lock;
 pub mod mirror;
