@@ -14,6 +14,7 @@ mod connect;
 mod explain;
 mod fan;
 mod noted;
+mod options;
 mod session;
 mod stream;
 mod ui;

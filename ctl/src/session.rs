@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use pki::{Certificate, Client, Fingerprint};
 
 use crate::address::Address;
-use crate::cli::Global;
 use crate::config::{self, Context};
+use crate::options::Global;
 use crate::ui::{self, Format};
 
 /// One run of a command that talks to nodes.

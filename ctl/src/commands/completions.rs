@@ -2,10 +2,9 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory as _};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use crate::cli::Cli;
 use crate::ui;
 
 /// Prints a completion script.
@@ -17,10 +16,10 @@ pub struct Completions {
 }
 
 impl Completions {
-    /// Prints it.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
+    /// Prints the script for a command line.
+    pub fn run(self, command: &mut Command) -> anyhow::Result<ExitCode> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "bedplate", &mut script);
+        clap_complete::generate(self.shell, command, "bedplate", &mut script);
         ui::write(&script)?;
         Ok(ExitCode::SUCCESS)
     }

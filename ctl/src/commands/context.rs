@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use crate::address::{Address, BadAddress};
 use crate::ask::confirm;
-use crate::cli::Global;
 use crate::config::{self, ClientConfig, Context as Entry};
+use crate::options::Global;
 use crate::ui::{self, Format, Show, Table, moment};
 use crate::written;
 

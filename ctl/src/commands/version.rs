@@ -6,8 +6,8 @@ use api::v1alpha1::machine_service_client::MachineServiceClient;
 use api::v1alpha1::{VersionRequest, VersionResponse};
 use clap::Args;
 
-use crate::cli::Global;
 use crate::fan::ask_and_show;
+use crate::options::Global;
 use crate::session::Session;
 use crate::ui::{self, Format, Show, Table};
 

@@ -14,8 +14,8 @@ use std::time::SystemTime;
 use clap::Subcommand;
 use rollout::Moment;
 
-use crate::cli::Global;
 use crate::config;
+use crate::options::Global;
 use crate::session::Session;
 
 /// What `--help` shows last.

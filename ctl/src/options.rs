@@ -1,0 +1,100 @@
+//! Options that many commands share, and how their values are read.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use pki::Fingerprint;
+
+use crate::ui::Format;
+
+/// The options of every command: which nodes to call, as whom, and how to print the answer.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// The client's file; `~/.config/bedplate/config.yaml` unless given.
+    #[arg(
+        long,
+        global = true,
+        env = "BEDPLATE_CONFIG",
+        value_name = "FILE",
+        help_heading = "Connection"
+    )]
+    pub config: Option<PathBuf>,
+    /// The context to use instead of the current one.
+    #[arg(
+        long,
+        global = true,
+        env = "BEDPLATE_CONTEXT",
+        value_name = "NAME",
+        help_heading = "Connection"
+    )]
+    pub context: Option<String>,
+    /// Nodes to ask, all at once: names or addresses, with commas between.
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_delimiter = ',',
+        value_name = "NODE,…",
+        help_heading = "Connection"
+    )]
+    pub nodes: Vec<String>,
+    /// Ask whichever of these answers first in order, instead of the context's nodes.
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_delimiter = ',',
+        value_name = "HOST[:PORT],…",
+        conflicts_with = "nodes",
+        help_heading = "Connection"
+    )]
+    pub endpoint: Vec<String>,
+    /// How long a node may take to answer.
+    #[arg(long, global = true, value_name = "TIME", default_value = "15s", value_parser = duration, help_heading = "Connection")]
+    pub timeout: Duration,
+    /// Believe only the node whose certificate has this fingerprint: it stands on the node's console.
+    #[arg(long, global = true, value_name = "SHA-256", help_heading = "Connection")]
+    pub fingerprint: Option<Fingerprint>,
+    /// Believe whoever answers. Only for a node in maintenance mode on a network you trust.
+    #[arg(
+        long,
+        global = true,
+        conflicts_with = "fingerprint",
+        help_heading = "Connection"
+    )]
+    pub insecure: bool,
+    /// How to show the answer.
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        help_heading = "Output"
+    )]
+    pub output: Format,
+}
+
+/// Parses `500ms`, `15s`, `2m`, `1h`, `30d`; a plain number is seconds.
+pub fn duration(text: &str) -> Result<Duration, quantity::Wrong> {
+    match quantity::time(text) {
+        Err(quantity::Wrong::NoUnit(_)) => quantity::time(&format!("{text}s")),
+        read => read,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("15"), Ok(Duration::from_secs(15)));
+        assert_eq!(duration("2d"), Ok(Duration::from_secs(172_800)));
+        for wrong in ["", "s", "1y", "-1s", "99999999999999999999s"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}
