@@ -1,8 +1,8 @@
 //! The gRPC API: messages, services, and the least role of each method.
 //!
 //! The `.proto` files in `proto/` are the interface; [`v1alpha1`] is made from them when the crate is built.
-//! [`roles`] says who may call what, in one table that the node enforces and the reference is written from.
-//! [`names`] turns enumerations into words. There is no client and no server here, and no TLS: see `pki`.
+//! Each method states there who may call it; [`roles`] is the table of that, which the node enforces and the reference is
+//! written from. [`names`] turns enumerations into words. There is no client and no server here, and no TLS: see `pki`.
 
 pub mod names;
 pub mod roles;

@@ -1,10 +1,5 @@
 //! Enumerations as the words people read and write: `APPLY_MODE_NO_REBOOT` is `no-reboot`.
 
-use crate::v1alpha1::{
-    ApplyMode, FetchKind, FileKind, FindingLevel, HealthState, Phase, ResetScope, ServiceHealth,
-    ServiceState, TrialPhase, UpgradeMode, UpgradeOutcome, UpgradeStage, WatchEvent,
-};
-
 /// An enumeration of the API.
 pub trait Named: TryFrom<i32> {
     /// The value's name in the `.proto` file.
@@ -23,33 +18,7 @@ pub trait Named: TryFrom<i32> {
     }
 }
 
-macro_rules! named {
-    ($($name:ident $prefix:literal,)*) => {$(
-        impl Named for $name {
-            const PREFIX: &'static str = $prefix;
-            fn proto_name(&self) -> &'static str {
-                self.as_str_name()
-            }
-        }
-    )*};
-}
-
-named! {
-    ApplyMode "APPLY_MODE_",
-    FetchKind "FETCH_KIND_",
-    FileKind "FILE_KIND_",
-    FindingLevel "FINDING_LEVEL_",
-    Phase "PHASE_",
-    ResetScope "RESET_SCOPE_",
-    HealthState "HEALTH_STATE_",
-    ServiceHealth "SERVICE_HEALTH_",
-    ServiceState "SERVICE_STATE_",
-    TrialPhase "TRIAL_PHASE_",
-    UpgradeMode "UPGRADE_MODE_",
-    UpgradeOutcome "UPGRADE_OUTCOME_",
-    UpgradeStage "UPGRADE_STAGE_",
-    WatchEvent "WATCH_EVENT_",
-}
+include!(concat!(env!("OUT_DIR"), "/names.rs"));
 
 /// Returns the word of a field's number; a number of a newer API stays a number.
 pub fn word<E: Named>(number: i32) -> String {
@@ -65,6 +34,7 @@ pub fn serialize<E: Named, S: serde::Serializer>(number: &i32, serializer: S) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::v1alpha1::{ApplyMode, Phase, ServiceHealth};
 
     #[test]
     fn words_are_short_and_lower_case() {

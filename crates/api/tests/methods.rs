@@ -32,9 +32,5 @@ fn the_table_covers_exactly_the_descriptors() {
         .map(|(path, _, _)| (*path).to_owned())
         .collect();
     assert_eq!(table, served);
-    assert_eq!(
-        table.len(),
-        api::METHODS.len(),
-        "a method stands in the table twice"
-    );
+    assert_eq!(table.len(), api::METHODS.len(), "a method is listed twice");
 }

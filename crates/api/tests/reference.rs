@@ -34,8 +34,9 @@ fn files() -> Vec<File> {
         .include_source_info(true)
         .open_files(names)
         .expect("protos that compile");
-    let files = compiler.file_descriptor_set().file;
-    files.into_iter().map(File::new).collect()
+    let files = compiler.file_descriptor_set().file.into_iter();
+    let ours = files.filter(|file| file.package().ends_with(api::VERSION));
+    ours.map(File::new).collect()
 }
 
 impl File {
