@@ -38,7 +38,7 @@ impl Watch for Bars {
         }
         let template = match stage {
             Stage::Check | Stage::Write | Stage::ReadBack => {
-                "{msg:<32} {wide_bar} {decimal_bytes:>10} {decimal_bytes_per_sec:>12} {eta:>4}"
+                "{msg:<32} {wide_bar} {binary_bytes:>10} {binary_bytes_per_sec:>12} {eta:>4}"
             }
             Stage::Erase | Stage::Finish | Stage::Inspect => "{msg:<32}",
         };

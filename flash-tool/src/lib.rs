@@ -19,13 +19,11 @@ pub mod host;
 pub mod safety;
 pub mod target;
 
-pub mod config;
-pub mod keys;
-pub mod size;
-
-mod args;
+pub mod args;
 mod ask;
 mod bars;
+pub mod config;
+pub mod keys;
 mod program;
 mod run;
 mod show;

@@ -1,9 +1,9 @@
 //! Which disks may be written to. Pure.
 
+use quantity::human_bytes;
 use serde::Serialize;
 
 use crate::host::{Bus, Disk, Use};
-use crate::size::show;
 
 /// Larger disks are rarely cards, and often somebody's photographs.
 const LARGE: u64 = 256_000_000_000;
@@ -61,7 +61,7 @@ pub enum Refusal {
         bytes: u64,
     },
     /// It is too small.
-    #[error("it has {}, and this image needs {}", show(*.has), show(*.needed))]
+    #[error("it has {}, and this image needs {}", human_bytes(*.has), human_bytes(*.needed))]
     TooSmall {
         /// What it has.
         has: u64,
@@ -111,7 +111,10 @@ pub fn caution(disk: &Disk) -> Option<Caution> {
     let why = if !portable {
         "it is built in, not a card or stick".to_owned()
     } else if disk.size > LARGE {
-        format!("it has {}, which is a lot for a card or stick", show(disk.size))
+        format!(
+            "it has {}, which is a lot for a card or stick",
+            human_bytes(disk.size)
+        )
     } else {
         return None;
     };

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use layout::{Extent, Name};
+use quantity::human_bytes;
 use serde::{Serialize, Serializer};
 
 use crate::config::ConfigSummary;
@@ -12,7 +13,6 @@ use crate::host::{Bus, Disk};
 use crate::plan::{Plan, Release, What};
 use crate::report::Report;
 use crate::safety::{Caution, Refusal, caution, refusals};
-use crate::size::show;
 use crate::target::Target;
 
 /// A plan as programs see it.
@@ -102,7 +102,7 @@ impl<'a> PlanView<'a> {
                 release.board,
                 release.version,
                 release.arch,
-                show(release.bundle_bytes),
+                human_bytes(release.bundle_bytes),
                 release.key,
                 if release.locked {
                     ""
@@ -116,10 +116,10 @@ impl<'a> PlanView<'a> {
         let partitions = self
             .partitions
             .iter()
-            .map(|part| format!("{} {}", part.name, show(part.bytes)));
+            .map(|part| format!("{} {}", part.name, human_bytes(part.bytes)));
         line("Disk", partitions.collect::<Vec<_>>().join(", "));
         let discard = if self.discard > 0 {
-            format!("; {} may be forgotten", show(self.discard))
+            format!("; {} may be forgotten", human_bytes(self.discard))
         } else {
             String::new()
         };
@@ -127,7 +127,7 @@ impl<'a> PlanView<'a> {
             "Writes",
             format!(
                 "at most {}, less what is there already{discard}",
-                show(self.bytes)
+                human_bytes(self.bytes)
             ),
         );
         text
@@ -146,8 +146,8 @@ pub(crate) fn report_text(report: &Report, target: &Target) -> String {
         target.path().display(),
         report.release.board,
         report.release.version,
-        show(report.written),
-        show(report.equal),
+        human_bytes(report.written),
+        human_bytes(report.equal),
         report.seconds,
     )
 }
@@ -180,7 +180,7 @@ pub(crate) fn disks_text(disks: &[DiskView]) -> String {
         };
         rows.push([
             disk.path.display().to_string(),
-            show(disk.size),
+            human_bytes(disk.size),
             or_dash(&disk.model),
             or_dash(&disk.serial),
             bus_word(disk.bus).to_owned(),
@@ -214,7 +214,7 @@ fn target_text(target: &Target) -> String {
                 Some(bus_word(disk.bus)),
             ];
             let names = names.into_iter().flatten().collect::<Vec<_>>().join(", ");
-            format!("{}: {}, {names}", disk.path.display(), show(disk.size))
+            format!("{}: {}, {names}", disk.path.display(), human_bytes(disk.size))
         }
         Target::File(file) => {
             let kind = if file.is_new() { "a new file" } else { "a file" };
@@ -223,7 +223,11 @@ fn target_text(target: &Target) -> String {
             } else {
                 ""
             };
-            format!("{}: {kind} of {}{whose}", file.path.display(), show(file.size))
+            format!(
+                "{}: {kind} of {}{whose}",
+                file.path.display(),
+                human_bytes(file.size)
+            )
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use quantity::human_bytes;
 use serde::Serialize;
 
 /// Tells people on standard error what is being done, with the time since the start.
@@ -64,13 +65,11 @@ pub struct PatchSize {
 pub fn patch_lines(patches: &[PatchSize]) -> String {
     let mut text = String::new();
     for size in patches {
-        let (mb, percent) = (
-            size.patched as f64 / 1e6,
-            100.0 * size.patched as f64 / size.full as f64,
-        );
         text.push_str(&format!(
-            "patches from {}: {mb:.1} MB, {percent:.1} % of a full upgrade\n",
-            size.from
+            "patches from {}: {}, {:.1} % of a full upgrade\n",
+            size.from,
+            human_bytes(size.patched),
+            100.0 * size.patched as f64 / size.full as f64
         ));
     }
     text
@@ -78,7 +77,6 @@ pub fn patch_lines(patches: &[PatchSize]) -> String {
 
 /// Lays out sizes as a table for people.
 pub fn size_table(parts: &[PartSize], bundle: u64) -> String {
-    let mib = |bytes: u64| bytes as f64 / 1e6;
     let width = parts
         .iter()
         .map(|part| part.name.len())
@@ -88,18 +86,18 @@ pub fn size_table(parts: &[PartSize], bundle: u64) -> String {
     let mut text = format!("{:width$}  {:>9}  {:>9}\n", "part", "on disk", "in bundle");
     for part in parts {
         text.push_str(&format!(
-            "{:width$}  {:6.1} MB  {:6.1} MB\n",
+            "{:width$}  {:>9}  {:>9}\n",
             part.name,
-            mib(part.raw),
-            mib(part.packed)
+            human_bytes(part.raw),
+            human_bytes(part.packed)
         ));
     }
     let raw = parts.iter().map(|part| part.raw).sum();
     text.push_str(&format!(
-        "{:width$}  {:6.1} MB  {:6.1} MB\n",
+        "{:width$}  {:>9}  {:>9}\n",
         "bundle",
-        mib(raw),
-        mib(bundle)
+        human_bytes(raw),
+        human_bytes(bundle)
     ));
     text
 }
@@ -118,7 +116,7 @@ mod tests {
         let lines = patch_lines(&[size("0.1.0", 4_123_456), size("0.0.9", 45_000_000)]);
         assert_eq!(
             lines,
-            "patches from 0.1.0: 4.1 MB, 9.2 % of a full upgrade\npatches from 0.0.9: 45.0 MB, 100.0 % of a full upgrade\n"
+            "patches from 0.1.0: 3.9 MiB, 9.2 % of a full upgrade\npatches from 0.0.9: 42.9 MiB, 100.0 % of a full upgrade\n"
         );
         assert_eq!(patch_lines(&[]), "");
     }
@@ -138,8 +136,8 @@ mod tests {
             10_600_000,
         );
         let lines: Vec<&str> = table.lines().collect();
-        assert_eq!(lines[1], "kernel    30.0 MB    10.0 MB");
-        assert_eq!(lines[3], "bundle    31.5 MB    10.6 MB");
+        assert_eq!(lines[1], "kernel   28.6 MiB    9.5 MiB");
+        assert_eq!(lines[3], "bundle     30 MiB   10.1 MiB");
         assert!(lines.iter().all(|line| line.len() == lines[0].len()));
     }
 }

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::features::Package;
 use crate::files::{OwnFile, Pattern};
-use crate::names::{ByteSize, PackageName};
+use crate::names::PackageName;
+use quantity::Size;
 
 /// Where the kernel comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -44,9 +45,9 @@ pub enum Prefer {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Disk {
     /// Size of each of the two slots.
-    pub slot_size: ByteSize,
+    pub slot_size: Size,
     /// Where the first partition starts; the space before it belongs to the vendor's boot code.
-    pub first_partition: ByteSize,
+    pub first_partition: Size,
     /// Also write an MBR that shows the ESP, for firmware that cannot read a GPT.
     pub hybrid_mbr: bool,
 }
@@ -54,8 +55,8 @@ pub struct Disk {
 impl Default for Disk {
     fn default() -> Self {
         Disk {
-            slot_size: ByteSize::mib(512),
-            first_partition: ByteSize::mib(1),
+            slot_size: Size::mib(512),
+            first_partition: Size::mib(1),
             hybrid_mbr: false,
         }
     }
@@ -82,5 +83,5 @@ pub struct BootCode {
     /// The file in the package.
     pub file: Pattern,
     /// Where on the medium it goes.
-    pub offset: ByteSize,
+    pub offset: Size,
 }

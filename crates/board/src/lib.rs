@@ -23,5 +23,6 @@ pub use error::{Error, Result};
 pub use features::{ContainerImage, DeviceTreeOverlay, Features, Firmware, Joined, Modules, Package};
 pub use files::{Directory, Link, OwnFile, Pattern, Place, TargetPath};
 pub use hardware::{BootCode, DeviceTrees, Disk, Esp, Kernel, Prefer};
-pub use names::{Arch, ByteSize, KernelArgument, ModuleName, Name, PackageName};
+pub use names::{Arch, KernelArgument, ModuleName, Name, PackageName};
+pub use quantity::Size;
 pub use service_definition::Service;

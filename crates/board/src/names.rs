@@ -168,64 +168,9 @@ impl FromStr for Arch {
     }
 }
 
-/// A number of bytes, written with a binary unit: `32KiB`, `512MiB`, `1GiB`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "String", into = "String")]
-#[schemars(with = "String")]
-pub struct ByteSize(pub u64);
-
-impl ByteSize {
-    /// Makes a size of so many mebibytes.
-    pub const fn mib(count: u64) -> ByteSize {
-        ByteSize(count << 20)
-    }
-}
-
-impl FromStr for ByteSize {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = |error| format!("{text:?} is not a size such as 512MiB: {error}");
-        quantity::bytes(text).map(ByteSize).map_err(wrong)
-    }
-}
-
-impl TryFrom<String> for ByteSize {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<ByteSize> for String {
-    fn from(size: ByteSize) -> String {
-        size.to_string()
-    }
-}
-
-impl fmt::Display for ByteSize {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&quantity::show_bytes(self.0))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_are_read_and_written_alike() {
-        for (text, bytes) in [("32KiB", 32 << 10), ("512MiB", 512 << 20), ("2GiB", 2 << 30)] {
-            let size: ByteSize = text.parse().unwrap();
-            assert_eq!(size.0, bytes);
-            assert_eq!(size.to_string(), text);
-        }
-        for wrong in ["512 bytes", "512XB", "-1MiB", "MiB", "99999999999999999GiB"] {
-            assert!(
-                wrong.parse::<ByteSize>().unwrap_err().contains("512MiB"),
-                "{wrong}"
-            );
-        }
-    }
 
     #[test]
     fn names_refuse_what_could_leave_a_folder() {

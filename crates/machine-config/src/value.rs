@@ -245,12 +245,7 @@ impl From<Period> for Duration {
 
 impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            0 => f.write_str("0s"),
-            s if s % 3600 == 0 => write!(f, "{}h", s / 3600),
-            s if s % 60 == 0 => write!(f, "{}m", s / 60),
-            s => write!(f, "{s}s"),
-        }
+        f.write_str(&quantity::show_time(self.duration()))
     }
 }
 
@@ -269,5 +264,5 @@ impl FromStr for Period {
 as_text!(
     Period,
     quantity::TIME_PATTERN,
-    "A length of time: a whole number and s, m, h or d."
+    "A length of time: a whole number and s, m, h or d, or a sum of such, as 1h30m."
 );

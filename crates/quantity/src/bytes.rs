@@ -5,11 +5,11 @@ use std::num::NonZeroU64;
 use crate::{Wrong, split};
 
 /// What [`bytes`] reads, as a regular expression.
-pub const BYTES_PATTERN: &str = r"^[0-9]+(\.[0-9]{1,9})? *([KkMmGgTt][Ii]?)?[Bb]?$";
+pub const BYTES_PATTERN: &str = r"^[0-9]+(\.[0-9]{1,9})? *([KkMmGgTtPpEe][Ii]?)?[Bb]?$";
 /// What [`rate`] reads, as a regular expression.
-pub const RATE_PATTERN: &str = r"^[0-9]+(\.[0-9]{1,9})? *([KkMmGgTt][Ii]?)?[Bb]?(/s)?$";
+pub const RATE_PATTERN: &str = r"^[0-9]+(\.[0-9]{1,9})? *([KkMmGgTtPpEe][Ii]?)?[Bb]?(/s)?$";
 
-const KNOWN: &str = "B, kB, MB, GB, TB (of 1000), KiB, MiB, GiB or TiB (of 1024)";
+const KNOWN: &str = "B, kB, MB, GB, TB, PB, EB (of 1000), KiB, MiB, GiB, TiB, PiB or EiB (of 1024)";
 
 /// Reads a number of bytes: `512MiB`, `7800 MB`, `1.5GiB`, `4096`. Capital and small letters are alike.
 ///
@@ -36,8 +36,35 @@ pub fn rate(text: &str) -> Result<NonZeroU64, Wrong> {
 
 /// Writes a number of bytes with the largest binary unit that divides it: [`bytes`] reads the same number back.
 pub fn show_bytes(bytes: u64) -> String {
-    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    let units = [
+        (1 << 40, "TiB"),
+        (1 << 30, "GiB"),
+        (1 << 20, "MiB"),
+        (1 << 10, "KiB"),
+    ];
     show(bytes, &units)
+}
+
+/// Writes a number of bytes for people, in two or three digits: `512 B`, `1.5 KiB`, `12 GiB`.
+///
+/// Rounded: where the number matters to the byte, [`show_bytes`] writes it. [`bytes`] reads what is written, as a number that
+/// is written the same.
+pub fn human_bytes(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    for (power, unit) in (1_u32..).zip(UNITS) {
+        let factor = 1_u128 << (10 * power);
+        let rounded = |parts: u128| (u128::from(bytes) * parts + factor / 2) / factor;
+        match (rounded(10), rounded(1)) {
+            (tenths @ ..1000, _) if tenths % 10 == 0 => return format!("{} {unit}", tenths / 10),
+            (tenths @ ..1000, _) => return format!("{}.{} {unit}", tenths / 10, tenths % 10),
+            (_, whole @ ..1024) => return format!("{whole} {unit}"),
+            _ => {}
+        }
+    }
+    unreachable!("2^64 bytes are 16 EiB")
 }
 
 /// Writes a rate with the largest decimal letter that divides it: [`rate`] reads the same number back.
@@ -88,6 +115,8 @@ fn factor(unit: &str, letter: u64) -> Option<u64> {
         "M" => 2,
         "G" => 3,
         "T" => 4,
+        "P" => 5,
+        "E" => 6,
         _ => return None,
     };
     Some(base.pow(power))
@@ -115,6 +144,8 @@ mod tests {
             ("2M", 2 << 20, 2_000_000),
             ("8G", 8 << 30, 8_000_000_000),
             ("1T", 1 << 40, 1_000_000_000_000),
+            ("1.5PiB", 3 << 49, 3 << 49),
+            ("2EB", 2_000_000_000_000_000_000, 2_000_000_000_000_000_000),
         ] {
             assert_eq!(bytes(text), Ok(size), "{text}");
             assert_eq!(rate(text).map(NonZeroU64::get), Ok(speed), "{text}");
@@ -151,9 +182,34 @@ mod tests {
         }
     }
 
+    #[test]
+    fn people_see_two_or_three_digits() {
+        for (number, shown) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1 KiB"),
+            (1536, "1.5 KiB"),
+            (999 * 1024, "999 KiB"),
+            ((1 << 20) - 1, "1 MiB"),
+            (12 << 30, "12 GiB"),
+            (31_914_983_424, "29.7 GiB"),
+            (u64::MAX - (1 << 59), "15.5 EiB"),
+            (u64::MAX, "16 EiB"),
+        ] {
+            assert_eq!(human_bytes(number), shown);
+        }
+    }
+
     proptest! {
         #[test]
-        fn what_is_written_is_read(number: u64) {
+        fn what_is_written_is_read(number: u64, shift in 0u32..64) {
+            let number = number >> shift;
+            let shown = human_bytes(number);
+            match bytes(&shown) {
+                Ok(read) => prop_assert_eq!(human_bytes(read), shown),
+                // Only what rounds up to 2^64, which is one more than there can be.
+                wrong => prop_assert_eq!((wrong, shown.as_str()), (Err(Wrong::TooMuch), "16 EiB")),
+            }
             prop_assert_eq!(bytes(&show_bytes(number)), Ok(number));
             prop_assert_eq!(bytes(&number.to_string()), Ok(number));
             if let Some(speed) = NonZeroU64::new(number) {

@@ -1,14 +1,19 @@
 //! Amounts as people write them: bytes, bytes a second, lengths of time.
 //!
 //! One grammar for machine configs, boards, services and the programs: what is right in one place is right in all. A number,
-//! perhaps a blank, and a unit. [`bytes`], [`rate`] and [`time`] read; [`show_bytes`] and [`show_rate`] write what they read
-//! back. Does no I/O.
+//! perhaps a blank, and a unit. [`bytes`], [`rate`] and [`time`] read; [`show_bytes`], [`show_rate`] and [`show_time`] write
+//! exactly what they read back, [`human_bytes`] and [`human_time`] what a person wants to know, which they read too. With the
+//! feature `serde`, [`Size`] is a number of bytes in a file. Does no I/O.
 
 mod bytes;
+#[cfg(feature = "serde")]
+mod size;
 mod time;
 
-pub use bytes::{BYTES_PATTERN, RATE_PATTERN, bytes, rate, show_bytes, show_rate};
-pub use time::{TIME_PATTERN, time};
+pub use bytes::{BYTES_PATTERN, RATE_PATTERN, bytes, human_bytes, rate, show_bytes, show_rate};
+#[cfg(feature = "serde")]
+pub use size::{NotASize, Size};
+pub use time::{TIME_PATTERN, human_time, show_time, time};
 
 /// Why a text is not an amount. `Display` says what would be one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

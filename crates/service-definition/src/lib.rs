@@ -13,12 +13,11 @@ mod health;
 mod order;
 mod raw;
 mod rights;
-mod size;
 
 pub use capability::Capabilities;
 pub use checked::{Definition, Definitions, Directory, Resources, Run, check};
 pub use faults::{Fault, Faults};
 pub use health::{Check, Health};
+pub use quantity::Size;
 pub use raw::{FolderToMake, HealthCheck, KillMode, Limits, Restart, Service, Unhealthy, User};
 pub use rights::Rights;
-pub use size::Size;

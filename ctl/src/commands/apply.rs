@@ -28,7 +28,7 @@ pub struct Apply {
     #[arg(short, long, value_enum, default_value_t)]
     mode: Mode,
     /// With mode try: when it is taken back unless it is applied for good.
-    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = crate::options::duration)]
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = quantity::time)]
     try_timeout: Duration,
     /// Only say what would change.
     #[arg(long)]

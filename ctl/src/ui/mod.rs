@@ -3,7 +3,8 @@
 mod human;
 mod table;
 
-pub use human::{bytes, chain, duration, moment, moment_ms};
+pub use human::{chain, moment, moment_ms};
+pub use quantity::{human_bytes as bytes, human_time as duration};
 pub use table::{Show, Table, clean};
 
 use std::process::ExitCode;

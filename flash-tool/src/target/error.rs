@@ -3,8 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
+use quantity::human_bytes;
+
 use crate::safety::Refusal;
-use crate::size::show;
 
 /// Why something is not written to.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +67,7 @@ pub enum TargetError {
         path: PathBuf,
     },
     /// It is a file without a size that would do.
-    #[error("{} has {}, and this image needs {}: give --size", .path.display(), show(*.has), show(*.needed))]
+    #[error("{} has {}, and this image needs {}: give --size", .path.display(), human_bytes(*.has), human_bytes(*.needed))]
     FileTooSmall {
         /// The file.
         path: PathBuf,

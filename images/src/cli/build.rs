@@ -236,8 +236,8 @@ fn report(built: &Built, notes: &[String], seconds: f64, global: &Global) -> Res
         Output::Text => {
             let mut text = size_table(&built.parts, built.size) + &patch_lines(&built.patches);
             if let Some(disk) = &built.disk_image {
-                let size = disk.size / 1_000_000;
-                text += &format!("{} ({size} MB, sparse)\n", disk.image.display());
+                let size = quantity::human_bytes(disk.size);
+                text += &format!("{} ({size}, sparse)\n", disk.image.display());
             }
             stdio::line(format_args!("{text}{} in {seconds:.0} s", built.bundle.display()))
         }

@@ -126,7 +126,7 @@ fn one_fault_each() {
         ("  upgrades: {window: {start: 02:30, duration: 24h}}", ""),
         (
             "  upgrades: {window: {start: 02:30, duration: 25h}}",
-            "machine.upgrades.window.duration: must be from 1m to 24h",
+            "machine.upgrades.window.duration: must be from 1m to 1d",
         ),
         (
             "  upgrades: {window: {start: 02:30}}",
@@ -172,11 +172,11 @@ fn one_fault_each() {
         ),
         (
             "  upgrades: {rollout: {url: \"https://a/b\", interval: 59s}}",
-            "machine.upgrades.rollout.interval: must be from 1m to 24h",
+            "machine.upgrades.rollout.interval: must be from 1m to 1d",
         ),
         (
             "  upgrades: {rollout: {url: \"https://a/b\", interval: 25h}}",
-            "machine.upgrades.rollout.interval: must be from 1m to 24h",
+            "machine.upgrades.rollout.interval: must be from 1m to 1d",
         ),
         (
             "  upgrades: {rollout: {url: \"https://a/b\", every: 1h}}",

@@ -34,7 +34,7 @@ pub struct GenClient {
     #[arg(long, default_value = "user", value_name = "NAME")]
     user: String,
     /// How long the certificate lives.
-    #[arg(long, value_name = "TIME", default_value = "365d", value_parser = crate::options::duration)]
+    #[arg(long, value_name = "TIME", default_value = "365d", value_parser = quantity::time)]
     lifetime: Duration,
     /// The cluster's secrets.
     #[arg(

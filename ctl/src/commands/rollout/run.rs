@@ -51,7 +51,7 @@ pub struct Run {
     #[arg(long, value_name = "RATE", value_parser = quantity::rate)]
     rate_limit: Option<NonZeroU64>,
     /// How long one node may take for all of it.
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = crate::options::duration)]
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = quantity::time)]
     patience: Duration,
     #[command(flatten)]
     web: Web,

@@ -53,7 +53,7 @@ pub struct New {
     #[arg(long, value_name = "PERCENT", default_value_t = 0)]
     max_failures: u8,
     /// How long to wait between waves.
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = crate::options::duration)]
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = quantity::time)]
     pause: Duration,
     /// When the first wave opens for nodes that follow by themselves, in UTC, as 2026-11-23T08:00:00Z; each further wave opens
     /// a pause later. Unless given, no node begins by itself.

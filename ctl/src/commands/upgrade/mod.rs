@@ -105,7 +105,7 @@ struct What {
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     parallel: u16,
     /// How long one node may take for all of it.
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = crate::options::duration)]
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = quantity::time)]
     patience: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! Sizes as people write them.
+//! Sizes as they stand in files.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,24 +6,31 @@ use std::str::FromStr;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Holds a number of bytes: read from a plain number or from one with its unit, `512MiB`.
+/// A number of bytes: read from a plain number or from one with its unit, `512MiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub u64);
 
-/// Says that a text is no size.
+/// Says that a text is not a size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not a size such as 512MiB: {wrong}")]
 pub struct NotASize {
     text: String,
     // Told in the same sentence: serde passes on nothing but that.
-    wrong: quantity::Wrong,
+    wrong: crate::Wrong,
+}
+
+impl Size {
+    /// Makes a size of so many mebibytes.
+    pub const fn mib(count: u64) -> Self {
+        Self(count << 20)
+    }
 }
 
 impl FromStr for Size {
     type Err = NotASize;
 
     fn from_str(text: &str) -> Result<Self, NotASize> {
-        quantity::bytes(text).map(Size).map_err(|wrong| NotASize {
+        crate::bytes(text).map(Size).map_err(|wrong| NotASize {
             text: text.to_owned(),
             wrong,
         })
@@ -32,7 +39,7 @@ impl FromStr for Size {
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&quantity::show_bytes(self.0))
+        f.write_str(&crate::show_bytes(self.0))
     }
 }
 
@@ -82,7 +89,7 @@ impl schemars::JsonSchema for Size {
             "description": "A size: bytes, or a number with KiB, MiB, GiB or another unit of bytes.",
             "anyOf": [
                 { "type": "integer", "minimum": 0 },
-                { "type": "string", "pattern": quantity::BYTES_PATTERN }
+                { "type": "string", "pattern": crate::BYTES_PATTERN }
             ]
         })
     }
