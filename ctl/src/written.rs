@@ -1,5 +1,6 @@
 //! Files that people write and edit.
 
+use std::fs;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -20,6 +21,15 @@ pub fn find(path: &Path) -> anyhow::Result<Option<Zeroizing<String>>> {
 /// Reads a file.
 pub fn load(path: &Path) -> anyhow::Result<Zeroizing<String>> {
     text::load(path, LIMIT).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Writes a file whole or not at all, and makes the folder it is in. `mode` is its permissions.
+pub fn replace(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder
+        .map_or(Ok(()), fs::create_dir_all)
+        .and_then(|()| sys::durable::write(path, text.as_bytes(), mode))
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Hands a file's text to its parser, and says plainly why it is refused.

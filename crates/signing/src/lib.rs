@@ -5,14 +5,14 @@
 //! nodes have, too: there is no secret key on a node.
 
 use std::fs;
-use std::io::{self, IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use base64ct::{Base64, Encoding};
 use blake2::{Blake2b512, Digest};
 use ed25519_dalek::{Signer, SigningKey};
 use manifest::TrustedKey;
+use sys::durable;
 use text::LoadError;
 use zeroize::Zeroizing;
 
@@ -203,23 +203,13 @@ pub fn create(folder: &Path, name: &str, protection: Protection) -> Result<(Path
         .to_box(Some(&format!("Bedplate secret key {id}")))
         .map_err(KeyError::Generate)?
         .into_string();
-    write_new(&secret, 0o600, &text).map_err(access(&secret))?;
+    durable::create(&secret, text.as_bytes(), 0o600).map_err(access(&secret))?;
     let text = format!(
         "untrusted comment: Bedplate public key {id}\n{}\n",
         pair.pk.to_base64()
     );
-    write_new(&public, 0o644, &text).map_err(access(&public))?;
+    durable::create(&public, text.as_bytes(), 0o644).map_err(access(&public))?;
     Ok((secret, public))
-}
-
-fn write_new(path: &Path, mode: u32, text: &str) -> io::Result<()> {
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
 }
 
 /// Tells whether a secret key file is encrypted: bytes 2 and 3 name how its key is derived, zero for not at all.

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod confine;
 pub mod device_mapper;
 pub mod disk;
+pub mod durable;
 pub mod entropy;
 mod error;
 pub mod filesystem;

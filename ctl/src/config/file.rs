@@ -1,8 +1,8 @@
 //! The client's file on the disk.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -43,40 +43,16 @@ pub fn load(path: &Path) -> anyhow::Result<Option<ClientConfig>> {
 
 /// Writes the client's file: whole or not at all, and for its owner's eyes only.
 pub fn save(path: &Path, config: &ClientConfig) -> anyhow::Result<()> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let write = || -> io::Result<()> {
-        fs::create_dir_all(folder)?;
-        // A temporary file has mode 0600 from the start.
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(config.to_yaml().as_bytes())?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        Ok(())
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))
+    written::replace(path, &config.to_yaml(), 0o600)
 }
 
 /// Writes a file with secrets, for its owner's eyes only. One that is there stays, unless `force`.
 pub fn write_private(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
-    let write = || -> io::Result<()> {
-        if force {
-            match fs::remove_file(path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
+    let write = match force {
+        true => sys::durable::write,
+        false => sys::durable::create,
     };
-    match write() {
+    match write(path, text.as_bytes(), 0o600) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             anyhow::bail!("{} is there already; --force writes over it", path.display())
         }

@@ -15,8 +15,9 @@ use serde::Serialize;
 use signing::{SecretKey, load_public, password};
 
 use super::now;
-use super::read::{Place, Web, get, write};
+use super::read::{Place, Web, get};
 use crate::ui::{self, Format, duration};
+use crate::written;
 
 /// What is done without a node.
 #[derive(Debug, Subcommand)]
@@ -158,7 +159,11 @@ impl New {
             ends: self.ends,
             ..Rollout::new(&self.id, bundle, seed)
         };
-        write(&self.file, &rollout.to_text().context("these make no rollout")?)?;
+        written::replace(
+            &self.file,
+            &rollout.to_text().context("these make no rollout")?,
+            0o644,
+        )?;
         ui::line(&self.file.display().to_string())?;
         ui::note(&format!(
             "version {} for {}; sign it next: bedplate rollout sign {} --key FILE.key",
@@ -209,7 +214,7 @@ fn sign(path: &Path, (rollout, text): &(Rollout, Vec<u8>), keys: &[SecretKey]) -
     }
     tell_of_times(rollout, now());
     let beside = PathBuf::from(signatures_of(&path.to_string_lossy()));
-    write(&beside, &signatures)?;
+    written::replace(&beside, &signatures, 0o644)?;
     ui::line(&beside.display().to_string())
 }
 
@@ -245,7 +250,7 @@ impl Stop {
         let text = stopped.to_text().context("this makes no rollout")?;
         // The keys first: without a signature a document cannot be published.
         let keys = load(&self.keys)?;
-        write(&self.file, &text)?;
+        written::replace(&self.file, &text, 0o644)?;
         sign(&self.file, &(stopped, text.into_bytes()), &keys)?;
         ui::note("publish both files: nodes that have not begun then stay as they are");
         Ok(())
