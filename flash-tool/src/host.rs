@@ -1,7 +1,5 @@
 //! What the host knows of its disks: reads `/sys` and `/proc`, decides nothing.
 
-mod mounts;
-
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
@@ -9,8 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-
-use self::mounts::{Mount, unescape};
+use sys::mount_table;
 
 /// A whole disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -284,21 +281,19 @@ impl Host {
                 });
             }
         }
-        let mounts = self.read("proc/self/mountinfo");
-        let swaps = self.read("proc/swaps");
+        let mounts = mount_table::parse(&self.read("proc/self/mountinfo"));
+        let swaps = String::from_utf8_lossy(&self.read("proc/swaps")).into_owned();
         for (device, place) in &family {
-            let number = self
-                .number(place)
-                .map(|(major, minor)| format!("{major}:{minor}"));
-            for mount in mounts.lines().filter_map(Mount::parse) {
+            let number = self.number(place);
+            for mount in &mounts {
                 let by_path = mount
                     .source
                     .strip_prefix("/dev/")
                     .is_some_and(|path| self.is(path, device));
-                if by_path || number.as_deref() == Some(mount.number) {
+                if by_path || number == Some(mount.number) {
                     uses.insert(Use::Mounted {
                         device: device.clone(),
-                        at: unescape(mount.at),
+                        at: mount.target.to_string_lossy().into_owned(),
                     });
                 }
             }
@@ -361,9 +356,9 @@ impl Host {
         Some(fs::read_to_string(file).ok()?.trim().to_owned())
     }
 
-    fn read(&self, path: &str) -> String {
+    fn read(&self, path: &str) -> Vec<u8> {
         // No /proc, no mounts to be seen: opening the disk for oneself alone still refuses one that is in use.
-        fs::read_to_string(self.root.join(path)).unwrap_or_default()
+        fs::read(self.root.join(path)).unwrap_or_default()
     }
 }
 

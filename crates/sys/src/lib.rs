@@ -18,6 +18,7 @@ pub mod loop_device;
 pub mod memory;
 pub mod modules;
 pub mod mount;
+pub mod mount_table;
 pub mod packet;
 pub mod power;
 pub mod priority;
