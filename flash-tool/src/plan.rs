@@ -3,7 +3,7 @@
 use bundle::{Codec, Frame, ImageName, Reader};
 use layout::{DiskSpec, Extent, Guids, Images, Layout, LayoutError, Name, TABLE_HEAD, Table, TableError};
 use manifest::trailer::{self, TrailerError};
-use manifest::{Manifest, VerifiedManifest};
+use manifest::{Image, Manifest, VerifiedManifest};
 use serde::Serialize;
 use slots::{COPY_OFFSETS, Record};
 
@@ -107,14 +107,24 @@ pub enum PlanError {
     #[error("the bundle holds no ESP: it can upgrade a node, but not flash one")]
     NoEsp,
     /// An image does not fit where it belongs.
-    #[error("{what} of {len} bytes does not fit at byte {start}: the bundle is faulty, build it again")]
+    #[error(
+        "image {image} of {len} bytes does not fit at byte {start}: the bundle is faulty, build it again"
+    )]
     Misfit {
         /// Which image.
-        what: &'static str,
+        image: ImageName,
         /// Where it would start.
         start: u64,
         /// How long it is.
         len: u64,
+    },
+    /// An image goes to a place that this version does not know.
+    #[error(
+        "the bundle has an image {image}, and nobody here knows where on a disk it goes: use the flash tool of its release"
+    )]
+    UnknownImage {
+        /// Which image.
+        image: ImageName,
     },
     /// The manifest is too long for its place.
     #[error("the manifest does not fit behind the slot")]
@@ -262,39 +272,16 @@ fn spec(manifest: &Manifest) -> DiskSpec {
 /// Places the bundle's frames.
 fn frames(bundle: &BundleFacts, layout: &Layout) -> Result<Vec<Piece>, PlanError> {
     let manifest = &bundle.manifest;
-    if manifest.image(ImageName::Esp).is_none() {
+    if manifest.image(ImageName::ESP).is_none() {
         return Err(PlanError::NoEsp);
     }
-    let slot = layout.extent(Name::SlotA);
     let mut pieces = Vec::with_capacity(bundle.frames.len() + 8);
     for image in &manifest.images {
-        let (what, name, room) = match image.name {
-            ImageName::Slot => (
-                What::Slot,
-                "slot image",
-                Extent {
-                    len: trailer_of(slot).start - slot.start,
-                    ..slot
-                },
-            ),
-            ImageName::Esp => (What::Esp, "ESP", layout.extent(Name::Esp)),
-            ImageName::Bootcode => {
-                let start = image.offset.unwrap_or(0);
-                let end = layout.extent(Name::Esp).start;
-                (
-                    What::BootCode,
-                    "boot code",
-                    Extent {
-                        start,
-                        len: end.saturating_sub(start),
-                    },
-                )
-            }
-        };
+        let (what, room) = place(image, layout)?;
         // The table's own bytes are not for boot code, whatever the board file says.
         if image.size > room.len || room.start < TABLE_HEAD {
             return Err(PlanError::Misfit {
-                what: name,
+                image: image.name,
                 start: room.start,
                 len: image.size,
             });
@@ -316,20 +303,42 @@ fn frames(bundle: &BundleFacts, layout: &Layout) -> Result<Vec<Piece>, PlanError
     Ok(pieces)
 }
 
+/// Finds where on the disk an image goes, and how much room it has there.
+fn place(image: &Image, layout: &Layout) -> Result<(What, Extent), PlanError> {
+    if let Some(start) = image.offset {
+        let end = layout.extent(Name::Esp).start;
+        let len = end.saturating_sub(start);
+        return Ok((What::BootCode, Extent { start, len }));
+    }
+    let name = Name::of_image(image.name.as_str()).ok_or(PlanError::UnknownImage { image: image.name })?;
+    let extent = layout.extent(name);
+    Ok(match name {
+        Name::SlotA | Name::SlotB => {
+            let len = trailer_of(extent).start - extent.start;
+            (What::Slot, Extent { len, ..extent })
+        }
+        _ => (What::Esp, extent),
+    })
+}
+
 /// Finds the space before the first partition that neither the table nor boot code takes.
 fn unused(layout: &Layout, manifest: &Manifest) -> Vec<Extent> {
-    let end = layout.extent(Name::Esp).start;
-    let between = |start: u64, end: u64| Extent {
-        start,
-        len: end.saturating_sub(start),
-    };
-    match manifest.image(ImageName::Bootcode) {
-        None => vec![between(TABLE_HEAD, end)],
-        Some(code) => {
-            let start = code.offset.unwrap_or(0);
-            vec![between(TABLE_HEAD, start), between(start + code.size, end)]
-        }
+    let mut images: Vec<(u64, u64)> = manifest
+        .images
+        .iter()
+        .filter_map(|image| image.offset.map(|start| (start, start + image.size)))
+        .collect();
+    images.sort_unstable();
+    let mut free = Vec::new();
+    let mut start = TABLE_HEAD;
+    for (next, end) in images.into_iter().chain([(layout.extent(Name::Esp).start, 0)]) {
+        free.push(Extent {
+            start,
+            len: next.saturating_sub(start),
+        });
+        start = end;
     }
+    free
 }
 
 /// Returns the place of a slot's manifest.

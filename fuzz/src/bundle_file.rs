@@ -120,7 +120,7 @@ impl Case {
         let mut start = 0;
         for end in (1..=4).filter(|end| *end == 4 || self.ends[end - 1]) {
             pieces.push((
-                ImageName::Slot,
+                ImageName::SLOT,
                 start * BLOCK,
                 slot[start * BLOCK..end * BLOCK].to_vec(),
             ));
@@ -130,12 +130,12 @@ impl Case {
         if let Some((filling, len)) = self.bootcode {
             let code = filling.bytes(usize::from(len) + 1);
             manifest.images.push(Image {
-                name: ImageName::Bootcode,
+                name: ImageName::BOOTCODE,
                 offset: Some(32_768),
                 size: code.len() as u64,
                 sha256: Digest::of(&code),
             });
-            pieces.push((ImageName::Bootcode, 0, code));
+            pieces.push((ImageName::BOOTCODE, 0, code));
         }
         let frames_at = (INDEX_AT as usize + pieces.len() * bundle::ENTRY_LEN).next_multiple_of(BLOCK);
         let (mut index, mut stored) = (Vec::new(), Vec::new());
@@ -231,7 +231,7 @@ fn manifest(slot: &[u8]) -> Manifest {
     };
     manifest.device_trees = None;
     manifest.images = vec![Image {
-        name: ImageName::Slot,
+        name: ImageName::SLOT,
         offset: None,
         size: SLOT as u64,
         sha256: Digest::of(slot),

@@ -120,7 +120,7 @@ fn parse(sizes: &[Option<u64>; 3], entries: &[u8]) {
 /// Makes a manifest that vouches for the entries.
 fn manifest(sizes: &[Option<u64>; 3], entries: &[u8]) -> Manifest {
     let mut manifest = sample::manifest();
-    let names = [ImageName::Slot, ImageName::Esp, ImageName::Bootcode];
+    let names = [ImageName::SLOT, ImageName::ESP, ImageName::BOOTCODE];
     manifest.images.clear();
     for (name, size) in names.into_iter().zip(sizes) {
         manifest.images.extend(size.map(|size| Image {
@@ -190,7 +190,7 @@ fn promises(index: &Index, entries: &[u8]) {
     assert_eq!(frames.len() * ENTRY_LEN, entries.len());
     let again: Vec<u8> = frames.iter().flat_map(entry).collect();
     assert!(again == entries, "an index gives back every number");
-    let parts = [ImageName::Slot, ImageName::Esp, ImageName::Bootcode].map(|image| index.of(image));
+    let parts = [ImageName::SLOT, ImageName::ESP, ImageName::BOOTCODE].map(|image| index.of(image));
     assert_eq!(parts.concat(), frames, "every frame belongs to one image");
     for pair in frames.windows(2).filter(|pair| pair[0].image == pair[1].image) {
         assert!(pair[0].raw_end() <= pair[1].raw_offset, "frames do not overlap");
@@ -204,9 +204,10 @@ fn promises(index: &Index, entries: &[u8]) {
 pub fn entry(frame: &Frame) -> [u8; ENTRY_LEN] {
     let mut entry = [0; ENTRY_LEN];
     entry[0] = match frame.image {
-        ImageName::Slot => 0,
-        ImageName::Esp => 1,
-        ImageName::Bootcode => 2,
+        ImageName::SLOT => 0,
+        ImageName::ESP => 1,
+        ImageName::BOOTCODE => 2,
+        other => panic!("{other} was not among the images"),
     };
     entry[1] = match frame.codec {
         Codec::Zero => 0,

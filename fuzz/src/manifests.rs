@@ -47,10 +47,10 @@ fn check(manifest: &Manifest) {
     }
 
     assert_eq!(
-        manifest.image(ImageName::Slot).map(|image| image.size),
+        manifest.image(ImageName::SLOT).map(|image| image.size),
         Some(slot.size)
     );
-    if let Some(code) = manifest.image(ImageName::Bootcode) {
+    if let Some(code) = manifest.image(ImageName::BOOTCODE) {
         let place = code.offset.expect("boot code has a place");
         assert!(
             place + code.size <= disk.first_partition,

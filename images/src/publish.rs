@@ -122,7 +122,7 @@ pub(crate) fn measure(path: &Path, keys: &[TrustedKey]) -> Result<Measured, Buil
     };
     let mut parts = Vec::new();
     for part in &manifest.slot.parts {
-        let (_, packed) = sum(ImageName::Slot, part.offset..part.offset + part.size);
+        let (_, packed) = sum(ImageName::SLOT, part.offset..part.offset + part.size);
         parts.push(PartSize {
             name: part.name.clone(),
             raw: part.size,
@@ -130,19 +130,19 @@ pub(crate) fn measure(path: &Path, keys: &[TrustedKey]) -> Result<Measured, Buil
         });
     }
     let tree = manifest.slot.verity.tree_offset..u64::MAX;
-    for (image, name, range) in [
-        (ImageName::Slot, "hash tree", tree),
-        (ImageName::Esp, "ESP", 0..u64::MAX),
-        (ImageName::Bootcode, "boot code", 0..u64::MAX),
-    ] {
-        if manifest.image(image).is_some() {
-            let (raw, packed) = sum(image, range);
-            parts.push(PartSize {
-                name: name.into(),
-                raw,
-                packed,
-            });
-        }
+    for image in &manifest.images {
+        let (name, range) = match image.name {
+            ImageName::SLOT => ("hash tree", tree.clone()),
+            ImageName::ESP => ("ESP", 0..u64::MAX),
+            ImageName::BOOTCODE => ("boot code", 0..u64::MAX),
+            ref other => (other.as_str(), 0..u64::MAX),
+        };
+        let (raw, packed) = sum(image.name, range);
+        parts.push(PartSize {
+            name: name.into(),
+            raw,
+            packed,
+        });
     }
     Ok(Measured {
         manifest,
@@ -159,7 +159,7 @@ fn measure_patches(
 ) -> Result<Vec<PatchSize>, BuildError> {
     let tree = manifest.slot.verity.tree_offset;
     let before = reader.index().frames_start();
-    let frames = reader.index().of(ImageName::Slot).to_vec();
+    let frames = reader.index().of(ImageName::SLOT).to_vec();
     let stored = |taken: &dyn Fn(&Frame) -> bool| -> u64 {
         let frames = frames.iter().filter(|frame| taken(frame));
         frames.map(|frame| u64::from(frame.stored_len)).sum()
@@ -197,7 +197,7 @@ fn pack(
     for (part, content) in slot.image.parts.iter().zip(&slot.parts) {
         let padding = slot::padding(content.data.len());
         writer.add(
-            ImageName::Slot,
+            ImageName::SLOT,
             part.offset,
             &mut content.data.as_slice().chain(padding.as_slice()),
         )?;
@@ -205,14 +205,14 @@ fn pack(
     // An upgrade fetches the top of the tree first, and of the tree, with patches, nothing else.
     let tree_offset = slot.image.verity.tree_offset;
     let (mut upper, mut leaves) = slot.tree.split_at(slot.upper_tree);
-    writer.add_in_front(ImageName::Slot, tree_offset, &mut upper)?;
-    writer.add(ImageName::Slot, tree_offset + slot.upper_tree as u64, &mut leaves)?;
+    writer.add_in_front(ImageName::SLOT, tree_offset, &mut upper)?;
+    writer.add(ImageName::SLOT, tree_offset + slot.upper_tree as u64, &mut leaves)?;
     for range in &contents.esp.used {
         let piece = &contents.esp.image[range.start as usize..range.end as usize];
-        writer.add(ImageName::Esp, range.start, &mut Cursor::new(piece))?;
+        writer.add(ImageName::ESP, range.start, &mut Cursor::new(piece))?;
     }
     if let Some(mut code) = contents.boot_code {
-        writer.add(ImageName::Bootcode, 0, &mut code)?;
+        writer.add(ImageName::BOOTCODE, 0, &mut code)?;
     }
     Ok(writer.seal())
 }
@@ -248,11 +248,11 @@ fn describe<S: Read + Write + Seek>(
         sha256: sealed.sha256(name),
     };
     let mut images = vec![
-        image(ImageName::Slot, None, contents.slot.image.size),
-        image(ImageName::Esp, None, contents.esp.image.len() as u64),
+        image(ImageName::SLOT, None, contents.slot.image.size),
+        image(ImageName::ESP, None, contents.esp.image.len() as u64),
     ];
     if let (Some(data), Some(code)) = (contents.boot_code, &board.boot_code) {
-        images.push(image(ImageName::Bootcode, Some(code.offset.0), data.len() as u64));
+        images.push(image(ImageName::BOOTCODE, Some(code.offset.0), data.len() as u64));
     }
     let arguments: Vec<&str> = selection
         .features

@@ -36,7 +36,7 @@ fn bundle(path: &Path, board: &str, slot: &Slot, key: &SecretKey) -> PathBuf {
     let scratch = tempfile::tempfile().unwrap();
     let mut writer = Writer::new(scratch).level(1);
     let data = [slot.data(0, 8 << 20), slot.tree.clone()].concat();
-    writer.add(ImageName::Slot, 0, &mut data.as_slice()).unwrap();
+    writer.add(ImageName::SLOT, 0, &mut data.as_slice()).unwrap();
     let sealed = writer.seal();
     let manifest = Manifest {
         format: 1,
@@ -58,10 +58,10 @@ fn bundle(path: &Path, board: &str, slot: &Slot, key: &SecretKey) -> PathBuf {
             hybrid_mbr: false,
         },
         images: vec![Image {
-            name: ImageName::Slot,
+            name: ImageName::SLOT,
             offset: None,
             size: slot.image.size,
-            sha256: sealed.sha256(ImageName::Slot),
+            sha256: sealed.sha256(ImageName::SLOT),
         }],
         index: sealed.index(),
         device_trees: None,

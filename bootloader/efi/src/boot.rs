@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use bootloader_core::{Attempt, Boot, KernelArguments, Step, Timings};
+use layout::Name;
 use manifest::{Part, VerifiedManifest};
 use slots::{Reason, Record, Slot};
 use uefi::Status;
@@ -65,7 +66,7 @@ impl Loader {
             say!("this loader carries no keys: no slot can be trusted");
         }
         let before = since_power_on();
-        let keys = match table.named("BOOTSTATE") {
+        let keys = match table.named(Name::BootState.as_str()) {
             Some(partition) => key_chain::follow(&keys, &mut disk, partition),
             None => keys,
         };
@@ -75,7 +76,7 @@ impl Loader {
         });
         let verifying = since_power_on() - before;
         let store = table
-            .named("BOOTSTATE")
+            .named(Name::BootState.as_str())
             .map(|partition| RecordStore::load(&mut disk, partition.clone()));
         Loader {
             disk,

@@ -127,6 +127,7 @@ mod tests {
         GptPartitionEntry, GptPartitionEntryArray, GptPartitionType, LbaLe, U32Le, guid,
     };
     use gpt_disk_io::{BlockIoAdapter, gpt_disk_types::Lba};
+    use layout::Name;
 
     const BLOCKS: u64 = 64;
     const DISK: Guid = guid!("57a7feb6-8cd5-4922-b7bd-c78b0914e870");
@@ -141,7 +142,7 @@ mod tests {
             starting_lba: LbaLe::from_u64(20),
             ending_lba: LbaLe::from_u64(29),
             attributes: Default::default(),
-            name: "SLOT-A".parse().unwrap(),
+            name: Name::SlotA.as_str().parse().unwrap(),
         };
         spoil(&mut entry);
         let mut header = GptHeader {
@@ -182,13 +183,13 @@ mod tests {
     fn partitions_are_found_on_any_block_size() {
         for block in [512, 4096] {
             let table = read(&disk(block, |_| {}), block).unwrap();
-            let slot = table.named("SLOT-A").unwrap();
+            let slot = table.named(Name::SlotA.as_str()).unwrap();
             assert_eq!(
                 (slot.offset, slot.len),
                 (20 * u64::from(block), 10 * u64::from(block))
             );
             assert_eq!((table.disk, table.partitions.len()), (DISK, 1));
-            assert_eq!(table.named("SLOT-B"), None);
+            assert_eq!(table.named(Name::SlotB.as_str()), None);
         }
     }
 

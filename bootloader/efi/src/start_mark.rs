@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use layout::Name;
 use slots::start_mark::{START_MARK_LEN, START_MARK_OFFSET, StartMark, decode, encode, next};
 
 use crate::disk::{Disk, DiskFault, Own};
@@ -23,7 +24,10 @@ pub fn write(own: &mut Own) -> Result<Option<u64>, DiskFault> {
     }
     found.push(ours);
     let number = next(found);
-    let partition = own.table.named("BOOTSTATE").ok_or(DiskFault::NoBootstate)?;
+    let partition = own
+        .table
+        .named(Name::BootState.as_str())
+        .ok_or(DiskFault::NoBootstate)?;
     let len = own.disk.whole_blocks(START_MARK_LEN);
     let mut page = Pages::new(len)?;
     page[..START_MARK_LEN].copy_from_slice(&encode(StartMark::Started(number)));
@@ -32,7 +36,9 @@ pub fn write(own: &mut Own) -> Result<Option<u64>, DiskFault> {
 }
 
 fn read(disk: &mut Disk, table: &Table) -> Result<Option<StartMark>, DiskFault> {
-    let partition = table.named("BOOTSTATE").ok_or(DiskFault::NoBootstate)?;
+    let partition = table
+        .named(Name::BootState.as_str())
+        .ok_or(DiskFault::NoBootstate)?;
     let len = disk.whole_blocks(START_MARK_LEN);
     let mut page = Pages::new(len)?;
     disk.read(partition, START_MARK_OFFSET, &mut page[..len])?;

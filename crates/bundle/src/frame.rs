@@ -2,6 +2,7 @@
 
 use manifest::{Digest, ImageName};
 
+use crate::codes::Codes;
 use crate::{Error, FrameError};
 
 /// Bytes of an index entry.
@@ -52,10 +53,10 @@ impl Frame {
         }
     }
 
-    /// Writes the entry.
-    pub(crate) fn encode(&self) -> [u8; ENTRY_LEN] {
+    /// Writes the entry, with the number that stands for the image.
+    pub(crate) fn encode(&self, code: u8) -> [u8; ENTRY_LEN] {
         let mut entry = [0; ENTRY_LEN];
-        entry[0] = code(self.image);
+        entry[0] = code;
         entry[1] = match self.codec {
             Codec::Zero => 0,
             Codec::Zstd => 1,
@@ -70,13 +71,8 @@ impl Frame {
     }
 
     /// Reads an entry, or returns `None` when a code is unknown or a reserved byte is not zero.
-    pub(crate) fn decode(entry: &[u8; ENTRY_LEN]) -> Option<Self> {
-        let image = match entry[0] {
-            0 => ImageName::Slot,
-            1 => ImageName::Esp,
-            2 => ImageName::Bootcode,
-            _ => return None,
-        };
+    pub(crate) fn decode(entry: &[u8; ENTRY_LEN], codes: &Codes) -> Option<Self> {
+        let image = codes.image(entry[0])?;
         let codec = match entry[1] {
             0 => Codec::Zero,
             1 => Codec::Zstd,
@@ -98,28 +94,5 @@ impl Frame {
             stored_len: short(24),
             sha256: Digest(std::array::from_fn(|i| entry[32 + i])),
         })
-    }
-
-    /// The order of frames in an index.
-    pub(crate) fn rank(&self) -> (u8, u64) {
-        (code(self.image), self.raw_offset)
-    }
-}
-
-/// Returns the number that stands for an image in the index, and orders it.
-pub(crate) fn code(image: ImageName) -> u8 {
-    match image {
-        ImageName::Slot => 0,
-        ImageName::Esp => 1,
-        ImageName::Bootcode => 2,
-    }
-}
-
-/// Returns the name of an image as the manifest writes it.
-pub(crate) fn label(image: ImageName) -> &'static str {
-    match image {
-        ImageName::Slot => "slot",
-        ImageName::Esp => "esp",
-        ImageName::Bootcode => "bootcode",
     }
 }

@@ -1,8 +1,10 @@
 //! The index: all frames, in order.
 
+use std::ops::Range;
+
 use manifest::{Digest, ImageName, Manifest};
 
-use crate::frame::{code, label};
+use crate::codes::Codes;
 use crate::{Codec, ENTRY_LEN, FRAME_ALIGN, FRAME_MAX, FRAMES_ALIGN, Frame, INDEX_AT, SETS_ALIGN};
 
 /// The frames of a bundle.
@@ -13,6 +15,8 @@ use crate::{Codec, ENTRY_LEN, FRAME_ALIGN, FRAME_MAX, FRAMES_ALIGN, Frame, INDEX
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Index {
     frames: Vec<Frame>,
+    /// Which of the frames are those of each image.
+    images: Vec<(ImageName, Range<usize>)>,
     frames_end: u64,
     file_len: u64,
 }
@@ -40,7 +44,7 @@ pub enum IndexError {
         fault: &'static str,
     },
     /// An image that must be whole has a hole.
-    #[error("the bundle's frames do not cover all of image {}", label(*.image))]
+    #[error("the bundle's frames do not cover all of image {image}")]
     Hole {
         /// The image.
         image: ImageName,
@@ -72,19 +76,20 @@ impl Index {
         if Digest::of(bytes) != manifest.index.sha256 {
             return Err(IndexError::Hash);
         }
+        let codes = Codes::of(manifest.images.iter().map(|image| image.name));
         let frames = bytes
             .as_chunks::<ENTRY_LEN>()
             .0
             .iter()
             .enumerate()
             .map(|(number, entry)| {
-                Frame::decode(entry).ok_or(IndexError::Frame {
+                Frame::decode(entry, &codes).ok_or(IndexError::Frame {
                     number,
                     fault: "has an unknown code",
                 })
             })
             .collect::<Result<Vec<_>, _>>()?;
-        Self::check(frames, manifest)
+        Self::check(frames, &codes, manifest)
     }
 
     /// Returns all frames: by image, then by place in the image.
@@ -99,13 +104,8 @@ impl Index {
 
     /// Returns the frames of one image.
     pub fn of(&self, image: ImageName) -> &[Frame] {
-        let start = self
-            .frames
-            .partition_point(|frame| code(frame.image) < code(image));
-        let end = self
-            .frames
-            .partition_point(|frame| code(frame.image) <= code(image));
-        &self.frames[start..end]
+        let found = self.images.iter().find(|(name, _)| *name == image);
+        found.map_or(&[], |(_, range)| &self.frames[range.clone()])
     }
 
     /// Returns where in the bundle the frames end.
@@ -118,14 +118,15 @@ impl Index {
         self.file_len
     }
 
-    fn check(frames: Vec<Frame>, manifest: &Manifest) -> Result<Self, IndexError> {
+    fn check(frames: Vec<Frame>, codes: &Codes, manifest: &Manifest) -> Result<Self, IndexError> {
+        let rank = |frame: &Frame| (codes.code(frame.image), frame.raw_offset);
         let mut before: Option<&Frame> = None;
         for (number, frame) in frames.iter().enumerate() {
             let fault = |fault| Err(IndexError::Frame { number, fault });
             let Some(image) = manifest.image(frame.image) else {
                 return fault("belongs to an image that the manifest does not have");
             };
-            if before.is_some_and(|before| frame.rank() <= before.rank()) {
+            if before.is_some_and(|before| rank(frame) <= rank(before)) {
                 return fault("is out of order");
             }
             if before.is_some_and(|before| before.image == frame.image && before.raw_end() > frame.raw_offset)
@@ -153,23 +154,36 @@ impl Index {
         }
         let file_end = stored_end(&frames)?;
         let index = Self {
+            images: ranges(&frames),
             frames,
             frames_end: file_end,
             file_len: patches_end(file_end, manifest)?,
         };
         for image in &manifest.images {
-            // The ESP's free space is nobody's business; a slot or boot code with a hole would be unverified bytes.
+            // A slot or boot code with a hole would be unverified bytes.
             let covered: u64 = index
                 .of(image.name)
                 .iter()
                 .map(|frame| u64::from(frame.raw_len))
                 .sum();
-            if image.name != ImageName::Esp && covered != image.size {
+            if !image.may_have_holes() && covered != image.size {
                 return Err(IndexError::Hole { image: image.name });
             }
         }
         Ok(index)
     }
+}
+
+/// Finds the frames of each image: frames are sorted by image.
+fn ranges(frames: &[Frame]) -> Vec<(ImageName, Range<usize>)> {
+    let mut ranges: Vec<(ImageName, Range<usize>)> = Vec::new();
+    for (number, frame) in frames.iter().enumerate() {
+        match ranges.last_mut() {
+            Some((image, range)) if *image == frame.image => range.end = number + 1,
+            _ => ranges.push((frame.image, number..number + 1)),
+        }
+    }
+    ranges
 }
 
 /// Follows the frames through the file; returns where the last one ends.

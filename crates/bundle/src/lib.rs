@@ -7,6 +7,7 @@
 //! [`Decoder`] are the reader's parts for those who fetch by range. Signs nothing and writes to no disk.
 
 mod align;
+mod codes;
 mod decode;
 mod frame;
 mod header;

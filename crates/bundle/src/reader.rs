@@ -5,7 +5,6 @@ use std::io::{self, Read, Seek, SeekFrom};
 use manifest::model::PatchSet;
 use manifest::{ImageName, TrustedKey, VerifiedManifest, VerifyError};
 
-use crate::frame::label;
 use crate::index::frames_start;
 use crate::{
     Codec, Decoder, ENTRY_LEN, Frame, FrameError, HEADER_LEN, Header, HeaderError, INDEX_AT, Index,
@@ -39,7 +38,7 @@ pub enum Error {
         actual: u64,
     },
     /// A frame is damaged.
-    #[error("the piece of image {} at byte {offset} is damaged: fetch the bundle again", label(*.image))]
+    #[error("the piece of image {image} at byte {offset} is damaged: fetch the bundle again")]
     Frame {
         /// The image.
         image: ImageName,

@@ -6,7 +6,7 @@ use std::ops::Range;
 use manifest::model::{PatchSet, Version};
 use manifest::{Digest, ImageName, Manifest};
 
-use crate::frame::code;
+use crate::codes::Codes;
 use crate::index::frames_start;
 use crate::{
     Frame, HEADER_LEN, Header, INDEX_AT, Index, NewPatch, Patch, Patches, SETS_ALIGN, SIGNATURES_MAX,
@@ -18,7 +18,9 @@ pub struct Sealed<S> {
     scratch: S,
     frames: Vec<Frame>,
     index: Vec<u8>,
-    hashes: [Digest; 3],
+    codes: Codes,
+    /// Of each image, by its number.
+    hashes: Vec<Digest>,
     /// The scratch file starts with the frames: these pieces of it, in this order. Patches follow, set by set.
     pieces: [Range<u64>; 3],
     sets: Vec<Set>,
@@ -31,11 +33,19 @@ struct Set {
 }
 
 impl<S> Sealed<S> {
-    pub(crate) fn new(scratch: S, frames: Vec<Frame>, hashes: [Digest; 3], pieces: [Range<u64>; 3]) -> Self {
+    pub(crate) fn new(
+        scratch: S,
+        frames: Vec<Frame>,
+        images: (Codes, Vec<Digest>),
+        pieces: [Range<u64>; 3],
+    ) -> Self {
+        let (codes, hashes) = images;
+        let entry = |frame: &Frame| frame.encode(codes.code(frame.image).unwrap_or(u8::MAX));
         Self {
             scratch,
-            index: frames.iter().flat_map(Frame::encode).collect(),
+            index: frames.iter().flat_map(entry).collect(),
             frames,
+            codes,
             hashes,
             pieces,
             sets: Vec::new(),
@@ -52,7 +62,9 @@ impl<S> Sealed<S> {
 
     /// Returns the hash that the manifest must give for an image: over its pieces, in order.
     pub fn sha256(&self, image: ImageName) -> Digest {
-        self.hashes[usize::from(code(image))]
+        let code = self.codes.code(image).map(usize::from);
+        let hash = code.and_then(|code| self.hashes.get(code));
+        hash.copied().unwrap_or_else(|| Digest::of(b""))
     }
 
     /// Returns all frames, with their places in the bundle.

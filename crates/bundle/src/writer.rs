@@ -11,7 +11,7 @@ use std::thread;
 use manifest::{Digest, ImageName, ParseError};
 use sha2::{Digest as _, Sha256};
 
-use crate::frame::code;
+use crate::codes::Codes;
 use crate::index::frames_start;
 use crate::{
     Codec, FRAME_ALIGN, FRAME_MAX, Frame, HeaderError, IndexError, PatchError, SIGNATURES_MAX, Sealed,
@@ -70,7 +70,9 @@ pub struct Writer<S> {
     stored: u64,
     lead: Range<u64>,
     frames: Vec<Frame>,
-    hashes: [Sha256; 3],
+    codes: Codes,
+    /// Of each image, by its number.
+    hashes: Vec<Sha256>,
     frame_len: usize,
     level: i32,
     memory: Option<Box<dyn Memory>>,
@@ -79,13 +81,13 @@ pub struct Writer<S> {
 impl<S: Read + Write + Seek> Writer<S> {
     /// Starts a bundle; `scratch` holds the packed frames until [`Sealed::write`] (a temporary file, say).
     pub fn new(scratch: S) -> Self {
-        let hashes = std::array::from_fn(|_| Sha256::new());
         Self {
             scratch,
             stored: 0,
             lead: 0..0,
             frames: Vec::new(),
-            hashes,
+            codes: Codes::default(),
+            hashes: Vec::new(),
             frame_len: FRAME_LEN,
             level: LEVEL,
             memory: None,
@@ -127,7 +129,7 @@ impl<S: Read + Write + Seek> Writer<S> {
 
     /// Adds all that `data` holds as the piece of `image` that starts at `offset`; returns how many bytes that were.
     ///
-    /// Images go in one after the other (slot, ESP, boot code), and the pieces of an image in order. What no piece
+    /// Images go in one after the other (slot, ESP, boot code, then others as the manifest lists them), and the pieces of an image in order. What no piece
     /// covers is never written to a disk: leave out the ESP's free space, and nothing else.
     pub fn add(&mut self, image: ImageName, offset: u64, data: &mut impl Read) -> Result<u64, WriteError> {
         let batch = thread::available_parallelism().map_or(1, usize::from);
@@ -173,13 +175,18 @@ impl<S: Read + Write + Seek> Writer<S> {
             };
             frame.file_offset = start + place;
         }
-        let hashes = self.hashes.map(|hash| Digest(hash.finalize().into()));
+        let hashes = self.hashes.into_iter();
+        let hashes = hashes.map(|hash| Digest(hash.finalize().into())).collect();
         let pieces = [self.lead.clone(), 0..self.lead.start, self.lead.end..self.stored];
-        Sealed::new(self.scratch, self.frames, hashes, pieces)
+        Sealed::new(self.scratch, self.frames, (self.codes, hashes), pieces)
     }
 
     fn push(&mut self, image: ImageName, at: u64, raw: &[u8], packed: Packed) -> Result<(), WriteError> {
-        self.hashes[usize::from(code(image))].update(raw);
+        let code = usize::from(self.codes.add(image));
+        if self.hashes.len() <= code {
+            self.hashes.resize_with(code + 1, Sha256::new);
+        }
+        self.hashes[code].update(raw);
         let (codec, bytes) = match &packed {
             Packed::Zero => (Codec::Zero, [].as_slice()),
             Packed::Zstd(bytes) => (Codec::Zstd, bytes.as_slice()),

@@ -42,7 +42,7 @@ fn index(memory: Option<Map>) -> Digest {
         writer = writer.memory(Box::new(memory));
     }
     writer
-        .add(ImageName::Slot, 0, &mut data.as_slice())
+        .add(ImageName::SLOT, 0, &mut data.as_slice())
         .expect("a memory cannot fail");
     writer.seal().index().sha256
 }

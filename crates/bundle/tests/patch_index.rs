@@ -21,14 +21,14 @@ const SOURCE: usize = 16;
 fn sample(patches: &[NewPatch]) -> (Manifest, Vec<u8>) {
     let (data, image) = slot(vec![0; 2 * EXTENT as usize]);
     let mut writer = Writer::new(Cursor::new(Vec::new())).level(1);
-    writer.add(ImageName::Slot, 0, &mut &data[..]).unwrap();
+    writer.add(ImageName::SLOT, 0, &mut &data[..]).unwrap();
     let mut sealed = writer.seal();
     sealed
         .add_patches(Digest([1; 32]), Version::default(), patches)
         .unwrap();
     let others = [
-        (ImageName::Esp, None, 128 * MIB),
-        (ImageName::Bootcode, Some(32768), 0),
+        (ImageName::ESP, None, 128 * MIB),
+        (ImageName::BOOTCODE, Some(32768), 0),
     ];
     let manifest = manifest(&sealed, image, &others);
     let set = manifest.patches[0].clone();

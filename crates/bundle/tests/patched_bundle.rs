@@ -37,8 +37,8 @@ fn make_sample() -> Sample {
     let root = [noise(4096, 8), noise(5 << 20, 7)].concat();
     let (new, image) = slot(root);
     let mut writer = Writer::new(Cursor::new(Vec::new())).level(1);
-    writer.add(ImageName::Slot, 0, &mut &new[..]).unwrap();
-    writer.add(ImageName::Bootcode, 0, &mut &b"odd"[..]).unwrap();
+    writer.add(ImageName::SLOT, 0, &mut &new[..]).unwrap();
+    writer.add(ImageName::BOOTCODE, 0, &mut &b"odd"[..]).unwrap();
     let mut sealed = writer.seal();
     let data_len = image.verity.tree_offset;
     let whole = Source {
@@ -57,8 +57,8 @@ fn make_sample() -> Sample {
         .add_patches(Digest([9; 32]), Version::default(), &patches[..1])
         .unwrap();
     let others = [
-        (ImageName::Esp, None, 128 * MIB),
-        (ImageName::Bootcode, Some(32768), 3),
+        (ImageName::ESP, None, 128 * MIB),
+        (ImageName::BOOTCODE, Some(32768), 3),
     ];
     let json = manifest(&sealed, image, &others).to_json().unwrap();
     let (signature, key) = sign(&json);
@@ -152,7 +152,7 @@ fn a_manifest_that_does_not_fit_the_patches_is_never_written() {
     let (data, image) = slot(noise(100, 1));
     let sealed = || {
         let mut writer = Writer::new(Cursor::new(Vec::new())).level(1);
-        writer.add(ImageName::Slot, 0, &mut &data[..]).unwrap();
+        writer.add(ImageName::SLOT, 0, &mut &data[..]).unwrap();
         writer.seal()
     };
     let patched = |patches: &[NewPatch]| {
@@ -162,7 +162,7 @@ fn a_manifest_that_does_not_fit_the_patches_is_never_written() {
             .unwrap();
         sealed
     };
-    let others = [(ImageName::Bootcode, Some(32768), 0)];
+    let others = [(ImageName::BOOTCODE, Some(32768), 0)];
     let json = manifest(&sealed(), image.clone(), &others).to_json().unwrap();
     let result = patched(&[]).write(&mut Vec::new(), &json, b"");
     assert!(matches!(result, Err(WriteError::OtherPatches)), "{result:?}");

@@ -7,7 +7,8 @@ mod support;
 use std::io::Cursor;
 
 use bundle::{
-    Codec, Error, HEADER_LEN, Header, INDEX_AT, ImageName, Reader, SIGNATURES_AT, WriteError, Writer,
+    Codec, ENTRY_LEN, Error, HEADER_LEN, Header, INDEX_AT, ImageName, Reader, SIGNATURES_AT, WriteError,
+    Writer,
 };
 use manifest::{Manifest, TrustedKey};
 use proptest::prelude::*;
@@ -26,16 +27,23 @@ fn sample() -> Sample {
     let (slot, slot_image) = slot([vec![0; 40960], noise(20000, 2)].concat());
     let bootcode = b"boot code ".repeat(500);
     let mut writer = Writer::new(Cursor::new(Vec::new())).frame_len(8192).level(3);
-    writer.add(ImageName::Slot, 0, &mut &slot[..]).unwrap();
-    writer.add(ImageName::Esp, 0, &mut &noise(512, 3)[..]).unwrap();
+    writer.add(ImageName::SLOT, 0, &mut &slot[..]).unwrap();
+    writer.add(ImageName::ESP, 0, &mut &noise(512, 3)[..]).unwrap();
     writer
-        .add(ImageName::Esp, 65536, &mut &b"files".repeat(2000)[..])
+        .add(ImageName::ESP, 65536, &mut &b"files".repeat(2000)[..])
         .unwrap();
-    writer.add(ImageName::Bootcode, 0, &mut &bootcode[..]).unwrap();
+    writer.add(ImageName::BOOTCODE, 0, &mut &bootcode[..]).unwrap();
+    for name in ["one-more", "another"] {
+        writer
+            .add(name.parse().unwrap(), 0, &mut name.as_bytes())
+            .unwrap();
+    }
     let sealed = writer.seal();
     let others = [
-        (ImageName::Esp, None, 128 * MIB),
-        (ImageName::Bootcode, Some(32768), bootcode.len() as u64),
+        (ImageName::ESP, None, 128 * MIB),
+        (ImageName::BOOTCODE, Some(32768), bootcode.len() as u64),
+        ("one-more".parse().unwrap(), Some(65536), 8),
+        ("another".parse().unwrap(), Some(131_072), 7),
     ];
     let json = manifest(&sealed, slot_image, &others).to_json().unwrap();
     let (signature, key) = sign(&json);
@@ -59,9 +67,9 @@ fn read_all(bytes: &[u8], key: TrustedKey) -> Result<(Vec<u8>, Vec<u8>), Error> 
     for frame in &frames {
         reader.frame(frame, &mut out)?;
         match frame.image {
-            ImageName::Slot => contents[0].extend_from_slice(&out),
-            ImageName::Bootcode => contents[1].extend_from_slice(&out),
-            ImageName::Esp => {}
+            ImageName::SLOT => contents[0].extend_from_slice(&out),
+            ImageName::BOOTCODE => contents[1].extend_from_slice(&out),
+            _ => {}
         }
     }
     Ok(contents.into())
@@ -77,7 +85,19 @@ fn what_goes_in_comes_out() {
             "{codec:?}"
         );
     }
-    assert_eq!(reader.index().of(ImageName::Esp).len(), 3);
+    assert_eq!(reader.index().of(ImageName::ESP).len(), 3);
+    let codes = |bytes: &[u8]| [0, 1].map(|back| bytes[bytes.len() - (2 - back) * ENTRY_LEN]);
+    let entries = INDEX_AT as usize..INDEX_AT as usize + reader.index().frames().len() * ENTRY_LEN;
+    assert_eq!(
+        codes(&sample.bytes[entries]),
+        [3, 4],
+        "as docs/formats.md numbers them"
+    );
+    for name in ["one-more", "another"] {
+        let frames = reader.index().of(name.parse().unwrap());
+        assert_eq!((frames.len(), frames[0].raw_len as usize), (1, name.len()));
+    }
+    assert!(reader.index().of("absent".parse().unwrap()).is_empty());
     assert_eq!(
         read_all(&sample.bytes, sample.key).unwrap(),
         (sample.slot, sample.bootcode)
@@ -166,7 +186,7 @@ fn a_manifest_that_does_not_fit_is_never_written() {
     let header = Header::parse(sample.bytes.first_chunk::<HEADER_LEN>().unwrap()).unwrap();
     let json = &sample.bytes[4096..4096 + header.manifest.len as usize];
     let mut writer = Writer::new(Cursor::new(Vec::new()));
-    writer.add(ImageName::Slot, 0, &mut &sample.slot[..]).unwrap();
+    writer.add(ImageName::SLOT, 0, &mut &sample.slot[..]).unwrap();
     let result = writer.seal().write(&mut Vec::new(), json, b"");
     assert!(matches!(result, Err(WriteError::Index(_))), "{result:?}");
 }
@@ -176,7 +196,7 @@ fn packing_is_the_same_every_time() {
     let data = [noise(100_000, 5), vec![7; 300_000]].concat();
     let pack = || {
         let mut writer = Writer::new(Cursor::new(Vec::new())).frame_len(4096).level(1);
-        writer.add(ImageName::Slot, 0, &mut &data[..]).unwrap();
+        writer.add(ImageName::SLOT, 0, &mut &data[..]).unwrap();
         writer.seal().index()
     };
     assert_eq!(pack(), pack());

@@ -1,8 +1,7 @@
 //! Placing the partitions: arithmetic only.
 
-use crate::{ALIGN, DATA_MIN, Name, SECTOR, TABLE_HEAD, TABLE_TAIL};
-
-const MIB: u64 = 1024 * 1024;
+use crate::names::Len;
+use crate::{ALIGN, Name, SECTOR, TABLE_HEAD, TABLE_TAIL};
 
 /// What a board asks of its disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,9 +70,9 @@ impl Layout {
         let mut extents = [Extent { start: 0, len: 0 }; 7];
         let mut start = spec.first_partition;
         for name in Name::ALL {
-            let len = match name {
-                Name::Data => usable - start,
-                _ => fixed_len(name, spec),
+            let len = match name.len() {
+                Len::Rest(_) => usable - start,
+                Len::Fixed(_) | Len::Slot => fixed_len(name, spec),
             };
             extents[name.index()] = Extent { start, len };
             start += len;
@@ -90,9 +89,9 @@ impl Layout {
         let expected = Self::for_medium(&found.spec(), medium)?;
         let misplaced = expected.partitions().find(|(name, extent)| {
             let there = found.extent(*name);
-            match name {
-                Name::Data => there.start != extent.start || there.len > extent.len,
-                _ => there != *extent,
+            match name.len() {
+                Len::Rest(_) => there.start != extent.start || there.len > extent.len,
+                Len::Fixed(_) | Len::Slot => there != *extent,
             }
         });
         Ok(misplaced.map_or(Ok(found), |(name, _)| Err(name)))
@@ -157,11 +156,8 @@ impl Layout {
 
 /// Returns the size of a partition; of DATA the least.
 fn fixed_len(name: Name, spec: &DiskSpec) -> u64 {
-    match name {
-        Name::Esp => 128 * MIB,
-        Name::BootState | Name::Config => MIB,
-        Name::SlotA | Name::SlotB => spec.slot_size,
-        Name::State => 64 * MIB,
-        Name::Data => DATA_MIN,
+    match name.len() {
+        Len::Fixed(len) | Len::Rest(len) => *len,
+        Len::Slot => spec.slot_size,
     }
 }

@@ -4,8 +4,8 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use crate::model::{ImageName, Manifest, Part, PartKind};
-use crate::{keyring, trailer};
+use crate::model::{Manifest, Part, PartKind};
+use crate::{Image, ImageName, MAX_IMAGES, keyring, trailer};
 
 /// Longest manifest that is read.
 pub const MAX_JSON: usize = 48 * 1024;
@@ -222,35 +222,55 @@ impl Manifest {
     }
 
     fn check_images(&self) -> Result<(), Fault> {
+        require(self.images.len() <= MAX_IMAGES, "images", || {
+            format!("more than {MAX_IMAGES}")
+        })?;
         for (index, image) in self.images.iter().enumerate() {
             let field = format!("images[{index}]");
-            let twin = self.images[..index].iter().any(|other| other.name == image.name);
+            let others = &self.images[..index];
+            let twin = others.iter().any(|other| other.name == image.name);
             require(!twin, &format!("{field}.name"), || {
-                "the same image is there twice".into()
+                format!("{:?} is listed twice", image.name)
             })?;
             let placed = image.offset.is_some();
-            require(
-                placed == (image.name == ImageName::Bootcode),
-                &format!("{field}.offset"),
-                || "must be there for bootcode, and for nothing else".into(),
-            )?;
-            let end = image.offset.unwrap_or(0).checked_add(image.size);
+            let fits = image.name.is_raw().is_none_or(|raw| raw == placed);
+            require(fits, &format!("{field}.offset"), || match placed {
+                true => format!("{:?} goes into a partition: leave the offset out", image.name),
+                false => format!("missing: {:?} belongs to no partition", image.name),
+            })?;
             let limit = if placed {
                 self.disk.first_partition
             } else {
                 MAX_SLOT
             };
-            require(
-                end.is_some_and(|end| end <= limit),
-                &format!("{field}.size"),
-                || format!("{} does not fit below {limit}", image.size),
-            )?;
+            let end = raw_end(image).filter(|end| *end <= limit);
+            let end = end.ok_or_else(|| {
+                fault(
+                    &format!("{field}.size"),
+                    format!("{} does not fit below {limit}", image.size),
+                )
+            })?;
+            let start = image.offset.unwrap_or(0);
+            let overlapped = others.iter().find(|other| {
+                placed
+                    && other.offset.is_some_and(|offset| offset < end)
+                    && raw_end(other).is_some_and(|other| other > start)
+            });
+            if let Some(other) = overlapped {
+                let problem = format!("{start} lies inside image {:?}, or before its end", other.name);
+                return Err(fault(&format!("{field}.offset"), problem));
+            }
         }
-        let slot = self.image(ImageName::Slot).map(|image| image.size);
+        let slot = self.image(ImageName::SLOT).map(|image| image.size);
         require(slot == Some(self.slot.size), "images", || {
             format!("must list slot with size {}", self.slot.size)
         })
     }
+}
+
+/// Returns the byte behind an image that says where on the disk it goes; of another, its length.
+fn raw_end(image: &Image) -> Option<u64> {
+    image.offset.unwrap_or(0).checked_add(image.size)
 }
 
 /// Returns where the next part must start.

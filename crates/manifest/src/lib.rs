@@ -11,6 +11,7 @@ extern crate alloc;
 pub mod chain;
 mod check;
 mod digest;
+mod image;
 pub mod keyring;
 mod minisign;
 pub mod model;
@@ -19,9 +20,10 @@ mod verified;
 
 pub use check::{Fault, MAX_CMDLINE, MAX_JSON, PART_ALIGNMENT, ParseError};
 pub use digest::Digest;
+pub use image::{Image, ImageName, MAX_IMAGES};
 pub use minisign::{KeyError, MAX_SIGNATURES, SignatureError, TrustedKey, verify_text};
 pub use model::{
-    Arch, DeviceTreePreference, DeviceTrees, Disk, Image, ImageName, Index, Manifest, Part, PartKind,
-    PatchSet, SlotImage, Verity,
+    Arch, DeviceTreePreference, DeviceTrees, Disk, Index, Manifest, Part, PartKind, PatchSet, SlotImage,
+    Verity,
 };
 pub use verified::{VerifiedManifest, VerifyError, verify};

@@ -7,7 +7,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 pub use slots::Version;
 
-use crate::{Digest, TrustedKey};
+use crate::{Digest, Image, ImageName, TrustedKey};
 
 /// Describes one release of a system for one board.
 ///
@@ -152,33 +152,6 @@ pub struct Disk {
     pub first_partition: u64,
     /// Whether the vendor's boot code needs an MBR that also lists the ESP.
     pub hybrid_mbr: bool,
-}
-
-/// Describes one image that a bundle carries.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Image {
-    /// Which image.
-    pub name: ImageName,
-    /// Where on the disk it goes, for images that belong to no partition.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub offset: Option<u64>,
-    /// Its length.
-    pub size: u64,
-    /// Hash of its bytes; of `esp`: of its frames' bytes in order.
-    pub sha256: Digest,
-}
-
-/// Names an image that a bundle carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum ImageName {
-    /// The slot image. Always there.
-    Slot,
-    /// The EFI system partition.
-    Esp,
-    /// The vendor's boot code in front of the partitions.
-    Bootcode,
 }
 
 /// Describes a bundle's frame index.

@@ -1,7 +1,7 @@
 //! What a manifest may say: its golden bytes, and each value that is refused, by name.
 mod support;
 
-use manifest::{Digest, ImageName, MAX_JSON, Manifest, ParseError, PartKind, PatchSet};
+use manifest::{Digest, Image, ImageName, MAX_JSON, Manifest, ParseError, PartKind, PatchSet};
 use proptest::prelude::*;
 use support::sample;
 
@@ -63,9 +63,24 @@ fn each_unsound_value_is_refused_and_named() {
         }),
         ("images", |m| m.images.clear()),
         ("images", |m| m.images[0].size -= 1),
-        ("images[1].name", |m| m.images[1].name = ImageName::Slot),
+        ("images[1].name", |m| m.images[1].name = ImageName::SLOT),
         ("images[0].offset", |m| m.images[0].offset = Some(0)),
         ("images[2].offset", |m| m.images[2].offset = None),
+        ("images[3].offset", |m| {
+            m.images.push(Image {
+                name: "spl-2".parse().unwrap(),
+                offset: Some(40_000),
+                ..m.images[2].clone()
+            });
+        }),
+        ("images", |m| {
+            for number in 0..62 {
+                m.images.push(Image {
+                    name: format!("more-{number}").parse().unwrap(),
+                    ..m.images[1].clone()
+                });
+            }
+        }),
         ("images[2].size", |m| m.images[2].size = m.disk.first_partition),
         ("images[2].size", |m| m.images[2].offset = Some(u64::MAX)),
         ("index.frames", |m| m.index.frames = u32::MAX),

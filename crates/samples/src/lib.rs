@@ -120,20 +120,20 @@ impl Recipe<'_> {
         for (number, cut) in cuts.windows(2).enumerate() {
             let (offset, mut piece) = (cut[0] as u64, &data[cut[0]..cut[1]]);
             let added = match number {
-                1 => writer.add_in_front(ImageName::Slot, offset, &mut piece),
-                _ => writer.add(ImageName::Slot, offset, &mut piece),
+                1 => writer.add_in_front(ImageName::SLOT, offset, &mut piece),
+                _ => writer.add(ImageName::SLOT, offset, &mut piece),
             };
             added.unwrap();
         }
         let esp = vec![7; 8192];
-        writer.add(ImageName::Esp, 0, &mut esp.as_slice()).unwrap();
+        writer.add(ImageName::ESP, 0, &mut esp.as_slice()).unwrap();
         let mut sealed = writer.seal();
         for old in &self.from {
             let patches = patches::between(old, &data[..tree_offset]);
             let from = old.manifest.slot.verity.root_hash;
             sealed.add_patches(from, old.manifest.version, &patches).unwrap();
         }
-        let images = [(ImageName::Slot, data.len()), (ImageName::Esp, esp.len())];
+        let images = [(ImageName::SLOT, data.len()), (ImageName::ESP, esp.len())];
         let manifest = Manifest {
             format: 1,
             board: self.board.into(),

@@ -20,6 +20,8 @@ pub use version::{ParseVersionError, Version};
 use core::fmt;
 use core::str::FromStr;
 
+use layout::Name;
+
 /// Names one of the two partitions that can each hold a whole system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Slot {
@@ -52,8 +54,8 @@ impl Slot {
     /// Returns the GPT name of this slot's partition.
     pub const fn partition(self) -> &'static str {
         match self {
-            Slot::A => "SLOT-A",
-            Slot::B => "SLOT-B",
+            Slot::A => Name::SlotA.as_str(),
+            Slot::B => Name::SlotB.as_str(),
         }
     }
 

@@ -80,7 +80,7 @@ impl<S: Source> Release<S> {
 
     /// Returns the frames of the slot image, by place.
     pub(crate) fn frames(&self) -> &[Frame] {
-        self.reader.index().of(ImageName::Slot)
+        self.reader.index().of(ImageName::SLOT)
     }
 
     /// Fetches the index of the patches that start from the image with this root hash, if there are any.

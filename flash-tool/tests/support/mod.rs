@@ -31,6 +31,8 @@ pub struct Recipe {
     pub first_partition: u64,
     pub bootcode: Option<(u64, Vec<u8>)>,
     pub esp: bool,
+    /// One more image: its name, its place when it belongs to no partition, its bytes.
+    pub other: Option<(&'static str, Option<u64>, Vec<u8>)>,
     pub hybrid: bool,
 }
 
@@ -42,6 +44,7 @@ impl Default for Recipe {
             first_partition: MIB,
             bootcode: Some((32768, noise(9000, 3))),
             esp: true,
+            other: None,
             hybrid: true,
         }
     }
@@ -75,21 +78,24 @@ pub fn sample(recipe: &Recipe) -> Sample {
         (PartKind::Root, "root.erofs", &recipe.root),
     ]);
     let mut writer = Writer::new(Cursor::new(Vec::new())).frame_len(65536).level(1);
-    writer.add(ImageName::Slot, 0, &mut &slot[..]).unwrap();
+    writer.add(ImageName::SLOT, 0, &mut &slot[..]).unwrap();
     if recipe.esp {
         writer
             .add(
-                ImageName::Esp,
+                ImageName::ESP,
                 0,
                 &mut &[&noise(512, 4)[..], &[0; 130_560]].concat()[..],
             )
             .unwrap();
         writer
-            .add(ImageName::Esp, 5 * MIB, &mut &b"loader".repeat(5000)[..])
+            .add(ImageName::ESP, 5 * MIB, &mut &b"loader".repeat(5000)[..])
             .unwrap();
     }
     if let Some((_, code)) = &recipe.bootcode {
-        writer.add(ImageName::Bootcode, 0, &mut &code[..]).unwrap();
+        writer.add(ImageName::BOOTCODE, 0, &mut &code[..]).unwrap();
+    }
+    if let Some((name, _, data)) = &recipe.other {
+        writer.add(name.parse().unwrap(), 0, &mut &data[..]).unwrap();
     }
     let sealed = writer.seal();
     let image = |name, offset, size| Image {
@@ -98,13 +104,19 @@ pub fn sample(recipe: &Recipe) -> Sample {
         size,
         sha256: sealed.sha256(name),
     };
-    let mut images = vec![image(ImageName::Slot, None, slot.len() as u64)];
-    images.extend(recipe.esp.then(|| image(ImageName::Esp, None, 128 * MIB)));
+    let mut images = vec![image(ImageName::SLOT, None, slot.len() as u64)];
+    images.extend(recipe.esp.then(|| image(ImageName::ESP, None, 128 * MIB)));
     images.extend(
         recipe
             .bootcode
             .as_ref()
-            .map(|(at, code)| image(ImageName::Bootcode, Some(*at), code.len() as u64)),
+            .map(|(at, code)| image(ImageName::BOOTCODE, Some(*at), code.len() as u64)),
+    );
+    images.extend(
+        recipe
+            .other
+            .as_ref()
+            .map(|(name, at, data)| image(name.parse().unwrap(), *at, data.len() as u64)),
     );
     let manifest = Manifest {
         format: 1,

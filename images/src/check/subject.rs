@@ -64,8 +64,8 @@ impl Subject {
             }
             Ok(path)
         };
-        let slot = unpack(ImageName::Slot, "slot.img", 0)?;
-        let esp = unpack(ImageName::Esp, "esp.img", 0xa5)?;
+        let slot = unpack(ImageName::SLOT, "slot.img", 0)?;
+        let esp = unpack(ImageName::ESP, "esp.img", 0xa5)?;
         let erofs = scratch.path().join("root.erofs");
         let part = manifest.root();
         copy_range(&slot, part.offset, part.size, &erofs).map_err(access(&erofs))?;

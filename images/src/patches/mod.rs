@@ -84,7 +84,7 @@ fn patch(
 
 /// Sums up what the extent at `target` costs without a patch: its share of each frame that it lies in.
 fn cost_in_frames(frames: &[Frame], target: u64) -> u64 {
-    let slot = frames.iter().filter(|frame| frame.image == ImageName::Slot);
+    let slot = frames.iter().filter(|frame| frame.image == ImageName::SLOT);
     slot.map(|frame| {
         let start = frame.raw_offset.max(target);
         let end = frame.raw_end().min(target + EXTENT);
@@ -132,7 +132,7 @@ mod tests {
     fn frames(slot: &Slot) -> Vec<Frame> {
         let mut writer = Writer::new(Cursor::new(Vec::new())).level(1);
         let data = slot.data(0, slot.image.verity.tree_offset as usize);
-        writer.add(ImageName::Slot, 0, &mut data.as_slice()).unwrap();
+        writer.add(ImageName::SLOT, 0, &mut data.as_slice()).unwrap();
         writer.seal().frames().to_vec()
     }
 
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn an_extents_share_of_frames_is_counted() {
         let frame = |raw_offset, raw_len, stored_len| Frame {
-            image: ImageName::Slot,
+            image: ImageName::SLOT,
             codec: bundle::Codec::Zstd,
             raw_len,
             raw_offset,

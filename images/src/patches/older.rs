@@ -104,7 +104,7 @@ impl Older {
     /// Reads and checks all of the slot image but its hash tree.
     pub fn data(&mut self) -> Result<Vec<u8>, OlderError> {
         let len = self.reader.manifest().slot.verity.tree_offset;
-        let frames = self.reader.index().of(ImageName::Slot).to_vec();
+        let frames = self.reader.index().of(ImageName::SLOT).to_vec();
         let (mut data, mut piece) = (Vec::with_capacity(len as usize), Vec::new());
         for frame in frames.iter().take_while(|frame| frame.raw_offset < len) {
             self.reader

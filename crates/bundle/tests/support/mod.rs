@@ -26,7 +26,7 @@ pub fn manifest<S: Read + Write + Seek>(
     slot: SlotImage,
     others: &[(ImageName, Option<u64>, u64)],
 ) -> Manifest {
-    let mut images = vec![(ImageName::Slot, None, slot.size)];
+    let mut images = vec![(ImageName::SLOT, None, slot.size)];
     images.extend(others);
     let images = images.into_iter().map(|(name, offset, size)| Image {
         name,

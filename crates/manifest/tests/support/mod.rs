@@ -85,19 +85,19 @@ pub fn sample() -> Manifest {
         },
         images: vec![
             Image {
-                name: ImageName::Slot,
+                name: ImageName::SLOT,
                 offset: None,
                 size: tree_offset + tree_size,
                 sha256: Digest::of(b"slot"),
             },
             Image {
-                name: ImageName::Esp,
+                name: ImageName::ESP,
                 offset: None,
                 size: 128 << 20,
                 sha256: Digest::of(b"esp"),
             },
             Image {
-                name: ImageName::Bootcode,
+                name: ImageName::BOOTCODE,
                 offset: Some(32768),
                 size: 9_000_000 / 16,
                 sha256: Digest::of(b"boot"),
