@@ -15,6 +15,11 @@ const NEVER: &[(&str, &[&str], &str)] = &[
         "a config is checked the same on every machine",
     ),
     (
+        "kubernetes",
+        IO,
+        "what a cluster is started with is a table and decisions: golden files show all of it",
+    ),
+    (
         "service-definition",
         IO,
         "services are checked the same when an image is built and when it runs",

@@ -10,6 +10,7 @@ const PURE: &[&str] = &[
     "crates/slots/src/",
     "crates/owner/src/",
     "crates/manifest/src/",
+    "crates/kubernetes/src/",
     "crates/machine-config/src/",
     "crates/quantity/src/",
     "crates/service-definition/src/",

@@ -1,0 +1,137 @@
+//! kube-apiserver: the API.
+
+use base64ct::{Base64, Encoding as _};
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use crate::arguments::Arguments;
+use crate::cluster::joined;
+use crate::component::{Component, File, Health, Kind};
+use crate::node::text;
+use crate::plan::{ControlPlane, extra, gates};
+use crate::tuning::seconds;
+use crate::{Cluster, Error, Node, Release, Signer, identity};
+
+/// Who changes things all the time, as it should: of no use in an audit, and a wear on cards.
+const UNAUDITED: [&str; 4] = [
+    "system:apiserver",
+    "system:kube-controller-manager",
+    "system:kube-proxy",
+    "system:kube-scheduler",
+];
+
+/// Returns the API server. It knows everybody by certificate or token, and keeps secrets encrypted.
+pub(crate) fn component(
+    release: &'static Release,
+    cluster: &Cluster,
+    node: &Node,
+    plane: &ControlPlane,
+) -> Result<Component, Error> {
+    let (layout, ports) = (&node.layout, node.ports);
+    let serving = identity::api_server(cluster, node, &plane.names);
+    let (etcd, kubelet, front) = (
+        identity::etcd_client(),
+        identity::kubelet_client(),
+        identity::front_proxy(),
+    );
+    let health = identity::health();
+    let certificate = |identity: &crate::Identity| text(&layout.certificate(identity.file));
+    let key = |identity: &crate::Identity| text(&layout.key(identity.file));
+    let authority = |signer| text(&layout.authority(signer));
+    let tokens = text(&layout.service_account_key());
+    let issuer = format!("https://kubernetes.default.svc.{}", cluster.domain());
+    let audit = File::yaml(layout.file("audit-policy.yaml"), &audit_policy(release));
+    let encryption = encryption(release, layout.file("encryption.yaml"), &plane.encryption_key);
+    let anywhere = if cluster.has_ipv6() { "::" } else { "0.0.0.0" };
+    let arguments = Arguments::kubernetes(Kind::ApiServer, release)
+        .own("advertise-address", node.address().to_string())
+        .own("bind-address", anywhere)
+        .own("secure-port", ports.api.to_string())
+        .own("tls-cert-file", certificate(&serving))
+        .own("tls-private-key-file", key(&serving))
+        .own("client-ca-file", authority(Signer::Kubernetes))
+        .own("anonymous-auth", "false")
+        .own("authorization-mode", "Node,RBAC")
+        .own("etcd-servers", format!("https://127.0.0.1:{}", ports.etcd))
+        .own("etcd-cafile", authority(Signer::Etcd))
+        .own("etcd-certfile", certificate(&etcd))
+        .own("etcd-keyfile", key(&etcd))
+        .own("kubelet-certificate-authority", authority(Signer::Kubernetes))
+        .own("kubelet-client-certificate", certificate(&kubelet))
+        .own("kubelet-client-key", key(&kubelet))
+        .own("proxy-client-cert-file", certificate(&front))
+        .own("proxy-client-key-file", key(&front))
+        .own("requestheader-client-ca-file", authority(Signer::FrontProxy))
+        .own("requestheader-allowed-names", identity::FRONT_PROXY)
+        .own("requestheader-extra-headers-prefix", "X-Remote-Extra-")
+        .own("requestheader-group-headers", "X-Remote-Group")
+        .own("requestheader-username-headers", "X-Remote-User")
+        .own("service-account-issuer", &issuer)
+        .own("service-account-key-file", &tokens)
+        .own("service-account-signing-key-file", &tokens)
+        .own("service-cluster-ip-range", joined(cluster.services()))
+        .own("encryption-provider-config", text(&encryption.path))
+        .usual("allow-privileged", "true")
+        .usual("audit-policy-file", text(&audit.path))
+        // To the log of the service, which is kept in memory first: no file of its own wears the card.
+        .usual("audit-log-path", "-")
+        .usual("event-ttl", seconds(plane.tuning.events))
+        .usual("kubelet-preferred-address-types", "InternalIP,Hostname")
+        .usual("profiling", "false")
+        .list("enable-admission-plugins", ["NodeRestriction"])
+        .list("feature-gates", gates(release, cluster, node)?);
+    Ok(Component {
+        kind: Kind::ApiServer,
+        program: layout.program(Kind::ApiServer),
+        arguments: extra(arguments, node)?.finish()?,
+        files: vec![audit, encryption],
+        folders: Vec::new(),
+        identities: vec![serving, etcd, kubelet, front, health.clone()],
+        trusts: vec![Signer::Etcd, Signer::Kubernetes, Signer::FrontProxy],
+        signs: Vec::new(),
+        signs_tokens: true,
+        health: Health {
+            url: format!("https://127.0.0.1:{}/readyz", ports.api),
+            identity: Some(health.file),
+            trusts: Some(Signer::Kubernetes),
+        },
+    })
+}
+
+/// Tells what is written down of who did what: who changed what, but for the components, and never what a secret holds.
+fn audit_policy(release: &Release) -> serde_json::Value {
+    json!({
+        "apiVersion": release.audit_policy(),
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": [
+            { "level": "None", "verbs": ["get", "list", "watch"] },
+            { "level": "None", "users": UNAUDITED },
+            { "level": "None", "userGroups": ["system:nodes", "system:serviceaccounts:kube-system"] },
+            { "level": "Metadata" },
+        ],
+    })
+}
+
+/// Tells what is encrypted before it goes to etcd: secrets. What was written before can still be read.
+fn encryption(release: &Release, path: std::path::PathBuf, key: &[u8; 32]) -> File {
+    let document = json!({
+        "apiVersion": release.encryption_config(),
+        "kind": "EncryptionConfiguration",
+        "resources": [{
+            "resources": ["secrets"],
+            "providers": [
+                { "secretbox": { "keys": [{ "name": "key1", "secret": KEY }] } },
+                { "identity": {} },
+            ],
+        }],
+    });
+    let file = File::yaml(path, &document).secret();
+    // By hand, as a tree of values is not erased when it is dropped.
+    let secret = Zeroizing::new(Base64::encode_string(key));
+    let contents = Zeroizing::new(file.contents.replacen(KEY, &secret, 1));
+    File { contents, ..file }
+}
+
+/// What stands for the key until it is put in.
+const KEY: &str = "<key>";

@@ -1,0 +1,82 @@
+//! kube-controller-manager: the loops that make true what the API holds.
+
+use crate::arguments::Arguments;
+use crate::cluster::{NODE_PREFIX, joined};
+use crate::component::{Component, Health, Kind};
+use crate::node::text;
+use crate::plan::{ControlPlane, extra, gates};
+use crate::tuning::seconds;
+use crate::{Cluster, Error, Node, Release, Signer, identity, kubeconfig};
+
+/// Returns the controller manager. It asks the API server of its own node: both are well, or neither is.
+pub(crate) fn component(
+    release: &'static Release,
+    cluster: &Cluster,
+    node: &Node,
+    plane: &ControlPlane,
+) -> Result<Component, Error> {
+    let (layout, ports) = (&node.layout, node.ports);
+    let own = identity::controller_manager();
+    let api = format!("https://127.0.0.1:{}", ports.api);
+    let config = kubeconfig::of_component(cluster, layout, &api, &own);
+    let (path, authority) = (text(&config.path), text(&layout.authority(Signer::Kubernetes)));
+    let mut arguments = Arguments::kubernetes(Kind::ControllerManager, release)
+        .own("kubeconfig", &path)
+        .own("authentication-kubeconfig", &path)
+        .own("authorization-kubeconfig", &path)
+        .own("bind-address", "127.0.0.1")
+        .own("secure-port", ports.controller_manager.to_string())
+        .own("tls-cert-file", text(&layout.certificate(own.file)))
+        .own("tls-private-key-file", text(&layout.key(own.file)))
+        .own("client-ca-file", &authority)
+        .own(
+            "requestheader-client-ca-file",
+            text(&layout.authority(Signer::FrontProxy)),
+        )
+        .own("root-ca-file", &authority)
+        .own("cluster-signing-cert-file", &authority)
+        .own(
+            "cluster-signing-key-file",
+            text(&layout.authority_key(Signer::Kubernetes)),
+        )
+        .own(
+            "service-account-private-key-file",
+            text(&layout.service_account_key()),
+        )
+        .own("use-service-account-credentials", "true")
+        .own("allocate-node-cidrs", "true")
+        .own("cluster-cidr", joined(cluster.pods()))
+        .own("service-cluster-ip-range", joined(cluster.services()))
+        .own("cluster-name", cluster.name().as_str())
+        .own("leader-elect", "true")
+        .usual("leader-elect-lease-duration", seconds(plane.tuning.lease))
+        .usual("leader-elect-renew-deadline", seconds(plane.tuning.renew))
+        .usual("leader-elect-retry-period", seconds(plane.tuning.retry))
+        .usual("profiling", "false")
+        .list("feature-gates", gates(release, cluster, node)?);
+    for network in cluster.pods() {
+        let v6 = usize::from(network.address.is_ipv6());
+        let flag = match (cluster.is_dual_stack(), v6) {
+            (false, _) => "node-cidr-mask-size",
+            (true, 0) => "node-cidr-mask-size-ipv4",
+            (true, _) => "node-cidr-mask-size-ipv6",
+        };
+        arguments = arguments.own(flag, NODE_PREFIX[v6].to_string());
+    }
+    Ok(Component {
+        kind: Kind::ControllerManager,
+        program: layout.program(Kind::ControllerManager),
+        arguments: extra(arguments, node)?.finish()?,
+        files: vec![config],
+        folders: Vec::new(),
+        identities: vec![own],
+        trusts: vec![Signer::Kubernetes, Signer::FrontProxy],
+        signs: vec![Signer::Kubernetes],
+        signs_tokens: true,
+        health: Health {
+            url: format!("https://127.0.0.1:{}/healthz", ports.controller_manager),
+            identity: None,
+            trusts: Some(Signer::Kubernetes),
+        },
+    })
+}
