@@ -12,9 +12,10 @@ use std::time::Instant;
 use bundle::{Frame, Reader};
 use layout::{Extent, Name};
 use manifest::Digest;
-use medium::{Changes, Medium, SlotError, check_slot};
+use medium::{Changes, Medium, check_slot};
 
 use crate::check::{Checked, check};
+use crate::error::ApplyError;
 use crate::inspect::{self, Fault};
 use crate::plan::{Content, Piece, Plan, What};
 use crate::report::{Clockwork, Numbers, Report};
@@ -31,46 +32,6 @@ const ZEROS: [u8; 4096] = [0; 4096];
 
 /// Unpacked frames that wait for the medium.
 const AHEAD: usize = 8;
-
-/// Why a medium is not good.
-#[derive(Debug, thiserror::Error)]
-pub enum ApplyError {
-    /// The bundle is damaged.
-    #[error(transparent)]
-    Bundle(#[from] bundle::Error),
-    /// The medium is not the one that the plan is for.
-    #[error("the medium has {actual} bytes, but the plan is for {planned}: was it exchanged? plan again")]
-    OtherMedium {
-        /// What the plan is for.
-        planned: u64,
-        /// What there is.
-        actual: u64,
-    },
-    /// The medium fails.
-    #[error("cannot {action} the medium, which is not bootable now: try again, or take another one")]
-    Medium {
-        /// What was tried.
-        action: &'static str,
-        /// The kernel's answer.
-        source: io::Error,
-    },
-    /// The medium does not hold what was written to it.
-    #[error(
-        "the medium does not hold what was written at byte {offset} ({what:?}); it is not bootable now: take another one"
-    )]
-    ReadBack {
-        /// What was written there.
-        what: What,
-        /// Where.
-        offset: u64,
-    },
-    /// The slot's hash tree does not match.
-    #[error("the medium is bad and is not bootable now: take another one")]
-    Slot(#[from] SlotError),
-    /// A node could not use the medium.
-    #[error("the finished medium cannot be used; its partition table was erased again")]
-    Inspect(#[source] Fault),
-}
 
 /// Carries out a plan that was made for this bundle, on a medium that is open already.
 pub fn apply<R: Read + Seek + Send>(

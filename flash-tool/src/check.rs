@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use bundle::{Decoder, Frame, Reader};
 
-use crate::apply::ApplyError;
+use crate::error::ApplyError;
 use crate::plan::Plan;
 use crate::report::{Clockwork, Numbers};
 use crate::watch::{Stage, Watch};
@@ -84,7 +84,7 @@ fn check_some<R: Read + Seek>(
         let checked = read.and_then(|()| {
             decoder
                 .decode(frame, &stored, &mut out)
-                .map_err(|source| frame.error(source))?;
+                .map_err(|source| bundle::Error::in_frame(frame, source))?;
             Ok(u64::from(frame.raw_len))
         });
         if done.send(checked).is_err() {

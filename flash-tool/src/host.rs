@@ -16,7 +16,7 @@ pub struct Disk {
     /// The kernel's name for it.
     pub name: String,
     /// Its device file.
-    #[serde(serialize_with = "crate::show::lossy")]
+    #[serde(serialize_with = "crate::lossy_path::serialize")]
     pub path: PathBuf,
     /// Its major and minor number.
     #[serde(skip)]

@@ -11,6 +11,7 @@ pub mod plan;
 
 pub mod apply;
 pub mod check;
+mod error;
 mod inspect;
 pub mod report;
 pub mod watch;
@@ -24,13 +25,15 @@ mod ask;
 mod bars;
 pub mod config;
 pub mod keys;
+mod lossy_path;
 mod program;
 mod run;
 mod show;
 
-pub use apply::{ApplyError, apply};
+pub use apply::apply;
 pub use args::Args;
 pub use check::{Checked, check};
+pub use error::ApplyError;
 pub use plan::{BundleFacts, Options, Plan, PlanError, plan};
 pub use program::{main_from, told};
 pub use report::Report;

@@ -9,7 +9,7 @@ use layout::Guids;
 use stdio::Lost;
 use uuid::Uuid;
 
-use crate::apply::ApplyError;
+use crate::error::ApplyError;
 use crate::args::{Args, Command, Output};
 use crate::ask::{Refused, Said, Terminal, consent};
 use crate::bars::Bars;

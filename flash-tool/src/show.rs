@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::Path;
 
 use layout::{Extent, Name};
 use quantity::human_bytes;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::config::ConfigSummary;
 use crate::host::{Bus, Disk};
@@ -132,11 +131,6 @@ impl<'a> PlanView<'a> {
         );
         text
     }
-}
-
-/// Writes a path into JSON: what is not UTF-8 in it as `�`, rather than nothing at all.
-pub(crate) fn lossy<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(&path.to_string_lossy())
 }
 
 /// Writes a report for people: one line.

@@ -2,10 +2,11 @@
 
 mod error;
 mod file;
+mod wanted;
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use medium::FileMedium;
@@ -13,6 +14,7 @@ use serde::Serialize;
 
 pub use self::error::TargetError;
 pub use self::file::FileTarget;
+pub use self::wanted::Wanted;
 use crate::host::{Disk, Found, Host};
 use crate::safety::{Refusal, refusals};
 
@@ -24,19 +26,6 @@ pub enum Target {
     Disk(Disk),
     /// A file.
     File(FileTarget),
-}
-
-/// What a target must fulfil.
-#[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
-    /// The least bytes that will do.
-    pub needed: u64,
-    /// The size that the user asked for, in bytes.
-    pub size: Option<u64>,
-    /// Files that are read meanwhile.
-    pub inputs: &'a [&'a Path],
-    /// Whether secrets will be written: a file is then for its owner alone.
-    pub private: bool,
 }
 
 impl Target {
@@ -167,9 +156,4 @@ impl Target {
             }
         }
     }
-}
-
-/// Returns what tells one file from all others on this host, whatever its names.
-fn identity(facts: &Metadata) -> (u64, u64) {
-    (facts.dev(), facts.ino())
 }

@@ -7,7 +7,7 @@ use zstd::bulk::Decompressor;
 use zstd::zstd_safe::{self, DCtx};
 
 use crate::steps::{self, STEPS_MAX};
-use crate::{Codec, EXTENT, Frame, Patch};
+use crate::{Codec, EXTENT, Frame, FrameError, Patch};
 
 /// zstd's own mark of a frame.
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -19,20 +19,6 @@ pub(crate) const WINDOW_LOG_MAX: u32 = 24;
 pub struct Decoder {
     zstd: Decompressor<'static>,
     scratch: Vec<u8>,
-}
-
-/// Why a frame cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub enum FrameError {
-    /// The packed bytes make no sense.
-    #[error("its packed bytes are damaged")]
-    Packed(#[source] io::Error),
-    /// It unpacks to other bytes than the index vouches for.
-    #[error("its hash does not match the signed index")]
-    Hash,
-    /// A patch that does not have the form that this format asks for.
-    #[error("it is no patch of this format: {0}")]
-    Patch(&'static str),
 }
 
 impl Decoder {

@@ -1,9 +1,10 @@
 //! One entry of the index.
 
+use std::io;
+
 use manifest::{Digest, ImageName};
 
 use crate::codes::Codes;
-use crate::{Error, FrameError};
 
 /// Bytes of an index entry.
 pub const ENTRY_LEN: usize = 72;
@@ -38,19 +39,24 @@ pub struct Frame {
     pub sha256: Digest,
 }
 
+/// Why a frame cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// The packed bytes make no sense.
+    #[error("its packed bytes are damaged")]
+    Packed(#[source] io::Error),
+    /// It unpacks to other bytes than the index vouches for.
+    #[error("its hash does not match the signed index")]
+    Hash,
+    /// A patch that does not have the form that this format asks for.
+    #[error("it is no patch of this format: {0}")]
+    Patch(&'static str),
+}
+
 impl Frame {
     /// Returns the first byte of the image after the frame.
     pub fn raw_end(&self) -> u64 {
         self.raw_offset.saturating_add(u64::from(self.raw_len))
-    }
-
-    /// Says which frame a fault is in.
-    pub fn error(&self, source: FrameError) -> Error {
-        Error::Frame {
-            image: self.image,
-            offset: self.raw_offset,
-            source,
-        }
     }
 
     /// Writes the entry, with the number that stands for the image.

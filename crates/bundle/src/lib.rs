@@ -9,9 +9,11 @@
 mod align;
 mod codes;
 mod decode;
+mod error;
 mod frame;
 mod header;
 mod index;
+mod memory;
 mod new_patch;
 mod patch;
 mod reader;
@@ -19,17 +21,19 @@ mod sealed;
 mod steps;
 mod writer;
 
-pub use decode::{Decoder, FrameError};
-pub use frame::{Codec, ENTRY_LEN, Frame};
+pub use decode::Decoder;
+pub use error::{Error, WriteError};
+pub use frame::{Codec, ENTRY_LEN, Frame, FrameError};
 pub use header::{Header, HeaderError, Span};
 pub use index::{Index, IndexError};
+pub use memory::Memory;
 pub use new_patch::NewPatch;
 pub use patch::{
     EXTENT, Patch, PatchError, Patches, SETS_ALIGN, SOURCE_ALIGN, SOURCES_COUNT, SOURCES_MAX, Source,
 };
-pub use reader::{Error, Preamble, Reader};
+pub use reader::{Preamble, Reader};
 pub use sealed::Sealed;
-pub use writer::{Memory, WriteError, Writer};
+pub use writer::Writer;
 
 pub use manifest::ImageName;
 

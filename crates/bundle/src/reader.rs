@@ -3,54 +3,13 @@
 use std::io::{self, Read, Seek, SeekFrom};
 
 use manifest::model::PatchSet;
-use manifest::{ImageName, TrustedKey, VerifiedManifest, VerifyError};
+use manifest::{TrustedKey, VerifiedManifest};
 
 use crate::index::frames_start;
 use crate::{
-    Codec, Decoder, ENTRY_LEN, Frame, FrameError, HEADER_LEN, Header, HeaderError, INDEX_AT, Index,
+    Codec, Decoder, ENTRY_LEN, Error, Frame, FrameError, HEADER_LEN, Header, HeaderError, INDEX_AT, Index,
     IndexError, Patch, PatchError, Patches,
 };
-
-/// Why a bundle cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The file cannot be read.
-    #[error("cannot read the bundle")]
-    Io(#[from] io::Error),
-    /// The file is not a bundle, or its header is damaged.
-    #[error(transparent)]
-    Header(#[from] HeaderError),
-    /// Bytes that mean nothing are not zero.
-    #[error("byte {0} of the bundle should be zero: the file is damaged, fetch it again")]
-    Padding(u64),
-    /// The manifest is not to be trusted.
-    #[error("the bundle is refused")]
-    Manifest(#[from] VerifyError),
-    /// The index is not to be trusted.
-    #[error(transparent)]
-    Index(#[from] IndexError),
-    /// The file is longer or shorter than its index says.
-    #[error("the bundle should have {expected} bytes, but has {actual}: fetch it again")]
-    Length {
-        /// What the index says.
-        expected: u64,
-        /// What there is.
-        actual: u64,
-    },
-    /// A frame is damaged.
-    #[error("the piece of image {image} at byte {offset} is damaged: fetch the bundle again")]
-    Frame {
-        /// The image.
-        image: ImageName,
-        /// The frame's place in the image.
-        offset: u64,
-        /// What is wrong with it.
-        source: FrameError,
-    },
-    /// The index of a patch set is not to be trusted.
-    #[error(transparent)]
-    Patches(#[from] PatchError),
-}
 
 /// The texts at the start of a bundle. Nothing about them is known to be true yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,7 +142,7 @@ impl<R: Read + Seek> Reader<R> {
         read?;
         self.decoder
             .decode(frame, &self.stored, out)
-            .map_err(|source| frame.error(source))
+            .map_err(|source| Error::in_frame(frame, source))
     }
 
     /// Reads a frame as it is stored, for those who unpack elsewhere, on another thread.

@@ -8,14 +8,12 @@ use std::io::{self, Read, Seek, Write};
 use std::ops::Range;
 use std::thread;
 
-use manifest::{Digest, ImageName, ParseError};
+use manifest::{Digest, ImageName};
 use sha2::{Digest as _, Sha256};
 
 use crate::codes::Codes;
 use crate::index::frames_start;
-use crate::{
-    Codec, FRAME_ALIGN, FRAME_MAX, Frame, HeaderError, IndexError, PatchError, SIGNATURES_MAX, Sealed,
-};
+use crate::{Codec, FRAME_ALIGN, FRAME_MAX, Frame, Memory, Sealed, WriteError};
 
 /// Bytes in a frame, unless told otherwise: small enough to fetch alone, large enough to pack well.
 const FRAME_LEN: usize = 1024 * 1024;
@@ -25,44 +23,6 @@ const LEVEL: i32 = 19;
 
 /// What zeros are compared with: a slice at a time, for a debug build's sake.
 const ZEROS: [u8; 4096] = [0; 4096];
-
-/// Why a bundle cannot be made.
-#[derive(Debug, thiserror::Error)]
-pub enum WriteError {
-    /// Reading the image, or writing the bundle, failed.
-    #[error("cannot write the bundle")]
-    Io(#[from] io::Error),
-    /// The frames, as they were added, are not what the manifest needs.
-    #[error("no reader would take this bundle")]
-    Index(#[from] IndexError),
-    /// The patches, as they were added, make no set.
-    #[error("no reader would take this bundle")]
-    Patches(#[from] PatchError),
-    /// The manifest speaks of other patches than were added.
-    #[error("the manifest does not list the patches that were added to the bundle")]
-    OtherPatches,
-    /// The manifest is not sound.
-    #[error("no reader would take this bundle")]
-    Manifest(#[from] ParseError),
-    /// The signatures are too long.
-    #[error("{0} bytes of signatures are more than {SIGNATURES_MAX}")]
-    Signatures(usize),
-    /// A section is too long.
-    #[error(transparent)]
-    Header(#[from] HeaderError),
-}
-
-/// Remembers packed frames from one build to the next: packing well is slow, and most frames of a release are those of
-/// the last one.
-///
-/// What it gives is checked before it is used, so it may forget, mix up or damage anything.
-pub trait Memory: Send + Sync {
-    /// Returns what was remembered for a key.
-    fn recall(&self, key: &Digest) -> Option<Vec<u8>>;
-
-    /// Remembers something for a key, if it likes.
-    fn remember(&self, key: &Digest, packed: &[u8]);
-}
 
 /// Takes images, and packs them into frames.
 pub struct Writer<S> {

@@ -183,6 +183,15 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Reads a text that has a form of its own, and never quotes it: it may hold a secret that belongs elsewhere, and
+    /// faults are logged.
+    pub fn parsed_unquoted<T: FromStr<Err: Display>>(&self) -> Option<T> {
+        let parsed = self.text()?.parse();
+        parsed
+            .inspect_err(|error| self.fault(format!("is not {error}")))
+            .ok()
+    }
+
     /// Reads a length of time. A bare number is told what it lacks: other tools take it for seconds.
     pub fn period(&self) -> Option<Period> {
         if let (Value::Scalar(s), "a number") = (&self.node.value, self.node.kind()) {

@@ -1,6 +1,5 @@
 //! Certificates, and what stands in them.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
@@ -8,7 +7,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
-use crate::{Error, Fingerprint, Flaw};
+use crate::{Error, Fingerprint, Flaw, KeyKind};
 
 /// One certificate: its bytes and what stands in them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,41 +54,6 @@ pub struct Purposes {
     pub client: bool,
     /// To prove which node or server this is.
     pub server: bool,
-}
-
-/// The kind of a public key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyKind {
-    /// The kind of all keys of Bedplate's own.
-    Ed25519,
-    /// A key on one of NIST's curves.
-    Ecdsa,
-    /// An RSA key.
-    Rsa,
-    /// Some other kind.
-    Other,
-}
-
-impl KeyKind {
-    fn of(oid: &str) -> Self {
-        match oid {
-            "1.3.101.112" => Self::Ed25519,
-            "1.2.840.10045.2.1" => Self::Ecdsa,
-            "1.2.840.113549.1.1.1" => Self::Rsa,
-            _ => Self::Other,
-        }
-    }
-}
-
-impl fmt::Display for KeyKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Ed25519 => "Ed25519",
-            Self::Ecdsa => "ECDSA",
-            Self::Rsa => "RSA",
-            Self::Other => "unknown",
-        })
-    }
 }
 
 impl Certificate {

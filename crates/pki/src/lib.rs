@@ -16,10 +16,11 @@ pub mod server;
 
 mod error;
 mod flaw;
+mod key_kind;
 mod trust;
 
 pub use authority::{Authority, Issued, Validity};
-pub use certificate::{Certificate, Details, KeyKind, Purposes};
+pub use certificate::{Certificate, Details, Purposes};
 pub use check::{check_config, parse_config};
 pub use client::Client;
 pub use clock::{Moment, NodeClock};
@@ -27,6 +28,7 @@ pub use error::Error;
 pub use fingerprint::Fingerprint;
 pub use flaw::{Day, Flaw};
 pub use key::PrivateKey;
+pub use key_kind::KeyKind;
 pub use secrets::Secrets;
 pub use server::{Mode, ServerTls, Serving, trust_in};
 

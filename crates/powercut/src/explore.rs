@@ -6,145 +6,11 @@
 //! noise where it stopped; all subsets of the writes between two syncs when they are few, and otherwise each write
 //! lost alone, each one surviving alone, and subsets by chance; and sectors by chance.
 
-use std::collections::HashSet;
 use std::convert::Infallible;
-use std::fmt;
-use std::ops::AddAssign;
 
-use crate::image::Image;
-use crate::pending::Pending;
-use crate::random::Random;
+use crate::pending::{Explorer, Pending};
 use crate::recorder::{Event, Recording};
-
-/// How far to go.
-#[derive(Debug, Clone, Copy)]
-pub struct Options {
-    /// What decides where chance does. Printed with every figure and every fault.
-    pub seed: u64,
-    /// Up to so many writes between two syncs, all their subsets are taken.
-    pub exhaustive: usize,
-    /// States by chance, for each run of writes between two syncs.
-    pub samples: usize,
-    /// Whether the sector that was being written may hold noise, as on media that promise nothing.
-    pub noise: bool,
-}
-
-impl Options {
-    /// The environment variable that holds another seed.
-    pub const SEED: &str = "BEDPLATE_POWERCUT_SEED";
-
-    /// Returns what is usual: the same seed at each run, unless the environment has another.
-    pub fn from_env() -> Self {
-        let seed = std::env::var(Self::SEED).ok();
-        let seed = seed.map(|text| text.parse().expect("the seed is a number"));
-        Self {
-            seed: seed.unwrap_or(20_261_123),
-            exhaustive: 10,
-            samples: 200,
-            noise: true,
-        }
-    }
-
-    /// Sets how many states are taken by chance.
-    pub fn samples(self, samples: usize) -> Self {
-        Self { samples, ..self }
-    }
-}
-
-/// How a state came about. Writes are counted from 0, over the whole recording.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum How {
-    /// After so many writes, all of which arrived.
-    After(usize),
-    /// The first so many sectors of a write arrived, and all writes before it.
-    Front(usize, u64),
-    /// The last so many sectors of a write arrived, and all writes before it.
-    Back(usize, u64),
-    /// As [`Front`](Self::Front), and the sector after them holds noise.
-    Noise(usize, u64),
-    /// Of the writes that no sync has vouched for only these arrived, in this order.
-    Only(Vec<usize>),
-    /// Of the writes that no sync has vouched for, up to this one, each sector arrived or not, by chance: the attempt of
-    /// this number.
-    Sectors(usize, usize),
-}
-
-impl fmt::Display for How {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            How::After(writes) => write!(f, "after {writes} writes"),
-            How::Front(write, kept) => {
-                write!(f, "in write {write}, of which the first {kept} sectors arrived")
-            }
-            How::Back(write, kept) => write!(f, "in write {write}, of which the last {kept} sectors arrived"),
-            How::Noise(write, kept) => {
-                write!(
-                    f,
-                    "in write {write}, of which {kept} sectors arrived and the next is noise"
-                )
-            }
-            How::Only(writes) => write!(f, "with writes {writes:?} alone of those that wait for a sync"),
-            How::Sectors(last, attempt) => write!(
-                f,
-                "with some sectors of what waits for a sync up to write {last} (attempt {attempt})"
-            ),
-        }
-    }
-}
-
-/// What the medium may hold after a power cut.
-#[derive(Debug, Clone)]
-pub struct State {
-    /// Its content.
-    pub image: Image,
-    /// How that came about.
-    pub how: How,
-    /// Syncs that were done before.
-    pub syncs: usize,
-}
-
-/// How many states there were.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tally {
-    /// All that were made.
-    pub generated: u64,
-    /// Those of them that differ from each other.
-    pub distinct: u64,
-    /// What decided where chance did.
-    pub seed: u64,
-}
-
-impl Tally {
-    /// Nothing yet.
-    pub fn new(options: &Options) -> Self {
-        Self {
-            generated: 0,
-            distinct: 0,
-            seed: options.seed,
-        }
-    }
-}
-
-impl AddAssign for Tally {
-    fn add_assign(&mut self, more: Self) {
-        self.generated += more.generated;
-        self.distinct += more.distinct;
-    }
-}
-
-/// A state in which something does not hold.
-#[derive(Debug, thiserror::Error)]
-#[error("the power went {how}, with {syncs} syncs before (seed {seed})")]
-pub struct Broken<E: std::error::Error + 'static> {
-    /// How the state came about.
-    pub how: How,
-    /// Syncs that were done before.
-    pub syncs: usize,
-    /// What decided where chance did.
-    pub seed: u64,
-    /// What does not hold.
-    pub source: E,
-}
+use crate::state::{Broken, How, Options, State, Tally};
 
 /// Makes every state, and shows each different one to `visit`, until one is found in which something does not hold.
 pub fn explore<E: std::error::Error + 'static>(
@@ -152,14 +18,7 @@ pub fn explore<E: std::error::Error + 'static>(
     options: &Options,
     visit: impl FnMut(&State) -> Result<(), E>,
 ) -> Result<Tally, Broken<E>> {
-    let mut explorer = Explorer {
-        options,
-        random: Random::new(options.seed),
-        shown: HashSet::new(),
-        tally: Tally::new(options),
-        syncs: 0,
-        visit,
-    };
+    let mut explorer = Explorer::new(options, visit);
     explorer.show(&recording.before, || How::After(0))?;
     let mut durable = recording.before.clone();
     let mut seen = durable.clone();
@@ -202,37 +61,5 @@ pub fn states(recording: &Recording, options: &Options) -> (Vec<State>, Tally) {
     match explore(recording, options, collect) {
         Ok(tally) => (states, tally),
         Err(broken) => match broken.source {},
-    }
-}
-
-/// Shows states.
-pub(crate) struct Explorer<'a, F> {
-    pub options: &'a Options,
-    pub random: Random,
-    shown: HashSet<u128>,
-    tally: Tally,
-    syncs: usize,
-    visit: F,
-}
-
-impl<E: std::error::Error, F: FnMut(&State) -> Result<(), E>> Explorer<'_, F> {
-    /// Counts a state, and shows it when it was not shown before.
-    pub fn show(&mut self, image: &Image, how: impl FnOnce() -> How) -> Result<(), Broken<E>> {
-        self.tally.generated += 1;
-        if !self.shown.insert(image.digest()) {
-            return Ok(());
-        }
-        self.tally.distinct += 1;
-        let state = State {
-            image: image.clone(),
-            how: how(),
-            syncs: self.syncs,
-        };
-        (self.visit)(&state).map_err(|source| Broken {
-            how: state.how,
-            syncs: state.syncs,
-            seed: self.options.seed,
-            source,
-        })
     }
 }

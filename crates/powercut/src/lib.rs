@@ -15,12 +15,14 @@ mod pending;
 mod random;
 mod recorder;
 mod report;
+mod state;
 
 pub use disk::{Power, read_table};
-pub use explore::{Broken, How, Options, State, Tally, explore, states};
+pub use explore::{explore, states};
 pub use image::{BLOCK, Image, SECTOR};
 pub use node::{Node, Outcome, Places, Started};
 pub use partition::{Disk, Partition};
 pub use random::Random;
 pub use recorder::{Event, Recorder, Recording, Write};
 pub use report::report;
+pub use state::{Broken, How, Options, State, Tally};

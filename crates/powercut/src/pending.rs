@@ -1,10 +1,12 @@
 //! What may become of writes that no sync has vouched for yet.
 
+use std::collections::HashSet;
 use std::error::Error;
 
-use crate::explore::{Broken, Explorer, How, State};
 use crate::image::{Image, SECTOR};
+use crate::random::Random;
 use crate::recorder::Write;
+use crate::state::{Broken, How, Options, State, Tally};
 
 /// A write that may still be in a cache.
 #[derive(Debug, Clone, Copy)]
@@ -13,6 +15,50 @@ pub(crate) struct Pending<'a> {
     pub number: usize,
     /// What was written.
     pub write: &'a Write,
+}
+
+/// Shows states.
+pub(crate) struct Explorer<'a, F> {
+    pub options: &'a Options,
+    pub random: Random,
+    shown: HashSet<u128>,
+    pub tally: Tally,
+    pub syncs: usize,
+    visit: F,
+}
+
+impl<'a, E: Error, F: FnMut(&State) -> Result<(), E>> Explorer<'a, F> {
+    /// Starts with no state shown.
+    pub fn new(options: &'a Options, visit: F) -> Self {
+        Explorer {
+            options,
+            random: Random::new(options.seed),
+            shown: HashSet::new(),
+            tally: Tally::new(options),
+            syncs: 0,
+            visit,
+        }
+    }
+
+    /// Counts a state, and shows it when it was not shown before.
+    pub fn show(&mut self, image: &Image, how: impl FnOnce() -> How) -> Result<(), Broken<E>> {
+        self.tally.generated += 1;
+        if !self.shown.insert(image.digest()) {
+            return Ok(());
+        }
+        self.tally.distinct += 1;
+        let state = State {
+            image: image.clone(),
+            how: how(),
+            syncs: self.syncs,
+        };
+        (self.visit)(&state).map_err(|source| Broken {
+            how: state.how,
+            syncs: state.syncs,
+            seed: self.options.seed,
+            source,
+        })
+    }
 }
 
 impl<E: Error + 'static, F: FnMut(&State) -> Result<(), E>> Explorer<'_, F> {

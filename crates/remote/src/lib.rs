@@ -9,6 +9,7 @@ mod address;
 mod agent;
 mod answer;
 mod error;
+mod no_ranges;
 mod options;
 mod proxy;
 mod remote;

@@ -1,7 +1,5 @@
 //! The file itself: requests, bodies, and going on after a cut.
 
-mod anew;
-
 use std::io::Read;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
@@ -14,6 +12,7 @@ use crate::address::Address;
 use crate::agent::agent;
 use crate::answer::{self, Answer, Mark};
 use crate::error::Failure;
+use crate::no_ranges::NoRanges;
 use crate::spans::{BRIDGE, end_of, runs};
 use crate::{Cause, Error, Options};
 
@@ -44,10 +43,8 @@ pub struct Remote {
     ranges: bool,
     runs: Vec<Range<u64>>,
     body: Option<Body>,
-    /// How far the file has come by, where it can only come in order.
-    passed: u64,
-    /// How often it may still come from its start again after a cut.
-    resends_left: u32,
+    /// How far the file has come, where it can only come in order.
+    no_ranges: NoRanges,
     traffic: Traffic,
 }
 
@@ -65,6 +62,7 @@ impl Remote {
         let mut remote = Remote {
             agent: agent(&address, &options)?,
             address,
+            no_ranges: NoRanges::new(options.restarts),
             options,
             len: 0,
             mark: Mark::default(),
@@ -72,8 +70,6 @@ impl Remote {
             ranges: true,
             runs: Vec::new(),
             body: None,
-            passed: 0,
-            resends_left: anew::RESENDS,
             traffic: Traffic::default(),
         };
         let mut failures = 0;
@@ -186,8 +182,12 @@ impl Remote {
     /// Reads at least one byte of what is wanted.
     fn some(&mut self, wanted: Range<u64>, out: &mut [u8]) -> Result<usize, Failure> {
         self.stopped()?;
-        if !self.ranges && wanted.start < self.passed {
-            self.begin_anew(wanted.start)?;
+        if !self.ranges && self.no_ranges.has_passed(wanted.start) {
+            self.no_ranges.restart(&self.address.shown, wanted.start)?;
+            self.body = None;
+            if let Some(told) = &self.options.told {
+                told("the server gives no ranges: reading the file from its start again");
+            }
         }
         if !self
             .body
@@ -250,7 +250,7 @@ impl Remote {
         let (at, end) = match answer {
             Answer::Part { start, end, .. } if start == wanted.start => (start, end),
             Answer::Whole { len } => {
-                self.count_resent()?;
+                self.no_ranges.count_resend(&self.address.shown)?;
                 (0, len)
             }
             other => {
@@ -260,7 +260,7 @@ impl Remote {
         };
         self.ranges = matches!(answer, Answer::Part { .. });
         if self.ranges {
-            self.passed = 0;
+            self.no_ranges.reset();
         }
         self.body = Some(Body { reader, at, end });
         Ok(())
@@ -322,7 +322,7 @@ impl Remote {
         };
         body.at += came as u64;
         if !self.ranges {
-            self.passed = self.passed.max(body.at);
+            self.no_ranges.advance(body.at);
         }
         if body.at == body.end {
             // Only a body that was read to its end gives its connection back.

@@ -129,7 +129,7 @@ impl Recipe<'_> {
         writer.add(ImageName::ESP, 0, &mut esp.as_slice()).unwrap();
         let mut sealed = writer.seal();
         for old in &self.from {
-            let patches = patches::between(old, &data[..tree_offset]);
+            let patches = patches::between(&old.slot[..old.data_len()], &data[..tree_offset]);
             let from = old.manifest.slot.verity.root_hash;
             sealed.add_patches(from, old.manifest.version, &patches).unwrap();
         }

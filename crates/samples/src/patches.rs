@@ -3,12 +3,10 @@
 use bundle::{EXTENT, NewPatch, SOURCES_MAX, Source};
 use zstd::zstd_safe::{CCtx, CParameter, compress_bound};
 
-use crate::Release;
-
-/// Makes a patch for every extent of `data`.
-pub(crate) fn between(old: &Release, data: &[u8]) -> Vec<NewPatch> {
+/// Makes a patch for every extent of `data` from an older slot image, whose data, before its hash tree, is `old`.
+pub(crate) fn between(old: &[u8], data: &[u8]) -> Vec<NewPatch> {
     let source_of = |target: u64| {
-        let end = (target + SOURCES_MAX as u64 - EXTENT).min(old.data_len() as u64);
+        let end = (target + SOURCES_MAX as u64 - EXTENT).min(old.len() as u64);
         let start = target.saturating_sub(EXTENT).min(end);
         start..end
     };
@@ -20,7 +18,7 @@ pub(crate) fn between(old: &Release, data: &[u8]) -> Vec<NewPatch> {
             offset: range.start,
             len: (range.end - range.start) as u32,
         };
-        let prefix = &old.slot[range.start as usize..range.end as usize];
+        let prefix = &old[range.start as usize..range.end as usize];
         NewPatch {
             target,
             raw_len: extent.len() as u32,

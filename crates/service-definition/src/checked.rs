@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::faults::Collector;
+use crate::fields::{HOUR, command, is_plain_path};
 use crate::health::{self, Health};
 use crate::raw::{FolderToMake, KillMode, Restart, Service, User};
 use crate::rights::{self, Rights};
@@ -16,9 +17,6 @@ const LONGEST_NAME: usize = 63;
 const RESERVED: &str = "machined";
 /// Less memory than this runs nothing.
 const LEAST_MEMORY: u64 = 1 << 20;
-/// The longest time a service may be given for anything, in seconds.
-pub(crate) const HOUR: u32 = 3600;
-
 /// Is a service that can be run as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Definition {
@@ -225,21 +223,6 @@ fn run(service: Service, faults: &mut Collector<'_>) -> Run {
     }
 }
 
-pub(crate) fn command(field: &str, words: Vec<String>, faults: &mut Collector<'_>) -> Vec<String> {
-    match words.first() {
-        None => faults.fault(field, "is empty; write [/usr/bin/PROGRAM, ARGUMENT, …]"),
-        Some(program) if !is_plain_path(program) => faults.fault(
-            field,
-            format!("{program:?} is not a program; write its whole path, such as /usr/bin/containerd"),
-        ),
-        Some(_) => {}
-    }
-    if words.iter().any(|word| word.contains('\0')) {
-        faults.fault(field, "holds a NUL character, which no program can be given");
-    }
-    words
-}
-
 fn directory(folder: &FolderToMake, faults: &mut Collector<'_>) -> Directory {
     if !is_plain_path(&folder.path) {
         faults.fault(
@@ -263,13 +246,6 @@ fn directory(folder: &FolderToMake, faults: &mut Collector<'_>) -> Directory {
         path: PathBuf::from(&folder.path),
         mode: mode.unwrap_or(0o755),
     }
-}
-
-pub(crate) fn is_plain_path(path: &str) -> bool {
-    path.len() > 1
-        && path.starts_with('/')
-        && !path.contains('\0')
-        && !path.split('/').any(|part| matches!(part, "." | ".."))
 }
 
 fn resources(limits: &Limits, faults: &mut Collector<'_>) -> Resources {

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::checked::{HOUR, command, is_plain_path};
 use crate::faults::Collector;
+use crate::fields::{HOUR, command, is_plain_path};
 use crate::raw::{HealthCheck, Unhealthy};
 
 /// Says how to find out whether a service is well.

@@ -9,6 +9,7 @@
 mod capability;
 mod checked;
 mod faults;
+mod fields;
 mod health;
 mod order;
 mod raw;

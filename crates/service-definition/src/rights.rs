@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use crate::Fault;
 use crate::capability::Capabilities;
-use crate::checked::is_plain_path;
 use crate::faults::Collector;
+use crate::fields::is_plain_path;
 use crate::raw::{Service, User};
 
 /// The numbers of users: below those that people and containers use.

@@ -7,7 +7,17 @@ use bundle::{EXTENT, Frame, Patches};
 use verity::{BLOCK, GROUP};
 
 use crate::release::overlapping;
-use crate::survey::Found;
+
+/// Where a group of the new image is to be had without fetching.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// Nowhere, or in pieces.
+    Missing,
+    /// In the target slot, at its place.
+    Target,
+    /// In the running slot, at the same place.
+    Running,
+}
 
 /// What the plan is made from.
 pub(crate) struct Offer<'a> {

@@ -10,7 +10,7 @@ use verity::{BLOCK, GROUP, Geometry, Groups};
 
 use crate::blocks::LocalBlocks;
 use crate::control::{Counter, Stage};
-use crate::plan::{self, Offer, Plan};
+use crate::plan::{self, Found, Offer, Plan};
 use crate::{Control, Error, Release, Source};
 
 /// The two slots of a node.
@@ -23,17 +23,6 @@ pub struct Slots<'a> {
     pub target: &'a mut dyn Medium,
     /// Which one that is.
     pub slot: Slot,
-}
-
-/// Where a group of the new image is to be had without fetching.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
-    /// Nowhere, or in pieces.
-    Missing,
-    /// In the target slot, at its place.
-    Target,
-    /// In the running slot, at the same place.
-    Running,
 }
 
 /// All that is known before the first byte is written.

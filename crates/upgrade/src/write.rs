@@ -4,8 +4,8 @@ use medium::{Changes, Medium, check_slot};
 use verity::{BLOCK, GROUP};
 
 use crate::control::{Counter, Stage};
-use crate::plan::{Extent, Way};
-use crate::survey::{Found, Prepared, Slots};
+use crate::plan::{Extent, Found, Way};
+use crate::survey::{Prepared, Slots};
 use crate::{Error, Release, Source};
 
 /// Makes the target slot hold the image, and proves it by reading it back. The manifest is not its business.

@@ -2,15 +2,15 @@
 
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use medium::FileMedium;
 use serde::{Serialize, Serializer};
 
-use super::{TargetError, Wanted, identity};
+use super::error::TargetError;
+use super::wanted::Wanted;
 use crate::host::Host;
-use crate::show::lossy;
 
 /// As many links as the kernel itself follows.
 const LINKS: usize = 40;
@@ -24,7 +24,7 @@ const OTHERS: u32 = 0o077;
 #[serde(rename_all = "camelCase")]
 pub struct FileTarget {
     /// The file, as it was named.
-    #[serde(serialize_with = "lossy")]
+    #[serde(serialize_with = "crate::lossy_path::serialize")]
     pub path: PathBuf,
     /// The bytes that it will have.
     pub size: u64,
@@ -196,6 +196,11 @@ fn resolve(path: &Path) -> io::Result<PathBuf> {
         }
     }
     Err(io::Error::other("too many links lead on from it"))
+}
+
+/// Returns what tells one file from all others on this host, whatever its names.
+fn identity(facts: &Metadata) -> (u64, u64) {
+    (facts.dev(), facts.ino())
 }
 
 /// Returns the folder of a path, which is the current one for a name alone.

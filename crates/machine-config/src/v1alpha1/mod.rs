@@ -3,6 +3,7 @@
 //! [`types`], `health` and `upgrades` are what users write, `decode` reads it and holds its rules.
 
 mod decode;
+mod defaults;
 mod health;
 mod types;
 mod upgrades;

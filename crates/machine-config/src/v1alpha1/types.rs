@@ -5,6 +5,9 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
+#[cfg(any(test, feature = "schema"))]
+use super::defaults::yes;
+use super::defaults::{is_default, is_true};
 use super::{Health, Upgrades};
 use crate::secret::Secret;
 use crate::value::{
@@ -311,17 +314,4 @@ pub const ROUTE_METRIC: u32 = 1024;
 #[cfg(any(test, feature = "schema"))]
 fn target(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({ "type": "string", "pattern": r"^(default|[0-9A-Fa-f:.]+/[0-9]{1,3})$" })
-}
-
-#[cfg(any(test, feature = "schema"))]
-fn yes() -> bool {
-    true
-}
-
-pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
-
-fn is_true(value: &bool) -> bool {
-    *value
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::types::is_default;
+use super::defaults::is_default;
 use crate::value::{ByteRate, Certificate, Period, ProxyAddress, TimeOfDay, WebAddress};
 
 /// When and how the node takes upgrades.

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::Table;
+use super::table::Table;
 
 /// `sizeof(struct dm_ioctl)`.
 pub(super) const HEADER_LEN: usize = 312;
@@ -13,7 +13,7 @@ const NAME_LEN: usize = 128;
 const DEVICE_AT: usize = 40;
 const READ_ONLY: u32 = 1;
 
-/// Is what we fill in of `struct dm_ioctl`.
+/// What we fill in of `struct dm_ioctl`.
 #[derive(Clone, Copy)]
 pub(super) struct Header<'a> {
     pub name: &'a str,

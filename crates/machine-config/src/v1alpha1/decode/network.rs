@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::Cursor;
+use crate::decode::Cursor;
 use crate::v1alpha1::types::*;
 use crate::value::IpPrefix;
 

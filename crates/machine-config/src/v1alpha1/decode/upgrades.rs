@@ -1,6 +1,6 @@
 //! Reads when and how a node takes upgrades.
 
-use super::{Cursor, unshown};
+use crate::decode::Cursor;
 use crate::v1alpha1::upgrades::interval;
 use crate::v1alpha1::{Day, RolloutFeed, Upgrades, Window};
 use crate::value::{Period, ProxyAddress};
@@ -11,8 +11,8 @@ const LONGEST: Period = Period::seconds(24 * 3600);
 pub(super) fn upgrades(cursor: Cursor<'_>) -> Option<Upgrades> {
     let mut o = cursor.object()?;
     let window = o.field("window").and_then(window);
-    let proxy = o.field("proxy").and_then(|c| unshown::<ProxyAddress>(&c));
-    let ca = o.field("ca").and_then(|c| unshown(&c));
+    let proxy = o.field("proxy").and_then(|c| c.parsed_unquoted::<ProxyAddress>());
+    let ca = o.field("ca").and_then(|c| c.parsed_unquoted());
     let rate_limit = o.field("rateLimit").and_then(|c| c.parsed());
     let rollout = o.field("rollout").and_then(rollout);
     o.finish();
@@ -32,7 +32,7 @@ fn rollout(cursor: Cursor<'_>) -> Option<RolloutFeed> {
             "url",
             "say where the rollout is published, such as https://HOST/rollout.json",
         )
-        .and_then(|c| unshown(&c));
+        .and_then(|c| c.parsed_unquoted());
     let interval = match o.field("interval") {
         Some(c) => span(&c),
         None => Some(interval()),
