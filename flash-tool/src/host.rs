@@ -29,9 +29,9 @@ pub struct Disk {
     pub size: u64,
     /// Bytes in a logical sector.
     pub sector: u64,
-    /// Whether the medium can be taken out.
+    /// Set when the medium can be taken out.
     pub removable: bool,
-    /// Whether it refuses writes.
+    /// Set when it refuses writes.
     pub read_only: bool,
     /// How it is attached.
     pub bus: Bus,
@@ -162,7 +162,7 @@ impl Host {
         })
     }
 
-    /// Tells whether a folder belongs to devices: `/dev` and what is below, by whichever way it was named.
+    /// Returns true if a folder belongs to devices: `/dev` and what is below, by whichever way it was named.
     pub fn is_for_devices(&self, folder: &Path) -> bool {
         let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let (folder, dev) = (real(folder), real(&self.dev()));
@@ -313,7 +313,7 @@ impl Host {
         uses.into_iter().collect()
     }
 
-    /// Tells whether a path below `/dev` is a name of this device, by way of links such as `mapper/vg-root`.
+    /// Returns true if a path below `/dev` is a name of this device, by way of links such as `mapper/vg-root`.
     fn is(&self, path: &str, device: &str) -> bool {
         let real = fs::canonicalize(self.dev().join(path));
         let name = real

@@ -52,7 +52,7 @@ pub struct Options {
     pub guids: Guids,
     /// The machine config to inject; without one the node waits in maintenance mode.
     pub config: Option<Injected>,
-    /// Whether to tell the disk that all it held before may be forgotten.
+    /// Set when to tell the disk that all it held before may be forgotten.
     pub discard: bool,
 }
 
@@ -87,7 +87,7 @@ pub struct Release {
     pub arch: String,
     /// Its version.
     pub version: String,
-    /// Whether it was built from exactly the locked packages.
+    /// Set when it was built from exactly the locked packages.
     pub locked: bool,
     /// The hash of its manifest.
     pub manifest: String,

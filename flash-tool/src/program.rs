@@ -54,7 +54,7 @@ pub fn told(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// Says why it ends, if there is a reason, and gives the exit code.
+/// Returns why it ends, if there is a reason, and gives the exit code.
 fn end<E: Error + 'static>(result: Result<(), E>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -9,12 +9,12 @@ use layout::Guids;
 use stdio::Lost;
 use uuid::Uuid;
 
-use crate::error::ApplyError;
 use crate::args::{Args, Command, Output};
 use crate::ask::{Refused, Said, Terminal, consent};
 use crate::bars::Bars;
 use crate::check::check;
 use crate::config::{ConfigError, Injected};
+use crate::error::ApplyError;
 use crate::host::Host;
 use crate::keys::{self, KeysError};
 use crate::plan::{BundleFacts, Options, Plan, PlanError, plan};

@@ -105,7 +105,7 @@ pub fn refusals(disk: &Disk, needed: u64) -> Vec<Refusal> {
     found
 }
 
-/// Says why a disk should be named by hand before it is overwritten, if it should.
+/// Returns why a disk should be named by hand before it is overwritten, if it should.
 pub fn caution(disk: &Disk) -> Option<Caution> {
     let portable = disk.removable || matches!(disk.bus, Bus::Usb | Bus::Sd | Bus::Loop);
     let why = if !portable {

@@ -4,7 +4,7 @@ use arbitrary::{Arbitrary, Unstructured};
 use bootloader_core::{Attempt, Boot, Cause, Step};
 use slots::{COPY_OFFSETS, RECORD_LEN, Reason, Record, Slot, SlotState, Version, encode, load};
 
-/// Is a disk, and what happens to it.
+/// A disk, and what happens to it.
 #[derive(Debug, Arbitrary)]
 struct Story {
     copies: [Option<Copy>; 2],
@@ -27,7 +27,7 @@ enum State {
     Bad(u8),
 }
 
-/// Is one boot.
+/// One boot.
 #[derive(Debug, Arbitrary)]
 struct Night {
     /// What the slots' manifests say: a version, or the code of a reason.
@@ -107,7 +107,7 @@ fn version(number: u8) -> Version {
     Version::new(0, u16::from(number / 16), u16::from(number % 16))
 }
 
-/// Is BOOTSTATE.
+/// BOOTSTATE.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Disk {
     copies: [[u8; RECORD_LEN]; 2],
@@ -119,7 +119,7 @@ impl Disk {
     }
 }
 
-/// Is one boot in the making: the loader with a script for its luck.
+/// One boot in the making: the loader with a script for its luck.
 struct Run<'a> {
     disk: &'a mut Disk,
     night: &'a Night,
@@ -299,7 +299,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Gives whether a slot could be attempted still.
+    /// Returns whether a slot could be attempted still.
     fn can_start(&self, record: &Record, slot: Slot) -> bool {
         let verified = self.findings[slot.index()].is_ok_and(|version| version >= record.floor);
         verified && !self.attempted[slot.index()] && record.slot(slot) != SlotState::Empty

@@ -29,7 +29,7 @@ pub fn bundle(data: &[u8]) {
     }
 }
 
-/// Is a small bundle, and what is done to the file.
+/// A small bundle, and what is done to the file.
 #[derive(Debug, Arbitrary)]
 struct Case {
     /// What the slot image is filled with, block by block.
@@ -202,7 +202,7 @@ impl Case {
     }
 }
 
-/// Is a file, lengths and places of some sections, and what it holds.
+/// A file, lengths and places of some sections, and what it holds.
 struct Whole {
     file: Vec<u8>,
     json: usize,

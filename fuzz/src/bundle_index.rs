@@ -18,7 +18,7 @@ pub fn index(data: &[u8]) {
     }
 }
 
-/// Is an index that is nearly right: entries follow each other, and a few bytes are changed.
+/// An index that is nearly right: entries follow each other, and a few bytes are changed.
 #[derive(Debug, Arbitrary)]
 struct Plan {
     esp: bool,
@@ -56,7 +56,7 @@ impl Piece {
 }
 
 impl Plan {
-    /// Gives the images' sizes and the entries.
+    /// Returns the images' sizes and the entries.
     fn lay_out(&self) -> ([Option<u64>; 3], Vec<u8>) {
         let mut pieces: Vec<&Piece> = self.pieces.iter().take(32).collect();
         pieces.sort_by_key(|piece| piece.image % 3);

@@ -65,7 +65,7 @@ fn mend(data: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Is a loader's keys, and releases. Keys are bits of a number: there are eight.
+/// A loader's keys, and releases. Keys are bits of a number: there are eight.
 #[derive(Debug, Arbitrary)]
 struct Case {
     own: u8,
@@ -78,7 +78,7 @@ struct Release {
     signers: u8,
     /// Whom it trusts.
     keys: u8,
-    /// Whether it was changed after it was signed.
+    /// Set when it was changed after it was signed.
     forged: bool,
 }
 

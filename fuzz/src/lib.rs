@@ -32,7 +32,7 @@ mod sample;
 
 use std::sync::OnceLock;
 
-/// Is one way in for bytes from outside.
+/// One way in for bytes from outside.
 #[derive(Debug)]
 pub struct Target {
     /// Its name, and that of its folder under `corpus/`.

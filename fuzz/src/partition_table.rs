@@ -11,7 +11,7 @@ use crate::loader_gpt;
 
 const MIB: u64 = 1024 * 1024;
 
-/// Is a disk that was flashed once, and what happened to its tables since.
+/// A disk that was flashed once, and what happened to its tables since.
 #[derive(Debug, Arbitrary)]
 struct Case {
     slot_mib: u8,
@@ -20,7 +20,7 @@ struct Case {
     odd_bytes: u16,
     hybrid: bool,
     edits: Vec<Edit>,
-    /// Whether a copy's checksums are made to match after the edits.
+    /// Set when a copy's checksums are made to match after the edits.
     mended: [bool; 2],
 }
 
@@ -109,7 +109,7 @@ impl Case {
 }
 
 impl Edit {
-    /// Tells whether a checksum is over the place.
+    /// Returns true if a checksum is over the place.
     fn is_checked(&self) -> bool {
         !matches!(self.place, Place::Mbr(_))
     }
@@ -133,7 +133,7 @@ fn promises(table: &Table) {
     assert_eq!(again, *table);
 }
 
-/// Is a disk of which only the two ends hold anything.
+/// A disk of which only the two ends hold anything.
 #[derive(Clone, Debug)]
 struct Medium {
     head: Vec<u8>,

@@ -19,7 +19,7 @@ pub fn patch(data: &[u8]) {
     }
 }
 
-/// Is an extent that is made from pieces of an older one, and what happened to the packed bytes.
+/// An extent that is made from pieces of an older one, and what happened to the packed bytes.
 #[derive(Debug, Arbitrary)]
 struct Case<'a> {
     sources: u8,

@@ -21,7 +21,7 @@ pub fn index(data: &[u8]) {
     }
 }
 
-/// Is an index that is nearly right, and a few changed bytes.
+/// An index that is nearly right, and a few changed bytes.
 #[derive(Debug, Arbitrary)]
 struct Plan {
     /// Blocks of the last extent, and whole extents before it.
@@ -44,7 +44,7 @@ impl Plan {
         u64::from(self.extents) * EXTENT + (u64::from(self.last) % 1024 + 1) * 4096
     }
 
-    /// Gives the bytes of patches, and the entries.
+    /// Returns the bytes of patches, and the entries.
     fn lay_out(&self) -> (u64, Vec<u8>) {
         let len: usize = self
             .entries

@@ -81,7 +81,7 @@ fn followed(rollout: &Rollout, name: &str) {
     assert!(early.is_none_or(|early| !begins_at(Some(early))));
 }
 
-/// Is a fleet, and what becomes of each node.
+/// A fleet, and what becomes of each node.
 #[derive(Debug, Arbitrary)]
 struct Course {
     waves: Vec<u8>,

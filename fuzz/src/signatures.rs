@@ -35,7 +35,7 @@ fn forged(text: &[u8]) {
     }
 }
 
-/// Is a message, signatures of it, and one change.
+/// A message, signatures of it, and one change.
 #[derive(Debug, Arbitrary)]
 struct Case<'a> {
     message: &'a [u8],

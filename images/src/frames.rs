@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use bundle::Memory;
+use bundle::Cache;
 use manifest::Digest;
 
 /// The most bytes that are kept: a few releases of a few boards.
@@ -32,8 +32,8 @@ impl Frames {
     }
 }
 
-impl Memory for Frames {
-    fn recall(&self, key: &Digest) -> Option<Vec<u8>> {
+impl Cache for Frames {
+    fn get(&self, key: &Digest) -> Option<Vec<u8>> {
         let path = self.path(key);
         let packed = fs::read(&path).ok()?;
         // Marks it as asked for. That this fails only makes it forgotten sooner.
@@ -41,7 +41,7 @@ impl Memory for Frames {
         Some(packed)
     }
 
-    fn remember(&self, key: &Digest, packed: &[u8]) {
+    fn insert(&self, key: &Digest, packed: &[u8]) {
         // A full disk costs the next build time, not this one its success; a torn file is never taken for good.
         let _ = fs::write(self.path(key), packed);
     }
@@ -76,13 +76,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_remembered_is_recalled() {
+    fn an_inserted_frame_is_found() {
         let dir = tempfile::tempdir().unwrap();
         let frames = Frames::open(&dir.path().join("frames")).unwrap();
-        assert_eq!(frames.recall(&Digest([1; 32])), None);
-        frames.remember(&Digest([1; 32]), b"packed");
+        assert_eq!(frames.get(&Digest([1; 32])), None);
+        frames.insert(&Digest([1; 32]), b"packed");
         assert_eq!(
-            frames.recall(&Digest([1; 32])).as_deref(),
+            frames.get(&Digest([1; 32])).as_deref(),
             Some(b"packed".as_slice())
         );
     }

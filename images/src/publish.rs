@@ -192,7 +192,7 @@ fn pack(
     fs::create_dir_all(request.out).map_err(access(request.out))?;
     let slot = contents.slot;
     let scratch = tempfile::tempfile_in(request.out).map_err(access(request.out))?;
-    let mut writer = Writer::new(scratch).memory(Box::new(memory));
+    let mut writer = Writer::new(scratch).cache(Box::new(memory));
     // Each part starts a frame of its own, so that a part that did not change packs to the same frames.
     for (part, content) in slot.image.parts.iter().zip(&slot.parts) {
         let padding = slot::padding(content.data.len());

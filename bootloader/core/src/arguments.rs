@@ -7,7 +7,7 @@ use slots::{Reason, Slot};
 
 use crate::Cause;
 
-/// Holds times in milliseconds.
+/// Times in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Timings {
     /// From the loader's first instruction to the start of the kernel.

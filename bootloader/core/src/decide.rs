@@ -15,7 +15,7 @@ use core::fmt;
 
 use slots::{Loaded, Reason, Record, Slot, SlotState, TRIAL_TRIES, Version};
 
-/// Says why a slot was chosen; `bedplate.cause` on the kernel's command line.
+/// Why a slot was chosen; `bedplate.cause` on the kernel's command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Cause {
     /// It is the preferred slot, and committed.

@@ -4,7 +4,7 @@ use manifest::trailer::{self, TrailerError};
 use manifest::{Arch, ParseError, SignatureError, TrustedKey, VerifiedManifest, VerifyError};
 use slots::Reason;
 
-/// Holds what a slot must satisfy to be started here.
+/// What a slot must satisfy to be started here.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected<'a> {
     /// Keys of which one must have signed the manifest.
@@ -15,7 +15,7 @@ pub struct Expected<'a> {
     pub partition_len: u64,
 }
 
-/// Says why a slot is not to be started.
+/// Why a slot is not to be started.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// There is no manifest to look at.

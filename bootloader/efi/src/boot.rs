@@ -36,7 +36,7 @@ pub fn run() -> Status {
     machine::restart_later()
 }
 
-/// Holds what is known about the disk, and the clock.
+/// What is known about the disk, and the clock.
 struct Loader {
     disk: Disk,
     table: Table,

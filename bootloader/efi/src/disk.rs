@@ -28,7 +28,7 @@ pub struct Disk {
     block_size: BlockSize,
 }
 
-/// Says why a disk cannot be used.
+/// Why a disk cannot be used.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 pub enum DiskFault {
     /// A call to the firmware failed.

@@ -10,7 +10,7 @@ use gpt_disk_io::{BlockIo, Disk, DiskError};
 /// Most entries that are looked at; our disks have 128, of which 7 are used.
 const MAX_ENTRIES: u32 = 512;
 
-/// Holds the partitions of a disk.
+/// The partitions of a disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
     /// The disk's GUID.
@@ -32,7 +32,7 @@ pub struct Partition {
     pub len: u64,
 }
 
-/// Says why a disk has no usable table.
+/// Why a disk has no usable table.
 #[derive(Debug, thiserror::Error)]
 pub enum GptError<E: core::fmt::Debug + core::fmt::Display + Send + Sync + 'static> {
     /// The disk cannot be read.

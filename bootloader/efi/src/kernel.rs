@@ -8,7 +8,7 @@ use uefi::{CString16, Handle, Result, Status};
 
 use crate::slot::VerifiedPart;
 
-/// Holds a kernel that the firmware has placed in memory; unloaded when dropped.
+/// A kernel that the firmware has placed in memory; unloaded when dropped.
 pub struct Kernel {
     image: Handle,
 }

@@ -32,7 +32,7 @@ pub enum Choice {
     Restart,
 }
 
-/// Gives somebody a moment to ask for the menu; then `list` writes the slots, and the choice is read.
+/// Returns somebody a moment to ask for the menu; then `list` writes the slots, and the choice is read.
 pub fn offer(list: impl FnOnce()) -> Choice {
     embassy_futures::block_on(async {
         if within(MOMENT, asked).await.is_none() {

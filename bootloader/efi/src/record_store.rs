@@ -53,7 +53,7 @@ fn read(disk: &mut Disk, partition: &Partition, at: u64) -> Result<Pages, DiskFa
     Ok(page)
 }
 
-/// Says why a record is not on the disk.
+/// Why a record is not on the disk.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The partition table does not list BOOTSTATE.

@@ -14,7 +14,7 @@ use crate::pages::Pages;
 /// How much is read before it is hashed: small enough to be still in the cache.
 const STRIDE: usize = 1 << 20;
 
-/// Holds a part of a slot whose hash was found to be the manifest's.
+/// A part of a slot whose hash was found to be the manifest's.
 pub struct VerifiedPart {
     pages: Pages,
     len: usize,
@@ -64,7 +64,7 @@ pub fn read_part(disk: &mut Disk, partition: &Partition, part: &Part) -> Result<
     Ok(VerifiedPart { pages, len })
 }
 
-/// Says why a slot, or a part of it, cannot be used.
+/// Why a slot, or a part of it, cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     /// Its manifest is refused.
@@ -97,7 +97,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Tells whether the error's text says more than its reason does.
+    /// Returns true if the error's text says more than its reason does.
     pub fn is_telling(&self) -> bool {
         match self {
             Fault::Read(_) | Fault::Load(_) | Fault::HandOver(_) | Fault::Start(_) => true,

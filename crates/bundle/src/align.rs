@@ -1,41 +1,42 @@
-//! Finds where in older bytes the new ones come from.
+//! Finds where in the old bytes the new ones come from.
 //!
-//! The way of bsdiff (Colin Percival, 2003), with a table of anchors in place of a sorted list of all suffixes: follow the
-//! old bytes as long as most of the new ones are equal, and turn to another place when it explains clearly more.
+//! This is the algorithm of bsdiff (Colin Percival, 2003), with a table of anchors in place of a sorted list of all
+//! suffixes: it follows the old bytes as long as most of the new ones are equal, and switches to another place when that
+//! explains clearly more.
 
 use crate::steps::Step;
 
-/// Equal bytes that lead to a place: fewer are there by chance.
+/// The length of the matches that are looked up: shorter ones are often accidental.
 const ANCHOR: usize = 16;
 
-/// Every second place of the old bytes is remembered: instructions and most data lie at even places.
+/// Every second place of the old bytes is recorded: instructions and most data are at even places.
 const EVERY: usize = 2;
 
-/// So many places with the same anchor are remembered, the last ones.
+/// The number of places that are recorded for each anchor; the last ones are kept.
 const PLACES: usize = 4;
 
-/// The most anchors that are remembered, as a power of two.
+/// The most anchors that are recorded, as a power of two.
 const TABLE_LOG_MAX: u32 = 21;
 
-/// A match is looked at so far: what goes on behind that is found again from there.
+/// Matches are compared up to this length; what follows is found again from there.
 const FAR: usize = 256;
 
-/// Fewer equal bytes are no match.
+/// Shorter matches are ignored.
 const SHORT: usize = 8;
 
-/// Another place must explain so many bytes more than the one that is followed: each turn costs some to describe.
+/// Another place must explain this many bytes more than the current one: each switch has a cost.
 const LEAD: usize = 4;
 
-/// Describes `new` by steps along `old`.
+/// Describes `new` as steps along `old`.
 pub(crate) fn align(old: &[u8], new: &[u8]) -> Vec<Step> {
     let search = Search::new(old, new);
     let mut steps = Vec::new();
-    // What is followed: from `at` on, new bytes are like the old ones from `from` on.
+    // The current alignment: from `at` on, new bytes are like the old ones from `from` on.
     let (mut at, mut from) = (0, 0);
     let mut looked = 0;
     while at < new.len() {
         let turn = search.turn(looked, from as isize - at as isize);
-        // Both sides reach for the bytes between what is followed and the turn.
+        // Both sides compete for the bytes between the current alignment and the switch.
         let mut ahead = surplus((at..turn.at).zip(from..old.len()).map(|(n, o)| new[n] == old[o]));
         let mut back = match turn.at < new.len() {
             true => surplus(
@@ -69,14 +70,14 @@ pub(crate) fn align(old: &[u8], new: &[u8]) -> Vec<Step> {
     steps
 }
 
-/// A place of the new bytes where others of the old ones explain more.
+/// A place in the new bytes where other old bytes explain more.
 struct Turn {
     at: usize,
     from: usize,
     len: usize,
 }
 
-/// Old and new bytes, and where anchors lie in the old ones.
+/// Old and new bytes, and where the anchors are in the old ones.
 struct Search<'a> {
     old: &'a [u8],
     new: &'a [u8],
@@ -102,7 +103,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Looks from `at` on for a place that explains more than the old bytes at `shift` do; the end if there is none.
+    /// Searches from `at` on for a place that explains more than the old bytes at `shift`; returns the end if there is none.
     fn turn(&self, mut at: usize, shift: isize) -> Turn {
         // How many of the new bytes from `at` to `counted` are equal at `shift`.
         let (mut equal, mut counted) = (0, at);
@@ -131,8 +132,8 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Finds the old bytes that are equal to the new ones at `at` for longest: where, and how long. The ones at `shift`
-    /// win a tie.
+    /// Finds the longest run of old bytes that is equal to the new ones at `at`: where, and how long. Those at `shift` win a
+    /// tie.
     fn longest(&self, at: usize, shift: isize) -> (usize, usize) {
         let Some(anchor) = self.new.get(at..at + ANCHOR) else {
             return (0, 0);
@@ -161,8 +162,8 @@ impl<'a> Search<'a> {
         old == Some(&self.new[at])
     }
 
-    /// Divides `len` new bytes, which two places of old ones claim, each given by new and old place: returns how many
-    /// of them go to the first.
+    /// Divides `len` new bytes that two alignments claim, each given by its new and old place: returns how many of them go
+    /// to the first.
     fn border(&self, first: (usize, usize), second: (usize, usize), len: usize) -> usize {
         let (mut lead, mut most, mut border) = (0isize, 0isize, 0);
         for number in 0..len {
@@ -176,7 +177,7 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Returns the length at which the equal pairs outnumber the others by most.
+/// Returns the length at which equal pairs outnumber the others by most.
 fn surplus(pairs: impl Iterator<Item = bool>) -> usize {
     let (mut lead, mut most, mut len) = (0isize, 0isize, 0);
     for (number, equal) in pairs.enumerate() {
@@ -250,7 +251,7 @@ mod tests {
         let fresh = noise(1000, 2);
         let new = [&old[..5000], &fresh, &old[5000..12_000], &old[2000..4000]].concat();
         let steps = align(&old, &new);
-        // A byte may be equal by chance, on either side of a border.
+        // A byte may be equal by accident, on either side of a border.
         let close = |is: usize, should: usize| is.abs_diff(should) < 4;
         assert_eq!(steps.len(), 3, "{steps:?}");
         assert!(
@@ -305,7 +306,7 @@ mod tests {
 
     #[test]
     fn a_match_may_end_before_what_was_counted() {
-        // Seldom found by chance: what is followed is as good as a match that is shorter than one before.
+        // Rare in random tests: the current alignment is as good as a match that is shorter than an earlier one.
         let old = [1, 1, 3, 1, 5, 1, 1, 2, 1, 0, 1, 0, 3, 5, 5, 1, 0, 0];
         let new = [
             0, 5, 4, 2, 4, 1, 3, 1, 1, 1, 2, 4, 0, 3, 1, 3, 1, 0, 0, 1, 3, 4, 1, 0, 5, 0, 1, 1, 0, 1, 1, 4,

@@ -15,21 +15,21 @@ pub enum Error {
     /// The file is not a bundle, or its header is damaged.
     #[error(transparent)]
     Header(#[from] HeaderError),
-    /// Bytes that mean nothing are not zero.
+    /// Padding is not zero.
     #[error("byte {0} of the bundle should be zero: the file is damaged, fetch it again")]
     Padding(u64),
-    /// The manifest is not to be trusted.
+    /// The manifest cannot be trusted.
     #[error("the bundle is refused")]
     Manifest(#[from] VerifyError),
-    /// The index is not to be trusted.
+    /// The index cannot be trusted.
     #[error(transparent)]
     Index(#[from] IndexError),
     /// The file is longer or shorter than its index says.
     #[error("the bundle should have {expected} bytes, but has {actual}: fetch it again")]
     Length {
-        /// What the index says.
+        /// The length by the index.
         expected: u64,
-        /// What there is.
+        /// The actual length.
         actual: u64,
     },
     /// A frame is damaged.
@@ -37,12 +37,12 @@ pub enum Error {
     Frame {
         /// The image.
         image: ImageName,
-        /// The frame's place in the image.
+        /// The frame's offset in the image.
         offset: u64,
         /// What is wrong with it.
         source: FrameError,
     },
-    /// The index of a patch set is not to be trusted.
+    /// The index of a patch set cannot be trusted.
     #[error(transparent)]
     Patches(#[from] PatchError),
 }
@@ -58,23 +58,23 @@ impl Error {
     }
 }
 
-/// Why a bundle cannot be made.
+/// Why a bundle cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// Reading the image, or writing the bundle, failed.
     #[error("cannot write the bundle")]
     Io(#[from] io::Error),
-    /// The frames, as they were added, are not what the manifest needs.
-    #[error("no reader would take this bundle")]
+    /// The frames that were added do not match the manifest.
+    #[error("readers would refuse this bundle")]
     Index(#[from] IndexError),
-    /// The patches, as they were added, make no set.
-    #[error("no reader would take this bundle")]
+    /// The patches that were added do not form a set.
+    #[error("readers would refuse this bundle")]
     Patches(#[from] PatchError),
-    /// The manifest speaks of other patches than were added.
+    /// The manifest lists other patches than those that were added.
     #[error("the manifest does not list the patches that were added to the bundle")]
     OtherPatches,
-    /// The manifest is not sound.
-    #[error("no reader would take this bundle")]
+    /// The manifest is not valid.
+    #[error("readers would refuse this bundle")]
     Manifest(#[from] ParseError),
     /// The signatures are too long.
     #[error("{0} bytes of signatures are more than {SIGNATURES_MAX}")]

@@ -12,44 +12,44 @@ pub const ENTRY_LEN: usize = 72;
 /// How a frame is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Codec {
-    /// Not at all: its bytes are zero.
+    /// Not stored: its bytes are zero.
     Zero,
     /// As one zstd frame.
     Zstd,
-    /// As it is.
+    /// Uncompressed.
     Raw,
 }
 
 /// A piece of an image, and where in the bundle it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Frame {
-    /// The image that it is a piece of.
+    /// The image it belongs to.
     pub image: ImageName,
     /// How it is stored.
     pub codec: Codec,
-    /// Its length, unpacked.
+    /// Its uncompressed length.
     pub raw_len: u32,
-    /// Its place in the image.
+    /// Its offset in the image.
     pub raw_offset: u64,
-    /// Its place in the bundle; zero when it is not stored.
+    /// Its offset in the bundle; zero when it is not stored.
     pub file_offset: u64,
     /// Its length in the bundle.
     pub stored_len: u32,
-    /// The hash of its bytes, unpacked.
+    /// The hash of its uncompressed bytes.
     pub sha256: Digest,
 }
 
-/// Why a frame cannot be had.
+/// Why a frame cannot be decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
-    /// The packed bytes make no sense.
-    #[error("its packed bytes are damaged")]
+    /// The compressed bytes are damaged.
+    #[error("its compressed bytes are damaged")]
     Packed(#[source] io::Error),
-    /// It unpacks to other bytes than the index vouches for.
+    /// The decompressed bytes are not those that the index covers.
     #[error("its hash does not match the signed index")]
     Hash,
-    /// A patch that does not have the form that this format asks for.
-    #[error("it is no patch of this format: {0}")]
+    /// A patch that does not have the form that this format requires.
+    #[error("it is not a patch of this format: {0}")]
     Patch(&'static str),
 }
 

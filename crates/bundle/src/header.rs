@@ -1,10 +1,10 @@
-//! The first 4096 bytes: what the file is, and where its sections lie.
+//! The first 4096 bytes: the file's format, and where its sections are.
 
 use crate::{HEADER_LEN, INDEX_AT, MANIFEST_AT, SIGNATURES_AT, SIGNATURES_MAX};
 
 const MAGIC: [u8; 8] = *b"BEDPLATE";
 const FORMAT: u32 = 1;
-/// Bytes of the header that mean something; the rest is zero.
+/// The used bytes of the header; the rest is zero.
 const USED: usize = 64;
 
 /// A section of the file.
@@ -23,9 +23,9 @@ impl Span {
     }
 }
 
-/// Where the sections of a bundle lie.
+/// Where the sections of a bundle are.
 ///
-/// Holding one proves that they lie where this format puts them, and have lengths that this format allows.
+/// A value of this type proves that they are where this format puts them, and have lengths that this format allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     /// The manifest's JSON.
@@ -36,30 +36,30 @@ pub struct Header {
     pub index: Span,
 }
 
-/// Why bytes are not a bundle's header.
+/// Why bytes are not the header of a bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
-    /// Another kind of file.
+    /// A different kind of file.
     #[error("this is not a bundle: it does not start with BEDPLATE")]
     NotABundle,
-    /// A bundle of a later age.
+    /// A bundle of a newer format.
     #[error("this bundle has format {0}, and this program reads format {FORMAT}: use a newer program")]
     Format(u32),
     /// Damaged.
     #[error("the bundle's header is damaged: fetch the file again")]
     Damaged,
-    /// A section lies where it must not.
-    #[error("the bundle's {section} lies at byte {} and has {} bytes, which this format does not allow", .span.offset, .span.len)]
+    /// A section is at the wrong place or too long.
+    #[error("the bundle's {section} is at byte {} and has {} bytes, which this format does not allow", .span.offset, .span.len)]
     Section {
         /// Which section.
         section: &'static str,
-        /// Where it is said to lie.
+        /// Its place and length.
         span: Span,
     },
 }
 
 impl Header {
-    /// Places sections of these lengths.
+    /// Lays out sections of these lengths.
     pub fn for_lengths(manifest: u64, signatures: u64, index: u64) -> Result<Self, HeaderError> {
         let header = Self {
             manifest: Span {

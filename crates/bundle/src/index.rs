@@ -9,9 +9,9 @@ use crate::{Codec, ENTRY_LEN, FRAME_ALIGN, FRAME_MAX, FRAMES_ALIGN, Frame, INDEX
 
 /// The frames of a bundle.
 ///
-/// Holding one proves that the manifest vouches for it; that frames are in order, do not overlap, and stay inside their
-/// images; that they cover the slot and the boot code without a hole; and that they lie close together in the file, in any
-/// order, and the manifest's patch sets behind them.
+/// A value of this type proves that the index matches the manifest's hash; that frames are in order, do not overlap, and
+/// stay inside their images; that they cover the slot and the boot code without gaps; that they are contiguous in the
+/// file, in any order; and that the manifest's patch sets follow them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Index {
     frames: Vec<Frame>,
@@ -24,10 +24,10 @@ pub struct Index {
 /// Why bytes are not the index of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IndexError {
-    /// Not the bytes that the manifest vouches for.
-    #[error("the bundle's index is not the one that its manifest vouches for: fetch the file again")]
+    /// The hash differs from the manifest's.
+    #[error("the bundle's index does not match the hash in its manifest: fetch the file again")]
     Hash,
-    /// Not as many entries as the manifest says.
+    /// The number of entries differs from the manifest's.
     #[error("the bundle's index has {bytes} bytes, but its manifest says {frames} frames of {ENTRY_LEN}")]
     Length {
         /// Bytes of the index.
@@ -35,7 +35,7 @@ pub enum IndexError {
         /// Frames by the manifest.
         frames: u32,
     },
-    /// An entry is impossible.
+    /// An entry is invalid.
     #[error("frame {number} of the bundle's index {fault}")]
     Frame {
         /// Number of the entry, from 0.
@@ -49,7 +49,7 @@ pub enum IndexError {
         /// The image.
         image: ImageName,
     },
-    /// A patch set lies elsewhere than behind the frames and the sets before.
+    /// A patch set is not right after the frames and the sets before it.
     #[error(
         "patch set {number} of the bundle's manifest starts at byte {offset}, but must start at byte {expected}"
     )]
@@ -64,7 +64,7 @@ pub enum IndexError {
 }
 
 impl Index {
-    /// Reads an index that `manifest` vouches for.
+    /// Reads an index whose hash is in `manifest`.
     pub fn parse(bytes: &[u8], manifest: &Manifest) -> Result<Self, IndexError> {
         let frames = manifest.index.frames;
         if bytes.len() as u64 != u64::from(frames) * ENTRY_LEN as u64 {
@@ -92,12 +92,12 @@ impl Index {
         Self::check(frames, &codes, manifest)
     }
 
-    /// Returns all frames: by image, then by place in the image.
+    /// Returns all frames: by image, then by offset.
     pub fn frames(&self) -> &[Frame] {
         &self.frames
     }
 
-    /// Returns where in the bundle the first frame starts: what lies before it is what opening the bundle reads.
+    /// Returns where in the bundle the first frame starts: opening the bundle reads everything before it.
     pub fn frames_start(&self) -> u64 {
         frames_start(self.frames.len() as u64)
     }
@@ -137,17 +137,17 @@ impl Index {
                 return fault("has an impossible length");
             }
             if !frame.raw_offset.is_multiple_of(FRAME_ALIGN) || frame.raw_end() > image.size {
-                return fault("lies outside its image, or across its blocks");
+                return fault("is outside its image, or not aligned to its blocks");
             }
             match frame.codec {
                 Codec::Zero if frame.file_offset != 0 || frame.stored_len != 0 => {
-                    return fault("is all zero, and yet stored");
+                    return fault("is all zero, but is stored");
                 }
                 Codec::Zero => {}
                 Codec::Zstd if frame.stored_len >= frame.raw_len => {
-                    return fault("is larger packed than unpacked");
+                    return fault("is larger compressed than uncompressed");
                 }
-                Codec::Raw if frame.stored_len != frame.raw_len => return fault("has two lengths"),
+                Codec::Raw if frame.stored_len != frame.raw_len => return fault("has two different lengths"),
                 Codec::Zstd | Codec::Raw => {}
             }
             before = Some(frame);
@@ -195,15 +195,15 @@ fn stored_end(frames: &[Frame]) -> Result<u64, IndexError> {
     for (number, frame) in stored {
         let fault = |fault| IndexError::Frame { number, fault };
         if frame.file_offset != end {
-            return Err(fault("does not lie behind another one in the file"));
+            return Err(fault("does not follow another one in the file"));
         }
         let next = end.checked_add(u64::from(frame.stored_len));
-        end = next.ok_or(fault("lies beyond the largest file"))?;
+        end = next.ok_or(fault("is beyond the largest file"))?;
     }
     Ok(end)
 }
 
-/// Follows the patch sets behind the frames; returns where the last one ends.
+/// Follows the patch sets after the frames; returns where the last one ends.
 fn patches_end(frames_end: u64, manifest: &Manifest) -> Result<u64, IndexError> {
     let mut end = frames_end;
     for (number, set) in manifest.patches.iter().enumerate() {
@@ -221,7 +221,7 @@ fn patches_end(frames_end: u64, manifest: &Manifest) -> Result<u64, IndexError> 
     Ok(end)
 }
 
-/// Returns where the first frame is stored, behind an index of so many entries.
+/// Returns where the first frame is stored, after an index with this many entries.
 pub(crate) fn frames_start(frames: u64) -> u64 {
     (INDEX_AT + frames * ENTRY_LEN as u64).next_multiple_of(FRAMES_ALIGN)
 }

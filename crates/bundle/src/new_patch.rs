@@ -1,4 +1,4 @@
-//! Making a patch.
+//! Makes a patch.
 
 use std::io;
 
@@ -9,44 +9,44 @@ use zstd::zstd_safe::{self, CCtx, CParameter};
 use crate::align::align;
 use crate::decode::WINDOW_LOG_MAX;
 use crate::steps::{self, STEPS_MAX};
-use crate::{Decoder, Memory, Patch, Source};
+use crate::{Cache, Decoder, Patch, Source};
 
-/// zstd's level for patches: a bundle is packed once and fetched often.
+/// zstd's level for patches: a bundle is compressed once and fetched often.
 const LEVEL: i32 = 19;
 
-/// Counts up when patches are made another way, so that none made before is remembered.
+/// The version of the algorithm: part of the cache's key, so that results of older versions are not used.
 const WAY: u32 = 3;
 
-/// So few fresh bytes pack no smaller with the older ones in front of them.
+/// Below this many literal bytes, the old bytes as a prefix do not make the patch smaller.
 const LITTLE: usize = 1024;
 
-/// A patch of more than one part in so many of its extent shows that little is alike: steps may then cost more than they save.
+/// A patch larger than this fraction of its extent shows that little is similar: steps may then cost more than they save.
 const MUCH: usize = 8;
 
-/// A patch that has no place in a bundle yet.
+/// A patch that is not yet placed in a bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewPatch {
-    /// The extent's place in the new slot image.
+    /// The extent's offset in the new slot image.
     pub target: u64,
     /// The extent's length.
     pub raw_len: u32,
-    /// The pieces of the older slot image that it is made from.
+    /// The pieces of the old slot image that it is made from.
     pub sources: Vec<Source>,
-    /// The packed bytes.
+    /// The compressed bytes.
     pub stored: Vec<u8>,
 }
 
 impl NewPatch {
-    /// Packs `extent`, which lies at `target` in the new slot image, as what must be added to `sources`.
+    /// Compresses `extent`, which is at `target` in the new slot image, relative to `sources`.
     ///
-    /// `older` are the bytes of all sources, one behind the other. The same input makes the same patch, with a memory of
-    /// what was packed before and without.
+    /// `older` are the bytes of all sources, concatenated. The same input makes the same patch, with or without a cache of
+    /// earlier results.
     pub fn pack(
         target: u64,
         extent: &[u8],
         sources: Vec<Source>,
         older: &[u8],
-        memory: Option<&dyn Memory>,
+        cache: Option<&dyn Cache>,
     ) -> io::Result<Self> {
         let mut patch = Self {
             target,
@@ -54,11 +54,11 @@ impl NewPatch {
             sources,
             stored: Vec::new(),
         };
-        let Some(memory) = memory else {
+        let Some(cache) = cache else {
             patch.stored = compress(extent, older)?;
             return Ok(patch);
         };
-        // Another level or another zstd packs otherwise: the bundle must not depend on what was built before.
+        // Another level or another zstd compresses differently: the bundle must not depend on what was built before.
         let mut key = Sha256::new();
         key.update(b"patch");
         key.update(WAY.to_le_bytes());
@@ -68,7 +68,7 @@ impl NewPatch {
         key.update(older);
         key.update(extent);
         let key = Digest(key.finalize().into());
-        if let Some(stored) = memory.recall(&key) {
+        if let Some(stored) = cache.get(&key) {
             patch.stored = stored;
             let mut made = Vec::new();
             let placed = patch.at(0);
@@ -78,11 +78,11 @@ impl NewPatch {
             }
         }
         patch.stored = compress(extent, older)?;
-        memory.remember(&key, &patch.stored);
+        cache.insert(&key, &patch.stored);
         Ok(patch)
     }
 
-    /// Returns the patch with a place in a bundle.
+    /// Returns the patch with its offset in a bundle.
     pub(crate) fn at(&self, file_offset: u64) -> Patch {
         Patch {
             target: self.target,
@@ -93,21 +93,21 @@ impl NewPatch {
         }
     }
 
-    /// Returns the bytes that it takes in a bundle, with its entry in the index.
+    /// Returns the bytes that it takes in a bundle, including its entry in the index.
     pub fn cost(&self) -> u64 {
         self.at(0).entry_len() + self.stored.len() as u64
     }
 }
 
-/// Packs an extent: its differences from the older bytes and what is fresh, with those bytes in front; then the steps.
-/// Where that is no smaller, it packs the extent as it is.
+/// Compresses an extent: its differences from the old bytes and its literal bytes, with the old bytes as a prefix; then
+/// the steps. Where that is not smaller, it compresses the extent as a whole.
 fn compress(extent: &[u8], older: &[u8]) -> io::Result<Vec<u8>> {
     let steps = align(older, extent);
     let packed_steps = steps::encode(&steps);
     if steps.iter().all(|step| step.differing == 0) || packed_steps.len() > STEPS_MAX {
         return frame(extent, older);
     }
-    // What is fresh is seldom new altogether; where nothing much is, taking in the older bytes only takes time.
+    // Literal bytes are seldom entirely new; where there are few, the prefix only costs time.
     let fresh: usize = steps.iter().map(|step| step.fresh).sum();
     let prefix = if fresh < LITTLE { &[] } else { older };
     let mut packed = frame(&steps::split(&steps, older, extent), prefix)?;
@@ -121,7 +121,7 @@ fn compress(extent: &[u8], older: &[u8]) -> io::Result<Vec<u8>> {
     Ok(packed)
 }
 
-/// Packs bytes, with others in front of them that need not be packed.
+/// Compresses bytes, with a prefix that is not part of the output.
 fn frame(bytes: &[u8], older: &[u8]) -> io::Result<Vec<u8>> {
     let fault = |code| io::Error::other(zstd_safe::get_error_name(code));
     let mut context = CCtx::create();

@@ -1,7 +1,7 @@
-//! Patches: how pieces of an older slot image become a piece of this one.
+//! Patches: how pieces of an old slot image become a piece of the new one.
 //!
-//! A patch makes one extent of the slot's data. Nothing in its entry says what the result must be: the slot's hash tree
-//! does, and whoever applies a patch checks its result against that.
+//! A patch makes one extent of the slot's data. Its entry does not contain the hash of the result: whoever applies a
+//! patch checks the result against the slot's hash tree.
 
 use manifest::model::PatchSet;
 use manifest::{Digest, Manifest};
@@ -9,13 +9,13 @@ use manifest::{Digest, Manifest};
 /// Bytes of the slot's data that one patch makes; the last extent is shorter.
 pub const EXTENT: u64 = 4 << 20;
 
-/// The most bytes of the older image that one patch is made from.
+/// The most bytes of the old image that one patch is made from.
 pub const SOURCES_MAX: usize = 12 << 20;
 
-/// The most pieces of the older image that one patch is made from.
+/// The most pieces of the old image that one patch is made from.
 pub const SOURCES_COUNT: usize = 256;
 
-/// Pieces of the older image start at multiples of this, and have such lengths.
+/// Pieces of the old image start at multiples of this, and their lengths are multiples of it.
 pub const SOURCE_ALIGN: u64 = 4096;
 
 /// Patch sets start at multiples of this in the bundle.
@@ -27,10 +27,10 @@ const ENTRY_LEN: usize = 32;
 /// Bytes of a source in an entry.
 const SOURCE_LEN: usize = 16;
 
-/// A piece of the older slot image.
+/// A piece of the old slot image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Source {
-    /// Its place in the older slot image.
+    /// Its offset in the old slot image.
     pub offset: u64,
     /// Its length.
     pub len: u32,
@@ -39,13 +39,13 @@ pub struct Source {
 /// How one extent of the new slot image is made, and where in the bundle the patch is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Patch {
-    /// The extent's place in the new slot image.
+    /// The extent's offset in the new slot image.
     pub target: u64,
     /// The extent's length.
     pub raw_len: u32,
-    /// The pieces of the older slot image that it is made from, in the order in which they are put together.
+    /// The pieces of the old slot image that it is made from, in the order in which they are concatenated.
     pub sources: Vec<Source>,
-    /// The patch's place in the bundle.
+    /// The patch's offset in the bundle.
     pub file_offset: u64,
     /// The patch's length in the bundle.
     pub stored_len: u32,
@@ -53,10 +53,10 @@ pub struct Patch {
 
 /// The patches of one set.
 ///
-/// Holding one proves that the manifest vouches for its index; that every patch makes a whole extent, in rising order;
-/// that sources are whole blocks, and no more than [`SOURCES_MAX`] bytes and [`SOURCES_COUNT`] pieces for each; and that
-/// patches lie one behind the other in the file and fill the set. Whether the sources lie inside the older image is for
-/// those to check who know that image.
+/// A value of this type proves that the manifest has the hash of its index; that every patch makes a whole extent, in
+/// ascending order; that sources are whole blocks, with at most [`SOURCES_MAX`] bytes and [`SOURCES_COUNT`] pieces per
+/// patch; and that patches are contiguous in the file and fill the set. It does not prove that the sources are inside the
+/// old image: that is checked where the old image is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Patches {
     patches: Vec<Patch>,
@@ -65,15 +65,13 @@ pub struct Patches {
 /// Why bytes are not the index of a patch set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PatchError {
-    /// The set is of another bundle.
+    /// The set belongs to another bundle.
     #[error("the bundle's manifest does not list the patches from {0}")]
     Unlisted(Digest),
-    /// Not the bytes that the manifest vouches for.
-    #[error(
-        "the bundle's index of patches is not the one that its manifest vouches for: fetch the file again"
-    )]
+    /// The hash differs from the manifest's.
+    #[error("the bundle's index of patches does not match the hash in its manifest: fetch the file again")]
     Hash,
-    /// An entry is impossible.
+    /// An entry is invalid.
     #[error("patch {number} of the bundle's index of patches {fault}")]
     Patch {
         /// Number of the entry, from 0.
@@ -81,7 +79,7 @@ pub enum PatchError {
         /// What is wrong.
         fault: &'static str,
     },
-    /// The patches are not as long as the manifest says.
+    /// The length of the patches differs from the manifest's.
     #[error("the bundle's patches have {actual} bytes, but its manifest says {expected}")]
     Size {
         /// By the manifest.
@@ -92,7 +90,7 @@ pub enum PatchError {
 }
 
 impl Patch {
-    /// Returns the bytes of all its sources together.
+    /// Returns the total length of its sources.
     pub fn sources_len(&self) -> u64 {
         self.sources.iter().map(|source| u64::from(source.len)).sum()
     }
@@ -155,7 +153,7 @@ impl Patch {
         if u64::from(self.raw_len) != EXTENT.min(data_len - self.target) {
             return Err("does not make a whole extent");
         }
-        // What is not smaller than its result is no patch; and this bounds the memory of readers.
+        // A patch that is not smaller than its result is not stored; this also bounds the memory of readers.
         if self.stored_len == 0 || self.stored_len > self.raw_len {
             return Err("has an impossible length");
         }
@@ -199,7 +197,7 @@ impl Patches {
                 return Err(fault("is out of order"));
             }
             if patch.file_offset != end {
-                return Err(fault("does not lie behind the one before in the file"));
+                return Err(fault("does not follow the one before in the file"));
             }
             // At most 4 MiB for each entry of an index of bounded length: far from overflowing.
             end += u64::from(patch.stored_len);
@@ -214,7 +212,7 @@ impl Patches {
         Ok(Self { patches })
     }
 
-    /// Returns all patches, by rising place in the slot image.
+    /// Returns all patches, by ascending offset in the slot image.
     pub fn all(&self) -> &[Patch] {
         &self.patches
     }

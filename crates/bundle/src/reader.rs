@@ -1,4 +1,4 @@
-//! Opening a bundle.
+//! Opens a bundle.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -11,7 +11,7 @@ use crate::{
     IndexError, Patch, PatchError, Patches,
 };
 
-/// The texts at the start of a bundle. Nothing about them is known to be true yet.
+/// The texts at the start of a bundle, not yet verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preamble {
     /// The manifest's JSON.
@@ -63,7 +63,7 @@ impl<R: Read + Seek> Reader<R> {
         source.seek(SeekFrom::Start(0))?;
         let preamble = Preamble::read(&mut source)?;
         let manifest = manifest::verify(&preamble.json, &preamble.signatures, keys)?;
-        // Only now is the number of frames worth memory.
+        // The number of frames comes from the signed manifest, so memory is allocated only now.
         let frames = u64::from(manifest.index.frames);
         if preamble.index_len != frames * ENTRY_LEN as u64 {
             let bytes = preamble.index_len as usize;
@@ -114,13 +114,13 @@ impl<R: Read + Seek> Reader<R> {
         &self.index
     }
 
-    /// Returns where the bundle is read from.
+    /// Returns the source that the bundle is read from.
     pub fn source(&mut self) -> &mut R {
         &mut self.source
     }
 
-    /// Reads and unpacks a patch into `out`; `sources` and `stored` as in [`Decoder::patch`]. The inner error says that
-    /// the patch was read, and makes no sense with these sources.
+    /// Reads and decompresses a patch into `out`; `sources` and `stored` as in [`Decoder::patch`]. The inner error means
+    /// that the patch was read, but does not apply to these sources.
     pub fn patch(
         &mut self,
         patch: &Patch,
@@ -134,7 +134,7 @@ impl<R: Read + Seek> Reader<R> {
         Ok(self.decoder.patch(patch, sources, &self.stored, out))
     }
 
-    /// Reads, unpacks and checks a frame of this bundle's index into `out`.
+    /// Reads, decompresses and checks a frame of this bundle's index into `out`.
     pub fn frame(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), Error> {
         let mut stored = std::mem::take(&mut self.stored);
         let read = self.stored(frame, &mut stored);
@@ -145,7 +145,7 @@ impl<R: Read + Seek> Reader<R> {
             .map_err(|source| Error::in_frame(frame, source))
     }
 
-    /// Reads a frame as it is stored, for those who unpack elsewhere, on another thread.
+    /// Reads a frame as it is stored, to be decompressed on another thread.
     pub fn stored(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), Error> {
         if frame.codec == Codec::Zero {
             out.clear();
@@ -175,7 +175,7 @@ impl<R: Read + Seek> Reader<R> {
         Ok(Patches::parse(index, &self.manifest, set)?)
     }
 
-    /// Reads `len` bytes of the bundle at `offset` into `out`, whose former content is dropped. Checks nothing.
+    /// Reads `len` bytes of the bundle at `offset` into `out`, whose former content is dropped. Verifies nothing.
     pub fn read(&mut self, offset: u64, len: usize, out: &mut Vec<u8>) -> Result<(), Error> {
         out.resize(len, 0);
         self.source.seek(SeekFrom::Start(offset))?;
@@ -183,7 +183,7 @@ impl<R: Read + Seek> Reader<R> {
     }
 }
 
-/// Fills `out`; a file that ends before that is damaged, or no bundle at all.
+/// Fills `out`; a file that ends before that is damaged, or not a bundle at all.
 fn read_or_damaged(source: &mut impl Read, out: &mut [u8]) -> Result<(), Error> {
     let mut filled = 0;
     while filled < out.len() {
@@ -200,7 +200,7 @@ fn read_or_damaged(source: &mut impl Read, out: &mut [u8]) -> Result<(), Error> 
     Ok(())
 }
 
-/// Checks that a gap is empty: what means nothing must not carry anything either.
+/// Checks that padding is zero.
 fn zeros(gap: &[u8], at: u64) -> Result<(), Error> {
     match gap.iter().position(|byte| *byte != 0) {
         None => Ok(()),

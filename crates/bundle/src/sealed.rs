@@ -1,4 +1,4 @@
-//! A bundle whose frames are done: it takes patches, tells what the manifest must say, and is written.
+//! A bundle whose frames are complete: it accepts patches, provides values for the manifest, and is written.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
@@ -52,7 +52,7 @@ impl<S> Sealed<S> {
         }
     }
 
-    /// Returns what the manifest must say about the index.
+    /// Returns the manifest's description of the index.
     pub fn index(&self) -> manifest::Index {
         manifest::Index {
             frames: self.frames.len() as u32,
@@ -60,19 +60,19 @@ impl<S> Sealed<S> {
         }
     }
 
-    /// Returns the hash that the manifest must give for an image: over its pieces, in order.
+    /// Returns the hash of an image for the manifest: over its pieces, in order.
     pub fn sha256(&self, image: ImageName) -> Digest {
         let code = self.codes.code(image).map(usize::from);
         let hash = code.and_then(|code| self.hashes.get(code));
         hash.copied().unwrap_or_else(|| Digest::of(b""))
     }
 
-    /// Returns all frames, with their places in the bundle.
+    /// Returns all frames, with their offsets in the bundle.
     pub fn frames(&self) -> &[Frame] {
         &self.frames
     }
 
-    /// Returns what the manifest must say about the patches.
+    /// Returns the manifest's description of the patches.
     pub fn patches(&self) -> Vec<PatchSet> {
         self.sets.iter().map(|set| set.entry.clone()).collect()
     }
@@ -92,7 +92,7 @@ impl<S> Sealed<S> {
 }
 
 impl<S: Read + Write + Seek> Sealed<S> {
-    /// Adds the patches that start from the slot image with root hash `from`, by rising target.
+    /// Adds the patches that start from the slot image with root hash `from`, by ascending target.
     pub fn add_patches(&mut self, from: Digest, version: Version, patches: &[NewPatch]) -> io::Result<()> {
         let offset = self.end().next_multiple_of(SETS_ALIGN);
         let mut placed: Vec<Patch> = patches.iter().map(|patch| patch.at(0)).collect();
@@ -124,8 +124,8 @@ impl<S: Read + Write + Seek> Sealed<S> {
 impl<S: Read + Seek> Sealed<S> {
     /// Writes the bundle.
     ///
-    /// Refuses a manifest that does not fit the frames and patches, so that no bundle is published that no reader takes.
-    /// Whether the signatures hold is for the reader to say.
+    /// Refuses a manifest that does not match the frames and patches, so that no bundle is published that readers refuse.
+    /// Signatures are not checked.
     pub fn write(mut self, out: &mut impl Write, json: &[u8], signatures: &[u8]) -> Result<u64, WriteError> {
         if signatures.len() > SIGNATURES_MAX {
             return Err(WriteError::Signatures(signatures.len()));

@@ -1,38 +1,38 @@
 //! How the bytes of a patch and those of its sources become an extent.
 //!
-//! A program that is built anew differs from the one before in many places by a little: everything that says where
-//! something else lies. So a patch does not only copy what is equal; it also says, word by word, by how much the new bytes
-//! differ from those of the sources. Where little differs, the differences are mostly zeros, and where something moved,
-//! many of them are the same: both pack well.
+//! A program that is rebuilt differs from the previous one in many places by a little: wherever it refers to another
+//! place. So a patch does not only copy equal bytes; it also holds, word by word, the difference between the new bytes
+//! and those of the sources. Where little differs, the differences are mostly zeros, and where something moved, many of
+//! them are the same: both compress well.
 //!
-//! The patch's bytes are all differences, one step after the other, then all fresh bytes, likewise. The steps say how
-//! many of each there are, and where in the sources the old bytes lie.
+//! The patch's bytes are all differences, step after step, then all literal bytes, likewise. The steps give the number of
+//! each, and where in the sources the old bytes are.
 
 use crate::FrameError;
 
-/// The most bytes that the steps of a patch take.
+/// The longest encoding of a patch's steps.
 pub(crate) const STEPS_MAX: usize = 1 << 20;
 
-/// Differences are between words of so many bytes, counted from the extent's start.
+/// The length of the words whose differences are stored, counted from the extent's start.
 const WORD: usize = 4;
 
-/// Some bytes that are old ones plus a difference, then some that are fresh.
+/// Some bytes that are old ones plus a difference, then some literal bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Step {
     /// Bytes that are made from old ones.
     pub differing: usize,
-    /// Fresh bytes after them.
+    /// Literal bytes after them.
     pub fresh: usize,
     /// Where in the sources the old bytes start.
     pub from: usize,
 }
 
-/// Writes steps.
+/// Encodes steps.
 pub(crate) fn encode(steps: &[Step]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut end = 0;
     for step in steps {
-        // Mostly a short way from where the step before ended, ahead or back.
+        // Usually close to where the previous step ended, forward or backward.
         let way = step.from as i64 - end as i64;
         for number in [step.differing as u64, step.fresh as u64, zigzag(way)] {
             put(&mut out, number);
@@ -42,7 +42,7 @@ pub(crate) fn encode(steps: &[Step]) -> Vec<u8> {
     out
 }
 
-/// Takes the patch's bytes out of `extent`: the inverse of [`apply`].
+/// Extracts the patch's bytes from `extent`: the inverse of [`apply`].
 pub(crate) fn split(steps: &[Step], sources: &[u8], extent: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(extent.len());
     let mut fresh = Vec::new();
@@ -61,9 +61,9 @@ pub(crate) fn split(steps: &[Step], sources: &[u8], extent: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Makes an extent of the patch's bytes and its sources; `out` becomes as long as `bytes`.
+/// Makes an extent from the patch's bytes and its sources; `out` becomes as long as `bytes`.
 pub(crate) fn apply(steps: &[u8], sources: &[u8], bytes: &[u8], out: &mut Vec<u8>) -> Result<(), FrameError> {
-    // All lengths are checked before anything is made: they add up, or nothing is.
+    // All lengths are checked before anything is made: either they add up, or nothing is made.
     let (mut differing, mut fresh) = (0usize, 0usize);
     for step in Steps::of(steps) {
         let step = step?;
@@ -72,13 +72,15 @@ pub(crate) fn apply(steps: &[u8], sources: &[u8], bytes: &[u8], out: &mut Vec<u8
             .checked_add(step.differing)
             .is_none_or(|end| end > sources.len())
         {
-            return Err(FrameError::Patch("it takes more than its sources"));
+            return Err(FrameError::Patch("it reads beyond its sources"));
         }
         differing = differing.saturating_add(step.differing);
         fresh = fresh.saturating_add(step.fresh);
     }
     if differing.checked_add(fresh) != Some(bytes.len()) {
-        return Err(FrameError::Patch("its steps make less or more than its extent"));
+        return Err(FrameError::Patch(
+            "its steps make fewer or more bytes than its extent",
+        ));
     }
     let (mut differences, mut fresh) = bytes.split_at(differing);
     for step in Steps::of(steps) {
@@ -115,7 +117,7 @@ fn words(
     out.extend(a_after.iter().zip(b_after).map(|(a, b)| byte(*a, *b)));
 }
 
-/// Reads steps, one after the other.
+/// Decodes steps, one after the other.
 struct Steps<'a> {
     bytes: &'a [u8],
     end: usize,
@@ -156,7 +158,7 @@ impl Iterator for Steps<'_> {
     }
 }
 
-/// Writes a number, seven bits a byte, lowest first.
+/// Writes a number, seven bits per byte, lowest first.
 fn put(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
@@ -165,7 +167,7 @@ fn put(out: &mut Vec<u8>, mut number: u64) {
     out.push(number as u8);
 }
 
-/// Takes a number of at most 32 bits off the front.
+/// Reads a number of at most 32 bits.
 fn take(bytes: &mut &[u8]) -> Option<u32> {
     let mut number = 0u64;
     for place in 0..5 {
@@ -179,7 +181,7 @@ fn take(bytes: &mut &[u8]) -> Option<u32> {
     None
 }
 
-/// Puts small numbers of either sign first.
+/// Maps numbers of either sign so that small ones come first.
 fn zigzag(number: i64) -> u64 {
     ((number << 1) ^ (number >> 63)) as u64
 }
@@ -216,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_that_do_not_fit_are_refused() {
+    fn steps_of_the_wrong_length_are_refused() {
         let sources = [7; 100];
         let refused = |steps: &[Step], bytes: usize| {
             let mut out = Vec::new();
@@ -226,9 +228,9 @@ mod tests {
         };
         assert!(refused(&[step(10, 0, 91)], 10).contains("sources"));
         assert!(refused(&[step(10, 0, 0), step(0, 5, 101)], 15).contains("sources"));
-        assert!(refused(&[step(10, 5, 0)], 14).contains("less or more"));
-        assert!(refused(&[step(10, 5, 0)], 16).contains("less or more"));
-        assert!(refused(&[], 1).contains("less or more"));
+        assert!(refused(&[step(10, 5, 0)], 14).contains("fewer or more"));
+        assert!(refused(&[step(10, 5, 0)], 16).contains("fewer or more"));
+        assert!(refused(&[], 1).contains("fewer or more"));
         let mut out = Vec::new();
         for damaged in [
             &[1, 2][..],
@@ -243,7 +245,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_split_is_put_together(
+        fn apply_is_the_inverse_of_split(
             sources in proptest::collection::vec(any::<u8>(), 1..300),
             seeds in proptest::collection::vec((0usize..40, 0usize..20, any::<prop::sample::Index>()), 0..12),
             extent in proptest::collection::vec(any::<u8>(), 720),

@@ -1,8 +1,8 @@
-//! Making a bundle.
+//! Writes a bundle.
 //!
-//! The manifest vouches for the index, so frames come first: add them all, [`seal`](Writer::seal), add patches if there
-//! are any, put what [`Sealed`] tells into the manifest, sign it, and [`write`](Sealed::write) the file. The same input
-//! makes the same bytes, however many cores pack it.
+//! The manifest contains the hash of the index, so frames come first: add them all, [`seal`](Writer::seal), add patches
+//! if there are any, put the values that [`Sealed`] returns into the manifest, sign it, and [`write`](Sealed::write) the
+//! file. The same input makes the same bytes, however many cores compress it.
 
 use std::io::{self, Read, Seek, Write};
 use std::ops::Range;
@@ -13,18 +13,18 @@ use sha2::{Digest as _, Sha256};
 
 use crate::codes::Codes;
 use crate::index::frames_start;
-use crate::{Codec, FRAME_ALIGN, FRAME_MAX, Frame, Memory, Sealed, WriteError};
+use crate::{Cache, Codec, FRAME_ALIGN, FRAME_MAX, Frame, Sealed, WriteError};
 
-/// Bytes in a frame, unless told otherwise: small enough to fetch alone, large enough to pack well.
+/// The default length of frames: small enough to fetch alone, large enough to compress well.
 const FRAME_LEN: usize = 1024 * 1024;
 
-/// zstd's level, unless told otherwise: a bundle is packed once and fetched often.
+/// The default level of zstd: a bundle is compressed once and fetched often.
 const LEVEL: i32 = 19;
 
-/// What zeros are compared with: a slice at a time, for a debug build's sake.
+/// A buffer of zeros to compare with, a slice at a time, which is faster in a debug build.
 const ZEROS: [u8; 4096] = [0; 4096];
 
-/// Takes images, and packs them into frames.
+/// Compresses images into frames.
 pub struct Writer<S> {
     scratch: S,
     stored: u64,
@@ -35,11 +35,11 @@ pub struct Writer<S> {
     hashes: Vec<Sha256>,
     frame_len: usize,
     level: i32,
-    memory: Option<Box<dyn Memory>>,
+    cache: Option<Box<dyn Cache>>,
 }
 
 impl<S: Read + Write + Seek> Writer<S> {
-    /// Starts a bundle; `scratch` holds the packed frames until [`Sealed::write`] (a temporary file, say).
+    /// Starts a bundle; `scratch` (for example a temporary file) holds the compressed frames until [`Sealed::write`].
     pub fn new(scratch: S) -> Self {
         Self {
             scratch,
@@ -50,31 +50,31 @@ impl<S: Read + Write + Seek> Writer<S> {
             hashes: Vec::new(),
             frame_len: FRAME_LEN,
             level: LEVEL,
-            memory: None,
+            cache: None,
         }
     }
 
-    /// Sets a memory of packed frames: the bundle is the same with one and without, only sooner done.
-    pub fn memory(mut self, memory: Box<dyn Memory>) -> Self {
-        self.memory = Some(memory);
+    /// Sets a cache of compressed frames: the bundle is the same with and without it, but is built faster.
+    pub fn cache(mut self, cache: Box<dyn Cache>) -> Self {
+        self.cache = Some(cache);
         self
     }
 
-    /// Sets the unpacked length of frames: a multiple of 4096, at most 4 MiB.
+    /// Sets the uncompressed length of frames: a multiple of 4096, at most 4 MiB.
     pub fn frame_len(mut self, len: usize) -> Self {
         let whole = len / FRAME_ALIGN as usize * FRAME_ALIGN as usize;
         self.frame_len = whole.clamp(FRAME_ALIGN as usize, FRAME_MAX);
         self
     }
 
-    /// Sets zstd's level: lower is faster, and larger.
+    /// Sets zstd's level: a lower one is faster, and makes larger bundles.
     pub fn level(mut self, level: i32) -> Self {
         self.level = level;
         self
     }
 
-    /// Adds a piece as [`add`](Self::add) does, and puts it in front of all others in the file: it is read first. One
-    /// piece can be in front.
+    /// Adds a piece as [`add`](Self::add) does, and puts it before all others in the file, so that it is read first. Only
+    /// one piece can be in front.
     pub fn add_in_front(
         &mut self,
         image: ImageName,
@@ -87,7 +87,7 @@ impl<S: Read + Write + Seek> Writer<S> {
         Ok(len)
     }
 
-    /// Adds all that `data` holds as the piece of `image` that starts at `offset`; returns how many bytes that were.
+    /// Adds everything in `data` as the piece of `image` that starts at `offset`; returns the number of bytes.
     ///
     /// Images go in one after the other (slot, ESP, boot code, then others as the manifest lists them), and the pieces of an image in order. What no piece
     /// covers is never written to a disk: leave out the ESP's free space, and nothing else.
@@ -106,15 +106,15 @@ impl<S: Read + Write + Seek> Writer<S> {
             if pieces.is_empty() {
                 return Ok(at - offset);
             }
-            let (level, memory) = (self.level, self.memory.as_deref());
+            let (level, cache) = (self.level, self.cache.as_deref());
             let packed = thread::scope(|scope| {
                 let workers = pieces
                     .iter()
-                    .map(|piece| scope.spawn(move || pack(piece, level, memory)))
+                    .map(|piece| scope.spawn(move || pack(piece, level, cache)))
                     .collect::<Vec<_>>();
                 workers
                     .into_iter()
-                    .map(|worker| worker.join().expect("packing does not panic"))
+                    .map(|worker| worker.join().expect("compression does not panic"))
                     .collect::<Vec<_>>()
             });
             for (piece, packed) in pieces.iter().zip(packed) {
@@ -124,7 +124,7 @@ impl<S: Read + Write + Seek> Writer<S> {
         }
     }
 
-    /// Ends the adding: from here on the manifest can be made.
+    /// Ends the frames: from here on the manifest can be made.
     pub fn seal(mut self) -> Sealed<S> {
         let start = frames_start(self.frames.len() as u64);
         for frame in self.frames.iter_mut().filter(|frame| frame.codec != Codec::Zero) {
@@ -159,7 +159,7 @@ impl<S: Read + Write + Seek> Writer<S> {
             codec,
             raw_len: raw.len() as u32,
             raw_offset: at,
-            // Counted from the first frame until `seal` knows where that lies.
+            // Relative to the first frame until `seal` knows where that is.
             file_offset: if codec == Codec::Zero { 0 } else { self.stored },
             stored_len,
             sha256: Digest::of(raw),
@@ -169,22 +169,22 @@ impl<S: Read + Write + Seek> Writer<S> {
     }
 }
 
-/// How a piece is best stored.
+/// The form in which a piece is stored.
 enum Packed {
     Zero,
     Zstd(Vec<u8>),
     Raw,
 }
 
-fn pack(raw: &[u8], level: i32, memory: Option<&dyn Memory>) -> io::Result<Packed> {
+fn pack(raw: &[u8], level: i32, cache: Option<&dyn Cache>) -> io::Result<Packed> {
     if raw
         .chunks(ZEROS.len())
         .all(|chunk| chunk == &ZEROS[..chunk.len()])
     {
         return Ok(Packed::Zero);
     }
-    let packed = match memory {
-        Some(memory) => recall_or_compress(raw, level, memory)?,
+    let packed = match cache {
+        Some(cache) => get_or_compress(raw, level, cache)?,
         None => zstd::bulk::compress(raw, level)?,
     };
     Ok(if packed.len() < raw.len() {
@@ -194,21 +194,21 @@ fn pack(raw: &[u8], level: i32, memory: Option<&dyn Memory>) -> io::Result<Packe
     })
 }
 
-/// Takes the packed form from memory when it unpacks to the very bytes.
-fn recall_or_compress(raw: &[u8], level: i32, memory: &dyn Memory) -> io::Result<Vec<u8>> {
-    // Another level or another zstd packs otherwise: the bundle must not depend on what was built before.
+/// Uses the cached compressed form if it decompresses to the same bytes.
+fn get_or_compress(raw: &[u8], level: i32, cache: &dyn Cache) -> io::Result<Vec<u8>> {
+    // Another level or another zstd compresses differently: the bundle must not depend on what was built before.
     let mut key = Sha256::new();
     key.update(level.to_le_bytes());
     key.update(zstd::zstd_safe::version_number().to_le_bytes());
     key.update(raw);
     let key = Digest(key.finalize().into());
-    if let Some(packed) = memory.recall(&key)
+    if let Some(packed) = cache.get(&key)
         && zstd::bulk::decompress(&packed, raw.len()).is_ok_and(|unpacked| unpacked == raw)
     {
         return Ok(packed);
     }
     let packed = zstd::bulk::compress(raw, level)?;
-    memory.remember(&key, &packed);
+    cache.insert(&key, &packed);
     Ok(packed)
 }
 

@@ -1,4 +1,4 @@
-//! The index of a patch set: what a writer makes is read, what breaks a rule is not, and nothing panics.
+//! The index of a patch set: what a writer makes is read, invalid indexes are refused, and nothing panics.
 
 #![expect(clippy::unwrap_used, reason = "a test may unwrap")]
 
@@ -69,7 +69,7 @@ static TWO: LazyLock<(Manifest, Vec<u8>)> = LazyLock::new(|| {
     sample(&two_patches(data_len))
 });
 
-/// Parses an index that the manifest is made to vouch for.
+/// Parses an index after putting its hash into the manifest.
 fn parse(manifest: &Manifest, index: &[u8]) -> Result<Patches, PatchError> {
     let mut manifest = manifest.clone();
     manifest.patches[0].index_size = index.len() as u64;
@@ -78,7 +78,7 @@ fn parse(manifest: &Manifest, index: &[u8]) -> Result<Patches, PatchError> {
 }
 
 #[test]
-fn what_is_written_is_read() {
+fn a_written_index_is_read() {
     let patches = two_patches(data_len());
     let (manifest, index) = sample(&patches);
     let set = &manifest.patches[0];
@@ -109,14 +109,14 @@ fn a_set_without_patches_is_a_set() {
 }
 
 #[test]
-fn a_patch_may_do_without_sources() {
+fn a_patch_may_have_no_sources() {
     let (manifest, index) = sample(&[new_patch(EXTENT, EXTENT, Vec::new(), 9)]);
     let read = Patches::parse(&index, &manifest, &manifest.patches[0]).unwrap();
     assert!(read.all()[0].sources.is_empty());
 }
 
 #[test]
-fn only_the_manifests_own_index_is_taken() {
+fn only_the_index_of_the_manifest_is_accepted() {
     let (manifest, index) = TWO.clone();
     let set = manifest.patches[0].clone();
     for at in 0..index.len() {
@@ -135,7 +135,7 @@ fn only_the_manifests_own_index_is_taken() {
 }
 
 #[test]
-fn each_rule_is_held() {
+fn each_rule_is_enforced() {
     let (manifest, index) = TWO.clone();
     assert!(parse(&manifest, &index).is_ok(), "the sample itself");
     let second = ENTRY + 2 * SOURCE;
@@ -145,7 +145,7 @@ fn each_rule_is_held() {
     for (what, (at, value), expected) in [
         ("target between extents", long(0, 4096), "start at an extent"),
         (
-            "target behind the data",
+            "target beyond the data",
             long(second, 3 * EXTENT),
             "start at an extent",
         ),
@@ -166,12 +166,12 @@ fn each_rule_is_held() {
         (
             "hole in the file",
             long(16, file_offset + 1),
-            "behind the one before",
+            "follow the one before",
         ),
         (
             "overlap in the file",
             long(second + 16, file_offset),
-            "behind the one before",
+            "follow the one before",
         ),
         ("too many sources", short(24, 257), "too many sources"),
         ("more sources than bytes", short(second + 24, 2), "cut off"),
@@ -204,7 +204,7 @@ fn each_rule_is_held() {
 }
 
 #[test]
-fn order_and_size_are_held() {
+fn order_and_size_are_enforced() {
     let (manifest, index) = sample(&[
         new_patch(0, EXTENT, Vec::new(), 10),
         new_patch(EXTENT, EXTENT, Vec::new(), 10),
@@ -229,7 +229,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_taken_holds_every_rule(
+    fn an_accepted_index_obeys_every_rule(
         changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
     ) {
         let (manifest, mut index) = TWO.clone();

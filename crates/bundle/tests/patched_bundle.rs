@@ -24,7 +24,7 @@ struct Sample {
     new: Vec<u8>,
 }
 
-/// Packs `target` as what must be added to `sources`.
+/// Compresses `target` relative to `sources`.
 fn pack(sources: &[u8], target: &[u8]) -> Vec<u8> {
     NewPatch::pack(0, target, Vec::new(), sources, None)
         .unwrap()
@@ -68,7 +68,7 @@ fn make_sample() -> Sample {
     Sample { bytes, key, old, new }
 }
 
-/// Gives the sample, which takes a while to make.
+/// Returns the sample, which takes a while to make.
 fn sample() -> &'static Sample {
     static SAMPLE: LazyLock<Sample> = LazyLock::new(make_sample);
     &SAMPLE
@@ -85,7 +85,7 @@ fn gather(old: &[u8], patch: &Patch) -> Vec<u8> {
 }
 
 #[test]
-fn patches_make_the_new_image_out_of_the_old_one() {
+fn patches_make_the_new_image_from_the_old_one() {
     let sample = sample();
     let mut reader = open(&sample.bytes, sample.key).unwrap();
     let sets = reader.manifest().patches.clone();
@@ -103,14 +103,14 @@ fn patches_make_the_new_image_out_of_the_old_one() {
         assert!(out == sample.new[patch.target as usize..][..patch.raw_len as usize]);
     }
     let fetched = sets[0].index_size + sets[0].size;
-    assert!(fetched < 16 * 1024, "{fetched} bytes for one page of news");
+    assert!(fetched < 16 * 1024, "{fetched} bytes for one changed page");
     assert_eq!(reader.patches(&sets[1]).unwrap().all().len(), 1);
     let end = sets[1].offset + sets[1].index_size + sets[1].size;
     assert_eq!(end, sample.bytes.len() as u64);
 }
 
 #[test]
-fn sets_lie_at_the_next_page_and_gaps_are_zero() {
+fn sets_start_at_the_next_page_and_gaps_are_zero() {
     let sample = sample();
     let mut reader = open(&sample.bytes, sample.key).unwrap();
     let sets = reader.manifest().patches.clone();
@@ -134,7 +134,7 @@ fn sets_lie_at_the_next_page_and_gaps_are_zero() {
 }
 
 #[test]
-fn a_bundle_that_is_cut_in_its_patches_is_refused() {
+fn a_bundle_truncated_in_its_patches_is_refused() {
     let sample = sample();
     for len in [sample.bytes.len() - 1, sample.bytes.len() - 5000] {
         let refused = open(&sample.bytes[..len], sample.key).err();
@@ -148,7 +148,7 @@ fn a_bundle_that_is_cut_in_its_patches_is_refused() {
 }
 
 #[test]
-fn a_manifest_that_does_not_fit_the_patches_is_never_written() {
+fn a_manifest_that_does_not_match_the_patches_is_never_written() {
     let (data, image) = slot(noise(100, 1));
     let sealed = || {
         let mut writer = Writer::new(Cursor::new(Vec::new())).level(1);
@@ -188,7 +188,7 @@ fn a_manifest_that_does_not_fit_the_patches_is_never_written() {
 }
 
 #[test]
-fn a_set_elsewhere_than_behind_the_frames_is_refused() {
+fn a_set_that_does_not_follow_the_frames_is_refused() {
     let sample = sample();
     let reader = open(&sample.bytes, sample.key).unwrap();
     let mut manifest = (**reader.manifest()).clone();
@@ -203,7 +203,7 @@ fn a_set_elsewhere_than_behind_the_frames_is_refused() {
     );
 }
 
-/// A patch that makes `len` bytes out of `sources` bytes.
+/// A patch that makes `len` bytes from `sources` bytes.
 fn patch(len: usize, sources: usize) -> Patch {
     let whole = Source {
         offset: 0,
@@ -242,7 +242,7 @@ fn a_patch_makes_its_extent_and_nothing_else() {
     assert!(matches!(wrong_sources, FrameError::Patch(_)));
     let too_long = refused(&patch(EXTENT as usize + 1, old.len()), &old, &packed);
     assert!(matches!(too_long, FrameError::Patch(_)));
-    // Without its steps a patch is one that has none: it makes other bytes, which the hash tree tells.
+    // Without its steps a patch is a valid one without steps: it makes other bytes, which the hash tree detects.
     let steps_at = zstd::zstd_safe::find_frame_compressed_size(&packed).unwrap();
     for len in (0..packed.len()).filter(|len| *len != steps_at) {
         refused(&good, &old, &packed[..len]);
@@ -258,7 +258,7 @@ fn a_patch_makes_its_extent_and_nothing_else() {
     assert!(out.len() == new.len() && out != new);
 }
 
-/// Makes an extent of so many bytes by a patch.
+/// Makes an extent of this many bytes by a patch.
 fn unpack(old: &[u8], len: usize, packed: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut decoder = Decoder::new().unwrap();
@@ -269,8 +269,8 @@ fn unpack(old: &[u8], len: usize, packed: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn what_points_elsewhere_everywhere_is_a_small_patch() {
-    // Code without a pattern, with pointers in it that have none either, and all moved by the same.
+fn code_with_relocated_pointers_makes_a_small_patch() {
+    // Random code with random pointers in it, all moved by the same distance.
     let program = |moved: u32| {
         let (code, pointers) = (noise(1_200_000, 9), noise(400_000, 3));
         let pointers = pointers
@@ -289,8 +289,8 @@ fn what_points_elsewhere_everywhere_is_a_small_patch() {
 }
 
 #[test]
-fn where_little_is_alike_a_patch_has_no_steps() {
-    // Zeros are equal wherever they lie; to follow them doubles what is between them.
+fn where_little_is_similar_a_patch_has_no_steps() {
+    // Zeros are equal everywhere; following them doubles what is between them.
     let sparse = |seed| {
         let pairs = noise(800_000, seed);
         let pairs = pairs.as_chunks::<2>().0.iter();
@@ -322,13 +322,13 @@ fn forms_that_are_not_allowed_are_refused() {
         bytes[at] = value;
         bytes
     };
-    assert!(refused(&[0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0]).contains("not packed by zstd"));
+    assert!(refused(&[0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0]).contains("not compressed by zstd"));
     assert!(
-        refused(&with(0, 0x27)).contains("not packed by zstd"),
-        "an age-old format"
+        refused(&with(0, 0x27)).contains("not compressed by zstd"),
+        "a legacy format"
     );
     assert!(refused(&with(4, packed[4] | 1)).contains("dictionary"));
-    // No single segment, and a window of 2^25.
+    // Not a single segment, and a window of 2^25.
     assert!(refused(&[&packed[..4], &[0, 15 << 3, 0, 0, 0]].concat()).contains("window"));
     assert!(refused(&[&packed[..4], &[0, (14 << 3) | 1, 0, 0, 0]].concat()).contains("window"));
 }

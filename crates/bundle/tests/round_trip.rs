@@ -1,4 +1,4 @@
-//! Bundles read back as they were written, and none that was tampered with is taken.
+//! Bundles read back as they were written, and modified ones are refused.
 
 #![expect(clippy::unwrap_used, reason = "a test may unwrap")]
 
@@ -76,7 +76,7 @@ fn read_all(bytes: &[u8], key: TrustedKey) -> Result<(Vec<u8>, Vec<u8>), Error> 
 }
 
 #[test]
-fn what_goes_in_comes_out() {
+fn a_bundle_reads_back_as_it_was_written() {
     let sample = sample();
     let reader = Reader::open(Cursor::new(&sample.bytes), &[sample.key]).unwrap();
     for codec in [Codec::Zero, Codec::Zstd, Codec::Raw] {
@@ -105,7 +105,7 @@ fn what_goes_in_comes_out() {
 }
 
 #[test]
-fn the_header_is_where_the_format_says() {
+fn the_header_matches_the_format() {
     let sample = sample();
     let header = Header::parse(sample.bytes.first_chunk::<HEADER_LEN>().unwrap()).unwrap();
     assert_eq!(
@@ -124,7 +124,7 @@ fn a_flipped_bit_is_refused_or_changes_nothing() {
     let good = read_all(&sample.bytes, sample.key).unwrap();
     let header = Header::parse(sample.bytes.first_chunk::<HEADER_LEN>().unwrap()).unwrap();
     let sections = [header.manifest, header.signatures, header.index];
-    // The comment on a signature's first line is nobody's word, by minisign's design: it may say anything.
+    // The comment on a signature's first line is not signed, by minisign's design: it may say anything.
     let start = SIGNATURES_AT as usize;
     let line = sample.bytes[start..]
         .iter()
@@ -138,7 +138,7 @@ fn a_flipped_bit_is_refused_or_changes_nothing() {
             || sections
                 .iter()
                 .any(|s| (s.offset..s.end()).contains(&(at as u64)));
-        // Padding and packed data are long and all alike; a prime step meets every bit of them.
+        // Padding and compressed data are long and uniform; a prime step meets every bit of them.
         if !in_section && at % 67 != 0 {
             continue;
         }
@@ -146,7 +146,7 @@ fn a_flipped_bit_is_refused_or_changes_nothing() {
         bytes[at] ^= bit;
         match read_all(&bytes, sample.key) {
             Err(_) => {}
-            // zstd leaves a few bits of its headers unused; what is handed out is right all the same.
+            // zstd leaves a few bits of its headers unused; what is returned is right regardless.
             Ok(same) => assert!(
                 at as u64 > header.index.end() && same == good,
                 "bit {} of byte {at}",
@@ -181,7 +181,7 @@ fn another_key_is_refused() {
 }
 
 #[test]
-fn a_manifest_that_does_not_fit_is_never_written() {
+fn a_manifest_that_does_not_match_is_never_written() {
     let sample = sample();
     let header = Header::parse(sample.bytes.first_chunk::<HEADER_LEN>().unwrap()).unwrap();
     let json = &sample.bytes[4096..4096 + header.manifest.len as usize];
@@ -192,7 +192,7 @@ fn a_manifest_that_does_not_fit_is_never_written() {
 }
 
 #[test]
-fn packing_is_the_same_every_time() {
+fn compression_is_deterministic() {
     let data = [noise(100_000, 5), vec![7; 300_000]].concat();
     let pack = || {
         let mut writer = Writer::new(Cursor::new(Vec::new())).frame_len(4096).level(1);
@@ -206,7 +206,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn garbage_behind_a_good_header_never_panics(
+    fn garbage_after_a_valid_header_never_panics(
         seed in any::<u64>(), len in 0usize..4096, json in 0u64..60_000, index in 0u64..10_000,
     ) {
         let mut bytes = match Header::for_lengths(json, 300, index) {

@@ -242,7 +242,7 @@ pub(crate) struct Object<'a> {
 }
 
 impl<'a> Object<'a> {
-    /// Gives a field's value; `None` when it is absent or null.
+    /// Returns a field's value; `None` when it is absent or null.
     pub fn field(&mut self, name: &'static str) -> Option<Cursor<'a>> {
         self.known.push(name);
         let (line, node) = *self.fields.get(name)?;
@@ -255,7 +255,7 @@ impl<'a> Object<'a> {
         })
     }
 
-    /// Gives a field's value, and notes its absence. `way_out` completes the sentence `is missing; …`.
+    /// Returns a field's value, and notes its absence. `way_out` completes the sentence `is missing; …`.
     pub fn required(&mut self, name: &'static str, way_out: &str) -> Option<Cursor<'a>> {
         let found = self.field(name);
         if found.is_none() {
@@ -274,12 +274,12 @@ impl<'a> Object<'a> {
         self.cursor.notes.0.borrow_mut().push(fault);
     }
 
-    /// Tells whether a field stands in the document, right or wrong.
+    /// Returns true if a field stands in the document, right or wrong.
     pub fn has(&self, name: &str) -> bool {
         self.fields.get(name).is_some_and(|(_, node)| !node.is_null())
     }
 
-    /// Gives the map's own place.
+    /// Returns the map's own place.
     pub fn here(&self) -> &Cursor<'a> {
         &self.cursor
     }

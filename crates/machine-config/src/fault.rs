@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Says what is wrong at one place of a document.
+/// What is wrong at one place of a document.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fault {
     /// The line, counted from 1; 0 when the fault has no place of its own (an override, an empty document).
@@ -33,7 +33,7 @@ impl fmt::Display for Fault {
 pub struct Faults(Vec<Fault>);
 
 impl Faults {
-    /// Gives the faults, or `None` when there are none.
+    /// Returns the faults, or `None` when there are none.
     pub fn from_list(mut faults: Vec<Fault>) -> Option<Self> {
         faults.sort();
         faults.dedup();
@@ -49,7 +49,7 @@ impl Faults {
         }])
     }
 
-    /// Gives the faults in the order of their lines.
+    /// Returns the faults in the order of their lines.
     pub fn list(&self) -> &[Fault] {
         &self.0
     }

@@ -12,7 +12,7 @@ const HEADER: usize = 48;
 const MAGIC: &[u8; 8] = b"BPCONFIG";
 const VERSION: u32 = 1;
 
-/// Says why a medium's content is no machine config.
+/// Why a medium's content is no machine config.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MediumError {
     /// The document is longer than a medium may hold.

@@ -20,12 +20,12 @@ pub struct Overrides {
 }
 
 impl Overrides {
-    /// Tells whether there is nothing to replace.
+    /// Returns true if there is nothing to replace.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Gives the config with these values put in; it is checked as a whole again.
+    /// Returns the config with these values put in; it is checked as a whole again.
     pub fn apply(&self, config: &MachineConfig) -> Result<MachineConfig, Faults> {
         let mut config = config.clone();
         if let Some(hostname) = &self.hostname {

@@ -128,7 +128,7 @@ fn text(value: &Value) -> String {
         .replace('\n', " ")
 }
 
-/// Gives the schema of a map's values when its names are the user's.
+/// Returns the schema of a map's values when its names are the user's.
 fn entry_of(target: &Value) -> &Value {
     let by_pattern = target["patternProperties"]
         .as_object()

@@ -14,7 +14,7 @@ thread_local! {
     static REVEALED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Holds a key or a token.
+/// A key or a token.
 ///
 /// Printed, logged or serialised it reads [`REDACTED`]; the text comes out through [`Secret::expose`] and
 /// [`crate::MachineConfig::to_yaml_with_secrets`] only. Its memory is zeroed when it is dropped.
@@ -27,12 +27,12 @@ impl Secret {
         Self(Zeroizing::new(text.into()))
     }
 
-    /// Gives the text itself.
+    /// Returns the text itself.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Tells whether this is only the mark that stands for a secret, as in a document that was read back.
+    /// Returns true if this is only the mark that stands for a secret, as in a document that was read back.
     pub fn is_redacted(&self) -> bool {
         self.0.as_str() == REDACTED
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-/// Says what a text was expected to be.
+/// What a text was expected to be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct NotA(&'static str);
@@ -52,7 +52,7 @@ macro_rules! as_text {
     };
 }
 
-/// Holds a text that obeys a rule, and nothing more.
+/// A text that obeys a rule, and nothing more.
 macro_rules! checked_text {
     ($(#[$doc:meta])* $name:ident, $rule:path, $expected:literal, $pattern:literal, $description:literal) => {
         $(#[$doc])*
@@ -60,7 +60,7 @@ macro_rules! checked_text {
         pub struct $name(String);
 
         impl $name {
-            /// Gives the text.
+            /// Returns the text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -85,49 +85,49 @@ macro_rules! checked_text {
 }
 
 checked_text!(
-    /// Holds a host name: at most 63 characters, as the kernel's limit is 64.
+    /// A host name: at most 63 characters, as the kernel's limit is 64.
     HostName, is_host_name,
     "a host name; expected letters, digits and hyphens, in parts divided by dots, 63 characters at most, and not localhost",
     r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?$",
     "A host name of at most 63 characters: letters, digits, hyphens, dots."
 );
 checked_text!(
-    /// Holds a host name or an IP address.
+    /// A host name or an IP address.
     Host, is_host,
     "a host; expected a DNS name or an IP address",
     r"^[A-Za-z0-9:.-]{1,253}$",
     "A DNS name or an IP address."
 );
 checked_text!(
-    /// Holds the name of a network interface, by the kernel's own rule.
+    /// The name of a network interface, by the kernel's own rule.
     InterfaceName, is_interface_name,
     "an interface name; expected 1 to 15 characters without blanks, slashes and colons",
     r"^[^\s/:]{1,15}$",
     "The name of a network interface, such as eth0."
 );
 checked_text!(
-    /// Holds the name of a kernel module.
+    /// The name of a kernel module.
     ModuleName, is_module_name,
     "a module name; expected letters, digits, hyphens and underscores",
     r"^[A-Za-z0-9_-]{1,64}$",
     "The name of a kernel module."
 );
 checked_text!(
-    /// Holds the name of a cluster or service.
+    /// The name of a cluster or service.
     Name, is_name,
     "a name; expected lower-case letters, digits and hyphens, starting and ending with a letter or digit, 63 at most",
     r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
     "A name: lower-case letters, digits and hyphens, 63 at most."
 );
 checked_text!(
-    /// Holds the address of a cluster's API, without a path.
+    /// The address of a cluster's API, without a path.
     Endpoint, is_endpoint,
     "an endpoint; expected https://HOST:PORT, with brackets around an IPv6 address",
     r"^https://[^/]+(:[0-9]+)?$",
     "An address of the form https://HOST:PORT."
 );
 checked_text!(
-    /// Holds the address of an HTTP proxy, without user and password.
+    /// The address of an HTTP proxy, without user and password.
     ProxyAddress, is_proxy,
     "a proxy; expected http://HOST:PORT, without user and password",
     r"^http://[^/@]+$",
@@ -202,7 +202,7 @@ fn is_proxy(text: &str) -> bool {
     text.strip_prefix("http://").is_some_and(is_authority)
 }
 
-/// Tells whether a text is a host with or without a port, as it stands in an address.
+/// Returns true if a text is a host with or without a port, as it stands in an address.
 fn is_authority(authority: &str) -> bool {
     if let Some(rest) = authority.strip_prefix('[') {
         let Some((address, port)) = rest.split_once(']') else {
@@ -221,7 +221,7 @@ fn is_port(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
-/// Holds a length of time in whole seconds, written `90s`, `5m`, `2h` or `7d`.
+/// A length of time in whole seconds, written `90s`, `5m`, `2h` or `7d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Period(u32);
 
@@ -231,7 +231,7 @@ impl Period {
         Self(seconds)
     }
 
-    /// Gives the same length of time as the standard library has it.
+    /// Returns the same length of time as the standard library has it.
     pub const fn duration(self) -> Duration {
         Duration::from_secs(self.0 as u64)
     }

@@ -46,7 +46,7 @@ pub(crate) struct Scalar {
 }
 
 impl Node {
-    /// Tells whether the value is absent in all but name: `key:` or `key: null`.
+    /// Returns true if the value is absent in all but name: `key:` or `key: null`.
     pub fn is_null(&self) -> bool {
         matches!(&self.value, Value::Scalar(s) if s.plain && matches!(s.text.as_str(), "" | "~" | "null"))
     }

@@ -1,4 +1,4 @@
-//! Writing only what differs.
+//! Writes only what differs.
 
 use std::io;
 use std::ops::Range;
@@ -8,34 +8,34 @@ use crate::Medium;
 /// Bytes are compared, and written, in blocks of this size.
 const BLOCK: usize = 4096;
 
-/// A block that tells nothing.
+/// A block of zeros, which says nothing about what the medium holds.
 const ZEROS: [u8; BLOCK] = [0; BLOCK];
 
-/// Equal blocks between differing ones are written along when they are no more than this: to a card, two short writes
-/// cost more than one that is a little longer.
+/// Equal blocks between differing ones are written as well when they are no longer than this: on a card, two short
+/// writes cost more than one that is slightly longer.
 const BRIDGE: usize = 16 * 1024;
 
-/// After this many bytes without one block that was known, the medium is taken to hold something else altogether.
+/// After this many bytes without one equal block, the medium is assumed to hold unrelated content.
 const PATIENCE: u64 = 16 * 1024 * 1024;
 
-/// How much of a piece is then still read, to notice if it does not.
+/// How many bytes of each piece are then still read, to notice if that assumption is wrong.
 const PROBE: usize = 64 * 1024;
 
-/// What was done, in bytes.
+/// Bytes read, written and left alone.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Read from the medium to compare.
     pub read: u64,
     /// Written.
     pub written: u64,
-    /// Found to be there already, and left alone.
+    /// Found to be equal, and left alone.
     pub equal: u64,
 }
 
-/// Brings a medium to a wanted content, and keeps count.
+/// Makes a medium hold the wanted content, and counts.
 ///
-/// What it writes is a function of the medium and the wanted bytes alone: a run that was cut short is finished by
-/// another one, with no journal.
+/// What it writes depends only on the medium and the wanted bytes: an interrupted run is completed by another one,
+/// without a journal.
 #[derive(Debug, Default)]
 pub struct Changes {
     tally: Tally,
@@ -45,7 +45,7 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Returns what was done so far.
+    /// Returns the counters.
     pub fn tally(&self) -> Tally {
         self.tally
     }
@@ -78,10 +78,10 @@ impl Changes {
         Ok(())
     }
 
-    /// Finds the blocks of a range of `wanted` that differ from the medium, and whether any is known from it.
+    /// Finds the blocks of `wanted` that differ from the medium, and whether any block is known from it.
     ///
-    /// Zeros are on every new medium: they may be equal, but nothing is known by them. What cannot be read differs: to write it
-    /// is what mends a card.
+    /// Zeros are on every new medium: they may be equal, but say nothing. What cannot be read differs: writing it again is
+    /// what repairs a card.
     fn compare(
         &mut self,
         medium: &mut dyn Medium,
@@ -110,7 +110,7 @@ impl Changes {
     }
 }
 
-/// Joins runs that lie close together; drops empty ones.
+/// Joins runs that are close together, and drops empty ones.
 fn bridged(runs: Vec<Range<usize>>) -> Vec<Range<usize>> {
     let mut joined: Vec<Range<usize>> = Vec::new();
     for run in runs.into_iter().filter(|run| !run.is_empty()) {

@@ -1,14 +1,15 @@
-//! Reading a thing of which there are two copies.
+//! Reads a record of which there are two copies.
 
 use std::io;
 
 use crate::Medium;
 
-/// Fills both copies from their places. One that cannot be read is left zero: the other one may be sound, and writing is
-/// what mends the first.
+/// Reads both copies. One that cannot be read is left zero: the other one may be valid, and writing is what repairs the
+/// first.
 ///
 /// # Errors
-/// When neither can be read.
+///
+/// Fails when neither can be read.
 pub fn read_copies(
     medium: &mut dyn Medium,
     copies: &mut [impl AsMut<[u8]>; 2],

@@ -14,7 +14,7 @@ pub struct FileMedium {
 }
 
 impl FileMedium {
-    /// Takes an open file; its size is asked for once, and never written past.
+    /// Wraps an open file; its size is read once, and nothing is written past it.
     pub fn new(mut file: File) -> io::Result<Self> {
         let len = file.seek(SeekFrom::End(0))?;
         Ok(Self { file, len })
@@ -25,7 +25,7 @@ impl FileMedium {
         &self.file
     }
 
-    /// Gives the file back.
+    /// Returns the file.
     pub fn into_file(self) -> File {
         self.file
     }

@@ -1,8 +1,8 @@
-//! Writes to a medium only what differs, and reads a slot back against its hash tree.
+//! Writes only what differs to a medium, and reads a slot back against its hash tree.
 //!
-//! [`Medium`] is a disk, a partition or a file; tests have their own, that tear and lie. [`Changes`] compares before
-//! it writes, which spares flash cells and, reads being faster than writes, time. [`check_slot`] proves that a slot
-//! holds what its signed root hash vouches for. Flashing and upgrading share it; it decides nothing about either.
+//! [`Medium`] is a disk, a partition or a file; tests have their own, which inject faults. [`Changes`] compares before
+//! it writes, which spares flash cells and, reads being faster than writes, time. [`check_slot`] verifies that a slot
+//! holds what its signed root hash covers. Flashing and upgrading share this crate; it makes no decisions for either.
 
 mod changes;
 mod copies;
@@ -21,7 +21,7 @@ pub trait Medium {
     /// Returns the number of bytes.
     fn len(&self) -> u64;
 
-    /// Tells whether there is nothing at all.
+    /// Returns true if it has no bytes.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -32,13 +32,13 @@ pub trait Medium {
     /// Writes all of `bytes`. They may stay in a volatile cache until [`sync`](Self::sync).
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
-    /// Returns once all that was written would survive a power cut.
+    /// Returns once everything that was written would survive a power cut.
     fn sync(&mut self) -> io::Result<()>;
 
-    /// Makes the next reads come from the medium itself, not from a cache of the host's.
+    /// Makes the next reads come from the medium itself, not from a cache of the host.
     fn drop_cache(&mut self) -> io::Result<()>;
 
-    /// Tells the medium that the bytes of a range are of no interest; false when it does not care to know.
+    /// Discards the bytes of a range; returns false when the medium does not support that.
     fn discard(&mut self, _offset: u64, _len: u64) -> bool {
         false
     }

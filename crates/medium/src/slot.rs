@@ -1,4 +1,4 @@
-//! Proving that a slot holds what its manifest vouches for.
+//! Verifies that a slot holds what its manifest covers.
 
 use std::io;
 
@@ -19,15 +19,15 @@ pub enum SlotError {
     /// The manifest describes an impossible tree.
     #[error("the slot's hash tree is impossible")]
     Geometry(#[from] GeometryError),
-    /// The bytes are not the signed ones.
+    /// The bytes differ from those that were signed.
     #[error("the medium does not hold what was written to it")]
     Content(#[from] VerifyError),
 }
 
 /// Reads a slot that starts at `offset` of the medium, and checks every byte of it against the signed root hash.
 ///
-/// This is the very check that the kernel will make. Drop the cache before, or it proves nothing about the medium.
-/// `advance` is told of bytes as they are read.
+/// The kernel will make the same check. Drop the cache first, or this says nothing about the medium.
+/// `advance` receives the number of bytes as they are read.
 pub fn check_slot(
     medium: &mut dyn Medium,
     offset: u64,

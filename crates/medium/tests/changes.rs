@@ -1,4 +1,4 @@
-//! What is wanted is there afterwards, whatever was there before, and equal blocks are left alone.
+//! The wanted bytes are there afterwards, whatever was there before, and equal blocks are left alone.
 
 use std::io;
 
@@ -72,7 +72,7 @@ fn one_changed_byte_costs_one_block() {
 }
 
 #[test]
-fn a_foreign_medium_is_soon_only_probed() {
+fn an_unrelated_medium_is_soon_only_probed() {
     let wanted = vec![7; 32 * MIB];
     let mut medium = memory(vec![1; 32 * MIB]);
     let mut changes = Changes::default();
@@ -117,13 +117,13 @@ fn nothing_is_written_past_the_end() {
 
 proptest! {
     #[test]
-    fn what_is_wanted_is_there_and_nothing_else_changes(
+    fn the_wanted_bytes_are_there_and_nothing_else_changes(
         have in proptest::collection::vec(0u8..2, 40),
         want in proptest::collection::vec(0u8..2, 1..20),
         start in 0usize..20,
         odd in 0usize..4096,
     ) {
-        // Blocks of one value each, and an end that is no whole block.
+        // Blocks of one value each, and an end that is not a whole block.
         let blocks = |values: &[u8]| values.iter().flat_map(|value| vec![*value; 4096]).collect::<Vec<_>>();
         let before = blocks(&have);
         let mut wanted = blocks(&want);

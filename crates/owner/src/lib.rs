@@ -34,7 +34,7 @@ const AT_GENERATION: usize = 16;
 const AT_KIND: usize = 24;
 const AT_LENGTH: usize = 28;
 
-/// Says whose a node is.
+/// Whose a node is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Owner {
     /// Nobody's: it was never configured, or was reset since.
@@ -45,7 +45,7 @@ pub enum Owner {
     Authorities(String),
 }
 
-/// Says why some bytes are not an owner record.
+/// Why some bytes are not an owner record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// There is nothing but zeros.
@@ -131,7 +131,7 @@ fn take<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..at + N)?.try_into().ok()
 }
 
-/// Holds what both copies together say, and where the next write goes.
+/// What both copies together say, and where the next write goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {
     /// Whose the node is.
@@ -140,7 +140,7 @@ pub struct Loaded {
     pub generation: u64,
     /// Index into [`OFFSETS`] of the copy to overwrite next: the invalid or older one.
     pub write_to: usize,
-    /// Whether both copies are valid and say the same: then no damage to one of them brings another answer.
+    /// Set when both copies are valid and say the same: then no damage to one of them brings another answer.
     pub settled: bool,
 }
 

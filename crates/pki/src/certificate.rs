@@ -31,15 +31,15 @@ pub struct Details {
     pub not_after: SystemTime,
     /// DNS names and addresses it is valid for.
     pub alternative_names: Vec<String>,
-    /// Whether it is an authority's, and may sign others.
+    /// Set when it is an authority's, and may sign others.
     pub is_authority: bool,
-    /// Whether it says that it is an authority's: one whose key is not for signing is not fit for it.
+    /// Set when it says that it is an authority's: one whose key is not for signing is not fit for it.
     pub(crate) claims_authority: bool,
     /// How many authorities may stand between this one and a certificate; `None` when it does not say.
     pub path_len: Option<u32>,
     /// What it is good for in a handshake.
     pub purposes: Purposes,
-    /// Whether the subject is its own issuer.
+    /// Set when the subject is its own issuer.
     pub self_issued: bool,
     /// The kind of its key.
     pub key_kind: KeyKind,
@@ -160,7 +160,7 @@ impl Details {
     }
 }
 
-/// Tells whether a DER value names more bytes than there are. Certificates need two or three bytes for their length.
+/// Returns true if a DER value names more bytes than there are. Certificates need two or three bytes for their length.
 fn is_cut(der: &[u8]) -> bool {
     let length = match der {
         [0x30, 0x81, a, ..] => 3 + usize::from(*a),

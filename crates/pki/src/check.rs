@@ -99,7 +99,7 @@ pub fn authority(certificates: &str, key: Option<&str>, moment: Moment) -> Vec<(
     flaws
 }
 
-/// Says what is wrong with authorities that vouch for servers of others, such as those of bundles.
+/// Returns what is wrong with authorities that vouch for servers of others, such as those of bundles.
 ///
 /// They may have any kind of key. A bundle may hold some that have expired, but not only such. A server's own
 /// certificate that nobody else signed is its own authority.
@@ -157,7 +157,7 @@ pub fn client(ca: &str, certificates: &str, key: &str, moment: Moment) -> Vec<(&
 }
 
 impl Authority {
-    /// Says what keeps this authority from signing what others believe.
+    /// Returns what keeps this authority from signing what others believe.
     pub fn check(&self, moment: Moment) -> Option<Flaw> {
         authority(self.certificate_pem(), None, moment)
             .into_iter()

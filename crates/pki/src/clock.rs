@@ -27,7 +27,7 @@ const CLOCKLESS_START: Duration = Duration::from_secs(946_684_800);
 pub struct Moment {
     /// The time, or at least a moment that has certainly passed.
     pub at: SystemTime,
-    /// Whether it is the time: only then is something known to lie in the future.
+    /// Set when it is the time: only then is something known to lie in the future.
     pub certain: bool,
 }
 
@@ -38,7 +38,7 @@ impl Moment {
     }
 }
 
-/// Holds what the node knows about the time. Shared by the API server and whoever issues certificates.
+/// What the node knows about the time. Shared by the API server and whoever issues certificates.
 #[derive(Debug, Default)]
 pub struct NodeClock {
     /// Seconds since 1970: the latest moment that has certainly passed.
@@ -64,7 +64,7 @@ impl NodeClock {
         self.floor.fetch_max(seconds(moment), Ordering::Relaxed);
     }
 
-    /// Tells whether the system clock follows a true one.
+    /// Returns true if the system clock follows a true one.
     pub fn set_synchronised(&self, synchronised: bool) {
         self.synchronised.store(synchronised, Ordering::Relaxed);
     }

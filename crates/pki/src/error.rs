@@ -2,7 +2,7 @@
 
 use crate::Flaw;
 
-/// Says which key or certificate is wrong, and how.
+/// Which key or certificate is wrong, and how.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A certificate or key that was given is wrong.

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use crate::KeyKind;
 
-/// Says what is wrong with a certificate or key. Completes a sentence that begins with its name.
+/// What is wrong with a certificate or key. Completes a sentence that begins with its name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
     /// The text holds no certificate.

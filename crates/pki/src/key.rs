@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::{Error, Flaw};
 
-/// Holds a private key. It is zeroed when dropped, and never printed.
+/// A private key. It is zeroed when dropped, and never printed.
 ///
 /// New keys are Ed25519: small, quick to make on a small board, and deterministic when they sign. What is read may
 /// also be ECDSA. The copy that ring makes to sign with is not zeroed: ring has no way to ask for that.

@@ -47,7 +47,7 @@ impl fmt::Debug for Serving {
     }
 }
 
-/// Holds what the node serves with. Every handshake takes the present one, so a new certificate, a new authority or
+/// What the node serves with. Every handshake takes the present one, so a new certificate, a new authority or
 /// the end of maintenance mode needs no restart.
 #[derive(Debug, Default)]
 pub struct ServerTls {

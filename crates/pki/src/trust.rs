@@ -73,7 +73,7 @@ pub(crate) fn demand(
     }
 }
 
-/// Tells whether a chain leads from one of the authorities to its first certificate, at a moment when all of it is
+/// Returns true if a chain leads from one of the authorities to its first certificate, at a moment when all of it is
 /// valid. By the rules that a handshake has, for the end that the certificate is for.
 pub(crate) fn vouches(authorities: &[Certificate], chain: &[Certificate]) -> bool {
     let Some((leaf, rest)) = chain.split_first() else {

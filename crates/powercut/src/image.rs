@@ -92,7 +92,7 @@ impl Image {
         self.len
     }
 
-    /// Tells whether there is nothing at all.
+    /// Returns true if there is nothing at all.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }

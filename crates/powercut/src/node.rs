@@ -62,7 +62,7 @@ pub struct Started {
     pub cause: Cause,
     /// Hash of its manifest.
     pub manifest: Digest,
-    /// Whether all of the slot is what the root hash vouches for: what dm-verity would find.
+    /// Set when all of the slot is what the root hash vouches for: what dm-verity would find.
     pub whole: bool,
 }
 
@@ -192,7 +192,7 @@ impl Node {
         known.or_insert_with(look).clone()
     }
 
-    /// Says what a slot's manifest proves.
+    /// Returns what a slot's manifest proves.
     pub fn manifest(&self, image: &Image, places: &Places, slot: Slot) -> Result<VerifiedManifest, Reason> {
         let extent = places.trailer(slot);
         let look = || {
@@ -210,7 +210,7 @@ impl Node {
         known.or_insert_with(look).clone()
     }
 
-    /// Tells whether the slot holds every byte that its manifest vouches for.
+    /// Returns true if the slot holds every byte that its manifest vouches for.
     pub fn is_whole(&self, image: &Image, places: &Places, slot: Slot) -> bool {
         self.manifest(image, places, slot)
             .is_ok_and(|manifest| self.holds(image, places, slot, &manifest, None))

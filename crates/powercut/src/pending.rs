@@ -203,7 +203,7 @@ fn numbers(writes: &[Pending<'_>]) -> Vec<usize> {
     writes.iter().map(|one| one.number).collect()
 }
 
-/// Tells whether the order of the writes can make a difference.
+/// Returns true if the order of the writes can make a difference.
 fn overlap(writes: &[Pending<'_>]) -> bool {
     let earlier = |(index, one): (usize, &Pending<'_>)| {
         writes[..index]

@@ -50,13 +50,13 @@ impl Write {
         self.offset / SECTOR as u64..self.end().div_ceil(SECTOR as u64)
     }
 
-    /// Tells whether two writes touch the same sector.
+    /// Returns true if two writes touch the same sector.
     pub fn overlaps(&self, other: &Write) -> bool {
         let (one, two) = (self.sectors(), other.sectors());
         one.start < two.end && two.start < one.end
     }
 
-    /// Tells whether it lies in a part of the medium.
+    /// Returns true if it lies in a part of the medium.
     pub fn is_in(&self, part: &Extent) -> bool {
         part.start <= self.offset && self.end() <= part.end()
     }
@@ -120,7 +120,7 @@ impl Recording {
         self.events.len() - self.writes()
     }
 
-    /// Tells whether all that was written would survive.
+    /// Returns true if all that was written would survive.
     pub fn is_durable(&self) -> bool {
         let mut waiting = Vec::new();
         for event in &self.events {

@@ -14,7 +14,7 @@ pub struct Options {
     pub exhaustive: usize,
     /// States by chance, for each run of writes between two syncs.
     pub samples: usize,
-    /// Whether the sector that was being written may hold noise, as on media that promise nothing.
+    /// Set when the sector that was being written may hold noise, as on media that promise nothing.
     pub noise: bool,
 }
 

@@ -6,21 +6,21 @@ use std::str::FromStr;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A number of bytes: read from a plain number or from one with its unit, `512MiB`.
+/// A number of bytes, read from a plain number or from one with a unit, such as `512MiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub u64);
 
-/// Says that a text is not a size.
+/// The error for a text that is not a size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not a size such as 512MiB: {wrong}")]
 pub struct NotASize {
     text: String,
-    // Told in the same sentence: serde passes on nothing but that.
+    // Part of the same sentence: serde passes on only this error's text.
     wrong: crate::Wrong,
 }
 
 impl Size {
-    /// Makes a size of so many mebibytes.
+    /// Makes a size of this many mebibytes.
     pub const fn mib(count: u64) -> Self {
         Self(count << 20)
     }
@@ -43,7 +43,7 @@ impl fmt::Display for Size {
     }
 }
 
-/// What is a whole number of KiB is written with its unit, anything else as a plain number: both are read again.
+/// Writes whole KiB with a unit, and anything else as a plain number: both can be read back.
 impl Serialize for Size {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if self.0 >= 1024 && self.0.is_multiple_of(1024) {

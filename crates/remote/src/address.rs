@@ -5,7 +5,7 @@ use http::Uri;
 
 use crate::Error;
 
-/// Holds where a file is, how that may be shown, and how we name ourselves there.
+/// Where a file is, how that may be shown, and how we name ourselves there.
 #[derive(Clone)]
 pub(crate) struct Address {
     /// The address without user information.
@@ -14,7 +14,7 @@ pub(crate) struct Address {
     pub shown: String,
     /// The value of the header Authorization.
     pub authorization: Option<String>,
-    /// Whether it is encrypted.
+    /// Set when it is encrypted.
     pub secure: bool,
 }
 

@@ -11,7 +11,7 @@ use crate::error::Cause;
 /// The longest that a server's wish to be left alone is heeded.
 const LONGEST_WISH: Duration = Duration::from_secs(60);
 
-/// Says which bytes of the file follow.
+/// Which bytes of the file follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// A part, and how long the whole is, if the server tells.
@@ -143,7 +143,7 @@ impl Mark {
         None
     }
 
-    /// Tells whether another answer, with no mark that could be compared, leaves open whether it is the same content.
+    /// Returns true if another answer, with no mark that could be compared, leaves open whether it is the same content.
     pub fn lost_in(&self, other: &Mark) -> bool {
         let comparable = self.etag.is_some() && other.etag.is_some()
             || self.modified.is_some() && other.modified.is_some();

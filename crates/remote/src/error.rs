@@ -7,7 +7,7 @@ use http::StatusCode;
 
 use crate::tls;
 
-/// Says why there are no bytes. Addresses are shown without what may be secret in them.
+/// Why there are no bytes. Addresses are shown without what may be secret in them.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address is none.
@@ -88,7 +88,7 @@ pub enum Error {
     Stopped,
 }
 
-/// Says what went wrong in one try.
+/// What went wrong in one try.
 #[derive(Debug, thiserror::Error)]
 pub enum Cause {
     /// The server answers, but not with the file.
@@ -142,7 +142,7 @@ impl Cause {
         Cause::from_http(ureq::Error::from(error))
     }
 
-    /// Tells whether the next try may fare better.
+    /// Returns true if the next try may fare better.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
             Cause::Status(status) => {

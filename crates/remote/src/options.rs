@@ -10,7 +10,7 @@ pub type Told = Box<dyn Fn(&str) + Send>;
 /// Is told of bytes as they come, wanted or not, and may take its time: a limit on the speed.
 pub type Pace = Box<dyn FnMut(u64) + Send>;
 
-/// Says which way leads to the server.
+/// Which way leads to the server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Proxy {
     /// The straight one.
@@ -23,13 +23,13 @@ pub enum Proxy {
     FromEnvironment,
 }
 
-/// Says how a file is fetched. The defaults suit a thin, flaky line.
+/// How a file is fetched. The defaults suit a thin, flaky line.
 pub struct Options {
     /// The way to the server.
     pub proxy: Proxy,
     /// Certificates in PEM of authorities that are trusted beside the public ones.
     pub authority: Option<String>,
-    /// Whether the reader proves all that it takes, as by a hash tree. Then it is up to its proofs, not to the server's words,
+    /// Set when the reader proves all that it takes, as by a hash tree. Then it is up to its proofs, not to the server's words,
     /// whether the content is still the same: another ETag or date, as servers behind a balancer give, is only noted.
     pub proven: bool,
     /// How many bytes the first request asks for: what will be read first.

@@ -64,7 +64,7 @@ pub(crate) fn usable(value: &str) -> Result<ureq::Proxy, String> {
     ureq::Proxy::new(value).map_err(|_| "it is not an address".to_owned())
 }
 
-/// Tells whether a list as in `NO_PROXY` names a host.
+/// Returns true if a list as in `NO_PROXY` names a host.
 ///
 /// An entry is `*`, a name (which names the hosts below it, too, with or without a dot or `*.` in front), an address, or a
 /// network such as 10.0.0.0/8; names and addresses may have a port. As before, a `*` behind the start of a name names all

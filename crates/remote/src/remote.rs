@@ -85,7 +85,7 @@ impl Remote {
         self.len
     }
 
-    /// Tells whether the file holds nothing.
+    /// Returns true if the file holds nothing.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -95,13 +95,13 @@ impl Remote {
         &self.address.shown
     }
 
-    /// Tells whether the server gives ranges. When it does not, the file comes whole: bytes can be read in order only,
+    /// Returns true if the server gives ranges. When it does not, the file comes whole: bytes can be read in order only,
     /// and those between them go over the line all the same.
     pub fn gives_ranges(&self) -> bool {
         self.ranges
     }
 
-    /// Tells whether an answer bore another mark than the first one's, so that the content may be another one. Only where the
+    /// Returns true if an answer bore another mark than the first one's, so that the content may be another one. Only where the
     /// reader proves what it takes: for others that is an error.
     pub fn is_doubtful(&self) -> bool {
         self.doubtful
@@ -112,7 +112,7 @@ impl Remote {
         self.traffic
     }
 
-    /// Says which spans will be read, so that near ones come in one request. Replaces what was said before.
+    /// Returns which spans will be read, so that near ones come in one request. Replaces what was said before.
     ///
     /// It is a hint: whatever is read is right without it, too. Promise no more than will be read, in order: what was
     /// asked for and is not taken may be on the line already.
@@ -202,12 +202,12 @@ impl Remote {
         self.take(out)
     }
 
-    /// Tells whether reading on in a body is the way to a byte.
+    /// Returns true if reading on in a body is the way to a byte.
     fn leads_to(&self, body: &Body, byte: u64) -> bool {
         (body.at..body.end).contains(&byte) && (byte - body.at <= BRIDGE || !self.ranges)
     }
 
-    /// Gives a body up; what is nearly at its end is read, so that the connection can be used again.
+    /// Returns a body up; what is nearly at its end is read, so that the connection can be used again.
     fn leave_body(&mut self) {
         if let Some(body) = &self.body
             && body.end - body.at <= DRAIN

@@ -1,4 +1,4 @@
-//! The document, and its rules.
+//! The document and its rules.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use slots::Version;
 
 use crate::Moment;
 
-/// Longest document.
+/// The longest document, in bytes.
 pub const MAX_LEN: usize = 64 * 1024;
 
-/// The waves of a rollout that names none: percent of the fleet that has the release after each.
+/// The waves of a rollout that lists none: percent of the fleet that has the release after each.
 pub const DEFAULT_WAVES: [u8; 7] = [1, 5, 15, 40, 60, 90, 100];
 
 const MAX_WAVES: usize = 16;
@@ -21,70 +21,70 @@ const MAX_SEED: usize = 128;
 const MAX_REASON: usize = 500;
 const MAX_PAUSE: u64 = 30 * 86400;
 
-/// Says which release a fleet gets, and how.
+/// A rollout: which release a fleet gets, and in what steps.
 ///
-/// Holding one proves that it keeps the rules of the format; that a trusted key signed it, only a
+/// A value of this type obeys the rules of the format; that a trusted key signed it is proved only by a
 /// [`VerifiedRollout`](crate::VerifiedRollout) proves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rollout {
     /// The version of the format.
     pub api_version: ApiVersion,
-    /// Says that it is a rollout: the same keys sign texts of other kinds.
+    /// The kind of document: the same keys sign other kinds of text.
     pub kind: Kind,
-    /// Names the rollout: small letters, digits, dots and dashes.
+    /// The rollout's name: lower-case letters, digits, dots and dashes.
     pub id: String,
-    /// Counts the versions of this document, from 1. It only rises.
+    /// The version of this document, from 1. It only increases.
     pub serial: u64,
     /// The release.
     pub bundle: Bundle,
-    /// Percent of the fleet that has the release after each wave: rising, the last is 100.
+    /// Percent of the fleet that has the release after each wave: ascending, ending with 100.
     #[serde(default = "default_waves")]
     pub waves: Vec<u8>,
-    /// What decides the order of the nodes, together with their names. Another seed puts other nodes first.
+    /// Determines the order of the nodes, together with their names. Another seed puts other nodes first.
     pub seed: String,
-    /// It is halted when more than this share of a wave's nodes has failed, in percent.
+    /// The share of failed nodes in a wave, in percent, above which the rollout is halted.
     pub max_failure_percent: u8,
     /// Seconds between the end of a wave and the start of the next.
     pub pause_seconds: u64,
-    /// When the first wave opens for nodes that follow by themselves, and each further one a pause later. Without it they
-    /// do nothing by themselves: a client drives the rollout.
+    /// When the first wave opens for nodes that follow by themselves; each further wave opens one pause later. Without it,
+    /// nodes do nothing by themselves: a client drives the rollout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begins: Option<Moment>,
-    /// From when on no node begins any more. Who holds the line to a node can show it an old version, from before a stop, but
-    /// not for longer than this.
+    /// The time from which on no node starts. An attacker on the network can show a node an old version, from before a
+    /// stop, but not for longer than this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends: Option<Moment>,
-    /// No node begins any more.
+    /// Set when no node may start any more.
     #[serde(default)]
     pub stopped: bool,
-    /// Why it is stopped; there exactly when it is.
+    /// Why it is stopped; set exactly when it is.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
 }
 
-/// Names the versions of the format.
+/// The versions of the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ApiVersion {
-    /// The only one.
+    /// The only version.
     #[serde(rename = "bedplate.dev/v1alpha1")]
     V1Alpha1,
 }
 
-/// Names the kind of document.
+/// The kinds of document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
-    /// The only one.
+    /// The only kind.
     Rollout,
 }
 
-/// Names a release, and where it is.
+/// A release, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Bundle {
-    /// Where the nodes fetch it: http or https.
+    /// The URL from which nodes fetch it: http or https.
     pub url: String,
-    /// SHA-256 of its manifest: no other release may come from there.
+    /// SHA-256 of its manifest: no other release is accepted from there.
     pub manifest: Digest,
     /// Its version, for people.
     pub version: Version,
@@ -92,27 +92,27 @@ pub struct Bundle {
     pub board: String,
 }
 
-/// Why a text is not a rollout.
+/// Why a text is not a valid rollout.
 #[derive(Debug, thiserror::Error)]
 pub enum ParseError {
-    /// Longer than any rollout.
+    /// The text is too long.
     #[error("a rollout has at most {MAX_LEN} bytes, this one has {0}")]
     TooLong(usize),
-    /// Not a text.
+    /// The bytes are not UTF-8 text.
     #[error("this is not a text")]
     Text(#[from] text::TextError),
-    /// A character looks like a blank and is none.
+    /// The text contains a character that looks like a space and is not one.
     #[error("this is not JSON")]
     Blank(#[source] text::OddBlank),
-    /// Not JSON, or a field is missing, unknown or of another type.
+    /// The text is not JSON, or a field is missing, unknown or of another type.
     #[error("this is not a rollout of this format")]
     Json(#[from] serde_json::Error),
-    /// A field has a value that it must not have.
+    /// A field has a value that is not allowed.
     #[error("{field}: {text}")]
     Field {
         /// Its path.
         field: &'static str,
-        /// What is wrong, and what would be right.
+        /// What is wrong, and what is expected.
         text: String,
     },
 }
@@ -141,7 +141,7 @@ impl Rollout {
         }
     }
 
-    /// Reads a rollout and checks its rules. Nobody vouches for it: it is for those who write one.
+    /// Reads a rollout and checks its rules, without checking signatures: for programs that write one.
     pub fn parse_unverified(text: &[u8]) -> Result<Rollout, ParseError> {
         if text.len() > MAX_LEN {
             return Err(ParseError::TooLong(text.len()));
@@ -156,7 +156,7 @@ impl Rollout {
         Ok(rollout)
     }
 
-    /// Writes it as it is to be signed: checked, a line for each field, with a line end.
+    /// Writes it as it is to be signed: checked, one field per line, with a final newline.
     pub fn to_text(&self) -> Result<String, ParseError> {
         self.check()?;
         let mut text = serde_json::to_string_pretty(self)?;
@@ -180,13 +180,13 @@ impl Rollout {
         rule(
             "id",
             is_name(&self.id),
-            "expected 1 to 64 small letters, digits, dots and dashes, a letter or digit first",
+            "expected 1 to 64 lower-case letters, digits, dots and dashes, a letter or digit first",
         )?;
-        rule("serial", self.serial > 0, "counts from 1")?;
+        rule("serial", self.serial > 0, "starts at 1")?;
         rule(
             "bundle.url",
             is_url(&self.bundle.url),
-            "expected http:// or https:// and a host, at most 2048 characters, no blanks, no password",
+            "expected http:// or https:// and a host, at most 2048 characters, without spaces and password",
         )?;
         rule(
             "bundle.board",
@@ -198,7 +198,7 @@ impl Rollout {
         rule(
             "waves",
             rising && ends && self.waves.len() <= MAX_WAVES,
-            "expected 1 to 16 rising percentages, the last 100",
+            "expected 1 to 16 ascending percentages, the last 100",
         )?;
         rule(
             "seed",
@@ -215,7 +215,7 @@ impl Rollout {
         rule(
             "ends",
             last.is_none_or(|last| self.ends.is_none_or(|ends| last < ends)),
-            "expected a time after the last wave opens",
+            "must be after the time at which the last wave opens",
         )?;
         rule(
             "reason",
@@ -242,7 +242,7 @@ fn is_url(text: &str) -> bool {
         .strip_prefix("https://")
         .or_else(|| text.strip_prefix("http://"))
         .map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
-    // The document is for everybody to read.
+    // The document is public, so it must not contain a password.
     let host = host.is_some_and(|host| !host.is_empty() && !host.contains('@'));
     host && text.len() <= MAX_URL && is_plain(text) && !text.contains(' ')
 }

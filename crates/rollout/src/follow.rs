@@ -1,4 +1,4 @@
-//! Whether a node that follows a rollout by itself begins.
+//! Decides whether a node that follows a rollout by itself starts its upgrade.
 
 use std::fmt;
 
@@ -7,49 +7,49 @@ use slots::Version;
 
 use crate::{Moment, Rollout};
 
-/// Is what a node knows of itself.
+/// What a node knows about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing<'a> {
-    /// Its hostname, which gives it its place.
+    /// Its hostname, which determines its position.
     pub name: &'a str,
     /// Its board.
     pub board: &'a str,
-    /// The version that runs.
+    /// The version that is running.
     pub version: Version,
-    /// SHA-256 of the manifest of what runs.
+    /// SHA-256 of the manifest of the running release.
     pub manifest: Digest,
-    /// Whether what runs is on trial.
+    /// Set when the running release is on trial.
     pub on_trial: bool,
-    /// The time; none while nobody vouches for the clock.
+    /// The current time; none while the clock is not synchronized.
     pub clock: Option<Moment>,
-    /// What became of this very release here before.
+    /// The previous attempt to install this release on this node.
     pub before: Before,
 }
 
-/// What became of a release on a node.
+/// The previous attempt to install a release on a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Before {
-    /// It was never begun.
+    /// There was none.
     Never,
-    /// It is being brought, or waits to be started.
+    /// It is in progress, or waits for the restart.
     Underway,
-    /// It could not be brought; nothing was tried. It may be begun again from then on.
+    /// The release could not be written; it was never started. It may be retried from this time on.
     Failed(Moment),
-    /// It was tried or taken back, and only a person may begin it again. Says what happened.
+    /// It was started, or cancelled, and only a person may start it again. Holds what happened.
     Over(String),
 }
 
 /// What a node does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Follow {
-    /// It waits; where known, until then.
+    /// It waits; until this time, if known.
     Wait {
-        /// When it may go on, as far as can be told.
+        /// When it may continue, if known.
         until: Option<Moment>,
-        /// For what.
+        /// What it waits for.
         why: Wait,
     },
-    /// It begins.
+    /// It starts the upgrade.
     Begin,
     /// There is nothing to do for it.
     Done(Done),
@@ -60,36 +60,36 @@ pub enum Follow {
 pub enum Wait {
     /// A newer version of the document: this one is stopped.
     Stopped(String),
-    /// A client: the document names no time.
+    /// A client: the document has no start time.
     Client,
-    /// A clock that somebody vouches for.
+    /// A synchronized clock.
     Clock,
-    /// A newer version of the document: this one counted until then.
+    /// A newer version of the document: this one ended at this time.
     Ended(Moment),
     /// Its wave, counted from 0.
     Wave(usize),
-    /// The end of the trial of what runs.
+    /// The end of the trial of the running release.
     Trial,
     /// The end of its upgrade to this release.
     Underway,
-    /// The next try.
+    /// The next retry.
     Again,
 }
 
 /// Why there is nothing to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Done {
-    /// The release runs.
+    /// The release is running.
     Runs,
     /// The release is for another board.
     Board(String),
-    /// What runs is newer.
+    /// A newer release is running.
     Newer(Version),
-    /// It was tried here, and a person has to act. Says what happened.
+    /// It was tried here, and a person has to act. Holds what happened.
     Over(String),
 }
 
-/// Decides for one node. What became of the other nodes it cannot know: only a stop holds it back.
+/// Decides for one node. It knows nothing about other nodes: only a stop of the document holds it back.
 pub fn follow(rollout: &Rollout, node: &Standing<'_>) -> Follow {
     let wait = |why| Follow::Wait { until: None, why };
     let until = |moment, why| Follow::Wait {
@@ -148,7 +148,7 @@ impl Rollout {
             .map(|begins| begins.after(self.pause_seconds.saturating_mul(pauses)))
     }
 
-    /// Returns its end, if that has come: nobody begins any more, by itself or driven by a client.
+    /// Returns its end, if that has passed: from then on no node starts, by itself or driven by a client.
     pub fn ended(&self, now: Moment) -> Option<Moment> {
         self.ends.filter(|ends| now >= *ends)
     }
@@ -158,15 +158,15 @@ impl fmt::Display for Wait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Wait::Stopped(reason) => write!(f, "it is stopped: {reason}"),
-            Wait::Client => f.write_str("it names no time: `bedplate rollout run` drives it"),
+            Wait::Client => f.write_str("it has no start time: `bedplate rollout run` drives it"),
             Wait::Clock => {
-                f.write_str("the clock is not in step with a server: whether its wave is open cannot be told")
+                f.write_str("the clock is not synchronized, so it is unknown whether its wave is open")
             }
             Wait::Ended(ends) => write!(f, "it ended at {ends}"),
             Wait::Wave(wave) => write!(f, "wave {} is not open yet", wave + 1),
             Wait::Trial => f.write_str("the running system is on trial"),
-            Wait::Underway => f.write_str("its release is on the way"),
-            Wait::Again => f.write_str("it failed the last time, and is begun again"),
+            Wait::Underway => f.write_str("its release is being installed"),
+            Wait::Again => f.write_str("its last attempt failed and will be retried"),
         }
     }
 }
@@ -174,12 +174,12 @@ impl fmt::Display for Wait {
 impl fmt::Display for Done {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Done::Runs => f.write_str("its release runs"),
+            Done::Runs => f.write_str("its release is running"),
             Done::Board(board) => write!(f, "its release is for board {board}"),
-            Done::Newer(version) => write!(f, "{version} runs, which is newer"),
+            Done::Newer(version) => write!(f, "{version} is running, which is newer"),
             Done::Over(what) => write!(
                 f,
-                "{what}; it is not begun again by itself: use `bedplate upgrade`, or publish a newer release"
+                "{what}; it will not be retried automatically: use `bedplate upgrade`, or publish a newer release"
             ),
         }
     }

@@ -1,24 +1,24 @@
 //! Rollouts: which nodes of a fleet get a release, in which order, and when it is halted.
 //!
-//! A [`Rollout`] is a small signed document: [`verify`] is the only way from bytes off a wire to one that may be acted
-//! upon, and [`Rollout::follows`] says whether a newer one may take its place. [`position`] gives each node its place, which
-//! stays the same whoever works it out. [`next`] decides for a client that sees the whole fleet, [`follow`] for a node that
-//! sees itself alone. Pure: no I/O, no clock, nothing random.
+//! A [`Rollout`] is a small signed document: [`verify`] is the only way from untrusted bytes to one that may be acted
+//! upon, and [`Rollout::follows`] decides whether a newer one may replace it. [`position`] gives each node its position,
+//! which is the same wherever it is computed. [`next`] decides for a client that sees the whole fleet, [`follow`] for a
+//! node that sees only itself. Pure: no I/O, no clock, no randomness.
 
-mod beside;
 mod document;
 mod follow;
-mod moment;
 mod next;
 mod replace;
+mod signature_path;
+mod timestamp;
 mod verified;
 mod waves;
 
-pub use beside::{MAX_SIGNATURES, signatures_of};
 pub use document::{ApiVersion, Bundle, DEFAULT_WAVES, Kind, MAX_LEN, ParseError, Rollout};
 pub use follow::{Before, Done, Follow, Standing, Wait, follow};
-pub use moment::{Moment, NotAMoment};
 pub use next::{Halt, Member, Next, Turn, next};
 pub use replace::ReplaceError;
+pub use signature_path::{MAX_SIGNATURES, signatures_of};
+pub use timestamp::{Moment, NotAMoment};
 pub use verified::{VerifiedRollout, VerifyError, verify};
 pub use waves::{POSITIONS, position};

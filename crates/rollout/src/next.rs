@@ -1,66 +1,66 @@
-//! What to do next.
+//! Decides what a client does next.
 
 use crate::Rollout;
 
-/// How far a node is.
+/// The state of a node in the rollout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
-    /// Its turn has not come.
+    /// It has not been started.
     Pending,
     /// It is being upgraded.
     Running,
-    /// It ran the release before anybody came.
+    /// It was running the release before the rollout.
     Already,
     /// It was upgraded.
     Upgraded,
-    /// It was not.
+    /// Its upgrade failed.
     Failed,
 }
 
-/// Is a node of the fleet.
+/// A node of the fleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Member {
     /// Its wave, from 0.
     pub wave: usize,
-    /// How far it is.
+    /// Its state.
     pub turn: Turn,
 }
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
-    /// Begin with the node of this number.
+    /// Start the node of this number.
     Begin(usize),
-    /// Wait until a running one ends.
+    /// Wait until a running one finishes.
     Wait,
-    /// Let the rollout's pause pass, then begin with this wave.
+    /// Wait for the rollout's pause, then start this wave.
     Pause(usize),
-    /// Begin with no node any more; none runs.
+    /// Start no more nodes; none is running.
     Halt(Halt),
-    /// Every node has had its turn.
+    /// All nodes are finished.
     End,
 }
 
 /// Why a rollout is halted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Halt {
-    /// The document says so.
+    /// The document is stopped.
     Stopped(String),
     /// Too many nodes of a wave failed.
     Failures {
         /// The wave, from 0.
         wave: usize,
-        /// Nodes of it that failed.
+        /// Failed nodes of the wave.
         failed: usize,
-        /// Nodes in it.
+        /// Nodes in the wave.
         of: usize,
     },
 }
 
-/// Decides. `paused` is the highest wave whose pause has passed already.
+/// Decides. `paused` is the highest wave whose pause has already passed.
 ///
-/// A wave begins when every node of those before it has had its turn, and each of them bore its failures. The pause is
-/// left out where no node of the waves before was upgraded by this run: there is nothing to be seen there.
+/// A wave starts when every node of the waves before it is finished, and none of those waves has too many failures. The
+/// pause is skipped when this run upgraded no node of the waves before: there is nothing to observe.
 pub fn next(rollout: &Rollout, members: &[Member], parallel: usize, paused: Option<usize>) -> Next {
     let running = members
         .iter()
@@ -73,7 +73,7 @@ pub fn next(rollout: &Rollout, members: &[Member], parallel: usize, paused: Opti
     };
     let halt = || {
         if !members.iter().any(|member| pending(&member)) {
-            // Nothing is left that could be kept from beginning.
+            // Nothing is left that could be held back.
             return None;
         }
         if rollout.stopped {

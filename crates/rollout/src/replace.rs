@@ -1,11 +1,11 @@
-//! Whether a newer version of a rollout may take the place of an older one.
+//! Whether a newer version of a rollout may replace an older one.
 
 use crate::Rollout;
 
 /// Why it may not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReplaceError {
-    /// Somebody shows an old version: perhaps one from before it was stopped.
+    /// An old version is shown: perhaps one from before it was stopped.
     #[error("serial {found} is older than {known}, which was seen before")]
     Older {
         /// The serial that was shown.
@@ -13,18 +13,18 @@ pub enum ReplaceError {
         /// The highest that was seen.
         known: u64,
     },
-    /// Two versions have the same serial.
+    /// Two versions have the same serial and different content.
     #[error("serial {0} was seen before with another content; a change needs the next serial")]
     SameSerial(u64),
-    /// It is about something else.
+    /// A field differs that must not change.
     #[error("{0} differs from the version before; that needs a rollout with another id")]
     Differs(&'static str),
 }
 
 impl Rollout {
-    /// Tells whether it may take the place of `older`: the same rollout of the same release to the same waves, with a
-    /// higher serial, or the very same document. What may change is where the bundle is, when it begins and ends, the
-    /// pause, how many failures are borne, and whether it is stopped.
+    /// Checks that it may replace `older`: either it is the same document, or it is the same rollout of the same release to
+    /// the same waves, with a higher serial. These may change: the bundle's URL, the begin and end times, the pause, the
+    /// number of failures that are tolerated, and whether it is stopped.
     pub fn follows(&self, older: &Rollout) -> Result<(), ReplaceError> {
         for (what, same) in [
             ("id", self.id == older.id),

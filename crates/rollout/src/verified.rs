@@ -1,4 +1,4 @@
-//! The one way from bytes off a wire to a rollout that may be acted upon.
+//! The only way from untrusted bytes to a rollout that may be acted upon.
 
 use std::ops::Deref;
 
@@ -6,9 +6,9 @@ use manifest::{SignatureError, TrustedKey, verify_text};
 
 use crate::{MAX_LEN, ParseError, Rollout};
 
-/// Proves that a rollout was signed by a trusted key and keeps the rules.
+/// A rollout that was signed by a trusted key and obeys the rules.
 ///
-/// What it does not prove: that it is the newest one. [`Rollout::follows`] tells an older one from a newer one.
+/// It may not be the newest version: [`Rollout::follows`] distinguishes an older one from a newer one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedRollout {
     rollout: Rollout,
@@ -18,15 +18,15 @@ pub struct VerifiedRollout {
 /// Why a rollout may not be acted upon.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    /// No signature of a trusted key holds.
+    /// No signature of a trusted key is valid.
     #[error("the rollout is not to be trusted")]
     Signature(#[from] SignatureError),
-    /// Signed, but not sound.
+    /// It is signed, but invalid.
     #[error("the rollout is signed, but cannot be used")]
     Parse(#[from] ParseError),
 }
 
-/// Checks signatures, then parses: unsigned bytes never reach the JSON parser.
+/// Verifies signatures, then parses: unsigned bytes never reach the JSON parser.
 pub fn verify(text: &[u8], signatures: &[u8], keys: &[TrustedKey]) -> Result<VerifiedRollout, VerifyError> {
     if text.len() > MAX_LEN {
         return Err(ParseError::TooLong(text.len()).into());
@@ -37,7 +37,7 @@ pub fn verify(text: &[u8], signatures: &[u8], keys: &[TrustedKey]) -> Result<Ver
 }
 
 impl VerifiedRollout {
-    /// Returns the key whose signature held.
+    /// Returns the key whose signature is valid.
     pub fn signer(&self) -> TrustedKey {
         self.signer
     }

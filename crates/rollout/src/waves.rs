@@ -1,16 +1,16 @@
-//! Which node is in which wave.
+//! Assigns nodes to waves.
 
 use manifest::Digest;
 
 use crate::Rollout;
 
-/// Positions there are: a node's lies below this.
+/// The number of positions: a node's position is below this.
 pub const POSITIONS: u16 = 10_000;
 
-/// Returns the place of a node in the order of a rollout: the first eight bytes of SHA-256(seed || name), as a big-endian
-/// number, modulo 10000.
+/// Returns the position of a node in the order of a rollout: the first eight bytes of SHA-256(seed || name), as a
+/// big-endian number, modulo 10000.
 ///
-/// It depends on nothing else: nodes that come and go do not move the others.
+/// It depends on nothing else: adding and removing nodes does not move the others.
 pub fn position(seed: &str, node: &str) -> u16 {
     let hash = Digest::of(&[seed.as_bytes(), node.as_bytes()].concat());
     let first = u64::from_be_bytes(std::array::from_fn(|index| hash.0[index]));
@@ -19,7 +19,7 @@ pub fn position(seed: &str, node: &str) -> u16 {
 }
 
 impl Rollout {
-    /// Returns the number of the wave, from 0, that a node of that name is in.
+    /// Returns the wave, counted from 0, of the node with this name.
     pub fn wave(&self, node: &str) -> usize {
         let position = position(&self.seed, node);
         let reaches = |percent: &u8| position < u16::from(*percent) * (POSITIONS / 100);

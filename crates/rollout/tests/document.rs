@@ -1,4 +1,4 @@
-//! The rules of the document, its signature, and its succession.
+//! The rules of the document, its signature, and its replacement by newer versions.
 #![expect(clippy::unwrap_used, reason = "a test may unwrap")]
 
 use proptest::prelude::*;
@@ -22,7 +22,7 @@ fn key() -> SecretKey {
 }
 
 #[test]
-fn what_is_written_is_read() {
+fn a_rollout_round_trips() {
     let text = sample().to_text().unwrap();
     assert_eq!(Rollout::parse_unverified(text.as_bytes()).unwrap(), sample());
     assert!(text.contains("\"waves\""), "{text}");
@@ -37,7 +37,7 @@ fn what_is_written_is_read() {
 }
 
 #[test]
-fn each_rule_has_its_name() {
+fn each_rule_names_its_field() {
     type Change = fn(&mut Rollout);
     let cases: &[(&str, Change)] = &[
         ("id", |rollout| rollout.id.clear()),
@@ -91,7 +91,7 @@ fn each_rule_has_its_name() {
 }
 
 #[test]
-fn unknown_doubled_and_missing_fields_are_refused() {
+fn unknown_duplicate_and_missing_fields_are_refused() {
     let text = sample().to_text().unwrap();
     let spoilt = [
         text.replacen('{', "{\"comment\": \"hi\",", 1),
@@ -113,7 +113,7 @@ fn unknown_doubled_and_missing_fields_are_refused() {
 }
 
 #[test]
-fn only_a_trusted_signature_over_these_very_bytes_counts() {
+fn only_a_trusted_signature_over_these_bytes_counts() {
     let (ours, theirs) = (key(), key());
     let text = sample().to_text().unwrap();
     let signed = ours.sign("rollout", text.as_bytes(), "rollout rpi4-0.2.0 serial 1");
@@ -129,14 +129,14 @@ fn only_a_trusted_signature_over_these_very_bytes_counts() {
         let refused = verify(text.as_bytes(), signed.as_bytes(), &keys);
         assert!(matches!(refused, Err(VerifyError::Signature(_))), "{refused:?}");
     }
-    // Signed nonsense stays nonsense.
+    // A signed invalid document stays invalid.
     let signed = ours.sign("rollout", b"{}", "x");
     let refused = verify(b"{}", signed.as_bytes(), &[ours.public()]);
     assert!(matches!(refused, Err(VerifyError::Parse(_))), "{refused:?}");
 }
 
 #[test]
-fn only_a_newer_version_of_the_same_takes_its_place() {
+fn only_a_newer_version_of_the_same_rollout_replaces_it() {
     let now = Rollout {
         serial: 3,
         ..sample()
@@ -183,14 +183,14 @@ fn only_a_newer_version_of_the_same_takes_its_place() {
 
 proptest! {
     #[test]
-    fn no_bytes_are_too_odd(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+    fn no_input_panics(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         prop_assert!(Rollout::parse_unverified(&bytes).is_err());
         prop_assert!(verify(&bytes, &bytes, &[]).is_err());
     }
 
-    /// Every change of one byte is either refused or leaves a document that keeps the rules.
+    /// Every change of one byte is either refused or leaves a document that obeys the rules.
     #[test]
-    fn a_changed_byte_breaks_no_rule(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+    fn a_changed_byte_never_breaks_a_rule(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
         let mut text = sample().to_text().unwrap().into_bytes();
         let at = at.index(text.len());
         text[at] = byte;

@@ -1,4 +1,4 @@
-//! What a node that sees itself alone makes of a rollout.
+//! How a node that sees only itself follows a rollout.
 #![expect(clippy::unwrap_used, reason = "a test may unwrap")]
 
 use proptest::prelude::*;
@@ -30,7 +30,7 @@ fn stopped() -> Rollout {
     }
 }
 
-/// A node in wave 4 of 7, by its place 3247, long after the last wave opened.
+/// A node in wave 4 of 7, by its position 3247, long after the last wave opened.
 fn node() -> Standing<'static> {
     Standing {
         name: "node1",
@@ -48,7 +48,7 @@ fn wait(why: Wait) -> Follow {
 }
 
 #[test]
-fn each_standing_has_its_decision() {
+fn each_state_has_its_decision() {
     let opens = BEGINS.after(3 * PAUSE);
     let before_its_wave = Some(Moment::from_unix(opens.unix() - 1));
     let driven = Rollout {
@@ -181,7 +181,7 @@ fn each_standing_has_its_decision() {
 }
 
 #[test]
-fn a_time_is_part_of_the_document_and_may_be_put_off() {
+fn the_begin_time_is_part_of_the_document_and_may_be_postponed() {
     let text = sample().to_text().unwrap();
     assert!(text.contains("\"begins\": \"2026-11-23T08:00:00Z\""), "{text}");
     assert_eq!(Rollout::parse_unverified(text.as_bytes()).unwrap(), sample());
@@ -207,7 +207,7 @@ fn a_time_is_part_of_the_document_and_may_be_put_off() {
 }
 
 #[test]
-fn from_its_end_on_nobody_begins() {
+fn from_its_end_on_no_node_starts() {
     let (last, ends) = (BEGINS.after(6 * PAUSE), BEGINS.after(8 * PAUSE));
     let bounded = Rollout {
         ends: Some(ends),
@@ -223,7 +223,7 @@ fn from_its_end_on_nobody_begins() {
     assert_eq!(at(Some(ends)), wait(Wait::Ended(ends)));
     assert_eq!(at(None), wait(Wait::Clock));
 
-    // The last wave has a time to begin in, and a newer version may have another end, or none.
+    // The last wave has time to start, and a newer version may have another end, or none.
     let with = |ends| Rollout {
         serial: 2,
         ends,
@@ -271,12 +271,12 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn a_stop_holds_everybody(standing in standings(), name in "[a-z0-9-]{1,20}") {
+    fn a_stop_holds_every_node(standing in standings(), name in "[a-z0-9-]{1,20}") {
         prop_assert_ne!(follow(&stopped(), &Standing { name: &name, ..standing }), Follow::Begin);
     }
 
     #[test]
-    fn who_begins_has_every_reason_to(
+    fn a_node_starts_only_when_everything_allows_it(
         standing in standings(), name in "[a-z0-9-]{1,20}", driven: bool,
         ends in proptest::option::of(1_795_000_000..1_797_000_000_u64),
     ) {
@@ -296,9 +296,9 @@ proptest! {
         }
     }
 
-    /// Once open, a wave stays open; those of lower places open no later; and at the end all are open.
+    /// Once open, a wave stays open; lower positions open no later; and at the end all are open.
     #[test]
-    fn waves_open_one_after_the_other_and_all_of_them(
+    fn all_waves_open_one_after_the_other(
         names in prop::collection::vec("[a-z0-9-]{1,20}", 1..40),
         pause_seconds in 0..100_000_u64,
         times in prop::collection::vec(0..1_000_000_u64, 1..10),

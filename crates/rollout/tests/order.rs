@@ -1,4 +1,4 @@
-//! Who comes when: positions, waves, and whole runs played through.
+//! The order of nodes: positions, waves, and simulated runs.
 #![expect(clippy::unwrap_used, reason = "a test may unwrap")]
 
 use proptest::prelude::*;
@@ -15,8 +15,8 @@ fn sample() -> Rollout {
 }
 
 #[test]
-fn positions_stay_what_they_are() {
-    // Worked out by another program: `printf seednode1 | sha256sum`, its first 16 digits modulo 10000.
+fn positions_are_stable() {
+    // Computed by another program: `printf seednode1 | sha256sum`, its first 16 digits modulo 10000.
     for (node, expected) in [("node1", 3247), ("node2", 4379), ("node3", 6545)] {
         assert_eq!(position("seed", node), expected, "{node}");
     }
@@ -24,7 +24,7 @@ fn positions_stay_what_they_are() {
 }
 
 #[test]
-fn waves_take_their_share_of_a_large_fleet() {
+fn waves_get_their_share_of_a_large_fleet() {
     let rollout = sample();
     let mut counts = [0_usize; DEFAULT_WAVES.len()];
     for number in 0..20_000 {
@@ -152,7 +152,7 @@ fn each_state_of_a_fleet_has_its_next_step() {
             Next::Wait,
         ),
         (
-            "half is borne",
+            "half is tolerated",
             &bearing,
             &[(0, Upgraded), (0, Failed), (1, Pending)],
             None,
@@ -190,7 +190,7 @@ fn each_state_of_a_fleet_has_its_next_step() {
 
 proptest! {
     #[test]
-    fn every_node_has_one_place_in_every_rollout(seed in "[a-z]{1,20}", node in "\\PC{0,40}") {
+    fn every_node_has_one_position_in_every_rollout(seed in "[a-z]{1,20}", node in "\\PC{0,40}") {
         let rollout = Rollout { seed, ..sample() };
         let place = position(&rollout.seed, &node);
         prop_assert!(place < POSITIONS);
@@ -200,7 +200,7 @@ proptest! {
         prop_assert!(wave == 0 || u32::from(place) >= reaches(wave - 1));
     }
 
-    /// Plays whole runs: whoever fails, whenever it is stopped, in whatever order nodes end.
+    /// Simulates whole runs, with random failures, stops and orders of completion.
     #[test]
     fn no_run_breaks_a_rule(
         nodes in prop::collection::vec((0..5_usize, prop::bool::weighted(0.8)), 0..25),
@@ -235,7 +235,7 @@ proptest! {
                         let open = matches!(other.turn, Turn::Pending | Turn::Running);
                         prop_assert!(other.wave >= wave || !open, "waves do not overlap");
                     }
-                    prop_assert!((0..=wave).all(|wave| !failed(&members, wave)), "begun after too many failures");
+                    prop_assert!((0..=wave).all(|wave| !failed(&members, wave)), "started after too many failures");
                     members[node].turn = Turn::Running;
                     let running = members.iter().filter(|member| member.turn == Turn::Running).count();
                     prop_assert!(running <= parallel);
@@ -256,6 +256,6 @@ proptest! {
         };
         prop_assert!(members.iter().all(|member| member.turn != Turn::Running));
         let pending = members.iter().any(|member| member.turn == Turn::Pending);
-        prop_assert_eq!(pending, matches!(last, Next::Halt(_)), "who is left out is told why");
+        prop_assert_eq!(pending, matches!(last, Next::Halt(_)), "nodes that are left out have a reason");
     }
 }

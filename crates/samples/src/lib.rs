@@ -47,7 +47,7 @@ impl Signer {
     }
 }
 
-/// Says what a release holds.
+/// What a release holds.
 #[derive(Clone)]
 pub struct Recipe<'a> {
     /// Its version.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// The kernel's names without `CAP_`, each at its number: `linux/capability.h`.
+/// The kernel's names without `CAP_`, indexed by number: `linux/capability.h`.
 const NAMES: [&str; 41] = [
     "CHOWN",
     "DAC_OVERRIDE",
@@ -58,12 +58,12 @@ impl Capabilities {
         Some(Capabilities(1 << number))
     }
 
-    /// Lists what can be named, in the kernel's order.
+    /// Lists the known names, in the kernel's order.
     pub fn known() -> impl Iterator<Item = &'static str> {
         NAMES.into_iter()
     }
 
-    /// Lists the names of what is in the set, in the kernel's order. What has no name yet has its number.
+    /// Lists the names in the set, in the kernel's order. A capability without a name is shown by its number.
     pub fn names(self) -> Vec<String> {
         let numbers = (0..u64::BITS).filter(|number| self.0 & (1 << number) != 0);
         let name = |number: u32| match NAMES.get(number as usize) {
@@ -73,7 +73,7 @@ impl Capabilities {
         numbers.map(name).collect()
     }
 
-    /// Tells whether everything of the other set is in this one.
+    /// Returns true if everything in the other set is in this one.
     pub fn contains(self, other: Capabilities) -> bool {
         self.0 & other.0 == other.0
     }
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_stand_at_the_kernels_numbers() {
+    fn names_have_the_kernels_numbers() {
         for (name, number) in [("CHOWN", 0), ("SYS_MODULE", 16), ("SYS_BOOT", 22), ("BPF", 39)] {
             assert_eq!(
                 Capabilities::named(name),

@@ -1,15 +1,15 @@
-//! What is wrong with a list of services: everything at once.
+//! The faults of a list of services, collected.
 
 use std::fmt;
 
-/// Is one thing that is wrong with one service.
+/// One fault of one service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     /// The service's name.
     pub service: String,
-    /// The field, as it is written in YAML.
+    /// The field, as it is named in YAML.
     pub field: String,
-    /// What is wrong, and the way out.
+    /// What is wrong, and how to fix it.
     pub text: String,
 }
 
@@ -19,7 +19,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Lists everything that is wrong, one line each.
+/// All faults, one per line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", lines(.0))]
 pub struct Faults(pub Vec<Fault>);
@@ -36,7 +36,7 @@ pub(crate) struct Collector<'a> {
 }
 
 impl Collector<'_> {
-    /// Notes a fault.
+    /// Adds a fault.
     pub(crate) fn fault(&mut self, field: impl Into<String>, text: impl Into<String>) {
         self.faults.push(Fault {
             service: self.service.to_owned(),
@@ -45,7 +45,7 @@ impl Collector<'_> {
         });
     }
 
-    /// Notes a fault unless the number is within the limits.
+    /// Adds a fault unless the number is within the limits.
     pub(crate) fn within<N: PartialOrd + fmt::Display>(&mut self, field: &str, number: N, least: N, most: N) {
         if number < least || number > most {
             self.fault(field, format!("{number} is not between {least} and {most}"));

@@ -1,4 +1,4 @@
-//! The ways to ask a service how it is.
+//! Health checks of services.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,42 +8,42 @@ use crate::faults::Collector;
 use crate::fields::{HOUR, command, is_plain_path};
 use crate::raw::{HealthCheck, Unhealthy};
 
-/// Says how to find out whether a service is well.
+/// How to find out whether a service is healthy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Health {
-    /// What is tried.
+    /// What is checked.
     pub check: Check,
     /// How long to wait between checks.
     pub interval: Duration,
     /// How long one check may take.
     pub timeout: Duration,
-    /// How many must fail in a row before the service counts as unwell.
+    /// How many checks must fail in a row before the service counts as unhealthy.
     pub failures: u32,
     /// What to do then.
     pub unhealthy: Unhealthy,
 }
 
-/// Is one way to ask a service how it is.
+/// One kind of health check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Check {
-    /// It is a container runtime that is ready for pods, by what it answers on this Unix socket.
+    /// The container runtime that answers on this Unix socket is ready for pods.
     Cri(PathBuf),
-    /// It takes connections on this Unix socket.
+    /// The service accepts connections on this Unix socket.
     UnixSocket(PathBuf),
-    /// It takes connections on this address.
+    /// The service accepts connections on this address.
     Tcp(SocketAddr),
-    /// It answers this address and path with a status of 200 to 399.
+    /// The service answers this address and path with a status of 200 to 399.
     Http {
         /// Where it listens.
         address: SocketAddr,
-        /// What is asked for; starts with a slash.
+        /// The path to request; starts with a slash.
         path: String,
     },
-    /// This program, with these arguments, returns 0.
+    /// This program, with these arguments, exits with 0.
     Exec(Vec<String>),
 }
 
-/// Checks a health check.
+/// Checks the definition of a health check.
 pub(crate) fn checked(raw: &HealthCheck, faults: &mut Collector<'_>) -> Health {
     faults.within("health.everySeconds", raw.every_seconds, 1, HOUR);
     faults.within("health.timeoutSeconds", raw.timeout_seconds, 1, HOUR);
@@ -56,7 +56,7 @@ pub(crate) fn checked(raw: &HealthCheck, faults: &mut Collector<'_>) -> Health {
         raw.exec.is_some(),
     ];
     if given.iter().filter(|given| **given).count() != 1 {
-        faults.fault("health", "say exactly one of cri, socket, tcp, http and exec");
+        faults.fault("health", "set exactly one of cri, socket, tcp, http and exec");
     }
     Health {
         check: way(raw, faults),
@@ -110,7 +110,7 @@ fn way(raw: &HealthCheck, faults: &mut Collector<'_>) -> Check {
 
 fn socket(field: &str, path: &str, faults: &mut Collector<'_>) -> PathBuf {
     if !is_plain_path(path) {
-        faults.fault(field, format!("{path:?} is not a whole path"));
+        faults.fault(field, format!("{path:?} is not an absolute path"));
     }
     PathBuf::from(path)
 }

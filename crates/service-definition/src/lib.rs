@@ -1,13 +1,13 @@
-//! What a service is: a program that a node keeps running.
+//! The definition of a service: a program that a node keeps running.
 //!
 //! [`Service`] is the form that people write in overlays and that images carry in `release.yaml`. [`check`] turns a
 //! list of them into [`Definitions`], which hold only what can be run, in an order in which they can be started. The
-//! image builder and machined check with the same code, so an image whose services cannot run is never built.
+//! image builder and machined use the same checks, so an image whose services cannot run is never built.
 //!
-//! This crate does no I/O: whether a program exists is for others to find out.
+//! This crate does no I/O: it does not check that programs exist.
 
 mod capability;
-mod checked;
+mod definition;
 mod faults;
 mod fields;
 mod health;
@@ -16,7 +16,7 @@ mod raw;
 mod rights;
 
 pub use capability::Capabilities;
-pub use checked::{Definition, Definitions, Directory, Resources, Run, check};
+pub use definition::{Definition, Definitions, Directory, Resources, Run, check};
 pub use faults::{Fault, Faults};
 pub use health::{Check, Health};
 pub use quantity::Size;

@@ -1,9 +1,9 @@
-//! The order in which services can start: each one after those it waits for.
+//! The order in which services can start: each after those it waits for.
 
 use std::collections::BTreeMap;
 
-/// Sorts names so that each stands behind those it waits for; among equals, by name. Names that nobody defines are
-/// left out. The error is a way round a circle: its first name is also its last.
+/// Sorts names so that each follows those it waits for; ties are sorted by name. Names that are not defined are left
+/// out. The error is a cycle: its first name is also its last.
 pub(crate) fn sort(waits_for: &BTreeMap<&str, Vec<&str>>) -> Result<Vec<String>, Vec<String>> {
     let mut walk = Walk {
         waits_for,
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn those_waited_for_come_first() {
+    fn dependencies_come_first() {
         let waits = BTreeMap::from([
             ("a", vec!["c", "absent"]),
             ("b", vec![]),
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_is_shown_whole() {
+    fn a_cycle_is_shown_in_full() {
         let waits = BTreeMap::from([("a", vec!["b"]), ("b", vec!["c"]), ("c", vec!["b"])]);
         assert_eq!(sort(&waits).unwrap_err(), ["b", "c", "b"]);
         let alone = BTreeMap::from([("a", vec!["a"])]);

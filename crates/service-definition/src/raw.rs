@@ -1,4 +1,4 @@
-//! The written form: what serde reads and writes. Nothing here is checked beyond its type.
+//! The written form, as serde reads and writes it. Only types are checked here.
 
 use std::collections::BTreeMap;
 
@@ -18,97 +18,97 @@ pub struct Service {
     /// Environment variables; nothing else is in its environment.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub environment: BTreeMap<String, String>,
-    /// Who it runs as; root if not given.
+    /// The user it runs as; root if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<User>,
-    /// What it may do beyond what its user may, by the kernel's names without `CAP_`: `NET_ADMIN`. It, and all that it starts,
-    /// can have nothing else, also as root.
+    /// Capabilities beyond those of its user, by the kernel's names without `CAP_`: `NET_ADMIN`. The service, and everything
+    /// it starts, can have no others, not even as root.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub capabilities: Vec<String>,
-    /// Whether programs that it starts gain nothing by a set-user-id bit or by capabilities of their file.
+    /// Set when programs it starts gain no privileges from set-user-id bits or file capabilities.
     #[serde(default = "yes")]
     pub no_new_privileges: bool,
-    /// Files and folders that it sees read-only, with everything below; absolute.
+    /// Files and directories that it sees read-only, with everything below; absolute.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub read_only_paths: Vec<String>,
-    /// Whether it has a `/tmp` and a `/var/tmp` of its own, empty at each start and kept in memory.
+    /// Set when it has its own `/tmp` and `/var/tmp`, empty at each start and kept in memory.
     #[serde(default, skip_serializing_if = "is_false")]
     pub private_tmp: bool,
-    /// Folders that are made before it starts.
+    /// Directories that are created before it starts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub directories: Vec<FolderToMake>,
-    /// Services it cannot do without: they must be well before it starts, and it is stopped before they are.
+    /// Services it requires: they must be healthy before it starts, and it is stopped before they are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<String>,
-    /// Services that go first when they run at all. One that is off, or not in the image, is not waited for.
+    /// Services that start first if they run at all. One that is disabled, or not in the image, is not waited for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<String>,
-    /// How to find out whether it is well; without one it is well while it runs.
+    /// How to find out whether it is healthy; without a check it is healthy while it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<HealthCheck>,
-    /// What to do when it ends.
+    /// What to do when it exits.
     #[serde(default)]
     pub restart: Restart,
-    /// What it may use at most.
+    /// Its resource limits.
     #[serde(default, skip_serializing_if = "Limits::is_empty")]
     pub limits: Limits,
-    /// Whether it runs when the machine config does not mention it.
+    /// Set when it runs unless the machine config turns it off.
     #[serde(default = "yes")]
     pub enabled: bool,
-    /// Seconds it has to end by itself before it is killed.
+    /// Seconds it has to exit before it is killed.
     #[serde(default = "ten")]
     pub stop_seconds: u32,
-    /// Which of its processes end with it.
+    /// Which of its processes are stopped with it.
     #[serde(default)]
     pub kill_mode: KillMode,
-    /// How gladly the kernel ends it when memory runs out: -1000 (never) to 1000 (first).
+    /// How readily the kernel kills it when memory runs out: -1000 (never) to 1000 (first).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub oom_score_adj: i16,
 }
 
-/// Who a service runs as. The number stands beside the name, and so never changes under the user's files; the group has the
-/// same name and number.
+/// The user that a service runs as. The number is written next to the name, so it never changes under the user's files;
+/// the group has the same name and number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct User {
     /// The user's name.
     pub name: String,
-    /// The user's number, 1 to 999: one for each name.
+    /// The user's number, 1 to 999: unique per name.
     pub id: u32,
 }
 
-/// A folder that is made before a service starts, and belongs to the service's user.
+/// A directory that is created before a service starts, owned by the service's user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FolderToMake {
-    /// The folder, absolute.
+    /// The path, absolute.
     pub path: String,
-    /// Its mode in octal, in quotes: `"0750"`.
+    /// Its mode in octal, quoted: `"0750"`.
     #[serde(default = "mode_0755")]
     pub mode: String,
 }
 
-/// How to find out whether a service is well: exactly one of `cri`, `socket`, `tcp`, `http` and `exec`.
+/// How to find out whether a service is healthy: exactly one of `cri`, `socket`, `tcp`, `http` and `exec`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HealthCheck {
-    /// It is a container runtime that is ready for pods, by what it answers on this Unix socket. The network for pods is
-    /// not asked for: a pod on the node's own network needs none.
+    /// The container runtime that answers on this Unix socket is ready for pods. The pod network is not required: a pod
+    /// on the node's own network does not need one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cri: Option<String>,
-    /// It takes connections on this Unix socket.
+    /// The service accepts connections on this Unix socket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub socket: Option<String>,
-    /// It takes connections on this address: `127.0.0.1:2379`.
+    /// The service accepts connections on this address: `127.0.0.1:2379`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tcp: Option<String>,
-    /// It answers this address with a status of 200 to 399: `http://127.0.0.1:10248/healthz`.
+    /// The service answers this address with a status of 200 to 399: `http://127.0.0.1:10248/healthz`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<String>,
-    /// This program, absolute, with these arguments, returns 0.
+    /// This program, absolute, with these arguments, exits with 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exec: Option<Vec<String>>,
     /// Seconds between checks.
@@ -117,7 +117,7 @@ pub struct HealthCheck {
     /// Seconds that one check may take.
     #[serde(default = "five")]
     pub timeout_seconds: u32,
-    /// Checks that fail in a row before the service counts as unwell.
+    /// Failed checks in a row before the service counts as unhealthy.
     #[serde(default = "three")]
     pub failures: u32,
     /// What to do then.
@@ -125,7 +125,7 @@ pub struct HealthCheck {
     pub unhealthy: Unhealthy,
 }
 
-/// Has every number as if it were not written, and none of the ways to ask.
+/// The default of every number, and no kind of check.
 impl Default for HealthCheck {
     fn default() -> Self {
         HealthCheck {
@@ -142,19 +142,19 @@ impl Default for HealthCheck {
     }
 }
 
-/// What to do with a service that runs and is not well.
+/// What to do with a service that runs and is unhealthy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum Unhealthy {
-    /// Say so, and leave it alone: a busy card makes a healthy service slow.
+    /// Report it, and leave the service alone: a busy card makes a healthy service slow.
     #[default]
     Report,
-    /// Say so, stop it, and start it again after a pause.
+    /// Report it, stop the service, and start it again after a pause.
     Restart,
 }
 
-/// What to do when a service ends by itself.
+/// What to do when a service exits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -162,25 +162,25 @@ pub enum Restart {
     /// Start it again.
     #[default]
     Always,
-    /// Start it again unless it said that all is well.
+    /// Start it again unless it exited with 0.
     OnFailure,
-    /// Leave it.
+    /// Leave it stopped.
     Never,
 }
 
-/// Which processes of a service end with it.
+/// Which processes of a service are stopped with it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum KillMode {
-    /// All of them: nothing of it is left.
+    /// All of them.
     #[default]
     Cgroup,
-    /// The main one only: what it started lives on, as containers do while containerd is started anew.
+    /// Only the main process: what it started stays, as containers do while containerd restarts.
     Process,
 }
 
-/// What a service may use at most.
+/// The resource limits of a service.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -191,10 +191,10 @@ pub struct Limits {
     /// Number of processes and threads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tasks: Option<u64>,
-    /// Its share of a busy processor, against 100 for others.
+    /// Its share of a busy processor; the default is 100.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_weight: Option<u32>,
-    /// Its share of a busy disk, against 100 for others.
+    /// Its share of a busy disk; the default is 100.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub io_weight: Option<u32>,
 }
@@ -206,7 +206,7 @@ impl Limits {
 }
 
 impl Service {
-    /// Makes a service with the given name and command, and everything else as if it were not written.
+    /// Makes a service with the given name and command; everything else has its default.
     pub fn new(name: impl Into<String>, command: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Service {
             name: name.into(),

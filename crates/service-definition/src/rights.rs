@@ -1,4 +1,4 @@
-//! What a service may do, and as whom.
+//! What a service may do, and as which user.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,27 +9,27 @@ use crate::faults::Collector;
 use crate::fields::is_plain_path;
 use crate::raw::{Service, User};
 
-/// The numbers of users: below those that people and containers use.
+/// The range of user numbers: below those of people and containers.
 const FIRST_ID: u32 = 1;
 const LAST_ID: u32 = 999;
-/// The longest name that programs take.
+/// The longest user name that common programs accept.
 const LONGEST_NAME: usize = 32;
 
-/// Says what a service may do beyond what its user may.
+/// What a service may do beyond what its user may.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rights {
-    /// What it, and everything it starts, can ever have.
+    /// The capabilities that it, and everything it starts, can have.
     pub capabilities: Capabilities,
-    /// Whether no program it starts can have more rights than it has itself.
+    /// Set when no program it starts can have more privileges than the service itself.
     pub no_new_privileges: bool,
-    /// What it sees read-only, with everything below.
+    /// Files and directories that it sees read-only, with everything below.
     pub read_only_paths: Vec<PathBuf>,
-    /// Whether it has a `/tmp` and a `/var/tmp` of its own.
+    /// Set when it has its own `/tmp` and `/var/tmp`.
     pub private_tmp: bool,
 }
 
 impl Rights {
-    /// Tells whether it sees mounts that others do not.
+    /// Returns true if it needs a mount namespace of its own.
     pub fn has_own_mounts(&self) -> bool {
         self.private_tmp || !self.read_only_paths.is_empty()
     }
@@ -45,14 +45,14 @@ pub(crate) fn checked(service: &Service, faults: &mut Collector<'_>) -> Rights {
     for path in paths.iter().filter(|path| !is_plain_path(path)) {
         faults.fault(
             "readOnlyPaths",
-            format!("{path:?} is not a whole path without \"..\""),
+            format!("{path:?} is not an absolute path without \"..\""),
         );
     }
     let admin = Capabilities::named("SYS_ADMIN").is_some_and(|admin| capabilities.contains(admin));
     if admin && !paths.is_empty() {
         faults.fault(
             "readOnlyPaths",
-            "means nothing with the capability SYS_ADMIN, which can make them writable; take one of them out",
+            "has no effect with the capability SYS_ADMIN, which can make them writable; remove one of the two",
         );
     }
     Rights {
@@ -68,7 +68,7 @@ fn capabilities(names: &[String], faults: &mut Collector<'_>) -> Capabilities {
     for name in names {
         match Capabilities::named(name) {
             Some(one) if all.contains(one) => {
-                faults.fault("capabilities", format!("{name:?} is there twice"));
+                faults.fault("capabilities", format!("{name:?} is listed twice"));
             }
             Some(one) => all = all.with(one),
             None => faults.fault("capabilities", unknown(name)),
@@ -106,14 +106,11 @@ fn check_user(user: &User, faults: &mut Collector<'_>) {
         );
     }
     if user.name == "root" {
-        faults.fault(
-            "user.name",
-            "is root, as a service is without user; leave user out",
-        );
+        faults.fault("user.name", "is root, which is the default; leave user out");
     }
 }
 
-/// Finds users who share a number, and names with two numbers: files would change hands.
+/// Finds users that share a number, and names with two numbers: files would change owners.
 pub(crate) fn check_users(services: &[Service], faults: &mut Vec<Fault>) {
     let mut ids: BTreeMap<u32, &str> = BTreeMap::new();
     let mut names: BTreeMap<&str, u32> = BTreeMap::new();
@@ -122,9 +119,9 @@ pub(crate) fn check_users(services: &[Service], faults: &mut Vec<Fault>) {
         let other = *ids.entry(user.id).or_insert(&user.name);
         let id = *names.entry(&user.name).or_insert(user.id);
         let text = if other != user.name {
-            format!("{} is the number of {other:?} already; choose another", user.id)
+            format!("{} is already the number of {other:?}; choose another", user.id)
         } else if id != user.id {
-            format!("{:?} has the number {id} elsewhere; write that", user.name)
+            format!("{:?} has the number {id} elsewhere; use that", user.name)
         } else {
             continue;
         };

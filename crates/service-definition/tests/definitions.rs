@@ -1,4 +1,4 @@
-//! Services as they are written, and what is said of those that cannot run.
+//! Services in YAML: how they are read and written, and the errors for those that cannot run.
 
 use proptest::prelude::*;
 use service_definition::{
@@ -35,7 +35,7 @@ const EVERYTHING: &str = r#"
 "#;
 
 #[test]
-fn everything_that_can_be_written_is_read() {
+fn every_field_is_read() {
     let definitions = read(EVERYTHING).unwrap();
     let names: Vec<&str> = definitions.iter().map(|one| one.name.as_str()).collect();
     assert_eq!(
@@ -90,7 +90,7 @@ fn everything_that_can_be_written_is_read() {
 }
 
 #[test]
-fn what_is_not_written_has_a_sane_value() {
+fn omitted_fields_have_sane_defaults() {
     let definitions = read(EVERYTHING).unwrap();
     let containerd = definitions.get("containerd").unwrap();
     assert_eq!(
@@ -137,7 +137,7 @@ fn a_service_is_written_as_it_is_read() {
 }
 
 #[test]
-fn each_fault_names_the_thing_and_the_way_out() {
+fn each_fault_names_the_field_and_the_way_out() {
     let table = [
         (
             "{name: a, command: []}",
@@ -145,7 +145,7 @@ fn each_fault_names_the_thing_and_the_way_out() {
         ),
         (
             "{name: a, command: [containerd]}",
-            r#"service "a": command: "containerd" is not a program; write its whole path, such as /usr/bin/containerd"#,
+            r#"service "a": command: "containerd" is not a program; write its absolute path, such as /usr/bin/containerd"#,
         ),
         (
             "{name: A_b, command: [/a]}",
@@ -161,11 +161,11 @@ fn each_fault_names_the_thing_and_the_way_out() {
         ),
         (
             "{name: a, command: [/a], dependsOn: [a]}",
-            "waits for itself: a → a; take one of these out",
+            "waits for itself: a → a; remove one of these",
         ),
         (
             "{name: a, command: [/a], after: [a]}",
-            "waits for itself: a → a; take one of these out",
+            "waits for itself: a → a; remove one of these",
         ),
         (
             "{name: a, command: [/a], environment: {A=B: c}}",
@@ -173,7 +173,7 @@ fn each_fault_names_the_thing_and_the_way_out() {
         ),
         (
             "{name: a, command: [/a], directories: [{path: /a/../b}]}",
-            r#"directories: "/a/../b" is not a whole path"#,
+            r#"directories: "/a/../b" is not an absolute path"#,
         ),
         (
             r#"{name: a, command: [/a], directories: [{path: /a, mode: "8"}]}"#,
@@ -213,15 +213,15 @@ fn each_fault_names_the_thing_and_the_way_out() {
         ),
         (
             "{name: a, command: [/a], capabilities: [KILL, KILL]}",
-            r#"capabilities: "KILL" is there twice"#,
+            r#"capabilities: "KILL" is listed twice"#,
         ),
         (
             "{name: a, command: [/a], readOnlyPaths: [etc]}",
-            r#"readOnlyPaths: "etc" is not a whole path"#,
+            r#"readOnlyPaths: "etc" is not an absolute path"#,
         ),
         (
             "{name: a, command: [/a], readOnlyPaths: [/etc], capabilities: [SYS_ADMIN]}",
-            "readOnlyPaths: means nothing with the capability SYS_ADMIN",
+            "readOnlyPaths: has no effect with the capability SYS_ADMIN",
         ),
         (
             "{name: a, command: [/a], user: {name: etcd, id: 1000}}",
@@ -237,23 +237,23 @@ fn each_fault_names_the_thing_and_the_way_out() {
         ),
         (
             "{name: a, command: [/a], user: {name: x, id: 7}}, {name: b, command: [/b], user: {name: y, id: 7}}",
-            r#"service "b": user.id: 7 is the number of "x" already; choose another"#,
+            r#"service "b": user.id: 7 is already the number of "x"; choose another"#,
         ),
         (
             "{name: a, command: [/a], user: {name: x, id: 7}}, {name: b, command: [/b], user: {name: x, id: 8}}",
-            r#"service "b": user.id: "x" has the number 7 elsewhere; write that"#,
+            r#"service "b": user.id: "x" has the number 7 elsewhere; use that"#,
         ),
         (
             "{name: a, command: [/a], health: {}}",
-            "health: say exactly one of cri, socket, tcp, http and exec",
+            "health: set exactly one of cri, socket, tcp, http and exec",
         ),
         (
             "{name: a, command: [/a], health: {socket: /a, exec: [/b]}}",
-            "health: say exactly one of",
+            "health: set exactly one of",
         ),
         (
             "{name: a, command: [/a], health: {socket: a.sock}}",
-            r#"health.socket: "a.sock" is not a whole path"#,
+            r#"health.socket: "a.sock" is not an absolute path"#,
         ),
         (
             "{name: a, command: [/a], health: {tcp: localhost}}",
@@ -279,15 +279,15 @@ fn each_fault_names_the_thing_and_the_way_out() {
 }
 
 #[test]
-fn all_faults_are_told_at_once() {
+fn all_faults_are_reported_at_once() {
     let error = read("[{name: a, command: []}, {name: a, command: [/a], stopSeconds: 0}]").unwrap_err();
     let lines: Vec<&str> = error.lines().collect();
     assert_eq!(lines.len(), 3, "{error}");
-    assert!(lines[1].contains("is there twice"), "{error}");
+    assert!(lines[1].contains("is listed twice"), "{error}");
 }
 
 #[test]
-fn a_circle_over_both_kinds_of_order_is_refused() {
+fn a_cycle_over_both_kinds_of_order_is_refused() {
     let error =
         read("[{name: a, command: [/a], after: [b]}, {name: b, command: [/b], dependsOn: [a]}]").unwrap_err();
     assert!(error.contains("a → b → a"), "{error}");
@@ -301,7 +301,7 @@ fn services_may_share_a_user() {
 }
 
 #[test]
-fn after_may_name_what_the_image_does_not_have() {
+fn after_may_name_services_that_are_absent() {
     assert!(read("[{name: a, command: [/a], after: [etcd]}]").is_ok());
 }
 
@@ -313,7 +313,7 @@ fn unknown_fields_are_refused() {
 
 proptest! {
     #[test]
-    fn an_order_puts_everyone_behind_those_it_waits_for(edges in proptest::collection::vec((0..6_usize, 0..6_usize), 0..12)) {
+    fn services_follow_those_they_wait_for(edges in proptest::collection::vec((0..6_usize, 0..6_usize), 0..12)) {
         let mut services: Vec<Service> = (0..6).map(|n| Service::new(format!("s{n}"), ["/s"])).collect();
         for (from, to) in edges {
             services[from].depends_on.push(format!("s{to}"));

@@ -108,7 +108,7 @@ impl SecretKey {
         Ok(SecretKey::from_minisign(&key))
     }
 
-    /// Gives the public key that verifies this one's signatures.
+    /// Returns the public key that verifies this one's signatures.
     pub fn public(&self) -> TrustedKey {
         TrustedKey {
             id: self.id,
@@ -212,7 +212,7 @@ pub fn create(folder: &Path, name: &str, protection: Protection) -> Result<(Path
     Ok((secret, public))
 }
 
-/// Tells whether a secret key file is encrypted: bytes 2 and 3 name how its key is derived, zero for not at all.
+/// Returns true if a secret key file is encrypted: bytes 2 and 3 name how its key is derived, zero for not at all.
 fn is_encrypted(text: &str) -> bool {
     let line = text.lines().nth(1).unwrap_or_default();
     Base64::decode_vec(line.trim()).is_ok_and(|bytes| bytes.len() == SECRET_LEN && bytes[2..4] != [0, 0])

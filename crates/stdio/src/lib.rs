@@ -17,7 +17,7 @@ pub const LOST: u8 = 74;
 pub struct Lost(io::Error);
 
 impl Lost {
-    /// Tells whether the reader closed the pipe, as `head` does when it has seen enough.
+    /// Returns true if the reader closed the pipe, as `head` does when it has seen enough.
     pub fn is_closed(&self) -> bool {
         self.0.kind() == io::ErrorKind::BrokenPipe
     }

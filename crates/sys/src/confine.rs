@@ -32,18 +32,18 @@ const TMP_FLAGS: MsFlags = MsFlags::MS_NOSUID
     .union(MsFlags::MS_NOEXEC);
 const TMP_OPTIONS: &CStr = c"mode=1777,size=25%";
 
-/// Says what a program may do when it has started, and everything that it starts.
+/// What a program may do when it has started, and everything that it starts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Confinement {
     /// The user it runs as, who is also its only group; none is root.
     pub user: Option<u32>,
     /// Its capabilities, one bit for each number, and the most that anything it starts can have.
     pub capabilities: u64,
-    /// Whether programs it starts gain nothing by a set-user-id bit or file capabilities.
+    /// Set when programs it starts gain nothing by a set-user-id bit or file capabilities.
     pub no_new_privileges: bool,
     /// What it sees read-only, with all mounts below; absolute.
     pub read_only: Vec<PathBuf>,
-    /// Whether `/tmp`, and `/var/tmp` where it is there, are empty and its own.
+    /// Set when `/tmp`, and `/var/tmp` where it is there, are empty and its own.
     pub private_tmp: bool,
 }
 

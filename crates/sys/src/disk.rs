@@ -42,7 +42,7 @@ pub fn number(file: &File) -> Result<Option<(u64, u64)>> {
         .then(|| (major(facts.rdev()), minor(facts.rdev()))))
 }
 
-/// Tells whether a block device refuses writes.
+/// Returns true if a block device refuses writes.
 pub fn is_read_only(disk: &File) -> Result<bool> {
     let mut answer = 0;
     // SAFETY: the ioctl writes one int, for which `answer` has room.

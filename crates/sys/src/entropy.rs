@@ -44,7 +44,7 @@ pub trait RandomPool: Send + Sync {
     /// Takes what there is, also before the pool is seeded. Not for keys.
     fn draw(&self) -> Result<[u8; SEED_LEN]>;
 
-    /// Tells whether the pool is seeded: only then are its numbers good for keys.
+    /// Returns true if the pool is seeded: only then are its numbers good for keys.
     fn is_seeded(&self) -> Result<bool>;
 
     /// Blocks until the pool is seeded. Waiting also makes the kernel gather randomness from the timing of its own work.

@@ -2,7 +2,7 @@
 
 use std::io;
 
-/// Says which call failed, and why.
+/// Which call failed, and why.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action}")]
 pub struct Error {

@@ -21,7 +21,7 @@ pub fn try_whole(file: &File) -> Result<bool> {
     }
 }
 
-/// Tells whether another program has locked any byte of an open file. Locks nothing itself.
+/// Returns true if another program has locked any byte of an open file. Locks nothing itself.
 pub fn is_held(file: &File) -> Result<bool> {
     let mut lock = whole();
     match fcntl(file, FcntlArg::F_OFD_GETLK(&mut lock)) {

@@ -2,7 +2,7 @@
 #![expect(unsafe_code)]
 //! This process's memory.
 
-/// Gives free memory back to the kernel.
+/// Returns free memory back to the kernel.
 ///
 /// glibc keeps what was freed below something that is still in use, in each of its arenas, for ever. Takes some
 /// milliseconds, and other threads wait for memory meanwhile. Does nothing where the allocator knows no such thing.

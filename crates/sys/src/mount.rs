@@ -8,7 +8,7 @@ use nix::mount::{MntFlags, mount, umount2};
 
 use crate::{Context, Result};
 
-/// Is one mount, as `mount(2)` takes it.
+/// One mount, as `mount(2)` takes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
     /// The device, or the name of a virtual file system.
@@ -92,7 +92,7 @@ impl Mounter for LinuxMounts {
     }
 }
 
-/// Is one call that a [`RecordingMounts`] took.
+/// One call that a [`RecordingMounts`] took.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MountCall {
     /// A mount.

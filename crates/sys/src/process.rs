@@ -36,7 +36,7 @@ impl std::fmt::Display for Exit {
     }
 }
 
-/// Is a signal that PID 1 sends.
+/// A signal that PID 1 sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
     /// Asks to end.

@@ -23,7 +23,7 @@ mod ioctls {
 /// The bit by which a driver says that its watchdog restarted the machine (`WDIOF_CARDRESET`).
 const RESTARTED: i32 = 0x20;
 
-/// Is fed, or bites.
+/// Fed, or bites.
 pub trait Watchdog: Send {
     /// Starts its clock again.
     fn feed(&mut self) -> Result<()>;
@@ -34,7 +34,7 @@ pub trait Watchdog: Send {
     /// Returns how long it waits for food.
     fn timeout(&self) -> Duration;
 
-    /// Tells whether it restarted the machine the last time, as far as the hardware knows.
+    /// Returns true if it restarted the machine the last time, as far as the hardware knows.
     fn has_restarted(&self) -> bool;
 }
 

@@ -20,7 +20,7 @@ pub enum LoadError {
 }
 
 impl LoadError {
-    /// Tells whether there is no such file.
+    /// Returns true if there is no such file.
     pub fn is_absence(&self) -> bool {
         matches!(self, LoadError::Access(error) if error.kind() == io::ErrorKind::NotFound)
     }

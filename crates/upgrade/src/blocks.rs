@@ -5,19 +5,19 @@ use std::io;
 use medium::Medium;
 use verity::{BLOCK, DIGEST, Digest, Groups};
 
-/// Where in the running slot a block with a hash lies.
+/// Where the running slot holds a block with a given hash.
 ///
-/// Both slots' trees have the same salt, so a hash of one tree finds a block of the other.
+/// Both slots' trees have the same salt, so a hash from one tree finds a block of the other.
 pub(crate) struct LocalBlocks {
-    /// By hash. Of equal blocks one is enough.
+    /// Sorted by hash. Of equal blocks one is enough.
     blocks: Vec<(Digest, u32)>,
     /// The hash that each block of the new image must have.
     wanted: Vec<Digest>,
 }
 
 impl LocalBlocks {
-    /// Reads the leaf level of the running slot's tree; `leaves` is that of the new image. What of the running slot's
-    /// does not check out is left out.
+    /// Reads the leaf level of the running slot's tree; `leaves` is that of the new image. Blocks of the running slot
+    /// that fail their check are left out.
     pub fn read(
         running: &mut dyn Medium,
         tree_offset: u64,

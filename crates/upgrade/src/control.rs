@@ -1,4 +1,4 @@
-//! What whoever waits for an upgrade sees of it, and how it is stopped.
+//! Progress of an upgrade, and how it is stopped.
 
 use std::ops::ControlFlow;
 
@@ -7,7 +7,7 @@ use crate::Error;
 /// What an upgrade is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// Looking at what the target slot holds already. Counts bytes of the slot.
+    /// Reading what the target slot already holds. Counts bytes of the slot.
     Survey,
     /// Fetching and writing. Counts bytes to fetch.
     Fetch,
@@ -18,23 +18,23 @@ pub enum Stage {
 /// How far an upgrade is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// What is being done.
+    /// The current stage.
     pub stage: Stage,
-    /// Bytes done of this stage.
+    /// Bytes of this stage that are done.
     pub done: u64,
-    /// Bytes of this stage in all.
+    /// Total bytes of this stage.
     pub total: u64,
-    /// Bytes fetched so far, with what finding out took.
+    /// Bytes fetched so far, including those for planning.
     pub fetched: u64,
     /// Bytes written so far.
     pub written: u64,
-    /// Bytes that were on the medium already.
+    /// Bytes found to be on the medium already, and not written again.
     pub equal: u64,
 }
 
-/// Is told how far an upgrade is, a few times for each MiB; may slow it down by taking its time, or stop it.
+/// Observes the progress of an upgrade, several times per MiB. It may slow the upgrade down by blocking, or stop it.
 pub trait Control {
-    /// Takes note. `Break` stops the upgrade; what was written stays, and the next run goes on from there.
+    /// Receives the progress. `Break` stops the upgrade; what was written stays, and the next run continues from there.
     fn advance(&mut self, progress: Progress) -> ControlFlow<()>;
 }
 
@@ -44,14 +44,14 @@ impl<F: FnMut(Progress) -> ControlFlow<()>> Control for F {
     }
 }
 
-/// Keeps count, and passes it on.
+/// Counts bytes and reports them to the control.
 pub(crate) struct Counter<'a> {
     control: &'a mut dyn Control,
     progress: Progress,
 }
 
 impl<'a> Counter<'a> {
-    /// Starts at nothing.
+    /// Starts with all counters at zero.
     pub fn new(control: &'a mut dyn Control) -> Self {
         Counter {
             control,
@@ -87,13 +87,13 @@ impl<'a> Counter<'a> {
         self.pass_on()
     }
 
-    /// Takes over what the writer counted.
+    /// Takes over the writer's counters.
     pub fn tally(&mut self, tally: medium::Tally) -> Result<(), Error> {
         (self.progress.written, self.progress.equal) = (tally.written, tally.equal);
         self.pass_on()
     }
 
-    /// Returns what was counted.
+    /// Returns the counters.
     pub fn progress(&self) -> Progress {
         self.progress
     }

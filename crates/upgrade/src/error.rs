@@ -1,4 +1,4 @@
-//! Why an upgrade did not come to its end.
+//! Why an upgrade did not finish.
 
 use std::io;
 
@@ -6,19 +6,19 @@ use manifest::trailer::TrailerError;
 use medium::SlotError;
 use verity::{GeometryError, VerifyError};
 
-/// Why an upgrade did not come to its end. The running slot is as it was, and the next run goes on from what is there.
+/// Why an upgrade did not finish. The running slot is unchanged, and the next run continues from what is there.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The bundle cannot be had, or is not what it should be.
+    /// The bundle cannot be read, or is not valid.
     #[error("cannot use the bundle")]
     Bundle(#[from] bundle::Error),
-    /// A patch's place in the bundle cannot be read, or its bytes make no sense.
+    /// The bundle's hash tree cannot be read, or does not match its root hash.
     #[error("the bundle's hash tree does not fit its signed root hash: the bundle was built wrongly")]
     Tree(#[from] VerifyError),
     /// The manifest describes an impossible tree.
     #[error("the bundle's hash tree is impossible")]
     Geometry(#[from] GeometryError),
-    /// The bytes that the signed index vouches for are not those that the signed tree vouches for.
+    /// The data that the signed index covers differs from the data that the signed tree covers.
     #[error("the bundle's data at byte {0} does not fit its own hash tree: the bundle was built wrongly")]
     Inconsistent(u64),
     /// The target slot cannot be read or written.
@@ -39,7 +39,7 @@ pub enum Error {
     /// The slot record cannot be read or written.
     #[error("cannot {0} the slot record")]
     Record(&'static str, #[source] io::Error),
-    /// The one who waits for it wanted it to stop.
+    /// The caller stopped it.
     #[error("stopped; what was written so far is kept, and the next run goes on from there")]
     Stopped,
 }

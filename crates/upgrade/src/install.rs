@@ -1,12 +1,12 @@
-//! The whole of an upgrade, in the one order that no power cut can harm.
+//! A whole upgrade, in the one order that is safe against power cuts.
 //!
 //! 1. The slot record says that the target is empty, and prefers the running slot.
-//! 2. The target's manifest is wiped: from here on no loader takes it for a system, whatever the record says.
+//! 2. The target's manifest is wiped: from here on no loader starts the target, whatever the record says.
 //! 3. Data and hash tree are written, flushed, and read back past the cache.
 //! 4. The manifest is written, flushed, and read back.
 //! 5. The slot record puts the target on trial.
 //!
-//! Each step is on the medium before the next begins. Steps that are done already are not done again.
+//! Each step is on the medium before the next begins. Steps that are already done are skipped.
 
 use manifest::trailer;
 use medium::Medium;
@@ -28,16 +28,16 @@ pub struct Disk<'a> {
 /// What an upgrade did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// What was planned.
+    /// The plan.
     pub plan: Plan,
-    /// What was counted at the end.
+    /// The final counters.
     pub progress: Progress,
 }
 
 /// Brings a release into the target slot and puts it on trial.
 ///
-/// [`refusals`](crate::refusals) are for the caller to heed before. After an error, and after a power cut at any moment,
-/// the running slot boots, and calling this again goes on from what is there.
+/// The caller checks [`refusals`](crate::refusals) first. After an error, and after a power cut at any time, the
+/// running slot boots, and calling this again continues from what is there.
 pub fn install<S: Source>(
     release: &mut Release<S>,
     disk: &mut Disk<'_>,
@@ -50,7 +50,7 @@ pub fn install<S: Source>(
     Ok(report)
 }
 
-/// Carries out what [`prepare`](crate::prepare) found: steps 1 to 4. The target is then complete and proved, and no
+/// Carries out what [`prepare`](crate::prepare) planned: steps 1 to 4. The target is then complete and verified, and no
 /// loader starts it before it is [armed](arm).
 pub fn carry_out<S: Source>(
     release: &mut Release<S>,
@@ -87,19 +87,19 @@ fn carry_out_counted<S: Source>(
     })
 }
 
-/// Puts the target slot on trial: step 5, for a slot that was carried out.
+/// Puts the target slot on trial: step 5, for a slot that was written before.
 pub fn arm(bootstate: &mut dyn Medium, slot: Slot) -> Result<(), Error> {
     change(bootstate, |loaded| {
         retired(loaded, slot).arm_trial(slot, TRIAL_TRIES)
     })
 }
 
-/// Takes step 5 back: the target holds nothing again, and the running slot is what boots.
+/// Reverts step 5: the target counts as empty again, and the running slot is preferred.
 pub fn disarm(bootstate: &mut dyn Medium, slot: Slot) -> Result<(), Error> {
     change(bootstate, |loaded| retired(loaded, slot))
 }
 
-/// Changes the slot record: the one that is on the medium, not what a write that failed has left in the cache.
+/// Changes the slot record. Starts from the record on the medium, not from what a failed write left in the cache.
 fn change(bootstate: &mut dyn Medium, to: impl FnOnce(&Loaded) -> Record) -> Result<(), Error> {
     let fresh = bootstate.drop_cache();
     let mut record = SlotRecord::new(bootstate);
@@ -110,21 +110,21 @@ fn change(bootstate: &mut dyn Medium, to: impl FnOnce(&Loaded) -> Record) -> Res
     written.map(drop).map_err(|error| Error::Record("write", error))
 }
 
-/// The record while the target is written: it holds nothing, and the running slot is what boots.
+/// Returns the record while the target is written: the target is empty, and the running slot is preferred.
 fn retired(loaded: &Loaded, target: Slot) -> Record {
     let running = target.other();
-    // Without a record the loader went by what the slots prove. The running one proved itself by running.
+    // Without a record the loader relied on what the slots prove. The running one proved itself by running.
     let known = loaded.record.unwrap_or_else(|| Record::initial().commit(running));
     let mut record = known.erase(target);
     record.preferred = running;
     match record.slot(running) {
-        // Given up once, it is all there is to come back to.
+        // It was abandoned once, but it is the only slot to fall back to.
         SlotState::Empty | SlotState::Bad(_) => record.commit(running),
         SlotState::Trial { .. } | SlotState::Committed => record,
     }
 }
 
-/// Wipes the target's manifest, if there is anything.
+/// Wipes the target's manifest, unless it is zero already.
 fn wipe(target: &mut dyn Medium) -> std::io::Result<()> {
     if read_trailer(target).is_ok_and(|area| area.iter().all(|byte| *byte == 0)) {
         return Ok(());
@@ -133,7 +133,7 @@ fn wipe(target: &mut dyn Medium) -> std::io::Result<()> {
     target.sync()
 }
 
-/// Writes the target's manifest, if it is not there.
+/// Writes the target's manifest, unless it is there already.
 fn seal<S: Source>(
     release: &Release<S>,
     target: &mut dyn Medium,

@@ -1,4 +1,4 @@
-//! The slot record on its partition.
+//! The slot record in its partition.
 
 use std::io;
 
@@ -11,7 +11,7 @@ pub struct SlotRecord<'a> {
 }
 
 impl<'a> SlotRecord<'a> {
-    /// Takes the partition; nothing is read yet.
+    /// Wraps the partition; nothing is read yet.
     pub fn new(medium: &'a mut dyn Medium) -> Self {
         SlotRecord { medium }
     }
@@ -23,14 +23,16 @@ impl<'a> SlotRecord<'a> {
         Ok(load(&copies[0], &copies[1]))
     }
 
-    /// Writes a changed record over the older copy, waits until it is on the medium, and reads it back. A record that is
-    /// there already is not written again.
+    /// Writes a changed record over the older copy, waits until it is on the medium, and reads it back. An unchanged
+    /// record is not written again.
     ///
-    /// Refused when the record is no longer the one that was read before: what was decided then may be wrong by now.
+    /// # Errors
+    ///
+    /// Fails when the record is no longer `before`: a decision based on that may be wrong by now.
     pub fn write(&mut self, before: &Loaded, record: &Record) -> io::Result<Loaded> {
         if self.read()? != *before {
             return Err(io::Error::other(
-                "it was changed meanwhile by something else: try again",
+                "it was changed by something else in the meantime: try again",
             ));
         }
         if before.record == Some(*record) {

@@ -1,11 +1,11 @@
-//! Why a node should not take a bundle.
+//! Reasons for a node to refuse a bundle.
 
 use std::fmt;
 
 use manifest::{Arch, Digest, Manifest};
 use slots::{Slot, SlotState, Version};
 
-/// What the decision is made from: the node.
+/// The state of the node, which the decision is based on.
 #[derive(Debug, Clone)]
 pub struct Node {
     /// The board that the running system is for.
@@ -18,15 +18,15 @@ pub struct Node {
     pub root_hash: Digest,
     /// The lowest version that may boot.
     pub floor: Version,
-    /// Which slot runs, and what the slot record says of it.
+    /// The running slot, and its state in the slot record.
     pub running: (Slot, SlotState),
-    /// Bytes of the partition of the slot to be written.
+    /// The length in bytes of the partition to be written.
     pub partition_len: u64,
-    /// Why the node is not well; empty when it is.
-    pub unwell: Vec<String>,
+    /// Why the node is unhealthy; empty when it is healthy.
+    pub unhealthy: Vec<String>,
 }
 
-/// Is one reason.
+/// One reason to refuse a bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
     /// The bundle is for another board.
@@ -50,9 +50,9 @@ pub enum Refusal {
         /// The node's floor.
         floor: Version,
     },
-    /// This very image runs.
+    /// The same image is running.
     Running(Version),
-    /// A newer release runs.
+    /// A newer release is running.
     Older {
         /// The bundle's version.
         version: Version,
@@ -66,16 +66,16 @@ pub enum Refusal {
         /// Bytes that there are.
         have: u64,
     },
-    /// The running system is on trial itself: there is nothing else to fall back to.
+    /// The running system is itself on trial: there is nothing else to fall back to.
     OnTrial(Slot),
-    /// The node is not well, and might not come back.
-    Unwell(String),
+    /// The node is unhealthy, and might not come back.
+    Unhealthy(String),
 }
 
 impl Refusal {
-    /// Tells whether an admin may override it.
+    /// Returns true if an admin may override it.
     pub fn can_be_forced(&self) -> bool {
-        matches!(self, Refusal::Older { .. } | Refusal::Unwell(_))
+        matches!(self, Refusal::Older { .. } | Refusal::Unhealthy(_))
     }
 }
 
@@ -84,35 +84,35 @@ impl fmt::Display for Refusal {
         match self {
             Refusal::Board { bundle, node } => write!(
                 f,
-                "the bundle is for board {bundle}, and this node is a {node}: take the bundle for {node}"
+                "the bundle is for board {bundle}, and this node is a {node}: use the bundle for {node}"
             ),
             Refusal::Arch { bundle, node } => {
                 write!(f, "the bundle is for {bundle}, and this node runs {node}")
             }
             Refusal::BelowFloor { version, floor } => write!(
                 f,
-                "version {version} is below {floor}, the lowest that may still boot here: take a newer bundle"
+                "version {version} is below {floor}, the lowest that may boot here: use a newer bundle"
             ),
-            Refusal::Running(version) => write!(f, "this very image of version {version} runs already"),
+            Refusal::Running(version) => write!(f, "version {version} with this image is already running"),
             Refusal::Older { version, running } => write!(
                 f,
-                "version {version} is older than {running}, which runs: `rollback` goes back to the other slot, \
-                 --force installs it all the same"
+                "version {version} is older than {running}, which is running: `rollback` goes back to the other slot, \
+                 --force installs it anyway"
             ),
             Refusal::TooLarge { need, have } => write!(
                 f,
-                "the slot image needs {need} bytes, and the slot has {have}: this disk must be flashed anew"
+                "the slot image needs {need} bytes, and the slot has {have}: this disk must be flashed again"
             ),
             Refusal::OnTrial(slot) => write!(
                 f,
                 "slot {slot} runs on trial: wait until it is committed, so that there is something to fall back to"
             ),
-            Refusal::Unwell(why) => write!(f, "the node is not well ({why}), and might not come back"),
+            Refusal::Unhealthy(why) => write!(f, "the node is unhealthy ({why}) and might not come back"),
         }
     }
 }
 
-/// Lists every reason against the bundle, the gravest first. Pure.
+/// Lists every reason to refuse the bundle, the most serious first. Pure.
 pub fn refusals(bundle: &Manifest, node: &Node) -> Vec<Refusal> {
     let mut refusals = Vec::new();
     let mut add = |holds: bool, refusal: Refusal| {
@@ -161,6 +161,9 @@ pub fn refusals(bundle: &Manifest, node: &Node) -> Vec<Refusal> {
             running: node.version,
         },
     );
-    add(!node.unwell.is_empty(), Refusal::Unwell(node.unwell.join("; ")));
+    add(
+        !node.unhealthy.is_empty(),
+        Refusal::Unhealthy(node.unhealthy.join("; ")),
+    );
     refusals
 }

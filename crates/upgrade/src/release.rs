@@ -1,4 +1,4 @@
-//! A bundle that is read in pieces.
+//! An open bundle that is read in pieces.
 
 use std::io::{Cursor, Read, Seek};
 use std::ops::Range;
@@ -11,12 +11,12 @@ use crate::Error;
 
 /// Where a bundle comes from.
 pub trait Source: Read + Seek {
-    /// Is told which ranges of the bundle will be read next, in this order: a server is then asked for several at once.
-    /// What follows may differ.
+    /// Announces which ranges of the bundle will be read next, in this order, so that a server can be asked for several at
+    /// once. The reads that follow may differ.
     fn expect(&mut self, _ranges: &[Range<u64>]) {}
 
-    /// Tells whether the bundle comes from its start to its end, whatever is read of it: what is passed over is paid for,
-    /// and what lies behind costs all of it again.
+    /// Returns true if the bundle can only be read from start to end: what is skipped is transferred as well, and reading
+    /// something earlier transfers everything again.
     fn comes_in_order(&self) -> bool {
         false
     }
@@ -47,7 +47,7 @@ impl<S: Source + ?Sized> Source for Box<S> {
 pub struct Release<S> {
     reader: Reader<S>,
     overhead: u64,
-    /// The frame that was unpacked last: two extents often share one.
+    /// The frame that was decompressed last: two extents often share one.
     last: Option<(u64, Vec<u8>)>,
 }
 
@@ -73,12 +73,12 @@ impl<S: Source> Release<S> {
         (self.reader.manifest_json(), self.reader.signatures())
     }
 
-    /// Returns the bytes fetched so far to know what the bundle holds.
+    /// Returns the bytes fetched so far to learn what the bundle holds.
     pub(crate) fn overhead(&self) -> u64 {
         self.overhead
     }
 
-    /// Returns the frames of the slot image, by place.
+    /// Returns the frames of the slot image, by offset.
     pub(crate) fn frames(&self) -> &[Frame] {
         self.reader.index().of(ImageName::SLOT)
     }
@@ -89,7 +89,7 @@ impl<S: Source> Release<S> {
             return Ok(None);
         };
         let patches = self.reader.patches(&set)?;
-        // The gap before the set is read, too, and must be empty.
+        // The gap before the set is read as well, and must be empty.
         let sets = self.manifest().patches.iter();
         let before = sets.map(|set| set.offset + set.index_size + set.size);
         let before = before.filter(|end| *end <= set.offset).max();
@@ -122,7 +122,7 @@ impl<S: Source> Release<S> {
         Ok((bytes, fetched))
     }
 
-    /// Fetches a frame and copies what of it belongs into `bytes`, which start at `start` of the slot image. Returns the
+    /// Fetches a frame and copies its part of `bytes`, which start at `start` of the slot image. Returns the number of
     /// bytes that were fetched: none when it is the frame that was fetched last.
     pub(crate) fn frame_into(&mut self, frame: &Frame, start: u64, bytes: &mut [u8]) -> Result<u64, Error> {
         let known = matches!(&self.last, Some((offset, _)) if *offset == frame.raw_offset);
@@ -142,24 +142,24 @@ impl<S: Source> Release<S> {
         Ok(fetched)
     }
 
-    /// Fetches a patch and applies it to its sources; false when it makes no sense with them. What comes out is yet to
-    /// be checked.
+    /// Fetches a patch and applies it to its sources; returns false when it does not apply to them. The caller has to
+    /// verify the result.
     pub(crate) fn patch(&mut self, patch: &Patch, sources: &[u8], out: &mut Vec<u8>) -> Result<bool, Error> {
         Ok(self.reader.patch(patch, sources, out)?.is_ok())
     }
 
-    /// Tells whether what is passed over is paid for.
+    /// Returns true if what is skipped is transferred as well.
     pub(crate) fn comes_in_order(&mut self) -> bool {
         self.reader.source().comes_in_order()
     }
 
-    /// Tells the source what will be read.
+    /// Announces to the source what will be read.
     pub(crate) fn expect(&mut self, ranges: &[Range<u64>]) {
         self.reader.source().expect(ranges);
     }
 }
 
-/// Returns the frames that hold something of a range.
+/// Returns the frames that overlap a range.
 pub(crate) fn overlapping<'a>(frames: &'a [Frame], range: &Range<u64>) -> &'a [Frame] {
     let start = frames.partition_point(|frame| frame.raw_end() <= range.start);
     let end = frames.partition_point(|frame| frame.raw_offset < range.end);

@@ -1,4 +1,4 @@
-//! Looking at what is there already.
+//! Finds what both slots already hold.
 
 use std::io;
 
@@ -10,22 +10,22 @@ use verity::{BLOCK, GROUP, Geometry, Groups};
 
 use crate::blocks::LocalBlocks;
 use crate::control::{Counter, Stage};
-use crate::plan::{self, Found, Offer, Plan};
+use crate::plan::{self, Found, Plan, PlanInput};
 use crate::{Control, Error, Release, Source};
 
 /// The two slots of a node.
 pub struct Slots<'a> {
     /// The partition that the running system was started from. Only read.
     pub running: &'a mut dyn Medium,
-    /// The manifest in it, which the loader has checked.
+    /// Its manifest, which the loader has verified.
     pub old: &'a Manifest,
     /// The other partition.
     pub target: &'a mut dyn Medium,
-    /// Which one that is.
+    /// The slot of the target.
     pub slot: Slot,
 }
 
-/// All that is known before the first byte is written.
+/// Everything that is known before the first byte is written.
 pub struct Prepared {
     /// What will be fetched and written.
     pub plan: Plan,
@@ -39,7 +39,7 @@ pub struct Prepared {
     pub(crate) trailer: bool,
 }
 
-/// Looks at both slots, and plans. Fetches what of the bundle is needed to know, and writes nothing.
+/// Reads both slots, and plans. Fetches only what the plan needs from the bundle, and writes nothing.
 pub fn prepare<S: Source>(
     release: &mut Release<S>,
     slots: &mut Slots<'_>,
@@ -53,10 +53,10 @@ pub(crate) fn prepare_counted<S: Source>(
     slots: &mut Slots<'_>,
     counter: &mut Counter<'_>,
 ) -> Result<Prepared, Error> {
-    // What a write that failed has left in the cache is not on the medium.
+    // What a failed write left in the cache is not on the medium.
     let fresh = slots.target.drop_cache();
     fresh.map_err(|error| Error::Slot("read", slots.slot, error))?;
-    // Patches and leaves lie behind the data: on the way to them all of it would come, and once more afterwards.
+    // Patches and leaves come after the data: reading them first would transfer all data twice.
     let in_order = release.comes_in_order();
     let patches = match in_order {
         true => None,
@@ -70,7 +70,7 @@ pub(crate) fn prepare_counted<S: Source>(
     let mut leaves = vec![0; groups.geometry().groups() as usize * BLOCK];
     let found = survey(&groups, old.as_ref(), slots, &mut leaves, counter)?;
 
-    // With patches the leaf level is worked out; without, it is the index of blocks that the running slot has, too.
+    // With patches the leaf level is computed; without, it is the index of the blocks that the running slot holds too.
     let missing = found.contains(&Found::Missing);
     let blocks = missing && !in_order && patches.is_none() && slots.same_salt(release.manifest());
     let local = match old.filter(|_| blocks) {
@@ -84,7 +84,7 @@ pub(crate) fn prepare_counted<S: Source>(
             Some(local.map_err(Error::Running)?)
         }
     };
-    let mut plan = plan::plan(&Offer {
+    let mut plan = plan::plan(&PlanInput {
         frames: release.frames(),
         patches: patches.as_ref(),
         found: &found,
@@ -94,7 +94,7 @@ pub(crate) fn prepare_counted<S: Source>(
         local: &|block| local.as_ref().is_some_and(|local| local.find(block).is_some()),
     });
     if in_order {
-        plan.pass_over(release.frames());
+        plan.count_skipped(release.frames());
     }
     let (json, signatures) = release.texts();
     let wanted = trailer::encode(json, signatures)?;
@@ -125,7 +125,7 @@ pub(crate) fn read_trailer(medium: &mut dyn Medium) -> io::Result<Vec<u8>> {
     Ok(area)
 }
 
-/// Reads the tree above the leaves of the running slot; none when it cannot be read, or does not fit its manifest.
+/// Reads the tree above the leaves of the running slot; none when it cannot be read, or does not match its manifest.
 fn running_groups(slots: &mut Slots<'_>) -> Option<Groups> {
     let verity = &slots.old.slot.verity;
     let geometry = Geometry::new(verity.data_blocks).ok()?;
@@ -134,8 +134,8 @@ fn running_groups(slots: &mut Slots<'_>) -> Option<Groups> {
     Groups::new(geometry, &verity.salt.0, verity.root_hash.0, upper).ok()
 }
 
-/// Reads the target slot group by group. Leaves of groups that are there are kept: they belong into the tree. What cannot be
-/// read is not there: to write it is what mends a card.
+/// Reads the target slot group by group. The leaves of groups that are present are kept, since they belong to the tree.
+/// What cannot be read counts as missing: writing it again is what repairs a card.
 fn survey(
     groups: &Groups,
     old: Option<&Groups>,

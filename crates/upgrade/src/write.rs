@@ -1,14 +1,14 @@
-//! Writing the slot image: every group is proved before a byte of it is written.
+//! Writes the slot image: every group is verified before any byte of it is written.
 
 use medium::{Changes, Medium, check_slot};
 use verity::{BLOCK, GROUP};
 
 use crate::control::{Counter, Stage};
-use crate::plan::{Extent, Found, Way};
+use crate::plan::{Extent, ExtentSource, Found};
 use crate::survey::{Prepared, Slots};
 use crate::{Error, Release, Source};
 
-/// Makes the target slot hold the image, and proves it by reading it back. The manifest is not its business.
+/// Makes the target slot hold the image, and verifies it by reading it back. Does not touch the manifest.
 pub(crate) fn write<S: Source>(
     release: &mut Release<S>,
     slots: &mut Slots<'_>,
@@ -35,7 +35,7 @@ pub(crate) fn write<S: Source>(
     read_back(release, slots, counter)
 }
 
-/// Proves that the medium, and not a cache, holds what the signed root hash vouches for.
+/// Verifies that the medium, and not a cache, holds what the signed root hash covers.
 fn read_back<S: Source>(
     release: &Release<S>,
     slots: &mut Slots<'_>,
@@ -51,7 +51,7 @@ fn read_back<S: Source>(
     counter.stage(Stage::Verify, image.size)?;
     let mut stopped = Ok(());
     check_slot(target, 0, image, |bytes| {
-        // A check that is under way is finished; the wish to stop is heard after it.
+        // A check that is under way is finished; a request to stop takes effect after it.
         if stopped.is_ok() {
             stopped = counter.done(bytes);
         }
@@ -75,14 +75,14 @@ impl<S: Source> Writer<'_, S> {
         extent: &Extent,
         counter: &mut Counter<'_>,
     ) -> Result<(), Error> {
-        let made = match &extent.way {
-            Way::Copy => self.compose(slots, extent, &[], true, counter)?,
-            Way::Patch(number) => self.patched(slots, *number, counter)?,
-            Way::Frames(numbers) => self.compose(slots, extent, numbers, true, counter)?,
+        let made = match &extent.source {
+            ExtentSource::Copy => self.compose(slots, extent, &[], true, counter)?,
+            ExtentSource::Patch(number) => self.patched(slots, *number, counter)?,
+            ExtentSource::Frames(numbers) => self.compose(slots, extent, numbers, true, counter)?,
         };
         let proved = made && self.prove(extent);
         if !proved {
-            // Something that this node holds is damaged. The bundle has it all.
+            // Something that this node holds is damaged. The bundle has everything.
             let range = extent.offset..extent.offset + extent.len;
             let frames = self.release.frames();
             let first = frames.partition_point(|frame| frame.raw_end() <= range.start);
@@ -97,7 +97,7 @@ impl<S: Source> Writer<'_, S> {
             .map_err(|error| Error::Slot("write", slots.slot, error))
     }
 
-    /// Makes an extent of a patch; false when its sources or its bytes are not what they should be.
+    /// Makes an extent with a patch; returns false when its sources cannot be used or the patch does not apply.
     fn patched(
         &mut self,
         slots: &mut Slots<'_>,
@@ -126,7 +126,8 @@ impl<S: Source> Writer<'_, S> {
         Ok(made)
     }
 
-    /// Makes an extent of frames and, when `local`, of what the running slot holds; false when that cannot be read.
+    /// Makes an extent from frames and, when `local`, from what the running slot holds; returns false when that cannot be
+    /// read.
     fn compose(
         &mut self,
         slots: &mut Slots<'_>,
@@ -194,7 +195,7 @@ impl<S: Source> Writer<'_, S> {
         })
     }
 
-    /// Writes the groups of the extent that the target does not hold.
+    /// Writes the groups of the extent that the target lacks.
     fn store(&mut self, target: &mut dyn Medium, extent: &Extent) -> std::io::Result<()> {
         for (group, found, piece) in pieces(&self.prepared.found, extent, &mut self.buffer) {
             if found != Found::Target {
@@ -217,7 +218,7 @@ impl<S: Source> Writer<'_, S> {
     }
 }
 
-/// Takes an extent apart into its groups: number, where it is found, its bytes.
+/// Splits an extent into its groups: number, location, bytes.
 fn pieces<'a>(
     found: &'a [Found],
     extent: &Extent,

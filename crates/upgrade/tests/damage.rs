@@ -1,4 +1,4 @@
-//! Whatever is wrong with a bundle, a node never puts wrong bytes on trial and never touches its running slot.
+//! However a bundle is damaged, a node never puts wrong bytes on trial and never writes to its running slot.
 
 mod support;
 
@@ -50,14 +50,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn a_flipped_bit_is_refused_or_made_good(at: prop::sample::Index, bit in 0u8..8) {
+    fn a_flipped_bit_is_refused_or_repaired(at: prop::sample::Index, bit in 0u8..8) {
         let mut bundle = WORLD.new.bundle.clone();
         let at = at.index(bundle.len());
         bundle[at] ^= 1 << bit;
         outcome(&bundle)?;
     }
 
-    /// The patches are a small part of the file: aim at them.
+    /// The patches are a small part of the file, so they get a test of their own.
     #[test]
     fn a_flipped_bit_in_the_patches_costs_only_frames(at: prop::sample::Index, bit in 0u8..8) {
         let set = WORLD.new.manifest.patches[0].clone();
@@ -68,14 +68,14 @@ proptest! {
     }
 
     #[test]
-    fn a_bundle_that_is_cut_off_is_refused(at: prop::sample::Index) {
+    fn a_truncated_bundle_is_refused(at: prop::sample::Index) {
         let bundle = &WORLD.new.bundle;
         prop_assert!(!outcome(&bundle[..at.index(bundle.len())])?);
     }
 }
 
 #[test]
-fn a_strangers_bundle_is_refused() {
+fn a_bundle_with_an_unknown_key_is_refused() {
     let mut node = Node::on(&WORLD.old);
     let key = Signer::default().key();
     assert!(node.install(Counted::new(&WORLD.new.bundle), key).is_err());

@@ -1,4 +1,4 @@
-//! A bundle that comes from its start to its end only, as from the simplest web servers, is read once.
+//! A bundle that can only be read in order, as from the simplest web servers, is read once.
 
 mod support;
 
@@ -9,7 +9,7 @@ use slots::{Slot, SlotState, TRIAL_TRIES};
 use support::{Node, changed_root, moved_root, release, root};
 use upgrade::{Choice, Source};
 
-/// A bundle that counts how far it was read, and how often it went back.
+/// A bundle that counts how far it was read, and how often the position went back.
 struct InOrder {
     bundle: Cursor<Vec<u8>>,
     passed: u64,
@@ -48,7 +48,7 @@ impl Source for InOrder {
 }
 
 #[test]
-fn it_is_read_once_and_costs_no_more_than_a_whole_one() {
+fn it_is_read_once_and_costs_no_more_than_the_whole_bundle() {
     let signer = Signer::default();
     let old = release("1.0.0", root(), &signer);
     let recipe = |root| Recipe::new("1.1.0", root);

@@ -1,4 +1,4 @@
-//! Upgrades end in the right bytes, fetch few, and are begun again wherever they were cut short.
+//! Upgrades end with the right bytes, fetch few, and continue wherever they were interrupted.
 
 mod support;
 
@@ -65,7 +65,7 @@ fn without_patches_blocks_of_the_running_slot_are_used() {
 }
 
 #[test]
-fn a_stranger_is_fetched_whole_and_never_costs_more() {
+fn an_unrelated_release_is_fetched_whole_and_never_costs_more() {
     let signer = Signer::default();
     let old = release("1.0.0", root(), &signer);
     let recipe = Recipe {
@@ -91,7 +91,7 @@ fn a_stranger_is_fetched_whole_and_never_costs_more() {
 }
 
 #[test]
-fn what_is_there_already_is_only_armed() {
+fn a_complete_slot_is_only_armed() {
     let signer = Signer::default();
     let old = release("1.0.0", root(), &signer);
     let new = patched(&old, &signer);
@@ -108,9 +108,9 @@ fn what_is_there_already_is_only_armed() {
     assert_eq!(node.b, before.b);
 }
 
-/// For whoever restarts later: all is written at once, and nothing is tried before its time.
+/// For a restart that comes later: everything is written at once, and nothing is tried before it is armed.
 #[test]
-fn what_is_carried_out_is_no_trial_before_it_is_armed() {
+fn a_written_slot_is_not_on_trial_before_it_is_armed() {
     let signer = Signer::default();
     let old = release("1.0.0", root(), &signer);
     let new = patched(&old, &signer);
@@ -150,9 +150,9 @@ fn what_is_carried_out_is_no_trial_before_it_is_armed() {
     assert!(node.holds(&new));
 }
 
-/// Stops wherever an upgrade may be stopped, and goes on: as often as it takes.
+/// Stops wherever an upgrade may be stopped, and continues, as often as it takes.
 #[test]
-fn every_stop_is_gone_on_from() {
+fn an_upgrade_continues_after_every_stop() {
     let signer = Signer::default();
     let old = release("1.0.0", root(), &signer);
     let new = patched(&old, &signer);
@@ -185,9 +185,9 @@ fn every_stop_is_gone_on_from() {
     assert!(patience > 10, "stopped at {patience} places");
 }
 
-/// What runs was given up once, and is well today: it is all there is to come back to when the new one fails.
+/// The running slot was abandoned once, and is healthy today: it is the only one to fall back to when the new one fails.
 #[test]
-fn a_slot_that_was_given_up_is_committed_before_the_other_is_written() {
+fn an_abandoned_slot_is_committed_before_the_other_is_written() {
     let signer = Signer::default();
     let old = release("1.0.0", root(), &signer);
     let new = patched(&old, &signer);
@@ -202,9 +202,9 @@ fn a_slot_that_was_given_up_is_committed_before_the_other_is_written() {
     assert_eq!(node.record().slot(Slot::A), SlotState::Committed);
 }
 
-/// After a write that failed, Linux goes on showing what was to be written.
+/// After a failed write, Linux keeps showing what was to be written.
 #[test]
-fn what_only_the_cache_holds_is_written_again() {
+fn bytes_that_only_the_cache_holds_are_written_again() {
     let signer = Signer::default();
     let old = release("1.0.0", root(), &signer);
     let new = patched(&old, &signer);
@@ -238,7 +238,7 @@ fn what_only_the_cache_holds_is_written_again() {
 }
 
 #[test]
-fn damage_in_the_running_slot_is_made_good_by_frames() {
+fn damage_in_the_running_slot_is_repaired_with_frames() {
     let signer = Signer::default();
     let old = release("1.0.0", root(), &signer);
     for new in [patched(&old, &signer), release("1.1.0", moved_root(), &signer)] {
@@ -289,7 +289,7 @@ fn stages_come_in_order_and_reach_their_ends() {
 }
 
 #[test]
-fn a_slot_that_is_too_short_is_no_panic() {
+fn a_slot_that_is_too_short_does_not_panic() {
     let signer = Signer::default();
     let old = release("1.0.0", root(), &signer);
     let new = patched(&old, &signer);

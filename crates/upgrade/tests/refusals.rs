@@ -1,4 +1,4 @@
-//! What a node should not take, and in which words it says so.
+//! Which bundles a node refuses, and the message it gives.
 
 mod support;
 
@@ -12,7 +12,7 @@ fn bundle(version: &str) -> manifest::Manifest {
         .manifest
 }
 
-/// A node on which `bundle` would do.
+/// A node that accepts `bundle`.
 fn node(bundle: &manifest::Manifest) -> Node {
     Node {
         board: bundle.board.clone(),
@@ -22,12 +22,12 @@ fn node(bundle: &manifest::Manifest) -> Node {
         floor: "0.9.0".parse().expect("a version"),
         running: (Slot::A, SlotState::Committed),
         partition_len: bundle.disk.slot_size,
-        unwell: Vec::new(),
+        unhealthy: Vec::new(),
     }
 }
 
 #[test]
-fn what_fits_is_taken() {
+fn a_suitable_bundle_is_accepted() {
     let bundle = bundle("1.1.0");
     assert_eq!(refusals(&bundle, &node(&bundle)), []);
     let mut survivor = node(&bundle);
@@ -36,14 +36,14 @@ fn what_fits_is_taken() {
 }
 
 #[test]
-fn each_reason_is_found_alone_and_says_the_way_out() {
+fn each_reason_is_found_alone_and_names_the_way_out() {
     type Spoil = fn(&mut Node, &manifest::Manifest);
     let cases: &[(&str, Spoil, bool, &str)] = &[
         (
             "1.1.0",
             |n, _| n.board = "rpi3".into(),
             false,
-            "take the bundle for rpi3",
+            "use the bundle for rpi3",
         ),
         (
             "1.1.0",
@@ -55,14 +55,14 @@ fn each_reason_is_found_alone_and_says_the_way_out() {
             "1.1.0",
             |n, _| n.floor = "1.1.1".parse().expect("a version"),
             false,
-            "take a newer bundle",
+            "use a newer bundle",
         ),
         ("0.9.5", |_, _| {}, true, "--force"),
         (
             "1.1.0",
             |n, b| n.partition_len = b.slot.size + 65_535,
             false,
-            "must be flashed anew",
+            "must be flashed again",
         ),
         (
             "1.1.0",
@@ -72,7 +72,7 @@ fn each_reason_is_found_alone_and_says_the_way_out() {
         ),
         (
             "1.1.0",
-            |n, _| n.unwell = vec!["no network".into()],
+            |n, _| n.unhealthy = vec!["no network".into()],
             true,
             "no network",
         ),
@@ -80,7 +80,7 @@ fn each_reason_is_found_alone_and_says_the_way_out() {
             "1.1.0",
             |n, b| (n.version, n.root_hash) = (b.version, b.slot.verity.root_hash),
             false,
-            "runs already",
+            "is already running",
         ),
     ];
     for (version, spoil, forcible, says) in cases {
@@ -97,7 +97,7 @@ fn each_reason_is_found_alone_and_says_the_way_out() {
 }
 
 #[test]
-fn all_reasons_are_told_at_once() {
+fn all_reasons_are_listed_at_once() {
     let bundle = bundle("0.1.0");
     let mut node = node(&bundle);
     node.board = "rpi3".into();
@@ -107,7 +107,7 @@ fn all_reasons_are_told_at_once() {
 }
 
 #[test]
-fn an_exact_fit_is_taken() {
+fn an_exact_fit_is_accepted() {
     let bundle = bundle("1.1.0");
     let mut node = node(&bundle);
     node.partition_len = bundle.slot.size + 65_536;

@@ -28,7 +28,7 @@ pub struct FileTarget {
     pub path: PathBuf,
     /// The bytes that it will have.
     pub size: u64,
-    /// Whether it is for its owner alone (mode 0600), because it will hold a machine config, and with it keys.
+    /// Set when it is for its owner alone (mode 0600), because it will hold a machine config, and with it keys.
     pub private: bool,
     /// Where it really is, or will be made.
     #[serde(skip)]
@@ -120,7 +120,7 @@ impl FileTarget {
         })
     }
 
-    /// Tells whether the file has to be made.
+    /// Returns true if the file has to be made.
     pub fn is_new(&self) -> bool {
         self.there.is_none()
     }

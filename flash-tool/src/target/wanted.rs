@@ -11,6 +11,6 @@ pub struct Wanted<'a> {
     pub size: Option<u64>,
     /// Files that are read meanwhile.
     pub inputs: &'a [&'a Path],
-    /// Whether secrets will be written: a file is then for its owner alone.
+    /// Set when secrets will be written: a file is then for its owner alone.
     pub private: bool,
 }

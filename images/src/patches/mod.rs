@@ -9,7 +9,7 @@ mod older;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{io, thread};
 
-use bundle::{EXTENT, Frame, ImageName, Memory, NewPatch, Source};
+use bundle::{Cache, EXTENT, Frame, ImageName, NewPatch, Source};
 
 use self::likeness::Likeness;
 pub use self::older::{Older, OlderError};
@@ -17,12 +17,12 @@ use crate::slot::Slot;
 
 /// Makes all patches from an old slot's data to a new slot; `frames` are those of the new bundle.
 ///
-/// The same input gives the same patches, with a memory of those packed before and without.
+/// The same input gives the same patches, with and without a cache of earlier ones.
 pub fn make(
     old: &[u8],
     slot: &Slot,
     frames: &[Frame],
-    memory: Option<&dyn Memory>,
+    cache: Option<&dyn Cache>,
 ) -> io::Result<Vec<NewPatch>> {
     let likeness = Likeness::to(old);
     let extents = slot.image.verity.tree_offset.div_ceil(EXTENT) as usize;
@@ -38,7 +38,7 @@ pub fn make(
             let saved = cost_in_frames(frames, target);
             // Zeros cost nothing in frames; nothing beats that.
             if saved > 0 {
-                let patch = patch(old, slot, target, &likeness, memory)?;
+                let patch = patch(old, slot, target, &likeness, cache)?;
                 if patch.cost() < saved {
                     done.push(patch);
                 }
@@ -63,7 +63,7 @@ fn patch(
     slot: &Slot,
     target: u64,
     likeness: &Likeness,
-    memory: Option<&dyn Memory>,
+    cache: Option<&dyn Cache>,
 ) -> io::Result<NewPatch> {
     let extent = slot.data(target, EXTENT as usize);
     let same = old.get(target as usize..target as usize + extent.len());
@@ -79,7 +79,7 @@ fn patch(
     for source in &sources {
         older.extend_from_slice(&old[source.offset as usize..][..source.len as usize]);
     }
-    NewPatch::pack(target, &extent, sources, &older, memory)
+    NewPatch::pack(target, &extent, sources, &older, cache)
 }
 
 /// Sums up what the extent at `target` costs without a patch: its share of each frame that it lies in.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ::api::v1alpha1 as api;
 use manifest::{Manifest, Part, VerifiedManifest};
-use upgrade::{Choice, Plan, Way};
+use upgrade::{Choice, ExtentSource, Plan};
 
 use super::preflight::{Finding, Ground};
 
@@ -75,14 +75,14 @@ fn fetches(plan: &Plan) -> Vec<api::PlannedFetch> {
     let patches = plan
         .extents
         .iter()
-        .filter(|extent| matches!(extent.way, Way::Patch(_)))
+        .filter(|extent| matches!(extent.source, ExtentSource::Patch(_)))
         .count();
     let frames: BTreeSet<usize> = plan
         .extents
         .iter()
-        .flat_map(|extent| match &extent.way {
-            Way::Frames(frames) => frames.as_slice(),
-            Way::Copy | Way::Patch(_) => &[],
+        .flat_map(|extent| match &extent.source {
+            ExtentSource::Frames(frames) => frames.as_slice(),
+            ExtentSource::Copy | ExtentSource::Patch(_) => &[],
         })
         .copied()
         .collect();
@@ -147,16 +147,16 @@ mod tests {
 
     #[test]
     fn extents_are_divided_among_the_parts_they_touch() {
-        let extent = |offset, len, way, fetch| Extent {
+        let extent = |offset, len, source, fetch| Extent {
             offset,
             len,
-            way,
+            source,
             fetch,
         };
         let plan = Plan {
             extents: vec![
-                extent(0, 40960, Way::Patch(0), 1000),
-                extent(40960, 8192, Way::Frames(vec![1, 2]), 300),
+                extent(0, 40960, ExtentSource::Patch(0), 1000),
+                extent(40960, 8192, ExtentSource::Frames(vec![1, 2]), 300),
             ],
             cost: Cost {
                 overhead: 70,

@@ -90,7 +90,7 @@ impl Ground {
             floor: record.floor,
             running: (self.running, record.slot(self.running)),
             partition_len,
-            unwell: objections.to_vec(),
+            unhealthy: objections.to_vec(),
         }
     }
 }
@@ -143,7 +143,7 @@ fn code(refusal: &Refusal) -> &'static str {
         Refusal::Older { .. } => "older",
         Refusal::TooLarge { .. } => "too-large",
         Refusal::OnTrial(_) => "on-trial",
-        Refusal::Unwell(_) => "unwell",
+        Refusal::Unhealthy(_) => "unwell",
     }
 }
 

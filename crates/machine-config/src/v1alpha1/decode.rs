@@ -14,7 +14,7 @@ use crate::decode::{Cursor, Object};
 use crate::secret::Secret;
 use crate::value::private_key;
 
-/// Says what to do with the marks that stand for secrets.
+/// What to do with the marks that stand for secrets.
 #[derive(Clone, Copy)]
 pub(crate) enum Marks<'a> {
     /// They are faults.

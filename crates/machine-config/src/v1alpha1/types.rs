@@ -14,7 +14,7 @@ use crate::value::{
     Certificate, Endpoint, Host, HostName, InterfaceName, IpPrefix, MacAddress, ModuleName, Name, SysctlName,
 };
 
-/// Says what a node is to be: one document per node.
+/// What a node is to be: one document per node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(
     any(test, feature = "schema"),
@@ -128,7 +128,7 @@ impl Role {
         ("standalone", Self::Standalone),
     ];
 
-    /// Tells whether nodes of this role sign certificates themselves.
+    /// Returns true if nodes of this role sign certificates themselves.
     pub fn holds_ca_key(self) -> bool {
         self != Self::Worker
     }
@@ -189,7 +189,7 @@ pub struct Interface {
     /// The interface's hardware address: survives a change of names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mac_address: Option<MacAddress>,
-    /// Whether an IPv4 address is asked for by DHCP.
+    /// Set when an IPv4 address is asked for by DHCP.
     #[serde(skip_serializing_if = "is_default")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default))]
     pub dhcp: bool,
@@ -233,7 +233,7 @@ pub struct Route {
     schemars(deny_unknown_fields)
 )]
 pub struct Time {
-    /// Whether the clock is set from the network.
+    /// Set when the clock is set from the network.
     #[serde(skip_serializing_if = "is_true")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default = "yes"))]
     pub enabled: bool,
@@ -285,7 +285,7 @@ impl schemars::JsonSchema for SysctlValue {
     schemars(deny_unknown_fields)
 )]
 pub struct Service {
-    /// Whether the service runs.
+    /// Set when the service runs.
     pub enabled: bool,
 }
 

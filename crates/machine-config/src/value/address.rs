@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use super::NotA;
 
-/// Holds an address together with the length of its network's prefix: `10.0.0.2/24`.
+/// An address together with the length of its network's prefix: `10.0.0.2/24`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IpPrefix {
     /// The address, with its host part.
@@ -18,7 +18,7 @@ pub struct IpPrefix {
 }
 
 impl IpPrefix {
-    /// Gives the network the address is in: the same prefix, host part zero.
+    /// Returns the network the address is in: the same prefix, host part zero.
     pub fn network(self) -> Self {
         let address = match self.address {
             IpAddr::V4(v4) => {
@@ -36,12 +36,12 @@ impl IpPrefix {
         }
     }
 
-    /// Tells whether this is the whole address space: the target of a default route.
+    /// Returns true if this is the whole address space: the target of a default route.
     pub fn is_default(self) -> bool {
         self.length == 0
     }
 
-    /// Tells whether an address is in this prefix's network.
+    /// Returns true if an address is in this prefix's network.
     pub fn contains(self, address: IpAddr) -> bool {
         self.address.is_ipv4() == address.is_ipv4()
             && self.network()
@@ -83,7 +83,7 @@ as_text!(
     "An IPv4 or IPv6 address with the length of its prefix."
 );
 
-/// Holds a hardware address.
+/// A hardware address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MacAddress(pub [u8; 6]);
 

@@ -16,12 +16,12 @@ const KEY_INSIDE: &str =
 const NO_KEY: &str = "a private key; expected PEM, from -----BEGIN PRIVATE KEY----- to its end";
 const ENCRYPTED: &str = "a private key; it is encrypted, and nobody could type its passphrase: take it off with openssl pkey -in FILE";
 
-/// Holds one or more certificates in PEM. Text around them, as `openssl` and bundles of authorities have it, is kept.
+/// One or more certificates in PEM. Text around them, as `openssl` and bundles of authorities have it, is kept.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Certificate(String);
 
 impl Certificate {
-    /// Gives the text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -8,12 +8,12 @@ use serde::{Serialize, Serializer};
 
 use super::NotA;
 
-/// Holds a minute of a day, written `02:30`.
+/// A minute of a day, written `02:30`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TimeOfDay(u16);
 
 impl TimeOfDay {
-    /// Gives the minutes since midnight: 0 to 1439.
+    /// Returns the minutes since midnight: 0 to 1439.
     pub const fn minutes(self) -> u16 {
         self.0
     }
@@ -50,12 +50,12 @@ as_text!(
     "A time of day: HH:MM from 00:00 to 23:59."
 );
 
-/// Holds a number of bytes in a second, written `500k` or `2MB/s`.
+/// A number of bytes in a second, written `500k` or `2MB/s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ByteRate(NonZeroU64);
 
 impl ByteRate {
-    /// Gives the bytes in a second.
+    /// Returns the bytes in a second.
     pub const fn bytes(self) -> NonZeroU64 {
         self.0
     }

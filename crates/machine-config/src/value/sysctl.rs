@@ -10,13 +10,13 @@ use super::NotA;
 /// Longest name.
 const LONGEST: usize = 256;
 
-/// Holds the name of a kernel parameter, parts divided by dots. A slash stands for a dot that belongs to a part, such as
+/// The name of a kernel parameter, parts divided by dots. A slash stands for a dot that belongs to a part, such as
 /// that of the interface `eth0.100`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SysctlName(String);
 
 impl SysctlName {
-    /// Gives the name, with dots between its parts.
+    /// Returns the name, with dots between its parts.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -11,7 +11,7 @@ use super::{NotA, is_authority};
 const LONGEST: usize = 2048;
 
 checked_text!(
-    /// Holds the address of a file on a web server, without user and password.
+    /// The address of a file on a web server, without user and password.
     WebAddress, is_web_address,
     "an address; expected http://HOST/PATH or https://HOST/PATH, without user and password",
     r"^https?://[^/@\s]+/[^#\s]+$",

@@ -138,7 +138,7 @@ impl World {
         Ok(states)
     }
 
-    /// Tells whether the loader may start a slot: whatever it decides is held against this.
+    /// Returns true if the loader may start a slot: whatever it decides is held against this.
     fn startable(&self, disk: &Image, record: &Record, slot: Slot) -> bool {
         let manifest = self.node.manifest(disk, &self.places, slot);
         record.slot(slot) != SlotState::Empty

@@ -13,7 +13,7 @@ use slots::Slot;
 
 pub const MIB: u64 = 1 << 20;
 
-/// Says what does not hold.
+/// What does not hold.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Fault(pub String);
@@ -59,7 +59,7 @@ pub fn slot_size(root: usize) -> u64 {
     (root as u64 + 200_000).next_multiple_of(MIB)
 }
 
-/// Says what a release of this version holds: a small slot, and a command line by which Linux takes either table.
+/// Returns what a release of this version holds: a small slot, and a command line by which Linux takes either table.
 pub fn recipe(version: usize, len: usize) -> Recipe<'static> {
     Recipe {
         slot_size: slot_size(len),

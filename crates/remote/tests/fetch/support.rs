@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// Is one request, as far as the tests care.
+/// One request, as far as the tests care.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// Counts from 0.
@@ -23,7 +23,7 @@ pub struct Request {
     pub authorization: Option<String>,
 }
 
-/// Is one answer.
+/// One answer.
 #[derive(Debug, Clone)]
 pub struct Reply {
     /// Status line and headers, without the empty line.

@@ -1,4 +1,4 @@
-//! A node in memory, and bundles that count what is read of them.
+//! A node in memory, and bundles that count what is read from them.
 #![allow(
     dead_code,
     missing_docs,
@@ -27,7 +27,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// A holds `old`, committed; B holds noise of long ago.
+    /// A holds `old`, committed; B holds random bytes.
     pub fn on(old: &Release) -> Node {
         let mut bootstate = vec![0; 1 << 20];
         bootstate[..512].copy_from_slice(&encode(1, &Record::initial()));
@@ -68,14 +68,14 @@ impl Node {
         install(&mut release, &mut disk, &mut control)
     }
 
-    /// Whether B holds exactly this release.
+    /// Returns true if B holds exactly this release.
     pub fn holds(&self, new: &Release) -> bool {
         let (image, trailer) = (&new.slot, &new.trailer);
         self.b.0[..image.len()] == image[..] && self.b.0[SLOT_LEN - trailer.len()..] == trailer[..]
     }
 }
 
-/// A bundle that counts what is read of it.
+/// A bundle that counts what is read from it.
 pub struct Counted {
     pub bundle: Cursor<Vec<u8>>,
     pub read: u64,
@@ -145,22 +145,22 @@ impl Medium for Forgetful {
     }
 }
 
-/// A medium with places that cannot be read before they are written, as cards have.
-pub struct Worn {
+/// A medium with sectors that cannot be read before they are written again, as on failing cards.
+pub struct BadSectors {
     pub medium: Ram,
     pub unreadable: Vec<Range<u64>>,
 }
 
-impl Worn {
-    pub fn with<const N: usize>(medium: &Ram, unreadable: [Range<u64>; N]) -> Worn {
-        Worn {
+impl BadSectors {
+    pub fn with<const N: usize>(medium: &Ram, unreadable: [Range<u64>; N]) -> BadSectors {
+        BadSectors {
             medium: medium.clone(),
             unreadable: unreadable.to_vec(),
         }
     }
 }
 
-impl Medium for Worn {
+impl Medium for BadSectors {
     fn len(&self) -> u64 {
         self.medium.len()
     }
@@ -189,12 +189,12 @@ impl Medium for Worn {
     }
 }
 
-/// A root file system of 9 MiB in which every block is its own.
+/// A root file system of 9 MiB in which every block is unique.
 pub fn root() -> Vec<u8> {
     noise(9 << 20, 42)
 }
 
-/// The same with bytes put in at two places: everything behind the second one has moved within its block.
+/// The same with bytes inserted at two places: everything after the second one is shifted within its block.
 pub fn changed_root() -> Vec<u8> {
     let mut root = root();
     root[1_000_000..1_000_100].fill(0);
@@ -203,7 +203,7 @@ pub fn changed_root() -> Vec<u8> {
     root
 }
 
-/// The same with a whole new file in the middle: all that follows has moved by whole blocks.
+/// The same with a whole new file in the middle: everything after it is shifted by whole blocks.
 pub fn moved_root() -> Vec<u8> {
     let mut root = root();
     root.splice(3 << 20..3 << 20, noise(100 * 4096, 7));

@@ -58,7 +58,7 @@ async fn strangers_other_boards_and_old_releases_are_refused() {
     assert!(
         refused(&disk, &node, &large.bundle, true)
             .await
-            .contains("must be flashed anew")
+            .contains("must be flashed again")
     );
 
     let older = build(&|recipe| recipe.version = "0.1.0".parse().unwrap());

@@ -46,12 +46,12 @@ async fn a_node_begins_in_its_turn_and_is_done_when_the_release_is_kept() {
     let status = field.look().await;
     assert_eq!(
         (status.state, status.why.as_str()),
-        (RolloutState::Done, "its release runs")
+        (RolloutState::Done, "its release is running")
     );
     assert_eq!(field.node.handle.shared.history.entries().len(), 1);
     let sentence = field.node.handle.status().borrow().rollout.clone();
     assert!(
-        sentence.contains("test-0.2.0 serial 1, 0.2.0 in wave 2 of 2: its release runs"),
+        sentence.contains("test-0.2.0 serial 1, 0.2.0 in wave 2 of 2: its release is running"),
         "{sentence}"
     );
 }

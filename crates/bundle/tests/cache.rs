@@ -1,10 +1,10 @@
-//! A bundle is the same whatever its writer remembers.
+//! A bundle is the same whatever its cache holds.
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::sync::{Arc, Mutex};
 
-use bundle::{ImageName, Memory, NewPatch, Source, Writer};
+use bundle::{Cache, ImageName, NewPatch, Source, Writer};
 use manifest::Digest;
 
 #[derive(Clone, Default)]
@@ -13,8 +13,8 @@ struct Map {
     hits: Arc<Mutex<usize>>,
 }
 
-impl Memory for Map {
-    fn recall(&self, key: &Digest) -> Option<Vec<u8>> {
+impl Cache for Map {
+    fn get(&self, key: &Digest) -> Option<Vec<u8>> {
         let found = self
             .kept
             .lock()
@@ -25,7 +25,7 @@ impl Memory for Map {
         found
     }
 
-    fn remember(&self, key: &Digest, packed: &[u8]) {
+    fn insert(&self, key: &Digest, packed: &[u8]) {
         self.kept
             .lock()
             .expect("no test thread panicked")
@@ -33,13 +33,13 @@ impl Memory for Map {
     }
 }
 
-fn index(memory: Option<Map>) -> Digest {
+fn index(cache: Option<Map>) -> Digest {
     let data: Vec<u8> = (0..200_000u32)
         .flat_map(|number| (number / 7).to_le_bytes())
         .collect();
     let mut writer = Writer::new(Cursor::new(Vec::new())).frame_len(64 * 1024);
-    if let Some(memory) = memory {
-        writer = writer.memory(Box::new(memory));
+    if let Some(cache) = cache {
+        writer = writer.cache(Box::new(cache));
     }
     writer
         .add(ImageName::SLOT, 0, &mut data.as_slice())
@@ -48,54 +48,54 @@ fn index(memory: Option<Map>) -> Digest {
 }
 
 #[test]
-fn memory_changes_nothing_but_the_time() {
+fn a_cache_changes_nothing_but_the_time() {
     let plain = index(None);
-    let memory = Map::default();
-    assert_eq!(index(Some(memory.clone())), plain, "while it learns");
-    assert_eq!(*memory.hits.lock().unwrap(), 0);
-    assert_eq!(index(Some(memory.clone())), plain, "when it knows");
-    assert_eq!(*memory.hits.lock().unwrap(), 13);
+    let cache = Map::default();
+    assert_eq!(index(Some(cache.clone())), plain, "with an empty cache");
+    assert_eq!(*cache.hits.lock().unwrap(), 0);
+    assert_eq!(index(Some(cache.clone())), plain, "with a full cache");
+    assert_eq!(*cache.hits.lock().unwrap(), 13);
 
-    let others: Vec<Vec<u8>> = memory.kept.lock().unwrap().values().cloned().collect();
-    for (kept, other) in memory.kept.lock().unwrap().values_mut().zip(others.iter().rev()) {
+    let others: Vec<Vec<u8>> = cache.kept.lock().unwrap().values().cloned().collect();
+    for (kept, other) in cache.kept.lock().unwrap().values_mut().zip(others.iter().rev()) {
         *kept = other.clone();
     }
-    assert_eq!(index(Some(memory.clone())), plain, "when it mixes things up");
-    memory
+    assert_eq!(index(Some(cache.clone())), plain, "with mixed-up entries");
+    cache
         .kept
         .lock()
         .unwrap()
         .values_mut()
         .for_each(|kept| kept.truncate(10));
-    assert_eq!(index(Some(memory)), plain, "when it is damaged");
+    assert_eq!(index(Some(cache)), plain, "with damaged entries");
 }
 
 #[test]
-fn memory_changes_no_patch_either() {
+fn a_cache_changes_no_patch_either() {
     let older = b"an older system ".repeat(2048);
     let newer = b"a newer system ".repeat(2048);
     let whole = Source {
         offset: 0,
         len: older.len() as u32,
     };
-    let pack = |memory: Option<&dyn Memory>| {
-        NewPatch::pack(0, &newer, vec![whole], &older, memory).expect("a memory cannot fail")
+    let pack = |cache: Option<&dyn Cache>| {
+        NewPatch::pack(0, &newer, vec![whole], &older, cache).expect("a cursor cannot fail")
     };
     let plain = pack(None);
-    let memory = Map::default();
-    assert_eq!(pack(Some(&memory)), plain, "while it learns");
-    assert_eq!(pack(Some(&memory)), plain, "when it knows");
-    assert_eq!(*memory.hits.lock().unwrap(), 1);
+    let cache = Map::default();
+    assert_eq!(pack(Some(&cache)), plain, "with an empty cache");
+    assert_eq!(pack(Some(&cache)), plain, "with a full cache");
+    assert_eq!(*cache.hits.lock().unwrap(), 1);
     let other = NewPatch::pack(0, &older, vec![whole], &older, None)
         .unwrap()
         .stored;
     for damage in [other, plain.stored[..9].to_vec(), Vec::new()] {
-        memory
+        cache
             .kept
             .lock()
             .unwrap()
             .values_mut()
             .for_each(|kept| kept.clone_from(&damage));
-        assert_eq!(pack(Some(&memory)), plain, "when it is damaged");
+        assert_eq!(pack(Some(&cache)), plain, "with damaged entries");
     }
 }

@@ -1,9 +1,10 @@
 //! Where the signatures of a document are.
 
-/// Longest file of signatures.
+/// The longest file of signatures.
 pub const MAX_SIGNATURES: usize = 16 * 1024;
 
-/// Returns where the signatures of a document are, given its path or URL: beside it, with `.minisig` behind its name.
+/// Returns where the signatures of a document are, given its path or URL: next to it, with `.minisig` appended to its
+/// name.
 pub fn signatures_of(source: &str) -> String {
     let is_url = source.starts_with("http://") || source.starts_with("https://");
     let name_end = match is_url {
@@ -19,7 +20,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signatures_lie_beside() {
+    fn signatures_are_next_to_the_document() {
         let cases = [
             ("fleet.json", "fleet.json.minisig"),
             ("a?b.json", "a?b.json.minisig"),

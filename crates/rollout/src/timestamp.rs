@@ -1,4 +1,4 @@
-//! A second of the calendar, as it stands in a document.
+//! Timestamps in a document.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,18 +7,18 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// Holds a second since 1970, written `2026-11-23T08:00:00Z`. Each has one form.
+/// A second since 1970, written `2026-11-23T08:00:00Z`. Each second has exactly one form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Moment(u64);
 
-/// Why a text is none.
+/// The error for a text that is not a timestamp.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no time; expected one in UTC to the second, such as 2026-11-23T08:00:00Z")]
+#[error("{0:?} is not a timestamp; expected UTC, to the second, such as 2026-11-23T08:00:00Z")]
 pub struct NotAMoment(String);
 
 impl Moment {
-    /// Makes one of seconds since 1970.
+    /// Makes a timestamp from seconds since 1970.
     pub const fn from_unix(seconds: u64) -> Self {
         Moment(seconds)
     }
@@ -28,7 +28,7 @@ impl Moment {
         self.0
     }
 
-    /// Returns the moment so many seconds later.
+    /// Returns the timestamp this many seconds later.
     #[must_use]
     pub const fn after(self, seconds: u64) -> Self {
         Moment(self.0.saturating_add(seconds))
@@ -42,7 +42,7 @@ impl FromStr for Moment {
         let wrong = || NotAMoment(text.chars().take(40).collect());
         let read = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| wrong())?;
         let moment = u64::try_from(read.unix_timestamp()).map(Moment);
-        // Other forms of the same second, and parts of seconds, are refused.
+        // Other forms of the same second, and fractions of seconds, are refused.
         moment
             .ok()
             .filter(|moment| moment.to_string() == text)
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_second_has_one_form() {
+    fn each_second_has_exactly_one_form() {
         let moment: Moment = "2026-11-23T08:00:00Z".parse().unwrap();
         assert_eq!(moment.unix(), 1_795_420_800);
         for wrong in [
@@ -111,7 +111,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(seconds in 0..253_402_300_800_u64) {
+        fn timestamps_round_trip(seconds in 0..253_402_300_800_u64) {
             let moment = Moment(seconds);
             prop_assert_eq!(moment.to_string().parse(), Ok(moment));
         }

@@ -1,4 +1,4 @@
-//! The checked form: what can be run as it stands.
+//! The checked form: services that can be run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -17,73 +17,73 @@ const LONGEST_NAME: usize = 63;
 const RESERVED: &str = "machined";
 /// Less memory than this runs nothing.
 const LEAST_MEMORY: u64 = 1 << 20;
-/// Is a service that can be run as it stands.
+/// A service that can be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Definition {
     /// Its name: lower-case letters, digits and hyphens.
     pub name: String,
     /// What is started, and how.
     pub run: Run,
-    /// Folders that are made before it starts.
+    /// Directories that are created before it starts.
     pub directories: Vec<Directory>,
-    /// Services it cannot do without; all of them are defined, and none waits for this one.
+    /// Services it requires; all of them are defined, and there are no cycles.
     pub depends_on: Vec<String>,
-    /// Services that go first when they run at all.
+    /// Services that start first if they run at all.
     pub after: Vec<String>,
-    /// How to find out whether it is well.
+    /// How to find out whether it is healthy.
     pub health: Option<Health>,
-    /// What to do when it ends by itself.
+    /// What to do when it exits.
     pub restart: Restart,
-    /// What it may use at most.
+    /// Its resource limits.
     pub resources: Resources,
-    /// Whether it runs when the machine config does not mention it.
+    /// Set when it runs unless the machine config turns it off.
     pub enabled: bool,
-    /// How long it has to end by itself before it is killed.
+    /// How long it has to exit before it is killed.
     pub stop_timeout: Duration,
-    /// Which of its processes end with it.
+    /// Which of its processes are stopped with it.
     pub kill_mode: KillMode,
 }
 
-/// Says what is started, and how.
+/// What is started, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
     /// The program, absolute.
     pub program: String,
     /// Its arguments.
     pub arguments: Vec<String>,
-    /// Its whole environment.
+    /// Its complete environment.
     pub environment: BTreeMap<String, String>,
-    /// Who it runs as; none is root.
+    /// The user it runs as; root if none.
     pub user: Option<User>,
-    /// What it may do beyond that.
+    /// What it may do beyond what its user may.
     pub rights: Rights,
-    /// How gladly the kernel ends it when memory runs out.
+    /// How readily the kernel kills it when memory runs out.
     pub oom_score_adj: i16,
 }
 
-/// Is a folder that is made before a service starts.
+/// A directory that is created before a service starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Directory {
-    /// The folder: absolute, without `..`.
+    /// The path: absolute, without `..`.
     pub path: PathBuf,
     /// Its permission bits.
     pub mode: u32,
 }
 
-/// Says what a service may use at most; what is none is not limited.
+/// The resource limits of a service; none means no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Resources {
     /// Bytes of memory.
     pub memory_max: Option<u64>,
-    /// Its share of a busy processor: 1 to 10 000, others have 100.
+    /// Its share of a busy processor: 1 to 10 000; the default is 100.
     pub cpu_weight: Option<u32>,
-    /// Its share of a busy disk: 1 to 10 000, others have 100.
+    /// Its share of a busy disk: 1 to 10 000; the default is 100.
     pub io_weight: Option<u32>,
     /// Number of processes and threads.
     pub pids_max: Option<u64>,
 }
 
-/// Holds all services of a node, each behind those it waits for. No name is there twice.
+/// All services of a node, each after those it waits for. Names are unique.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Definitions(Vec<Definition>);
 
@@ -108,7 +108,7 @@ impl IntoIterator for Definitions {
     }
 }
 
-/// Checks a list of services as a whole, and finds everything that is wrong at once.
+/// Checks a list of services as a whole, and reports all faults at once.
 pub fn check(services: Vec<Service>) -> Result<Definitions, Faults> {
     let mut faults = Vec::new();
     rights::check_users(&services, &mut faults);
@@ -122,7 +122,7 @@ pub fn check(services: Vec<Service>) -> Result<Definitions, Faults> {
         };
         check_names(&service, &names, &mut collector);
         if found.contains_key(&name) {
-            collector.fault("name", "is there twice; give each service a name of its own");
+            collector.fault("name", "is listed twice; give each service its own name");
         }
         let definition = definition(service, &mut collector);
         found.insert(name, definition);
@@ -153,7 +153,7 @@ fn sort(found: &BTreeMap<String, Definition>) -> Result<Vec<String>, Fault> {
     order::sort(&waits_for).map_err(|circle| Fault {
         service: circle[0].clone(),
         field: "dependsOn, after".to_owned(),
-        text: format!("waits for itself: {}; take one of these out", circle.join(" → ")),
+        text: format!("waits for itself: {}; remove one of these", circle.join(" → ")),
     })
 }
 
@@ -227,7 +227,7 @@ fn directory(folder: &FolderToMake, faults: &mut Collector<'_>) -> Directory {
     if !is_plain_path(&folder.path) {
         faults.fault(
             "directories",
-            format!("{:?} is not a whole path without \"..\"", folder.path),
+            format!("{:?} is not an absolute path without \"..\"", folder.path),
         );
     }
     let mode = u32::from_str_radix(&folder.mode, 8)
