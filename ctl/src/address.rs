@@ -1,4 +1,4 @@
-//! Where a node is: `host`, `host:port`, `10.0.0.2`, `fe80::1`, `[fe80::1]:50000`.
+//! Addresses of nodes: `host`, `host:port`, `10.0.0.2`, `fe80::1`, `[fe80::1]:50000`.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,16 +6,16 @@ use std::str::FromStr;
 
 use rustls::pki_types::ServerName;
 
-/// A host and a port, the API's unless given.
+/// A host and a port; the API's port if omitted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
     host: String,
     port: u16,
 }
 
-/// Says that a text is no address.
+/// A text that is not an address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no address of a node; expected HOST, HOST:PORT or [IPv6]:PORT")]
+#[error("{0:?} is not the address of a node; use HOST, HOST:PORT or [IPv6]:PORT")]
 pub struct BadAddress(String);
 
 impl Address {

@@ -1,4 +1,4 @@
-//! Makes a connection to a node, and says plainly why it cannot.
+//! Connections to nodes.
 
 use std::io;
 use std::time::Duration;
@@ -11,26 +11,26 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::address::Address;
 use crate::explain::Problem;
-use crate::noted::{Note, Noted};
+use crate::recording::{FirstTlsError, RecordingStream};
 use crate::session::Session;
 
-/// How long the network may take to connect: a host that is off says nothing.
+/// Time limit of the TCP connection: a host that is off does not answer at all.
 const DIAL_TIME: Duration = Duration::from_secs(5);
-/// Largest answer that is taken: a long list of processes or resources.
+/// Largest response that is accepted: a long list of processes or resources.
 pub const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
 
-/// A connection, and what is needed to explain its failures.
+/// A connection to a node, with what is needed to explain its failures.
 #[derive(Clone)]
 pub struct Node {
-    /// Where it is.
+    /// The node's address.
     pub address: Address,
-    /// What to call.
+    /// The gRPC channel.
     pub channel: Channel,
     client: pki::Client,
-    note: Note,
+    note: FirstTlsError,
 }
 
-/// Connects to a node and shakes hands.
+/// Connects to a node and performs the TLS handshake.
 ///
 /// In TLS 1.3 a node refuses a client certificate only after the handshake: the first call then fails, and
 /// [`Node::problem`] explains it.
@@ -42,8 +42,8 @@ pub async fn connect(session: &Session, address: &Address) -> Result<Node, Probl
     let dial = TcpStream::connect((address.host().to_owned(), address.port()));
     let stream = match timeout(patience, dial).await {
         Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return Err(Problem::dial(address, &error)),
-        Err(_) => return Err(Problem::dial(address, &io::ErrorKind::TimedOut.into())),
+        Ok(Err(error)) => return Err(Problem::unreachable(address, &error)),
+        Err(_) => return Err(Problem::unreachable(address, &io::ErrorKind::TimedOut.into())),
     };
     // A piece of a pushed bundle ends in a small packet: held back, each would wait for the node's delayed answer. A
     // connection that refuses that works all the same.
@@ -53,10 +53,10 @@ pub async fn connect(session: &Session, address: &Address) -> Result<Node, Probl
     let stream = match timeout(session.timeout, handshake).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return Err(Problem::handshake(address, &error, client.seen().as_ref())),
-        Err(_) => return Err(Problem::silent(address, session.timeout)),
+        Err(_) => return Err(Problem::timed_out(address, session.timeout)),
     };
     // One connection, made already: gRPC does not dial again behind our back.
-    let (stream, note) = Noted::new(stream);
+    let (stream, note) = RecordingStream::new(stream);
     let mut stream = Some(TokioIo::new(stream));
     let take = tower::service_fn(move |_: http::Uri| {
         let stream = stream

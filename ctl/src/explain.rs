@@ -1,4 +1,4 @@
-//! Turns what went wrong into what to do.
+//! Problems with nodes, explained with a hint what to do.
 
 use std::error::Error;
 use std::fmt;
@@ -14,12 +14,12 @@ use tonic_types::StatusExt as _;
 use crate::address::Address;
 use crate::ui;
 
-/// What went wrong with one node, and perhaps what to do.
+/// A problem with one node, with a hint where there is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     text: String,
     hint: Option<String>,
-    /// Whether another endpoint may do better.
+    /// The node could not be reached: another endpoint may work.
     pub unreachable: bool,
 }
 
@@ -36,7 +36,7 @@ impl fmt::Display for Problem {
 impl Error for Problem {}
 
 impl Problem {
-    /// Says something went wrong.
+    /// Returns a problem without a hint.
     pub fn new(text: impl Into<String>) -> Self {
         Self {
             text: text.into(),
@@ -50,8 +50,8 @@ impl Problem {
         self
     }
 
-    /// The network did not bring us there.
-    pub fn dial(address: &Address, error: &io::Error) -> Self {
+    /// Explains why no connection was made.
+    pub fn unreachable(address: &Address, error: &io::Error) -> Self {
         let (text, hint) = match error.kind() {
             io::ErrorKind::ConnectionRefused => (
                 format!("nothing listens on {address}"),
@@ -72,37 +72,37 @@ impl Problem {
         }
     }
 
-    /// The node took the connection, and then said nothing.
-    pub fn silent(address: &Address, after: Duration) -> Self {
+    /// Explains that the node accepted the connection, but did not answer in time.
+    pub fn timed_out(address: &Address, after: Duration) -> Self {
         let text = format!(
-            "{address} took the connection, but did not answer within {}",
+            "{address} accepted the connection, but did not answer within {}",
             ui::duration(after)
         );
-        let mut problem = Self::new(text).hint("the node may be busy: --timeout gives it longer");
+        let mut problem = Self::new(text).hint("the node may be busy: use --timeout to wait longer");
         problem.unreachable = true;
         problem
     }
 
-    /// The handshake failed on our side, or was cut off.
+    /// Explains a failed or interrupted TLS handshake.
     pub fn handshake(address: &Address, error: &io::Error, seen: Option<&Certificate>) -> Self {
         match find::<rustls::Error>(error) {
             Some(error) => Self::tls(address, error, seen),
             None => Self::new(format!("{address} closed the connection during the TLS handshake: {error}")).hint(
-                "is this the API of a node? one that has just started may not have a certificate yet: try again",
+                "is this the API of a node? a node that has just started may not have a certificate yet: try again",
             ),
         }
     }
 
-    /// The connection broke after the handshake.
+    /// Explains a connection that broke after the handshake.
     pub fn broken(address: &Address, error: &(dyn Error + 'static), seen: Option<&Certificate>) -> Self {
         match find::<rustls::Error>(error) {
             Some(error) => Self::tls(address, error, seen),
             None => Self::new(format!("the connection to {address} broke: {}", ui::chain(error)))
-                .hint("the node may be restarting, or refuse the client certificate: its log tells"),
+                .hint("the node may be rebooting, or refuse the client certificate: see its log"),
         }
     }
 
-    /// The node answered with an error, or the connection broke during the call.
+    /// Explains a call that failed.
     pub fn status(address: &Address, status: &Status, seen: Option<&Certificate>) -> Self {
         if let Some(error) = status.source().and_then(find::<rustls::Error>) {
             return Self::tls(address, error, seen);
@@ -115,7 +115,10 @@ impl Problem {
                     "" => format!("\n  {}", fault.description),
                     field => format!("\n  {field}: {}", fault.description),
                 });
-            return Self::new(format!("{address} refuses it:{}", lines.collect::<String>()));
+            return Self::new(format!(
+                "{address} refused the request:{}",
+                lines.collect::<String>()
+            ));
         }
         let said = if status.message().is_empty() {
             status.code().description()
@@ -127,15 +130,15 @@ impl Problem {
             None => Self::new(format!("{address}: {said}")),
         };
         match status.code() {
-            Code::PermissionDenied => {
-                problem.hint("use a certificate with that role: `bedplate gen client --role` makes one")
-            }
+            Code::PermissionDenied => problem.hint(
+                "use a client certificate with that role: generate one with `bedplate gen client --role`",
+            ),
             Code::Unimplemented => problem.hint("the node may run an older version: see `bedplate version`"),
             _ => problem,
         }
     }
 
-    /// TLS says no, on one side or the other.
+    /// Explains a TLS error of either side.
     pub fn tls(address: &Address, error: &rustls::Error, seen: Option<&Certificate>) -> Self {
         match error {
             rustls::Error::InvalidCertificate(error) => Self::bad_server(address, error, seen),
@@ -150,7 +153,7 @@ impl Problem {
         }
     }
 
-    /// We do not believe the node.
+    /// Explains why the node's certificate is not trusted.
     fn bad_server(address: &Address, error: &CertificateError, seen: Option<&Certificate>) -> Self {
         use CertificateError as E;
         let details = seen.map(Certificate::details);
@@ -162,32 +165,32 @@ impl Problem {
             E::ApplicationVerificationFailure => Self::new(format!(
                 "the certificate of {address} has the fingerprint {print}, which is not the one given"
             ))
-            .hint("a node in maintenance mode makes a new one at each start: compare with its console"),
+            .hint("a node in maintenance mode generates a new certificate at each boot: compare with its console"),
             _ if name == MAINTENANCE_NAME => Self::new(format!(
                 "{address} is in maintenance mode: it has no machine config"
             ))
             .hint(format!(
-                "compare this fingerprint with the node's console, then give it a config:\n    \
+                "compare this fingerprint with the node's console, then apply a config:\n    \
                      bedplate apply -n {address} --fingerprint {print} -f FILE"
             )),
             _ if name == UNJOINED_NAME => Self::new(format!(
-                "{address} is a worker that has not joined its cluster, so nobody vouches for it"
+                "{address} is a worker that has not joined its cluster, so its certificate is not signed by the cluster's CA"
             ))
             .hint(format!(
-                "compare with the node's console, then add --fingerprint {print}"
+                "compare with the node's console, then use --fingerprint {print}"
             )),
             _ if name == LOCKED_NAME => Self::new(format!(
                 "{address} is locked: its machine config, or its certificate, cannot be used"
             ))
             .hint(format!(
-                "its console says why, and what to do; compare the fingerprint with it, and repair the node with:\n    \
+                "its console shows the reason; compare the fingerprint with the console, then repair the node:\n    \
                      bedplate apply -n {address} --fingerprint {print} -f FILE"
             )),
             E::UnknownIssuer | E::BadSignature => Self::new(format!(
-                "the certificate of {address} is not signed by this context's authority, but by {:?}",
+                "the certificate of {address} is signed by {:?}, not by this context's CA",
                 details.map_or("", |details| details.issuer.as_str()),
             ))
-            .hint("is it the right context? or was the node set up again, with other secrets?"),
+            .hint("is this the right context? or was the node set up again with other secrets?"),
             E::Expired | E::ExpiredContext { .. } | E::NotValidYet | E::NotValidYetContext { .. } => {
                 let from = details
                     .map(|details| ui::moment(details.not_before))
@@ -196,20 +199,20 @@ impl Problem {
                     .map(|details| ui::moment(details.not_after))
                     .unwrap_or_default();
                 Self::new(format!(
-                    "the certificate of {address} is valid from {from} to {until}, and here it is {}",
+                    "the certificate of {address} is valid from {from} to {until}, but the time here is {}",
                     ui::moment(SystemTime::now())
                 ))
-                .hint("one of the two clocks is wrong: check this machine's, then the node's time servers")
+                .hint("one of the two clocks is wrong: check this machine's clock, then the node's time servers")
             }
             E::NotValidForName | E::NotValidForNameContext { .. } => {
                 let names = details
                     .map(|details| details.alternative_names.join(", "))
                     .unwrap_or_default();
                 Self::new(format!(
-                    "the certificate of {address} is not for {:?}, but for {names}",
+                    "the certificate of {address} is not valid for {:?}, only for {names}",
                     address.host()
                 ))
-                .hint("call the node by one of these, or add the name to machine.certSANs in its config")
+                .hint("use one of these names, or add the name to machine.certSANs in the node's config")
             }
             error => Self::new(format!(
                 "the certificate of {address} cannot be used: {}",
@@ -218,20 +221,20 @@ impl Problem {
         }
     }
 
-    /// The node does not believe us.
+    /// Explains why the node refused the client certificate.
     fn refused(address: &Address, alert: AlertDescription) -> Self {
         use AlertDescription as A;
         match alert {
-            A::CertificateRequired => Self::new(format!("{address} wants a client certificate"))
+            A::CertificateRequired => Self::new(format!("{address} requires a client certificate"))
                 .hint("the node is configured already: use its cluster's context, without --insecure"),
             A::UnknownCA | A::DecryptError | A::BadCertificate => Self::new(format!(
-                "{address} does not know the authority of the client certificate"
+                "{address} does not trust the CA of the client certificate"
             ))
-            .hint("is it the right context? or was the node set up again, with other secrets?"),
+            .hint("is this the right context? or was the node set up again with other secrets?"),
             A::CertificateExpired => Self::new(format!(
-                "{address} finds the client certificate expired or not yet valid"
+                "{address} refused the client certificate as expired or not yet valid"
             ))
-            .hint("if `bedplate context show` says otherwise, one of the two clocks is wrong"),
+            .hint("if `bedplate context show` shows a valid one, one of the two clocks is wrong"),
             alert => Self::new(format!(
                 "{address} refused the TLS handshake: {}",
                 remote::tls::words(&format!("{alert:?}"))
@@ -240,7 +243,7 @@ impl Problem {
     }
 }
 
-/// Finds an error of a type among the causes of another, inside of I/O errors too.
+/// Finds an error of type `E` among the causes of another, including those inside I/O errors.
 pub fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -274,14 +277,14 @@ mod tests {
         assert!(
             problem
                 .to_string()
-                .starts_with("node1:50000 wants a client certificate\n  hint: "),
+                .starts_with("node1:50000 requires a client certificate\n  hint: "),
             "{problem}"
         );
     }
 
     #[test]
     fn a_refused_connection_is_not_the_end() {
-        let problem = Problem::dial(&address(), &io::ErrorKind::ConnectionRefused.into());
+        let problem = Problem::unreachable(&address(), &io::ErrorKind::ConnectionRefused.into());
         assert!(problem.unreachable);
         assert!(problem.to_string().starts_with("nothing listens on node1:50000"));
     }

@@ -1,30 +1,31 @@
 //! The control CLI: `bedplate`.
 //!
-//! Knows nodes by their API only. [`cli`] is what can be typed; each of its commands is a file of `commands`.
-//! A command asks one node or several at once (`fan`), over connections made by `connect`, and shows the answers
-//! as a table, JSON or YAML (`ui`). The client's own file, with its contexts and keys, is `config`.
+//! Knows nodes by their API only. [`cli`] is the command line; each of its commands is a file of `commands`, and `options`
+//! are the options that they share. A command calls one or several nodes at once (`fan_out`), over connections made by
+//! `connect`, and prints the results as a table, JSON or YAML (`ui`). The client config, with its contexts and keys, is
+//! `config`.
 
 pub mod cli;
 
 mod address;
-mod ask;
 mod commands;
 mod config;
+mod confirm;
 mod connect;
 mod explain;
-mod fan;
-mod noted;
+mod fan_out;
 mod options;
+mod recording;
 mod session;
 mod stream;
 mod ui;
-mod written;
+mod user_file;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
-/// Runs the program: 0 when all went well, 1 when something failed, 2 when the command line is wrong.
+/// Runs the program. Exits with 0 on success, with 1 when anything failed, and with 2 when the command line is wrong.
 pub fn main() -> ExitCode {
     // Its options share names with ours, so it is parsed on its own.
     if let Some(code) = commands::flash::in_front(std::env::args_os()) {

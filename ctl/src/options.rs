@@ -11,7 +11,7 @@ use crate::ui::Format;
 /// The options of every command: which nodes to call, as whom, and how to print the answer.
 #[derive(Debug, Args)]
 pub struct Global {
-    /// The client's file; `~/.config/bedplate/config.yaml` unless given.
+    /// Path of the client config; `~/.config/bedplate/config.yaml` if omitted.
     #[arg(
         long,
         global = true,
@@ -20,7 +20,7 @@ pub struct Global {
         help_heading = "Connection"
     )]
     pub config: Option<PathBuf>,
-    /// The context to use instead of the current one.
+    /// Context to use instead of the current one.
     #[arg(
         long,
         global = true,
@@ -29,7 +29,7 @@ pub struct Global {
         help_heading = "Connection"
     )]
     pub context: Option<String>,
-    /// Nodes to ask, all at once: names or addresses, with commas between.
+    /// Nodes to call, all at once: comma-separated names or addresses.
     #[arg(
         short,
         long,
@@ -39,7 +39,7 @@ pub struct Global {
         help_heading = "Connection"
     )]
     pub nodes: Vec<String>,
-    /// Ask whichever of these answers first in order, instead of the context's nodes.
+    /// Call the first of these endpoints that answers, instead of the context's nodes.
     #[arg(
         short,
         long,
@@ -50,13 +50,13 @@ pub struct Global {
         help_heading = "Connection"
     )]
     pub endpoint: Vec<String>,
-    /// How long a node may take to answer.
+    /// Time that a node has to answer.
     #[arg(long, global = true, value_name = "TIME", default_value = "15s", value_parser = quantity::time, help_heading = "Connection")]
     pub timeout: Duration,
-    /// Believe only the node whose certificate has this fingerprint: it stands on the node's console.
+    /// Trust only the node whose certificate has this fingerprint, which its console shows.
     #[arg(long, global = true, value_name = "SHA-256", help_heading = "Connection")]
     pub fingerprint: Option<Fingerprint>,
-    /// Believe whoever answers. Only for a node in maintenance mode on a network you trust.
+    /// Do not verify the node's certificate. Only for a node in maintenance mode on a network that you trust.
     #[arg(
         long,
         global = true,
@@ -64,7 +64,7 @@ pub struct Global {
         help_heading = "Connection"
     )]
     pub insecure: bool,
-    /// How to show the answer.
+    /// Output format.
     #[arg(
         short,
         long,

@@ -1,4 +1,4 @@
-//! Whom to ask, and as whom: the command line and the client's file put together.
+//! Targets and credentials of one run: the command line and the client config combined.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,42 +10,42 @@ use crate::config::{self, Context};
 use crate::options::Global;
 use crate::ui::{self, Format};
 
-/// One run of a command that talks to nodes.
+/// One run of a command that calls nodes.
 #[derive(Debug)]
 pub struct Session {
-    /// Whom to ask.
+    /// The nodes to call.
     pub targets: Targets,
-    /// How to show answers.
+    /// The output format.
     pub format: Format,
-    /// How long a node may take.
+    /// Time that a node has to answer.
     pub timeout: Duration,
     trust: Trust,
 }
 
-/// Whom to ask.
+/// The nodes to call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Targets {
-    /// Every one of these.
+    /// All of these.
     All(Vec<Address>),
     /// The first of these that answers.
     FirstOf(Vec<Address>),
 }
 
-/// Whom to believe, and as whom to come.
+/// Which node certificates to trust, and which client certificate to present.
 #[derive(Debug)]
 enum Trust {
     Context(Context),
-    /// A worker that has not joined: known by its fingerprint, and it wants a certificate.
+    /// A worker that has not joined: identified by its fingerprint, and it requires a client certificate.
     ContextPinned(Context, Fingerprint),
     Pinned(Fingerprint),
     Anybody,
 }
 
-/// Warns this long before the client's certificate ends.
+/// How long before its expiry the client certificate is warned about.
 const WARN_BEFORE: Duration = Duration::from_secs(14 * 86400);
 
 impl Session {
-    /// Puts the command line and the client's file together.
+    /// Combines the command line and the client config.
     pub fn open(global: &Global) -> anyhow::Result<Self> {
         let alone = global.insecure || global.fingerprint.is_some();
         let context = find_context(global, alone)?;
@@ -72,7 +72,7 @@ impl Session {
         })
     }
 
-    /// Makes the TLS settings for one connection.
+    /// Returns the TLS settings for one connection.
     pub fn client(&self) -> Result<Client, pki::Error> {
         match &self.trust {
             Trust::Context(context) => Client::mutual(&context.ca, &context.cert, &context.key),
@@ -84,7 +84,7 @@ impl Session {
         }
     }
 
-    /// Names whom a destructive command will hit.
+    /// Names the nodes, for the confirmation of a destructive command.
     pub fn names(&self) -> String {
         let (Targets::All(list) | Targets::FirstOf(list)) = &self.targets;
         let names: Vec<String> = list.iter().map(ToString::to_string).collect();
@@ -95,17 +95,17 @@ impl Session {
     }
 }
 
-/// Finds the context to use. That it is missing is an error only where one was named, and not even then when it can be
-/// done `alone`, without one.
+/// Finds the context to use. A missing one is an error only if it was named, and if the call cannot be made `alone`, without
+/// a context.
 fn find_context(global: &Global, alone: bool) -> anyhow::Result<Option<Context>> {
     let path = config::path(global.config.as_deref())?;
     let Some(file) = config::load(&path)? else {
         return match (&global.config, &global.context) {
             _ if alone => Ok(None),
             (None, None) => Ok(None),
-            (Some(_), _) => anyhow::bail!("there is no file {}", path.display()),
+            (Some(_), _) => anyhow::bail!("{} does not exist", path.display()),
             (None, Some(name)) => {
-                anyhow::bail!("there is no context {name:?}: {} is missing", path.display())
+                anyhow::bail!("no context {name:?}: {} does not exist", path.display())
             }
         };
     };
@@ -123,13 +123,13 @@ fn find_context(global: &Global, alone: bool) -> anyhow::Result<Option<Context>>
 fn no_context(global: &Global) -> anyhow::Error {
     let path = config::path(global.config.as_deref());
     let path = path.map_or_else(
-        |_| "the client's file".to_owned(),
+        |_| "the client config".to_owned(),
         |path| path.display().to_string(),
     );
     anyhow::anyhow!(
-        "no context is chosen in {path}\n  \
-         hint: `bedplate gen config` makes a cluster's files, `bedplate context merge client.yaml` takes one in; \
-         a node in maintenance mode is reached by --fingerprint or --insecure"
+        "no current context in {path}\n  \
+         hint: generate a cluster with `bedplate gen config` and add it with `bedplate context merge client.yaml`; \
+         use --fingerprint or --insecure for a node in maintenance mode"
     )
 }
 
@@ -152,18 +152,18 @@ fn targets(global: &Global, context: Option<&Context>) -> anyhow::Result<Targets
     if let Some(endpoints) = of_context(|context| &context.endpoints) {
         return Ok(Targets::FirstOf(parse(endpoints)?));
     }
-    anyhow::bail!("no node is given: name some by --nodes, or put endpoints or nodes into the context")
+    anyhow::bail!("no nodes to call: use --nodes, or add endpoints or nodes to the context")
 }
 
-/// Says so before anything is tried when the client's own certificate is of no use.
+/// Checks the client's own certificate before anything is tried.
 fn check_dates(context: &Context, now: SystemTime) -> anyhow::Result<()> {
     let certificate = Certificate::from_pem(&context.cert, "the context's certificate")?;
     let details = certificate.details();
     if details.not_after < now {
         anyhow::bail!(
             "the client certificate of {:?} expired on {}\n  \
-             hint: make a new one with `bedplate gen client` from the cluster's secrets, \
-             and take it in with `bedplate context merge --force`",
+             hint: generate a new one from the cluster's secrets with `bedplate gen client`, \
+             and add it with `bedplate context merge --force`",
             details.name,
             ui::moment(details.not_after),
         );

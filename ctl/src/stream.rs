@@ -1,4 +1,4 @@
-//! Follows one node or several, and shows what they say as it comes.
+//! Streams of one or several nodes, printed as they arrive.
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -10,11 +10,11 @@ use tonic::{Response, Status, Streaming};
 
 use crate::connect::Node;
 use crate::explain::Problem;
-use crate::fan::{Answer, dial};
+use crate::fan_out::{Answer, dial};
 use crate::session::Session;
 use crate::ui::{self, Format};
 
-/// What programs see of one item among those of several nodes.
+/// An item of one of several nodes as JSON or YAML.
 #[derive(Serialize)]
 struct Shown<'a, T> {
     node: &'a str,
@@ -22,7 +22,7 @@ struct Shown<'a, T> {
     item: &'a T,
 }
 
-/// Follows every node, and shows each item as a line.
+/// Follows a stream of every node, and prints each item as a line.
 pub async fn follow<T, F>(
     session: &Session,
     call: impl Fn(Node) -> F + Clone + Send + 'static,
@@ -42,7 +42,7 @@ where
                 let (call, sender, patience) = (call.clone(), sender.clone(), session.timeout);
                 tokio::spawn(async move {
                     let name = node.address.to_string();
-                    if let Err(problem) = pass_on(&name, &node, patience, call, &sender).await {
+                    if let Err(problem) = forward(&name, &node, patience, call, &sender).await {
                         // The receiver lives until the last sender is gone.
                         let _ = sender.send((name, Err(problem))).await;
                     }
@@ -67,7 +67,7 @@ where
     Ok(code)
 }
 
-async fn pass_on<T, F>(
+async fn forward<T, F>(
     name: &str,
     node: &Node,
     patience: std::time::Duration,
@@ -77,9 +77,9 @@ async fn pass_on<T, F>(
 where
     F: Future<Output = Result<Response<Streaming<T>>, Status>>,
 {
-    // Only the first answer has a time limit: a quiet log is no failure.
+    // Only the first answer has a time limit: a quiet log is not a failure.
     let started = timeout(patience, call(node.clone())).await;
-    let started = started.map_err(|_| Problem::silent(&node.address, patience))?;
+    let started = started.map_err(|_| Problem::timed_out(&node.address, patience))?;
     let mut stream = started.map_err(|status| node.problem(&status))?.into_inner();
     loop {
         match stream.message().await {
@@ -103,7 +103,7 @@ fn print<T: Serialize>(
     match (format, node) {
         (Format::Table, None) => ui::line(&line(item)),
         (Format::Table, Some(node)) => ui::line(&format!("{node}: {}", line(item))),
-        (format, None) => ui::one_of_many(format, item),
-        (format, Some(node)) => ui::one_of_many(format, &Shown { node, item }),
+        (format, None) => ui::item(format, item),
+        (format, Some(node)) => ui::item(format, &Shown { node, item }),
     }
 }

@@ -27,7 +27,7 @@ fn one_command_makes_a_cluster_that_validates() {
         .success();
     assert_eq!(
         valid.out,
-        "controlplane.yaml: valid, of role controlPlane\nworker.yaml: valid, of role worker\n"
+        "controlplane.yaml: valid, role controlPlane\nworker.yaml: valid, role worker\n"
     );
 
     let worker = home.read("worker.yaml");
@@ -43,13 +43,13 @@ fn one_command_makes_a_cluster_that_validates() {
 }
 
 #[test]
-fn nothing_is_written_over_without_force() {
+fn nothing_is_overwritten_without_force() {
     let home = Home::new();
     home.run(&["gen", "secrets"]).success();
     let before = home.read("secrets.yaml");
     let again = home.run(&["gen", "secrets"]).failure();
     assert!(
-        again.err.contains("secrets.yaml is there already; --force"),
+        again.err.contains("secrets.yaml already exists; use --force"),
         "{}",
         again.err
     );
@@ -70,7 +70,7 @@ fn nothing_is_written_over_without_force() {
 }
 
 #[test]
-fn a_client_has_the_role_and_the_life_it_was_given() {
+fn a_client_has_the_given_role_and_lifetime() {
     let home = Home::new();
     home.run(&["gen", "secrets"]).success();
     home.run(&[
@@ -150,7 +150,7 @@ fn contexts_are_merged_chosen_shown_and_removed() {
     home.run(&["context", "use", "home"]).success();
     let error = home.run(&["context", "use", "away"]).failure().err;
     assert!(
-        error.contains("there is no context \"away\"; there are: home, lab"),
+        error.contains("unknown context \"away\"; known contexts: home, lab"),
         "{error}"
     );
     let shown = home.run(&["context", "show"]).success().out;
@@ -165,7 +165,7 @@ fn contexts_are_merged_chosen_shown_and_removed() {
         .success();
     let error = home.run(&["context", "merge", "other/client.yaml"]).failure().err;
     assert!(
-        error.contains("there is a context \"lab\" already; --force"),
+        error.contains("context \"lab\" already exists; use --force"),
         "{error}"
     );
     home.run(&["context", "merge", "other/client.yaml", "--force"])
@@ -228,8 +228,39 @@ fn a_context_has_the_nodes_it_was_given() {
         .failure();
 }
 
+/// The commands that users of Talos know, but for the program's name.
 #[test]
-fn only_the_wanted_files_are_made() {
+fn a_cluster_is_generated_as_talos_users_type_it() {
+    let home = Home::new();
+    for line in [
+        "gen secrets",
+        "gen config openstack https://k8s.talos.rlncl.eu:6443 --with-secrets secrets.yaml",
+        "config validate controlplane.yaml worker.yaml",
+    ] {
+        let words: Vec<&str> = line.split(' ').collect();
+        home.run(&words).success();
+    }
+    for (name, role) in [("controlplane.yaml", "controlPlane"), ("worker.yaml", "worker")] {
+        let config: serde_json::Value = serde_yaml::from_str(&home.read(name)).expect("YAML");
+        assert_eq!(config["machine"]["role"], role);
+        assert_eq!(config["cluster"]["endpoint"], "https://k8s.talos.rlncl.eu:6443");
+    }
+    let secrets = Secrets::from_yaml(&home.read("secrets.yaml")).expect("secrets");
+    let certificate = secrets.authority.certificate_pem();
+    let worker = machine_config::parse(&home.read("worker.yaml")).expect("a valid config");
+    assert_eq!(
+        worker.machine.ca.cert.to_string(),
+        certificate,
+        "the given secrets are used"
+    );
+
+    // The option's old name.
+    let old = "gen config openstack https://k8s.talos.rlncl.eu:6443 --secrets secrets.yaml --output-dir b";
+    home.run(&old.split(' ').collect::<Vec<_>>()).success();
+}
+
+#[test]
+fn only_the_selected_files_are_written() {
     let home = Home::new();
     home.run(&["gen", "secrets", "--output-file", "s.yaml"]).success();
     let made = home.run(&[
@@ -274,11 +305,11 @@ fn without_a_context_it_says_how_to_get_one() {
     let home = Home::new();
     let error = home.run(&["status"]).failure().err;
     assert!(
-        error.contains("no context is chosen") && error.contains("bedplate gen config"),
+        error.contains("no current context") && error.contains("bedplate gen config"),
         "{error}"
     );
     let error = home.run(&["status", "--config", "none.yaml"]).failure().err;
-    assert!(error.contains("there is no file none.yaml"), "{error}");
+    assert!(error.contains("none.yaml does not exist"), "{error}");
     home.write("other.yaml", "kind: Pod\n");
     let error = home.run(&["status", "--config", "other.yaml"]).failure().err;
     assert!(
@@ -288,7 +319,7 @@ fn without_a_context_it_says_how_to_get_one() {
 }
 
 #[test]
-fn an_open_file_with_a_key_is_remarked_upon() {
+fn a_readable_file_with_a_key_is_warned_about() {
     let home = Home::new();
     home.run(&["gen", "config", "lab", "10.0.0.2"]).success();
     fs::set_permissions(home.path("client.yaml"), fs::Permissions::from_mode(0o644)).expect("a file of ours");

@@ -22,7 +22,7 @@ impl Resource for Lamp {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_look_has_its_command() {
+async fn every_read_has_its_command() {
     let lab = cluster(&["node1"]).await;
     lab.nodes[0]
         .store
@@ -60,17 +60,17 @@ async fn every_look_has_its_command() {
     assert_eq!(
         lab.nodes[0].node.calls(),
         Vec::<String>::new(),
-        "looking does nothing"
+        "reading changes nothing"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_deed_has_its_command_and_asks_first() {
+async fn every_action_has_its_command_and_asks_first() {
     let lab = cluster(&["node1"]).await;
     for verb in ["reboot", "shutdown", "reset"] {
         let error = lab.run(&[verb]).await.failure().err;
         assert!(
-            error.contains("nobody is there to confirm it; add --yes"),
+            error.contains("needs confirmation, and standard input is not a terminal; add --yes"),
             "{error}"
         );
     }
@@ -106,7 +106,7 @@ async fn every_deed_has_its_command_and_asks_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn several_nodes_answer_together_and_a_failure_is_told() {
+async fn several_nodes_answer_together_and_a_failure_is_reported() {
     let mut lab = cluster(&["node1", "node2", "node3"]).await;
     let all = lab.run(&["status"]).await.success();
     for (node, name) in lab.nodes.iter().zip(["node1", "node2", "node3"]) {
@@ -191,7 +191,7 @@ async fn a_watch_follows_each_node() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_is_told_what_it_may_not_do() {
+async fn a_reader_learns_what_it_may_not_do() {
     let lab = cluster(&["node1"]).await;
     lab.home
         .run(&[
@@ -224,7 +224,7 @@ async fn a_bad_config_goes_nowhere_and_a_refused_one_lists_its_faults() {
     );
     let error = lab.run(&["apply", "-f", "bad.yaml"]).await.failure().err;
     assert!(
-        error.contains("was sent to nobody") && error.contains("bad.yaml:3: machine.role"),
+        error.contains("was not sent to any node") && error.contains("bad.yaml:3: machine.role"),
         "{error}"
     );
     lab.home.write("strange.yaml", "# <redacted>\nkind: x\n");
@@ -277,13 +277,10 @@ async fn what_tls_refuses_is_explained() {
     let month = Duration::from_secs(30 * 86400);
     let now = SystemTime::now();
     let cases = [
-        (
-            serving(&other, &["127.0.0.1"], now),
-            "not signed by this context's authority",
-        ),
+        (serving(&other, &["127.0.0.1"], now), "not by this context's CA"),
         (
             serving(&lab.secrets, &["node1", "10.9.9.9"], now),
-            "is not for \"127.0.0.1\", but for node1, 10.9.9.9",
+            "is not valid for \"127.0.0.1\", only for node1, 10.9.9.9",
         ),
         (
             serving(&lab.secrets, &["127.0.0.1"], now - month),
@@ -310,7 +307,7 @@ async fn what_tls_refuses_is_explained() {
             .expect("a server"),
     ];
     let error = lab.run(&["status", "--insecure"]).await.failure().err;
-    assert!(error.contains("wants a client certificate"), "{error}");
+    assert!(error.contains("requires a client certificate"), "{error}");
     lab.home
         .run(&["gen", "config", "lab", "127.0.0.1", "--folder", "away"])
         .success();
@@ -326,7 +323,7 @@ async fn what_tls_refuses_is_explained() {
         .failure()
         .err;
     assert!(
-        error.contains("does not know the authority of the client certificate"),
+        error.contains("does not trust the CA of the client certificate"),
         "{error}"
     );
     let expired = [

@@ -1,6 +1,6 @@
 //! Keeps the reference of the command line current.
 //!
-//! `UPDATE_EXPECT=1 cargo test -p ctl` writes it anew.
+//! `UPDATE_EXPECT=1 cargo test -p ctl` writes it again.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -64,6 +64,15 @@ fn arguments<'a>(page: &mut String, all: impl Iterator<Item = &'a Arg>) {
         {
             write!(text, " Default: {}.", defaults.join(", ")).expect("a string");
         }
+        let aliases: Vec<String> = argument
+            .get_visible_aliases()
+            .unwrap_or_default()
+            .iter()
+            .map(|alias| format!("`--{alias}`"))
+            .collect();
+        if !aliases.is_empty() {
+            write!(text, " Alias: {}.", aliases.join(", ")).expect("a string");
+        }
         if let Some(variable) = argument.get_env() {
             write!(text, " Environment: `{}`.", variable.to_string_lossy()).expect("a string");
         }
@@ -97,13 +106,13 @@ fn page() -> String {
     let mut page = String::from(
         "<!-- Generated from the program: `UPDATE_EXPECT=1 cargo test -p ctl`. Do not edit. -->\n\
          # Command reference\n\n\
-         `bedplate` asks the nodes of a context, several at once, and shows their answers as a table, as JSON or as YAML. \
-         `bedplate context nodes` says which nodes these are; a context without any asks the first of its endpoints that \
-         answers, and `--nodes` names others for one command. It shows one \
-         answer as it is, several as a list of `{node, result}` or `{node, error}`. What is followed comes as one document per \
-         item. It ends with 0 when all went well, with 1 when anything failed on any node, and with 2 when the command line is wrong; `bedplate health` also with 3 and 4.\n\n\
-         Commands that cannot be taken back ask first, and need `--yes` where nobody is there to be asked.\n\n\
-         ## Everywhere\n",
+         `bedplate` calls the nodes of a context, several at once, and prints their results as a table, as JSON or as YAML. \
+         `bedplate context nodes` sets these nodes. A context without nodes calls the first of its endpoints that answers, and \
+         `--nodes` selects other nodes for one command. A single result is printed as it is, several as a list of \
+         `{node, result}` or `{node, error}`. Streams are printed as one document per item. The exit code is 0 on success, 1 when \
+         anything failed on any node, and 2 when the command line is wrong; `bedplate health` also uses 3 and 4.\n\n\
+         Commands that cannot be undone ask for confirmation, and need `--yes` where there is no terminal.\n\n\
+         ## Global options\n",
     );
     arguments(
         &mut page,
@@ -113,7 +122,7 @@ fn page() -> String {
     );
     describe(&mut page, &command, "bedplate", 0);
     let flash = flash_tool::Args::augment_args(Command::new("flash"));
-    page.push_str("\n### What `bedplate flash` takes\n\nThe same as `bedplate-flash`; see [flashing](../flashing.md).\n");
+    page.push_str("\n### Options of `bedplate flash`\n\nThe same as those of `bedplate-flash`; see [flashing](../flashing.md).\n");
     arguments(&mut page, flash.get_arguments());
     page
 }

@@ -93,7 +93,7 @@ fn a_document_is_made_signed_checked_and_stopped() {
         .success();
     let shown = verify("fleet.pub").success().out;
     assert!(
-        shown.contains("goes on") && shown.contains("10, 100 %, 2h between"),
+        shown.contains("active") && shown.contains("10, 100 %, 2h between"),
         "{shown}"
     );
     for opens in [
@@ -176,7 +176,7 @@ fn a_document_is_made_signed_checked_and_stopped() {
 }
 
 #[test]
-fn who_signs_is_told_of_waves_that_are_open_already() {
+fn signing_warns_of_waves_that_are_already_open() {
     let home = Home::new();
     keys(&home);
     let sign = |begins: &str, edit: fn(&mut Rollout)| {
@@ -191,7 +191,7 @@ fn who_signs_is_told_of_waves_that_are_open_already() {
         signed.success().err
     };
     let told = sign("2020-01-01T00:00:00Z", |_| {});
-    assert!(told.contains("3 of 3 waves are open already"), "{told}");
+    assert!(told.contains("3 of 3 waves are already open"), "{told}");
     for quiet in [
         sign("2120-01-01T00:00:00Z", |_| {}),
         sign("2020-01-01T00:00:00Z", |rollout| rollout.waves = vec![100]),
@@ -199,7 +199,7 @@ fn who_signs_is_told_of_waves_that_are_open_already() {
             (rollout.stopped, rollout.reason) = (true, "why".into());
         }),
     ] {
-        assert!(!quiet.contains("open already"), "{quiet}");
+        assert!(!quiet.contains("already open"), "{quiet}");
     }
     let told = sign("2020-01-01T00:00:00Z", |rollout| {
         rollout.ends = Some("2020-01-02T00:00:00Z".parse().unwrap());
@@ -343,7 +343,7 @@ async fn only_the_release_that_was_signed_and_only_its_board() {
     publish(&lab.home, &other);
     let ran = lab.run(&RUN).await.success();
     assert!(
-        ran.err.contains("is a qemu-arm64, and the release is for rpi4"),
+        ran.err.contains("is qemu-arm64, but the release is for rpi4"),
         "{ran:#?}"
     );
 

@@ -53,7 +53,7 @@ async fn a_plan_changes_nothing_and_says_all() {
     let plan = lab.run(&["upgrade", "--url", URL, "--plan"]).await.success();
     for said in [
         "0.1.0 to 0.2.0",
-        "1000 B, 2.0 % of the whole",
+        "1000 B, 2.0 % of the bundle",
         "patches  1000 B (3)",
         "Why:",
     ] {
@@ -118,7 +118,7 @@ async fn a_bundle_is_pushed_whole_and_not_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_bundle_is_sent_to_nobody() {
+async fn other_files_are_sent_to_no_node() {
     let lab = cluster(&["node1"]).await;
     lab.home.write("image.iso", "not a bundle at all");
     let ran = lab.run(&["upgrade", "--bundle", "image.iso"]).await.failure();
@@ -174,8 +174,9 @@ async fn several_take_turns_and_stop_at_the_first_failure() {
         ran.out
     );
     assert!(
-        ran.err
-            .contains("to go on when that is mended: bedplate upgrade --bundle qemu.bundle --parallel 1 -n"),
+        ran.err.contains(
+            "to continue when that is fixed: bedplate upgrade --bundle qemu.bundle --parallel 1 -n"
+        ),
         "{}",
         ran.err
     );
@@ -230,11 +231,11 @@ async fn one_that_is_armed_is_neither_doubled_nor_bound_to_happen() {
     let lab = cluster(&["node1"]).await;
     let command = ["upgrade", "--url", URL, "--no-reboot"];
     let ran = lab.run(&command).await.success();
-    assert!(ran.out.contains("starts 0.2.0 with its next restart"), "{ran:#?}");
+    assert!(ran.out.contains("starts 0.2.0 with its next reboot"), "{ran:#?}");
     let ran = lab.run(&["upgrade", "--url", URL]).await.failure();
     assert!(ran.err.contains("another upgrade runs already"), "{ran:#?}");
     let status = lab.run(&["upgrade", "status"]).await.success().out;
-    assert!(status.contains("armed for the next start"), "{status}");
+    assert!(status.contains("armed for the next boot"), "{status}");
     let cancelled = lab.run(&["upgrade", "cancel"]).await.success().out;
     assert!(cancelled.contains("upgrade u1 was cancelled"), "{cancelled}");
     let ran = lab.run(&["upgrade", "rollback"]).await.failure();
@@ -251,7 +252,7 @@ async fn begun(lab: &Cluster) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_stops_watching_is_told_what_goes_on_and_can_come_back() {
+async fn an_interruption_explains_what_continues_and_can_be_resumed() {
     let lab = cluster(&["node1"]).await;
     lab.nodes[0].node.upgrades.set_fate(Fate::Hangs);
     let addresses = lab.addresses();
@@ -273,7 +274,10 @@ async fn whoever_stops_watching_is_told_what_goes_on_and_can_come_back() {
         child.wait().unwrap().code()
     });
     assert_eq!(code, Some(130), "{said}");
-    assert!(said.contains("a node that has begun goes on by itself"), "{said}");
+    assert!(
+        said.contains("a node that has started continues by itself"),
+        "{said}"
+    );
     assert!(said.contains("bedplate upgrade cancel"), "{said}");
 
     // The same command finds the upgrade that runs, and does not begin another.
@@ -282,7 +286,9 @@ async fn whoever_stops_watching_is_told_what_goes_on_and_can_come_back() {
         .await
         .failure();
     assert!(
-        again.err.contains("not done within 1s (last: opens the bundle)"),
+        again
+            .err
+            .contains("not finished within 1s (last: opening the bundle)"),
         "{again:#?}"
     );
     assert_eq!(lab.nodes[0].node.upgrades.calls().len(), 1);
@@ -293,7 +299,7 @@ async fn whoever_stops_watching_is_told_what_goes_on_and_can_come_back() {
     assert!(
         other
             .err
-            .contains("it is being upgraded already, from https://releases.example"),
+            .contains("it is already being upgraded from https://releases.example"),
         "{other:#?}"
     );
 }

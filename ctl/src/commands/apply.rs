@@ -14,49 +14,49 @@ use pki::Moment;
 use text::LoadError;
 use zeroize::Zeroizing;
 
-use crate::fan::ask_and_show;
+use crate::fan_out::call_and_show;
 use crate::session::Session;
 use crate::ui::{Show, Table};
 
-/// Gives nodes a machine config.
+/// Applies a machine config to nodes.
 #[derive(Debug, Args)]
 pub struct Apply {
     /// File with the whole config; - is standard input.
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
-    /// How it takes effect.
+    /// How the config takes effect.
     #[arg(short, long, value_enum, default_value_t)]
     mode: Mode,
-    /// With mode try: when it is taken back unless it is applied for good.
+    /// With --mode try: time after which the config is reverted unless it is applied for good.
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = quantity::time)]
     try_timeout: Duration,
-    /// Only say what would change.
+    /// Only show what would change.
     #[arg(long)]
     dry_run: bool,
 }
 
-/// How a config takes effect.
+/// The way in which a config takes effect.
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
 enum Mode {
-    /// At once where that is possible, else by a reboot.
+    /// Immediately if possible, otherwise by a reboot.
     #[default]
     Auto,
-    /// At once, or not at all.
+    /// Immediately, or not at all.
     NoReboot,
-    /// With the next start.
+    /// With the next boot.
     Staged,
-    /// At once, and taken back unless it is applied for good in time.
+    /// Immediately, and reverted unless it is applied for good in time.
     Try,
 }
 
 impl Apply {
-    /// Checks the config here, then gives it to the nodes.
+    /// Validates the config, then applies it to the nodes.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
         let yaml = read(&self.file)?.and_then(|yaml| check(&yaml).map(|()| yaml));
         let yaml = yaml.map_err(|faults| {
             let faults = faults.in_file(&self.file.display().to_string());
             anyhow::anyhow!(
-                "the machine config is not valid, and was sent to nobody:\n{}",
+                "the machine config is not valid, and was not sent to any node:\n{}",
                 faults.trim_end()
             )
         })?;
@@ -72,7 +72,7 @@ impl Apply {
             dry_run: self.dry_run,
             try_timeout_ms: u64::try_from(self.try_timeout.as_millis()).unwrap_or(u64::MAX),
         };
-        ask_and_show(&session, |node| async {
+        call_and_show(&session, |node| async {
             MachineServiceClient::new(node.channel)
                 .apply_config(request.clone())
                 .await
@@ -81,7 +81,7 @@ impl Apply {
     }
 }
 
-/// Reads a config from a file, or from standard input. What is no text is a fault of the config.
+/// Reads a config from a file, or from standard input. What is not text is a fault of the config.
 pub(super) fn read(path: &Path) -> anyhow::Result<Result<Zeroizing<String>, Faults>> {
     let (name, text) = if path == Path::new("-") {
         let text = text::read(std::io::stdin().lock(), machine_config::LIMIT);
@@ -99,7 +99,7 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Result<Zeroizing<String>, Faul
     }
 }
 
-/// Checks a config here, unless a node's own secrets are to be filled in: those only the node knows.
+/// Validates a config, unless secrets are redacted in it: those only the node knows.
 fn check(yaml: &str) -> Result<(), Faults> {
     if yaml.contains(machine_config::secret::REDACTED) {
         return Ok(());
@@ -121,11 +121,11 @@ impl Show for ApplyConfigResponse {
     fn detail(&self) -> Option<String> {
         let effect = match (ApplyMode::try_from(self.mode), self.reboot) {
             (_, true) => "takes effect by a reboot",
-            (Ok(ApplyMode::Staged), _) => "takes effect with the next start",
+            (Ok(ApplyMode::Staged), _) => "takes effect with the next boot",
             (Ok(ApplyMode::Try), _) => {
-                "takes effect at once, and is taken back unless it is applied for good"
+                "takes effect immediately, and is reverted unless it is applied for good"
             }
-            _ => "takes effect at once",
+            _ => "takes effect immediately",
         };
         let mut text = format!("the config {effect}\n");
         if self.changes.is_empty() {

@@ -10,7 +10,7 @@ use crate::ui;
 /// Prints a completion script.
 #[derive(Debug, Args)]
 pub struct Completions {
-    /// The shell; for bash: bedplate completions bash > /etc/bash_completion.d/bedplate
+    /// Shell to generate the script for, as in: bedplate completions bash > /etc/bash_completion.d/bedplate
     #[arg(value_enum)]
     shell: Shell,
 }

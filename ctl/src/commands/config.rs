@@ -10,23 +10,23 @@ use pki::Moment;
 use super::apply::read;
 use crate::ui;
 
-/// Checks machine configs.
+/// Validates machine configs.
 #[derive(Debug, Subcommand)]
 pub enum Config {
-    /// Check machine configs, and list every fault at once.
+    /// Validate machine configs, and list all errors at once.
     Validate(Validate),
 }
 
-/// Checks machine configs.
+/// Validates machine configs.
 #[derive(Debug, Args)]
 pub struct Validate {
-    /// The files; - is standard input.
+    /// Files to validate; - is standard input.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 }
 
 impl Config {
-    /// Does it.
+    /// Runs the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let Self::Validate(validate) = self;
         let mut code = ExitCode::SUCCESS;
@@ -40,7 +40,7 @@ impl Config {
                         .iter()
                         .find(|(_, known)| *known == role);
                     ui::line(&format!(
-                        "{name}: valid, of role {}",
+                        "{name}: valid, role {}",
                         role.map_or("", |(word, _)| *word)
                     ))?;
                 }

@@ -7,18 +7,18 @@ use api::v1alpha1::{CpuRequest, CpuResponse, CpuTimes};
 use clap::Args;
 
 use crate::connect::LARGEST_ANSWER;
-use crate::fan::ask_and_show;
+use crate::fan_out::call_and_show;
 use crate::session::Session;
 use crate::ui::{Show, Table};
 
-/// Shows processors, load and temperature.
+/// Shows CPUs, load and temperature.
 #[derive(Debug, Args)]
 pub struct Cpu {}
 
 impl Cpu {
-    /// Asks and shows.
+    /// Calls the nodes and prints the results.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
-        ask_and_show(&session, |node| async {
+        call_and_show(&session, |node| async {
             let mut client = StatsServiceClient::new(node.channel).max_decoding_message_size(LARGEST_ANSWER);
             client.cpu(CpuRequest {}).await
         })
@@ -57,7 +57,7 @@ impl Show for CpuResponse {
     }
 }
 
-/// Says which part of the time since the start the processors were busy.
+/// Returns the share of the time since boot in which the CPUs were busy.
 fn busy(times: &CpuTimes) -> String {
     let idle = times.idle_ms + times.iowait_ms;
     let all = idle + times.user_ms + times.system_ms + times.steal_ms;

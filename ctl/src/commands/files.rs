@@ -8,48 +8,51 @@ use api::v1alpha1::file_service_client::FileServiceClient;
 use api::v1alpha1::{FileKind, ListFilesRequest, ListFilesResponse, ReadFileRequest};
 use clap::Args;
 
-use crate::fan::{Answer, ask_and_show, dial};
+use crate::fan_out::{Answer, call_and_show, dial};
 use crate::session::Session;
 use crate::ui::{self, Show, Table, bytes, moment};
 
 /// Lists files.
 #[derive(Debug, Args)]
 pub struct Ls {
-    /// Absolute path; without one, what may be seen is listed.
+    /// Absolute path; without one, the directories that may be read are listed.
     #[arg(default_value = "/")]
     path: String,
 }
 
 impl Ls {
-    /// Asks and shows.
+    /// Calls the nodes and prints the results.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
         let request = ListFilesRequest { path: self.path };
-        ask_and_show(&session, |node| async {
+        call_and_show(&session, |node| async {
             FileServiceClient::new(node.channel).list(request.clone()).await
         })
         .await
     }
 }
 
-/// Writes a file's content.
+/// Prints the content of a file.
 #[derive(Debug, Args)]
 pub struct Read {
     /// Absolute path.
     path: String,
-    /// First byte.
+    /// Offset of the first byte.
     #[arg(long, default_value_t = 0)]
     offset: u64,
-    /// Bytes at most; 0 is all.
+    /// Maximum number of bytes; 0 means all.
     #[arg(long, default_value_t = 0)]
     limit: u64,
 }
 
 impl Read {
-    /// Copies the content of one node's file to standard output.
+    /// Copies the content of a file to standard output.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
         let nodes = dial(&session).await;
         let [Answer { result, .. }] = <[_; 1]>::try_from(nodes).map_err(|nodes| {
-            anyhow::anyhow!("a file is read from one node at a time, not {}", nodes.len())
+            anyhow::anyhow!(
+                "a file can be read from one node at a time, not from {}: use --nodes",
+                nodes.len()
+            )
         })?;
         let node = result?;
         let request = ReadFileRequest {
@@ -85,12 +88,7 @@ impl Show for ListFilesResponse {
             ]);
         }
         if self.truncated {
-            table.row([
-                "…".into(),
-                String::new(),
-                String::new(),
-                "(there are more)".into(),
-            ]);
+            table.row(["…".into(), String::new(), String::new(), "(truncated)".into()]);
         }
     }
 }

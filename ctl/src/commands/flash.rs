@@ -5,21 +5,21 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-/// Name under which the flash tool speaks of itself here.
+/// Name of the flash tool in its messages.
 const NAME: &str = "bedplate flash";
 
-/// Puts a bundle on a disk.
+/// Writes a bundle to a disk.
 ///
 /// The flash tool reads its own command line: flash comes first, before any option of this program.
 #[derive(Debug, Args)]
 pub struct Flash {
-    /// What the flash tool takes.
+    /// Arguments of the flash tool.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
     arguments: Vec<OsString>,
 }
 
 impl Flash {
-    /// Runs the flash tool; options of this program before the word `flash` mean nothing to it.
+    /// Runs the flash tool. It does not see options of this program before the word `flash`.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let all = std::iter::once(OsString::from(NAME)).chain(self.arguments);
         Ok(flash_tool::main_from(NAME, all))

@@ -13,7 +13,7 @@ use serde::Serialize;
 use tonic::Response;
 
 use crate::connect::LARGEST_ANSWER;
-use crate::fan::ask_and_show;
+use crate::fan_out::call_and_show;
 use crate::session::Session;
 use crate::stream::follow;
 use crate::ui::{self, Format, Show, Table};
@@ -21,19 +21,19 @@ use crate::ui::{self, Format, Show, Table};
 /// Shows or watches resources.
 #[derive(Debug, Args)]
 pub struct Get {
-    /// Kind of the resources, in any case; without one the kinds are listed.
+    /// Kind of the resources, in any case; without one, the kinds are listed.
     kind: Option<String>,
-    /// One resource of the kind.
+    /// ID of a single resource of that kind.
     id: Option<String>,
-    /// Go on with each change.
+    /// Watch for changes.
     #[arg(short, long, requires = "kind")]
     watch: bool,
 }
 
-/// A resource with its value opened up.
+/// A resource with its value as JSON.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Opened {
+struct ResourceView {
     kind: String,
     id: String,
     version: u64,
@@ -43,18 +43,18 @@ struct Opened {
 
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
-struct One(Opened);
+struct One(ResourceView);
 
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
-struct Many(Vec<Opened>);
+struct Many(Vec<ResourceView>);
 
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
 struct Kinds(Vec<ResourceKind>);
 
 impl Get {
-    /// Asks and shows.
+    /// Calls the nodes and prints the results.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
         let (kind, id) = (self.kind.unwrap_or_default(), self.id.unwrap_or_default());
         if self.watch {
@@ -65,7 +65,7 @@ impl Get {
         };
         if !id.is_empty() {
             let request = GetResourceRequest { kind, id };
-            return ask_and_show(&session, |node| async {
+            return call_and_show(&session, |node| async {
                 let found = client(node).get(request.clone()).await?.into_inner();
                 Ok(Response::new(One(found.resource.unwrap_or_default().into())))
             })
@@ -73,16 +73,16 @@ impl Get {
         }
         let request = ListResourcesRequest { kind };
         if request.kind.is_empty() {
-            return ask_and_show(&session, |node| async {
+            return call_and_show(&session, |node| async {
                 let found = client(node).list(request.clone()).await?.into_inner();
                 Ok(Response::new(Kinds(found.kinds)))
             })
             .await;
         }
-        ask_and_show(&session, |node| async {
+        call_and_show(&session, |node| async {
             let found = client(node).list(request.clone()).await?.into_inner();
             Ok(Response::new(Many(
-                found.resources.into_iter().map(Opened::from).collect(),
+                found.resources.into_iter().map(ResourceView::from).collect(),
             )))
         })
         .await
@@ -117,10 +117,10 @@ async fn watch(session: &Session, kind: String, id: String) -> anyhow::Result<Ex
     .await
 }
 
-impl From<Resource> for Opened {
+impl From<Resource> for ResourceView {
     fn from(resource: Resource) -> Self {
         Self {
-            // What is no JSON is shown as the text it is.
+            // A value that is not JSON is shown as text.
             value: serde_json::from_str(&resource.value_json).unwrap_or(resource.value_json.into()),
             kind: resource.kind,
             id: resource.id,
@@ -130,7 +130,7 @@ impl From<Resource> for Opened {
     }
 }
 
-impl Opened {
+impl ResourceView {
     fn row(&self, table: &mut Table) {
         table.headings(&["KIND", "ID", "VERSION", "OWNER", "VALUE"]);
         let value = self.value.to_string();
@@ -148,7 +148,7 @@ impl Opened {
     }
 }
 
-/// Characters of a value in a table; all of it is in JSON and YAML.
+/// Longest value in a table, in characters; JSON and YAML show all of it.
 const MOST: usize = 120;
 
 impl Show for One {

@@ -6,18 +6,18 @@ use api::v1alpha1::machine_service_client::MachineServiceClient;
 use api::v1alpha1::{GetConfigRequest, GetConfigResponse};
 use clap::Args;
 
-use crate::fan::ask_and_show;
+use crate::fan_out::call_and_show;
 use crate::session::Session;
 use crate::ui::{Show, Table};
 
-/// Writes a node's machine config.
+/// Prints a node's machine config.
 #[derive(Debug, Args)]
 pub struct GetConfig {}
 
 impl GetConfig {
-    /// Asks and shows.
+    /// Calls the nodes and prints the results.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
-        ask_and_show(&session, |node| async {
+        call_and_show(&session, |node| async {
             MachineServiceClient::new(node.channel)
                 .get_config(GetConfigRequest {})
                 .await
@@ -32,7 +32,7 @@ impl Show for GetConfigResponse {
         let redacted = if self.redacted { "yes" } else { "no" };
         table.row([
             redacted.into(),
-            format!("{} lines; ask one node at a time", self.yaml.lines().count()),
+            format!("{} lines; select one node to see them", self.yaml.lines().count()),
         ]);
     }
 

@@ -10,7 +10,7 @@ use tonic::Response;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::fan::{ask, show};
+use crate::fan_out::{call_all, show};
 use crate::session::Session;
 use crate::ui::{Show, Table};
 
@@ -18,25 +18,25 @@ use crate::ui::{Show, Table};
 #[derive(Debug, Args)]
 pub struct Health {}
 
-/// The exit code when a node is degraded and none is worse.
+/// Exit code when a node is degraded and none is unhealthy.
 const DEGRADED: u8 = 3;
-/// The exit code when a node is unhealthy.
+/// Exit code when a node is unhealthy.
 const UNHEALTHY: u8 = 4;
 
-/// What is known about a node's health.
+/// A node's health.
 #[derive(Debug, Serialize)]
-struct Found {
-    /// The sum: `healthy`, `degraded` or `unhealthy`.
+struct HealthReport {
+    /// The overall state: `healthy`, `degraded` or `unhealthy`.
     state: &'static str,
-    /// Whether all that is required holds.
+    /// Everything that is required holds.
     healthy: bool,
-    /// What the standard gRPC health service says of the node.
+    /// The answer of the standard gRPC health service.
     serving: bool,
     reasons: Vec<HealthReason>,
     checks: Vec<HealthCheckResult>,
 }
 
-/// Sums up in one word. Nodes of older releases know no degraded.
+/// Returns the overall state. Nodes of older releases do not know `degraded`.
 pub(super) fn word(health: &NodeHealth) -> &'static str {
     match (health.state(), health.healthy) {
         (HealthState::Degraded, _) => "degraded",
@@ -46,9 +46,9 @@ pub(super) fn word(health: &NodeHealth) -> &'static str {
 }
 
 impl Health {
-    /// Asks, shows, and says in the exit code how the worst of the nodes is.
+    /// Calls the nodes, prints the results, and returns the state of the worst node as exit code.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
-        let answers = ask(&session, |node| async {
+        let answers = call_all(&session, |node| async {
             let request = HealthCheckRequest {
                 service: String::new(),
             };
@@ -63,7 +63,7 @@ impl Health {
                 .into_inner();
             let health = status.health.unwrap_or_default();
             let state = if serving { word(&health) } else { "unhealthy" };
-            Ok(Response::new(Found {
+            Ok(Response::new(HealthReport {
                 state,
                 healthy: serving && health.healthy,
                 serving,
@@ -73,7 +73,8 @@ impl Health {
         })
         .await;
         let code = show(&session, &answers)?;
-        let found: Option<Vec<&Found>> = answers.iter().map(|answer| answer.result.as_ref().ok()).collect();
+        let found: Option<Vec<&HealthReport>> =
+            answers.iter().map(|answer| answer.result.as_ref().ok()).collect();
         let Some(found) = found else { return Ok(code) };
         let any = |state: &str| found.iter().any(|found| found.state == state);
         Ok(if any("unhealthy") {
@@ -86,7 +87,7 @@ impl Health {
     }
 }
 
-impl Show for Found {
+impl Show for HealthReport {
     fn show(&self, table: &mut Table) {
         let word = |healthy| if healthy { "healthy" } else { "unhealthy" }.to_owned();
         table.headings(&["CHECK", "STATE", "MESSAGE"]);

@@ -13,13 +13,13 @@ use crate::session::Session;
 use crate::stream::follow;
 use crate::ui::{clean, moment_ms};
 
-/// How much, and whether to go on.
+/// The part of a log to show.
 #[derive(Debug, Clone, Copy, Args)]
-struct Extent {
-    /// Go on with what comes.
+struct Range {
+    /// Follow new entries as they arrive.
     #[arg(short, long)]
     follow: bool,
-    /// Start with the last of these many; with all that is kept unless given.
+    /// Number of entries from the end to start with; all that are kept if omitted.
     #[arg(long, value_name = "COUNT", default_value_t = 0, hide_default_value = true)]
     tail: u32,
 }
@@ -30,16 +30,16 @@ pub struct Logs {
     /// `machined` or the name of a service.
     source: String,
     #[command(flatten)]
-    extent: Extent,
+    range: Range,
 }
 
 impl Logs {
-    /// Asks and shows.
+    /// Calls the nodes and prints the results.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
         let request = LogsRequest {
             source: self.source,
-            tail: self.extent.tail,
-            follow: self.extent.follow,
+            tail: self.range.tail,
+            follow: self.range.follow,
         };
         let call = move |node: Node| {
             let request = request.clone();
@@ -56,17 +56,17 @@ impl Logs {
     }
 }
 
-/// Shows the kernel's log.
+/// Shows the kernel log.
 #[derive(Debug, Args)]
 pub struct Dmesg {
     #[command(flatten)]
-    extent: Extent,
+    range: Range,
 }
 
 impl Dmesg {
-    /// Asks and shows.
+    /// Calls the nodes and prints the results.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
-        let Extent { follow: go_on, tail } = self.extent;
+        let Range { follow: go_on, tail } = self.range;
         let request = KernelLogRequest { tail, follow: go_on };
         let call =
             move |node: Node| async move { LogServiceClient::new(node.channel).kernel_log(request).await };
@@ -94,13 +94,13 @@ impl Dmesg {
 #[derive(Debug, Args)]
 pub struct Events {
     #[command(flatten)]
-    extent: Extent,
+    range: Range,
 }
 
 impl Events {
-    /// Asks and shows.
+    /// Calls the nodes and prints the results.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
-        let Extent { follow: go_on, tail } = self.extent;
+        let Range { follow: go_on, tail } = self.range;
         let request = EventsRequest { tail, follow: go_on };
         let call = move |node: Node| async move { LogServiceClient::new(node.channel).events(request).await };
         follow(&session, call, |event: &EventsResponse| {

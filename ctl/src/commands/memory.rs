@@ -7,18 +7,18 @@ use api::v1alpha1::{MemoryRequest, MemoryResponse};
 use clap::Args;
 
 use crate::connect::LARGEST_ANSWER;
-use crate::fan::ask_and_show;
+use crate::fan_out::call_and_show;
 use crate::session::Session;
 use crate::ui::{Show, Table, bytes};
 
-/// Shows how memory is used.
+/// Shows memory usage.
 #[derive(Debug, Args)]
 pub struct Memory {}
 
 impl Memory {
-    /// Asks and shows.
+    /// Calls the nodes and prints the results.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
-        ask_and_show(&session, |node| async {
+        call_and_show(&session, |node| async {
             let mut client = StatsServiceClient::new(node.channel).max_decoding_message_size(LARGEST_ANSWER);
             client.memory(MemoryRequest {}).await
         })

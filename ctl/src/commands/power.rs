@@ -8,22 +8,22 @@ use clap::{Args, ValueEnum};
 use tonic::Response;
 
 use super::Done;
-use crate::ask::confirm;
-use crate::fan::ask_and_show;
+use crate::confirm::confirm;
+use crate::fan_out::call_and_show;
 use crate::session::Session;
 
-/// Restarts nodes.
+/// Reboots nodes.
 #[derive(Debug, Args)]
 pub struct Reboot {
-    /// Do not ask first.
+    /// Do not ask for confirmation.
     #[arg(short, long)]
     yes: bool,
 }
 
-/// Switches nodes off.
+/// Shuts nodes down.
 #[derive(Debug, Args)]
 pub struct Shutdown {
-    /// Do not ask first.
+    /// Do not ask for confirmation.
     #[arg(short, long)]
     yes: bool,
 }
@@ -31,13 +31,13 @@ pub struct Shutdown {
 /// Wipes nodes.
 #[derive(Debug, Args)]
 pub struct Reset {
-    /// What is wiped.
+    /// What to wipe.
     #[arg(long, value_enum, default_value_t)]
     scope: Scope,
-    /// Switch off afterwards, instead of restarting.
+    /// Shut down afterwards instead of rebooting.
     #[arg(long)]
     shutdown: bool,
-    /// Do not ask first.
+    /// Do not ask for confirmation.
     #[arg(short, long)]
     yes: bool,
 }
@@ -48,42 +48,42 @@ enum Scope {
     /// Identity, keys and machine config: the node comes back in maintenance mode.
     #[default]
     State,
-    /// Containers, images, volumes and logs: the node comes back as the same, also from a DATA that nothing else repairs.
+    /// Containers, images, volumes and logs: the node keeps its identity. Also repairs a DATA partition that nothing else does.
     Data,
-    /// All of it.
+    /// Both.
     All,
 }
 
 impl Reboot {
-    /// Asks first, then does it.
+    /// Asks for confirmation, then calls the nodes.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
-        confirm(&format!("restart {}", session.names()), self.yes)?;
-        ask_and_show(&session, |node| async {
+        confirm(&format!("reboot {}", session.names()), self.yes)?;
+        call_and_show(&session, |node| async {
             MachineServiceClient::new(node.channel)
                 .reboot(RebootRequest {})
                 .await?;
-            Ok(Response::new(Done::new("node", "", "restarts")))
+            Ok(Response::new(Done::new("node", "", "rebooting")))
         })
         .await
     }
 }
 
 impl Shutdown {
-    /// Asks first, then does it.
+    /// Asks for confirmation, then calls the nodes.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
-        confirm(&format!("switch {} off", session.names()), self.yes)?;
-        ask_and_show(&session, |node| async {
+        confirm(&format!("shut down {}", session.names()), self.yes)?;
+        call_and_show(&session, |node| async {
             MachineServiceClient::new(node.channel)
                 .shutdown(ShutdownRequest {})
                 .await?;
-            Ok(Response::new(Done::new("node", "", "switches off")))
+            Ok(Response::new(Done::new("node", "", "shutting down")))
         })
         .await
     }
 }
 
 impl Reset {
-    /// Asks first, then does it.
+    /// Asks for confirmation, then calls the nodes.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
         let (scope, wiped) = match self.scope {
             Scope::State => (ResetScope::State, "identity, keys and machine config"),
@@ -94,9 +94,9 @@ impl Reset {
             ),
         };
         let then = match (self.shutdown, self.scope) {
-            (true, _) => "switch it off",
-            (false, Scope::Data) => "restart it",
-            (false, _) => "restart into maintenance mode",
+            (true, _) => "shut it down",
+            (false, Scope::Data) => "reboot it",
+            (false, _) => "reboot into maintenance mode",
         };
         confirm(
             &format!("wipe {wiped} of {}, then {then}", session.names()),
@@ -106,9 +106,9 @@ impl Reset {
             scope: scope.into(),
             shutdown: self.shutdown,
         };
-        ask_and_show(&session, |node| async {
+        call_and_show(&session, |node| async {
             MachineServiceClient::new(node.channel).reset(request).await?;
-            Ok(Response::new(Done::new("node", "", "wipes itself")))
+            Ok(Response::new(Done::new("node", "", "resetting")))
         })
         .await
     }

@@ -8,7 +8,7 @@ use api::v1alpha1::{ProcessesRequest, ProcessesResponse};
 use clap::Args;
 
 use crate::connect::LARGEST_ANSWER;
-use crate::fan::ask_and_show;
+use crate::fan_out::call_and_show;
 use crate::session::Session;
 use crate::ui::{Show, Table, bytes, duration};
 
@@ -17,9 +17,9 @@ use crate::ui::{Show, Table, bytes, duration};
 pub struct Processes {}
 
 impl Processes {
-    /// Asks and shows.
+    /// Calls the nodes and prints the results.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
-        ask_and_show(&session, |node| async {
+        call_and_show(&session, |node| async {
             let mut client = StatsServiceClient::new(node.channel).max_decoding_message_size(LARGEST_ANSWER);
             client.processes(ProcessesRequest {}).await
         })

@@ -11,7 +11,7 @@ use api::v1alpha1::{
 };
 use clap::{Args, Subcommand};
 
-use crate::fan::ask_and_show;
+use crate::fan_out::call_and_show;
 use crate::session::Session;
 use crate::ui::{Show, Table, bytes, duration};
 
@@ -20,9 +20,9 @@ use crate::ui::{Show, Table, bytes, duration};
 pub struct Services {}
 
 impl Services {
-    /// Asks and shows.
+    /// Calls the nodes and prints the results.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
-        ask_and_show(&session, |node| async {
+        call_and_show(&session, |node| async {
             ServiceServiceClient::new(node.channel)
                 .list(ListServicesRequest {})
                 .await
@@ -31,33 +31,33 @@ impl Services {
     }
 }
 
-/// Does something to a service.
+/// Starts, stops or restarts a service.
 #[derive(Debug, Subcommand)]
 pub enum Service {
-    /// Start a service that is stopped.
+    /// Start a stopped service.
     Start(Name),
-    /// Stop a service until it is started again, or the node is.
+    /// Stop a service until it is started again or the node reboots.
     Stop(Name),
     /// Stop and start a service.
     Restart(Name),
 }
 
-/// Names a service.
+/// The name of a service.
 #[derive(Debug, Args)]
 pub struct Name {
-    /// The service's name.
+    /// Name of the service.
     name: String,
 }
 
 impl Service {
-    /// Does it.
+    /// Runs the command.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
         let (done, name) = match &self {
             Self::Start(name) => ("started", name.name.clone()),
             Self::Stop(name) => ("stopped", name.name.clone()),
             Self::Restart(name) => ("restarted", name.name.clone()),
         };
-        ask_and_show(&session, |node| {
+        call_and_show(&session, |node| {
             let (name, verb) = (name.clone(), &self);
             async move {
                 let mut client = ServiceServiceClient::new(node.channel);

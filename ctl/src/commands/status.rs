@@ -9,18 +9,18 @@ use api::v1alpha1::machine_service_client::MachineServiceClient;
 use api::v1alpha1::{Boot, Phase, Slot, StatusRequest, StatusResponse};
 use clap::Args;
 
-use crate::fan::ask_and_show;
+use crate::fan_out::call_and_show;
 use crate::session::Session;
 use crate::ui::{Show, Table, bytes, duration};
 
-/// Shows how nodes are.
+/// Shows the status of nodes.
 #[derive(Debug, Args)]
 pub struct Status {}
 
 impl Status {
-    /// Asks and shows.
+    /// Calls the nodes and prints the results.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
-        ask_and_show(&session, |node| async {
+        call_and_show(&session, |node| async {
             MachineServiceClient::new(node.channel)
                 .status(StatusRequest {})
                 .await

@@ -6,7 +6,7 @@ use api::v1alpha1::machine_service_client::MachineServiceClient;
 use api::v1alpha1::{VersionRequest, VersionResponse};
 use clap::Args;
 
-use crate::fan::ask_and_show;
+use crate::fan_out::call_and_show;
 use crate::options::Global;
 use crate::session::Session;
 use crate::ui::{self, Format, Show, Table};
@@ -14,13 +14,13 @@ use crate::ui::{self, Format, Show, Table};
 /// Shows versions.
 #[derive(Debug, Args)]
 pub struct Version {
-    /// Only of this program: asks no node.
+    /// Show only the version of this program, and call no node.
     #[arg(long)]
     client: bool,
 }
 
 impl Version {
-    /// Shows this program's version, if that is all that is asked.
+    /// Prints this program's version, if only that was asked for.
     pub fn client_only(&self, global: &Global) -> anyhow::Result<Option<ExitCode>> {
         if !self.client {
             return Ok(None);
@@ -36,12 +36,12 @@ impl Version {
         Ok(Some(ExitCode::SUCCESS))
     }
 
-    /// Asks and shows.
+    /// Calls the nodes and prints the results.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
         if session.format == Format::Table {
             ui::note(&format!("this is version {}", env!("CARGO_PKG_VERSION")));
         }
-        ask_and_show(&session, |node| async {
+        call_and_show(&session, |node| async {
             MachineServiceClient::new(node.channel)
                 .version(VersionRequest {})
                 .await

@@ -1,4 +1,4 @@
-//! The client's file on the disk.
+//! The client config on disk.
 
 use std::fs;
 use std::io;
@@ -9,9 +9,9 @@ use anyhow::Context as _;
 
 use super::ClientConfig;
 use crate::ui;
-use crate::written;
+use crate::user_file;
 
-/// Finds the client's file: as given, else in the user's configuration folder.
+/// Returns the path of the client config: as given, or in the user's configuration directory.
 pub fn path(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     if let Some(path) = given {
         return Ok(path.to_owned());
@@ -22,31 +22,32 @@ pub fn path(given: Option<&Path>) -> anyhow::Result<PathBuf> {
             .map(PathBuf::from)
     };
     let base = folder("XDG_CONFIG_HOME").or_else(|| folder("HOME").map(|home| home.join(".config")));
-    let base =
-        base.context("neither XDG_CONFIG_HOME nor HOME is set: say where the client's file is by --config")?;
+    let base = base.context(
+        "neither XDG_CONFIG_HOME nor HOME is set: give the path of the client config with --config",
+    )?;
     Ok(base.join("bedplate/config.yaml"))
 }
 
-/// Reads the client's file, if it is there. Warns when others could read the key in it.
+/// Reads the client config, if it exists. Warns when others could read the key in it.
 pub fn load(path: &Path) -> anyhow::Result<Option<ClientConfig>> {
-    let Some(text) = written::find(path)? else {
+    let Some(text) = user_file::find(path)? else {
         return Ok(None);
     };
     if fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o077 != 0) {
         ui::note(&format!(
-            "others can read {0}, and the key in it; better: chmod 600 {0}",
+            "{0} holds a private key and is readable by others; run: chmod 600 {0}",
             path.display()
         ));
     }
-    written::parse(path, &text, ClientConfig::parse).map(Some)
+    user_file::parse(path, &text, ClientConfig::parse).map(Some)
 }
 
-/// Writes the client's file: whole or not at all, and for its owner's eyes only.
+/// Writes the client config atomically, readable by its owner only.
 pub fn save(path: &Path, config: &ClientConfig) -> anyhow::Result<()> {
-    written::replace(path, &config.to_yaml(), 0o600)
+    user_file::replace(path, &config.to_yaml(), 0o600)
 }
 
-/// Writes a file with secrets, for its owner's eyes only. One that is there stays, unless `force`.
+/// Writes a file with secrets, readable by its owner only. An existing file is kept, unless `force`.
 pub fn write_private(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
     let write = match force {
         true => sys::durable::write,
@@ -54,7 +55,7 @@ pub fn write_private(path: &Path, text: &str, force: bool) -> anyhow::Result<()>
     };
     match write(path, text.as_bytes(), 0o600) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            anyhow::bail!("{} is there already; --force writes over it", path.display())
+            anyhow::bail!("{} already exists; use --force to overwrite it", path.display())
         }
         result => result.with_context(|| format!("cannot write {}", path.display())),
     }

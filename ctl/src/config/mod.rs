@@ -1,4 +1,4 @@
-//! The client's file: which clusters there are, where they are, and with which certificate to come.
+//! The client config: clusters, their endpoints, and the client certificate for each.
 
 mod file;
 mod model;

@@ -1,4 +1,4 @@
-//! What stands in the client's file.
+//! The format of the client config.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,13 +9,13 @@ use zeroize::Zeroizing;
 const API_VERSION: &str = "bedplate.dev/v1alpha1";
 const KIND: &str = "ClientConfig";
 
-/// The clusters a client knows.
+/// The clusters that a client knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ClientConfig {
     api_version: String,
     kind: String,
-    /// Name of the context that is used unless another is asked for.
+    /// Name of the context that is used unless another is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<String>,
     /// Clusters by name.
@@ -23,17 +23,17 @@ pub struct ClientConfig {
     pub contexts: BTreeMap<String, Context>,
 }
 
-/// One cluster, and as whom to come to it.
+/// One cluster, with the client certificate for it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Context {
-    /// Where to reach the cluster: whichever answers first.
+    /// Endpoints of the cluster: the first that answers is called.
     #[serde(default)]
     pub endpoints: Vec<String>,
-    /// Nodes that are asked together when none are named; without any, one endpoint is asked.
+    /// Nodes that are called together when none are named; without any, one endpoint is called.
     #[serde(default)]
     pub nodes: Vec<String>,
-    /// The cluster's authority, in PEM.
+    /// The cluster's CA certificate, in PEM.
     pub ca: String,
     /// The client's certificate, in PEM.
     pub cert: String,
@@ -41,27 +41,27 @@ pub struct Context {
     pub key: Zeroizing<String>,
 }
 
-/// Why a file is not a client's file, or has no such context.
+/// The reason why a client config, or a context in it, cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It is no YAML of that form.
-    #[error("not a client's file")]
+    /// Not YAML of that form.
+    #[error("not a client config")]
     Yaml(#[from] serde_yaml::Error),
-    /// It does not say what it is.
-    #[error("it does not say what it is; expected apiVersion: {API_VERSION} and kind: {KIND}")]
+    /// Without apiVersion and kind.
+    #[error("apiVersion and kind are missing; expected apiVersion: {API_VERSION} and kind: {KIND}")]
     Unnamed,
-    /// It is something else.
-    #[error("a file of {found:?}; expected {API_VERSION} {KIND}")]
+    /// A document of another kind.
+    #[error("a document of kind {found:?}; expected {API_VERSION} {KIND}")]
     Kind {
-        /// What it says it is.
+        /// apiVersion and kind of the document.
         found: String,
     },
-    /// The current context is not there.
-    #[error("there is no context {name:?}; there are: {known}")]
+    /// An unknown context.
+    #[error("unknown context {name:?}; known contexts: {known}")]
     NoContext {
-        /// What was asked for.
+        /// The name that was given.
         name: String,
-        /// What there is.
+        /// The known names.
         known: String,
     },
 }
@@ -87,7 +87,7 @@ impl Default for ClientConfig {
 }
 
 impl ClientConfig {
-    /// Reads a file's text.
+    /// Parses a client config.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let header: Header = serde_yaml::from_str(text)?;
         if header.api_version.is_empty() && header.kind.is_empty() {
@@ -100,7 +100,7 @@ impl ClientConfig {
         Ok(serde_yaml::from_str(text)?)
     }
 
-    /// Writes a file's text.
+    /// Returns the client config as YAML.
     pub fn to_yaml(&self) -> Zeroizing<String> {
         let text = serde_yaml::to_string(self);
         Zeroizing::new(text.expect("maps and texts can always be written as YAML"))
@@ -111,7 +111,7 @@ impl ClientConfig {
         self.contexts.get(name).ok_or_else(|| self.unknown(name))
     }
 
-    /// Finds a context by name, to change it.
+    /// Finds a context by name, to modify it.
     pub fn context_mut(&mut self, name: &str) -> Result<&mut Context, Error> {
         let unknown = self.unknown(name);
         self.contexts.get_mut(name).ok_or(unknown)
@@ -176,13 +176,16 @@ mod tests {
         let error = ClientConfig::parse("apiVersion: v1\nkind: Config\n").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "a file of \"v1 Config\"; expected bedplate.dev/v1alpha1 ClientConfig"
+            "a document of kind \"v1 Config\"; expected bedplate.dev/v1alpha1 ClientConfig"
         );
         let text = "apiVersion: bedplate.dev/v1alpha1\nkind: ClientConfig\nconteksts: {}\n";
         let error = ClientConfig::parse(text).unwrap_err();
         assert!(format!("{error:?}").contains("conteksts"), "{error:?}");
         let error = ClientConfig::default().context("home").unwrap_err();
-        assert_eq!(error.to_string(), "there is no context \"home\"; there are: none");
+        assert_eq!(
+            error.to_string(),
+            "unknown context \"home\"; known contexts: none"
+        );
     }
 
     #[test]

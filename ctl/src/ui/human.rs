@@ -1,4 +1,4 @@
-//! Figures for people.
+//! Sizes, times and errors for people.
 
 use std::error::Error;
 use std::time::SystemTime;
@@ -6,14 +6,14 @@ use std::time::SystemTime;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// Shows a moment in UTC, to the second.
+/// Formats a time in UTC, to the second.
 pub fn moment(moment: SystemTime) -> String {
     let moment = OffsetDateTime::from(moment);
     let whole = moment.replace_nanosecond(0).unwrap_or(moment);
     whole.format(&Rfc3339).unwrap_or_else(|_| whole.to_string())
 }
 
-/// Shows a moment given in milliseconds since 1970, in UTC, to the millisecond.
+/// Formats a time given in milliseconds since 1970, in UTC, to the millisecond.
 pub fn moment_ms(millis: i64) -> String {
     let nanos = i128::from(millis) * 1_000_000;
     let Ok(moment) = OffsetDateTime::from_unix_timestamp_nanos(nanos) else {
@@ -27,7 +27,7 @@ pub fn moment_ms(millis: i64) -> String {
     format!("{}.{:03}Z", second.trim_end_matches('Z'), moment.millisecond())
 }
 
-/// Joins an error and its causes, each said once.
+/// Joins an error and its causes, each of them once.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -12,15 +12,15 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use serde::Serialize;
 
-/// How to show answers.
+/// A format of results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Format {
-    /// For people.
+    /// Tables and text for people.
     #[default]
     Table,
-    /// For programs.
+    /// JSON.
     Json,
-    /// For both.
+    /// YAML.
     Yaml,
 }
 
@@ -34,7 +34,7 @@ pub fn line(text: &str) -> anyhow::Result<()> {
     write(format!("{text}\n").as_bytes())
 }
 
-/// Writes a value as JSON or YAML; in a table's place the caller shows it itself.
+/// Writes a value as JSON or YAML. Tables are drawn by the caller.
 pub fn value<T: Serialize>(format: Format, value: &T) -> anyhow::Result<()> {
     match format {
         Format::Table | Format::Json => line(&serde_json::to_string_pretty(value)?),
@@ -42,20 +42,20 @@ pub fn value<T: Serialize>(format: Format, value: &T) -> anyhow::Result<()> {
     }
 }
 
-/// Writes one of many values as they come: a line of JSON, or a document of YAML.
-pub fn one_of_many<T: Serialize>(format: Format, value: &T) -> anyhow::Result<()> {
+/// Writes one item of a stream: a line of JSON, or a YAML document.
+pub fn item<T: Serialize>(format: Format, value: &T) -> anyhow::Result<()> {
     match format {
         Format::Table | Format::Json => line(&serde_json::to_string(value)?),
         Format::Yaml => write(format!("---\n{}", serde_yaml::to_string(value)?).as_bytes()),
     }
 }
 
-/// Says something beside the result.
+/// Prints a message on standard error.
 pub fn note(text: &str) {
     stdio::note(format_args!("bedplate: {text}"));
 }
 
-/// Says why it ends; a reader that has seen enough, as `head` has, needs no telling.
+/// Reports the error that ends the program, and returns its exit code. A closed pipe, as by `head`, is not reported.
 pub fn fail(error: &anyhow::Error) -> ExitCode {
     if !stdio::lost(error.as_ref()).is_some_and(stdio::Lost::is_closed) {
         note(&chain(error.as_ref()));

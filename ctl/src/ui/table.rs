@@ -1,6 +1,6 @@
 //! Tables.
 
-/// Knows how to stand in a table.
+/// A result that can be shown as a table.
 pub trait Show {
     /// Adds headings and rows. Called for each node's answer in turn, with the same headings each time.
     fn show(&self, table: &mut Table);
@@ -21,7 +21,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// Names the columns; only the first call counts.
+    /// Sets the column headings. Only the first call counts.
     pub fn headings(&mut self, headings: &[&str]) -> &mut Self {
         if self.headings.is_empty() {
             let first = self.first.is_some().then_some("NODE").into_iter();
@@ -42,7 +42,7 @@ impl Table {
         self.first = Some(node.to_owned());
     }
 
-    /// Draws the table: columns two blanks apart, nothing after the last.
+    /// Draws the table: columns two spaces apart, no trailing spaces.
     pub fn draw(&self) -> String {
         let lines: Vec<&Vec<String>> = std::iter::once(&self.headings).chain(&self.rows).collect();
         let columns = lines.iter().map(|line| line.len()).max().unwrap_or(0);
@@ -69,12 +69,12 @@ impl Table {
     }
 }
 
-/// Counts the columns a cell takes; wide characters are rare in what we show, and only cost alignment.
+/// Returns the width of a cell. Wide characters are rare in what we show, and only cost alignment.
 fn columns_of(cell: &str) -> usize {
     cell.chars().count().max(1)
 }
 
-/// Keeps what a node says from moving the terminal's cursor or breaking a row.
+/// Replaces control characters, so that a node's text cannot move the terminal's cursor or break a row.
 pub fn clean(cell: &str) -> String {
     cell.chars()
         .map(|c| if c.is_control() { ' ' } else { c })

@@ -14,12 +14,12 @@ use crate::address::Address;
 use crate::config::{ClientConfig, Context, write_private};
 use crate::ui;
 
-/// Makes a client's file.
+/// Generates a client config.
 #[derive(Debug, Args)]
 pub struct GenClient {
-    /// Name of the context, such as the cluster's.
+    /// Name of the context, such as the name of the cluster.
     name: String,
-    /// Where to reach the cluster.
+    /// Endpoints of the cluster.
     #[arg(
         long = "at",
         required = true,
@@ -27,16 +27,16 @@ pub struct GenClient {
         value_name = "HOST[:PORT],…"
     )]
     at: Vec<String>,
-    /// What the client may do.
+    /// Role of the client.
     #[arg(long, default_value = "reader", value_name = "reader|operator|admin")]
     role: Role,
-    /// Name of the user, for the nodes' logs.
+    /// Name of the user, as shown in the nodes' logs.
     #[arg(long, default_value = "user", value_name = "NAME")]
     user: String,
-    /// How long the certificate lives.
+    /// Lifetime of the certificate.
     #[arg(long, value_name = "TIME", default_value = "365d", value_parser = quantity::time)]
     lifetime: Duration,
-    /// The cluster's secrets.
+    /// Secrets of the cluster.
     #[arg(
         long,
         visible_alias = "with-secrets",
@@ -44,16 +44,16 @@ pub struct GenClient {
         default_value = "secrets.yaml"
     )]
     secrets: PathBuf,
-    /// Where to write it.
+    /// File to write.
     #[arg(long, value_name = "FILE", default_value = "client.yaml")]
     file: PathBuf,
-    /// Write over a file that is there.
+    /// Overwrite an existing file.
     #[arg(long)]
     force: bool,
 }
 
 impl GenClient {
-    /// Does it.
+    /// Runs the command.
     pub fn run(self) -> anyhow::Result<()> {
         let secrets = load_secrets(&self.secrets)?;
         let user = User {
@@ -68,7 +68,7 @@ impl GenClient {
     }
 }
 
-/// Whom a client's file is for.
+/// The user of a client config.
 pub struct User<'a> {
     pub name: &'a str,
     pub role: Role,
@@ -85,7 +85,7 @@ impl Default for User<'_> {
     }
 }
 
-/// Makes a client's file with one context.
+/// Generates a client config with one context.
 pub fn client(
     secrets: &Secrets,
     cluster: &str,

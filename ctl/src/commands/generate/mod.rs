@@ -11,24 +11,25 @@ use std::time::SystemTime;
 use clap::Subcommand;
 use pki::{Moment, Secrets};
 
-use crate::written;
+use crate::user_file;
 
-/// Makes the files of a cluster.
+/// Generates the files of a cluster.
 #[derive(Debug, Subcommand)]
 pub enum Gen {
-    /// Make the secrets of a new cluster: its authority, token and identity.
+    /// Generate the secrets of a new cluster: its certificate authority, token and ID.
     Secrets(secrets::GenSecrets),
-    /// Make the machine configs of a cluster, and the client's file to reach it.
+    /// Generate the machine configs of a cluster, and a client config to reach it.
     ///
     /// Writes controlplane.yaml, worker.yaml and client.yaml (with --standalone: standalone.yaml and client.yaml), and
-    /// secrets.yaml unless secrets are given: all of them for their owner's eyes only, and none over a file that is there.
+    /// secrets.yaml unless --with-secrets is given. All of them are readable by their owner only, and no existing file is
+    /// overwritten.
     Config(config::GenConfig),
-    /// Make a client's file for another user, with a role.
+    /// Generate a client config for another user, with a role.
     Client(client::GenClient),
 }
 
 impl Gen {
-    /// Does it.
+    /// Runs the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Secrets(command) => command.run(),
@@ -40,11 +41,11 @@ impl Gen {
 }
 
 fn load_secrets(path: &Path) -> anyhow::Result<Secrets> {
-    let text = written::load(path)?;
-    let secrets = written::parse(path, &text, Secrets::from_yaml)?;
-    // What would be signed with it, nobody would believe.
+    let text = user_file::load(path)?;
+    let secrets = user_file::parse(path, &text, Secrets::from_yaml)?;
+    // Nobody would trust what is signed with it.
     if let Some(flaw) = secrets.authority.check(Moment::of_host(SystemTime::now())) {
-        anyhow::bail!("the authority in {} {flaw}", path.display());
+        anyhow::bail!("the certificate authority in {} {flaw}", path.display());
     }
     Ok(secrets)
 }

@@ -9,10 +9,10 @@ use pki::Secrets;
 use crate::config::write_private;
 use crate::ui;
 
-/// Makes secrets.
+/// Generates secrets.
 #[derive(Debug, Args)]
 pub struct GenSecrets {
-    /// Where to write them.
+    /// File to write.
     #[arg(
         long,
         visible_alias = "output-file",
@@ -20,18 +20,18 @@ pub struct GenSecrets {
         default_value = "secrets.yaml"
     )]
     file: PathBuf,
-    /// Write over a file that is there.
+    /// Overwrite an existing file.
     #[arg(long)]
     force: bool,
 }
 
 impl GenSecrets {
-    /// Does it.
+    /// Runs the command.
     pub fn run(self) -> anyhow::Result<()> {
         let secrets = Secrets::generate(SystemTime::now())?;
         write_private(&self.file, &secrets.to_yaml()?, self.force)?;
         ui::line(&self.file.display().to_string())?;
-        ui::note("whoever has this file owns the cluster: keep it safe, and off the nodes");
+        ui::note("whoever has this file controls the cluster: keep it safe, and do not copy it to nodes");
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
-//! `bedplate rollout`: a release for a fleet, wave by wave.
+//! `bedplate rollout`: rolls a release out to a fleet, wave by wave.
 //!
-//! The document and every decision are in the crate `rollout`. [`write`] are the commands that make, sign and look at one,
-//! [`read`] finds the newest version of it, [`run`] brings the release to nodes.
+//! The document and every decision are in the crate `rollout`. [`write`] are the commands that create, sign and verify one,
+//! [`read`] reads its newest version, [`run`] upgrades nodes to the release.
 
 mod read;
 mod run;
@@ -18,39 +18,39 @@ use crate::config;
 use crate::options::Global;
 use crate::session::Session;
 
-/// What `--help` shows last.
+/// The examples in the help text.
 pub const EXAMPLES: &str = "\
 Examples:
-  Make and sign one, with the key that signs releases:
+  Create and sign a rollout, with the key that signs releases:
     bedplate rollout new rpi4-0.2.0 --url https://example.org/rpi4.bundle --pause 2h
     bedplate rollout sign rollout.json --key bedplate.key
-  Let nodes that follow it begin by themselves, the second wave two hours after the first:
+  Let nodes that follow it start by themselves, the second wave two hours after the first:
     bedplate rollout new rpi4-0.2.0 --url https://example.org/rpi4.bundle --pause 2h \\
         --begins $(date -u -d tomorrow +%FT%TZ) --ends $(date -u -d '1 week' +%FT%TZ)
-  Which node is in which wave:
+  Show which node is in which wave:
     bedplate rollout run rollout.json --key bedplate.pub -n a,b,c --plan
-  Go through the waves; the same command goes on where it was interrupted:
+  Upgrade the nodes wave by wave; run the same command again to continue after an interruption:
     bedplate rollout run https://example.org/rollout.json --key bedplate.pub -n a,b,c
-  Keep further nodes from beginning; publish both files afterwards:
+  Keep further nodes from starting; publish both files afterwards:
     bedplate rollout stop rollout.json --reason 'boards of batch 7' --key bedplate.key";
 
-/// Brings a release to a fleet.
+/// Rolls a release out to a fleet.
 #[derive(Debug, Subcommand)]
 pub enum Rollout {
     #[command(flatten)]
     Write(write::Write),
-    /// Bring a rollout's release to nodes, wave by wave.
+    /// Upgrade nodes to a rollout's release, wave by wave.
     ///
-    /// A node's place in the order comes from the rollout's seed and the node's hostname. Nodes that run the release are
-    /// passed over, so the same command goes on where another run ended. Before each node the document is read anew: one
-    /// that was stopped lets no further node begin. An older version than one that was seen before is refused.
+    /// A node's place in the order comes from the rollout's seed and the node's hostname. Nodes that already run the
+    /// release are skipped, so the same command continues where another run ended. The document is read again before each
+    /// node: if the rollout was stopped, no further node starts. A version older than one seen before is refused.
     ///
-    /// The time at which nodes begin that follow by themselves does not hold this command back: a person drives.
+    /// The time of --begins applies only to nodes that follow the rollout by themselves, not to this command.
     Run(run::Run),
 }
 
 impl Rollout {
-    /// Does what needs no node, if that was typed; gives the command back if it does.
+    /// Runs a command that calls no nodes; returns one that does.
     pub fn offline(self, global: &Global) -> anyhow::Result<Result<ExitCode, Online>> {
         match self {
             Rollout::Write(command) => command.run(global.output).map(Ok),
@@ -62,26 +62,26 @@ impl Rollout {
     }
 }
 
-/// A command that talks to nodes.
+/// A command that calls nodes.
 pub struct Online {
     command: run::Run,
     folder: PathBuf,
 }
 
 impl Online {
-    /// Does it.
+    /// Runs the command.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
         self.command.run(session, &self.folder).await
     }
 }
 
-/// Returns the time, by the client's clock.
+/// Returns the time of the client's clock.
 fn now() -> Moment {
     let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     Moment::from_unix(since.as_secs())
 }
 
-/// Returns where the newest versions of rollouts are kept that were seen: beside the client's file.
+/// Returns the directory of the newest versions of rollouts seen so far: next to the client config.
 fn memory(global: &Global) -> anyhow::Result<PathBuf> {
     let file = config::path(global.config.as_deref())?;
     Ok(file.with_file_name("rollouts"))

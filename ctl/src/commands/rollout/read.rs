@@ -1,4 +1,4 @@
-//! Finds the newest version of a rollout, in a file or on a web server, and remembers it.
+//! Reads a rollout from a file or a web server, and remembers its newest version.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -11,31 +11,31 @@ use manifest::TrustedKey;
 use remote::{Options, Proxy, Remote};
 use rollout::{MAX_LEN, MAX_SIGNATURES, Rollout, VerifiedRollout, VerifyError, signatures_of, verify};
 
-use crate::written;
+use crate::user_file;
 
-/// How often document and signature are read until they fit: they are two files, and may be replaced one by one.
+/// Number of attempts to read a document and its matching signature: they are two files, and may be replaced one by one.
 const TRIES: u32 = 3;
-/// The pause between tries.
+/// Pause between attempts.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Where a rollout is, and whose signatures count.
+/// A rollout's location, and the keys that may sign it.
 #[derive(Debug, Clone)]
-pub struct Place {
-    /// A path, or a URL.
+pub struct Document {
+    /// Path or URL.
     pub source: String,
     /// Trusted keys.
     pub keys: Vec<TrustedKey>,
-    /// How to reach web servers.
+    /// Options for web servers.
     pub web: Web,
 }
 
-impl Place {
+impl Document {
     /// Reads and verifies it.
     pub async fn read(&self) -> anyhow::Result<VerifiedRollout> {
         let mut left = TRIES;
         loop {
-            let place = self.clone();
-            let read = tokio::task::spawn_blocking(move || place.once()).await?;
+            let document = self.clone();
+            let read = tokio::task::spawn_blocking(move || document.once()).await?;
             left -= 1;
             match read {
                 Err(_) if left > 0 => tokio::time::sleep(PAUSE).await,
@@ -53,7 +53,7 @@ impl Place {
     }
 }
 
-/// Tells whether a source is on a web server.
+/// Returns whether a source is on a web server.
 fn is_url(source: &str) -> bool {
     source.starts_with("http://") || source.starts_with("https://")
 }
@@ -82,18 +82,18 @@ fn fetch(url: &str, most: usize, web: &Web) -> anyhow::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// How web servers are reached.
+/// The options for web servers.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Web {
-    /// Trust web servers of these authorities, too: certificates in PEM.
+    /// Additional CA certificates for web servers, in PEM.
     #[arg(long, env = "SSL_CERT_FILE", value_name = "FILE")]
     ca: Option<PathBuf>,
 }
 
 impl Web {
-    /// Returns how to fetch. A person waits: patience is short.
+    /// Returns the options of a fetch. Timeouts are short, as a person is waiting.
     pub fn options(&self) -> anyhow::Result<Options> {
-        let authority = self.ca.as_deref().map(written::load).transpose()?;
+        let authority = self.ca.as_deref().map(user_file::load).transpose()?;
         Ok(Options {
             proxy: Proxy::FromEnvironment,
             authority: authority.map(|pem| pem.to_string()),
@@ -106,13 +106,17 @@ impl Web {
     }
 }
 
-/// Takes note of a version, and refuses it when a newer one was seen before.
+/// Remembers a version.
+///
+/// # Errors
+///
+/// A newer version was seen before.
 pub fn remember(folder: &Path, rollout: &Rollout) -> anyhow::Result<()> {
     let path = folder.join(format!("{}.json", rollout.id));
     match fs::read(&path) {
         Ok(text) => {
             let known = Rollout::parse_unverified(&text)
-                .with_context(|| format!("cannot use {}: remove it to begin anew", path.display()))?;
+                .with_context(|| format!("cannot use {}: remove it to start over", path.display()))?;
             rollout
                 .follows(&known)
                 .with_context(|| format!("rollout {} is not the newest", rollout.id))?;
@@ -120,5 +124,5 @@ pub fn remember(folder: &Path, rollout: &Rollout) -> anyhow::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
-    written::replace(&path, &rollout.to_text()?, 0o644)
+    user_file::replace(&path, &rollout.to_text()?, 0o644)
 }

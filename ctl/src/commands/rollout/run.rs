@@ -17,40 +17,40 @@ use signing::load_public;
 use tokio::time::{Instant, sleep};
 
 use super::now;
-use super::read::{Place, Web, remember};
+use super::read::{Document, Web, remember};
 use crate::address::Address;
 use crate::commands::upgrade::decide::Goal;
 use crate::commands::upgrade::drive::{Driver, Options};
 use crate::commands::upgrade::outcome::Outcome;
 use crate::commands::upgrade::report::Report;
-use crate::commands::upgrade::roll::{self, Ran, again, tell};
+use crate::commands::upgrade::roll::{self, NodeResult, command_line, report_result};
 use crate::commands::upgrade::source::Source;
-use crate::fan::{Answer, ask};
+use crate::fan_out::{Answer, call_all};
 use crate::session::{Session, Targets};
 use crate::ui::{self, Format, Table, duration};
 
-/// How often the document is read anew while a pause passes.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// Interval at which the document is read again during a pause.
+const POLL_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Brings a rollout's release to nodes.
+/// Upgrades nodes to a rollout's release.
 #[derive(Debug, Args)]
 pub struct Run {
-    /// The document: a file, or a URL. Its signatures lie beside it, with .minisig behind the name.
+    /// File or URL of the document. Its signatures are next to it, with the suffix .minisig.
     #[arg(value_name = "FILE|URL")]
     source: String,
-    /// Public keys whose signature is trusted.
+    /// Trusted public keys.
     #[arg(long = "key", value_name = "FILE.pub", required = true)]
     keys: Vec<PathBuf>,
     /// Only show which node is in which wave.
     #[arg(long)]
     plan: bool,
-    /// Nodes of a wave that are upgraded at a time.
+    /// Number of nodes of a wave to upgrade at a time.
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     parallel: u16,
-    /// Fetch no faster than this, for each node, as 2MB/s or 500KiB/s.
+    /// Maximum download rate of each node, such as 2MB/s or 500KiB/s.
     #[arg(long, value_name = "RATE", value_parser = quantity::rate)]
     rate_limit: Option<NonZeroU64>,
-    /// How long one node may take for all of it.
+    /// Time limit of the whole upgrade of one node.
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = quantity::time)]
     patience: Duration,
     #[command(flatten)]
@@ -63,23 +63,23 @@ struct Node {
     name: String,
     position: u16,
     member: Member,
-    ran: Option<Ran>,
+    ran: Option<NodeResult>,
 }
 
 impl Run {
-    /// Finds the nodes' waves, then goes through them.
+    /// Determines the nodes' waves, then upgrades wave by wave.
     pub async fn run(self, session: Session, memory: &Path) -> anyhow::Result<ExitCode> {
         anyhow::ensure!(
             matches!(session.targets, Targets::All(_)),
-            "name the nodes of the fleet by --nodes: an endpoint is only one of them"
+            "select the nodes of the fleet with --nodes: an endpoint is only one of them"
         );
         let keys = self.keys.iter().map(|path| load_public(path));
-        let place = Place {
+        let document = Document {
             source: self.source,
             keys: keys.collect::<Result<_, _>>()?,
             web: self.web,
         };
-        let rollout = (*place.read().await?).clone();
+        let rollout = (*document.read().await?).clone();
         remember(memory, &rollout)?;
         let report = Report::new(session.format);
         let (mut nodes, absent) = fleet(&session, &report, &rollout).await?;
@@ -94,7 +94,7 @@ impl Run {
         let mut fleet = Fleet {
             session: &session,
             report: &report,
-            place: &place,
+            document: &document,
             memory,
             rollout,
             options: Options {
@@ -115,9 +115,9 @@ impl Run {
     }
 }
 
-/// Asks every node for its name, and puts them in order. Also returns how many could not be asked.
+/// Calls every node for its hostname, and sorts the nodes. Also returns the number of nodes that could not be called.
 async fn fleet(session: &Session, report: &Report, rollout: &Rollout) -> anyhow::Result<(Vec<Node>, usize)> {
-    let answers = ask(session, |node| async {
+    let answers = call_all(session, |node| async {
         MachineServiceClient::new(node.channel)
             .status(StatusRequest {})
             .await
@@ -128,21 +128,21 @@ async fn fleet(session: &Session, report: &Report, rollout: &Rollout) -> anyhow:
         let status = match result {
             Ok(status) => status,
             Err(problem) => {
-                report.note(&format!("left out: {problem}"));
+                report.note(&format!("skipped: {problem}"));
                 absent += 1;
                 continue;
             }
         };
         if status.board != rollout.bundle.board {
             report.note(&format!(
-                "left out: {node} is a {}, and the release is for {}",
+                "skipped: the board of {node} is {}, but the release is for {}",
                 status.board, rollout.bundle.board
             ));
             continue;
         }
         if let Some(twin) = nodes.iter().find(|other| other.name == status.hostname) {
             anyhow::bail!(
-                "{node} and {} are both called {:?}: give each node its own hostname",
+                "{node} and {} have the same hostname {:?}: give each node its own",
                 twin.address,
                 status.hostname
             );
@@ -162,11 +162,11 @@ async fn fleet(session: &Session, report: &Report, rollout: &Rollout) -> anyhow:
     Ok((nodes, absent))
 }
 
-/// A run through the waves.
+/// A run of a rollout.
 struct Fleet<'a> {
     session: &'a Session,
     report: &'a Report,
-    place: &'a Place,
+    document: &'a Document,
     memory: &'a Path,
     rollout: Rollout,
     options: Options,
@@ -174,7 +174,7 @@ struct Fleet<'a> {
 }
 
 impl<'a> Fleet<'a> {
-    /// Does what is next until nothing is; returns why it was halted.
+    /// Runs until the end; returns the reason if the rollout was halted.
     async fn go(&mut self, nodes: &mut [Node]) -> anyhow::Result<Option<Halt>> {
         let mut running = FuturesUnordered::new();
         let mut paused = None;
@@ -182,7 +182,7 @@ impl<'a> Fleet<'a> {
             let members: Vec<Member> = nodes.iter().map(|node| node.member).collect();
             match next(&self.rollout, &members, self.parallel, paused) {
                 Next::Begin(number) => {
-                    if self.look_again().await {
+                    if self.reload().await {
                         continue;
                     }
                     let node = &mut nodes[number];
@@ -193,10 +193,10 @@ impl<'a> Fleet<'a> {
                 Next::Wait => {
                     let Some((number, ran)) = running.next().await else {
                         anyhow::bail!(
-                            "no node runs, though one is waited for: this is a fault of this program"
+                            "no upgrade is running, though one is waited for: this is a bug in this program"
                         );
                     };
-                    tell(self.report, &RefCell::new(goal(&self.rollout)), &ran)?;
+                    report_result(self.report, &RefCell::new(goal(&self.rollout)), &ran)?;
                     let node = &mut nodes[number];
                     node.member.turn = match &ran.result {
                         Some(Ok(Outcome::Already)) => Turn::Already,
@@ -206,7 +206,7 @@ impl<'a> Fleet<'a> {
                     node.ran = Some(ran);
                 }
                 Next::Pause(wave) => {
-                    self.rest(wave).await;
+                    self.pause(wave).await;
                     paused = Some(wave);
                 }
                 Next::Halt(halt) => return Ok(Some(halt)),
@@ -215,13 +215,13 @@ impl<'a> Fleet<'a> {
         }
     }
 
-    /// Reads the document anew; tells whether it changed what is to be done. In case of doubt nothing begins any more.
-    async fn look_again(&mut self) -> bool {
+    /// Reads the document again; returns whether it has changed. If that fails, no further node starts.
+    async fn reload(&mut self) -> bool {
         let read = async {
-            let fresh = self.place.read().await?;
+            let fresh = self.document.read().await?;
             fresh
                 .follows(&self.rollout)
-                .context("what is published now cannot take its place")?;
+                .context("the document that is published now cannot replace it")?;
             remember(self.memory, &fresh)?;
             Ok::<Rollout, anyhow::Error>((*fresh).clone())
         };
@@ -232,7 +232,7 @@ impl<'a> Fleet<'a> {
             }
             Err(error) => {
                 let why = ui::chain(error.as_ref());
-                let held = format!("the document cannot be read anew: {why}");
+                let held = format!("the document cannot be read again: {why}");
                 (self.rollout.clone(), Some(held))
             }
         };
@@ -249,27 +249,27 @@ impl<'a> Fleet<'a> {
         changed
     }
 
-    /// Lets the pause before a wave pass, unless the rollout is stopped meanwhile.
-    async fn rest(&mut self, wave: usize) {
+    /// Waits for the pause before a wave, unless the rollout is stopped in the meantime.
+    async fn pause(&mut self, wave: usize) {
         let started = Instant::now();
         self.report.note(&format!(
-            "wave {} begins in {}",
+            "wave {} starts in {}",
             wave + 1,
             duration(self.rollout.pause())
         ));
         while !self.rollout.stopped {
-            // The pause itself may have been changed.
+            // The pause itself may have changed.
             let left = self.rollout.pause().saturating_sub(started.elapsed());
             if left.is_zero() {
                 return;
             }
-            sleep(left.min(LOOK_AGAIN)).await;
-            self.look_again().await;
+            sleep(left.min(POLL_INTERVAL)).await;
+            self.reload().await;
         }
     }
 
-    /// Upgrades one node, by the document as it is now.
-    fn upgrade(&self, address: Address) -> impl Future<Output = Ran> + use<'a> {
+    /// Upgrades one node to the release of the current document.
+    fn upgrade(&self, address: Address) -> impl Future<Output = NodeResult> + use<'a> {
         let (session, report, options) = (self.session, self.report, self.options.clone());
         let source = Source::Url(self.rollout.bundle.url.clone());
         let goal = RefCell::new(goal(&self.rollout));
@@ -281,7 +281,7 @@ impl<'a> Fleet<'a> {
                 goal: &goal,
                 report,
             };
-            roll::one(&driver, &address).await
+            roll::upgrade_one(&driver, &address).await
         }
     }
 }
@@ -323,7 +323,7 @@ fn show_plan(nodes: &[Node], rollout: &Rollout, format: Format) -> anyhow::Resul
 }
 
 fn sum_up(fleet: &Fleet<'_>, nodes: &[Node], absent: usize, halt: Option<Halt>) -> anyhow::Result<ExitCode> {
-    let word = |node: &Node| node.ran.as_ref().map_or("not-begun", Ran::word);
+    let word = |node: &Node| node.ran.as_ref().map_or("not-begun", NodeResult::word);
     if fleet.session.format == Format::Table {
         let mut table = Table::default();
         table.headings(&["NODE", "NAME", "WAVE", "RESULT", "TOOK"]);
@@ -344,7 +344,7 @@ fn sum_up(fleet: &Fleet<'_>, nodes: &[Node], absent: usize, halt: Option<Halt>) 
     match &halt {
         Some(Halt::Stopped(reason)) => ui::note(&format!("the rollout was stopped: {reason}")),
         Some(Halt::Failures { wave, failed, of }) => ui::note(&format!(
-            "halted: {failed} of the {of} nodes of wave {} failed, and {} % are borne",
+            "halted: {failed} of the {of} nodes of wave {} failed; {} % are tolerated",
             wave + 1,
             fleet.rollout.max_failure_percent
         )),
@@ -355,8 +355,8 @@ fn sum_up(fleet: &Fleet<'_>, nodes: &[Node], absent: usize, halt: Option<Halt>) 
         return Ok(ExitCode::SUCCESS);
     }
     ui::note(&format!(
-        "to go on: {}\n  nodes that run the release are passed over",
-        again()
+        "to continue: {}\n  nodes that already run the release are skipped",
+        command_line()
     ));
     Ok(ExitCode::FAILURE)
 }

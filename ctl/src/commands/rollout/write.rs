@@ -15,62 +15,62 @@ use serde::Serialize;
 use signing::{SecretKey, load_public, password};
 
 use super::now;
-use super::read::{Place, Web, get};
+use super::read::{Document, Web, get};
 use crate::ui::{self, Format, duration};
-use crate::written;
+use crate::user_file;
 
-/// What is done without a node.
+/// The commands that call no nodes.
 #[derive(Debug, Subcommand)]
 pub enum Write {
-    /// Make a rollout's document.
+    /// Create the document of a rollout.
     New(New),
-    /// Sign a document, or sign it anew after a change.
+    /// Sign a document, or sign it again after a change.
     ///
-    /// Whatever is changed in it, its serial must rise by one with every change that is signed.
+    /// Its serial must be raised by one with every change that is signed.
     Sign(Sign),
-    /// Check a document and its signature, and show what it says.
+    /// Verify a document and its signature, and show its content.
     Verify(Verify),
-    /// Stop a rollout: no further node begins.
+    /// Stop a rollout: no further node starts.
     ///
-    /// Writes and signs the next version of the document; put both files where the old ones are published.
+    /// Writes and signs the next version of the document; publish both files in place of the old ones.
     Stop(Stop),
 }
 
-/// Makes a document.
+/// Creates a document.
 #[derive(Debug, Args)]
 pub struct New {
-    /// Name of the rollout: small letters, digits, dots and dashes.
+    /// Name of the rollout: lower-case letters, digits, dots and hyphens.
     id: String,
-    /// Where the nodes fetch the bundle.
+    /// URL from which the nodes fetch the bundle.
     #[arg(long, value_name = "URL")]
     url: String,
-    /// The same bundle here; its manifest is read from the URL unless given.
+    /// Local copy of the bundle; if omitted, the manifest is read from the URL.
     #[arg(long, value_name = "FILE")]
     bundle: Option<PathBuf>,
-    /// Percent of the fleet that has the release after each wave.
+    /// Percentage of the fleet that has the release after each wave.
     #[arg(long, value_name = "PERCENT,…", value_delimiter = ',', default_values_t = rollout::DEFAULT_WAVES)]
     waves: Vec<u8>,
-    /// Share of a wave's nodes that may fail, in percent.
+    /// Percentage of a wave's nodes that may fail.
     #[arg(long, value_name = "PERCENT", default_value_t = 0)]
     max_failures: u8,
-    /// How long to wait between waves.
+    /// Pause between waves.
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = quantity::time)]
     pause: Duration,
-    /// When the first wave opens for nodes that follow by themselves, in UTC, as 2026-11-23T08:00:00Z; each further wave opens
-    /// a pause later. Unless given, no node begins by itself.
+    /// When the first wave opens for nodes that follow by themselves, in UTC, such as 2026-11-23T08:00:00Z; each further wave
+    /// opens a pause later. If omitted, no node starts by itself.
     #[arg(long, value_name = "TIME")]
     begins: Option<Moment>,
-    /// From when on no node begins any more, in UTC: a web server that shows an old version, from before a stop, misleads for no
-    /// longer than this.
+    /// When the rollout ends, in UTC: no node starts after that, even if a web server still serves a version from before a
+    /// stop.
     #[arg(long, value_name = "TIME")]
     ends: Option<Moment>,
-    /// What decides the order of the nodes; the rollout's name unless given.
+    /// Seed of the order of the nodes; the rollout's name if omitted.
     #[arg(long, value_name = "TEXT")]
     seed: Option<String>,
-    /// Where to write it.
+    /// File to write.
     #[arg(long, value_name = "FILE", default_value = "rollout.json")]
     file: PathBuf,
-    /// Write over a file that is there.
+    /// Overwrite an existing file.
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -80,21 +80,21 @@ pub struct New {
 /// Signs a document.
 #[derive(Debug, Args)]
 pub struct Sign {
-    /// The document.
+    /// File of the document.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Secret keys in minisign's format. An encrypted one's password is asked for, or in BEDPLATE_KEY_PASSWORD.
+    /// Secret keys in minisign's format. The password of an encrypted key is read from BEDPLATE_KEY_PASSWORD or the terminal.
     #[arg(long = "key", value_name = "FILE.key", required = true)]
     keys: Vec<PathBuf>,
 }
 
-/// Checks a document.
+/// Verifies a document.
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// The document: a file, or a URL.
+    /// File or URL of the document.
     #[arg(value_name = "FILE|URL")]
     source: String,
-    /// Public keys that are trusted.
+    /// Trusted public keys.
     #[arg(long = "key", value_name = "FILE.pub", required = true)]
     keys: Vec<PathBuf>,
     #[command(flatten)]
@@ -104,19 +104,19 @@ pub struct Verify {
 /// Stops a rollout.
 #[derive(Debug, Args)]
 pub struct Stop {
-    /// The document.
+    /// File of the document.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Why, for those who find their nodes waiting.
+    /// Reason, shown on nodes that wait.
     #[arg(long, value_name = "TEXT")]
     reason: String,
-    /// Secret keys in minisign's format. An encrypted one's password is asked for, or in BEDPLATE_KEY_PASSWORD.
+    /// Secret keys in minisign's format. The password of an encrypted key is read from BEDPLATE_KEY_PASSWORD or the terminal.
     #[arg(long = "key", value_name = "FILE.key", required = true)]
     keys: Vec<PathBuf>,
 }
 
 impl Write {
-    /// Does it.
+    /// Runs the command.
     pub fn run(self, format: Format) -> anyhow::Result<ExitCode> {
         match self {
             Write::New(command) => command.run()?,
@@ -131,7 +131,10 @@ impl Write {
 impl New {
     fn run(self) -> anyhow::Result<()> {
         if self.file.exists() && !self.force {
-            anyhow::bail!("{} is there already; --force writes over it", self.file.display());
+            anyhow::bail!(
+                "{} already exists; use --force to overwrite it",
+                self.file.display()
+            );
         }
         let json = match &self.bundle {
             Some(path) => {
@@ -159,14 +162,13 @@ impl New {
             ends: self.ends,
             ..Rollout::new(&self.id, bundle, seed)
         };
-        written::replace(
-            &self.file,
-            &rollout.to_text().context("these make no rollout")?,
-            0o644,
-        )?;
+        let text = rollout
+            .to_text()
+            .context("these options are not a valid rollout")?;
+        user_file::replace(&self.file, &text, 0o644)?;
         ui::line(&self.file.display().to_string())?;
         ui::note(&format!(
-            "version {} for {}; sign it next: bedplate rollout sign {} --key FILE.key",
+            "version {} for {}; to sign it: bedplate rollout sign {} --key FILE.key",
             rollout.bundle.version,
             rollout.bundle.board,
             self.file.display()
@@ -175,7 +177,7 @@ impl New {
     }
 }
 
-/// Reads the manifest out of the bundle behind a URL, and nothing else of it.
+/// Reads only the manifest of the bundle at a URL.
 fn fetch_manifest(url: &str, web: &Web) -> anyhow::Result<Vec<u8>> {
     let mut remote = Remote::open(url, web.options()?)?;
     let length = usize::try_from(bundle::INDEX_AT.min(remote.len())).unwrap_or(usize::MAX);
@@ -205,24 +207,24 @@ fn load(keys: &[PathBuf]) -> anyhow::Result<Vec<SecretKey>> {
     Ok(keys.collect::<Result<_, _>>()?)
 }
 
-/// Signs the text as it stands in the file, byte for byte.
+/// Signs the text of the file, byte for byte.
 fn sign(path: &Path, (rollout, text): &(Rollout, Vec<u8>), keys: &[SecretKey]) -> anyhow::Result<()> {
     let comment = format!("rollout {} serial {}", rollout.id, rollout.serial);
     let mut signatures = String::new();
     for key in keys {
         signatures.push_str(&key.sign("rollout", text, &comment));
     }
-    tell_of_times(rollout, now());
+    warn_about_times(rollout, now());
     let beside = PathBuf::from(signatures_of(&path.to_string_lossy()));
-    written::replace(&beside, &signatures, 0o644)?;
+    user_file::replace(&beside, &signatures, 0o644)?;
     ui::line(&beside.display().to_string())
 }
 
-/// Warns where no node would begin, and where a pause between waves would be none: time goes on while a rollout is stopped.
-fn tell_of_times(rollout: &Rollout, now: Moment) {
+/// Warns if no node would start, or if waves would start without a pause: time passes while a rollout is stopped.
+fn warn_about_times(rollout: &Rollout, now: Moment) {
     if let Some(ends) = rollout.ended(now) {
         let ended = Wait::Ended(ends);
-        ui::note(&format!("{ended}: no node begins; a later `ends` lets them"));
+        ui::note(&format!("{ended}: no node starts; set a later `ends`"));
         return;
     }
     let waves = rollout.waves.len();
@@ -230,7 +232,7 @@ fn tell_of_times(rollout: &Rollout, now: Moment) {
     let open = (0..waves).filter(is_open).count();
     if open > 1 && !rollout.stopped {
         ui::note(&format!(
-            "{open} of {waves} waves are open already: nodes of all of them begin at their next look; a later `begins` puts them off"
+            "{open} of {waves} waves are already open: nodes of all of them start with their next poll; set a later `begins` to delay them"
         ));
     }
 }
@@ -242,40 +244,40 @@ impl Stop {
             serial: rollout
                 .serial
                 .checked_add(1)
-                .context("the serial cannot rise any more")?,
+                .context("the serial cannot be raised any further")?,
             stopped: true,
             reason: self.reason,
             ..rollout
         };
-        let text = stopped.to_text().context("this makes no rollout")?;
+        let text = stopped.to_text().context("this is not a valid rollout")?;
         // The keys first: without a signature a document cannot be published.
         let keys = load(&self.keys)?;
-        written::replace(&self.file, &text, 0o644)?;
+        user_file::replace(&self.file, &text, 0o644)?;
         sign(&self.file, &(stopped, text.into_bytes()), &keys)?;
-        ui::note("publish both files: nodes that have not begun then stay as they are");
+        ui::note("publish both files: nodes that have not started stay as they are");
         Ok(())
     }
 }
 
-/// What a verified document says, for programs.
+/// A verified document as JSON or YAML.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Verified<'a> {
     signer: String,
     rollout: &'a Rollout,
-    /// When each wave opens for nodes that follow by themselves; none when none does.
+    /// When each wave opens for nodes that follow by themselves; empty if none does.
     opens: Vec<Moment>,
 }
 
 impl Verify {
     fn run(self, format: Format) -> anyhow::Result<()> {
         let keys = self.keys.iter().map(|path| load_public(path));
-        let place = Place {
+        let document = Document {
             source: self.source,
             keys: keys.collect::<Result<_, _>>()?,
             web: self.web,
         };
-        let verified = place.once()?;
+        let verified = document.once()?;
         let signer = verified.signer().to_string();
         if format != Format::Table {
             let rollout = &*verified;
@@ -297,7 +299,7 @@ fn describe(rollout: &Rollout, signer: &str, now: Moment) -> String {
     let state = match (rollout.stopped, rollout.ended(now)) {
         (true, _) => format!("stopped: {}", ui::clean(&rollout.reason)),
         (false, Some(_)) => "ended".to_owned(),
-        (false, None) => "goes on".to_owned(),
+        (false, None) => "active".to_owned(),
     };
     let mut lines = vec![
         ("Rollout", format!("{}, serial {}", rollout.id, rollout.serial)),
@@ -320,7 +322,7 @@ fn describe(rollout: &Rollout, signer: &str, now: Moment) -> String {
         ("Signer", signer.to_owned()),
     ];
     if rollout.begins.is_none() {
-        lines.push(("Follows", "no node by itself: it names no time".to_owned()));
+        lines.push(("Follows", "no node by itself: no time is set".to_owned()));
     }
     if let Some(ends) = rollout.ends {
         lines.push(("Ends", ends.to_string()));

@@ -1,4 +1,4 @@
-//! One call to upgrade a node, and one look at a node.
+//! A call to upgrade a node, and polls of a node's state.
 
 use std::time::Duration;
 
@@ -14,20 +14,20 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tonic::{Code, Status, Streaming};
 
-use super::decide::Seen;
+use super::decide::NodeState;
 use crate::address::Address;
 use crate::connect::{Node, connect};
 use crate::explain::Problem;
 use crate::session::Session;
 
-/// A call that runs.
+/// A running call.
 pub struct Call {
     say: mpsc::Sender<Said>,
     answers: Streaming<UpgradeResponse>,
 }
 
 impl Call {
-    /// Starts an upgrade; the node has `patience` to take it on.
+    /// Starts an upgrade; the node has `patience` to accept the call.
     pub async fn start(node: &Node, start: StartUpgrade, patience: Duration) -> Result<Self, Problem> {
         let (say, said) = mpsc::channel(1);
         // There is room for one.
@@ -38,21 +38,21 @@ impl Call {
         });
         let mut client = UpgradeServiceClient::new(node.channel.clone());
         let started = timeout(patience, client.upgrade(requests)).await;
-        let started = started.map_err(|_| Problem::silent(&node.address, patience))?;
+        let started = started.map_err(|_| Problem::timed_out(&node.address, patience))?;
         let answers = started.map_err(|status| node.problem(&status))?.into_inner();
         Ok(Self { say, answers })
     }
 
-    /// Sends a piece that the node wants.
+    /// Sends data that the node requested.
     pub async fn send(&self, data: BundleData) {
         // A call that has ended says so with its next answer.
         let _ = self.say.send(Said::Data(data)).await;
     }
 
-    /// Waits for what the node says next; nothing once it has said all.
+    /// Waits for the node's next response; `None` at the end of the call.
     pub async fn answer(&mut self) -> Result<Option<Answer>, Status> {
         while let Some(response) = self.answers.message().await? {
-            // What is not known here, a newer node says.
+            // Responses of newer nodes may be unknown here.
             if let Some(answer) = response.response {
                 return Ok(Some(answer));
             }
@@ -61,16 +61,16 @@ impl Call {
     }
 }
 
-/// Looks at a node.
-pub async fn look(session: &Session, address: &Address, history: bool) -> Result<Seen, Problem> {
+/// Returns a node's state.
+pub async fn poll(session: &Session, address: &Address, history: bool) -> Result<NodeState, Problem> {
     let node = connect(session, address).await?;
     let looking = timeout(session.timeout, ask(&node, history)).await;
     looking
-        .map_err(|_| Problem::silent(address, session.timeout))?
+        .map_err(|_| Problem::timed_out(address, session.timeout))?
         .map_err(|status| node.problem(&status))
 }
 
-async fn ask(node: &Node, history: bool) -> Result<Seen, Status> {
+async fn ask(node: &Node, history: bool) -> Result<NodeState, Status> {
     let mut machine = MachineServiceClient::new(node.channel.clone());
     let mut upgrades = UpgradeServiceClient::new(node.channel.clone());
     let version = machine.version(VersionRequest {}).await?.into_inner();
@@ -85,8 +85,8 @@ async fn ask(node: &Node, history: bool) -> Result<Seen, Status> {
     let status = machine.status(StatusRequest {}).await?.into_inner();
     let boot_id = |status: &StatusResponse| status.boot.clone().unwrap_or_default().boot_id;
     if boot_id(&before) != boot_id(&status) {
-        // What was seen belongs to two boots: a decision must rest on one.
-        return Err(Status::unavailable("the node restarted meanwhile"));
+        // The responses belong to two boots: a decision must rest on one.
+        return Err(Status::unavailable("the node rebooted in the meantime"));
     }
     let phase = status.phase();
     let boot_id = boot_id(&status);
@@ -95,13 +95,13 @@ async fn ask(node: &Node, history: bool) -> Result<Seen, Status> {
     let failing: Vec<String> = failing
         .map(|check| format!("{}: {}", check.name, check.message))
         .collect();
-    Ok(Seen {
+    Ok(NodeState {
         version: version.version,
         manifest: version.manifest_sha256,
         boot_id,
         uptime_ms: status.uptime_ms,
         phase,
-        unwell: (!health.healthy).then(|| match failing.as_slice() {
+        unhealthy: (!health.healthy).then(|| match failing.as_slice() {
             [] => "not healthy".to_owned(),
             failing => failing.join("; "),
         }),
@@ -110,16 +110,16 @@ async fn ask(node: &Node, history: bool) -> Result<Seen, Status> {
     })
 }
 
-/// Tells a connection that broke from a node that says no.
-pub fn broke(status: &Status) -> bool {
+/// Returns whether a call failed because its connection broke, and not because the node refused it.
+pub fn is_broken_connection(status: &Status) -> bool {
     matches!(
         status.code(),
         Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled
     )
 }
 
-/// Says in one line why a node cannot be looked at.
-pub fn absence(problem: &Problem) -> String {
+/// Describes in one line why a node cannot be polled.
+pub fn unreachable_text(problem: &Problem) -> String {
     if problem.unreachable {
         return "does not answer yet".to_owned();
     }

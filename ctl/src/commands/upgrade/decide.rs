@@ -1,84 +1,84 @@
-//! What to do with a node, and what became of it. Pure: everything is told from what the node says.
+//! Decisions about one node: how to start, and whether its upgrade succeeded. Pure: only the status that it reports counts.
 
 use api::v1alpha1::{Phase, TrialPhase, UpgradeOutcome, UpgradeRecord, UpgradeStage, UpgradeStatus};
 
-use super::words;
+use super::describe;
 
-/// How long the old system may take after its start to say why a trial failed.
+/// Time after boot in which the old system must report why a trial failed.
 const REPORT_MS: u64 = 90_000;
 
-/// The release that nodes shall run, as far as it is known.
+/// The release to run, as far as it is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Goal {
-    /// Its version.
+    /// The version.
     pub version: String,
-    /// SHA-256 of its manifest, in hex.
+    /// SHA-256 of the manifest, in hex.
     pub manifest: String,
 }
 
-/// What a node says of itself at one moment.
+/// The state that a node reports at one time.
 #[derive(Debug, Clone, Default)]
-pub struct Seen {
-    /// Version that runs.
+pub struct NodeState {
+    /// Running version.
     pub version: String,
-    /// SHA-256 of the manifest of what runs; empty when the loader did not start it.
+    /// SHA-256 of the running release's manifest; empty if the loader did not start it.
     pub manifest: String,
-    /// Changes with every start.
+    /// ID of the boot; changes with every boot.
     pub boot_id: String,
     /// Time since the kernel started.
     pub uptime_ms: u64,
-    /// What the node as a whole is doing.
+    /// The node's phase.
     pub phase: Phase,
-    /// What is not well; none when all is.
-    pub unwell: Option<String>,
-    /// Its upgrade.
+    /// What is unhealthy; `None` if the node is healthy.
+    pub unhealthy: Option<String>,
+    /// The status of its upgrade.
     pub status: UpgradeStatus,
-    /// What became of past upgrades.
+    /// Past upgrades.
     pub records: Vec<UpgradeRecord>,
 }
 
-/// How to begin with a node.
+/// The first step with a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Begin {
-    /// It runs the release, and is well.
+pub enum FirstStep {
+    /// Nothing: it runs the release, and is healthy.
     Already,
-    /// It runs the release, and has to get well.
+    /// Wait: it runs the release, and is not healthy yet.
     Await,
-    /// It is being upgraded to the release, with this id.
+    /// Follow the upgrade with this ID, to the same release.
     Follow(String),
-    /// It has to be upgraded.
+    /// Start an upgrade.
     Start,
-    /// It cannot be begun with.
+    /// Fail, for this reason.
     Refuse(String),
 }
 
-/// Where it was begun.
+/// The upgrade that was started.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Begun {
-    /// The upgrade; empty when only the node's health is awaited.
+pub struct Started {
+    /// ID of the upgrade; empty if only the node's health is waited for.
     pub id: String,
-    /// The boot that it was begun in.
+    /// ID of the boot in which it was started.
     pub boot_id: String,
 }
 
-/// What becomes of a node.
+/// The verdict on a node.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
-    /// Nothing is decided; the text says what it waits for.
+    /// Undecided; the text says what is waited for.
     Waiting(String),
-    /// It runs the release, has kept it, and is well.
+    /// The node runs the release, keeps it, and is healthy.
     Upgraded,
-    /// All is written: the next restart starts the release.
+    /// The release is written: the next reboot starts it.
     Armed,
-    /// All is written: the maintenance window is waited for.
+    /// The release is written: the node waits for its maintenance window.
     Window,
-    /// It will not run the release; with the record of it, where there is one.
+    /// The node will not run the release; with the node's record, where there is one.
     Failed(String, Option<Box<UpgradeRecord>>),
 }
 
 impl Goal {
-    /// Tells whether a node runs it. Versions are compared only where the manifest is not known.
-    pub fn is_run_by(&self, seen: &Seen) -> bool {
+    /// Returns whether a node runs the release. Versions are compared only where the manifest is not known.
+    pub fn is_run_by(&self, seen: &NodeState) -> bool {
         if !self.manifest.is_empty() && !seen.manifest.is_empty() {
             return self.manifest == seen.manifest;
         }
@@ -86,62 +86,62 @@ impl Goal {
     }
 }
 
-/// Decides how to begin; `source` is where the bundle is, as a node would show it.
-pub fn begin(goal: &Goal, source: &str, seen: &Seen) -> Begin {
+/// Decides the first step; `source` is the bundle, as a node would show it.
+pub fn first_step(goal: &Goal, source: &str, seen: &NodeState) -> FirstStep {
     let status = &seen.status;
     // A pushed bundle comes from one client only, and that is not us.
     let ours = is_running(status.stage()) && status.source == source && source.contains("://");
     if seen.phase == Phase::Stopping && !ours {
-        return Begin::Refuse("it is restarting; run this again when it is back".to_owned());
+        return FirstStep::Refuse("it is rebooting; run this command again when it is back".to_owned());
     }
     if goal.is_run_by(seen) {
         return match trial(status) {
-            TrialPhase::GivenUp => Begin::Refuse("it is giving the new system up".to_owned()),
-            TrialPhase::Waiting | TrialPhase::Holding => Begin::Await,
-            _ if seen.unwell.is_some() => Begin::Await,
-            _ => Begin::Already,
+            TrialPhase::GivenUp => FirstStep::Refuse("it is abandoning the new system".to_owned()),
+            TrialPhase::Waiting | TrialPhase::Holding => FirstStep::Await,
+            _ if seen.unhealthy.is_some() => FirstStep::Await,
+            _ => FirstStep::Already,
         };
     }
     if !is_running(status.stage()) {
-        return Begin::Start;
+        return FirstStep::Start;
     }
     if ours {
-        return Begin::Follow(status.id.clone());
+        return FirstStep::Follow(status.id.clone());
     }
-    Begin::Refuse(format!(
-        "it is being upgraded already, from {}; `bedplate upgrade cancel` ends that",
+    FirstStep::Refuse(format!(
+        "it is already being upgraded from {}; use `bedplate upgrade cancel` to stop that",
         status.source
     ))
 }
 
-/// Decides what becomes of a node after it was begun with.
-pub fn judge(goal: &Goal, begun: &Begun, now: &Seen) -> Verdict {
+/// Decides on a node after its upgrade was started.
+pub fn judge(goal: &Goal, started: &Started, now: &NodeState) -> Verdict {
     if goal.is_run_by(now) {
         return on_trial(now);
     }
-    // From a URL a node goes on by itself after a power cut: in another boot, under the same id.
-    let goes_on = !begun.id.is_empty() && now.status.id == begun.id;
-    if now.boot_id == begun.boot_id || goes_on {
-        return before_restart(begun, &now.status);
+    // From a URL a node resumes by itself after a power cut: in another boot, under the same ID.
+    let goes_on = !started.id.is_empty() && now.status.id == started.id;
+    if now.boot_id == started.boot_id || goes_on {
+        return before_restart(started, &now.status);
     }
     if now.phase == Phase::Stopping {
-        return Verdict::Waiting("restarts".to_owned());
+        return Verdict::Waiting("rebooting".to_owned());
     }
-    let record = now.records.iter().find(|record| record.id == begun.id);
+    let record = now.records.iter().find(|record| record.id == started.id);
     match record {
-        // Then it is the release, whatever little was known of that.
+        // Then it is the release, however little was known of that.
         Some(record) if record.outcome() == UpgradeOutcome::Committed => on_trial(now),
         Some(record) if record.outcome() != UpgradeOutcome::Unspecified => {
-            Verdict::Failed(words::ended(record), Some(Box::new(record.clone())))
+            Verdict::Failed(describe::ended(record), Some(Box::new(record.clone())))
         }
-        // It has not ended: the node has yet to find out what became of it, or goes on with it once it is well.
-        Some(_) => Verdict::Waiting(format!("{} runs again; waits for its report", now.version)),
+        // It has not ended: the node has yet to find out how it ended, or resumes it once it is healthy.
+        Some(_) => Verdict::Waiting(format!("{} runs again; waiting for its report", now.version)),
         None if now.uptime_ms < REPORT_MS => {
-            Verdict::Waiting(format!("{} runs again; waits for its report", now.version))
+            Verdict::Waiting(format!("{} runs again; waiting for its report", now.version))
         }
         None => Verdict::Failed(
             format!(
-                "{} runs again, and does not say why; `bedplate dmesg` and `bedplate events` may tell more",
+                "{} runs again, and reports no reason; see `bedplate dmesg` and `bedplate events`",
                 now.version
             ),
             None,
@@ -149,41 +149,41 @@ pub fn judge(goal: &Goal, begun: &Begun, now: &Seen) -> Verdict {
     }
 }
 
-fn on_trial(now: &Seen) -> Verdict {
-    let unwell = now.unwell.as_deref();
+fn on_trial(now: &NodeState) -> Verdict {
+    let unhealthy = now.unhealthy.as_deref();
     match trial(&now.status) {
-        TrialPhase::Waiting => Verdict::Waiting(match unwell {
-            Some(unwell) => format!("on trial: {unwell}"),
+        TrialPhase::Waiting => Verdict::Waiting(match unhealthy {
+            Some(unhealthy) => format!("on trial: {unhealthy}"),
             None => "on trial".to_owned(),
         }),
-        TrialPhase::Holding => Verdict::Waiting("on trial: healthy, and has to stay so".to_owned()),
-        TrialPhase::GivenUp => Verdict::Waiting("gives the new system up".to_owned()),
-        TrialPhase::Committed | TrialPhase::None | TrialPhase::Unspecified => match unwell {
-            Some(unwell) => Verdict::Waiting(format!("kept, but not healthy: {unwell}")),
+        TrialPhase::Holding => Verdict::Waiting("on trial: healthy, and must stay so".to_owned()),
+        TrialPhase::GivenUp => Verdict::Waiting("abandoning the new system".to_owned()),
+        TrialPhase::Committed | TrialPhase::None | TrialPhase::Unspecified => match unhealthy {
+            Some(unhealthy) => Verdict::Waiting(format!("kept, but not healthy: {unhealthy}")),
             None => Verdict::Upgraded,
         },
     }
 }
 
-fn before_restart(begun: &Begun, status: &UpgradeStatus) -> Verdict {
-    if begun.id.is_empty() {
-        return Verdict::Failed("it does not run the release any more".to_owned(), None);
+fn before_restart(started: &Started, status: &UpgradeStatus) -> Verdict {
+    if started.id.is_empty() {
+        return Verdict::Failed("it no longer runs the release".to_owned(), None);
     }
-    if status.id != begun.id {
-        let text = "another upgrade took its place; `bedplate upgrade history` tells which";
+    if status.id != started.id {
+        let text = "another upgrade took its place; see `bedplate upgrade history`";
         return Verdict::Failed(text.to_owned(), None);
     }
     match status.stage() {
-        UpgradeStage::Failed => Verdict::Failed(words::reason(status), None),
-        UpgradeStage::Idle | UpgradeStage::Unspecified => Verdict::Failed(words::reason(status), None),
+        UpgradeStage::Failed => Verdict::Failed(describe::reason(status), None),
+        UpgradeStage::Idle | UpgradeStage::Unspecified => Verdict::Failed(describe::reason(status), None),
         UpgradeStage::Waiting => Verdict::Window,
         UpgradeStage::Armed if status.mode() == api::v1alpha1::UpgradeMode::Staged => Verdict::Armed,
-        UpgradeStage::Armed | UpgradeStage::Rebooting => Verdict::Waiting("restarts".to_owned()),
-        stage => Verdict::Waiting(words::stage(stage).to_owned()),
+        UpgradeStage::Armed | UpgradeStage::Rebooting => Verdict::Waiting("rebooting".to_owned()),
+        stage => Verdict::Waiting(describe::stage(stage).to_owned()),
     }
 }
 
-/// Tells whether an upgrade of that stage is being worked on.
+/// Returns whether an upgrade in this stage is active.
 pub fn is_running(stage: UpgradeStage) -> bool {
     matches!(
         stage,

@@ -15,21 +15,21 @@ fn goal() -> Goal {
 }
 
 /// A node that is well, idle, and runs the old release.
-fn old() -> Seen {
-    Seen {
+fn old() -> NodeState {
+    NodeState {
         version: "0.1.0".into(),
         manifest: "11".repeat(32),
         boot_id: "first".into(),
         uptime_ms: 1_000_000,
         phase: Phase::Running,
         status: status(UpgradeStage::Idle),
-        ..Seen::default()
+        ..NodeState::default()
     }
 }
 
 /// The same node after its restart into the new one.
-fn new(trial: TrialPhase) -> Seen {
-    Seen {
+fn new(trial: TrialPhase) -> NodeState {
+    NodeState {
         version: "0.2.0".into(),
         manifest: "22".repeat(32),
         boot_id: "second".into(),
@@ -55,22 +55,22 @@ fn status(stage: UpgradeStage) -> UpgradeStatus {
     }
 }
 
-fn unwell(seen: Seen) -> Seen {
-    Seen {
-        unwell: Some("time: not in step".into()),
+fn unhealthy(seen: NodeState) -> NodeState {
+    NodeState {
+        unhealthy: Some("time: not in step".into()),
         ..seen
     }
 }
 
-fn begun() -> Begun {
-    Begun {
+fn started() -> Started {
+    Started {
         id: "u1".into(),
         boot_id: "first".into(),
     }
 }
 
-fn with(stage: UpgradeStage) -> Seen {
-    Seen {
+fn with(stage: UpgradeStage) -> NodeState {
+    NodeState {
         status: status(stage),
         ..old()
     }
@@ -78,17 +78,21 @@ fn with(stage: UpgradeStage) -> Seen {
 
 #[test]
 fn each_node_is_begun_with_as_it_is() {
-    let stopping = |seen: Seen| Seen {
+    let stopping = |seen: NodeState| NodeState {
         phase: Phase::Stopping,
         ..seen
     };
     let cases = [
         ("another release", old(), "start"),
-        ("unwell: the node itself decides", unwell(old()), "start"),
+        ("unhealthy: the node itself decides", unhealthy(old()), "start"),
         ("an earlier failure", with(UpgradeStage::Failed), "start"),
         ("runs it", new(TrialPhase::None), "already"),
         ("kept it", new(TrialPhase::Committed), "already"),
-        ("kept it, unwell", unwell(new(TrialPhase::Committed)), "await"),
+        (
+            "kept it, unhealthy",
+            unhealthy(new(TrialPhase::Committed)),
+            "await",
+        ),
         ("on trial", new(TrialPhase::Waiting), "await"),
         ("on trial, well", new(TrialPhase::Holding), "await"),
         ("given up", new(TrialPhase::GivenUp), "refuse"),
@@ -106,53 +110,53 @@ fn each_node_is_begun_with_as_it_is() {
         ),
     ];
     for (what, seen, expected) in cases {
-        let found = match begin(&goal(), URL, &seen) {
-            Begin::Already => "already",
-            Begin::Await => "await",
-            Begin::Follow(id) => {
+        let found = match first_step(&goal(), URL, &seen) {
+            FirstStep::Already => "already",
+            FirstStep::Await => "await",
+            FirstStep::Follow(id) => {
                 assert_eq!(id, "u1");
                 "follow"
             }
-            Begin::Start => "start",
-            Begin::Refuse(_) => "refuse",
+            FirstStep::Start => "start",
+            FirstStep::Refuse(_) => "refuse",
         };
         assert_eq!(found, expected, "{what}");
     }
     let fetching = with(UpgradeStage::Fetching);
-    let other = begin(&goal(), "https://elsewhere.example/x", &fetching);
-    assert!(matches!(other, Begin::Refuse(_)), "{other:?}");
-    let pushed = Seen {
+    let other = first_step(&goal(), "https://elsewhere.example/x", &fetching);
+    assert!(matches!(other, FirstStep::Refuse(_)), "{other:?}");
+    let pushed = NodeState {
         status: UpgradeStatus {
             source: "pushed".into(),
             ..fetching.status
         },
         ..old()
     };
-    let pushed = begin(&goal(), "pushed", &pushed);
+    let pushed = first_step(&goal(), "pushed", &pushed);
     assert!(
-        matches!(pushed, Begin::Refuse(_)),
+        matches!(pushed, FirstStep::Refuse(_)),
         "somebody else pushes: {pushed:?}"
     );
 }
 
 #[test]
 fn the_same_version_built_anew_is_another_release() {
-    let rebuilt = Seen {
+    let rebuilt = NodeState {
         version: "0.2.0".into(),
         ..old()
     };
-    assert_eq!(begin(&goal(), URL, &rebuilt), Begin::Start);
+    assert_eq!(first_step(&goal(), URL, &rebuilt), FirstStep::Start);
     let unknown = Goal {
         manifest: String::new(),
         ..goal()
     };
-    assert_eq!(begin(&unknown, URL, &rebuilt), Begin::Already);
-    assert_eq!(begin(&Goal::default(), URL, &rebuilt), Begin::Start);
+    assert_eq!(first_step(&unknown, URL, &rebuilt), FirstStep::Already);
+    assert_eq!(first_step(&Goal::default(), URL, &rebuilt), FirstStep::Start);
 }
 
 #[test]
 fn each_state_has_its_verdict() {
-    let restarted = |outcome: UpgradeOutcome, uptime_ms| Seen {
+    let restarted = |outcome: UpgradeOutcome, uptime_ms| NodeState {
         boot_id: "second".into(),
         uptime_ms,
         status: UpgradeStatus::default(),
@@ -164,25 +168,25 @@ fn each_state_has_its_verdict() {
         }],
         ..old()
     };
-    let staged = Seen {
+    let staged = NodeState {
         status: UpgradeStatus {
             mode: UpgradeMode::Staged.into(),
             ..status(UpgradeStage::Armed)
         },
         ..old()
     };
-    let taken = Seen {
+    let taken = NodeState {
         status: UpgradeStatus {
             id: "u2".into(),
             ..status(UpgradeStage::Fetching)
         },
         ..old()
     };
-    let forgotten = |uptime_ms| Seen {
+    let forgotten = |uptime_ms| NodeState {
         records: Vec::new(),
         ..restarted(UpgradeOutcome::Unspecified, uptime_ms)
     };
-    let begun_again = |stage| Seen {
+    let begun_again = |stage| NodeState {
         boot_id: "second".into(),
         uptime_ms: 500_000,
         ..with(stage)
@@ -199,7 +203,7 @@ fn each_state_has_its_verdict() {
         ("waiting for its window", with(S::Waiting), "window"),
         ("another took its place", taken, "failed"),
         (
-            "begun again after a power cut",
+            "started again after a power cut",
             begun_again(S::Fetching),
             "waiting",
         ),
@@ -208,7 +212,11 @@ fn each_state_has_its_verdict() {
         ("on trial", new(TrialPhase::Waiting), "waiting"),
         ("on trial, well", new(TrialPhase::Holding), "waiting"),
         ("giving up", new(TrialPhase::GivenUp), "waiting"),
-        ("kept, unwell", unwell(new(TrialPhase::Committed)), "waiting"),
+        (
+            "kept, unhealthy",
+            unhealthy(new(TrialPhase::Committed)),
+            "waiting",
+        ),
         ("kept", new(TrialPhase::Committed), "upgraded"),
         ("kept long ago", new(TrialPhase::None), "upgraded"),
         ("fell back", restarted(O::FellBack, 5000), "failed"),
@@ -224,7 +232,7 @@ fn each_state_has_its_verdict() {
         ("kept, says the node", restarted(O::Committed, 5000), "upgraded"),
     ];
     for (what, now, expected) in cases {
-        let found = match judge(&goal(), &begun(), &now) {
+        let found = match judge(&goal(), &started(), &now) {
             Verdict::Waiting(_) => "waiting",
             Verdict::Upgraded => "upgraded",
             Verdict::Armed => "armed",
@@ -245,7 +253,7 @@ fn each_state_has_its_verdict() {
 
 #[test]
 fn what_is_only_awaited_must_stay_what_it_is() {
-    let awaited = Begun {
+    let awaited = Started {
         id: String::new(),
         boot_id: "first".into(),
     };
@@ -273,12 +281,12 @@ proptest! {
         seen.uptime_ms = uptime_ms;
         seen.boot_id = if restarted { "second" } else { "first" }.into();
         if !well {
-            seen = unwell(seen);
+            seen = unhealthy(seen);
         }
         let on_trial = [TrialPhase::Waiting, TrialPhase::Holding, TrialPhase::GivenUp];
         let fine = runs && well && !on_trial.contains(&super::trial(&seen.status));
-        prop_assert_eq!(judge(&goal(), &begun(), &seen) == Verdict::Upgraded, fine);
-        if begin(&goal(), URL, &seen) == Begin::Already {
+        prop_assert_eq!(judge(&goal(), &started(), &seen) == Verdict::Upgraded, fine);
+        if first_step(&goal(), URL, &seen) == FirstStep::Already {
             prop_assert!(fine);
         }
     }

@@ -1,4 +1,4 @@
-//! Upgrades one node: starts it, serves the bundle, and waits until it is back.
+//! The upgrade of one node: starts it, serves the bundle, and waits until the node is back.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -11,62 +11,62 @@ use api::v1alpha1::{
 use tokio::time::{Instant, sleep};
 use tonic::Code;
 
-use super::call::{Call, absence, broke, look};
-use super::decide::{Begin, Begun, Goal, Seen, Verdict, begin, is_running, judge};
+use super::call::{Call, is_broken_connection, poll, unreachable_text};
+use super::decide::{FirstStep, Goal, NodeState, Started, Verdict, first_step, is_running, judge};
+use super::describe;
 use super::outcome::{Failure, Outcome};
 use super::report::Report;
 use super::source::Source;
-use super::words;
 use crate::address::Address;
 use crate::connect::{Node, connect};
 use crate::explain::Problem;
 use crate::session::Session;
 
-/// How long until a node is looked at again while it is waited for: at first, and at most.
+/// Interval between polls of a node that is waited for: the first, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
-/// How often a pushed bundle is begun again after the connection was lost.
+/// Number of attempts to push a bundle over connections that break.
 const TRIES: u32 = 5;
 
-/// What is asked of nodes.
+/// The options of an upgrade.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// When the node restarts.
+    /// When the node reboots.
     pub mode: UpgradeMode,
-    /// In spite of refusals.
+    /// Overrides refusals.
     pub force: bool,
-    /// Bytes a second; 0 means no limit.
+    /// Download limit in bytes per second; 0 means none.
     pub rate_limit: u64,
-    /// Until it is back and well.
+    /// Waits until the node is back and healthy.
     pub wait: bool,
-    /// How long one node may take for all of it.
+    /// Time limit of the whole upgrade of one node.
     pub patience: Duration,
 }
 
-/// Upgrades nodes, one call for each.
+/// Upgrades nodes, with one call for each.
 pub struct Driver<'a> {
-    /// How to reach them.
+    /// How to reach the nodes.
     pub session: &'a Session,
-    /// Where the bundle is.
+    /// The bundle.
     pub source: &'a Source,
-    /// What is asked.
+    /// The options.
     pub options: Options,
-    /// What they shall run: learnt from the first plan where its manifest is not known before. A node that plans
-    /// something else is cancelled.
+    /// The release to run: taken from the first plan where the manifest is not known before. The upgrade of a node that plans
+    /// another one is cancelled.
     pub goal: &'a RefCell<Goal>,
-    /// Who is told.
+    /// The display of progress.
     pub report: &'a Report,
 }
 
-/// How a call to upgrade ended.
+/// The end of a call to upgrade.
 enum Ended {
-    /// The node said so.
+    /// The node's final status.
     Done(Box<UpgradeStatus>),
-    /// The connection broke after the upgrade had begun; without its name, perhaps before.
+    /// The connection broke; with the ID of the upgrade, if it is known to have started.
     Lost(String, Option<Problem>),
 }
 
 impl Driver<'_> {
-    /// Plans only.
+    /// Returns the node's plan.
     pub async fn plan(&self, address: &Address) -> Result<UpgradePlan, Problem> {
         let node = connect(self.session, address).await?;
         let mut call = self.start(&node, true).await?;
@@ -81,81 +81,89 @@ impl Driver<'_> {
                 Some(Answer::Progress(_)) => {}
                 Some(Answer::Done(status)) => {
                     return found
-                        .ok_or_else(|| Problem::new(format!("{address}: {}", words::reason(&status))));
+                        .ok_or_else(|| Problem::new(format!("{address}: {}", describe::reason(&status))));
                 }
-                None => return Err(Problem::new(format!("{address} ended without a plan"))),
+                None => return Err(Problem::new(format!("{address} returned no plan"))),
             }
         }
     }
 
-    /// Upgrades a node; also returns the version that ran before, once it is known.
+    /// Upgrades a node. Sets `from` to the version that ran before, once it is known.
     pub async fn upgrade(&self, address: &Address, from: &mut String) -> Result<Outcome, Failure> {
         let until = Instant::now() + self.options.patience;
-        let first = look(self.session, address, false).await?;
+        let first = poll(self.session, address, false).await?;
         first.version.clone_into(from);
-        let begun = Begun {
+        let started = Started {
             id: String::new(),
             boot_id: first.boot_id.clone(),
         };
-        let way = begin(&self.goal(), &self.source.shown(), &first);
+        let way = first_step(&self.goal(), &self.source.shown(), &first);
         match way {
-            Begin::Already => Ok(Outcome::Already),
-            Begin::Await if !self.options.wait => Ok(Outcome::Already),
-            Begin::Await => self.settle(address, begun, until).await,
-            Begin::Refuse(why) => Err(Failure::new(format!("{address}: {why}"))),
-            Begin::Follow(id) => self.settle(address, Begun { id, ..begun }, until).await,
-            Begin::Start => self.push_through(address, begun, &first, until).await,
+            FirstStep::Already => Ok(Outcome::Already),
+            FirstStep::Await if !self.options.wait => Ok(Outcome::Already),
+            FirstStep::Await => self.wait_for_verdict(address, started, until).await,
+            FirstStep::Refuse(why) => Err(Failure::new(format!("{address}: {why}"))),
+            FirstStep::Follow(id) => {
+                self.wait_for_verdict(address, Started { id, ..started }, until)
+                    .await
+            }
+            FirstStep::Start => self.start_with_retries(address, started, &first, until).await,
         }
     }
 
-    async fn push_through(
+    async fn start_with_retries(
         &self,
         address: &Address,
-        begun: Begun,
-        first: &Seen,
+        started: Started,
+        first: &NodeState,
         until: Instant,
     ) -> Result<Outcome, Failure> {
         for left in (0..TRIES).rev() {
             match self.call(address).await? {
-                Ended::Done(status) => return self.conclude(address, begun, first, *status, until).await,
+                Ended::Done(status) => return self.conclude(address, started, first, *status, until).await,
                 Ended::Lost(id, problem) => {
                     let why = problem.map_or_else(String::new, |problem| format!(": {problem}"));
                     self.report
                         .note(&format!("{address}: the connection was lost{why}"));
-                    let mut begun = Begun { id, ..begun.clone() };
-                    if begun.id.is_empty() {
-                        // Before its first word: whether it has begun, only the node knows.
-                        let now = self.answering(address, until).await?;
-                        match begin(&self.goal(), &self.source.shown(), &now) {
-                            Begin::Start => {
+                    let mut started = Started {
+                        id,
+                        ..started.clone()
+                    };
+                    if started.id.is_empty() {
+                        // Before the first response: whether the upgrade has started, only the node knows.
+                        let now = self.wait_until_reachable(address, until).await?;
+                        match first_step(&self.goal(), &self.source.shown(), &now) {
+                            FirstStep::Start => {
                                 sleep(PAUSES.1).await;
                                 continue;
                             }
-                            Begin::Refuse(why) => return Err(Failure::new(format!("{address}: {why}"))),
-                            Begin::Already | Begin::Await => return self.settle(address, begun, until).await,
-                            Begin::Follow(id) => begun.id = id,
+                            FirstStep::Refuse(why) => return Err(Failure::new(format!("{address}: {why}"))),
+                            FirstStep::Already | FirstStep::Await => {
+                                return self.wait_for_verdict(address, started, until).await;
+                            }
+                            FirstStep::Follow(id) => started.id = id,
                         }
                     }
                     if matches!(self.source, Source::Url(_)) {
-                        return self.settle(address, begun, until).await;
+                        return self.wait_for_verdict(address, started, until).await;
                     }
-                    let now = self.quiet(address, until).await?;
-                    if now.boot_id != begun.boot_id {
-                        return self.settle(address, begun, until).await;
+                    let now = self.wait_until_idle(address, until).await?;
+                    if now.boot_id != started.boot_id {
+                        return self.wait_for_verdict(address, started, until).await;
                     }
                     if left > 0 {
                         self.report
-                            .note(&format!("{address}: goes on with what was not written yet"));
+                            .note(&format!("{address}: resuming with what is not written yet"));
                     }
                 }
             }
         }
         Err(Failure::new(format!(
-            "{address}: the connection was lost {TRIES} times; run this again when it is better: what was written stays"
+            "{address}: the connection was lost {TRIES} times; run this command again when it is stable: what was written is kept"
         )))
     }
 
-    /// One call, from the start to its end.
+    /// Makes one call, from its start to its end.
     async fn call(&self, address: &Address) -> Result<Ended, Failure> {
         let name = address.to_string();
         let node = connect(self.session, address).await?;
@@ -167,7 +175,7 @@ impl Driver<'_> {
                 Ok(Some(Answer::Plan(plan))) => {
                     self.report.plan(&name, &plan)?;
                     if let Err(failure) = self.learn(&plan) {
-                        // Its wish to cancel may fail: then it is armed at worst, and whoever reads the failure decides.
+                        // The request to cancel may fail: then it is armed at worst, and the user decides after reading the failure.
                         let _ = UpgradeServiceClient::new(node.channel.clone())
                             .cancel(CancelUpgradeRequest {})
                             .await;
@@ -183,10 +191,15 @@ impl Driver<'_> {
                     return Ok(Ended::Done(Box::new(status)));
                 }
                 Ok(None) if id.is_empty() => {
-                    return Err(Failure::new(format!("{address}: ended the call without a word")));
+                    return Err(Failure::new(format!(
+                        "{address}: ended the call without a response"
+                    )));
                 }
                 Ok(None) => return Ok(Ended::Lost(id, None)),
-                Err(status) if broke(&status) && (!id.is_empty() || status.code() == Code::Unavailable) => {
+                Err(status)
+                    if is_broken_connection(&status)
+                        && (!id.is_empty() || status.code() == Code::Unavailable) =>
+                {
                     return Ok(Ended::Lost(id, Some(node.problem(&status))));
                 }
                 Err(status) => return Err(node.problem(&status).into()),
@@ -194,56 +207,61 @@ impl Driver<'_> {
         }
     }
 
-    /// Says what became of a node whose call ended as it should.
+    /// Returns the outcome of a node after its call has ended.
     async fn conclude(
         &self,
         address: &Address,
-        begun: Begun,
-        first: &Seen,
+        started: Started,
+        first: &NodeState,
         status: UpgradeStatus,
         until: Instant,
     ) -> Result<Outcome, Failure> {
-        let begun = Begun {
+        let started = Started {
             id: status.id.clone(),
-            ..begun
+            ..started
         };
         match status.stage() {
             // The node knows the image by its content: only it could tell before the manifest was read here.
             UpgradeStage::Failed if self.goal().is_run_by(first) => {
                 if self.options.wait {
-                    let begun = Begun {
+                    let started = Started {
                         id: String::new(),
-                        ..begun
+                        ..started
                     };
-                    self.settle(address, begun, until).await?;
+                    self.wait_for_verdict(address, started, until).await?;
                 }
                 Ok(Outcome::Already)
             }
             UpgradeStage::Waiting => Ok(Outcome::Window),
             UpgradeStage::Armed if self.options.mode == UpgradeMode::Staged => Ok(Outcome::Armed),
             UpgradeStage::Armed | UpgradeStage::Rebooting if self.options.wait => {
-                self.settle(address, begun, until).await
+                self.wait_for_verdict(address, started, until).await
             }
             UpgradeStage::Armed | UpgradeStage::Rebooting => Ok(Outcome::Restarts),
-            _ => Err(Failure::new(format!("{address}: {}", words::reason(&status)))),
+            _ => Err(Failure::new(format!("{address}: {}", describe::reason(&status)))),
         }
     }
 
-    /// Looks at a node until it is decided what becomes of it.
-    async fn settle(&self, address: &Address, begun: Begun, until: Instant) -> Result<Outcome, Failure> {
+    /// Polls a node until its outcome is known.
+    async fn wait_for_verdict(
+        &self,
+        address: &Address,
+        started: Started,
+        until: Instant,
+    ) -> Result<Outcome, Failure> {
         let name = address.to_string();
-        let mut last = "restarts".to_owned();
+        let mut last = "rebooting".to_owned();
         let mut pause = PAUSES.0;
         loop {
-            match look(self.session, address, true).await {
+            match poll(self.session, address, true).await {
                 Ok(now) => {
                     if let Some(plan) = &now.status.plan
-                        && now.status.id == begun.id
+                        && now.status.id == started.id
                     {
                         self.learn(plan)?;
                     }
-                    let restarted = now.boot_id != begun.boot_id;
-                    match judge(&self.goal(), &begun, &now) {
+                    let restarted = now.boot_id != started.boot_id;
+                    match judge(&self.goal(), &started, &now) {
                         Verdict::Upgraded => return Ok(Outcome::Upgraded),
                         Verdict::Armed => return Ok(Outcome::Armed),
                         Verdict::Window => return Ok(Outcome::Window),
@@ -255,10 +273,10 @@ impl Driver<'_> {
                             return Ok(Outcome::Restarts);
                         }
                         Verdict::Waiting(_)
-                            if now.status.id == begun.id && is_running(now.status.stage()) =>
+                            if now.status.id == started.id && is_running(now.status.stage()) =>
                         {
                             self.report.progress(&name, &now.status)?;
-                            words::stage(now.status.stage()).clone_into(&mut last);
+                            describe::stage(now.status.stage()).clone_into(&mut last);
                         }
                         Verdict::Waiting(what) => {
                             self.report.waiting(&name, &what)?;
@@ -266,16 +284,16 @@ impl Driver<'_> {
                         }
                     }
                 }
-                // Whatever it is, a node that restarts may get over it.
+                // Whatever the problem is, a node that reboots may recover from it.
                 Err(problem) => {
-                    last = absence(&problem);
+                    last = unreachable_text(&problem);
                     self.report.waiting(&name, &last)?;
                 }
             }
             if Instant::now() + pause > until {
                 return Err(Failure::new(format!(
-                    "{address}: not done within {} (last: {last}); `bedplate upgrade status` shows how it fares, \
-                     --patience gives it longer",
+                    "{address}: not finished within {} (last: {last}); see `bedplate upgrade status`, \
+                     or use --patience to wait longer",
                     crate::ui::duration(self.options.patience)
                 )));
             }
@@ -284,13 +302,14 @@ impl Driver<'_> {
         }
     }
 
-    /// Waits until a node answers again.
-    async fn answering(&self, address: &Address, until: Instant) -> Result<Seen, Failure> {
+    /// Waits until a node can be reached again.
+    async fn wait_until_reachable(&self, address: &Address, until: Instant) -> Result<NodeState, Failure> {
         let mut pause = PAUSES.0;
         loop {
-            match look(self.session, address, false).await {
+            match poll(self.session, address, false).await {
                 Err(problem) if Instant::now() + pause <= until => {
-                    self.report.waiting(&address.to_string(), &absence(&problem))?;
+                    self.report
+                        .waiting(&address.to_string(), &unreachable_text(&problem))?;
                 }
                 seen => return Ok(seen?),
             }
@@ -300,26 +319,28 @@ impl Driver<'_> {
     }
 
     /// Waits until a node answers again, and works on nothing.
-    async fn quiet(&self, address: &Address, until: Instant) -> Result<Seen, Failure> {
+    async fn wait_until_idle(&self, address: &Address, until: Instant) -> Result<NodeState, Failure> {
         let mut pause = PAUSES.0;
         loop {
-            match look(self.session, address, false).await {
+            match poll(self.session, address, false).await {
                 Ok(now) if !is_running(now.status.stage()) => return Ok(now),
                 Err(problem) if Instant::now() + pause > until => return Err(problem.into()),
                 Ok(_) if Instant::now() + pause > until => {
-                    return Err(Failure::new(format!("{address}: still works on the old call")));
+                    return Err(Failure::new(format!("{address}: still busy with the old call")));
                 }
-                Err(problem) => self.report.waiting(&address.to_string(), &absence(&problem))?,
+                Err(problem) => self
+                    .report
+                    .waiting(&address.to_string(), &unreachable_text(&problem))?,
                 Ok(_) => self
                     .report
-                    .waiting(&address.to_string(), "ends the call that was lost")?,
+                    .waiting(&address.to_string(), "ending the lost call")?,
             }
             sleep(pause).await;
             pause = (pause * 2).min(PAUSES.1);
         }
     }
 
-    /// Returns what is known of the release by now.
+    /// Returns what is known of the release so far.
     fn goal(&self) -> Goal {
         self.goal.borrow().clone()
     }
@@ -336,7 +357,7 @@ impl Driver<'_> {
             return Ok(());
         }
         Err(Failure::new(format!(
-            "{} brings version {} with manifest {}, and not version {} with manifest {}: it was changed meanwhile, \
+            "{} brings version {} with manifest {}, and not version {} with manifest {}: it was replaced in the meantime, \
              or is another release; the upgrade was cancelled",
             self.source.shown(),
             plan.to_version,
@@ -360,7 +381,7 @@ impl Driver<'_> {
     async fn serve(&self, call: &Call, want: BundleWant) -> Result<(), Failure> {
         let Source::File(bundle) = self.source else {
             return Err(Failure::new(
-                "the node asks for a bundle that it was to fetch itself",
+                "the node requested data of a bundle that it should fetch itself",
             ));
         };
         let data = bundle.piece(want).await?;
@@ -369,6 +390,6 @@ impl Driver<'_> {
     }
 }
 
-fn is_restarting(now: &Seen) -> bool {
+fn is_restarting(now: &NodeState) -> bool {
     matches!(now.status.stage(), UpgradeStage::Armed | UpgradeStage::Rebooting)
 }

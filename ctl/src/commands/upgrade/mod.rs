@@ -1,4 +1,4 @@
-//! `bedplate upgrade`: brings nodes to another release.
+//! `bedplate upgrade`: upgrades nodes to another release.
 //!
 //! [`decide`] and [`order`] say what to do, from what nodes say of themselves; [`drive`] does it to one node, by a
 //! [`call`], and says its [`outcome`]; [`roll`] does it to several in turn. [`source`] is where the bundle is, [`report`] shows
@@ -7,14 +7,15 @@
 mod call;
 pub(super) mod decide;
 pub(super) mod drive;
-mod look;
+
+mod describe;
 mod order;
 pub(super) mod outcome;
 pub(super) mod report;
 pub(super) mod roll;
 mod show;
 pub(super) mod source;
-mod words;
+mod subcommands;
 
 use std::cell::RefCell;
 use std::num::NonZeroU64;
@@ -28,7 +29,7 @@ use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use futures::StreamExt as _;
 
 use crate::address::Address;
-use crate::fan::{self, Answer};
+use crate::fan_out::{self, Answer};
 use crate::session::{Session, Targets};
 use crate::ui;
 use drive::{Driver, Options};
@@ -37,109 +38,109 @@ use source::{BundleFile, Source};
 
 const EXAMPLES: &str = "\
 Examples:
-  What would be fetched and written, and what speaks against it:
+  Show what would be fetched and written, and any objections:
     bedplate upgrade --url https://example.org/rpi4.bundle --plan
-  One node, with a bundle that lies here; returns when the node keeps the release:
+  Upgrade one node with a local bundle, and wait until it keeps the release:
     bedplate upgrade --bundle rpi4.bundle --wait
-  Three nodes, one after the other:
+  Upgrade three nodes, one after another:
     bedplate upgrade --url https://example.org/rpi4.bundle -n a,b,c --parallel 1 --wait
-  How it fares, and what became of it:
+  Show progress, and the outcome of past upgrades:
     bedplate upgrade status --follow
     bedplate upgrade history --log";
 
-/// Brings nodes to another release.
+/// Upgrades nodes to another release.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, after_long_help = EXAMPLES)]
 pub struct Upgrade {
     #[command(subcommand)]
-    look: Option<Look>,
+    command: Option<UpgradeCommand>,
     #[command(flatten)]
-    what: What,
+    start: Start,
 }
 
-/// What else there is to do with upgrades.
+/// The other commands for upgrades.
 #[derive(Debug, Subcommand)]
-enum Look {
-    /// Show how upgrades fare, or how the last one ended.
-    Status(look::Status),
-    /// Show what became of past upgrades, and why.
-    History(look::History),
-    /// End upgrades that run, wait or are armed. What runs stays as it is.
-    Cancel(look::Cancel),
-    /// Restart nodes into the system they ran before.
+enum UpgradeCommand {
+    /// Show the progress of upgrades, or the result of the last one.
+    Status(subcommands::Status),
+    /// Show the outcome of past upgrades, and why.
+    History(subcommands::History),
+    /// Cancel upgrades that are running, waiting or armed. The running system stays as it is.
+    Cancel(subcommands::Cancel),
+    /// Reboot nodes into the system that they ran before.
     ///
-    /// The other slot becomes the preferred one, if it holds a system that was kept once and may still boot. A release that
-    /// raised the lowest version that may boot cannot be gone back behind.
-    Rollback(look::Rollback),
+    /// The other slot becomes the preferred one, if it holds a system that was committed before and may still boot. A release
+    /// that raised the lowest version that may boot cannot be rolled back to an older one.
+    Rollback(subcommands::Rollback),
 }
 
-/// What to bring, and how.
+/// The options of an upgrade.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("source").required(true).args(["url", "bundle"])))]
-struct What {
-    /// Where the nodes fetch the bundle: http or https. They go on when this program ends.
+struct Start {
+    /// URL from which the nodes fetch the bundle: http or https. They continue when this program ends.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// A bundle here: the nodes fetch what they want of it through this program.
+    /// Local bundle, of which this program sends the nodes what they need.
     #[arg(long, value_name = "FILE")]
     bundle: Option<PathBuf>,
-    /// When nodes restart into the release.
+    /// When to reboot into the release.
     #[arg(short, long, value_enum, default_value_t)]
     mode: Mode,
-    /// Do not restart: the same as --mode staged.
+    /// Do not reboot: the same as --mode staged.
     #[arg(long, conflicts_with = "mode")]
     no_reboot: bool,
-    /// Go on in spite of refusals that can be overridden. Needs the role admin.
+    /// Override refusals, where that is possible. Requires the role admin.
     #[arg(long)]
     force: bool,
-    /// Fetch no faster than this, for each node, as 2MB/s or 500KiB/s.
+    /// Maximum download rate of each node, such as 2MB/s or 500KiB/s.
     #[arg(long, value_name = "RATE", value_parser = quantity::rate)]
     rate_limit: Option<NonZeroU64>,
-    /// Only show what would be fetched and written, and what speaks against it.
+    /// Only show what would be fetched and written, and any objections.
     #[arg(long)]
     plan: bool,
-    /// Wait until the node is back, healthy, and keeps the release. Several nodes are always waited for.
+    /// Wait until the node is back, healthy, and keeps the release. Always on with several nodes.
     #[arg(long)]
     wait: bool,
-    /// Nodes that are upgraded at a time.
+    /// Number of nodes to upgrade at a time.
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     parallel: u16,
-    /// How long one node may take for all of it.
+    /// Time limit of the whole upgrade of one node.
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = quantity::time)]
     patience: Duration,
 }
 
-/// When nodes restart into the release.
+/// When to reboot into the release.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 enum Mode {
-    /// As soon as all of it is written and proved.
+    /// As soon as the release is written and verified.
     #[default]
     Now,
-    /// With the next restart, whoever asks for it.
+    /// With the next reboot, whatever its cause.
     Staged,
     /// In the next maintenance window of the machine config.
     Window,
 }
 
 impl Upgrade {
-    /// Does what was typed.
+    /// Runs the command.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
-        match self.look {
-            Some(Look::Status(command)) => command.run(session).await,
-            Some(Look::History(command)) => command.run(session).await,
-            Some(Look::Cancel(command)) => command.run(session).await,
-            Some(Look::Rollback(command)) => command.run(session).await,
-            None => self.what.run(session).await,
+        match self.command {
+            Some(UpgradeCommand::Status(command)) => command.run(session).await,
+            Some(UpgradeCommand::History(command)) => command.run(session).await,
+            Some(UpgradeCommand::Cancel(command)) => command.run(session).await,
+            Some(UpgradeCommand::Rollback(command)) => command.run(session).await,
+            None => self.start.run(session).await,
         }
     }
 }
 
-impl What {
+impl Start {
     async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
         let source = match (self.url, self.bundle) {
             (Some(url), _) => Source::Url(url),
             (None, Some(path)) => Source::File(Arc::new(BundleFile::open(&path)?)),
-            (None, None) => anyhow::bail!("a bundle is needed: --url or --bundle"),
+            (None, None) => anyhow::bail!("a bundle is required: use --url or --bundle"),
         };
         let addresses = addresses(&session).await?;
         let mode = match self.mode {
@@ -167,21 +168,21 @@ impl What {
             return plan(&driver, &addresses).await;
         }
         let work = async {
-            let rans = roll::roll(&driver, &addresses, self.parallel.into()).await?;
-            roll::sum_up(&driver, &rans, session.format)
+            let results = roll::roll(&driver, &addresses, self.parallel.into()).await?;
+            roll::sum_up(&driver, &results, session.format)
         };
         roll::unless_stopped(&report, &source, work).await
     }
 }
 
-/// Shows every node's plan; fails if one would refuse.
+/// Shows every node's plan. Fails if a node would refuse the upgrade.
 async fn plan(driver: &Driver<'_>, addresses: &[Address]) -> anyhow::Result<ExitCode> {
     let plans = addresses.iter().map(async |address: &Address| Answer {
         node: address.clone(),
         result: driver.plan(address).await,
     });
     let answers: Vec<_> = futures::stream::iter(plans).buffered(8).collect().await;
-    let code = fan::show(driver.session, &answers)?;
+    let code = fan_out::show(driver.session, &answers)?;
     let refused = answers.iter().any(|answer| {
         let plan = answer.result.as_ref().ok();
         plan.is_some_and(|plan| show::is_refused(plan, driver.options.force))
@@ -189,7 +190,7 @@ async fn plan(driver: &Driver<'_>, addresses: &[Address]) -> anyhow::Result<Exit
     Ok(if refused { ExitCode::FAILURE } else { code })
 }
 
-/// Returns the nodes one by one; of endpoints, the first that can be reached.
+/// Returns the addresses of the nodes, or the first endpoint that can be reached.
 pub(super) async fn addresses(session: &Session) -> anyhow::Result<Vec<Address>> {
     match &session.targets {
         Targets::All(addresses) => {
@@ -199,15 +200,15 @@ pub(super) async fn addresses(session: &Session) -> anyhow::Result<Vec<Address>>
             several.retain(|address| seen.insert(address.to_string()));
             Ok(several)
         }
-        Targets::FirstOf(_) => match fan::dial(session).await.pop() {
+        Targets::FirstOf(_) => match fan_out::dial(session).await.pop() {
             Some(Answer { node, result: Ok(_) }) => Ok(vec![node]),
             Some(Answer {
                 result: Err(problem), ..
             }) => {
                 ui::note(&problem.to_string());
-                anyhow::bail!("no endpoint can be reached; name the nodes by --nodes")
+                anyhow::bail!("no endpoint can be reached; select the nodes with --nodes")
             }
-            None => anyhow::bail!("no node is given: name some by --nodes"),
+            None => anyhow::bail!("no nodes to upgrade: select them with --nodes"),
         },
     }
 }

@@ -1,36 +1,36 @@
-//! Which node comes next. Pure.
+//! The order in which nodes are upgraded. Pure.
 
-/// How far a node is.
+/// The progress of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
-    /// Its turn has not come.
+    /// Not started.
     Pending,
-    /// It is being upgraded.
+    /// Being upgraded.
     Running,
-    /// It runs the release.
-    Fine,
-    /// It does not.
+    /// Runs the release.
+    Succeeded,
+    /// Failed to run the release.
     Failed,
 }
 
-/// What to do next.
+/// The next step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// Begin with the node of this number.
-    Begin(usize),
-    /// Wait until a running one ends.
+    /// Upgrade the node with this index.
+    Start(usize),
+    /// Wait until a running upgrade ends.
     Wait,
-    /// Nothing more is done.
+    /// Stop.
     End,
 }
 
-/// Decides: nodes take their turn in order, `parallel` at a time, and none begins after one has failed.
+/// Decides the next step: nodes are upgraded in order, `parallel` at a time, and none is started after one has failed.
 pub fn next(turns: &[Turn], parallel: usize) -> Next {
     let running = turns.iter().filter(|turn| **turn == Turn::Running).count();
     let failed = turns.contains(&Turn::Failed);
     let pending = turns.iter().position(|turn| *turn == Turn::Pending);
     match (pending, running) {
-        (Some(node), running) if !failed && running < parallel.max(1) => Next::Begin(node),
+        (Some(node), running) if !failed && running < parallel.max(1) => Next::Start(node),
         (_, 0) => Next::End,
         _ => Next::Wait,
     }
@@ -44,17 +44,17 @@ mod tests {
 
     #[test]
     fn each_node_takes_its_turn() {
-        use Turn::{Failed, Fine, Pending, Running};
+        use Turn::{Failed, Pending, Running, Succeeded};
         let cases: &[(&[Turn], usize, Next)] = &[
             (&[], 1, Next::End),
-            (&[Pending, Pending], 1, Next::Begin(0)),
+            (&[Pending, Pending], 1, Next::Start(0)),
             (&[Running, Pending], 1, Next::Wait),
-            (&[Running, Pending], 2, Next::Begin(1)),
-            (&[Fine, Pending], 1, Next::Begin(1)),
+            (&[Running, Pending], 2, Next::Start(1)),
+            (&[Succeeded, Pending], 1, Next::Start(1)),
             (&[Failed, Pending], 1, Next::End),
             (&[Failed, Running, Pending], 3, Next::Wait),
-            (&[Fine, Fine], 1, Next::End),
-            (&[Pending], 0, Next::Begin(0)),
+            (&[Succeeded, Succeeded], 1, Next::End),
+            (&[Pending], 0, Next::Start(0)),
         ];
         for (turns, parallel, expected) in cases {
             assert_eq!(next(turns, *parallel), *expected, "{turns:?} {parallel}");
@@ -71,13 +71,13 @@ mod tests {
         ) {
             let mut turns = vec![Turn::Pending; fates.len()];
             let mut ends = ends.into_iter();
-            let mut begun = Vec::new();
+            let mut started = Vec::new();
             loop {
                 match next(&turns, parallel) {
-                    Next::Begin(node) => {
+                    Next::Start(node) => {
                         prop_assert_eq!(turns[node], Turn::Pending);
-                        prop_assert!(!turns.contains(&Turn::Failed), "begun after a failure");
-                        begun.push(node);
+                        prop_assert!(!turns.contains(&Turn::Failed), "started after a failure");
+                        started.push(node);
                         turns[node] = Turn::Running;
                     }
                     Next::Wait => {
@@ -85,15 +85,15 @@ mod tests {
                             (0..turns.len()).filter(|node| turns[*node] == Turn::Running).collect();
                         prop_assert!(!running.is_empty() && running.len() <= parallel);
                         let node = *ends.next().expect("one for each node").get(&running);
-                        turns[node] = if fates[node] { Turn::Fine } else { Turn::Failed };
+                        turns[node] = if fates[node] { Turn::Succeeded } else { Turn::Failed };
                     }
                     Next::End => break,
                 }
             }
             prop_assert!(!turns.contains(&Turn::Running));
-            prop_assert!(begun.is_sorted(), "in order");
+            prop_assert!(started.is_sorted(), "in order");
             let failed = turns.contains(&Turn::Failed);
-            prop_assert!(failed || turns.iter().all(|turn| *turn == Turn::Fine));
+            prop_assert!(failed || turns.iter().all(|turn| *turn == Turn::Succeeded));
         }
     }
 }

@@ -1,30 +1,30 @@
-//! How the upgrade of one node ends.
+//! The outcome of one node's upgrade.
 
 use api::v1alpha1::UpgradeRecord;
 
 use crate::explain::Problem;
 
-/// How it went well.
+/// A successful outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// It ran the release already.
+    /// The node already ran the release.
     Already,
-    /// It runs the release, and keeps it.
+    /// The node runs the release, and keeps it.
     Upgraded,
-    /// It restarts into the release; not waited for.
+    /// The node is rebooting into the release; not waited for.
     Restarts,
-    /// The next restart starts the release.
+    /// The next reboot starts the release.
     Armed,
-    /// The maintenance window is waited for.
+    /// The node waits for its maintenance window.
     Window,
 }
 
-/// How it did not.
+/// A failure.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Failure {
-    /// Why.
+    /// The reason.
     pub text: String,
-    /// What the node itself says of it.
+    /// The node's own record of it.
     pub record: Option<Box<UpgradeRecord>>,
 }
 

@@ -1,4 +1,4 @@
-//! Progress while it runs: bars on a terminal, a line per step elsewhere, lines of JSON or YAML for programs.
+//! Progress of upgrades: bars on a terminal, a line per step elsewhere, JSON or YAML for programs.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -9,24 +9,24 @@ use api::v1alpha1::{UpgradePlan, UpgradeRecord, UpgradeStage, UpgradeStatus};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::words;
+use super::describe;
 use crate::ui::{self, Format, clean};
 
-/// Shows what happens to nodes as it happens.
+/// A display of the progress of nodes.
 pub struct Report {
     format: Format,
     bars: Option<MultiProgress>,
     lines: RefCell<HashMap<String, Line>>,
 }
 
-/// What was shown last of a node.
+/// The last line shown for a node.
 #[derive(Default)]
 struct Line {
     bar: Option<ProgressBar>,
     text: String,
 }
 
-/// What programs see, one at a time.
+/// An event as JSON or YAML.
 #[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Event<'a> {
@@ -49,7 +49,7 @@ pub struct Event<'a> {
     /// With result: the version before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<&'a str>,
-    /// With result: the version that was brought, if it is known.
+    /// With result: the new version, if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<&'a str>,
     /// With result: how long it took.
@@ -58,13 +58,13 @@ pub struct Event<'a> {
     /// With result: why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<&'a str>,
-    /// With result: what the node itself says of a failure.
+    /// With result: the node's own record of a failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record: Option<&'a UpgradeRecord>,
 }
 
 impl Report {
-    /// Shows in this way; bars only for people who look at a terminal.
+    /// Returns a display in this format, with bars only on a terminal.
     pub fn new(format: Format) -> Self {
         let bars = format == Format::Table && io::stderr().is_terminal();
         Self {
@@ -74,7 +74,7 @@ impl Report {
         }
     }
 
-    /// Says something that belongs to no node.
+    /// Prints a message.
     pub fn note(&self, text: &str) {
         match &self.bars {
             Some(bars) => bars.suspend(|| ui::note(text)),
@@ -82,7 +82,7 @@ impl Report {
         }
     }
 
-    /// Tells what a node will do.
+    /// Shows a node's plan.
     pub fn plan(&self, node: &str, plan: &UpgradePlan) -> anyhow::Result<()> {
         if self.format != Format::Table {
             return self.event(&Event {
@@ -99,7 +99,7 @@ impl Report {
         Ok(())
     }
 
-    /// Tells how far a node is.
+    /// Shows a node's progress.
     pub fn progress(&self, node: &str, status: &UpgradeStatus) -> anyhow::Result<()> {
         if self.format != Format::Table {
             return self.event(&Event {
@@ -113,12 +113,12 @@ impl Report {
             "" => String::new(),
             message => format!(" ({})", clean(message)),
         };
-        let text = format!("{}{waits}", words::stage(status.stage()));
+        let text = format!("{}{waits}", describe::stage(status.stage()));
         self.show(node, &text, measured(status));
         Ok(())
     }
 
-    /// Tells what is waited for.
+    /// Shows what is waited for.
     pub fn waiting(&self, node: &str, text: &str) -> anyhow::Result<()> {
         let known = self
             .lines
@@ -137,18 +137,18 @@ impl Report {
         Ok(())
     }
 
-    /// Ends with a node.
+    /// Removes a node from the display.
     pub fn end(&self, node: &str) {
         if let Some(Line { bar: Some(bar), .. }) = self.lines.borrow_mut().remove(node) {
             bar.finish_and_clear();
         }
     }
 
-    /// Writes what programs see; for people there is none of it.
+    /// Writes an event, unless the output is for people.
     pub fn event(&self, event: &Event<'_>) -> anyhow::Result<()> {
         match self.format {
             Format::Table => Ok(()),
-            format => ui::one_of_many(format, event),
+            format => ui::item(format, event),
         }
     }
 
@@ -165,7 +165,7 @@ impl Report {
         };
         let bar = line.bar.get_or_insert_with(|| {
             let bar = bars.add(ProgressBar::new(0));
-            // The clock goes on while nothing comes.
+            // The elapsed time is updated while nothing arrives.
             bar.enable_steady_tick(Duration::from_millis(200));
             bar.set_prefix(node.to_owned());
             bar

@@ -1,4 +1,4 @@
-//! Upgrades several nodes in turn, and sums up.
+//! The upgrade of several nodes in turn, and its summary.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -19,20 +19,20 @@ use super::source::Source;
 use crate::address::Address;
 use crate::ui::{self, Format, Table, duration};
 
-/// What became of one node.
-pub struct Ran {
-    /// The node.
+/// The result of one node.
+pub struct NodeResult {
+    /// Address of the node.
     pub address: Address,
-    /// Version that ran before; empty when it is not known.
+    /// Version that ran before; empty if unknown.
     pub from: String,
-    /// How long it took.
+    /// Duration of the upgrade.
     pub took: Duration,
-    /// How it ended; none when its turn did not come.
+    /// The outcome; `None` if it was not started.
     pub result: Option<Result<Outcome, Failure>>,
 }
 
-impl Ran {
-    /// Names how it ended, for programs.
+impl NodeResult {
+    /// Returns the result as a word for programs.
     pub fn word(&self) -> &'static str {
         match &self.result {
             None => "not-begun",
@@ -46,40 +46,44 @@ impl Ran {
     }
 }
 
-/// Upgrades the nodes, `parallel` at a time, until one fails. Those that run already are seen to their end.
-pub async fn roll(driver: &Driver<'_>, addresses: &[Address], parallel: usize) -> anyhow::Result<Vec<Ran>> {
+/// Upgrades the nodes, `parallel` at a time, until one fails. Upgrades that are running then are followed to their end.
+pub async fn roll(
+    driver: &Driver<'_>,
+    addresses: &[Address],
+    parallel: usize,
+) -> anyhow::Result<Vec<NodeResult>> {
     let mut turns = vec![Turn::Pending; addresses.len()];
-    let mut rans: Vec<Ran> = addresses.iter().map(pending).collect();
+    let mut results: Vec<NodeResult> = addresses.iter().map(pending).collect();
     let mut running = FuturesUnordered::new();
     loop {
         match next(&turns, parallel) {
-            Next::Begin(number) => {
+            Next::Start(number) => {
                 turns[number] = Turn::Running;
                 let address = &addresses[number];
-                running.push(async move { (number, one(driver, address).await) });
+                running.push(async move { (number, upgrade_one(driver, address).await) });
             }
             Next::Wait => {
                 let Some((number, ran)) = running.next().await else {
                     break;
                 };
-                tell(driver.report, driver.goal, &ran)?;
+                report_result(driver.report, driver.goal, &ran)?;
                 turns[number] = match ran.result {
-                    Some(Ok(_)) => Turn::Fine,
+                    Some(Ok(_)) => Turn::Succeeded,
                     _ => Turn::Failed,
                 };
-                rans[number] = ran;
+                results[number] = ran;
             }
             Next::End => break,
         }
     }
-    for ran in rans.iter().filter(|ran| ran.result.is_none()) {
-        tell(driver.report, driver.goal, ran)?;
+    for ran in results.iter().filter(|ran| ran.result.is_none()) {
+        report_result(driver.report, driver.goal, ran)?;
     }
-    Ok(rans)
+    Ok(results)
 }
 
-fn pending(address: &Address) -> Ran {
-    Ran {
+fn pending(address: &Address) -> NodeResult {
+    NodeResult {
         address: address.clone(),
         from: String::new(),
         took: Duration::ZERO,
@@ -88,12 +92,12 @@ fn pending(address: &Address) -> Ran {
 }
 
 /// Upgrades one node.
-pub async fn one(driver: &Driver<'_>, address: &Address) -> Ran {
+pub async fn upgrade_one(driver: &Driver<'_>, address: &Address) -> NodeResult {
     let started = Instant::now();
     let mut from = String::new();
     let result = driver.upgrade(address, &mut from).await;
     driver.report.end(&address.to_string());
-    Ran {
+    NodeResult {
         address: address.clone(),
         from,
         took: started.elapsed(),
@@ -101,8 +105,8 @@ pub async fn one(driver: &Driver<'_>, address: &Address) -> Ran {
     }
 }
 
-/// Tells how a node ended: a failure at once, with what the node says of it.
-pub fn tell(report: &Report, goal: &RefCell<Goal>, ran: &Ran) -> anyhow::Result<()> {
+/// Reports the result of a node: a failure at once, with the node's record of it.
+pub fn report_result(report: &Report, goal: &RefCell<Goal>, ran: &NodeResult) -> anyhow::Result<()> {
     let goal = goal.borrow();
     let failure = ran.result.as_ref().and_then(|result| result.as_ref().err());
     if let Some(failure) = failure {
@@ -127,23 +131,23 @@ pub fn tell(report: &Report, goal: &RefCell<Goal>, ran: &Ran) -> anyhow::Result<
     })
 }
 
-/// Sums up on standard output, and tells how to go on after a failure.
-pub fn sum_up(driver: &Driver<'_>, rans: &[Ran], format: Format) -> anyhow::Result<ExitCode> {
-    let fine = rans.iter().all(|ran| matches!(ran.result, Some(Ok(_))));
+/// Prints the summary on standard output, and how to continue after a failure.
+pub fn sum_up(driver: &Driver<'_>, results: &[NodeResult], format: Format) -> anyhow::Result<ExitCode> {
+    let fine = results.iter().all(|ran| matches!(ran.result, Some(Ok(_))));
     if format == Format::Table {
-        match rans {
+        match results {
             [ran] => {
                 if let Some(Ok(outcome)) = &ran.result {
                     ui::line(&sentence(driver, ran, *outcome))?;
                 }
             }
-            rans => ui::write(summary(driver, rans).as_bytes())?,
+            results => ui::write(summary(driver, results).as_bytes())?,
         }
     }
-    if !fine && rans.len() > 1 {
+    if !fine && results.len() > 1 {
         ui::note(&format!(
-            "to go on when that is mended: {}\n  nodes that run the version are passed over",
-            again()
+            "to continue when that is fixed: {}\n  nodes that already run the version are skipped",
+            command_line()
         ));
     }
     Ok(if fine {
@@ -153,29 +157,29 @@ pub fn sum_up(driver: &Driver<'_>, rans: &[Ran], format: Format) -> anyhow::Resu
     })
 }
 
-fn sentence(driver: &Driver<'_>, ran: &Ran, outcome: Outcome) -> String {
+fn sentence(driver: &Driver<'_>, ran: &NodeResult, outcome: Outcome) -> String {
     let (node, took) = (&ran.address, duration(ran.took));
     let to = match driver.goal.borrow().version.as_str() {
         "" => "the release".to_owned(),
         version => version.to_owned(),
     };
     match outcome {
-        Outcome::Already => format!("{node} runs {to} already"),
+        Outcome::Already => format!("{node} already runs {to}"),
         Outcome::Upgraded => format!("{node} runs {to} and keeps it; it ran {} ({took})", ran.from),
         Outcome::Restarts => format!(
-            "{node} restarts into {to}; `bedplate upgrade status` shows whether it is kept, \
-             --wait would have waited for that"
+            "{node} is rebooting into {to}; see `bedplate upgrade status` for whether it is kept, \
+             or use --wait next time"
         ),
-        Outcome::Armed => format!("{node} starts {to} with its next restart"),
+        Outcome::Armed => format!("{node} starts {to} with its next reboot"),
         Outcome::Window => format!("{node} has {to} ready for its next maintenance window"),
     }
 }
 
-fn summary(driver: &Driver<'_>, rans: &[Ran]) -> String {
+fn summary(driver: &Driver<'_>, results: &[NodeResult]) -> String {
     let goal = driver.goal.borrow();
     let mut table = Table::default();
     table.headings(&["NODE", "RESULT", "FROM", "TO", "TOOK", "NOTE"]);
-    for ran in rans {
+    for ran in results {
         let note = match &ran.result {
             Some(Err(failure)) => failure.text.lines().next().unwrap_or_default().to_owned(),
             _ => String::new(),
@@ -195,14 +199,14 @@ fn summary(driver: &Driver<'_>, rans: &[Ran]) -> String {
     table.draw()
 }
 
-/// Runs something unless somebody asks to stop; then tells what goes on without us.
+/// Runs `work` until it ends or is interrupted; then tells what the nodes still do.
 pub async fn unless_stopped(
     report: &Report,
     source: &Source,
     work: impl Future<Output = anyhow::Result<ExitCode>>,
 ) -> anyhow::Result<ExitCode> {
     let stopped = tokio::select! {
-        // Not cancel safe, and need not be: it is given up when somebody asks for that.
+        // Not cancel safe, and need not be: it is dropped when the user interrupts it.
         code = work => return code,
         // Cancel safe: a signal that is not taken ends nothing else.
         stopped = tokio::signal::ctrl_c() => stopped,
@@ -210,20 +214,20 @@ pub async fn unless_stopped(
     stopped?;
     report.note(match source {
         Source::Url(_) => {
-            "stopped watching: a node that has begun goes on by itself\n  \
-             `bedplate upgrade status --follow` shows how it fares, `bedplate upgrade cancel` ends it"
+            "interrupted: a node that has started continues by itself\n  \
+             follow it with `bedplate upgrade status --follow`, or stop it with `bedplate upgrade cancel`"
         }
         Source::File(_) => {
-            "stopped: a node that was still fetching fails, and keeps what it has written\n  \
-             the same command goes on from there; `bedplate upgrade status` shows how it fares"
+            "interrupted: a node that was still fetching fails, and keeps what it has written\n  \
+             run the same command again to continue from there; see `bedplate upgrade status`"
         }
     });
-    // As a shell counts a program that ended by that signal.
+    // The exit code of a program that was ended by that signal.
     Ok(ExitCode::from(130))
 }
 
-/// Returns the command that was typed, for another shell.
-pub fn again() -> String {
+/// Returns the command that was typed, quoted for a shell.
+pub fn command_line() -> String {
     quoted(std::env::args())
 }
 

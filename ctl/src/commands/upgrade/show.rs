@@ -1,4 +1,4 @@
-//! How plans, states and histories are shown.
+//! Plans, states and histories as text and tables.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use api::v1alpha1::{
 };
 use serde::Serialize;
 
-use super::words;
+use super::describe;
 use crate::ui::{Show, Table, bytes, clean, duration, moment_ms};
 
-/// Says what a plan costs, in one line.
+/// Describes the cost of a plan in one line.
 pub fn plan_line(plan: &UpgradePlan) -> String {
     format!(
         "{} to {}: fetches {} ({}), writes {}{}",
@@ -30,17 +30,17 @@ pub fn plan_line(plan: &UpgradePlan) -> String {
     )
 }
 
-/// Says what speaks against an upgrade.
+/// Describes an objection to an upgrade.
 pub fn finding_line(finding: &UpgradeFinding) -> String {
     let text = clean(&finding.text);
     match finding.level() {
-        FindingLevel::Refusal => format!("refused: {text} (--force overrides this)"),
+        FindingLevel::Refusal => format!("refused: {text} (use --force to override)"),
         FindingLevel::Final => format!("refused: {text}"),
         FindingLevel::Warning | FindingLevel::Unspecified => format!("warning: {text}"),
     }
 }
 
-/// Tells whether a plan would be carried out.
+/// Returns whether a node would refuse to carry out a plan.
 pub fn is_refused(plan: &UpgradePlan, force: bool) -> bool {
     plan.findings.iter().any(|finding| match finding.level() {
         FindingLevel::Final => true,
@@ -51,17 +51,17 @@ pub fn is_refused(plan: &UpgradePlan, force: bool) -> bool {
 
 fn percent(plan: &UpgradePlan) -> String {
     if plan.full_bytes == 0 {
-        return "of an unknown whole".to_owned();
+        return "of an unknown total".to_owned();
     }
     let tenths = u128::from(plan.fetch_bytes) * 1000 / u128::from(plan.full_bytes);
-    format!("{}.{} % of the whole", tenths / 10, tenths % 10)
+    format!("{}.{} % of the bundle", tenths / 10, tenths % 10)
 }
 
 fn written(plan: &UpgradePlan) -> u64 {
     plan.write_blocks.saturating_mul(plan.block_size.into())
 }
 
-/// Adds a line with a key, unless there is nothing to say.
+/// Adds a line with a key, unless the value is empty.
 fn line(text: &mut String, key: &str, value: &str) {
     if !value.is_empty() {
         // Writing to a string cannot fail.
@@ -72,7 +72,7 @@ fn line(text: &mut String, key: &str, value: &str) {
 impl Show for UpgradePlan {
     fn show(&self, table: &mut Table) {
         table.headings(&[
-            "FROM", "TO", "SLOT", "FETCH", "OF WHOLE", "WRITE", "IN PLACE", "TIME", "FINDINGS",
+            "FROM", "TO", "SLOT", "FETCH", "SHARE", "WRITE", "IN PLACE", "TIME", "FINDINGS",
         ]);
         let findings: Vec<String> = self.findings.iter().map(finding_line).collect();
         table.row([
@@ -80,7 +80,7 @@ impl Show for UpgradePlan {
             self.to_version.clone(),
             self.slot.clone(),
             bytes(self.fetch_bytes),
-            percent(self).replace(" of the whole", ""),
+            percent(self).replace(" of the bundle", ""),
             bytes(written(self)),
             bytes(self.equal_blocks.saturating_mul(self.block_size.into())),
             time(self.time_ms),
@@ -165,7 +165,7 @@ fn time(millis: u64) -> String {
     }
 }
 
-/// Says how a trial fares; nothing when the running system is not on trial.
+/// Describes the state of a trial; empty when the running system is not on trial.
 fn trial(status: &UpgradeStatus) -> String {
     let Some(trial) = &status.trial else {
         return String::new();
@@ -178,10 +178,10 @@ fn trial(status: &UpgradeStatus) -> String {
         .collect();
     match trial.phase() {
         TrialPhase::None | TrialPhase::Unspecified => String::new(),
-        TrialPhase::Waiting => format!("given up in {left} unless well: {}", failing.join("; ")),
+        TrialPhase::Waiting => format!("abandoned in {left} unless healthy: {}", failing.join("; ")),
         TrialPhase::Holding => format!("healthy; kept in {left}"),
         TrialPhase::Committed => "kept".to_owned(),
-        TrialPhase::GivenUp => "given up; restarts into the old system".to_owned(),
+        TrialPhase::GivenUp => "abandoned; rebooting into the old system".to_owned(),
     }
 }
 
@@ -192,7 +192,7 @@ fn done(status: &UpgradeStatus) -> String {
     }
 }
 
-/// Says what happens to a node, in one line.
+/// Describes the status of an upgrade in one line.
 pub fn status_line(status: &UpgradeStatus) -> String {
     let versions = match (status.from_version.as_str(), status.to_version.as_str()) {
         ("", "") => String::new(),
@@ -218,7 +218,7 @@ pub fn status_line(status: &UpgradeStatus) -> String {
         [] => String::new(),
         extra => format!(": {}", extra.join(", ")),
     };
-    clean(&format!("{}{versions}{extra}", words::stage(status.stage())))
+    clean(&format!("{}{versions}{extra}", describe::stage(status.stage())))
 }
 
 impl Show for UpgradeStatus {
@@ -240,7 +240,7 @@ impl Show for UpgradeStatus {
     fn detail(&self) -> Option<String> {
         let mut text = String::new();
         line(&mut text, "Upgrade", &self.id);
-        line(&mut text, "Stage", words::stage(self.stage()));
+        line(&mut text, "Stage", describe::stage(self.stage()));
         line(&mut text, "From", &self.from_version);
         line(&mut text, "To", &self.to_version);
         line(&mut text, "Source", &self.source);
@@ -258,7 +258,7 @@ impl Show for UpgradeStatus {
             line(&mut text, "In place", &bytes(self.equal_bytes));
         }
         line(&mut text, "Left", &time(self.eta_ms));
-        line(&mut text, "Waits", &self.message);
+        line(&mut text, "Waiting", &self.message);
         line(&mut text, "Reason", &self.reason);
         line(&mut text, "Trial", &trial(self));
         if self.next_window_unix_ms > 0 {
@@ -269,7 +269,7 @@ impl Show for UpgradeStatus {
     }
 }
 
-/// A history, with or without what the kernel said in failed trials.
+/// A history, with or without the kernel log of failed trials.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
 pub struct History {
@@ -279,7 +279,7 @@ pub struct History {
 }
 
 impl History {
-    /// Shows it; with the log if that is wanted.
+    /// Returns the history, with the kernel logs if `log` is set.
     pub fn new(mut answer: UpgradeHistoryResponse, log: bool) -> Self {
         if !log {
             for record in &mut answer.records {
@@ -322,12 +322,12 @@ fn took(record: &UpgradeRecord) -> String {
     let span = record.ended_unix_ms.saturating_sub(record.started_unix_ms);
     match u64::try_from(span) {
         Ok(span) if record.ended_unix_ms > 0 => time(span),
-        // The clock was set back meanwhile, or it has not ended.
+        // The clock was set back in the meantime, or it has not ended.
         _ => String::new(),
     }
 }
 
-/// Describes a past upgrade, with the kernel's last words.
+/// Describes a past upgrade in full, with the end of the kernel log.
 pub fn at_length(record: &UpgradeRecord) -> String {
     let mut text = String::new();
     line(&mut text, "Upgrade", &record.id);
@@ -338,7 +338,7 @@ pub fn at_length(record: &UpgradeRecord) -> String {
     line(&mut text, "Took", &took(record));
     line(&mut text, "Outcome", &word::<UpgradeOutcome>(record.outcome));
     line(&mut text, "Cause", &record.cause);
-    line(&mut text, "Stage", words::stage(record.stage()));
+    line(&mut text, "Stage", describe::stage(record.stage()));
     line(&mut text, "Trial", &record.trial_stage);
     for check in record.health.iter().flat_map(|health| &health.checks) {
         let state = if check.healthy { "healthy" } else { "unhealthy" };
@@ -349,7 +349,7 @@ pub fn at_length(record: &UpgradeRecord) -> String {
         );
     }
     if !record.kernel_log.is_empty() {
-        text.push_str("Last lines of the kernel's log:\n");
+        text.push_str("Last lines of the kernel log:\n");
     }
     for said in &record.kernel_log {
         let _ = writeln!(text, "  {}", clean(said));
@@ -369,10 +369,13 @@ impl Show for CancelUpgradeResponse {
 
 impl Show for RollbackResponse {
     fn show(&self, table: &mut Table) {
-        table.headings(&["RESTARTS INTO"]).row([self.to_version.clone()]);
+        table.headings(&["REBOOTING INTO"]).row([self.to_version.clone()]);
     }
 
     fn detail(&self) -> Option<String> {
-        Some(format!("the node restarts into {}\n", clean(&self.to_version)))
+        Some(format!(
+            "the node is rebooting into {}\n",
+            clean(&self.to_version)
+        ))
     }
 }

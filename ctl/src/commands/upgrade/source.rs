@@ -1,4 +1,4 @@
-//! Where the bundle is.
+//! The bundle of an upgrade.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -13,16 +13,16 @@ use manifest::{Digest, Manifest};
 
 use super::decide::Goal;
 
-/// Where the bundle is.
+/// The bundle of an upgrade.
 #[derive(Clone)]
 pub enum Source {
-    /// On a web server that the node reaches.
+    /// On a web server that the nodes can reach.
     Url(String),
-    /// Here.
+    /// In a local file.
     File(Arc<BundleFile>),
 }
 
-/// A bundle in a file. What it says of itself is believed here: the node checks it.
+/// A bundle in a file. Its manifest is not verified here: the node does that.
 pub struct BundleFile {
     path: PathBuf,
     file: Mutex<File>,
@@ -32,13 +32,17 @@ pub struct BundleFile {
 }
 
 impl BundleFile {
-    /// Opens a bundle, and refuses what is none before anything is sent.
+    /// Opens a bundle.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or is not a bundle.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
         let mut file = File::open(path).with_context(|| format!("cannot open {shown}"))?;
         let length = file
             .metadata()
-            .with_context(|| format!("cannot look at {shown}"))?
+            .with_context(|| format!("cannot read the size of {shown}"))?
             .len();
         let preamble = Preamble::read(&mut file).with_context(|| format!("cannot use {shown}"))?;
         let manifest = Manifest::parse_unverified(&preamble.json)
@@ -63,13 +67,13 @@ impl BundleFile {
         })
     }
 
-    /// Reads what a node wants.
+    /// Reads the data that a node requests.
     pub async fn piece(self: &Arc<Self>, want: BundleWant) -> anyhow::Result<BundleData> {
         let length = usize::try_from(want.length).unwrap_or(usize::MAX);
         let end = want.offset.checked_add(want.length.into());
         if length > api::MAX_DATA || end.is_none_or(|end| end > self.length) {
             anyhow::bail!(
-                "the node asks for {} bytes at {} of a bundle of {}: it may run another version of the API",
+                "the node requested {} bytes at offset {} of a bundle of {} bytes: it may run another version of the API",
                 want.length,
                 want.offset,
                 self.length
@@ -85,7 +89,7 @@ impl BundleFile {
         });
         let data = read
             .await
-            .context("reading was cut short")?
+            .context("reading was interrupted")?
             .with_context(|| format!("cannot read {}", self.path.display()))?;
         Ok(BundleData {
             offset: want.offset,
@@ -95,7 +99,7 @@ impl BundleFile {
 }
 
 impl Source {
-    /// Returns how a node is told of it.
+    /// Returns the source as in a request.
     pub fn asked(&self) -> Asked {
         match self {
             Source::Url(url) => Asked::Url(url.clone()),
@@ -105,7 +109,7 @@ impl Source {
         }
     }
 
-    /// Returns what is known of the release before a node looked at it.
+    /// Returns what is known of the release before a node has read the bundle.
     pub fn goal(&self) -> Goal {
         match self {
             Source::Url(_) => Goal::default(),
@@ -113,7 +117,7 @@ impl Source {
         }
     }
 
-    /// Returns what it is, for people.
+    /// Returns a description for people.
     pub fn title(&self) -> String {
         match self {
             Source::Url(url) => remote::shown(url),
@@ -121,7 +125,7 @@ impl Source {
         }
     }
 
-    /// Returns how a node shows it in its status.
+    /// Returns the source as in a node's status.
     pub fn shown(&self) -> String {
         match self {
             Source::Url(url) => remote::shown(url),
@@ -135,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_bundle_is_refused() {
+    fn other_files_are_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("x.bundle");
         assert!(BundleFile::open(&path).is_err());

@@ -1,7 +1,7 @@
-//! A connection that remembers why it broke.
+//! A connection that records the first TLS error.
 //!
 //! In TLS 1.3 a node refuses a client certificate after the handshake, when gRPC has the connection already, and gRPC
-//! may report nothing but that it was closed. So the refusal is noted where it passes.
+//! may report nothing but that it was closed. So the refusal is recorded where it passes.
 
 use std::io;
 use std::pin::Pin;
@@ -14,18 +14,18 @@ use tokio_rustls::client::TlsStream;
 
 use crate::explain::find;
 
-/// A connection that notes the first error of TLS it meets.
-pub struct Noted {
+/// A TLS connection that records the first error.
+pub struct RecordingStream {
     stream: TlsStream<TcpStream>,
-    note: Note,
+    note: FirstTlsError,
 }
 
-/// The first error of TLS on a connection.
+/// The first TLS error on a connection.
 #[derive(Debug, Clone, Default)]
-pub struct Note(Arc<Mutex<Option<rustls::Error>>>);
+pub struct FirstTlsError(Arc<Mutex<Option<rustls::Error>>>);
 
-impl Note {
-    /// Returns the error, if there was one.
+impl FirstTlsError {
+    /// Returns the error, if one occurred.
     pub fn get(&self) -> Option<rustls::Error> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -42,10 +42,10 @@ impl Note {
     }
 }
 
-impl Noted {
-    /// Watches a connection.
-    pub fn new(stream: TlsStream<TcpStream>) -> (Self, Note) {
-        let note = Note::default();
+impl RecordingStream {
+    /// Wraps a connection.
+    pub fn new(stream: TlsStream<TcpStream>) -> (Self, FirstTlsError) {
+        let note = FirstTlsError::default();
         (
             Self {
                 stream,
@@ -56,7 +56,7 @@ impl Noted {
     }
 }
 
-impl AsyncRead for Noted {
+impl AsyncRead for RecordingStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -68,7 +68,7 @@ impl AsyncRead for Noted {
     }
 }
 
-impl AsyncWrite for Noted {
+impl AsyncWrite for RecordingStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.note.take_from(&result);

@@ -1,38 +1,38 @@
-//! Sentences about upgrades.
+//! Descriptions of stages and outcomes for people.
 
 use api::v1alpha1::{UpgradeOutcome, UpgradeRecord, UpgradeStage, UpgradeStatus};
 
-/// Says what a node does in a stage.
+/// Describes what a node does in a stage.
 pub fn stage(stage: UpgradeStage) -> &'static str {
     match stage {
         UpgradeStage::Unspecified | UpgradeStage::Idle => "idle",
-        UpgradeStage::Opening => "opens the bundle",
-        UpgradeStage::Surveying => "looks at what it has",
-        UpgradeStage::Fetching => "fetches and writes",
-        UpgradeStage::Verifying => "reads it back",
-        UpgradeStage::Armed => "armed for the next start",
-        UpgradeStage::Rebooting => "restarts",
+        UpgradeStage::Opening => "opening the bundle",
+        UpgradeStage::Surveying => "surveying its slots",
+        UpgradeStage::Fetching => "fetching and writing",
+        UpgradeStage::Verifying => "verifying",
+        UpgradeStage::Armed => "armed for the next boot",
+        UpgradeStage::Rebooting => "rebooting",
         UpgradeStage::Failed => "failed",
-        UpgradeStage::Waiting => "is written, and waits",
+        UpgradeStage::Waiting => "written, and waiting",
     }
 }
 
-/// Says why an upgrade ended before the restart.
+/// Describes why an upgrade ended before the reboot.
 pub fn reason(status: &UpgradeStatus) -> String {
     match (status.reason.as_str(), status.stage()) {
-        ("", UpgradeStage::Failed) => "it failed; `bedplate upgrade history` may tell why".to_owned(),
+        ("", UpgradeStage::Failed) => "it failed; see `bedplate upgrade history`".to_owned(),
         ("", _) => "it ended without an upgrade".to_owned(),
         (reason, _) => reason.to_owned(),
     }
 }
 
-/// Says how an upgrade ended, and why.
+/// Describes how an upgrade ended, and why.
 pub fn ended(record: &UpgradeRecord) -> String {
     let how = match record.outcome() {
         UpgradeOutcome::Unspecified => "it has not ended",
         UpgradeOutcome::Committed => "it was kept",
         UpgradeOutcome::FellBack => "fell back to the old system",
-        UpgradeOutcome::Failed => "failed before the restart",
+        UpgradeOutcome::Failed => "failed before the reboot",
         UpgradeOutcome::Cancelled => "was cancelled",
         UpgradeOutcome::RolledBack => "was rolled back",
     };

@@ -1,4 +1,4 @@
-//! Asks one node or several at once, and shows the answers together.
+//! Calls of one or several nodes at once, and their results together.
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -14,18 +14,18 @@ use crate::explain::Problem;
 use crate::session::{Session, Targets};
 use crate::ui::{self, Format, Show, Table};
 
-/// Nodes that are asked at a time.
+/// Number of nodes that are called at a time.
 const AT_ONCE: usize = 32;
 
-/// What one node answered.
+/// The result of one node.
 pub struct Answer<R> {
     /// The node.
     pub node: Address,
-    /// Its answer.
+    /// Its response, or the reason why there is none.
     pub result: Result<R, Problem>,
 }
 
-/// What programs see of one answer among several.
+/// One of several results as JSON or YAML.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Shown<'a, R> {
@@ -36,7 +36,7 @@ struct Shown<'a, R> {
     error: Option<String>,
 }
 
-/// Connects to those the session names; of endpoints, to the first that can be reached.
+/// Connects to the session's nodes, or to the first of its endpoints that can be reached.
 pub async fn dial(session: &Session) -> Vec<Answer<Node>> {
     match &session.targets {
         Targets::All(addresses) => {
@@ -52,7 +52,7 @@ pub async fn dial(session: &Session) -> Vec<Answer<Node>> {
             for address in addresses {
                 let result = connect(session, address).await;
                 let next = result.as_ref().is_err_and(|problem| problem.unreachable);
-                // The problem of the last one is the answer; those before it are told as they come.
+                // The problem of the last one is the result; earlier ones are reported at once.
                 for passed in std::mem::take(&mut last) {
                     conclude(&[passed]);
                 }
@@ -69,8 +69,8 @@ pub async fn dial(session: &Session) -> Vec<Answer<Node>> {
     }
 }
 
-/// Asks every node the same.
-pub async fn ask<R, F>(session: &Session, call: impl Fn(Node) -> F) -> Vec<Answer<R>>
+/// Makes the same call to every node.
+pub async fn call_all<R, F>(session: &Session, call: impl Fn(Node) -> F) -> Vec<Answer<R>>
 where
     F: Future<Output = Result<Response<R>, Status>>,
 {
@@ -95,20 +95,20 @@ where
     match timeout(session.timeout, call(node.clone())).await {
         Ok(Ok(response)) => Ok(response.into_inner()),
         Ok(Err(status)) => Err(node.problem(&status)),
-        Err(_) => Err(Problem::silent(&node.address, session.timeout)),
+        Err(_) => Err(Problem::timed_out(&node.address, session.timeout)),
     }
 }
 
-/// Asks every node the same, and shows the answers.
-pub async fn ask_and_show<R, F>(session: &Session, call: impl Fn(Node) -> F) -> anyhow::Result<ExitCode>
+/// Makes the same call to every node, and prints the results.
+pub async fn call_and_show<R, F>(session: &Session, call: impl Fn(Node) -> F) -> anyhow::Result<ExitCode>
 where
     R: Serialize + Show,
     F: Future<Output = Result<Response<R>, Status>>,
 {
-    show(session, &ask(session, call).await)
+    show(session, &call_all(session, call).await)
 }
 
-/// Shows answers: results on standard output, problems on standard error, and in the exit code.
+/// Prints results on standard output and problems on standard error, and returns the exit code.
 pub fn show<R: Serialize + Show>(session: &Session, answers: &[Answer<R>]) -> anyhow::Result<ExitCode> {
     match (session.format, answers) {
         (
@@ -156,7 +156,7 @@ pub fn show<R: Serialize + Show>(session: &Session, answers: &[Answer<R>]) -> an
     Ok(conclude(answers))
 }
 
-/// Reports problems, and returns the exit code they make.
+/// Reports problems, and returns the exit code.
 pub fn conclude<R>(answers: &[Answer<R>]) -> ExitCode {
     let mut code = ExitCode::SUCCESS;
     for problem in answers.iter().filter_map(|answer| answer.result.as_ref().err()) {

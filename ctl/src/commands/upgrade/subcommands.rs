@@ -11,22 +11,22 @@ use clap::Args;
 use tonic::Response;
 
 use super::show::{History as Shown, status_line};
-use crate::ask::confirm;
+use crate::confirm::confirm;
 use crate::connect::Node;
-use crate::fan::ask_and_show;
+use crate::fan_out::call_and_show;
 use crate::session::Session;
 use crate::stream::follow;
 
-/// Shows how upgrades fare.
+/// Shows the progress of upgrades.
 #[derive(Debug, Args)]
 pub struct Status {
-    /// Go on with every change.
+    /// Follow changes as they happen.
     #[arg(short, long)]
     follow: bool,
 }
 
 impl Status {
-    /// Asks and shows.
+    /// Calls the nodes and prints the results.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
         if self.follow {
             let call = |node: Node| async {
@@ -36,7 +36,7 @@ impl Status {
             };
             return follow(&session, call, |status: &UpgradeStatus| status_line(status)).await;
         }
-        ask_and_show(&session, |node| async {
+        call_and_show(&session, |node| async {
             UpgradeServiceClient::new(node.channel)
                 .status(UpgradeStatusRequest {})
                 .await
@@ -45,22 +45,22 @@ impl Status {
     }
 }
 
-/// Shows what became of past upgrades.
+/// Shows the outcome of past upgrades.
 #[derive(Debug, Args)]
 pub struct History {
-    /// With the health and the last lines of the kernel's log of failed trials.
+    /// Include the health and the last lines of the kernel log of failed trials.
     #[arg(long)]
     log: bool,
-    /// Only the latest of these many.
+    /// Maximum number of upgrades to show, the latest first.
     #[arg(long, value_name = "COUNT", default_value_t = 0, hide_default_value = true)]
     limit: u32,
 }
 
 impl History {
-    /// Asks and shows.
+    /// Calls the nodes and prints the results.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
         let request = UpgradeHistoryRequest { limit: self.limit };
-        ask_and_show(&session, |node| async {
+        call_and_show(&session, |node| async {
             let answer = UpgradeServiceClient::new(node.channel).history(request).await?;
             Ok(Response::new(Shown::new(answer.into_inner(), self.log)))
         })
@@ -68,14 +68,14 @@ impl History {
     }
 }
 
-/// Ends upgrades.
+/// Cancels upgrades.
 #[derive(Debug, Args)]
 pub struct Cancel {}
 
 impl Cancel {
-    /// Asks the nodes to.
+    /// Calls the nodes and prints the results.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
-        ask_and_show(&session, |node| async {
+        call_and_show(&session, |node| async {
             UpgradeServiceClient::new(node.channel)
                 .cancel(CancelUpgradeRequest {})
                 .await
@@ -84,22 +84,22 @@ impl Cancel {
     }
 }
 
-/// Goes back to the system before.
+/// Rolls back to the previous system.
 #[derive(Debug, Args)]
 pub struct Rollback {
-    /// Do not ask first.
+    /// Do not ask for confirmation.
     #[arg(short, long)]
     yes: bool,
 }
 
 impl Rollback {
-    /// Asks first, then does it.
+    /// Asks for confirmation, then calls the nodes.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
         confirm(
-            &format!("restart {} into the system before", session.names()),
+            &format!("reboot {} into the previous system", session.names()),
             self.yes,
         )?;
-        ask_and_show(&session, |node| async {
+        call_and_show(&session, |node| async {
             UpgradeServiceClient::new(node.channel)
                 .rollback(RollbackRequest {})
                 .await

@@ -6,10 +6,10 @@ use std::path::Path;
 use anyhow::Context as _;
 use zeroize::Zeroizing;
 
-/// The longest client file, file of secrets, or certificate: a thousand contexts fit.
+/// Size limit of client configs, secrets and certificates: a thousand contexts fit.
 const LIMIT: usize = 4 * 1024 * 1024;
 
-/// Reads a file; `None` when it is not there.
+/// Reads a file; `None` if it does not exist.
 pub fn find(path: &Path) -> anyhow::Result<Option<Zeroizing<String>>> {
     match text::load(path, LIMIT) {
         Ok(text) => Ok(Some(text)),
@@ -23,7 +23,7 @@ pub fn load(path: &Path) -> anyhow::Result<Zeroizing<String>> {
     text::load(path, LIMIT).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// Writes a file whole or not at all, and makes the folder it is in. `mode` is its permissions.
+/// Writes a file atomically with the permissions `mode`, and creates the directory it is in.
 pub fn replace(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     folder
@@ -32,7 +32,11 @@ pub fn replace(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Hands a file's text to its parser, and says plainly why it is refused.
+/// Parses a file's text.
+///
+/// # Errors
+///
+/// The parser's error, or a plainer one where the text is empty or has blanks that look like spaces.
 pub fn parse<T, E>(path: &Path, text: &str, parser: impl FnOnce(&str) -> Result<T, E>) -> anyhow::Result<T>
 where
     E: std::error::Error + Send + Sync + 'static,
