@@ -41,7 +41,7 @@ enum Trust {
     Anybody,
 }
 
-/// How long before its expiry the client certificate is warned about.
+/// Time before the expiry of the client certificate from which on a warning is printed.
 const WARN_BEFORE: Duration = Duration::from_secs(14 * 86400);
 
 impl Session {

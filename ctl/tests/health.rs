@@ -1,4 +1,4 @@
-//! What `bedplate health` says of nodes, and ends with.
+//! Output and exit codes of `bedplate health`.
 
 mod program;
 
@@ -50,7 +50,7 @@ async fn health_says_how_the_worst_node_is_and_why() {
     assert_eq!(states(&ran), ["unhealthy", "degraded"]);
     assert_eq!(ran.json()[0]["result"]["serving"], false);
 
-    // Nobody knows how one is that does not answer.
+    // The state of a node that does not answer is unknown.
     let away = lab.nodes.pop().expect("two of them").address.to_string();
     tokio::time::sleep(Duration::from_millis(300)).await;
     let addresses = format!("{},{away}", lab.addresses());

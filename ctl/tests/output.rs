@@ -1,4 +1,4 @@
-//! What the real program does when nobody can be told its results.
+//! Results that cannot be written.
 
 mod program;
 
@@ -36,7 +36,7 @@ fn a_result_that_is_lost_is_an_error_of_its_own() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_told_nothing_more() {
+fn a_closed_pipe_is_not_reported() {
     let home = Home::new();
     let (reader, writer) = io::pipe().expect("a pipe");
     drop(reader);

@@ -164,7 +164,7 @@ impl Words {
     fn network(&mut self, machine: Machine, port: u16) {
         self.pair(
             "-netdev",
-            format!("user,id=net,hostfwd=tcp:127.0.0.1:{port}-:{API_PORT}"),
+            format!("user,id=net,hostfwd=tcp:127.0.0.1:{port}-:{}", api::PORT),
         );
         // The Pi's card is plugged in later: see `Emulator::plug_card`.
         if machine != Machine::Pi3 {
@@ -172,6 +172,3 @@ impl Words {
         }
     }
 }
-
-/// The port on which a node serves its API.
-const API_PORT: u16 = 50000;

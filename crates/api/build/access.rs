@@ -13,9 +13,9 @@ const OPTION: &str = "bedplate.access";
 
 /// Methods of others that a node serves, too: their `.proto` files cannot carry our option.
 const STANDARD: [Method; 3] = [
-    Method::look("/grpc.health.v1.Health/Check"),
-    Method::look("/grpc.health.v1.Health/Watch"),
-    Method::look("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"),
+    Method::read_only("/grpc.health.v1.Health/Check"),
+    Method::read_only("/grpc.health.v1.Health/Watch"),
+    Method::read_only("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"),
 ];
 
 /// One row of the table, as Rust code.
@@ -27,8 +27,8 @@ struct Method {
 }
 
 impl Method {
-    /// Returns a method for readers, which a node in maintenance mode answers to everybody.
-    const fn look(path: &'static str) -> Self {
+    /// Returns a method for readers, and for everybody in maintenance mode.
+    const fn read_only(path: &'static str) -> Self {
         use std::borrow::Cow::Borrowed;
         Self {
             path: Borrowed(path),
@@ -79,8 +79,8 @@ pub fn tables(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
     }
     methods.extend(STANDARD);
     let mut code = String::from(
-        "/// Every method a node serves: its path, the least role, and when it answers anybody.\n///\n\
-         /// What is not in this table is refused to everybody.\n\
+        "/// Every method a node serves: its path, the least role, and when callers without a certificate are answered.\n///\n\
+         /// Methods that are not in this table are refused.\n\
          pub const METHODS: &[(&str, Role, Open)] = &[\n",
     );
     for method in &methods {

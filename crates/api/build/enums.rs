@@ -9,7 +9,7 @@ use prost_types::FileDescriptorSet;
 ///
 /// # Errors
 ///
-/// A value whose name does not begin with that of its type: its word could not be told.
+/// A value whose name does not begin with that of its type.
 pub fn names(described: &FileDescriptorSet) -> Result<String, Box<dyn Error>> {
     let mut code = String::new();
     for enumeration in described.file.iter().flat_map(|file| &file.enum_type) {

@@ -1,4 +1,4 @@
-//! Generates code from the `.proto` files, in Rust: nobody needs protoc.
+//! Generates code from the `.proto` files, in Rust: protoc is not needed.
 //!
 //! Besides messages, clients and servers: the table of [`access`], and the names of [`enums`].
 
@@ -84,7 +84,7 @@ fn ours(mut described: FileDescriptorSet) -> FileDescriptorSet {
     described
 }
 
-/// Finds the fields that hold an enumeration: prost makes them plain numbers, which nobody wants to read.
+/// Finds the fields that hold an enumeration: prost makes them plain numbers, which are unreadable in JSON.
 fn enum_fields(described: &FileDescriptorSet) -> Vec<(String, String)> {
     let messages = described.file.iter().flat_map(|file| &file.message_type);
     let fields = messages.flat_map(|message| message.field.iter().map(move |field| (message.name(), field)));
@@ -97,7 +97,7 @@ fn enum_fields(described: &FileDescriptorSet) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Finds the fields of which one at most is set: prost makes them enumerations of their own.
+/// Finds the groups of fields of which at most one is set: prost makes them enumerations.
 fn choices(described: &FileDescriptorSet) -> Vec<String> {
     let messages = described.file.iter().flat_map(|file| &file.message_type);
     let choices = messages.flat_map(|message| message.oneof_decl.iter().map(move |choice| (message, choice)));

@@ -12,16 +12,16 @@ pub use roles::{METHODS, Open, Role};
 /// Port on which every node serves the API.
 pub const PORT: u16 = 50000;
 
-/// Largest message either side accepts: a machine config and its surroundings fit, a flood does not.
+/// Largest message that either side accepts: a machine config and its envelope fit, a flood does not.
 pub const MAX_MESSAGE: usize = 1024 * 1024;
 
 /// Largest request of a method that takes only names, numbers and paths: see [`roles::largest_message`].
 pub const MAX_SMALL_MESSAGE: usize = 8 * 1024;
 
-/// Most bytes of a pushed bundle in one message.
+/// Largest piece of a pushed bundle in one message, in bytes.
 pub const MAX_DATA: usize = 1024 * 1024;
 
-/// Largest message of an upgrade that either side accepts: the bytes of a bundle, and what stands around them.
+/// Largest message of an upgrade that either side accepts: the bytes of a bundle and their envelope.
 pub const MAX_UPGRADE_MESSAGE: usize = MAX_DATA + 4096;
 
 /// Version of the API, as in the package name.
@@ -34,7 +34,7 @@ pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descrip
 #[allow(
     missing_docs,
     clippy::all,
-    reason = "generated; the comments stand in the .proto files"
+    reason = "generated; the comments are in the .proto files"
 )]
 pub mod v1alpha1 {
     tonic::include_proto!("bedplate.v1alpha1");

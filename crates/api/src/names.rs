@@ -1,11 +1,11 @@
-//! Enumerations as the words people read and write: `APPLY_MODE_NO_REBOOT` is `no-reboot`.
+//! Enumerations as the words that people read and write: `APPLY_MODE_NO_REBOOT` is `no-reboot`.
 
 /// An enumeration of the API.
 pub trait Named: TryFrom<i32> {
-    /// The value's name in the `.proto` file.
+    /// Returns the value's name in the `.proto` file.
     fn proto_name(&self) -> &'static str;
 
-    /// The type's part of that name, with the underscore.
+    /// Prefix of the values' names, with the underscore.
     const PREFIX: &'static str;
 
     /// Returns the value's word: lower case, dashes, without the type's name. Unspecified is empty.

@@ -1,41 +1,41 @@
-//! Who may call what.
+//! Roles, and the table of methods with the least role of each.
 
 use std::fmt;
 use std::str::FromStr;
 
 use Role::{Admin, Operator, Reader};
 
-/// What a client certificate lets its holder do. Each role may do what the ones before it may.
+/// A role of a client certificate. Each role may do what the ones before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
-    /// Looks: state, statistics, logs. Sees no secret.
+    /// Reads state, statistics and logs. Sees no secrets.
     Reader,
-    /// Also runs the node: services, reboot, shutdown, upgrades, file contents.
+    /// Also operates the node: services, reboot, shutdown, upgrades, file contents.
     Operator,
-    /// Also decides what the node is: config with its secrets, reset, upgrades in spite of refusals.
+    /// Also administers the node: config with its secrets, reset, forced upgrades.
     Admin,
 }
 
-/// When a method answers somebody without a client certificate. A node that is configured asks everybody for one.
+/// The states of a node in which a method answers callers without a client certificate. A configured node requires one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Open {
     /// Never.
     Never,
-    /// While the node waits for its first config: a harmless look, or the config itself.
+    /// While the node waits for its first config: harmless reads, and the config itself.
     InMaintenance,
-    /// Also when the node is locked and knows of nobody it could ask: what tells that it is.
+    /// Also when the node is locked and has no CA to verify callers with: what shows that it is.
     WhenLocked,
 }
 
 include!(concat!(env!("OUT_DIR"), "/methods.rs"));
 
-/// Returns how many bytes one message of a request may have.
+/// Returns the size limit of a method's request messages, in bytes.
 pub fn largest_message(path: &str) -> usize {
     let large = LARGE.iter().find(|(known, _)| *known == path);
     large.map_or(crate::MAX_SMALL_MESSAGE, |(_, bytes)| *bytes)
 }
 
-/// Looks a method up.
+/// Returns who may call a method; `None` if it is not served.
 pub fn method(path: &str) -> Option<(Role, Open)> {
     METHODS
         .iter()
@@ -43,7 +43,7 @@ pub fn method(path: &str) -> Option<(Role, Open)> {
         .map(|(_, role, open)| (*role, *open))
 }
 
-/// Says that a word is no role.
+/// A word that is not a role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownRole(String);
 
@@ -60,7 +60,7 @@ impl Role {
         }
     }
 
-    /// Reads an Organization entry. An unknown one gives no role.
+    /// Returns the role of an Organization entry; `None` if it is unknown.
     pub fn from_organization(organization: &str) -> Option<Role> {
         Role::ALL
             .into_iter()
@@ -89,7 +89,7 @@ impl FromStr for Role {
 
 impl fmt::Display for UnknownRole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no role {:?}; there are reader, operator and admin", self.0)
+        write!(f, "{:?} is not a role; use reader, operator or admin", self.0)
     }
 }
 
@@ -109,7 +109,7 @@ mod tests {
         assert_eq!(Role::from_organization("bedplate:root"), None);
         assert_eq!(
             "root".parse::<Role>().unwrap_err().to_string(),
-            "no role \"root\"; there are reader, operator and admin"
+            "\"root\" is not a role; use reader, operator or admin"
         );
     }
 

@@ -1,4 +1,4 @@
-//! The table of methods is exactly the methods that are served.
+//! The table of methods lists exactly the methods that are served.
 
 use std::collections::BTreeSet;
 

@@ -1,6 +1,6 @@
 //! Keeps the API's reference current.
 //!
-//! `UPDATE_EXPECT=1 cargo test -p api` writes it anew.
+//! `UPDATE_EXPECT=1 cargo test -p api` writes it again.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -69,7 +69,7 @@ impl File {
             )
             .expect("a string");
             page.push_str(
-                "| method | request | answer | least role | open to anybody | |\n|---|---|---|---|---|---|\n",
+                "| method | request | response | least role | without certificate | |\n|---|---|---|---|---|---|\n",
             );
             for (m, method) in (0..).zip(&service.method) {
                 let path = format!(
@@ -164,10 +164,10 @@ fn page() -> String {
     let mut page = format!(
         "<!-- Generated from the protos: `UPDATE_EXPECT=1 cargo test -p api`. Do not edit. -->\n\
          # API reference\n\n\
-         gRPC on port {}, package `bedplate.{}`, over TLS 1.3 with client certificates; what roles and maintenance mode are, and \
-         how certificates come about, is told in [security](../security.md). Beside the services below, a node serves \
+         gRPC on port {}, package `bedplate.{}`, over TLS 1.3 with client certificates; roles, \
+         maintenance mode and certificates are described in [security](../security.md). Besides the services below, a node serves \
          `grpc.health.v1.Health` and `grpc.reflection.v1.ServerReflection`, both for readers and in maintenance mode.\n\n\
-         A request has at most {} KiB. Errors carry the usual codes; `INVALID_ARGUMENT` for a machine config lists each fault as a \
+         A request has at most {} KiB. Errors use the standard codes; `INVALID_ARGUMENT` for a machine config lists each error as a \
          `google.rpc.BadRequest` detail.\n",
         api::PORT,
         api::VERSION,

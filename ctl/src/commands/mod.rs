@@ -29,7 +29,7 @@ use serde::Serialize;
 
 use crate::ui::{Show, Table};
 
-/// What was done on a node: the result of calls with an empty response.
+/// An action that was done on a node: the result of calls with an empty response.
 #[derive(Debug, Serialize)]
 struct Done {
     what: &'static str,

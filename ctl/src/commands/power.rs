@@ -42,7 +42,7 @@ pub struct Reset {
     yes: bool,
 }
 
-/// What a reset wipes.
+/// The data that a reset wipes.
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
 enum Scope {
     /// Identity, keys and machine config: the node comes back in maintenance mode.

@@ -1,4 +1,4 @@
-//! How answers are shown: results on standard output, everything else on standard error.
+//! Output: results on standard output, everything else on standard error.
 
 mod human;
 mod table;

@@ -5,7 +5,7 @@ pub trait Show {
     /// Adds headings and rows. Called for each node's answer in turn, with the same headings each time.
     fn show(&self, table: &mut Table);
 
-    /// Describes one node's answer at length; used in place of the table when one node is asked.
+    /// Describes the result in full; used instead of the table when one node is called.
     fn detail(&self) -> Option<String> {
         None
     }

@@ -11,11 +11,11 @@ use super::{Home, Ran};
 
 /// A home with the files of a cluster, and nodes of it.
 pub struct Cluster {
-    /// Where the program runs.
+    /// The home directory of the program.
     pub home: Home,
-    /// What the cluster's certificates come from.
+    /// The secrets of the cluster.
     pub secrets: Secrets,
-    /// Its nodes.
+    /// The nodes.
     pub nodes: Vec<TestServer>,
 }
 

@@ -13,7 +13,7 @@ pub struct Home {
     folder: TempDir,
 }
 
-/// What the program said.
+/// The output of one run of the program.
 #[allow(dead_code, reason = "each test program uses some of it")]
 #[derive(Debug)]
 pub struct Ran {
@@ -112,7 +112,7 @@ impl Ran {
         self
     }
 
-    /// Tells whether all went well.
+    /// Returns whether the program succeeded.
     pub fn went_well(&self) -> bool {
         self.code == Some(0)
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use api::v1alpha1::machine_service_client::MachineServiceClient;
-use api::v1alpha1::{StatusRequest, UpgradeMode};
+use api::v1alpha1::{StartUpgrade, StatusRequest, UpgradeMode};
 use clap::Args;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
@@ -98,9 +98,11 @@ impl Run {
             memory,
             rollout,
             options: Options {
-                mode: UpgradeMode::Now,
-                force: false,
-                rate_limit: self.rate_limit.map_or(0, NonZeroU64::get),
+                request: StartUpgrade {
+                    mode: UpgradeMode::Now.into(),
+                    rate_limit: self.rate_limit.map_or(0, NonZeroU64::get),
+                    ..StartUpgrade::default()
+                },
                 wait: true,
                 patience: self.patience,
             },

@@ -215,9 +215,9 @@ fn sign(path: &Path, (rollout, text): &(Rollout, Vec<u8>), keys: &[SecretKey]) -
         signatures.push_str(&key.sign("rollout", text, &comment));
     }
     warn_about_times(rollout, now());
-    let beside = PathBuf::from(signatures_of(&path.to_string_lossy()));
-    user_file::replace(&beside, &signatures, 0o644)?;
-    ui::line(&beside.display().to_string())
+    let signature_file = PathBuf::from(signatures_of(&path.to_string_lossy()));
+    user_file::replace(&signature_file, &signatures, 0o644)?;
+    ui::line(&signature_file.display().to_string())
 }
 
 /// Warns if no node would start, or if waves would start without a pause: time passes while a rollout is stopped.

@@ -64,13 +64,13 @@ impl Call {
 /// Returns a node's state.
 pub async fn poll(session: &Session, address: &Address, history: bool) -> Result<NodeState, Problem> {
     let node = connect(session, address).await?;
-    let looking = timeout(session.timeout, ask(&node, history)).await;
-    looking
+    let state = timeout(session.timeout, read_state(&node, history)).await;
+    state
         .map_err(|_| Problem::timed_out(address, session.timeout))?
         .map_err(|status| node.problem(&status))
 }
 
-async fn ask(node: &Node, history: bool) -> Result<NodeState, Status> {
+async fn read_state(node: &Node, history: bool) -> Result<NodeState, Status> {
     let mut machine = MachineServiceClient::new(node.channel.clone());
     let mut upgrades = UpgradeServiceClient::new(node.channel.clone());
     let version = machine.version(VersionRequest {}).await?.into_inner();

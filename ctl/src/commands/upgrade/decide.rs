@@ -29,7 +29,7 @@ pub struct NodeState {
     pub uptime_ms: u64,
     /// The node's phase.
     pub phase: Phase,
-    /// What is unhealthy; `None` if the node is healthy.
+    /// Failed health checks; `None` if the node is healthy.
     pub unhealthy: Option<String>,
     /// The status of its upgrade.
     pub status: UpgradeStatus,

@@ -14,7 +14,7 @@ fn goal() -> Goal {
     }
 }
 
-/// A node that is well, idle, and runs the old release.
+/// Returns a healthy, idle node that runs the old release.
 fn old() -> NodeState {
     NodeState {
         version: "0.1.0".into(),
@@ -27,7 +27,7 @@ fn old() -> NodeState {
     }
 }
 
-/// The same node after its restart into the new one.
+/// Returns the same node after its reboot into the new release.
 fn new(trial: TrialPhase) -> NodeState {
     NodeState {
         version: "0.2.0".into(),
@@ -94,8 +94,8 @@ fn each_node_is_begun_with_as_it_is() {
             "await",
         ),
         ("on trial", new(TrialPhase::Waiting), "await"),
-        ("on trial, well", new(TrialPhase::Holding), "await"),
-        ("given up", new(TrialPhase::GivenUp), "refuse"),
+        ("on trial, healthy", new(TrialPhase::Holding), "await"),
+        ("abandoned", new(TrialPhase::GivenUp), "refuse"),
         ("stopping", stopping(old()), "refuse"),
         (
             "stopping, runs it",
@@ -135,7 +135,7 @@ fn each_node_is_begun_with_as_it_is() {
     let pushed = first_step(&goal(), "pushed", &pushed);
     assert!(
         matches!(pushed, FirstStep::Refuse(_)),
-        "somebody else pushes: {pushed:?}"
+        "another client pushes: {pushed:?}"
     );
 }
 
@@ -163,7 +163,7 @@ fn each_state_has_its_verdict() {
         records: vec![UpgradeRecord {
             id: "u1".into(),
             outcome: outcome.into(),
-            cause: "it did not get well".into(),
+            cause: "it did not become healthy".into(),
             ..UpgradeRecord::default()
         }],
         ..old()
@@ -186,7 +186,7 @@ fn each_state_has_its_verdict() {
         records: Vec::new(),
         ..restarted(UpgradeOutcome::Unspecified, uptime_ms)
     };
-    let begun_again = |stage| NodeState {
+    let resumed = |stage| NodeState {
         boot_id: "second".into(),
         uptime_ms: 500_000,
         ..with(stage)
@@ -199,18 +199,14 @@ fn each_state_has_its_verdict() {
         ("restarting", with(S::Rebooting), "waiting"),
         ("failed", with(S::Failed), "failed"),
         ("cancelled", with(S::Idle), "failed"),
-        ("armed for whoever restarts it", staged, "armed"),
+        ("armed for the next reboot", staged, "armed"),
         ("waiting for its window", with(S::Waiting), "window"),
         ("another took its place", taken, "failed"),
-        (
-            "started again after a power cut",
-            begun_again(S::Fetching),
-            "waiting",
-        ),
-        ("armed after a power cut", begun_again(S::Armed), "waiting"),
-        ("failed after a power cut", begun_again(S::Failed), "failed"),
+        ("started again after a power cut", resumed(S::Fetching), "waiting"),
+        ("armed after a power cut", resumed(S::Armed), "waiting"),
+        ("failed after a power cut", resumed(S::Failed), "failed"),
         ("on trial", new(TrialPhase::Waiting), "waiting"),
-        ("on trial, well", new(TrialPhase::Holding), "waiting"),
+        ("on trial, healthy", new(TrialPhase::Holding), "waiting"),
         ("giving up", new(TrialPhase::GivenUp), "waiting"),
         (
             "kept, unhealthy",
@@ -262,13 +258,13 @@ fn what_is_only_awaited_must_stay_what_it_is() {
 }
 
 proptest! {
-    /// Whatever a node says: it counts as upgraded only when it runs the release, is well and not on trial.
+    /// Checks that a node counts as upgraded only when it runs the release, is healthy and not on trial.
     #[test]
     fn success_means_all_of_it(
         stage in 0..10_i32,
         trial in 0..6_i32,
         runs in any::<bool>(),
-        well in any::<bool>(),
+        healthy in any::<bool>(),
         restarted in any::<bool>(),
         uptime_ms in 0..200_000_u64,
     ) {
@@ -280,11 +276,11 @@ proptest! {
         };
         seen.uptime_ms = uptime_ms;
         seen.boot_id = if restarted { "second" } else { "first" }.into();
-        if !well {
+        if !healthy {
             seen = unhealthy(seen);
         }
         let on_trial = [TrialPhase::Waiting, TrialPhase::Holding, TrialPhase::GivenUp];
-        let fine = runs && well && !on_trial.contains(&super::trial(&seen.status));
+        let fine = runs && healthy && !on_trial.contains(&super::trial(&seen.status));
         prop_assert_eq!(judge(&goal(), &started(), &seen) == Verdict::Upgraded, fine);
         if first_step(&goal(), URL, &seen) == FirstStep::Already {
             prop_assert!(fine);

@@ -30,12 +30,8 @@ const TRIES: u32 = 5;
 /// The options of an upgrade.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// When the node reboots.
-    pub mode: UpgradeMode,
-    /// Overrides refusals.
-    pub force: bool,
-    /// Download limit in bytes per second; 0 means none.
-    pub rate_limit: u64,
+    /// The request to send; the driver fills in `source` and `plan_only`.
+    pub request: StartUpgrade,
     /// Waits until the node is back and healthy.
     pub wait: bool,
     /// Time limit of the whole upgrade of one node.
@@ -44,7 +40,7 @@ pub struct Options {
 
 /// Upgrades nodes, with one call for each.
 pub struct Driver<'a> {
-    /// How to reach the nodes.
+    /// The session to reach the nodes with.
     pub session: &'a Session,
     /// The bundle.
     pub source: &'a Source,
@@ -233,7 +229,7 @@ impl Driver<'_> {
                 Ok(Outcome::Already)
             }
             UpgradeStage::Waiting => Ok(Outcome::Window),
-            UpgradeStage::Armed if self.options.mode == UpgradeMode::Staged => Ok(Outcome::Armed),
+            UpgradeStage::Armed if self.options.request.mode() == UpgradeMode::Staged => Ok(Outcome::Armed),
             UpgradeStage::Armed | UpgradeStage::Rebooting if self.options.wait => {
                 self.wait_for_verdict(address, started, until).await
             }
@@ -369,11 +365,9 @@ impl Driver<'_> {
 
     async fn start(&self, node: &Node, plan_only: bool) -> Result<Call, Problem> {
         let start = StartUpgrade {
-            source: Some(self.source.asked()),
-            mode: self.options.mode.into(),
+            source: Some(self.source.request()),
             plan_only,
-            force: self.options.force,
-            rate_limit: self.options.rate_limit,
+            ..self.options.request.clone()
         };
         Call::start(node, start, self.session.timeout).await
     }

@@ -2,7 +2,7 @@
 //!
 //! [`decide`] and [`order`] say what to do, from what nodes say of themselves; [`drive`] does it to one node, by a
 //! [`call`], and says its [`outcome`]; [`roll`] does it to several in turn. [`source`] is where the bundle is, [`report`] shows
-//! progress, [`look`] are the commands that only look, and [`show`] how answers are shown.
+//! progress, [`subcommands`] are the other commands, and [`show`] formats results.
 
 mod call;
 pub(super) mod decide;
@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::v1alpha1::UpgradeMode;
+use api::v1alpha1::{StartUpgrade, UpgradeMode};
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use futures::StreamExt as _;
 
@@ -154,9 +154,12 @@ impl Start {
             session: &session,
             source: &source,
             options: Options {
-                mode,
-                force: self.force,
-                rate_limit: self.rate_limit.map_or(0, NonZeroU64::get),
+                request: StartUpgrade {
+                    mode: mode.into(),
+                    force: self.force,
+                    rate_limit: self.rate_limit.map_or(0, NonZeroU64::get),
+                    ..StartUpgrade::default()
+                },
                 wait: self.wait || addresses.len() > 1,
                 patience: self.patience,
             },
@@ -185,7 +188,7 @@ async fn plan(driver: &Driver<'_>, addresses: &[Address]) -> anyhow::Result<Exit
     let code = fan_out::show(driver.session, &answers)?;
     let refused = answers.iter().any(|answer| {
         let plan = answer.result.as_ref().ok();
-        plan.is_some_and(|plan| show::is_refused(plan, driver.options.force))
+        plan.is_some_and(|plan| show::is_refused(plan, driver.options.request.force))
     });
     Ok(if refused { ExitCode::FAILURE } else { code })
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
-use api::v1alpha1::start_upgrade::Source as Asked;
+use api::v1alpha1::start_upgrade::Source as RequestSource;
 use api::v1alpha1::{BundleData, BundleWant, PushedBundle};
 use bundle::Preamble;
 use manifest::{Digest, Manifest};
@@ -100,10 +100,10 @@ impl BundleFile {
 
 impl Source {
     /// Returns the source as in a request.
-    pub fn asked(&self) -> Asked {
+    pub fn request(&self) -> RequestSource {
         match self {
-            Source::Url(url) => Asked::Url(url.clone()),
-            Source::File(bundle) => Asked::Pushed(PushedBundle {
+            Source::Url(url) => RequestSource::Url(url.clone()),
+            Source::File(bundle) => RequestSource::Pushed(PushedBundle {
                 length: bundle.length,
             }),
         }
