@@ -43,7 +43,7 @@ pub enum IndexError {
         /// What is wrong.
         fault: &'static str,
     },
-    /// An image that must be whole has a hole.
+    /// An image that must be complete has a gap.
     #[error("the bundle's frames do not cover all of image {image}")]
     Hole {
         /// The image.
@@ -160,7 +160,7 @@ impl Index {
             file_len: patches_end(file_end, manifest)?,
         };
         for image in &manifest.images {
-            // A slot or boot code with a hole would be unverified bytes.
+            // A slot or boot code with a gap would hold unverified bytes.
             let covered: u64 = index
                 .of(image.name)
                 .iter()

@@ -89,8 +89,8 @@ impl<S: Read + Write + Seek> Writer<S> {
 
     /// Adds everything in `data` as the piece of `image` that starts at `offset`; returns the number of bytes.
     ///
-    /// Images go in one after the other (slot, ESP, boot code, then others as the manifest lists them), and the pieces of an image in order. What no piece
-    /// covers is never written to a disk: leave out the ESP's free space, and nothing else.
+    /// Images are added one after the other (slot, ESP, boot code, then others as the manifest lists them), and the
+    /// pieces of an image in order. What no piece covers is never written to a disk: leave out the ESP's free space, and nothing else.
     pub fn add(&mut self, image: ImageName, offset: u64, data: &mut impl Read) -> Result<u64, WriteError> {
         let batch = thread::available_parallelism().map_or(1, usize::from);
         let mut at = offset;

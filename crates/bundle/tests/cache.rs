@@ -43,7 +43,7 @@ fn index(cache: Option<Map>) -> Digest {
     }
     writer
         .add(ImageName::SLOT, 0, &mut data.as_slice())
-        .expect("a memory cannot fail");
+        .expect("a cursor cannot fail");
     writer.seal().index().sha256
 }
 

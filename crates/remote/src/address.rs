@@ -1,18 +1,18 @@
-//! An address, with its secrets apart.
+//! Addresses, with their secrets kept apart.
 
 use base64ct::{Base64, Encoding};
 use http::Uri;
 
 use crate::Error;
 
-/// Where a file is, how that may be shown, and how we name ourselves there.
+/// The address of a file, how it may be shown, and how we authenticate there.
 #[derive(Clone)]
 pub(crate) struct Address {
     /// The address without user information.
     pub uri: Uri,
-    /// The same without its query, which may be a signature.
+    /// The same without its query, which may contain a signature.
     pub shown: String,
-    /// The value of the header Authorization.
+    /// The value of the Authorization header.
     pub authorization: Option<String>,
     /// Set when it is encrypted.
     pub secure: bool,
@@ -21,13 +21,13 @@ pub(crate) struct Address {
 impl Address {
     /// Reads an address.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let wrong = |_| Error::Address("it has characters or a form that addresses do not have");
+        let wrong = |_| Error::Address("it is malformed");
         let uri: Uri = text.parse().map_err(wrong)?;
         let secure = match uri.scheme_str() {
             Some("https") => true,
             Some("http") => false,
             Some(_) => return Err(Error::Address("it is neither http nor https")),
-            None => return Err(Error::Address("it has no http:// or https:// at its start")),
+            None => return Err(Error::Address("it does not start with http:// or https://")),
         };
         let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
         let (user, host) = match authority.rsplit_once('@') {
@@ -52,12 +52,12 @@ impl Address {
     }
 }
 
-/// Returns an address without what may be secret in it, to be shown.
+/// Returns an address for display, without what may be secret in it.
 pub fn shown(url: &str) -> String {
-    Address::parse(url).map_or_else(|_| "an address that is none".to_owned(), |address| address.shown)
+    Address::parse(url).map_or_else(|_| "an invalid address".to_owned(), |address| address.shown)
 }
 
-/// Makes the header's value from `USER:PASSWORD` as it stands in an address.
+/// Makes the header's value from the `USER:PASSWORD` part of an address.
 fn basic(user: &str) -> String {
     let (name, password) = user.split_once(':').unwrap_or((user, ""));
     let mut credentials = percent_decoded(name);
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn only_http_and_https_with_a_host_are_taken() {
+    fn only_http_and_https_with_a_host_are_accepted() {
         assert_eq!(
             Address::parse("http://[::1]:80").unwrap().shown,
             "http://[::1]:80/"

@@ -1,4 +1,4 @@
-//! The HTTP client, set up.
+//! Sets up the HTTP client.
 
 use std::sync::Arc;
 
@@ -10,26 +10,26 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 use crate::address::Address;
 use crate::{Error, Options, Proxy, proxy};
 
-/// Makes a client that keeps to the options.
+/// Makes a client with these options.
 pub(crate) fn agent(address: &Address, options: &Options) -> Result<Agent, Error> {
     let proxy = match &options.proxy {
         Proxy::None => None,
         Proxy::At(url) => Some(proxy::usable(url).map_err(|_| Error::Proxy)?),
         Proxy::FromEnvironment => {
-            // What is not a text is no address either, and is told as that.
+            // A value that is not text is not an address either, and is reported as such.
             let variable = |name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
             proxy::from_environment(&address.uri, address.secure, variable)?
         }
     };
     let config = Agent::config_builder()
         .http_status_as_error(false)
-        // Whoever asks for encryption does not lose it by a redirect.
+        // Whoever asks for encryption must not lose it by a redirect.
         .https_only(address.secure)
         .tls_config(tls(options.authority.as_deref())?)
         .proxy(proxy)
         .max_redirects(options.redirects)
         .user_agent(concat!("bedplate/", env!("CARGO_PKG_VERSION")))
-        // A compressed form has other bytes at other places.
+        // In a compressed form, other bytes are at other offsets.
         .accept_encoding("identity")
         .timeout_resolve(Some(options.connect))
         .timeout_connect(Some(options.connect))
@@ -40,7 +40,7 @@ pub(crate) fn agent(address: &Address, options: &Options) -> Result<Agent, Error
     Ok(config.new_agent())
 }
 
-/// Trusts the public authorities, and the own one.
+/// Trusts the public authorities, and the one in the options.
 fn tls(authority: Option<&str>) -> Result<TlsConfig, Error> {
     let public = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
     let mut roots: Vec<Certificate<'static>> = public.map(|der| Certificate::from_der(der)).collect();

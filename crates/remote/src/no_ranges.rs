@@ -1,4 +1,5 @@
-//! Servers without ranges, which send the file from its start: how far they have come, and how often they may start over.
+//! Servers that do not support ranges and send the file from its start: how far it has come, and how often it may
+//! start over.
 
 use crate::Error;
 

@@ -4,60 +4,60 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-/// Is told of each failed try, and of each start from anew, in one sentence.
-pub type Told = Box<dyn Fn(&str) + Send>;
+/// Receives one sentence for each failed try, and each time the file is read from its start again.
+pub type OnRetry = Box<dyn Fn(&str) + Send>;
 
-/// Is told of bytes as they come, wanted or not, and may take its time: a limit on the speed.
+/// Receives the number of bytes as they arrive, requested or not, and may block: a rate limit.
 pub type Pace = Box<dyn FnMut(u64) + Send>;
 
-/// Which way leads to the server.
+/// How to reach the server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Proxy {
-    /// The straight one.
+    /// Directly.
     #[default]
     None,
-    /// Through this proxy: `http://HOST:PORT`, where need be with `USER:PASSWORD@`. It must allow CONNECT.
+    /// Through this proxy: `http://HOST:PORT`, or `http://USER:PASSWORD@HOST:PORT`. It must allow CONNECT.
     At(String),
-    /// As the variables `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` of the environment say, in capital letters or
-    /// small ones. `NO_PROXY` lists names, addresses and networks with commas between.
+    /// As configured by the environment variables `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, in upper or lower
+    /// case. `NO_PROXY` lists names, addresses and networks, separated by commas.
     FromEnvironment,
 }
 
-/// How a file is fetched. The defaults suit a thin, flaky line.
+/// How a file is fetched. The defaults suit a slow, unreliable connection.
 pub struct Options {
-    /// The way to the server.
+    /// How to reach the server.
     pub proxy: Proxy,
-    /// Certificates in PEM of authorities that are trusted beside the public ones.
+    /// Certificates in PEM of authorities that are trusted in addition to the public ones.
     pub authority: Option<String>,
-    /// Set when the reader proves all that it takes, as by a hash tree. Then it is up to its proofs, not to the server's words,
-    /// whether the content is still the same: another ETag or date, as servers behind a balancer give, is only noted.
-    pub proven: bool,
-    /// How many bytes the first request asks for: what will be read first.
+    /// Set when the reader verifies everything it takes, for example with a hash tree. Then its proofs, and not the server,
+    /// decide whether the content is the same: another ETag or date, as servers behind a balancer return, is only noted.
+    pub verified_by_reader: bool,
+    /// The number of bytes of the first request: what will be read first.
     pub first: u64,
-    /// How often it is tried in a row without one byte of progress.
+    /// The number of tries in a row without one byte of progress.
     pub tries: u32,
-    /// How often it is tried to open the file. Fewer where somebody waits: a wrong address is the likely reason.
+    /// The number of tries to open the file. Fewer, because somebody waits: a wrong address is the likely reason.
     pub tries_to_open: u32,
-    /// The pause after the second failed try. It doubles from try to try; after the first there is none.
+    /// The pause after the second failed try. It doubles from try to try; after the first one there is none.
     pub pause: Duration,
     /// The longest pause.
     pub longest_pause: Duration,
-    /// How long looking up the name, and connecting, may take.
+    /// The timeout of the name lookup and of connecting.
     pub connect: Duration,
-    /// How long the server may think about its answer.
+    /// The timeout of the response's head.
     pub answer: Duration,
-    /// How long a body may stand still.
+    /// The timeout of a body without progress.
     pub stall: Duration,
-    /// How often the server may lead elsewhere.
+    /// The number of redirects that are followed.
     pub redirects: u32,
-    /// How often a server without ranges is made to send the file from its start again, for bytes that have gone by. It
-    /// costs as much as the file each time.
+    /// How often a server without ranges may be asked to send the file from its start again, for bytes that have passed. Each
+    /// time costs as much as the file.
     pub restarts: u32,
-    /// Calls everything off once it is true.
+    /// Cancels everything once it is true.
     pub stop: Arc<AtomicBool>,
-    /// Is told of each failed try.
-    pub told: Option<Told>,
-    /// Is told of bytes as they come.
+    /// Receives the reason of each failed try.
+    pub on_retry: Option<OnRetry>,
+    /// Receives the number of bytes as they arrive.
     pub pace: Option<Pace>,
 }
 
@@ -66,7 +66,7 @@ impl Default for Options {
         Options {
             proxy: Proxy::None,
             authority: None,
-            proven: false,
+            verified_by_reader: false,
             first: 64 * 1024,
             tries: 12,
             tries_to_open: 4,
@@ -78,14 +78,14 @@ impl Default for Options {
             redirects: 5,
             restarts: 0,
             stop: Arc::default(),
-            told: None,
+            on_retry: None,
             pace: None,
         }
     }
 }
 
 impl Options {
-    /// Returns the pause after so many failed tries in a row.
+    /// Returns the pause after this many failed tries in a row.
     pub(crate) fn pause_after(&self, failures: u32) -> Duration {
         match failures {
             0 | 1 => Duration::ZERO,

@@ -1,4 +1,4 @@
-//! Which proxy leads to an address, as the environment says.
+//! Selects the proxy for an address from the environment.
 
 use std::net::IpAddr;
 
@@ -6,7 +6,7 @@ use http::Uri;
 
 use crate::Error;
 
-/// The variables that name a proxy for an encrypted address, the first that is set counts.
+/// The variables that name a proxy for an encrypted address; the first that is set counts.
 const SECURE: [&str; 6] = [
     "https_proxy",
     "HTTPS_PROXY",
@@ -15,16 +15,16 @@ const SECURE: [&str; 6] = [
     "http_proxy",
     "HTTP_PROXY",
 ];
-/// The same for an address that is not encrypted.
+/// The variables that name a proxy for an unencrypted address.
 const PLAIN: [&str; 4] = ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
-/// The variables that name whom no proxy is for.
+/// The variables that list hosts to be reached without a proxy.
 const NONE: [&str; 2] = ["no_proxy", "NO_PROXY"];
 
 /// Finds the proxy for an address; `variable` reads the environment.
 ///
 /// # Errors
 ///
-/// A variable names a proxy that cannot be used. To go without it would be to go where nobody wanted.
+/// Fails when a variable names a proxy that cannot be used. Connecting without it would not be what was configured.
 pub(crate) fn from_environment(
     uri: &Uri,
     secure: bool,
@@ -51,8 +51,8 @@ pub(crate) fn from_environment(
     })
 }
 
-/// Makes the proxy of an address such as `http://HOST:PORT`, or says why there is none. Never repeats the address, which
-/// may hold a password.
+/// Makes a proxy from an address such as `http://HOST:PORT`, or returns why it cannot be used. Never repeats the address,
+/// which may contain a password.
 pub(crate) fn usable(value: &str) -> Result<ureq::Proxy, String> {
     let scheme = value.split_once("://").map_or("http", |(scheme, _)| scheme);
     if !["http", "https"]
@@ -64,11 +64,11 @@ pub(crate) fn usable(value: &str) -> Result<ureq::Proxy, String> {
     ureq::Proxy::new(value).map_err(|_| "it is not an address".to_owned())
 }
 
-/// Returns true if a list as in `NO_PROXY` names a host.
+/// Returns true if a list as in `NO_PROXY` contains a host.
 ///
-/// An entry is `*`, a name (which names the hosts below it, too, with or without a dot or `*.` in front), an address, or a
-/// network such as 10.0.0.0/8; names and addresses may have a port. As before, a `*` behind the start of a name names all
-/// that begin so.
+/// An entry is `*`, a name (which includes its subdomains, with or without a dot or `*.` in front), an address, or a
+/// network such as 10.0.0.0/8; names and addresses may have a port. For compatibility, a `*` after the start of a name
+/// matches all names that begin so.
 fn is_exempt(list: &str, host: &str, port: u16) -> bool {
     let host = host
         .trim_start_matches('[')
@@ -101,7 +101,7 @@ fn is_exempt(list: &str, host: &str, port: u16) -> bool {
     })
 }
 
-/// Takes the port off an entry. An IPv6 address has one only behind brackets.
+/// Splits the port off an entry. An IPv6 address has one only after brackets.
 fn with_port(entry: &str) -> (&str, Option<u16>) {
     let is_bare = entry.parse::<IpAddr>().is_ok();
     let (name, port) = match entry.rsplit_once(':').filter(|_| !is_bare) {
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_goes_by_its_own_variable_first() {
+    fn the_variable_of_the_scheme_comes_first() {
         let both = [
             ("HTTP_PROXY", "http://plain:1"),
             ("HTTPS_PROXY", "secure:2"),
@@ -223,14 +223,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_list_is_read(list in "[a-z0-9.:*/, \\[\\]-]{0,40}", host in "[a-z0-9.:\\[\\]-]{0,20}", port: u16) {
+        fn any_list_is_accepted(list in "[a-z0-9.:*/, \\[\\]-]{0,40}", host in "[a-z0-9.:\\[\\]-]{0,20}", port: u16) {
             is_exempt(&list, &host, port);
             let all = format!("{list},*");
             prop_assert!(is_exempt(&all, &host, port));
         }
 
         #[test]
-        fn a_network_holds_what_begins_alike(network: u32, address: u32, length in 0u32..=32) {
+        fn a_network_contains_addresses_with_its_prefix(network: u32, address: u32, length in 0u32..=32) {
             let alike = length == 0 || network >> (32 - length) == address >> (32 - length);
             let [network, address] = [network, address].map(std::net::Ipv4Addr::from);
             let list = format!("{network}/{length}");

@@ -1,4 +1,4 @@
-//! The file itself: requests, bodies, and going on after a cut.
+//! The file itself: requests, bodies, and continuing after an interruption.
 
 use std::io::Read;
 use std::ops::Range;
@@ -10,25 +10,25 @@ use ureq::{Agent, BodyReader};
 
 use crate::address::Address;
 use crate::agent::agent;
-use crate::answer::{self, Answer, Mark};
 use crate::error::Failure;
 use crate::no_ranges::NoRanges;
+use crate::response::{self, RangeResponse, Validators};
 use crate::spans::{BRIDGE, end_of, runs};
 use crate::{Cause, Error, Options};
 
-/// What is left of a body that is no longer wanted is read to its end when it is no more than this: a new connection
-/// costs more.
+/// The rest of a body that is no longer needed is read to its end when it is at most this long: a new connection costs
+/// more.
 const DRAIN: u64 = 64 * 1024;
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const STOP_POLL: Duration = Duration::from_millis(50);
 
-/// What went over the line.
+/// What was transferred.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Requests that were answered.
     pub requests: u64,
-    /// Bytes of bodies that were read, wanted or not.
+    /// Bytes of bodies that were read, needed or not.
     pub bytes: u64,
-    /// Bytes among them that nobody wanted: read over, or sent because the server gives no ranges.
+    /// Bytes among them that were not needed: skipped, or sent because the server does not support ranges.
     pub skipped: u64,
 }
 
@@ -38,12 +38,12 @@ pub struct Remote {
     address: Address,
     options: Options,
     len: u64,
-    mark: Mark,
-    doubtful: bool,
+    validators: Validators,
+    changed_version: bool,
     ranges: bool,
     runs: Vec<Range<u64>>,
     body: Option<Body>,
-    /// How far the file has come, where it can only come in order.
+    /// How far the file has come, when it can only come in order.
     no_ranges: NoRanges,
     traffic: Traffic,
 }
@@ -56,7 +56,7 @@ struct Body {
 }
 
 impl Remote {
-    /// Opens a file: asks for its first bytes, and so learns its length.
+    /// Opens a file: requests its first bytes, and so learns its length.
     pub fn open(url: &str, options: Options) -> Result<Remote, Error> {
         let address = Address::parse(url)?;
         let mut remote = Remote {
@@ -65,8 +65,8 @@ impl Remote {
             no_ranges: NoRanges::new(options.restarts),
             options,
             len: 0,
-            mark: Mark::default(),
-            doubtful: false,
+            validators: Validators::default(),
+            changed_version: false,
             ranges: true,
             runs: Vec::new(),
             body: None,
@@ -75,7 +75,7 @@ impl Remote {
         let mut failures = 0;
         while let Err(failure) = remote.first() {
             failures += 1;
-            remote.wait_or_give_up(failure, failures, remote.options.tries_to_open)?;
+            remote.wait_or_fail(failure, failures, remote.options.tries_to_open)?;
         }
         Ok(remote)
     }
@@ -85,7 +85,7 @@ impl Remote {
         self.len
     }
 
-    /// Returns true if the file holds nothing.
+    /// Returns true if the file is empty.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -95,27 +95,27 @@ impl Remote {
         &self.address.shown
     }
 
-    /// Returns true if the server gives ranges. When it does not, the file comes whole: bytes can be read in order only,
-    /// and those between them go over the line all the same.
+    /// Returns true if the server supports ranges. When it does not, the file comes whole: bytes can be read in order only,
+    /// and those in between are transferred as well.
     pub fn gives_ranges(&self) -> bool {
         self.ranges
     }
 
-    /// Returns true if an answer bore another mark than the first one's, so that the content may be another one. Only where the
-    /// reader proves what it takes: for others that is an error.
-    pub fn is_doubtful(&self) -> bool {
-        self.doubtful
+    /// Returns true if a response had another ETag or date than the first one, so that the content may differ. Only when the
+    /// reader verifies what it takes: otherwise that is an error.
+    pub fn may_have_changed(&self) -> bool {
+        self.changed_version
     }
 
-    /// Returns what went over the line so far.
+    /// Returns what was transferred so far.
     pub fn traffic(&self) -> Traffic {
         self.traffic
     }
 
-    /// Returns which spans will be read, so that near ones come in one request. Replaces what was said before.
+    /// Announces which spans will be read, so that near ones come in one request. Replaces earlier announcements.
     ///
-    /// It is a hint: whatever is read is right without it, too. Promise no more than will be read, in order: what was
-    /// asked for and is not taken may be on the line already.
+    /// It is a hint: reads are right without it. Announce only what will be read, in order: what was requested and is not
+    /// taken may already be on the way.
     pub fn expect(&mut self, spans: impl IntoIterator<Item = Range<u64>>) {
         self.runs = runs(spans, self.len);
     }
@@ -141,11 +141,11 @@ impl Remote {
                 }
                 Err(failure) => {
                     if matches!(failure, Failure::Passing(..)) {
-                        // What follows in a body that failed once is not to be trusted.
+                        // What follows in a body that failed once cannot be trusted.
                         self.body = None;
                     }
                     failures += 1;
-                    self.wait_or_give_up(failure, failures, self.options.tries)?;
+                    self.wait_or_fail(failure, failures, self.options.tries)?;
                 }
             }
         }
@@ -154,45 +154,45 @@ impl Remote {
 
     /// Makes the first request.
     fn first(&mut self) -> Result<(), Failure> {
-        let (answer, mark, reader) = self.ask(0..self.options.first.max(1))?;
+        let (answer, validators, reader) = self.ask(0..self.options.first.max(1))?;
         let (len, end) = match answer {
-            Answer::Part {
+            RangeResponse::Part {
                 start: 0,
                 end,
                 total: Some(total),
             } => (total, end),
-            Answer::Whole { len } => {
+            RangeResponse::Whole { len } => {
                 self.ranges = false;
                 (len, len)
             }
-            // Only of nothing there is no first byte.
-            Answer::Beyond { total: Some(0) } => return Ok(()),
+            // Only an empty file has no first byte.
+            RangeResponse::Beyond { total: Some(0) } => return Ok(()),
             other => {
-                return Err(passing(Cause::Answer(format!(
-                    "asked for the first bytes, it gives {other}"
+                return Err(passing(Cause::BadResponse(format!(
+                    "the first bytes were requested, but it has {other}"
                 ))));
             }
         };
         self.len = len;
-        self.mark = mark;
+        self.validators = validators;
         self.body = Some(Body { reader, at: 0, end });
         Ok(())
     }
 
-    /// Reads at least one byte of what is wanted.
+    /// Reads at least one of the needed bytes.
     fn some(&mut self, wanted: Range<u64>, out: &mut [u8]) -> Result<usize, Failure> {
         self.stopped()?;
         if !self.ranges && self.no_ranges.has_passed(wanted.start) {
             self.no_ranges.restart(&self.address.shown, wanted.start)?;
             self.body = None;
-            if let Some(told) = &self.options.told {
-                told("the server gives no ranges: reading the file from its start again");
+            if let Some(on_retry) = &self.options.on_retry {
+                on_retry("the server does not support ranges: reading the file from its start again");
             }
         }
         if !self
             .body
             .as_ref()
-            .is_some_and(|body| self.leads_to(body, wanted.start))
+            .is_some_and(|body| self.reaches(body, wanted.start))
         {
             self.leave_body();
             self.request(&wanted)?;
@@ -202,12 +202,12 @@ impl Remote {
         self.take(out)
     }
 
-    /// Returns true if reading on in a body is the way to a byte.
-    fn leads_to(&self, body: &Body, byte: u64) -> bool {
+    /// Returns true if reading on in a body is the way to reach a byte.
+    fn reaches(&self, body: &Body, byte: u64) -> bool {
         (body.at..body.end).contains(&byte) && (byte - body.at <= BRIDGE || !self.ranges)
     }
 
-    /// Returns a body up; what is nearly at its end is read, so that the connection can be used again.
+    /// Leaves a body; if it is nearly at its end it is read, so that the connection can be used again.
     fn leave_body(&mut self) {
         if let Some(body) = &self.body
             && body.end - body.at <= DRAIN
@@ -220,45 +220,48 @@ impl Remote {
         self.body = None;
     }
 
-    /// Asks for what is wanted, and for what is expected behind it.
+    /// Requests the needed bytes, and those that are expected after them.
     fn request(&mut self, wanted: &Range<u64>) -> Result<(), Failure> {
         let end = end_of(&self.runs, wanted.clone());
-        let (answer, mark, reader) = self.ask(wanted.start..end)?;
+        let (answer, validators, reader) = self.ask(wanted.start..end)?;
         let changed = |what: String| {
             Failure::Final(Error::Changed {
                 url: self.address.shown.clone(),
                 what,
             })
         };
-        let differs = self.mark.differs(&mark);
-        if let Some(what) = differs.as_ref().filter(|_| !self.options.proven) {
+        let differs = self.validators.differs(&validators);
+        if let Some(what) = differs.as_ref().filter(|_| !self.options.verified_by_reader) {
             return Err(changed(what.clone()));
         }
         let total = match answer {
-            Answer::Part { total, .. } | Answer::Beyond { total } => total,
-            Answer::Whole { len } => Some(len),
+            RangeResponse::Part { total, .. } | RangeResponse::Beyond { total } => total,
+            RangeResponse::Whole { len } => Some(len),
         };
         if let Some(total) = total.filter(|total| *total != self.len) {
             return Err(changed(format!("it had {} bytes, and has {total}", self.len)));
         }
-        if self.mark.lost_in(&mark) && !self.options.proven {
-            return Err(passing(Cause::Answer(
-                "it no longer says which content it is of".into(),
+        if self.validators.missing_in(&validators) && !self.options.verified_by_reader {
+            return Err(passing(Cause::BadResponse(
+                "it no longer has an ETag or date".into(),
             )));
         }
-        self.doubtful |= differs.is_some();
+        self.changed_version |= differs.is_some();
         let (at, end) = match answer {
-            Answer::Part { start, end, .. } if start == wanted.start => (start, end),
-            Answer::Whole { len } => {
+            RangeResponse::Part { start, end, .. } if start == wanted.start => (start, end),
+            RangeResponse::Whole { len } => {
                 self.no_ranges.count_resend(&self.address.shown)?;
                 (0, len)
             }
             other => {
-                let text = format!("asked for bytes from {} on, it gives {other}", wanted.start);
-                return Err(passing(Cause::Answer(text)));
+                let text = format!(
+                    "bytes from {} on were requested, but it has {other}",
+                    wanted.start
+                );
+                return Err(passing(Cause::BadResponse(text)));
             }
         };
-        self.ranges = matches!(answer, Answer::Part { .. });
+        self.ranges = matches!(answer, RangeResponse::Part { .. });
         if self.ranges {
             self.no_ranges.reset();
         }
@@ -266,31 +269,38 @@ impl Remote {
         Ok(())
     }
 
-    /// Sends one request, and reads the head of its answer.
-    fn ask(&mut self, range: Range<u64>) -> Result<(Answer, Mark, BodyReader<'static>), Failure> {
+    /// Sends one request, and reads the head of the response.
+    fn ask(
+        &mut self,
+        range: Range<u64>,
+    ) -> Result<(RangeResponse, Validators, BodyReader<'static>), Failure> {
         self.stopped()?;
         let mut request = self
             .agent
             .get(&self.address.uri)
             .header(RANGE, format!("bytes={}-{}", range.start, range.end - 1));
-        // A server with another mark would send the whole file.
-        if let Some(condition) = self.mark.condition().filter(|_| !self.options.proven) {
+        // A server with another version would send the whole file.
+        if let Some(condition) = self
+            .validators
+            .condition()
+            .filter(|_| !self.options.verified_by_reader)
+        {
             request = request.header(IF_RANGE, condition);
         }
         if let Some(authorization) = &self.address.authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
-        let response = request
+        let reply = request
             .call()
             .map_err(|error| self.failed(Cause::from_http(error), None))?;
         self.traffic.requests += 1;
-        let (head, body) = response.into_parts();
-        let answer = answer::read(head.status, &head.headers)
-            .map_err(|cause| self.failed(cause, answer::retry_after(&head.headers)))?;
-        Ok((answer, Mark::of(&head.headers), body.into_reader()))
+        let (head, body) = reply.into_parts();
+        let answer = response::read(head.status, &head.headers)
+            .map_err(|cause| self.failed(cause, response::retry_after(&head.headers)))?;
+        Ok((answer, Validators::of(&head.headers), body.into_reader()))
     }
 
-    /// Reads over bytes of the body.
+    /// Skips bytes of the body.
     fn skip(&mut self, mut bytes: u64) -> Result<(), Failure> {
         let mut scratch = [0; 8 * 1024];
         while bytes > 0 {
@@ -325,7 +335,7 @@ impl Remote {
             self.no_ranges.advance(body.at);
         }
         if body.at == body.end {
-            // Only a body that was read to its end gives its connection back.
+            // Only a body that was read to its end returns its connection to the pool.
             let _connection = body.reader.read(&mut [0; 1]);
             self.body = None;
         }
@@ -336,9 +346,9 @@ impl Remote {
         Ok(came)
     }
 
-    fn failed(&self, cause: Cause, wish: Option<Duration>) -> Failure {
+    fn failed(&self, cause: Cause, retry_after: Option<Duration>) -> Failure {
         if cause.may_pass() {
-            return Failure::Passing(cause, wish);
+            return Failure::Passing(cause, retry_after);
         }
         Failure::Final(Error::Refused {
             url: self.address.shown.clone(),
@@ -346,22 +356,25 @@ impl Remote {
         })
     }
 
-    /// Waits for the next try, or says that there is none.
-    fn wait_or_give_up(&self, failure: Failure, failures: u32, tries: u32) -> Result<(), Error> {
-        let (cause, wish) = match failure {
+    /// Waits for the next try, or returns the error when there is none.
+    fn wait_or_fail(&self, failure: Failure, failures: u32, tries: u32) -> Result<(), Error> {
+        let (cause, retry_after) = match failure {
             Failure::Final(error) => return Err(error),
-            Failure::Passing(cause, wish) => (cause, wish),
+            Failure::Passing(cause, retry_after) => (cause, retry_after),
         };
         if failures >= tries {
-            return Err(Error::GivenUp {
+            return Err(Error::RetriesExhausted {
                 url: self.address.shown.clone(),
                 tries: failures,
                 source: cause,
             });
         }
-        let pause = self.options.pause_after(failures).max(wish.unwrap_or_default());
-        if let Some(told) = &self.options.told {
-            told(&format!("{cause}; trying again in {:.1} s", pause.as_secs_f32()));
+        let pause = self
+            .options
+            .pause_after(failures)
+            .max(retry_after.unwrap_or_default());
+        if let Some(on_retry) = &self.options.on_retry {
+            on_retry(&format!("{cause}; trying again in {:.1} s", pause.as_secs_f32()));
         }
         let until = Instant::now() + pause;
         while let Some(left) = until
@@ -369,7 +382,7 @@ impl Remote {
             .filter(|left| !left.is_zero())
         {
             self.stopped()?;
-            std::thread::sleep(left.min(LOOK_EVERY));
+            std::thread::sleep(left.min(STOP_POLL));
         }
         Ok(())
     }

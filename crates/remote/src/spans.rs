@@ -1,11 +1,11 @@
-//! Which bytes come in one request.
+//! Decides which bytes come in one request.
 
 use std::ops::Range;
 
-/// Bytes between two wanted spans that are read over: to fetch them costs less than another request.
+/// The most bytes between two needed spans that are skipped: fetching them costs less than another request.
 pub const BRIDGE: u64 = 16 * 1024;
 
-/// Joins spans that lie close together, in order. Empty ones are dropped, as is what lies behind `len`.
+/// Joins spans that are close together, in order. Empty ones are dropped, as is everything after `len`.
 pub(crate) fn runs(spans: impl IntoIterator<Item = Range<u64>>, len: u64) -> Vec<Range<u64>> {
     let clip = |span: Range<u64>| span.start.min(len)..span.end.min(len);
     let mut spans: Vec<Range<u64>> = spans
@@ -24,7 +24,7 @@ pub(crate) fn runs(spans: impl IntoIterator<Item = Range<u64>>, len: u64) -> Vec
     runs
 }
 
-/// Returns where a request for `wanted` should end: with the run that it begins in, or as asked for.
+/// Returns where a request for `wanted` should end: with the run that it begins in, or as requested.
 pub(crate) fn end_of(runs: &[Range<u64>], wanted: Range<u64>) -> u64 {
     let following = runs.partition_point(|run| run.start <= wanted.start);
     let run = following.checked_sub(1).map(|index| &runs[index]);
@@ -58,7 +58,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn runs_are_apart_in_order_and_hold_every_span(
+        fn runs_are_disjoint_in_order_and_cover_every_span(
             spans in proptest::collection::vec((0u64..200_000, 0u64..30_000), 0..40), len in 0u64..220_000,
         ) {
             let spans: Vec<Range<u64>> = spans.into_iter().map(|(start, len)| start..start + len).collect();
@@ -66,7 +66,7 @@ mod tests {
             for pair in joined.windows(2) {
                 prop_assert!(pair[0].end + BRIDGE < pair[1].start);
             }
-            // Where an empty one lies, another may lie, too.
+            // Where an empty span is, another may be as well.
             for span in spans.into_iter().filter(|span| !span.is_empty()) {
                 for byte in [span.start, span.end - 1] {
                     let held = joined.iter().any(|run| run.contains(&byte));

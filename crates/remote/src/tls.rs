@@ -1,8 +1,8 @@
-//! What TLS says, in sentences.
+//! Describes errors of TLS in sentences.
 
 use rustls::{CertificateError, Error};
 
-/// Returns what went wrong with a TLS connection to a server, in words. The library's own texts are its types, printed.
+/// Describes what went wrong with a TLS connection to a server. The library's own texts are its types, printed.
 pub fn explain(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(error) => certificate(error),
@@ -10,7 +10,9 @@ pub fn explain(error: &Error) -> String {
             "the server ends the TLS handshake: {}",
             words(&format!("{alert:?}"))
         ),
-        Error::PeerIncompatible(_) => "the server speaks no version of TLS that is spoken here".to_owned(),
+        Error::PeerIncompatible(_) => {
+            "the server supports no version of TLS that is supported here".to_owned()
+        }
         Error::InvalidMessage(_) => "the server does not answer in TLS: is it an http:// address?".to_owned(),
         Error::NoCertificatesPresented => "the server shows no certificate".to_owned(),
         Error::General(text) => format!("TLS fails: {text}"),
@@ -18,7 +20,7 @@ pub fn explain(error: &Error) -> String {
     }
 }
 
-/// Returns what is wrong with a server's certificate, in words.
+/// Describes what is wrong with a server's certificate.
 pub fn certificate(error: &CertificateError) -> String {
     use CertificateError as E;
     let text = match error {
@@ -32,19 +34,18 @@ pub fn certificate(error: &CertificateError) -> String {
         E::NotValidForName | E::NotValidForNameContext { .. } => {
             "the server's certificate is for another name"
         }
-        E::BadSignature => "the signature of the server's certificate does not hold",
+        E::BadSignature => "the signature of the server's certificate is invalid",
         E::BadEncoding => "the server's certificate cannot be read",
         E::Revoked => "the server's certificate was revoked",
-        E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
-            "the server's certificate is not one for servers"
-        }
+        E::InvalidPurpose | E::InvalidPurposeContext { .. } => "the server's certificate is not for servers",
         E::Other(other) => {
             return match other.to_string().as_str() {
                 "CaUsedAsEndEntity" => {
                     "the server shows the certificate of an authority as its own".to_owned()
                 }
                 "EndEntityUsedAsCa" => {
-                    "the server's certificate is signed by one that is no authority's".to_owned()
+                    "the server's certificate is signed by a certificate that is not an authority's"
+                        .to_owned()
                 }
                 other => format!("the server's certificate cannot be used: {}", words(other)),
             };
@@ -59,7 +60,7 @@ pub fn certificate(error: &CertificateError) -> String {
     text.to_owned()
 }
 
-/// Makes words of the name of a type: `HandshakeFailure` becomes `handshake failure`, and what is inside is left out.
+/// Converts the name of a type to words: `HandshakeFailure` becomes `handshake failure`, without what is inside.
 pub fn words(name: &str) -> String {
     let name = name.split(['(', '{']).next().unwrap_or_default().trim();
     if name.contains(' ') {
@@ -76,7 +77,7 @@ pub fn words(name: &str) -> String {
     text
 }
 
-/// Finds an error of TLS inside an I/O error.
+/// Finds a TLS error inside an I/O error.
 pub(crate) fn inside(error: &std::io::Error) -> Option<&Error> {
     error.get_ref().and_then(|inner| inner.downcast_ref())
 }

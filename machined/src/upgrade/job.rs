@@ -125,7 +125,7 @@ impl Job {
                     proxy: proxy.clone().map_or(Proxy::None, Proxy::At),
                     authority: authority.clone(),
                     // The manifest is signed, and names the hash of every block and file.
-                    proven: true,
+                    verified_by_reader: true,
                     first: bundle::INDEX_AT + 8 * 1024,
                     tries: TRIES,
                     tries_to_open: if self.patient {
@@ -135,7 +135,7 @@ impl Job {
                     },
                     restarts: RESTARTS,
                     stop: self.stop.clone(),
-                    told: Some(Box::new(move |text| {
+                    on_retry: Some(Box::new(move |text| {
                         board.update(|status, _| status.message = text.to_owned())
                     })),
                     pace: Some(Box::new(move |bytes| {

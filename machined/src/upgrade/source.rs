@@ -77,7 +77,7 @@ impl Read for Web {
             }
             io::Error::other(error)
         })?;
-        if self.remote.is_doubtful() {
+        if self.remote.may_have_changed() {
             // Should a proof fail now, the file may have been replaced: then it is opened anew.
             self.gauge.changed.store(true, Ordering::Relaxed);
         }

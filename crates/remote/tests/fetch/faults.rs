@@ -1,4 +1,4 @@
-//! Servers and lines that misbehave.
+//! Servers and connections that misbehave.
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,7 +38,7 @@ fn read_all(remote: &mut Remote) -> Result<Vec<u8>, Error> {
 }
 
 #[test]
-fn goes_on_where_the_line_was_cut() {
+fn continues_where_the_connection_was_cut() {
     let server = Server::start(|request| good(request).cut(40_000));
     let mut remote = Remote::open(&server.url("/"), options()).unwrap();
     assert!(read_all(&mut remote).unwrap() == content(LEN, 0));
@@ -48,7 +48,7 @@ fn goes_on_where_the_line_was_cut() {
 }
 
 #[test]
-fn a_server_without_ranges_is_read_anew_after_a_cut() {
+fn a_server_without_ranges_is_restarted_after_a_cut() {
     let server = Server::start(|request| {
         let whole = Reply::whole(&content(LEN, 0), None);
         if request.number == 0 {
@@ -63,7 +63,7 @@ fn a_server_without_ranges_is_read_anew_after_a_cut() {
 }
 
 #[test]
-fn a_file_that_is_always_cut_does_not_come_again_and_again() {
+fn a_file_that_is_always_cut_is_not_restarted_forever() {
     // A little further each time: there is progress, at the price of the file.
     let server =
         Server::start(|request| Reply::whole(&content(LEN, 0), None).cut(100_000 + 1000 * request.number));
@@ -74,39 +74,44 @@ fn a_file_that_is_always_cut_does_not_come_again_and_again() {
 }
 
 #[test]
-fn a_server_that_stumbles_is_asked_again_and_told_of() {
+fn temporary_errors_are_retried_and_reported() {
     let server = Server::start(|request| match request.number {
         0 => Reply::empty("503 Service Unavailable", ""),
         1 | 3 => Reply::empty("429 Too Many Requests", "Retry-After: 0\r\n"),
         _ => good(request),
     });
-    let told: Arc<Mutex<Vec<String>>> = Arc::default();
-    let sink = told.clone();
+    let reported: Arc<Mutex<Vec<String>>> = Arc::default();
+    let sink = reported.clone();
     let mut options = options();
-    options.told = Some(Box::new(move |text: &str| {
+    options.on_retry = Some(Box::new(move |text: &str| {
         sink.lock().unwrap().push(text.to_owned())
     }));
     let mut remote = Remote::open(&server.url("/"), options).unwrap();
     assert!(read_all(&mut remote).unwrap() == content(LEN, 0));
-    let told = told.lock().unwrap();
-    assert_eq!(told.len(), 3);
-    assert!(told[0].starts_with("the server answers 503"), "{told:?}");
+    let reported = reported.lock().unwrap();
+    assert_eq!(reported.len(), 3);
+    assert!(
+        reported[0].starts_with("the server responds with 503"),
+        "{reported:?}"
+    );
 }
 
 #[test]
-fn the_last_error_is_told_when_patience_ends() {
+fn the_last_error_is_reported_after_all_tries() {
     let server = Server::start(|_| Reply::empty("503 Service Unavailable", ""));
     let error = Remote::open(&server.url("/x"), options()).err().unwrap();
-    assert!(matches!(error, Error::GivenUp { tries: 4, source: Cause::Status(status), .. } if status == 503));
+    assert!(
+        matches!(error, Error::RetriesExhausted { tries: 4, source: Cause::Status(status), .. } if status == 503)
+    );
     assert_eq!(server.requests().len(), 4);
     assert!(
-        error.to_string().ends_with("/x: given up after 4 tries in a row"),
+        error.to_string().ends_with("/x: gave up after 4 tries in a row"),
         "{error}"
     );
 }
 
 #[test]
-fn what_will_not_pass_is_not_tried_again() {
+fn permanent_errors_are_not_retried() {
     for status in ["404 Not Found", "403 Forbidden", "410 Gone", "401 Unauthorized"] {
         let server = Server::start(move |_| Reply::empty(status, ""));
         let error = Remote::open(&server.url("/"), options()).err().unwrap();
@@ -116,7 +121,7 @@ fn what_will_not_pass_is_not_tried_again() {
 }
 
 #[test]
-fn nobody_listens() {
+fn nothing_listens() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     drop(listener);
@@ -124,7 +129,7 @@ fn nobody_listens() {
     assert!(
         matches!(
             error,
-            Error::GivenUp {
+            Error::RetriesExhausted {
                 source: Cause::Line(_),
                 ..
             }
@@ -134,7 +139,7 @@ fn nobody_listens() {
 }
 
 #[test]
-fn another_content_is_noticed_by_mark_and_by_length() {
+fn changed_content_is_noticed_by_etag_and_by_length() {
     for (name, second) in [
         ("mark", Reply::whole as fn(&[u8], Option<&str>) -> Reply),
         ("part of another", |content, etag| {
@@ -167,7 +172,7 @@ fn another_content_is_noticed_by_mark_and_by_length() {
 }
 
 #[test]
-fn a_weak_mark_is_the_same_content_s() {
+fn a_weak_etag_matches_the_strong_one() {
     let server = Server::start(|request| {
         let mark = ["\"v0\"", "W/\"v0\""][request.number % 2];
         let range = request.range.clone().unwrap();
@@ -178,7 +183,7 @@ fn a_weak_mark_is_the_same_content_s() {
 }
 
 #[test]
-fn who_proves_what_comes_bears_other_marks_but_no_other_length() {
+fn a_verifying_reader_tolerates_another_etag_but_not_another_length() {
     let other = |request: &Request| match request.number % 3 {
         0 => Some("\"a\""),
         1 => Some("\"b\""),
@@ -187,13 +192,13 @@ fn who_proves_what_comes_bears_other_marks_but_no_other_length() {
     let server =
         Server::start(move |request| Reply::good(request, &content(LEN, 0), other(request)).cut(40_000));
     let proven = || Options {
-        proven: true,
+        verified_by_reader: true,
         ..options()
     };
     let mut remote = Remote::open(&server.url("/"), proven()).unwrap();
-    assert!(!remote.is_doubtful());
+    assert!(!remote.may_have_changed());
     assert!(read_all(&mut remote).unwrap() == content(LEN, 0));
-    assert!(remote.is_doubtful());
+    assert!(remote.may_have_changed());
     assert!(server.requests().iter().all(|request| request.if_range.is_none()));
     assert_eq!(remote.traffic().skipped, 0, "no server sends more than the part");
 
@@ -206,7 +211,7 @@ fn who_proves_what_comes_bears_other_marks_but_no_other_length() {
 }
 
 #[test]
-fn a_content_without_its_mark_is_not_taken() {
+fn content_without_its_etag_is_not_accepted() {
     let server = Server::start(|request| match request.number {
         0 => good(request),
         _ => Reply::part(request.range.clone().unwrap(), &content(LEN, 1), None),
@@ -214,15 +219,15 @@ fn a_content_without_its_mark_is_not_taken() {
     let mut remote = Remote::open(&server.url("/"), options()).unwrap();
     assert!(matches!(
         read_all(&mut remote),
-        Err(Error::GivenUp {
-            source: Cause::Answer(_),
+        Err(Error::RetriesExhausted {
+            source: Cause::BadResponse(_),
             ..
         })
     ));
 }
 
 #[test]
-fn bytes_of_another_place_are_not_taken() {
+fn bytes_of_another_range_are_not_accepted() {
     let server = Server::start(|request| match request.number {
         0 | 2 => good(request),
         _ => Reply::part(500..LEN, &content(LEN, 0), Some("\"v0\"")),
@@ -233,7 +238,7 @@ fn bytes_of_another_place_are_not_taken() {
 }
 
 #[test]
-fn a_shorter_part_than_asked_for_is_no_failure() {
+fn a_shorter_part_than_requested_is_accepted() {
     let server = Server::start(|request| {
         let range = request.range.clone().unwrap();
         Reply::part(
@@ -247,7 +252,7 @@ fn a_shorter_part_than_asked_for_is_no_failure() {
 }
 
 #[test]
-fn a_body_that_stands_still_is_left() {
+fn a_stalled_body_is_abandoned() {
     let server = Server::start(|request| Reply {
         pause: Duration::from_secs(if request.number == 1 { 30 } else { 0 }),
         ..good(request)
@@ -259,7 +264,7 @@ fn a_body_that_stands_still_is_left() {
 }
 
 #[test]
-fn a_slow_body_is_none_that_stands_still() {
+fn a_slow_body_is_not_stalled() {
     let server = Server::start(|request| Reply {
         pause: Duration::from_millis(150),
         ..good(request)
@@ -270,7 +275,7 @@ fn a_slow_body_is_none_that_stands_still() {
 }
 
 #[test]
-fn redirects_are_followed_and_loops_are_left() {
+fn redirects_are_followed_and_loops_are_refused() {
     let server = Server::start(|request| match request.path.as_str() {
         "/a" => Reply::empty("301 Moved Permanently", "Location: /b\r\n"),
         "/b" => good(request),
@@ -285,7 +290,7 @@ fn redirects_are_followed_and_loops_are_left() {
 }
 
 #[test]
-fn it_is_called_off_in_a_pause() {
+fn it_can_be_cancelled_during_a_pause() {
     let server = Server::start(|_| Reply::empty("503 Service Unavailable", ""));
     let stop = Arc::new(AtomicBool::new(false));
     let (ends, ended) = mpsc::channel();

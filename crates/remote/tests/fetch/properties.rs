@@ -1,4 +1,4 @@
-//! Whatever the line and the server do: the right bytes, or an error.
+//! Whatever the connection and the server do: the right bytes, or an error.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -15,17 +15,17 @@ enum Fault {
     None,
     Cut(usize),
     Status(&'static str),
-    /// Other bytes than asked for, honestly labelled.
+    /// Other bytes than requested, correctly labelled.
     Elsewhere(usize),
     /// All bytes, as if there were no ranges.
     Whole,
-    /// Fewer bytes than asked for.
+    /// Fewer bytes than requested.
     Short(usize),
     /// The length in the head is not the body's.
     Lies(usize),
     /// No HTTP at all.
     Garbage,
-    /// From now on the file is another one.
+    /// From now on the file has other content.
     Changes,
     /// From now on it is shorter.
     Shrinks,
@@ -56,7 +56,7 @@ fn answer(faults: &[Fault], marks: bool, request: &Request) -> Reply {
         .iter()
         .filter(|fault| matches!(fault, Fault::Shrinks))
         .count();
-    // Without a mark another content of the same length cannot be told: that is what the bundle's hashes are for.
+    // Without an ETag, other content of the same length cannot be detected: that is what the bundle's hashes are for.
     let len = LEN - shrunk - if marks { 0 } else { 7 * version as usize };
     let bytes = content(len, version);
     let mark = format!("\"{version}-{shrunk}\"");
@@ -116,7 +116,7 @@ proptest! {
             return Ok(());
         };
         remote.expect(expected.iter().map(|span| span.start as u64..span.end as u64));
-        // A file that was another one from the start on is none of this test's.
+        // A file that had other content from the start is not the subject of this test.
         let right = if remote.len() == LEN as u64 { right } else { return Ok(()) };
         let mut first = [0; 8];
         if remote.read_at(0, &mut first).is_err() || first != right[..8] {

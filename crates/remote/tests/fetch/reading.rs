@@ -1,4 +1,4 @@
-//! What a well-behaved server is asked, and what comes of it.
+//! What a well-behaved server is asked, and what is read.
 
 use std::ops::Range;
 
@@ -59,7 +59,7 @@ fn near_spans_come_in_one_request_and_far_ones_do_not() {
 }
 
 #[test]
-fn what_was_not_expected_is_read_all_the_same() {
+fn unexpected_spans_can_be_read() {
     let server = Server::start(good);
     let mut remote = Remote::open(&server.url("/"), options()).unwrap();
     remote.expect(std::iter::once(5000..6000));
@@ -75,10 +75,10 @@ fn what_was_not_expected_is_read_all_the_same() {
 }
 
 #[test]
-fn who_sets_the_pace_is_told_of_every_byte() {
+fn the_rate_limit_sees_every_byte() {
     let server = Server::start(|_| Reply::whole(&content(LEN, 0), None));
-    let told = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
-    let sum = told.clone();
+    let shown = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let sum = shown.clone();
     let options = Options {
         pace: Some(Box::new(move |bytes| {
             sum.fetch_add(bytes, std::sync::atomic::Ordering::SeqCst);
@@ -87,7 +87,7 @@ fn who_sets_the_pace_is_told_of_every_byte() {
     };
     let mut remote = Remote::open(&server.url("/"), options).unwrap();
     read(&mut remote, 500_000..500_100);
-    assert_eq!(told.load(std::sync::atomic::Ordering::SeqCst), 500_100);
+    assert_eq!(shown.load(std::sync::atomic::Ordering::SeqCst), 500_100);
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_server_without_ranges_is_read_in_order_only() {
 }
 
 #[test]
-fn a_server_without_ranges_begins_anew_as_often_as_allowed() {
+fn a_server_without_ranges_is_restarted_as_often_as_allowed() {
     let server = Server::start(|_| Reply::whole(&content(LEN, 0), None));
     let options = Options {
         restarts: 1,
@@ -152,10 +152,10 @@ fn user_and_password_reach_the_server_and_nobody_else() {
     let error = Remote::open(&with_user("/c?token=hidden"), options())
         .err()
         .unwrap();
-    let told = format!("{error:?} {error}");
+    let shown = format!("{error:?} {error}");
     assert!(
-        told.contains("404") && !told.contains("secret") && !told.contains("hidden"),
-        "{told}"
+        shown.contains("404") && !shown.contains("secret") && !shown.contains("hidden"),
+        "{shown}"
     );
 }
 
@@ -172,7 +172,7 @@ fn a_proxy_is_asked_to_connect() {
     options.proxy = Proxy::At(format!("http://me:secret@{}", server.address()));
     options.tries_to_open = 1;
     let error = Remote::open("http://nowhere.invalid:9/a", options).err().unwrap();
-    let told = format!("{error:?}");
-    assert!(told.contains("403") && !told.contains("secret"), "{told}");
+    let shown = format!("{error:?}");
+    assert!(shown.contains("403") && !shown.contains("secret"), "{shown}");
     assert_eq!(server.requests()[0].path, "nowhere.invalid:9");
 }

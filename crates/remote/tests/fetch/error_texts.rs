@@ -18,7 +18,7 @@ fn options() -> Options {
 }
 
 /// Returns the error, with all its causes, of a file read to its end.
-fn told(url: &str, options: Options) -> String {
+fn error_of(url: &str, options: Options) -> String {
     let read = || -> Result<(), Error> {
         let mut remote = Remote::open(url, options)?;
         let mut out = vec![0; usize::try_from(remote.len()).unwrap()];
@@ -76,7 +76,7 @@ fn no_error_shows_a_type() {
     let mut all = Vec::new();
     for answer in answers {
         let server = Server::start(answer);
-        all.push(told(&server.url("/"), options()));
+        all.push(error_of(&server.url("/"), options()));
     }
     let closed = {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -87,15 +87,18 @@ fn no_error_shows_a_type() {
     let secure = Server::with(Some(tls), |_| Reply::empty("404 Not Found", ""));
     let insecure = Server::start(|_| Reply::empty("404 Not Found", ""));
     let refusing = Server::start(|_| Reply::empty("403 Forbidden", ""));
-    all.push(told(&format!("http://{closed}/"), options()));
-    all.push(told(
+    all.push(error_of(&format!("http://{closed}/"), options()));
+    all.push(error_of(
         &format!("http://{}/", silent.local_addr().unwrap()),
         options(),
     ));
-    all.push(told("http://nowhere.invalid/", options()));
-    all.push(told(&secure.url("/"), options()));
-    all.push(told(&insecure.url("/").replace("http://", "https://"), options()));
-    all.push(told("gopher://a/", options()));
+    all.push(error_of("http://nowhere.invalid/", options()));
+    all.push(error_of(&secure.url("/"), options()));
+    all.push(error_of(
+        &insecure.url("/").replace("http://", "https://"),
+        options(),
+    ));
+    all.push(error_of("gopher://a/", options()));
     for proxy in [
         format!("http://{}", refusing.address()),
         format!("http://{closed}"),
@@ -105,14 +108,14 @@ fn no_error_shows_a_type() {
             proxy: Proxy::At(proxy),
             ..options()
         };
-        all.push(told("http://nowhere.invalid/", options));
+        all.push(error_of("http://nowhere.invalid/", options));
     }
     for authority in ["", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"] {
         let options = Options {
             authority: Some(authority.to_owned()),
             ..options()
         };
-        all.push(told("https://localhost:1/", options));
+        all.push(error_of("https://localhost:1/", options));
     }
     for text in all {
         assert!(
