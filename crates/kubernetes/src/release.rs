@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{Error, Kind, Minor, Version};
-use table::{Table, table};
+use table::table;
 
 /// What one series of Kubernetes needs.
 #[derive(Debug)]
@@ -306,7 +306,7 @@ fn find<T>(
 
 /// Checks what the types of the table cannot: called once, by a test.
 #[cfg(test)]
-fn flaws(table: &Table) -> Vec<String> {
+fn flaws(table: &table::Table) -> Vec<String> {
     let mut flaws = Vec::new();
     for release in &table.releases {
         for (component, arguments) in &release.needs.arguments {

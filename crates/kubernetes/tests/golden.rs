@@ -1,5 +1,7 @@
 //! Everything that each version is started with, as files to be read: `UPDATE_EXPECT=1 cargo test -p kubernetes` writes them anew.
 
+#![expect(clippy::unwrap_used, reason = "a test may unwrap")]
+
 mod support;
 
 use std::collections::BTreeSet;

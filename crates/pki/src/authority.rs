@@ -10,7 +10,7 @@ use rcgen::{
 };
 use zeroize::Zeroizing;
 
-use crate::{Certificate, Error, Flaw, PrivateKey, random};
+use crate::{Certificate, Error, Flaw, KeyKind, PrivateKey, Purposes, random};
 
 /// How long an authority lives.
 pub const AUTHORITY_LIFE: Duration = Duration::from_secs(10 * 365 * 86400);
@@ -61,6 +61,19 @@ pub struct Issued {
     pub key: PrivateKey,
 }
 
+/// Who a certificate is for.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// Its common name.
+    pub name: &'a str,
+    /// Its organization.
+    pub organization: Option<&'a str>,
+    /// DNS names and addresses that it serves under.
+    pub alternative_names: &'a [String],
+    /// What it is good for in a handshake.
+    pub purposes: Purposes,
+}
+
 /// Makes certificates that a whole cluster trusts. Holds the authority's key.
 #[derive(Debug)]
 pub struct Authority {
@@ -72,10 +85,19 @@ pub struct Authority {
 impl Authority {
     /// Makes a new authority, valid for ten years.
     pub fn generate(name: &str, now: SystemTime) -> Result<Self, Error> {
+        Self::with_key(PrivateKey::generate()?, name, now)
+    }
+
+    /// Makes a new authority whose keys, and those of everybody it signs for, are ECDSA: for those who do not speak Ed25519.
+    pub fn generate_ecdsa(name: &str, now: SystemTime) -> Result<Self, Error> {
+        Self::with_key(PrivateKey::generate_ecdsa()?, name, now)
+    }
+
+    fn with_key(key: PrivateKey, name: &str, now: SystemTime) -> Result<Self, Error> {
         let mut params = params(name, None, Validity::starting(now, AUTHORITY_LIFE))?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let issued = self_signed(params, "an authority")?;
+        let issued = self_signed(params, key, "an authority")?;
         let Issued {
             certificate,
             pem,
@@ -145,10 +167,27 @@ impl Authority {
         self.issue(params, "a server certificate")
     }
 
+    /// Makes a certificate of any kind. Names that cannot stand in one are an error.
+    pub fn issue_for(&self, subject: &Subject<'_>, validity: Validity) -> Result<Issued, Error> {
+        let mut params = params(subject.name, subject.organization, validity)?;
+        params.subject_alt_names = alternative_names(subject.alternative_names)?;
+        let purposes = [
+            (subject.purposes.client, ExtendedKeyUsagePurpose::ClientAuth),
+            (subject.purposes.server, ExtendedKeyUsagePurpose::ServerAuth),
+        ];
+        let wanted = purposes.into_iter().filter(|(wanted, _)| *wanted);
+        params.extended_key_usages = wanted.map(|(_, purpose)| purpose).collect();
+        self.issue(params, "a certificate")
+    }
+
+    /// Signs with a new key, which is of the authority's own kind.
     fn issue(&self, mut params: CertificateParams, what: &'static str) -> Result<Issued, Error> {
         let make = |source| Error::Make { what, source };
         params.use_authority_key_identifier_extension = true;
-        let key = PrivateKey::generate()?;
+        let key = match self.certificate.details().key_kind {
+            KeyKind::Ed25519 => PrivateKey::generate()?,
+            KeyKind::Ecdsa | KeyKind::Rsa | KeyKind::Other => PrivateKey::generate_ecdsa()?,
+        };
         let issuer = Issuer::from_ca_cert_der(self.certificate.der(), self.key.pair()).map_err(make)?;
         let made = params.signed_by(key.pair(), &issuer).map_err(make)?;
         issued(&made, key, what)
@@ -177,7 +216,11 @@ fn vouchless(name: &str, names: &[String]) -> Result<Issued, Error> {
     params.subject_alt_names = alternative_names(names)?;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    self_signed(params, "a certificate that nobody vouches for")
+    self_signed(
+        params,
+        PrivateKey::generate()?,
+        "a certificate that nobody vouches for",
+    )
 }
 
 /// Common name of a node's certificate in maintenance mode: clients recognise it, and tell what to do.
@@ -198,8 +241,7 @@ fn always() -> Validity {
     }
 }
 
-fn self_signed(params: CertificateParams, what: &'static str) -> Result<Issued, Error> {
-    let key = PrivateKey::generate()?;
+fn self_signed(params: CertificateParams, key: PrivateKey, what: &'static str) -> Result<Issued, Error> {
     let made = params.self_signed(key.pair());
     let made = made.map_err(|source| Error::Make { what, source })?;
     issued(&made, key, what)
@@ -280,6 +322,34 @@ mod tests {
             .unwrap();
         assert_eq!(node.certificate.details().alternative_names, names);
         assert!(!node.certificate.details().is_authority);
+    }
+
+    #[test]
+    fn an_ecdsa_authority_signs_for_ecdsa_keys_what_is_asked() {
+        let authority = Authority::generate_ecdsa("Kubernetes", now()).unwrap();
+        let names = ["node1", "10.0.2.15"].map(str::to_owned);
+        let subject = |client, server| Subject {
+            name: "system:node:node1",
+            organization: Some("system:nodes"),
+            alternative_names: &names,
+            purposes: Purposes { client, server },
+        };
+        for (client, server) in [(true, true), (true, false), (false, true)] {
+            let validity = Validity::starting(now(), SERVER_LIFE);
+            let made = authority.issue_for(&subject(client, server), validity).unwrap();
+            let details = made.certificate.details();
+            assert_eq!(details.purposes, Purposes { client, server });
+            assert_eq!(details.organizations, ["system:nodes"]);
+            assert_eq!(
+                (details.key_kind, details.not_after),
+                (KeyKind::Ecdsa, now() + SERVER_LIFE)
+            );
+            assert_eq!(details.alternative_names, names);
+            let authorities = [authority.certificate().clone()];
+            assert!(crate::trust::vouches(&authorities, &[made.certificate]));
+        }
+        let again = Authority::from_pem(authority.certificate_pem(), &authority.key_pem(), "ca").unwrap();
+        assert_eq!(again.certificate(), authority.certificate());
     }
 
     #[test]

@@ -48,6 +48,9 @@ pub enum Error {
     /// A fingerprint is not 32 bytes in hex.
     #[error("{0:?} is no fingerprint; expected 64 hex digits, with or without colons")]
     Fingerprint(String),
+    /// The key for encrypting secrets is not what it should be.
+    #[error("{0} is not a key for encryption; expected 32 bytes in base64")]
+    EncryptionKey(&'static str),
     /// The operating system has no random numbers.
     #[error("the operating system gives no random numbers")]
     Random,

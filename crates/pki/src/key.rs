@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use rcgen::{KeyPair, PKCS_ED25519, PublicKeyData as _};
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PublicKeyData as _, SignatureAlgorithm};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use zeroize::Zeroizing;
@@ -12,13 +12,22 @@ use crate::{Error, Flaw};
 /// A private key. It is zeroed when dropped, and never printed.
 ///
 /// New keys are Ed25519: small, quick to make on a small board, and deterministic when they sign. What is read may
-/// also be ECDSA. The copy that ring makes to sign with is not zeroed: ring has no way to ask for that.
+/// also be ECDSA, and what Kubernetes works with is: it signs its tokens with nothing newer. The copy that ring makes to sign with is not zeroed: ring has no way to ask for that.
 pub struct PrivateKey(Zeroizing<KeyPair>);
 
 impl PrivateKey {
     /// Makes a new Ed25519 key.
     pub fn generate() -> Result<Self, Error> {
-        let pair = KeyPair::generate_for(&PKCS_ED25519);
+        Self::of(&PKCS_ED25519)
+    }
+
+    /// Makes a new ECDSA key on the curve P-256.
+    pub fn generate_ecdsa() -> Result<Self, Error> {
+        Self::of(&PKCS_ECDSA_P256_SHA256)
+    }
+
+    fn of(algorithm: &'static SignatureAlgorithm) -> Result<Self, Error> {
+        let pair = KeyPair::generate_for(algorithm);
         let pair = pair.map_err(|source| Error::Make {
             what: "a key",
             source,

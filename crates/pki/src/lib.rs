@@ -1,6 +1,6 @@
 //! Certificate authorities, short-lived certificates and the TLS settings of both ends.
 //!
-//! In reading order: [`key`] and [`certificate`] hold what is made, [`authority`] makes it, [`secrets`] is the file of
+//! In reading order: [`key`] and [`certificate`] hold what is made, [`authority`] makes it, [`kubernetes`] holds what a cluster runs Kubernetes with, [`secrets`] is the file of
 //! a whole cluster. [`clock`] says what a node without a clock may believe; [`server`] and [`client`] turn it all into
 //! settings for TLS 1.3, with ring as the one provider. [`check`] judges what a person gives. No sockets here, and no files: callers do the I/O.
 
@@ -11,6 +11,7 @@ pub mod client;
 pub mod clock;
 pub mod fingerprint;
 pub mod key;
+pub mod kubernetes;
 pub mod secrets;
 pub mod server;
 
@@ -19,7 +20,7 @@ mod flaw;
 mod key_kind;
 mod trust;
 
-pub use authority::{Authority, Issued, Validity};
+pub use authority::{Authority, Issued, Subject, Validity};
 pub use certificate::{Certificate, Details, Purposes};
 pub use check::{check_config, parse_config};
 pub use client::Client;
@@ -29,6 +30,7 @@ pub use fingerprint::Fingerprint;
 pub use flaw::{Day, Flaw};
 pub use key::PrivateKey;
 pub use key_kind::KeyKind;
+pub use kubernetes::KubernetesSecrets;
 pub use secrets::Secrets;
 pub use server::{Mode, ServerTls, Serving, trust_in};
 

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::kubernetes::{self, KubernetesSecrets};
 use crate::{Authority, Error, random};
 
 const API_VERSION: &str = "bedplate.dev/v1alpha1";
@@ -19,6 +20,8 @@ pub struct Secrets {
     pub token: Zeroizing<String>,
     /// Tells clusters of the same name apart; no secret.
     pub cluster_id: String,
+    /// What the cluster runs Kubernetes with. Files from before there were clusters have none.
+    pub kubernetes: Option<KubernetesSecrets>,
 }
 
 impl Secrets {
@@ -29,8 +32,18 @@ impl Secrets {
         Ok(Self {
             authority: Authority::generate(&format!("Bedplate cluster {cluster_id}"), now)?,
             token,
+            kubernetes: Some(KubernetesSecrets::generate(&cluster_id, now)?),
             cluster_id,
         })
+    }
+
+    /// Makes what is missing, and tells whether anything was.
+    pub fn complete(&mut self, now: SystemTime) -> Result<bool, Error> {
+        let incomplete = self.kubernetes.is_none();
+        if incomplete {
+            self.kubernetes = Some(KubernetesSecrets::generate(&self.cluster_id, now)?);
+        }
+        Ok(incomplete)
     }
 
     /// Reads the file.
@@ -42,11 +55,11 @@ impl Secrets {
             return Err(Error::Kind { found, expected });
         }
         let file: File = serde_yaml::from_str(text)?;
-        let key = Zeroizing::new(file.ca.key);
         Ok(Self {
-            authority: Authority::from_pem(&file.ca.cert, &key, "ca")?,
+            authority: file.ca.authority("ca")?,
             token: Zeroizing::new(file.token),
             cluster_id: file.cluster_id,
+            kubernetes: file.kubernetes.map(KubernetesSecrets::try_from).transpose()?,
         })
     }
 
@@ -57,14 +70,11 @@ impl Secrets {
             kind: KIND.to_owned(),
             cluster_id: self.cluster_id.clone(),
             token: self.token.to_string(),
-            ca: Pair {
-                cert: self.authority.certificate_pem().to_owned(),
-                key: self.authority.key_pem().to_string(),
-            },
+            ca: Pair::of(&self.authority),
+            kubernetes: self.kubernetes.as_ref().map(kubernetes::File::from),
         };
         let text = serde_yaml::to_string(&file).map(Zeroizing::new);
         zeroize::Zeroize::zeroize(&mut file.token);
-        zeroize::Zeroize::zeroize(&mut file.ca.key);
         Ok(text?)
     }
 }
@@ -92,13 +102,37 @@ struct File {
     cluster_id: String,
     token: String,
     ca: Pair,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kubernetes: Option<kubernetes::File>,
 }
 
+/// An authority, as it stands in the file. Its key is erased when it is dropped.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Pair {
+pub(crate) struct Pair {
     cert: String,
     key: String,
+}
+
+impl Pair {
+    /// Copies an authority.
+    pub fn of(authority: &Authority) -> Self {
+        Self {
+            cert: authority.certificate_pem().to_owned(),
+            key: authority.key_pem().to_string(),
+        }
+    }
+
+    /// Reads the authority; `what` names it in errors.
+    pub fn authority(&self, what: &'static str) -> Result<Authority, Error> {
+        Authority::from_pem(&self.cert, &self.key, what)
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.key);
+    }
 }
 
 /// Makes a random word: five bits a letter, without letters that look alike.
@@ -125,6 +159,24 @@ mod tests {
         let other = Secrets::generate(SystemTime::now()).unwrap();
         assert_ne!(other.token, secrets.token);
         assert_ne!(other.cluster_id, secrets.cluster_id);
+    }
+
+    #[test]
+    fn a_file_from_before_there_were_clusters_is_read_and_completed() {
+        let new = Secrets::generate(SystemTime::now()).unwrap();
+        let text = new.to_yaml().unwrap();
+        let old = text.split("kubernetes:").next().unwrap();
+        let mut secrets = Secrets::from_yaml(old).unwrap();
+        assert!(secrets.kubernetes.is_none());
+        assert_eq!(secrets.to_yaml().unwrap().as_str(), old);
+        assert!(secrets.complete(SystemTime::now()).unwrap());
+        assert!(!secrets.complete(SystemTime::now()).unwrap());
+        assert_eq!(secrets.token, new.token);
+        let completed = secrets.to_yaml().unwrap();
+        assert_eq!(
+            Secrets::from_yaml(&completed).unwrap().to_yaml().unwrap(),
+            completed
+        );
     }
 
     #[test]

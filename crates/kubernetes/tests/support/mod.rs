@@ -1,5 +1,7 @@
 //! A cluster and a node to make components of.
 
+#![expect(clippy::unwrap_used, reason = "a test may unwrap")]
+
 use kubernetes::cluster::Domain;
 use kubernetes::plan::Membership;
 use kubernetes::tuning::Tuning;
