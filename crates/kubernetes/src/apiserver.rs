@@ -67,7 +67,10 @@ pub(crate) fn component(
         .own("requestheader-group-headers", "X-Remote-Group")
         .own("requestheader-username-headers", "X-Remote-User")
         .own("service-account-issuer", &issuer)
-        .own("service-account-key-file", &tokens)
+        .own(
+            "service-account-key-file",
+            text(&layout.service_account_public_key()),
+        )
         .own("service-account-signing-key-file", &tokens)
         .own("service-cluster-ip-range", joined(cluster.services()))
         .own("encryption-provider-config", text(&encryption.path))

@@ -80,7 +80,7 @@ pub struct Component {
     pub trusts: Vec<Signer>,
     /// Authorities whose private keys must be there.
     pub signs: Vec<Signer>,
-    /// Whether the key for the tokens of service accounts must be there.
+    /// Whether both halves of the key for the tokens of service accounts must be there.
     pub signs_tokens: bool,
     /// Where to ask whether it is well.
     pub health: Health,

@@ -221,6 +221,11 @@ impl Layout {
         self.key("service-account")
     }
 
+    /// Returns the file of its public half: the API server does not read it out of the other.
+    pub fn service_account_public_key(&self) -> PathBuf {
+        self.pki("service-account.pub")
+    }
+
     /// Returns a file of settings.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.settings.join(name)

@@ -34,7 +34,8 @@ struct Needs {
     cgroups: Vec<Cgroups>,
     kubelet_config: String,
     proxy_config: String,
-    scheduler_config: String,
+    #[serde(default)]
+    scheduler_config: Option<String>,
     encryption_config: String,
     audit_policy: String,
     proxy_modes: Vec<ProxyMode>,
@@ -217,8 +218,9 @@ impl Release {
         &self.needs.proxy_config
     }
 
-    pub(crate) fn scheduler_config(&self) -> &str {
-        &self.needs.scheduler_config
+    /// Returns the API version of the scheduler's config; none where it is told everything by flags.
+    pub(crate) fn scheduler_config(&self) -> Option<&str> {
+        self.needs.scheduler_config.as_deref()
     }
 
     pub(crate) fn encryption_config(&self) -> &str {

@@ -1,12 +1,12 @@
 //! kube-scheduler: finds a node for each pod.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::arguments::Arguments;
 use crate::component::{Component, File, Health, Kind};
 use crate::node::text;
 use crate::plan::{ControlPlane, extra, gates, settings};
-use crate::tuning::seconds;
+use crate::tuning::{Tuning, seconds};
 use crate::{Cluster, Error, Node, Release, Signer, identity, kubeconfig};
 
 /// Returns the scheduler. It asks the API server of its own node.
@@ -21,24 +21,8 @@ pub(crate) fn component(
     let api = format!("https://127.0.0.1:{}", ports.api);
     let client = kubeconfig::of_component(cluster, layout, &api, &own);
     let path = text(&client.path);
-    let document = json!({
-        "apiVersion": release.scheduler_config(),
-        "kind": "KubeSchedulerConfiguration",
-        "clientConnection": { "kubeconfig": path },
-        "leaderElection": {
-            "leaderElect": true,
-            "leaseDuration": seconds(plane.tuning.lease),
-            "renewDeadline": seconds(plane.tuning.renew),
-            "retryPeriod": seconds(plane.tuning.retry),
-        },
-        "enableProfiling": false,
-    });
-    let config = File::yaml(
-        layout.file("kube-scheduler.yaml"),
-        &settings(release, Kind::Scheduler, document),
-    );
+    let mut files = vec![client];
     let arguments = Arguments::kubernetes(Kind::Scheduler, release)
-        .own("config", text(&config.path))
         .own("authentication-kubeconfig", &path)
         .own("authorization-kubeconfig", &path)
         .own("bind-address", "127.0.0.1")
@@ -51,11 +35,27 @@ pub(crate) fn component(
             text(&layout.authority(Signer::FrontProxy)),
         )
         .list("feature-gates", gates(release, cluster, node)?);
+    let arguments = match release.scheduler_config() {
+        Some(api) => {
+            let document = settings(release, Kind::Scheduler, document(api, &path, &plane.tuning));
+            let config = File::yaml(layout.file("kube-scheduler.yaml"), &document);
+            let arguments = arguments.own("config", text(&config.path));
+            files.push(config);
+            arguments
+        }
+        None => arguments
+            .own("kubeconfig", &path)
+            .own("leader-elect", "true")
+            .usual("leader-elect-lease-duration", seconds(plane.tuning.lease))
+            .usual("leader-elect-renew-deadline", seconds(plane.tuning.renew))
+            .usual("leader-elect-retry-period", seconds(plane.tuning.retry))
+            .usual("profiling", "false"),
+    };
     Ok(Component {
         kind: Kind::Scheduler,
         program: layout.program(Kind::Scheduler),
         arguments: extra(arguments, node)?.finish()?,
-        files: vec![client, config],
+        files,
         folders: Vec::new(),
         identities: vec![own],
         trusts: vec![Signer::Kubernetes, Signer::FrontProxy],
@@ -66,5 +66,20 @@ pub(crate) fn component(
             identity: None,
             trusts: Some(Signer::Kubernetes),
         },
+    })
+}
+
+fn document(api: &str, kubeconfig: &str, tuning: &Tuning) -> Value {
+    json!({
+        "apiVersion": api,
+        "kind": "KubeSchedulerConfiguration",
+        "clientConnection": { "kubeconfig": kubeconfig },
+        "leaderElection": {
+            "leaderElect": true,
+            "leaseDuration": seconds(tuning.lease),
+            "renewDeadline": seconds(tuning.renew),
+            "retryPeriod": seconds(tuning.retry),
+        },
+        "enableProfiling": false,
     })
 }

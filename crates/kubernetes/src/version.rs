@@ -38,6 +38,19 @@ impl fmt::Display for Version {
     }
 }
 
+impl Version {
+    /// Reads what a program says of itself when it is asked for its version: `Kubernetes v1.36.2`, `etcd Version: 3.5.16`. The
+    /// version is the last word of the first line.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotAVersion`] where there is none.
+    pub fn printed(text: &str) -> Result<Self, Error> {
+        let line = text.lines().next().unwrap_or_default();
+        line.split_whitespace().next_back().unwrap_or_default().parse()
+    }
+}
+
 impl FromStr for Version {
     type Err = Error;
 
@@ -112,5 +125,12 @@ mod tests {
         ] {
             assert!(wrong.parse::<Version>().is_err(), "{wrong}");
         }
+        let printed = |text| Version::printed(text).map(|version| version.to_string());
+        assert_eq!(printed("Kubernetes v1.20.2\n").as_deref(), Ok("1.20.2"));
+        assert_eq!(
+            printed("etcd Version: 3.4.23\nGit SHA: none\n").as_deref(),
+            Ok("3.4.23")
+        );
+        assert!(printed("").is_err());
     }
 }

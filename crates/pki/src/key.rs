@@ -56,6 +56,11 @@ impl PrivateKey {
         Zeroizing::new(self.0.serialize_pem())
     }
 
+    /// Writes the public half as PEM, for those who only check.
+    pub fn public_pem(&self) -> String {
+        self.0.public_key_pem()
+    }
+
     /// Returns the key as rustls takes it. The caller hands it over at once.
     pub(crate) fn to_der(&self) -> PrivateKeyDer<'static> {
         PrivatePkcs8KeyDer::from(self.0.serialize_der()).into()

@@ -1,0 +1,216 @@
+//! A control plane of real programs, started with exactly what this crate says, and with certificates of our own.
+//!
+//! `KUBERNETES_PROGRAMS` names a folder or a `.tar.zst` with kube-apiserver, kube-controller-manager, kube-scheduler and, if there
+//! is one, kubectl; etcd is taken from there or from the PATH. Needs root, for a network of its own.
+
+#![expect(clippy::unwrap_used, reason = "a test may unwrap")]
+
+mod certificates;
+mod http;
+mod programs;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::process::Command;
+
+use kubernetes::{Component, Kind, Layout, Release, Signer, kubeconfig, plan};
+
+use certificates::Certificates;
+use http::{Answer, get};
+use programs::{Programs, Running};
+
+/// The node's address, in the test's own network.
+const ADDRESS: &str = "192.0.2.7";
+
+#[test]
+fn a_control_plane_comes_up_with_what_we_say() {
+    let Some(programs) = Programs::find() else { return };
+    // A thread cannot come back from a network of its own.
+    std::thread::spawn(move || control_plane(&programs))
+        .join()
+        .unwrap();
+}
+
+fn control_plane(programs: &Programs) {
+    programs::enter_network(ADDRESS);
+    let folder = tempfile::tempdir().unwrap();
+    let release = Release::of(programs.kubernetes).unwrap();
+    release.check_etcd(programs.etcd).unwrap();
+    let mut cluster_plane = support::plane(&programs.etcd.to_string());
+    let secrets = pki::KubernetesSecrets::generate("test", std::time::SystemTime::now()).unwrap();
+    cluster_plane.encryption_key = secrets.encryption.bytes().clone();
+    let cluster = support::cluster(&format!("https://{ADDRESS}:6443"));
+    let mut node = support::node(&cluster, "node1", ADDRESS);
+    node.layout = Layout {
+        programs: programs.folder().to_owned(),
+        settings: folder.path().join("settings"),
+        etcd: folder.path().join("etcd"),
+        kubelet: folder.path().join("kubelet"),
+        ..Layout::default()
+    };
+    let components = plan(release, &cluster, &node, Some(&cluster_plane)).unwrap();
+    let certificates = Certificates::new(&secrets, &node.layout);
+    // Dropped first to last, as fields and variables are: programs end before their folder goes.
+    let mut running: Vec<Running> = Vec::new();
+    let ours = [
+        Kind::Etcd,
+        Kind::ApiServer,
+        Kind::ControllerManager,
+        Kind::Scheduler,
+    ];
+    for component in components
+        .iter()
+        .filter(|component| ours.contains(&component.kind))
+    {
+        certificates.write_for(component);
+        running.push(Running::start(component, programs, folder.path()));
+        healthy(component, &certificates, running.last_mut().unwrap());
+    }
+
+    only_tls_is_open_to_others(&node);
+    strangers_are_refused(&certificates);
+    let admin = kubernetes::identity::administrator("ann");
+    let issued = certificates.issue(&admin);
+    let file = folder.path().join("admin.kubeconfig");
+    let authority = secrets.authority.certificate_pem();
+    std::fs::write(
+        &file,
+        kubeconfig::of_person(&cluster, "ann", authority, &issued.pem, &issued.key.to_pem()).as_bytes(),
+    )
+    .unwrap();
+    an_administrator_may_do_everything(&certificates, &issued, programs, &file);
+    secrets_are_encrypted(programs, folder.path());
+}
+
+/// Waits until a component says that it is well.
+fn healthy(component: &Component, certificates: &Certificates, running: &mut Running) {
+    let health = &component.health;
+    running.until(&format!("{} says that it is well", component.kind), || {
+        let client = health.identity.map(|identity| certificates.written(identity));
+        let answer = get(
+            &health.url,
+            health.trusts.map(|signer| certificates.authority(signer)),
+            client.as_ref(),
+        );
+        matches!(answer, Answer::Status(200, _))
+    });
+}
+
+/// Nothing but TLS is open on the address that others reach, and nothing without TLS but etcd's health on the node itself.
+fn only_tls_is_open_to_others(node: &kubernetes::Node) {
+    let ports = node.ports;
+    let open = |host: &str, port: u16| std::net::TcpStream::connect((host, port)).is_ok();
+    for port in [ports.api, ports.etcd, ports.etcd_peer] {
+        assert!(open(ADDRESS, port), "{port}");
+        let answer = get(&format!("http://{ADDRESS}:{port}/health"), None, None);
+        assert!(
+            !matches!(answer, Answer::Status(200, _)),
+            "{port} answers without TLS: {answer:?}"
+        );
+    }
+    for port in [ports.etcd_health, ports.controller_manager, ports.scheduler] {
+        assert!(!open(ADDRESS, port), "{port} is open to others");
+    }
+    // The ports without TLS that components of 1.20 open unless they are told not to.
+    for port in [8080, 10251, 10252] {
+        assert!(!open("127.0.0.1", port), "{port} is open without TLS");
+    }
+}
+
+/// No certificate, or one of another authority of the same cluster, is nobody.
+fn strangers_are_refused(certificates: &Certificates) {
+    let api = certificates.authority(Signer::Kubernetes);
+    let nobody = get(&format!("https://{ADDRESS}:6443/readyz"), Some(api), None);
+    assert!(matches!(nobody, Answer::Status(401, _)), "{nobody:?}");
+    let other = certificates.written("etcd/apiserver");
+    let answer = get(&format!("https://{ADDRESS}:6443/readyz"), Some(api), Some(&other));
+    assert!(
+        !matches!(answer, Answer::Status(200, _)),
+        "a client of etcd's is one of the API's: {answer:?}"
+    );
+    let node = certificates.written("apiserver-kubelet-client");
+    let answer = get(
+        &format!("https://{ADDRESS}:2379/health"),
+        Some(certificates.authority(Signer::Etcd)),
+        Some(&node),
+    );
+    assert!(
+        !matches!(answer, Answer::Status(200, _)),
+        "a client of the API's is one of etcd's: {answer:?}"
+    );
+    // Who may ask for the API's health may do nothing else.
+    let health = certificates.written("health");
+    let answer = get(
+        &format!("https://{ADDRESS}:6443/api/v1/secrets"),
+        Some(api),
+        Some(&health),
+    );
+    assert!(matches!(answer, Answer::Status(403, _)), "{answer:?}");
+}
+
+fn an_administrator_may_do_everything(
+    certificates: &Certificates,
+    issued: &pki::Issued,
+    programs: &Programs,
+    file: &std::path::Path,
+) {
+    let client = (issued.pem.clone(), issued.key.to_pem().to_string());
+    let api = certificates.authority(Signer::Kubernetes);
+    let answer = get(
+        &format!("https://{ADDRESS}:6443/api/v1/secrets"),
+        Some(api),
+        Some(&client),
+    );
+    assert!(matches!(answer, Answer::Status(200, _)), "{answer:?}");
+    let Some(kubectl) = programs.kubectl() else {
+        eprintln!("without kubectl: its half of the test is left out");
+        return;
+    };
+    let kubectl = |arguments: &[&str]| {
+        let run = Command::new(&kubectl)
+            .arg("--kubeconfig")
+            .arg(file)
+            .args(arguments)
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert!(run.status.success(), "kubectl {arguments:?}: {error}");
+        String::from_utf8(run.stdout).unwrap()
+    };
+    assert_eq!(kubectl(&["auth", "can-i", "*", "*"]).trim(), "yes");
+    assert!(kubectl(&["get", "--raw", "/readyz"]).starts_with("ok"));
+    kubectl(&["create", "namespace", "home"]);
+    kubectl(&[
+        "-n",
+        "home",
+        "create",
+        "secret",
+        "generic",
+        "door",
+        "--from-literal=code=very-plain-text",
+    ]);
+    assert!(kubectl(&["-n", "home", "get", "secrets"]).contains("door"));
+}
+
+/// What etcd's files hold of a secret is not its text.
+fn secrets_are_encrypted(programs: &Programs, folder: &std::path::Path) {
+    if programs.kubectl().is_none() {
+        return;
+    }
+    let contains = |word: &str| {
+        let found = Command::new("grep")
+            .args(["-r", "-q", "-a", word])
+            .arg(folder.join("etcd"))
+            .status()
+            .unwrap();
+        found.success()
+    };
+    assert!(
+        contains("/registry/namespaces/home"),
+        "etcd's files hold what is no secret"
+    );
+    assert!(
+        contains("/registry/secrets/home/door") && !contains("very-plain-text"),
+        "a secret is readable in etcd's files"
+    );
+}
