@@ -39,7 +39,7 @@ enum Command {
     /// Show the versions of this program and of nodes.
     Version(commands::version::Version),
     #[command(flatten)]
-    Remote(Remote),
+    Remote(commands::Remote),
     /// Roll a release out to a fleet, wave by wave.
     #[command(subcommand, after_long_help = commands::rollout::EXAMPLES)]
     Rollout(commands::rollout::Rollout),
@@ -47,89 +47,6 @@ enum Command {
     Flash(commands::flash::Flash),
     /// Generate a shell completion script.
     Completions(commands::completions::Completions),
-}
-
-/// Defines the commands that only call nodes: a row is all that the command line needs of one.
-macro_rules! remote_commands {
-    ($($(#[$attribute:meta])* $name:ident($command:ty),)*) => {
-        /// The commands that only call nodes.
-        #[derive(Debug, Subcommand)]
-        enum Remote {
-            $($(#[$attribute])* $name($command),)*
-        }
-
-        impl Remote {
-            /// Runs the command on the session's nodes.
-            async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
-                match self {
-                    $(Self::$name(command) => command.run(session).await,)*
-                }
-            }
-        }
-    };
-}
-
-remote_commands! {
-    /// Show the status of nodes: phase, boot, slots, health.
-    Status(commands::status::Status),
-    /// Show whether nodes are healthy and, if not, why.
-    ///
-    /// Exits with 0 when all nodes are healthy, with 3 when one is degraded (everything that its config requires holds, but
-    /// something else is wrong), with 4 when one is unhealthy, and with 1 when one cannot be reached.
-    Health(commands::health::Health),
-    /// Show the clocks of nodes.
-    Time(commands::time::Time),
-    /// Show or watch resources: the state that controllers work on.
-    Get(commands::get::Get),
-    /// List services.
-    Services(commands::services::Services),
-    /// Start, stop and restart services.
-    #[command(subcommand)]
-    Service(commands::services::Service),
-    /// Show the log of machined or of a service.
-    Logs(commands::logs::Logs),
-    /// Show the kernel log.
-    Dmesg(commands::logs::Dmesg),
-    /// Show the events of nodes.
-    Events(commands::logs::Events),
-    /// List processes.
-    Processes(commands::processes::Processes),
-    /// Show memory usage.
-    Memory(commands::memory::Memory),
-    /// Show CPUs, load and temperature.
-    Cpu(commands::cpu::Cpu),
-    /// List disks and partitions.
-    Disks(commands::disks::Disks),
-    /// List mounted file systems.
-    Mounts(commands::mounts::Mounts),
-    /// List network interfaces.
-    Net(commands::net::Net),
-    /// List files.
-    Ls(commands::files::Ls),
-    /// Print the content of a file.
-    Read(commands::files::Read),
-    /// Apply a machine config to nodes.
-    ///
-    /// The config is validated here, and once more by each node. Use --fingerprint (shown on the node's console) or --insecure
-    /// for a node in maintenance mode.
-    Apply(commands::apply::Apply),
-    /// Print a node's machine config.
-    ///
-    /// Only admins see the secrets in it. Redacted or not, the config can be edited and applied again: the node fills in its
-    /// own secrets where they are redacted.
-    GetConfig(commands::get_config::GetConfig),
-    /// Reboot nodes.
-    Reboot(commands::power::Reboot),
-    /// Shut nodes down.
-    Shutdown(commands::power::Shutdown),
-    /// Wipe the state or the data of nodes.
-    Reset(commands::power::Reset),
-    /// Upgrade nodes to another release.
-    ///
-    /// A node writes the release into the slot that is not running, verifies it, and reboots into it on trial. It keeps the
-    /// release if it becomes healthy, and falls back to the old one if it does not. Several nodes are upgraded one after
-    /// another, and none starts after one has failed. An interrupted upgrade is resumed by running the same command again.
-    Upgrade(Box<commands::upgrade::Upgrade>),
 }
 
 impl Cli {

@@ -18,6 +18,13 @@ fn describe(page: &mut String, command: &Command, name: &str, depth: usize) {
             about.trim_end_matches('.').to_owned() + "."
         )
         .expect("a string");
+        let aliases: Vec<String> = command
+            .get_visible_aliases()
+            .map(|alias| format!("`{alias}`"))
+            .collect();
+        if !aliases.is_empty() {
+            write!(page, "\nAlias: {}.\n", aliases.join(", ")).expect("a string");
+        }
         arguments(
             page,
             command

@@ -1,4 +1,4 @@
-//! The commands: what can be typed is parsed by clap into one of these, which then runs.
+//! The commands, a module for each. [`Remote`] lists those that only call nodes; `cli` adds the others.
 
 pub mod apply;
 pub mod completions;
@@ -6,6 +6,7 @@ pub mod config;
 pub mod context;
 pub mod cpu;
 pub mod disks;
+mod done;
 pub mod files;
 pub mod flash;
 pub mod generate;
@@ -25,40 +26,91 @@ pub mod time;
 pub mod upgrade;
 pub mod version;
 
-use serde::Serialize;
+use std::process::ExitCode;
 
-use crate::ui::{Show, Table};
+use clap::Subcommand;
 
-/// An action that was done on a node: the result of calls with an empty response.
-#[derive(Debug, Serialize)]
-struct Done {
-    what: &'static str,
-    name: String,
-    done: &'static str,
+use crate::session::Session;
+
+/// Defines the commands that only call nodes: their files are the modules above.
+macro_rules! remote_commands {
+    ($($(#[$attribute:meta])* $name:ident($command:ty),)*) => {
+        /// The commands that only call nodes.
+        #[derive(Debug, Subcommand)]
+        pub enum Remote {
+            $($(#[$attribute])* $name($command),)*
+        }
+
+        impl Remote {
+            /// Runs the command on the session's nodes.
+            pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
+                match self {
+                    $(Self::$name(command) => command.run(session).await,)*
+                }
+            }
+        }
+    };
 }
 
-impl Done {
-    fn new(what: &'static str, name: impl Into<String>, done: &'static str) -> Self {
-        let name = name.into();
-        Self { what, name, done }
-    }
-}
-
-impl Show for Done {
-    fn show(&self, table: &mut Table) {
-        table.headings(&["WHAT", "NAME", "DONE"]).row([
-            self.what.into(),
-            self.name.clone(),
-            self.done.into(),
-        ]);
-    }
-
-    fn detail(&self) -> Option<String> {
-        let name = if self.name.is_empty() {
-            String::new()
-        } else {
-            format!(" {}", self.name)
-        };
-        Some(format!("{}{name}: {}\n", self.what, self.done))
-    }
+remote_commands! {
+    /// Show the status of nodes: phase, boot, slots, health.
+    Status(status::Status),
+    /// Show whether nodes are healthy and, if not, why.
+    ///
+    /// Exits with 0 when all nodes are healthy, with 3 when one is degraded (everything that its config requires holds, but
+    /// something else is wrong), with 4 when one is unhealthy, and with 1 when one cannot be reached.
+    Health(health::Health),
+    /// Show the clocks of nodes.
+    Time(time::Time),
+    /// Show or watch resources: the state that controllers work on.
+    Get(get::Get),
+    /// List services.
+    Services(services::Services),
+    /// Start, stop and restart services.
+    #[command(subcommand)]
+    Service(services::Service),
+    /// Show the log of machined or of a service.
+    Logs(logs::Logs),
+    /// Show the kernel log.
+    Dmesg(logs::Dmesg),
+    /// Show the events of nodes.
+    Events(logs::Events),
+    /// List processes.
+    Processes(processes::Processes),
+    /// Show memory usage.
+    Memory(memory::Memory),
+    /// Show CPUs, load and temperature.
+    Cpu(cpu::Cpu),
+    /// List disks and partitions.
+    Disks(disks::Disks),
+    /// List mounted file systems.
+    Mounts(mounts::Mounts),
+    /// List network interfaces.
+    Net(net::Net),
+    /// List files.
+    Ls(files::Ls),
+    /// Print the content of a file.
+    Read(files::Read),
+    /// Apply a machine config to nodes.
+    ///
+    /// The config is validated here, and once more by each node. Use --fingerprint (shown on the node's console) or --insecure
+    /// for a node in maintenance mode.
+    Apply(apply::Apply),
+    /// Print a node's machine config.
+    ///
+    /// Only admins see the secrets in it. Redacted or not, the config can be edited and applied again: the node fills in its
+    /// own secrets where they are redacted.
+    GetConfig(get_config::GetConfig),
+    /// Reboot nodes.
+    Reboot(power::Reboot),
+    /// Shut nodes down.
+    Shutdown(power::Shutdown),
+    /// Wipe the state or the data of nodes.
+    Reset(power::Reset),
+    /// Upgrade nodes to another release.
+    ///
+    /// A node writes the release into the slot that is not running, verifies it, and reboots into it on trial. It keeps the
+    /// release if it becomes healthy, and falls back to the old one if it does not. Several nodes are upgraded one after
+    /// another, and none starts after one has failed. An interrupted upgrade is resumed by running the same command again.
+    Upgrade(Box<upgrade::Upgrade>),
 }

@@ -7,7 +7,7 @@ use api::v1alpha1::{RebootRequest, ResetRequest, ResetScope, ShutdownRequest};
 use clap::{Args, ValueEnum};
 use tonic::Response;
 
-use super::Done;
+use super::done::Done;
 use crate::confirm::confirm;
 use crate::fan_out::call_and_show;
 use crate::session::Session;

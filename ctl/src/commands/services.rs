@@ -70,7 +70,9 @@ impl Service {
                             .await?,
                     ),
                 }
-                Ok(tonic::Response::new(super::Done::new("service", name, done)))
+                Ok(tonic::Response::new(super::done::Done::new(
+                    "service", name, done,
+                )))
             }
         })
         .await

@@ -21,8 +21,8 @@ pub enum Gen {
     /// Generate the machine configs of a cluster, and a client config to reach it.
     ///
     /// Writes controlplane.yaml, worker.yaml and client.yaml (with --standalone: standalone.yaml and client.yaml), and
-    /// secrets.yaml unless --with-secrets is given. All of them are readable by their owner only, and no existing file is
-    /// overwritten.
+    /// secrets.yaml unless --with-secrets is given. All of them are readable by their owner only, and existing
+    /// files are overwritten only with --force.
     Config(config::GenConfig),
     /// Generate a client config for another user, with a role.
     Client(client::GenClient),
