@@ -17,7 +17,7 @@ use crate::session::Session;
 /// Time limit of the TCP connection: a host that is off does not answer at all.
 const DIAL_TIME: Duration = Duration::from_secs(5);
 /// Largest response that is accepted: a long list of processes or resources.
-pub const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
+pub const MAX_RESPONSE: usize = 16 * 1024 * 1024;
 
 /// A connection to a node, with what is needed to explain its failures.
 #[derive(Clone)]

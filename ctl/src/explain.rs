@@ -85,7 +85,7 @@ impl Problem {
 
     /// Explains a failed or interrupted TLS handshake.
     pub fn handshake(address: &Address, error: &io::Error, seen: Option<&Certificate>) -> Self {
-        match find::<rustls::Error>(error) {
+        match find_cause::<rustls::Error>(error) {
             Some(error) => Self::tls(address, error, seen),
             None => Self::new(format!("{address} closed the connection during the TLS handshake: {error}")).hint(
                 "is this the API of a node? a node that has just started may not have a certificate yet: try again",
@@ -95,7 +95,7 @@ impl Problem {
 
     /// Explains a connection that broke after the handshake.
     pub fn broken(address: &Address, error: &(dyn Error + 'static), seen: Option<&Certificate>) -> Self {
-        match find::<rustls::Error>(error) {
+        match find_cause::<rustls::Error>(error) {
             Some(error) => Self::tls(address, error, seen),
             None => Self::new(format!("the connection to {address} broke: {}", ui::chain(error)))
                 .hint("the node may be rebooting, or refuse the client certificate: see its log"),
@@ -104,7 +104,7 @@ impl Problem {
 
     /// Explains a call that failed.
     pub fn status(address: &Address, status: &Status, seen: Option<&Certificate>) -> Self {
-        if let Some(error) = status.source().and_then(find::<rustls::Error>) {
+        if let Some(error) = status.source().and_then(find_cause::<rustls::Error>) {
             return Self::tls(address, error, seen);
         }
         if let Some(faults) = status.get_details_bad_request() {
@@ -244,7 +244,7 @@ impl Problem {
 }
 
 /// Finds an error of type `E` among the causes of another, including those inside I/O errors.
-pub fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+pub fn find_cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref::<E>() {
@@ -253,7 +253,7 @@ pub fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<
         let inner = error
             .downcast_ref::<io::Error>()
             .and_then(|error| error.get_ref());
-        if let Some(found) = inner.and_then(|inner| find::<E>(inner)) {
+        if let Some(found) = inner.and_then(|inner| find_cause::<E>(inner)) {
             return Some(found);
         }
         next = error.source();

@@ -18,7 +18,7 @@ use crate::ui::{self, Format, Show, Table};
 const AT_ONCE: usize = 32;
 
 /// The result of one node.
-pub struct Answer<R> {
+pub struct NodeResponse<R> {
     /// The node.
     pub node: Address,
     /// Its response, or the reason why there is none.
@@ -37,10 +37,10 @@ struct Shown<'a, R> {
 }
 
 /// Connects to the session's nodes, or to the first of its endpoints that can be reached.
-pub async fn dial(session: &Session) -> Vec<Answer<Node>> {
+pub async fn dial(session: &Session) -> Vec<NodeResponse<Node>> {
     match &session.targets {
         Targets::All(addresses) => {
-            let dials = addresses.iter().map(async |address: &Address| Answer {
+            let dials = addresses.iter().map(async |address: &Address| NodeResponse {
                 node: address.clone(),
                 result: connect(session, address).await,
             });
@@ -54,9 +54,9 @@ pub async fn dial(session: &Session) -> Vec<Answer<Node>> {
                 let next = result.as_ref().is_err_and(|problem| problem.unreachable);
                 // The problem of the last one is the result; earlier ones are reported at once.
                 for passed in std::mem::take(&mut last) {
-                    conclude(&[passed]);
+                    exit_code(&[passed]);
                 }
-                last = vec![Answer {
+                last = vec![NodeResponse {
                     node: address.clone(),
                     result,
                 }];
@@ -70,7 +70,7 @@ pub async fn dial(session: &Session) -> Vec<Answer<Node>> {
 }
 
 /// Makes the same call to every node.
-pub async fn call_all<R, F>(session: &Session, call: impl Fn(Node) -> F) -> Vec<Answer<R>>
+pub async fn call_all<R, F>(session: &Session, call: impl Fn(Node) -> F) -> Vec<NodeResponse<R>>
 where
     F: Future<Output = Result<Response<R>, Status>>,
 {
@@ -78,12 +78,12 @@ where
     let asks = dial(session)
         .await
         .into_iter()
-        .map(async |Answer { node, result }| {
+        .map(async |NodeResponse { node, result }| {
             let result = match result {
                 Ok(connected) => one(session, connected, call).await,
                 Err(problem) => Err(problem),
             };
-            Answer { node, result }
+            NodeResponse { node, result }
         });
     futures::stream::iter(asks).buffered(AT_ONCE).collect().await
 }
@@ -109,28 +109,31 @@ where
 }
 
 /// Prints results on standard output and problems on standard error, and returns the exit code.
-pub fn show<R: Serialize + Show>(session: &Session, answers: &[Answer<R>]) -> anyhow::Result<ExitCode> {
-    match (session.format, answers) {
+pub fn show<R: Serialize + Show>(
+    session: &Session,
+    responses: &[NodeResponse<R>],
+) -> anyhow::Result<ExitCode> {
+    match (session.format, responses) {
         (
             Format::Table,
             [
-                Answer {
-                    result: Ok(answer), ..
+                NodeResponse {
+                    result: Ok(response), ..
                 },
             ],
-        ) => match answer.detail() {
+        ) => match response.detail() {
             Some(detail) => ui::write(detail.as_bytes())?,
             None => {
                 let mut table = Table::default();
-                answer.show(&mut table);
+                response.show(&mut table);
                 ui::write(table.draw().as_bytes())?;
             }
         },
         (Format::Table, several) => {
             let mut table = Table::default();
-            for answer in several {
-                table.for_node(&answer.node.to_string());
-                if let Ok(result) = &answer.result {
+            for response in several {
+                table.for_node(&response.node.to_string());
+                if let Ok(result) = &response.result {
                     result.show(&mut table);
                 }
             }
@@ -139,27 +142,30 @@ pub fn show<R: Serialize + Show>(session: &Session, answers: &[Answer<R>]) -> an
         (
             format,
             [
-                Answer {
-                    result: Ok(answer), ..
+                NodeResponse {
+                    result: Ok(response), ..
                 },
             ],
-        ) => ui::value(format, answer)?,
+        ) => ui::value(format, response)?,
         (format, several) => {
-            let shown = several.iter().map(|answer| Shown {
-                node: answer.node.to_string(),
-                result: answer.result.as_ref().ok(),
-                error: answer.result.as_ref().err().map(ToString::to_string),
+            let shown = several.iter().map(|response| Shown {
+                node: response.node.to_string(),
+                result: response.result.as_ref().ok(),
+                error: response.result.as_ref().err().map(ToString::to_string),
             });
             ui::value(format, &shown.collect::<Vec<_>>())?;
         }
     }
-    Ok(conclude(answers))
+    Ok(exit_code(responses))
 }
 
 /// Reports problems, and returns the exit code.
-pub fn conclude<R>(answers: &[Answer<R>]) -> ExitCode {
+pub fn exit_code<R>(responses: &[NodeResponse<R>]) -> ExitCode {
     let mut code = ExitCode::SUCCESS;
-    for problem in answers.iter().filter_map(|answer| answer.result.as_ref().err()) {
+    for problem in responses
+        .iter()
+        .filter_map(|response| response.result.as_ref().err())
+    {
         ui::note(&problem.to_string());
         code = ExitCode::FAILURE;
     }

@@ -28,7 +28,7 @@ use clap::Parser as _;
 /// Runs the program. Exits with 0 on success, with 1 when anything failed, and with 2 when the command line is wrong.
 pub fn main() -> ExitCode {
     // Its options share names with ours, so it is parsed on its own.
-    if let Some(code) = commands::flash::in_front(std::env::args_os()) {
+    if let Some(code) = commands::flash::run_if_first(std::env::args_os()) {
         return code;
     }
     let cli = match cli::Cli::try_parse() {

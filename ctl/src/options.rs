@@ -8,7 +8,7 @@ use pki::Fingerprint;
 
 use crate::ui::Format;
 
-/// The options of every command: which nodes to call, as whom, and how to print the answer.
+/// The options of every command: which nodes to call, as whom, and how to print the results.
 #[derive(Debug, Args)]
 pub struct Global {
     /// Path of the client config; `~/.config/bedplate/config.yaml` if omitted.

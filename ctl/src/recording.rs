@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use crate::explain::find;
+use crate::explain::find_cause;
 
 /// A TLS connection that records the first error.
 pub struct RecordingStream {
@@ -32,7 +32,7 @@ impl FirstTlsError {
 
     fn take_from<T>(&self, result: &Poll<io::Result<T>>) {
         if let Poll::Ready(Err(error)) = result
-            && let Some(found) = find::<rustls::Error>(error)
+            && let Some(found) = find_cause::<rustls::Error>(error)
         {
             self.0
                 .lock()

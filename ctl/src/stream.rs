@@ -10,7 +10,7 @@ use tonic::{Response, Status, Streaming};
 
 use crate::connect::Node;
 use crate::explain::Problem;
-use crate::fan_out::{Answer, dial};
+use crate::fan_out::{NodeResponse, dial};
 use crate::session::Session;
 use crate::ui::{self, Format};
 
@@ -36,7 +36,7 @@ where
     let several = nodes.len() > 1;
     let (sender, mut items) = mpsc::channel(64);
     let mut code = ExitCode::SUCCESS;
-    for Answer { result, .. } in nodes {
+    for NodeResponse { result, .. } in nodes {
         match result {
             Ok(node) => {
                 let (call, sender, patience) = (call.clone(), sender.clone(), session.timeout);

@@ -151,7 +151,7 @@ impl Context {
                 return print(global.output, &all, || table(&all));
             }
             Self::Show(MaybeName { name }) => {
-                let name = chosen(name, global, &file)?;
+                let name = context_name(name, global, &file)?;
                 let shown = describe(&file, &name, file.context(&name)?)?;
                 return print(global.output, &shown, || table(std::slice::from_ref(&shown)));
             }
@@ -160,11 +160,11 @@ impl Context {
                 file.current = Some(name);
             }
             Self::Nodes(Nodes { hosts, none: _ }) => {
-                let name = chosen(None, global, &file)?;
+                let name = context_name(None, global, &file)?;
                 file.context_mut(&name)?.nodes = hosts;
             }
             Self::Endpoints(Endpoints { hosts }) => {
-                let name = chosen(None, global, &file)?;
+                let name = context_name(None, global, &file)?;
                 file.context_mut(&name)?.endpoints = hosts;
             }
             Self::Add(add) => add.run(&mut file, &global.nodes)?,
@@ -192,7 +192,7 @@ impl Context {
 }
 
 /// Returns the name of the context: as given, by --context, or the current one.
-fn chosen(name: Option<String>, global: &Global, file: &ClientConfig) -> anyhow::Result<String> {
+fn context_name(name: Option<String>, global: &Global, file: &ClientConfig) -> anyhow::Result<String> {
     name.or_else(|| global.context.clone())
         .or_else(|| file.current.clone())
         .context("no current context: name one")

@@ -8,7 +8,7 @@ use api::v1alpha1::file_service_client::FileServiceClient;
 use api::v1alpha1::{FileKind, ListFilesRequest, ListFilesResponse, ReadFileRequest};
 use clap::Args;
 
-use crate::fan_out::{Answer, call_and_show, dial};
+use crate::fan_out::{NodeResponse, call_and_show, dial};
 use crate::session::Session;
 use crate::ui::{self, Show, Table, bytes, moment};
 
@@ -48,7 +48,7 @@ impl Read {
     /// Copies the content of a file to standard output.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
         let nodes = dial(&session).await;
-        let [Answer { result, .. }] = <[_; 1]>::try_from(nodes).map_err(|nodes| {
+        let [NodeResponse { result, .. }] = <[_; 1]>::try_from(nodes).map_err(|nodes| {
             anyhow::anyhow!(
                 "a file can be read from one node at a time, not from {}: use --nodes",
                 nodes.len()

@@ -27,7 +27,7 @@ impl Flash {
 }
 
 /// Runs the flash tool when `flash` is the first word.
-pub fn in_front(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
+pub fn run_if_first(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     let mut arguments = arguments.into_iter().skip(1);
     if arguments.next()? != "flash" {
         return None;

@@ -12,7 +12,7 @@ use clap::Args;
 use serde::Serialize;
 use tonic::Response;
 
-use crate::connect::LARGEST_ANSWER;
+use crate::connect::MAX_RESPONSE;
 use crate::fan_out::call_and_show;
 use crate::session::Session;
 use crate::stream::follow;
@@ -61,7 +61,7 @@ impl Get {
             return watch(&session, kind, id).await;
         }
         let client = |node: crate::connect::Node| {
-            ResourceServiceClient::new(node.channel).max_decoding_message_size(LARGEST_ANSWER)
+            ResourceServiceClient::new(node.channel).max_decoding_message_size(MAX_RESPONSE)
         };
         if !id.is_empty() {
             let request = GetResourceRequest { kind, id };
@@ -100,8 +100,7 @@ async fn watch(session: &Session, kind: String, id: String) -> anyhow::Result<Ex
     let call = move |node: crate::connect::Node| {
         let request = request.clone();
         async move {
-            let mut client =
-                ResourceServiceClient::new(node.channel).max_decoding_message_size(LARGEST_ANSWER);
+            let mut client = ResourceServiceClient::new(node.channel).max_decoding_message_size(MAX_RESPONSE);
             client.watch(request).await
         }
     };

@@ -30,7 +30,7 @@ struct HealthReport {
     state: &'static str,
     /// Everything that is required holds.
     healthy: bool,
-    /// The answer of the standard gRPC health service.
+    /// The response of the standard gRPC health service.
     serving: bool,
     reasons: Vec<HealthReason>,
     checks: Vec<HealthCheckResult>,
@@ -48,7 +48,7 @@ pub(super) fn word(health: &NodeHealth) -> &'static str {
 impl Health {
     /// Calls the nodes, prints the results, and returns the state of the worst node as exit code.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
-        let answers = call_all(&session, |node| async {
+        let responses = call_all(&session, |node| async {
             let request = HealthCheckRequest {
                 service: String::new(),
             };
@@ -72,9 +72,11 @@ impl Health {
             }))
         })
         .await;
-        let code = show(&session, &answers)?;
-        let found: Option<Vec<&HealthReport>> =
-            answers.iter().map(|answer| answer.result.as_ref().ok()).collect();
+        let code = show(&session, &responses)?;
+        let found: Option<Vec<&HealthReport>> = responses
+            .iter()
+            .map(|response| response.result.as_ref().ok())
+            .collect();
         let Some(found) = found else { return Ok(code) };
         let any = |state: &str| found.iter().any(|found| found.state == state);
         Ok(if any("unhealthy") {

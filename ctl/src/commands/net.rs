@@ -6,7 +6,7 @@ use api::v1alpha1::stats_service_client::StatsServiceClient;
 use api::v1alpha1::{NetworkRequest, NetworkResponse};
 use clap::Args;
 
-use crate::connect::LARGEST_ANSWER;
+use crate::connect::MAX_RESPONSE;
 use crate::fan_out::call_and_show;
 use crate::session::Session;
 use crate::ui::{Show, Table, bytes};
@@ -19,7 +19,7 @@ impl Net {
     /// Calls the nodes and prints the results.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
         call_and_show(&session, |node| async {
-            let mut client = StatsServiceClient::new(node.channel).max_decoding_message_size(LARGEST_ANSWER);
+            let mut client = StatsServiceClient::new(node.channel).max_decoding_message_size(MAX_RESPONSE);
             client.network(NetworkRequest {}).await
         })
         .await

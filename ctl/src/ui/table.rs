@@ -2,7 +2,7 @@
 
 /// A result that can be shown as a table.
 pub trait Show {
-    /// Adds headings and rows. Called for each node's answer in turn, with the same headings each time.
+    /// Adds headings and rows. Called for the result of each node in turn, with the same headings each time.
     fn show(&self, table: &mut Table);
 
     /// Describes the result in full; used instead of the table when one node is called.

@@ -25,7 +25,7 @@ use crate::commands::upgrade::outcome::Outcome;
 use crate::commands::upgrade::report::Report;
 use crate::commands::upgrade::roll::{self, NodeResult, command_line, report_result};
 use crate::commands::upgrade::source::Source;
-use crate::fan_out::{Answer, call_all};
+use crate::fan_out::{NodeResponse, call_all};
 use crate::session::{Session, Targets};
 use crate::ui::{self, Format, Table, duration};
 
@@ -119,14 +119,14 @@ impl Run {
 
 /// Calls every node for its hostname, and sorts the nodes. Also returns the number of nodes that could not be called.
 async fn fleet(session: &Session, report: &Report, rollout: &Rollout) -> anyhow::Result<(Vec<Node>, usize)> {
-    let answers = call_all(session, |node| async {
+    let responses = call_all(session, |node| async {
         MachineServiceClient::new(node.channel)
             .status(StatusRequest {})
             .await
     })
     .await;
     let (mut nodes, mut absent): (Vec<Node>, usize) = (Vec::new(), 0);
-    for Answer { node, result } in answers {
+    for NodeResponse { node, result } in responses {
         let status = match result {
             Ok(status) => status,
             Err(problem) => {

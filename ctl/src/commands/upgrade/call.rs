@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use api::v1alpha1::machine_service_client::MachineServiceClient;
-use api::v1alpha1::upgrade_request::Request as Said;
-use api::v1alpha1::upgrade_response::Response as Answer;
+use api::v1alpha1::upgrade_request::Request;
+use api::v1alpha1::upgrade_response::Response;
 use api::v1alpha1::upgrade_service_client::UpgradeServiceClient;
 use api::v1alpha1::{
     BundleData, StartUpgrade, StatusRequest, StatusResponse, UpgradeHistoryRequest, UpgradeRequest,
@@ -22,39 +22,39 @@ use crate::session::Session;
 
 /// A running call.
 pub struct Call {
-    say: mpsc::Sender<Said>,
-    answers: Streaming<UpgradeResponse>,
+    sender: mpsc::Sender<Request>,
+    responses: Streaming<UpgradeResponse>,
 }
 
 impl Call {
     /// Starts an upgrade; the node has `patience` to accept the call.
     pub async fn start(node: &Node, start: StartUpgrade, patience: Duration) -> Result<Self, Problem> {
-        let (say, said) = mpsc::channel(1);
+        let (sender, receiver) = mpsc::channel(1);
         // There is room for one.
-        let _ = say.try_send(Said::Start(start));
-        let requests = futures::stream::unfold(said, |mut said: mpsc::Receiver<Said>| async {
-            let request = Some(said.recv().await?);
-            Some((UpgradeRequest { request }, said))
+        let _ = sender.try_send(Request::Start(start));
+        let requests = futures::stream::unfold(receiver, |mut receiver: mpsc::Receiver<Request>| async {
+            let request = Some(receiver.recv().await?);
+            Some((UpgradeRequest { request }, receiver))
         });
         let mut client = UpgradeServiceClient::new(node.channel.clone());
         let started = timeout(patience, client.upgrade(requests)).await;
         let started = started.map_err(|_| Problem::timed_out(&node.address, patience))?;
-        let answers = started.map_err(|status| node.problem(&status))?.into_inner();
-        Ok(Self { say, answers })
+        let responses = started.map_err(|status| node.problem(&status))?.into_inner();
+        Ok(Self { sender, responses })
     }
 
     /// Sends data that the node requested.
     pub async fn send(&self, data: BundleData) {
-        // A call that has ended says so with its next answer.
-        let _ = self.say.send(Said::Data(data)).await;
+        // A call that has ended says so with its next response.
+        let _ = self.sender.send(Request::Data(data)).await;
     }
 
     /// Waits for the node's next response; `None` at the end of the call.
-    pub async fn answer(&mut self) -> Result<Option<Answer>, Status> {
-        while let Some(response) = self.answers.message().await? {
+    pub async fn response(&mut self) -> Result<Option<Response>, Status> {
+        while let Some(response) = self.responses.message().await? {
             // Responses of newer nodes may be unknown here.
-            if let Some(answer) = response.response {
-                return Ok(Some(answer));
+            if let Some(response) = response.response {
+                return Ok(Some(response));
             }
         }
         Ok(None)

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use api::v1alpha1::upgrade_response::Response as Answer;
+use api::v1alpha1::upgrade_response::Response;
 use api::v1alpha1::upgrade_service_client::UpgradeServiceClient;
 use api::v1alpha1::{
     BundleWant, CancelUpgradeRequest, StartUpgrade, UpgradeMode, UpgradePlan, UpgradeStage, UpgradeStatus,
@@ -68,14 +68,14 @@ impl Driver<'_> {
         let mut call = self.start(&node, true).await?;
         let mut found = None;
         loop {
-            match call.answer().await.map_err(|status| node.problem(&status))? {
-                Some(Answer::Want(want)) => {
+            match call.response().await.map_err(|status| node.problem(&status))? {
+                Some(Response::Want(want)) => {
                     let served = self.serve(&call, want).await;
                     served.map_err(|failure| Problem::new(failure.text))?;
                 }
-                Some(Answer::Plan(plan)) => found = Some(plan),
-                Some(Answer::Progress(_)) => {}
-                Some(Answer::Done(status)) => {
+                Some(Response::Plan(plan)) => found = Some(plan),
+                Some(Response::Progress(_)) => {}
+                Some(Response::Done(status)) => {
                     return found
                         .ok_or_else(|| Problem::new(format!("{address}: {}", describe::reason(&status))));
                 }
@@ -166,9 +166,9 @@ impl Driver<'_> {
         let mut call = self.start(&node, false).await?;
         let mut id = String::new();
         loop {
-            match call.answer().await {
-                Ok(Some(Answer::Want(want))) => self.serve(&call, want).await?,
-                Ok(Some(Answer::Plan(plan))) => {
+            match call.response().await {
+                Ok(Some(Response::Want(want))) => self.serve(&call, want).await?,
+                Ok(Some(Response::Plan(plan))) => {
                     self.report.plan(&name, &plan)?;
                     if let Err(failure) = self.learn(&plan) {
                         // The request to cancel may fail: then it is armed at worst, and the user decides after reading the failure.
@@ -178,11 +178,11 @@ impl Driver<'_> {
                         return Err(failure);
                     }
                 }
-                Ok(Some(Answer::Progress(status))) => {
+                Ok(Some(Response::Progress(status))) => {
                     status.id.clone_into(&mut id);
                     self.report.progress(&name, &status)?;
                 }
-                Ok(Some(Answer::Done(status))) => {
+                Ok(Some(Response::Done(status))) => {
                     self.report.progress(&name, &status)?;
                     return Ok(Ended::Done(Box::new(status)));
                 }
@@ -314,7 +314,7 @@ impl Driver<'_> {
         }
     }
 
-    /// Waits until a node answers again, and works on nothing.
+    /// Waits until a node responses again, and works on nothing.
     async fn wait_until_idle(&self, address: &Address, until: Instant) -> Result<NodeState, Failure> {
         let mut pause = PAUSES.0;
         loop {

@@ -29,7 +29,7 @@ use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use futures::StreamExt as _;
 
 use crate::address::Address;
-use crate::fan_out::{self, Answer};
+use crate::fan_out::{self, NodeResponse};
 use crate::session::{Session, Targets};
 use crate::ui;
 use drive::{Driver, Options};
@@ -180,14 +180,14 @@ impl Start {
 
 /// Shows every node's plan. Fails if a node would refuse the upgrade.
 async fn plan(driver: &Driver<'_>, addresses: &[Address]) -> anyhow::Result<ExitCode> {
-    let plans = addresses.iter().map(async |address: &Address| Answer {
+    let plans = addresses.iter().map(async |address: &Address| NodeResponse {
         node: address.clone(),
         result: driver.plan(address).await,
     });
-    let answers: Vec<_> = futures::stream::iter(plans).buffered(8).collect().await;
-    let code = fan_out::show(driver.session, &answers)?;
-    let refused = answers.iter().any(|answer| {
-        let plan = answer.result.as_ref().ok();
+    let responses: Vec<_> = futures::stream::iter(plans).buffered(8).collect().await;
+    let code = fan_out::show(driver.session, &responses)?;
+    let refused = responses.iter().any(|response| {
+        let plan = response.result.as_ref().ok();
         plan.is_some_and(|plan| show::is_refused(plan, driver.options.request.force))
     });
     Ok(if refused { ExitCode::FAILURE } else { code })
@@ -204,8 +204,8 @@ pub(super) async fn addresses(session: &Session) -> anyhow::Result<Vec<Address>>
             Ok(several)
         }
         Targets::FirstOf(_) => match fan_out::dial(session).await.pop() {
-            Some(Answer { node, result: Ok(_) }) => Ok(vec![node]),
-            Some(Answer {
+            Some(NodeResponse { node, result: Ok(_) }) => Ok(vec![node]),
+            Some(NodeResponse {
                 result: Err(problem), ..
             }) => {
                 ui::note(&problem.to_string());

@@ -14,7 +14,7 @@ use super::drive::Driver;
 use super::order::{Next, Turn, next};
 use super::outcome::{Failure, Outcome};
 use super::report::{Event, Report};
-use super::show::at_length;
+use super::show::full_text;
 use super::source::Source;
 use crate::address::Address;
 use crate::ui::{self, Format, Table, duration};
@@ -113,7 +113,7 @@ pub fn report_result(report: &Report, goal: &RefCell<Goal>, ran: &NodeResult) ->
         report.note(&failure.text);
         let record = failure.record.as_deref();
         if let Some(record) = record.filter(|record| !record.kernel_log.is_empty()) {
-            report.note(at_length(record).trim_end());
+            report.note(full_text(record).trim_end());
         }
     }
     let node = ran.address.to_string();

@@ -273,27 +273,27 @@ impl Show for UpgradeStatus {
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
 pub struct History {
-    answer: UpgradeHistoryResponse,
+    response: UpgradeHistoryResponse,
     #[serde(skip)]
     log: bool,
 }
 
 impl History {
     /// Returns the history, with the kernel logs if `log` is set.
-    pub fn new(mut answer: UpgradeHistoryResponse, log: bool) -> Self {
+    pub fn new(mut response: UpgradeHistoryResponse, log: bool) -> Self {
         if !log {
-            for record in &mut answer.records {
+            for record in &mut response.records {
                 record.kernel_log.clear();
             }
         }
-        Self { answer, log }
+        Self { response, log }
     }
 }
 
 impl Show for History {
     fn show(&self, table: &mut Table) {
         table.headings(&["STARTED", "FROM", "TO", "OUTCOME", "TOOK", "CAUSE"]);
-        for record in &self.answer.records {
+        for record in &self.response.records {
             table.row([
                 moment_ms(record.started_unix_ms),
                 record.from_version.clone(),
@@ -310,8 +310,8 @@ impl Show for History {
             return None;
         }
         let mut text = String::new();
-        for record in &self.answer.records {
-            text.push_str(&at_length(record));
+        for record in &self.response.records {
+            text.push_str(&full_text(record));
             text.push('\n');
         }
         Some(text)
@@ -328,7 +328,7 @@ fn took(record: &UpgradeRecord) -> String {
 }
 
 /// Describes a past upgrade in full, with the end of the kernel log.
-pub fn at_length(record: &UpgradeRecord) -> String {
+pub fn full_text(record: &UpgradeRecord) -> String {
     let mut text = String::new();
     line(&mut text, "Upgrade", &record.id);
     line(&mut text, "From", &record.from_version);

@@ -61,8 +61,8 @@ impl History {
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
         let request = UpgradeHistoryRequest { limit: self.limit };
         call_and_show(&session, |node| async {
-            let answer = UpgradeServiceClient::new(node.channel).history(request).await?;
-            Ok(Response::new(Shown::new(answer.into_inner(), self.log)))
+            let response = UpgradeServiceClient::new(node.channel).history(request).await?;
+            Ok(Response::new(Shown::new(response.into_inner(), self.log)))
         })
         .await
     }
