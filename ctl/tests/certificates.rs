@@ -123,7 +123,7 @@ fn a_context_of_parts_that_do_not_belong_together_is_not_taken_in() {
         ),
         (
             ["away.ca", "lab.cert", "lab.key"],
-            "cert was not signed by the authority",
+            "cert was not signed by the given authority",
         ),
         (
             ["lab.cert", "lab.cert", "lab.key"],

@@ -1,4 +1,4 @@
-//! What containers that run can do at most, as the kernel has it.
+//! Checks what running containers can do at most, according to the kernel.
 
 use std::fs;
 
@@ -6,9 +6,9 @@ use anyhow::{Context as _, Result, ensure};
 
 /// The program in every container here.
 const PROGRAM: &str = "pause";
-/// `CAP_SYS_ADMIN`, which no container has that is not privileged.
+/// `CAP_SYS_ADMIN`, which only privileged containers have.
 const ADMIN: u64 = 1 << 21;
-/// Capabilities over kernel, hardware and clock, which none may have.
+/// Capabilities over kernel, hardware and clock, which no container may have.
 const NOBODYS: [(&str, u64); 4] = [
     ("SYS_MODULE", 1 << 16),
     ("SYS_RAWIO", 1 << 17),
@@ -16,7 +16,8 @@ const NOBODYS: [(&str, u64); 4] = [
     ("SYS_TIME", 1 << 25),
 ];
 
-/// Looks at all containers, and says what the privileged one can do. Fails when there is none, and when one can do too much.
+/// Checks all containers, and describes what the privileged one can do. Fails when there is none, and when one can do too
+/// much.
 pub fn of_the_most_privileged() -> Result<String> {
     let all = bounds()?;
     for (name, bit) in NOBODYS {
@@ -35,7 +36,7 @@ fn bounds() -> Result<Vec<u64>> {
     let mut found = Vec::new();
     for process in fs::read_dir("/proc").context("cannot list /proc")? {
         let path = process.context("cannot list /proc")?.path();
-        // Not a process, or one that has ended meanwhile.
+        // Not a process, or one that has exited in the meantime.
         let Ok(status) = fs::read_to_string(path.join("status")) else {
             continue;
         };
@@ -46,8 +47,8 @@ fn bounds() -> Result<Vec<u64>> {
         if field("Name:") != Some(PROGRAM) {
             continue;
         }
-        let bounds = field("CapBnd:").context("a process without bounds")?;
-        found.push(u64::from_str_radix(bounds, 16).context("bounds that are no number")?);
+        let bounds = field("CapBnd:").context("a process without a bounding set")?;
+        found.push(u64::from_str_radix(bounds, 16).context("a bounding set that is not a number")?);
     }
     Ok(found)
 }

@@ -1,12 +1,12 @@
-//! What end-to-end tests put on a node: programs that misbehave on purpose, and one that starts a pod.
+//! Programs for end-to-end tests: some misbehave on purpose, and one starts a pod.
 //!
-//! No image has it but those that tests build, with the overlays of `tests/faults`. In the place of machined it is an
-//! init that ends at once.
+//! Only images that tests build contain it, by the overlays of `tests/faults`. In place of machined it is an init that
+//! exits at once.
 
 mod bounds;
-mod misdeeds;
+mod fault_injection;
+mod lockdown;
 mod pod;
-mod pry;
 
 use std::process::ExitCode;
 
@@ -16,14 +16,14 @@ const HELP: &str =
 fn main() -> ExitCode {
     let word = std::env::args().nth(1).unwrap_or_default();
     let done = match word.as_str() {
-        "panic" => misdeeds::panic(),
-        "hang" => misdeeds::hang(),
-        "stall" => misdeeds::stall(),
-        "wait" => misdeeds::wait(),
+        "panic" => fault_injection::panic(),
+        "hang" => fault_injection::hang(),
+        "stall" => fault_injection::stall(),
+        "wait" => fault_injection::wait(),
         "fail" => Err(anyhow::anyhow!("fails, as it was told")),
         "unready" => Err(anyhow::anyhow!("the node is not Ready, and never will be")),
         "pod" => pod::start(),
-        "pry" => pry::pry(),
+        "pry" => lockdown::check(),
         _ => Err(anyhow::anyhow!(HELP)),
     };
     match done {

@@ -1,6 +1,6 @@
 //! Starts a pod as kubelet would: through containerd's container runtime interface, with the image that the node has.
 //!
-//! The few messages that it takes are written out here; their numbers are those of the interface's `runtime.v1`
+//! The few messages that it needs are written out here; their numbers are those of the interface's `runtime.v1`
 //! (k8s.io/cri-api). The pod uses the machine's own network, so no network plugin is asked.
 
 use anyhow::{Context as _, Result, ensure};
@@ -13,10 +13,10 @@ use tonic_prost::ProstCodec;
 
 use crate::bounds;
 
-/// What pods have as their first process, and the only image that a node brings along.
+/// The first process of pods, and the only image that a node includes.
 const IMAGE: &str = "localhost/bedplate/pause:0.1";
 const SOCKET: &str = "/run/containerd/containerd.sock";
-/// The namespace of the machine itself, among the modes that a pod's namespaces can have.
+/// The namespace of the machine itself, among the modes of a pod's namespaces.
 const OF_THE_NODE: i32 = 2;
 const READY: i32 = 0;
 
@@ -106,7 +106,7 @@ struct ContainerConfig {
     linux: Option<ContainerLinux>,
 }
 
-/// `ContainerMetadata` and `ImageSpec` alike, as far as they are used.
+/// `ContainerMetadata` and `ImageSpec`, as far as they are used.
 #[derive(Clone, PartialEq, Message)]
 struct Named {
     #[prost(string, tag = "1")]
@@ -127,7 +127,7 @@ struct ContainerSecurity {
     namespaces: Option<Namespaces>,
 }
 
-/// The number of a container, in `CreateContainerResponse` and `StartContainerRequest` alike.
+/// The ID of a container, in `CreateContainerResponse` and `StartContainerRequest`.
 #[derive(Clone, PartialEq, Message)]
 struct Container {
     #[prost(string, tag = "1")]
@@ -175,7 +175,7 @@ fn config(name: &str, privileged: bool) -> Config {
     }
 }
 
-/// Starts a pod that may have privileged containers, and one in it: the pause image once more.
+/// Starts a pod that may have privileged containers, and one container in it: the pause image.
 async fn privileged(client: &mut Grpc<Channel>) -> Result<()> {
     let config = config("privileged", true);
     let pod = sandbox(client, config.clone()).await?;
@@ -207,7 +207,7 @@ async fn sandbox(client: &mut Grpc<Channel>, config: Config) -> Result<String> {
     let request = RunRequest { config: Some(config) };
     let pod: Pod = ask(client, "RunPodSandbox", request).await?;
     let answer: StatusAnswer = ask(client, "PodSandboxStatus", pod.clone()).await?;
-    let status = answer.status.context("containerd knows nothing of the new pod")?;
+    let status = answer.status.context("containerd does not know the new pod")?;
     ensure!(
         status.id == pod.id && status.state == READY && status.created_at > 0,
         "the new pod is not ready: {status:?}"
@@ -220,7 +220,10 @@ where
     Question: Message + 'static,
     Answer: Message + Default + 'static,
 {
-    client.ready().await.context("containerd takes no requests")?;
+    client
+        .ready()
+        .await
+        .context("containerd does not accept requests")?;
     let path = PathAndQuery::try_from(format!("/runtime.v1.RuntimeService/{method}"))?;
     let codec = ProstCodec::<Question, Answer>::default();
     let answer = client.unary(Request::new(question), path, codec).await;

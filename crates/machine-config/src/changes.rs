@@ -56,7 +56,7 @@ mod tests {
     use crate::tests::{GOLDEN, SMALLEST};
 
     #[test]
-    fn names_what_differs_and_nothing_else() {
+    fn only_differences_are_listed() {
         let old = crate::parse(GOLDEN).unwrap();
         assert_eq!(changes(Some(&old), &old), [""; 0]);
         let text = GOLDEN
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_of_a_first_config_is_new() {
+    fn everything_in_a_first_config_is_new() {
         let first = changes(None, &crate::parse(SMALLEST).unwrap());
         let expected = [
             "apiVersion",

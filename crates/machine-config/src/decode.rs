@@ -1,8 +1,7 @@
-//! Walks a YAML tree and notes every fault on the way instead of stopping at the first.
+//! Walks a YAML tree and collects every fault instead of stopping at the first.
 //!
-//! A reader asks for the value it expects and gets `None` when it is not there or is wrong; the fault is
-//! already noted then. Asking for a field is also what makes its name known, so a map's list of known names
-//! cannot drift from what is read.
+//! A reader asks for the value it expects and gets `None` when it is absent or wrong; the fault is already recorded then.
+//! Asking for a field also makes its name known, so a map's list of known names cannot get out of sync with what is read.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,23 +12,23 @@ use crate::fault::{Fault, Faults};
 use crate::value::Period;
 use crate::yaml::{Node, Value};
 
-/// Where faults are gathered while a document is read.
+/// Collects faults while a document is read.
 #[derive(Default)]
 pub(crate) struct Notes(RefCell<Vec<Fault>>);
 
 impl Notes {
-    /// Ends the reading: the value if nothing was wrong, else all that was.
+    /// Returns the value if nothing was wrong, or else all faults.
     pub fn finish<T>(self, value: Option<T>) -> Result<T, Faults> {
         let faults = Faults::from_list(self.0.into_inner());
         match (faults, value) {
             (Some(faults), _) => Err(faults),
             (None, Some(value)) => Ok(value),
-            (None, None) => Err(Faults::one(0, "", "the document holds nothing")),
+            (None, None) => Err(Faults::one(0, "", "the document is empty")),
         }
     }
 }
 
-/// A value, where it stands, and where to note what is wrong with it.
+/// A value, its place in the document, and the collector of faults.
 #[derive(Clone)]
 pub(crate) struct Cursor<'a> {
     node: &'a Node,
@@ -39,7 +38,7 @@ pub(crate) struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    /// Stands on a whole document.
+    /// Makes the cursor of a whole document.
     pub fn root(node: &'a Node, notes: &'a Notes) -> Self {
         Self {
             node,
@@ -49,7 +48,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Notes a fault of this value.
+    /// Records a fault of this value.
     pub fn fault(&self, message: impl Into<String>) {
         let fault = Fault {
             line: self.line,
@@ -59,7 +58,7 @@ impl<'a> Cursor<'a> {
         self.notes.0.borrow_mut().push(fault);
     }
 
-    /// Notes that another kind of value is expected.
+    /// Records that another kind of value is expected.
     fn expected(&self, what: &str) {
         self.fault(format!("expected {what}, found {}", self.node.kind()));
     }
@@ -140,8 +139,8 @@ impl<'a> Cursor<'a> {
         inside
     }
 
-    /// Reads a text. A bare number or truth value is not one: whether quotes were forgotten, or the wrong field
-    /// was filled, only the writer knows.
+    /// Reads a text. A bare number or boolean is not one: only the writer knows if quotes were forgotten or the wrong field
+    /// was set.
     pub fn text(&self) -> Option<&'a str> {
         match &self.node.value {
             Value::Scalar(s) if self.node.kind() == "a text" => Some(&s.text),
@@ -171,7 +170,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Reads a text that has a form of its own. Its error completes the sentence `"TEXT" is not …`.
+    /// Reads a text with a format. Its error completes the sentence `"TEXT" is not …`.
     pub fn parsed<T: FromStr<Err: Display>>(&self) -> Option<T> {
         let text = self.text()?;
         match text.parse() {
@@ -183,8 +182,8 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Reads a text that has a form of its own, and never quotes it: it may hold a secret that belongs elsewhere, and
-    /// faults are logged.
+    /// Reads a text with a format, and never quotes it: it may contain a secret that belongs elsewhere, and faults are
+    /// logged.
     pub fn parsed_unquoted<T: FromStr<Err: Display>>(&self) -> Option<T> {
         let parsed = self.text()?.parse();
         parsed
@@ -192,11 +191,11 @@ impl<'a> Cursor<'a> {
             .ok()
     }
 
-    /// Reads a length of time. A bare number is told what it lacks: other tools take it for seconds.
+    /// Reads a length of time. For a bare number the fault names the missing unit: other tools assume seconds.
     pub fn period(&self) -> Option<Period> {
         if let (Value::Scalar(s), "a number") = (&self.node.value, self.node.kind()) {
             self.fault(format!(
-                "expected a length of time, found the number {0}; write {0}s if seconds are meant, or m or h behind it",
+                "expected a length of time, found the number {0}; write {0}s for seconds, {0}m for minutes or {0}h for hours",
                 s.text
             ));
             return None;
@@ -204,7 +203,7 @@ impl<'a> Cursor<'a> {
         self.parsed()
     }
 
-    /// Reads one of some words.
+    /// Reads one of several words.
     pub fn choice<T: Copy>(&self, choices: &[(&'static str, T)]) -> Option<T> {
         let text = self.text()?;
         if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text) {
@@ -219,7 +218,7 @@ impl<'a> Cursor<'a> {
         None
     }
 
-    /// Reads a list of texts that have a form of their own.
+    /// Reads a list of texts with a format.
     pub fn list_of<T: FromStr<Err: Display>>(self) -> Vec<T> {
         self.items().iter().filter_map(Cursor::parsed).collect()
     }
@@ -255,7 +254,7 @@ impl<'a> Object<'a> {
         })
     }
 
-    /// Returns a field's value, and notes its absence. `way_out` completes the sentence `is missing; …`.
+    /// Returns a field's value, and records its absence. `way_out` completes the sentence `is missing; …`.
     pub fn required(&mut self, name: &'static str, way_out: &str) -> Option<Cursor<'a>> {
         let found = self.field(name);
         if found.is_none() {
@@ -264,7 +263,7 @@ impl<'a> Object<'a> {
         found
     }
 
-    /// Notes that a field is missing.
+    /// Records that a field is missing.
     pub fn missing(&self, name: &str, way_out: &str) {
         let fault = Fault {
             line: self.cursor.line,
@@ -274,17 +273,17 @@ impl<'a> Object<'a> {
         self.cursor.notes.0.borrow_mut().push(fault);
     }
 
-    /// Returns true if a field stands in the document, right or wrong.
+    /// Returns true if a field is in the document, valid or not.
     pub fn has(&self, name: &str) -> bool {
         self.fields.get(name).is_some_and(|(_, node)| !node.is_null())
     }
 
-    /// Returns the map's own place.
+    /// Returns the map's own cursor.
     pub fn here(&self) -> &Cursor<'a> {
         &self.cursor
     }
 
-    /// Ends the reading: notes each field that nobody asked for.
+    /// Records each field that was never asked for.
     pub fn finish(self) {
         for (name, (line, _)) in &self.fields {
             if self.known.contains(name) {
@@ -311,7 +310,7 @@ pub(crate) fn join(path: &str, name: &str) -> String {
     }
 }
 
-/// Names the nearest of the known words, when one is near enough to be a slip of the finger.
+/// Suggests the nearest known word, if it is near enough to be a typo.
 pub(crate) fn did_you_mean(word: &str, known: &[&str]) -> String {
     let near = |candidate: &&&str| strsim::jaro_winkler(&word.to_lowercase(), &candidate.to_lowercase());
     known

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-/// What is wrong at one place of a document.
+/// A fault at one place of a document.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fault {
-    /// The line, counted from 1; 0 when the fault has no place of its own (an override, an empty document).
+    /// The line, counted from 1; 0 when the fault has no line of its own (an override, an empty document).
     pub line: usize,
     /// The path of the value, such as `machine.network.interfaces[0].addresses[1]`; empty for the document.
     pub path: String,
@@ -26,9 +26,9 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Lists every fault of a document, in the order of its lines. Never empty.
+/// All faults of a document, in the order of their lines. Never empty.
 ///
-/// `Display` gives a sentence and one line per fault.
+/// `Display` writes a sentence and one line per fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Faults(Vec<Fault>);
 
@@ -40,7 +40,7 @@ impl Faults {
         (!faults.is_empty()).then_some(Self(faults))
     }
 
-    /// Makes a list of one.
+    /// Makes a list of one fault.
     pub fn one(line: usize, path: impl Into<String>, message: impl Into<String>) -> Self {
         Self(vec![Fault {
             line,
@@ -54,7 +54,7 @@ impl Faults {
         &self.0
     }
 
-    /// Renders one line per fault in the form editors jump to: `FILE:LINE: PATH: MESSAGE`.
+    /// Formats one line per fault in the form that editors can jump to: `FILE:LINE: PATH: MESSAGE`.
     pub fn in_file(&self, file: &str) -> String {
         let mut text = String::new();
         for fault in &self.0 {

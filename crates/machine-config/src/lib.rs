@@ -1,12 +1,12 @@
-//! The machine config: what a node is to be, as one YAML document.
+//! The machine config: the configuration of a node, as one YAML document.
 //!
-//! Turns text into checked types and back, lists every fault of a document at once, and frames the
-//! document for the CONFIG partition. Never touches files, devices or the network.
+//! Converts text to checked types and back, reports every fault of a document at once, and frames the document for the
+//! CONFIG partition. Never touches files, devices or the network.
 //!
-//! In reading order: [`v1alpha1`] holds the types of the only version so far, whose parts are made of the
-//! checked texts in [`value`]; [`secret`] keeps keys out of logs. [`parse`] is the one way in, behind [`decode`]
-//! where there are only bytes: the YAML tree with line numbers (`yaml`), the walker that notes faults instead of stopping at them (`decode`), and the
-//! rules of the version (`v1alpha1`). [`fault`] is what it answers when the document is wrong.
+//! In reading order: [`v1alpha1`] holds the types of the only version so far, whose parts are made of the checked texts in
+//! [`value`]; [`secret`] keeps keys out of logs. [`parse`] is the only way in, after [`decode`] where there are only bytes:
+//! the YAML tree with line numbers (`yaml`), the cursor that collects faults instead of stopping at them (`decode`), and
+//! the rules of the version (`v1alpha1`). [`fault`] is the result when the document is wrong.
 
 pub mod fault;
 pub mod medium;

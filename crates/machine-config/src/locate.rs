@@ -1,8 +1,8 @@
-//! Where in a document a value stands, for those who judge it after it was read.
+//! Finds the line of a value, for checks that run after the document was read.
 
 use crate::yaml::{self, Value};
 
-/// Returns the line of the value with this path of plain names, such as `machine.ca.cert`; 0 when it is not there.
+/// Returns the line of the value with this path of plain names, such as `machine.ca.cert`; 0 when it is absent.
 pub fn line_of(text: &str, path: &str) -> usize {
     let Ok(root) = yaml::read(text) else { return 0 };
     let (mut node, mut line) = (&root, 0);

@@ -1,7 +1,7 @@
 //! The frame of a machine config on the CONFIG partition.
 //!
 //! `"BPCONFIG"`, version (u32 LE, 1), length of the document (u32 LE), SHA-256 of the document, document. A medium
-//! that starts with zeros holds none. The hash tells a torn write from a config; it is no signature.
+//! that starts with zeros holds none. The hash detects torn writes; it is not a signature.
 
 use sha2::{Digest, Sha256};
 
@@ -12,27 +12,27 @@ const HEADER: usize = 48;
 const MAGIC: &[u8; 8] = b"BPCONFIG";
 const VERSION: u32 = 1;
 
-/// Why a medium's content is no machine config.
+/// Why a medium does not hold a machine config.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MediumError {
     /// The document is longer than a medium may hold.
-    #[error("the machine config has {0} bytes; {limit} is the most", limit = crate::LIMIT)]
+    #[error("the machine config has {0} bytes; at most {limit} are allowed", limit = crate::LIMIT)]
     TooLong(usize),
-    /// The medium starts with something else.
+    /// The medium starts with other data.
     #[error("CONFIG holds neither a machine config nor zeros; flash the medium again")]
     Foreign,
-    /// The frame is of a version from the future.
-    #[error("CONFIG is of format {0}, and only format 1 is known; flash with the tool of this release")]
+    /// The frame has a newer version.
+    #[error("CONFIG is of format {0}, and only format 1 is supported; flash with the tool of this release")]
     Version(u32),
     /// The frame ends before its document does.
     #[error("CONFIG is cut short: {have} of {need} bytes")]
     Short {
-        /// How many bytes the frame needs.
+        /// The number of bytes that the frame needs.
         need: usize,
-        /// How many there are.
+        /// The number of bytes there are.
         have: usize,
     },
-    /// The document is not the one that was written.
+    /// The checksum does not match.
     #[error("CONFIG is damaged: its checksum does not match; flash the medium again")]
     Damaged,
     /// The document is not text.
@@ -55,7 +55,7 @@ pub fn encode(yaml: &str) -> Result<Vec<u8>, MediumError> {
     Ok(frame)
 }
 
-/// Reads the document out of the first bytes of a medium; `None` when it holds none. Further bytes are ignored.
+/// Reads the document from the first bytes of a medium; `None` when it holds none. Further bytes are ignored.
 pub fn decode(bytes: &[u8]) -> Result<Option<String>, MediumError> {
     let Some((header, body)) = bytes.split_at_checked(HEADER) else {
         return Err(MediumError::Short {
@@ -96,12 +96,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn zeros_are_no_config() {
+    fn zeros_are_not_a_config() {
         assert_eq!(decode(&[0; 4096]), Ok(None));
     }
 
     #[test]
-    fn says_what_is_wrong() {
+    fn every_error_is_distinguished() {
         let frame = encode("kind: MachineConfig\n").unwrap();
         let damaged = [&frame[..60], b"x", &frame[61..]].concat();
         let future = [&frame[..8], &2_u32.to_le_bytes(), &frame[12..]].concat();
@@ -124,7 +124,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn comes_back_whatever_follows(text in ".{0,200}", rest in proptest::collection::vec(any::<u8>(), 0..64)) {
+        fn a_config_is_read_whatever_follows(text in ".{0,200}", rest in proptest::collection::vec(any::<u8>(), 0..64)) {
             let mut medium = encode(&text).unwrap();
             medium.extend_from_slice(&rest);
             prop_assert_eq!(decode(&medium), Ok(Some(text)));

@@ -1,4 +1,4 @@
-//! The few values that differ from node to node, given when a medium is flashed.
+//! The few values that differ between nodes, given when a medium is flashed.
 
 use std::net::IpAddr;
 
@@ -11,9 +11,9 @@ use crate::value::{HostName, InterfaceName, IpPrefix};
 pub struct Overrides {
     /// The node's name.
     pub hostname: Option<HostName>,
-    /// The interface that `address` and `gateway` are for; needed when the config lists several, or none.
+    /// The interface for `address` and `gateway`; needed when the config lists several, or none.
     pub interface: Option<InterfaceName>,
-    /// The only fixed address; DHCP is switched off with it.
+    /// The only static address; DHCP is turned off with it.
     pub address: Option<IpPrefix>,
     /// The router of the default route.
     pub gateway: Option<IpAddr>,
@@ -25,7 +25,7 @@ impl Overrides {
         *self == Self::default()
     }
 
-    /// Returns the config with these values put in; it is checked as a whole again.
+    /// Returns the config with these values replaced, checked as a whole again.
     pub fn apply(&self, config: &MachineConfig) -> Result<MachineConfig, Faults> {
         let mut config = config.clone();
         if let Some(hostname) = &self.hostname {
@@ -99,7 +99,7 @@ fn fault(message: &str) -> Faults {
     Faults::one(0, "", message)
 }
 
-/// Drops the lines: they are those of a document that nobody has seen.
+/// Drops the lines: they would refer to a document that nobody has seen.
 fn from_overrides(faults: &Faults) -> Faults {
     let list = faults
         .list()
@@ -109,5 +109,5 @@ fn from_overrides(faults: &Faults) -> Faults {
             ..fault.clone()
         })
         .collect();
-    Faults::from_list(list).expect("no fault was taken away")
+    Faults::from_list(list).expect("no fault was removed")
 }

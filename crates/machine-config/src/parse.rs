@@ -1,43 +1,46 @@
-//! The one way from text to a checked config.
+//! The only way from text to a checked config.
 
 use crate::decode::{Cursor, Notes, did_you_mean};
 use crate::fault::{Fault, Faults};
 use crate::v1alpha1::{self, MachineConfig, Marks};
 use crate::yaml::{self, Node, Value};
 
-/// How long a document may be, in bytes.
+/// The longest document, in bytes.
 pub const LIMIT: usize = 512 * 1024;
 
-/// Returns the text of a document, however an editor saved it, or says why it is none.
+/// Returns the text of a document in any common encoding of editors, or why it is not text.
 ///
 /// # Errors
 ///
-/// One fault: too long, another encoding than UTF-8, or not a text.
+/// One fault: too long, an encoding other than UTF-8, or not text.
 pub fn decode(bytes: &[u8]) -> Result<&str, Faults> {
     Ok(text::decode(bytes, LIMIT)?)
 }
 
-/// Reads a machine config, or says everything that is wrong with it.
+/// Reads a machine config, or reports everything that is wrong with it.
 ///
-/// What this returns obeys every rule of its version: nobody needs to check it again.
+/// The result obeys every rule of its version: nobody needs to check it again.
 pub fn parse(text: &str) -> Result<MachineConfig, Faults> {
     parse_with(text, Marks::Refuse)
 }
 
 /// Reads a machine config in which [`crate::secret::REDACTED`] stands for the same secret of `previous`.
 ///
-/// So a config that was read from a node, with its secrets hidden, can be edited and applied again.
+/// This way a config that was read from a node, with its secrets redacted, can be edited and applied again.
 pub fn parse_over(text: &str, previous: &MachineConfig) -> Result<MachineConfig, Faults> {
     parse_with(text, Marks::Replace(previous))
 }
 
 pub(crate) fn parse_with(text: &str, marks: Marks<'_>) -> Result<MachineConfig, Faults> {
     if text.len() > LIMIT {
-        let message = format!("the document has {} bytes; {LIMIT} is the most", text.len());
+        let message = format!(
+            "the document has {} bytes; at most {LIMIT} are allowed",
+            text.len()
+        );
         return Err(Faults::one(0, "", message));
     }
     read(text.trim_start_matches('\u{feff}'), marks).map_err(|faults| {
-        // What else is wrong follows from a blank that is none.
+        // The other faults follow from a character that looks like a space.
         let odd = ::text::odd_blanks(text).map(|odd| Fault {
             line: odd.line,
             path: String::new(),
@@ -62,7 +65,7 @@ enum Version {
     V1Alpha1,
 }
 
-/// Reads `apiVersion` and `kind` only: they decide how the rest is read, so a wrong one is the only fault told.
+/// Reads only `apiVersion` and `kind`: they decide how the rest is read, so a wrong one is the only fault reported.
 fn version(root: &Node) -> Result<Version, Faults> {
     let kind = header(root, "kind", v1alpha1::KIND);
     let version = header(root, "apiVersion", v1alpha1::API_VERSION);

@@ -1,6 +1,6 @@
 //! Keeps the generated reference current: the JSON Schema, and the page made from it.
 //!
-//! `UPDATE_EXPECT=1 cargo test -p machine-config` writes both anew.
+//! `UPDATE_EXPECT=1 cargo test -p machine-config` regenerates both.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -62,7 +62,7 @@ fn the_page_is_current() {
     expect_file("machine-config.md", &page);
 }
 
-/// Drops the first line: it is for those who change the file.
+/// Drops the first line, which is for people who change the file.
 fn without_comment(text: &str) -> &str {
     text.split_once('\n').map_or(text, |(_, rest)| rest)
 }
@@ -136,7 +136,7 @@ fn entry_of(target: &Value) -> &Value {
     by_pattern.unwrap_or(&target["additionalProperties"])
 }
 
-/// Writes the table of the texts that have a form of their own.
+/// Writes the table of the texts with a format.
 fn texts(page: &mut String, root: &Value) {
     page.push_str("\n## Texts\n\n| type | form |\n|---|---|\n");
     for (name, schema) in root["$defs"].as_object().into_iter().flatten() {
@@ -233,7 +233,7 @@ fn maps(root: &Value, path: &str, object: &Value, found: &mut Vec<(String, BTree
 }
 
 #[test]
-fn the_reader_knows_the_names_of_the_schema_and_no_others() {
+fn the_reader_knows_exactly_the_names_of_the_schema() {
     let root = schema();
     let mut all = Vec::new();
     maps(&root, "", &root, &mut all);

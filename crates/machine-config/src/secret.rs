@@ -1,4 +1,4 @@
-//! Text that must not be seen by accident.
+//! Text that must not be shown by accident.
 
 use std::cell::Cell;
 use std::fmt;
@@ -6,23 +6,23 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 use zeroize::Zeroizing;
 
-/// What stands for a secret wherever it is shown.
+/// The text that replaces a secret wherever it is shown.
 pub const REDACTED: &str = "<redacted>";
 
 thread_local! {
-    /// Set only while [`reveal`] runs: serialising is one synchronous call, so nobody else can see it set.
+    /// Set only while [`reveal`] runs: serialising is one synchronous call, so nothing else can see it set.
     static REVEALED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// A key or a token.
 ///
-/// Printed, logged or serialised it reads [`REDACTED`]; the text comes out through [`Secret::expose`] and
-/// [`crate::MachineConfig::to_yaml_with_secrets`] only. Its memory is zeroed when it is dropped.
+/// Printed, logged or serialised it reads [`REDACTED`]; the text is available only through [`Secret::expose`] and
+/// [`crate::MachineConfig::to_yaml_with_secrets`]. Its memory is zeroed when it is dropped.
 #[derive(Clone, Default)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Wraps a text. The caller's own copies of it are the caller's to erase.
+    /// Wraps a text. The caller is responsible for erasing its own copies.
     pub fn new(text: impl Into<String>) -> Self {
         Self(Zeroizing::new(text.into()))
     }
@@ -32,14 +32,14 @@ impl Secret {
         &self.0
     }
 
-    /// Returns true if this is only the mark that stands for a secret, as in a document that was read back.
+    /// Returns true if this is only the redaction mark, as in a document that was read back.
     pub fn is_redacted(&self) -> bool {
         self.0.as_str() == REDACTED
     }
 }
 
 impl PartialEq for Secret {
-    /// Compares in a time that depends on the lengths only.
+    /// Compares in constant time for equal lengths.
     fn eq(&self, other: &Self) -> bool {
         let (a, b) = (self.0.as_bytes(), other.0.as_bytes());
         a.len() == b.len() && a.iter().zip(b).fold(0, |diff, (x, y)| diff | (x ^ y)) == 0
@@ -81,7 +81,7 @@ impl schemars::JsonSchema for Secret {
     }
 }
 
-/// Runs `serialise` with secrets written in full.
+/// Runs `serialise` with secrets in plain text.
 pub(crate) fn reveal<T>(serialise: impl FnOnce() -> T) -> T {
     struct Restore(bool);
     impl Drop for Restore {

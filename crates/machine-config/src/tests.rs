@@ -1,4 +1,4 @@
-//! Whole documents: what is read, what is refused, and that both ways agree.
+//! Whole documents: what is accepted, what is refused, and that reading and writing agree.
 
 mod faults;
 mod limits;
@@ -8,7 +8,7 @@ mod texts;
 /// The golden file of the version: every field, once.
 pub(crate) const GOLDEN: &str = include_str!("../testdata/v1alpha1.yaml");
 
-/// The smallest document that is right.
+/// The smallest valid document.
 pub(crate) const SMALLEST: &str = "\
 apiVersion: bedplate.dev/v1alpha1
 kind: MachineConfig

@@ -1,4 +1,4 @@
-//! Checked texts: each type holds only what its form allows, so nobody checks twice.
+//! Checked texts: a value of these types has been validated.
 //!
 //! Every error completes the sentence `"TEXT" is not …`.
 
@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-/// What a text was expected to be.
+/// The error of a checked text: what was expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct NotA(&'static str);
 
-/// Reads a checked text where nothing is said in front of its error, as on a command line.
+/// Parses a checked text whose error has no context, as on a command line.
 ///
 /// # Errors
 ///
@@ -23,7 +23,7 @@ pub fn argument<T: FromStr<Err: fmt::Display>>(text: &str) -> Result<T, String> 
     text.parse().map_err(|error| format!("it is not {error}"))
 }
 
-/// Writes a checked text as the text it came from, and tells the JSON Schema its form.
+/// Serializes a checked text as its text, and describes its form in the JSON Schema.
 macro_rules! as_text {
     ($name:ident, $pattern:expr, $description:literal) => {
         impl Serialize for $name {
@@ -52,7 +52,7 @@ macro_rules! as_text {
     };
 }
 
-/// A text that obeys a rule, and nothing more.
+/// A text that obeys a rule.
 macro_rules! checked_text {
     ($(#[$doc:meta])* $name:ident, $rule:path, $expected:literal, $pattern:literal, $description:literal) => {
         $(#[$doc])*
@@ -99,9 +99,9 @@ checked_text!(
     "A DNS name or an IP address."
 );
 checked_text!(
-    /// The name of a network interface, by the kernel's own rule.
+    /// The name of a network interface, by the kernel's rule.
     InterfaceName, is_interface_name,
-    "an interface name; expected 1 to 15 characters without blanks, slashes and colons",
+    "an interface name; expected 1 to 15 characters without spaces, slashes and colons",
     r"^[^\s/:]{1,15}$",
     "The name of a network interface, such as eth0."
 );
@@ -148,7 +148,7 @@ pub use sysctl::SysctlName;
 pub use web::WebAddress;
 
 fn is_host_name(text: &str) -> bool {
-    // Every machine calls itself localhost: a node of that name could not be told from the one that asks.
+    // Every machine calls itself localhost, so a node of that name would be ambiguous.
     let is_local = text
         .split('.')
         .next()
@@ -163,7 +163,7 @@ fn is_dns_name(text: &str) -> bool {
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
-    // A name whose last part is a number is an address that somebody mistyped: 10.0.0.300.
+    // A name whose last part is a number is a mistyped address: 10.0.0.300.
     let last_is_number = text
         .rsplit('.')
         .next()

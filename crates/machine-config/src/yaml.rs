@@ -1,7 +1,7 @@
-//! A YAML document as a tree that remembers its lines.
+//! A YAML document as a tree with line numbers.
 //!
-//! Bounded before it is built: depth, number of values, and no aliases at all, so no document of the allowed
-//! size can cost more than a few megabytes.
+//! It is bounded before it is built: depth, number of values, and no aliases, so no document of the allowed size can cost
+//! more than a few megabytes.
 
 mod input;
 
@@ -10,9 +10,9 @@ use saphyr_parser::{Event, Parser, ScalarStyle, ScanError};
 use crate::fault::Faults;
 use input::Tabs;
 
-/// How deep values may stand inside each other. The schema needs eight.
+/// The maximum depth of nesting. The schema needs eight.
 const DEPTH: usize = 32;
-/// How many values a document may hold. The fullest sensible config has a few hundred.
+/// The maximum number of values in a document. The largest sensible config has a few hundred.
 const VALUES: usize = 10_000;
 
 /// A value and the line it starts on.
@@ -22,12 +22,12 @@ pub(crate) struct Node {
     pub value: Value,
 }
 
-/// What a node holds. Types of plain scalars are told apart by [`Scalar`].
+/// The content of a node. Types of plain scalars are distinguished by [`Scalar`].
 #[derive(Debug)]
 pub(crate) enum Value {
     Scalar(Scalar),
     List(Vec<Node>),
-    /// Keys in the document's order, each with its own line; no key stands twice.
+    /// Keys in the document's order, each with its own line; keys are unique.
     Map(Vec<(Key, Node)>),
 }
 
@@ -46,12 +46,12 @@ pub(crate) struct Scalar {
 }
 
 impl Node {
-    /// Returns true if the value is absent in all but name: `key:` or `key: null`.
+    /// Returns true if the value is null: `key:` or `key: null`.
     pub fn is_null(&self) -> bool {
         matches!(&self.value, Value::Scalar(s) if s.plain && matches!(s.text.as_str(), "" | "~" | "null"))
     }
 
-    /// Names the kind of the value for a message.
+    /// Returns the kind of the value for a message.
     pub fn kind(&self) -> &'static str {
         match &self.value {
             Value::Scalar(_) if self.is_null() => "nothing",
@@ -65,7 +65,7 @@ impl Node {
     }
 }
 
-/// Tells numbers from texts. `nan` and `inf`, which Rust would read, are texts in YAML.
+/// Returns true for numbers. `nan` and `inf`, which Rust would parse, are texts in YAML.
 fn is_number(text: &str) -> bool {
     text.bytes()
         .all(|b| matches!(b, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'))
@@ -85,12 +85,12 @@ enum Open {
     },
 }
 
-/// Reads the one document in `text`.
+/// Reads the only document in `text`.
 pub(crate) fn read(text: &str) -> Result<Node, Faults> {
     let mut open: Vec<Open> = Vec::new();
     let mut root: Option<Node> = None;
     let mut values = 0;
-    // What ends too soon is missed on the line behind the last, which nobody could look at.
+    // The error of a truncated document is on the line after the last one, which does not exist.
     let last = text.lines().count().max(1);
     for event in Parser::new(Tabs::new(text)) {
         let (event, span) = event.map_err(|error| malformed(&error, last))?;
@@ -154,10 +154,7 @@ pub(crate) fn read(text: &str) -> Result<Node, Faults> {
             _ => None,
         };
         if open.len() > DEPTH {
-            return Err(at(
-                line,
-                &format!("values stand inside each other more than {DEPTH} deep"),
-            ));
+            return Err(at(line, &format!("values are nested more than {DEPTH} deep")));
         }
         let Some(node) = done else { continue };
         values += 1;
@@ -176,7 +173,7 @@ pub(crate) fn read(text: &str) -> Result<Node, Faults> {
     root.ok_or_else(|| Faults::one(0, "", "the document is empty"))
 }
 
-/// Makes the key of a map from a node; keys are texts, and stand once.
+/// Makes the key of a map from a node; keys are texts, and unique.
 fn as_key(node: Node, entries: &[(Key, Node)]) -> Result<Key, Faults> {
     let line = node.line;
     let Value::Scalar(scalar) = node.value else {
@@ -184,7 +181,7 @@ fn as_key(node: Node, entries: &[(Key, Node)]) -> Result<Key, Faults> {
     };
     if let Some((first, _)) = entries.iter().find(|(key, _)| key.name == scalar.text) {
         let message = format!(
-            "key \"{}\" stands twice; first on line {}",
+            "key \"{}\" is listed twice; first on line {}",
             scalar.text, first.line
         );
         return Err(Faults::one(line, "", message));

@@ -1,9 +1,9 @@
-//! The owner record: whether a node was ever configured, and whose certificates it obeys.
+//! The owner record: whether a node was ever configured, and whose certificates it accepts.
 //!
-//! It lies in BOOTSTATE, apart from the machine config, so that a node whose config is lost or damaged still knows that it
-//! is somebody's, and whose. There are two copies in separate halves, and a change writes both, one after the other: once
-//! it is done, no damage to one copy brings an older answer back. This crate turns bytes into records and back. It never
-//! reads or writes a disk, and never decides what a node without a config does: that is machined's `config`.
+//! It is in BOOTSTATE, apart from the machine config, so that a node whose config is lost or damaged still knows that it
+//! has an owner, and which. There are two copies in separate halves, and a change writes both, one after the other: once
+//! it is done, no damage to one copy restores an older state. This crate converts records to bytes and back. It does not
+//! read or write disks, and does not decide what a node without a config does: that is machined's `config`.
 #![no_std]
 
 extern crate alloc;
@@ -13,51 +13,51 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// Where the two copies start inside the BOOTSTATE partition: each in another half.
+/// Where the two copies start inside the BOOTSTATE partition, each in its own half.
 pub const OFFSETS: [u64; 2] = [192 * 1024, 704 * 1024];
 
-/// Room for one copy.
+/// The space for one copy.
 pub const AREA: usize = 32 * 1024;
 
-/// The most bytes of certificates that are kept. Some twenty authorities fit.
+/// The most bytes of certificates that are kept: enough for about twenty authorities.
 pub const AUTHORITIES_MAX: usize = 16 * 1024;
 
 const MAGIC: [u8; 8] = *b"BPOWNER1";
 const FORMAT: u32 = 1;
 const HEADER: usize = 32;
 
-// Byte offsets inside a copy; docs/bootloader.md holds the same table for readers.
+// Byte offsets inside a copy; docs/bootloader.md has the same table.
 const AT_FORMAT: usize = 8;
 const AT_CRC: usize = 12;
-/// The checksum covers everything behind itself, to the end of the text.
+/// The checksum covers everything after itself, to the end of the text.
 const AT_GENERATION: usize = 16;
 const AT_KIND: usize = 24;
 const AT_LENGTH: usize = 28;
 
-/// Whose a node is.
+/// The owner of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Owner {
-    /// Nobody's: it was never configured, or was reset since.
+    /// There is none: the node was never configured, or was reset since.
     Nobody,
-    /// Somebody's, and it is not known whose: the record is damaged, or the authorities were too long to be kept.
+    /// There is one, and it is unknown which: the record is damaged, or the authorities were too long to be kept.
     Unknown,
-    /// Of those who hold a certificate of one of these authorities. PEM, public.
+    /// The holders of certificates of one of these authorities. PEM, public.
     Authorities(String),
 }
 
 /// Why some bytes are not an owner record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// There is nothing but zeros.
+    /// There are only zeros.
     #[error("there is no owner record")]
     Blank,
-    /// Something else is there, or a record that is torn or damaged.
+    /// Something else is there, or a record that is damaged.
     #[error("the owner record is damaged")]
     Damaged,
 }
 
 impl Owner {
-    /// Returns the owner to be kept for a config with these authorities, in PEM.
+    /// Returns the owner to be stored for a config with these authorities, in PEM.
     pub fn of(authorities: &str) -> Self {
         if authorities.is_empty() || authorities.len() > AUTHORITIES_MAX {
             Owner::Unknown
@@ -67,12 +67,12 @@ impl Owner {
     }
 }
 
-/// Lays out one copy of a record: all of its area.
+/// Encodes one copy of a record: all of its area.
 pub fn encode(generation: u64, owner: &Owner) -> Vec<u8> {
     let (kind, text): (u32, &str) = match owner {
         Owner::Nobody => (0, ""),
         Owner::Unknown => (1, ""),
-        // What is too long to be kept is not cut: half a certificate is none.
+        // What is too long is not truncated: half a certificate is useless.
         Owner::Authorities(text) if text.len() > AUTHORITIES_MAX => (1, ""),
         Owner::Authorities(text) => (2, text),
     };
@@ -89,10 +89,11 @@ pub fn encode(generation: u64, owner: &Owner) -> Vec<u8> {
     bytes
 }
 
-/// Reads one copy of a record, and its generation. Only bytes that [`encode`] makes are taken.
+/// Decodes one copy of a record, and its generation. Only bytes that [`encode`] makes are accepted.
 ///
 /// # Errors
-/// When there is no record, or none that this release can read: a newer format counts as damaged.
+///
+/// Fails when there is no record, or none that this release can read: a newer format counts as damaged.
 pub fn decode(bytes: &[u8]) -> Result<(u64, Owner), DecodeError> {
     if bytes.iter().all(|byte| *byte == 0) {
         return Err(DecodeError::Blank);
@@ -119,7 +120,7 @@ fn parse(bytes: &[u8]) -> Option<(u64, Owner)> {
         _ => return None,
     };
     let generation = u64::from_le_bytes(take(bytes, AT_GENERATION)?);
-    // One record, one form: also behind the text.
+    // Each record has exactly one form, including the bytes after the text.
     (encode(generation, &owner) == bytes).then_some((generation, owner))
 }
 
@@ -134,29 +135,29 @@ fn take<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
 /// What both copies together say, and where the next write goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {
-    /// Whose the node is.
+    /// The owner of the node.
     pub owner: Owner,
     /// The generation of the copy that says so, or 0.
     pub generation: u64,
     /// Index into [`OFFSETS`] of the copy to overwrite next: the invalid or older one.
     pub write_to: usize,
-    /// Set when both copies are valid and say the same: then no damage to one of them brings another answer.
+    /// Set when both copies are valid and equal: then no damage to one of them changes the owner.
     pub settled: bool,
 }
 
 impl Loaded {
-    /// Lays out `owner` as the next copy. Write it at the returned offset of BOOTSTATE, flush, load, and do the same again
-    /// until [`settled`](Self::settled).
+    /// Encodes `owner` as the next copy. Write it at the returned offset of BOOTSTATE, flush, load, and repeat until
+    /// [`settled`](Self::settled).
     pub fn next(&self, owner: &Owner) -> (u64, Vec<u8>) {
         let bytes = encode(self.generation.wrapping_add(1), owner);
         (OFFSETS[self.write_to], bytes)
     }
 }
 
-/// Joins the two copies; one that cannot be read is `None`, and counts as damaged.
+/// Combines the two copies; one that cannot be read is `None`, and counts as damaged.
 ///
-/// The newer valid one counts. Without a valid one, a blank copy says that the first change was never finished: such a
-/// node is nobody's. Two damaged copies were once written, so the node is somebody's: in doubt it stays locked.
+/// The newer valid one wins. Without a valid one, a blank copy means that the first change was never finished: such a node
+/// has no owner. Two damaged copies were once written, so the node has an owner: in doubt it stays locked.
 pub fn load(copies: [Option<&[u8]>; 2]) -> Loaded {
     let [first, second] = copies.map(|copy| copy.map_or(Err(DecodeError::Damaged), decode));
     let alone = |(generation, owner), write_to| Loaded {
@@ -181,7 +182,7 @@ pub fn load(copies: [Option<&[u8]>; 2]) -> Loaded {
         (Ok(first), Err(_)) => alone(first, 1),
         (Err(_), Ok(second)) => alone(second, 0),
         (Err(DecodeError::Damaged), Err(DecodeError::Damaged)) => alone((0, Owner::Unknown), 0),
-        // The damaged copy goes first: the blank one tells the two cases apart until then.
+        // The damaged copy goes first: until then, the blank one distinguishes the two cases.
         (first, Err(_)) => {
             let write_to = usize::from(first == Err(DecodeError::Blank));
             alone((0, Owner::Nobody), write_to)
@@ -189,7 +190,7 @@ pub fn load(copies: [Option<&[u8]>; 2]) -> Loaded {
     }
 }
 
-/// Orders generations so that the count may wrap: the copies are never more than one write apart.
+/// Compares generations so that the count may wrap: the copies are never more than one write apart.
 fn newer_or_same(first: u64, second: u64) -> bool {
     first.wrapping_sub(second) < u64::MAX / 2
 }
@@ -211,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn records_come_back() {
+    fn records_round_trip() {
         for owner in [Owner::Nobody, Owner::Unknown, owned()] {
             assert_eq!(decode(&encode(7, &owner)), Ok((7, owner)));
         }
@@ -220,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn the_copies_lie_apart_from_each_other_and_from_what_else_is_there() {
+    fn the_copies_do_not_overlap_each_other_or_anything_else() {
         let area = AREA as u64;
         assert!(OFFSETS[0] + area <= 256 * 1024 && OFFSETS[1] + area <= 768 * 1024);
         assert!(OFFSETS[0] >= 64 * 1024 + 128 * 1024 && OFFSETS[1] - OFFSETS[0] == 512 * 1024);
@@ -234,11 +235,11 @@ mod tests {
         let ours = |generation| encode(generation, &owned());
         for (first, second, expected) in [
             (&blank, &blank, Owner::Nobody),
-            // The first write of all was cut short: no config was accepted yet that is not found itself.
+            // The first write of all was interrupted: no config was accepted yet that is not found itself.
             (&noise, &blank, Owner::Nobody),
             (&blank, &noise, Owner::Nobody),
             (&noise, &nobody(1), Owner::Nobody),
-            // One copy is lost, whichever way: the other one counts.
+            // One copy is lost in some way: the other one counts.
             (&noise, &ours(2), owned()),
             (&ours(2), &blank, owned()),
             (&noise, &noise, Owner::Unknown),
@@ -281,7 +282,7 @@ mod tests {
             let mut bytes = encode(5, &owned());
             bytes[byte] ^= 1u8 << bit;
             prop_assert_eq!(decode(&bytes), Err(DecodeError::Damaged));
-            // And the other copy still knows.
+            // And the other copy still has it.
             let sound = encode(4, &owned());
             prop_assert_eq!(says(&bytes, &sound), owned());
         }

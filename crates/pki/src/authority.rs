@@ -1,4 +1,4 @@
-//! The authority of a cluster: makes the certificates of nodes and of users.
+//! The certificate authority of a cluster: issues certificates to nodes and users.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -12,13 +12,13 @@ use zeroize::Zeroizing;
 
 use crate::{Certificate, Error, Flaw, KeyKind, PrivateKey, Purposes, random};
 
-/// How long an authority lives.
+/// The lifetime of an authority.
 pub const AUTHORITY_LIFE: Duration = Duration::from_secs(10 * 365 * 86400);
-/// How long a user's certificate lives unless asked otherwise.
+/// The default lifetime of a user's certificate.
 pub const CLIENT_LIFE: Duration = Duration::from_secs(365 * 86400);
-/// How long a node's certificate lives.
+/// The lifetime of a node's certificate.
 pub const SERVER_LIFE: Duration = Duration::from_secs(86400);
-/// How far certificates are dated back, for readers whose clock is behind.
+/// How far certificates are backdated, for readers whose clock is behind.
 pub const BACKDATED: Duration = Duration::from_secs(3600);
 
 /// When a certificate is valid.
@@ -39,8 +39,8 @@ impl Validity {
         }
     }
 
-    /// Cuts to the life of whoever signs. The last moment is never before the first, whatever the dates are: of an
-    /// authority that has expired, or is not valid yet, its own last or first moment is left.
+    /// Limits the validity to that of the issuer. The end is never before the start, whatever the dates are: for an issuer
+    /// that has expired, or is not valid yet, only its own end or start remains.
     pub fn within(self, signer: Validity) -> Self {
         let not_before = self.not_before.max(signer.not_before).min(signer.not_after);
         Self {
@@ -70,11 +70,11 @@ pub struct Subject<'a> {
     pub organization: Option<&'a str>,
     /// DNS names and addresses that it serves under.
     pub alternative_names: &'a [String],
-    /// What it is good for in a handshake.
+    /// Its purposes in a handshake.
     pub purposes: Purposes,
 }
 
-/// Makes certificates that a whole cluster trusts. Holds the authority's key.
+/// Issues certificates that a whole cluster trusts. Holds the authority's key.
 #[derive(Debug)]
 pub struct Authority {
     certificate: Certificate,
@@ -83,12 +83,12 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Makes a new authority, valid for ten years.
+    /// Generates a new authority, valid for ten years.
     pub fn generate(name: &str, now: SystemTime) -> Result<Self, Error> {
         Self::with_key(PrivateKey::generate()?, name, now)
     }
 
-    /// Makes a new authority whose keys, and those of everybody it signs for, are ECDSA: for those who do not speak Ed25519.
+    /// Generates a new authority whose keys, and those of the certificates it signs, are ECDSA: for programs without Ed25519.
     pub fn generate_ecdsa(name: &str, now: SystemTime) -> Result<Self, Error> {
         Self::with_key(PrivateKey::generate_ecdsa()?, name, now)
     }
@@ -110,7 +110,7 @@ impl Authority {
         })
     }
 
-    /// Reads an authority; `what` names it in errors. The key must be the certificate's.
+    /// Reads an authority; `what` names it in errors. The key must match the certificate.
     pub fn from_pem(certificate: &str, key: &str, what: &'static str) -> Result<Self, Error> {
         let parsed = Certificate::from_pem(certificate, what)?;
         let key = PrivateKey::from_pem(key, what)?;
@@ -133,7 +133,7 @@ impl Authority {
         &self.certificate
     }
 
-    /// Returns when the authority is valid.
+    /// Returns the authority's validity.
     pub fn validity(&self) -> Validity {
         let details = self.certificate.details();
         Validity {
@@ -147,19 +147,19 @@ impl Authority {
         &self.pem
     }
 
-    /// Returns the authority's key in PEM, for the file of secrets.
+    /// Returns the authority's key in PEM, for the secrets file.
     pub fn key_pem(&self) -> Zeroizing<String> {
         self.key.to_pem()
     }
 
-    /// Makes a user's certificate. `organization` carries the role.
+    /// Issues a user's certificate. `organization` carries the role.
     pub fn issue_client(&self, name: &str, organization: &str, validity: Validity) -> Result<Issued, Error> {
         let mut params = params(name, Some(organization), validity)?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         self.issue(params, "a client certificate")
     }
 
-    /// Makes a node's certificate, for DNS names and addresses. Names that cannot stand in one are an error.
+    /// Issues a node's certificate for DNS names and addresses. Names that a certificate cannot contain are an error.
     pub fn issue_server(&self, name: &str, names: &[String], validity: Validity) -> Result<Issued, Error> {
         let mut params = params(name, None, validity)?;
         params.subject_alt_names = alternative_names(names)?;
@@ -194,19 +194,19 @@ impl Authority {
     }
 }
 
-/// Makes a certificate that nobody vouches for: a node's in maintenance mode. People compare its fingerprint.
+/// Makes a self-signed certificate: a node's in maintenance mode. People compare its fingerprint.
 ///
-/// Its dates say nothing, on purpose: a node in that state may have no clock.
+/// Its dates mean nothing, on purpose: such a node may have no clock.
 pub fn maintenance(names: &[String]) -> Result<Issued, Error> {
     vouchless(MAINTENANCE_NAME, names)
 }
 
-/// Makes a certificate that nobody vouches for *yet*: of a worker that has not joined its cluster.
+/// Makes a self-signed certificate: of a worker that has not joined its cluster yet.
 pub fn unjoined(names: &[String]) -> Result<Issued, Error> {
     vouchless(UNJOINED_NAME, names)
 }
 
-/// Makes a certificate that nobody vouches for: of a node whose machine config cannot be used.
+/// Makes a self-signed certificate: of a node whose machine config cannot be used.
 pub fn locked() -> Result<Issued, Error> {
     vouchless(LOCKED_NAME, &[])
 }
@@ -216,23 +216,19 @@ fn vouchless(name: &str, names: &[String]) -> Result<Issued, Error> {
     params.subject_alt_names = alternative_names(names)?;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    self_signed(
-        params,
-        PrivateKey::generate()?,
-        "a certificate that nobody vouches for",
-    )
+    self_signed(params, PrivateKey::generate()?, "a self-signed certificate")
 }
 
-/// Common name of a node's certificate in maintenance mode: clients recognise it, and tell what to do.
+/// The common name of a node's certificate in maintenance mode: clients recognise it, and explain what to do.
 pub const MAINTENANCE_NAME: &str = "Bedplate in maintenance mode";
 
-/// Common name of the certificate of a worker that has not joined its cluster.
+/// The common name of the certificate of a worker that has not joined its cluster.
 pub const UNJOINED_NAME: &str = "Bedplate worker that has not joined";
 
-/// Common name of the certificate of a node that is locked.
+/// The common name of the certificate of a node that is locked.
 pub const LOCKED_NAME: &str = "Bedplate node that is locked";
 
-/// From 2000 to 2100.
+/// Returns the validity from 2000 to 2100.
 fn always() -> Validity {
     let second = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
     Validity {
@@ -263,7 +259,7 @@ fn params(name: &str, organization: Option<&str>, validity: Validity) -> Result<
     }
     let mut serial = [0; 16];
     random(&mut serial)?;
-    // Positive, and never shorter than the rest: the first bit is clear, the second set.
+    // Positive, and always of full length: the first bit is clear, the second set.
     serial[0] = serial[0] & 0x3f | 0x40;
     let mut params = CertificateParams::default();
     params.not_before = date(validity.not_before)?;
@@ -274,7 +270,7 @@ fn params(name: &str, organization: Option<&str>, validity: Validity) -> Result<
     Ok(params)
 }
 
-/// Writes a moment as certificates have it. A clock may say anything.
+/// Converts a time for a certificate. A clock may have any value.
 fn date(moment: SystemTime) -> Result<time::OffsetDateTime, Error> {
     let since = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let seconds = i64::try_from(since.as_secs()).map_err(|_| Error::Date)?;
@@ -302,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn certificates_carry_what_was_asked_for() {
+    fn certificates_contain_what_was_requested() {
         let authority = Authority::generate("home", now()).unwrap();
         let details = authority.certificate().details();
         assert!(details.is_authority);
@@ -392,7 +388,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn nothing_ends_before_it_begins(moments: [u32; 4]) {
+        fn no_certificate_ends_before_it_starts(moments: [u32; 4]) {
             let [a, b, c, d] = moments.map(|moment| SystemTime::UNIX_EPOCH + Duration::from_secs(moment.into()));
             let own = Validity { not_before: a.min(b), not_after: a.max(b) };
             let cut = own.within(Validity { not_before: c, not_after: d });

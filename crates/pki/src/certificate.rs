@@ -1,4 +1,4 @@
-//! Certificates, and what stands in them.
+//! Certificates and their content.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -9,35 +9,35 @@ use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 use crate::{Error, Fingerprint, Flaw, KeyKind};
 
-/// One certificate: its bytes and what stands in them.
+/// A certificate: its bytes and their content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
     der: CertificateDer<'static>,
     details: Details,
 }
 
-/// What stands in a certificate. Reading it proves nothing: only TLS checks who signed.
+/// The content of a certificate. Reading it proves nothing: only TLS checks who signed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Details {
     /// Common name of the subject.
     pub name: String,
-    /// Organizations of the subject: where roles stand.
+    /// Organizations of the subject, which are the roles.
     pub organizations: Vec<String>,
     /// Common name of the issuer.
     pub issuer: String,
-    /// First moment at which it is valid.
+    /// The start of its validity.
     pub not_before: SystemTime,
-    /// Last moment at which it is valid.
+    /// The end of its validity.
     pub not_after: SystemTime,
     /// DNS names and addresses it is valid for.
     pub alternative_names: Vec<String>,
-    /// Set when it is an authority's, and may sign others.
+    /// Set when it belongs to an authority, and may sign others.
     pub is_authority: bool,
-    /// Set when it says that it is an authority's: one whose key is not for signing is not fit for it.
+    /// Set when it claims to be an authority's: one whose key must not sign is unsuitable.
     pub(crate) claims_authority: bool,
-    /// How many authorities may stand between this one and a certificate; `None` when it does not say.
+    /// The most authorities allowed between this one and a certificate; `None` when it has no limit.
     pub path_len: Option<u32>,
-    /// What it is good for in a handshake.
+    /// Its purposes in a handshake.
     pub purposes: Purposes,
     /// Set when the subject is its own issuer.
     pub self_issued: bool,
@@ -47,12 +47,12 @@ pub struct Details {
     pub(crate) public: Vec<u8>,
 }
 
-/// What a certificate says that it is good for in a handshake. One that says nothing is good for nothing.
+/// The purposes of a certificate in a handshake. Without any it is useless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Purposes {
-    /// To prove who a client is.
+    /// To authenticate a client.
     pub client: bool,
-    /// To prove which node or server this is.
+    /// To authenticate a node or server.
     pub server: bool,
 }
 
@@ -69,7 +69,7 @@ impl Certificate {
         Self::blocks(pem).map_err(|flaw| Error::Flaw { what, flaw })
     }
 
-    /// Reads every certificate of a PEM text, and says what is wrong with the first that is.
+    /// Reads every certificate of a PEM text, or returns the flaw of the first bad one.
     pub(crate) fn blocks(pem: &str) -> Result<Vec<Self>, Flaw> {
         let mut all = Vec::new();
         for der in CertificateDer::pem_slice_iter(pem.as_bytes()) {
@@ -99,7 +99,7 @@ impl Certificate {
         }
     }
 
-    /// Returns what stands in it.
+    /// Returns its content.
     pub fn details(&self) -> &Details {
         &self.details
     }
@@ -116,7 +116,7 @@ impl Certificate {
 }
 
 impl Details {
-    /// Reads what stands in a certificate, or nothing where its form is broken.
+    /// Reads the content of a certificate; none if it is malformed.
     pub fn read(der: &CertificateDer<'_>) -> Option<Self> {
         let (rest, certificate) = X509Certificate::from_der(der).ok()?;
         if !rest.is_empty() {
@@ -128,7 +128,7 @@ impl Details {
         let validity = certificate.validity();
         let names = certificate.subject_alternative_name().ok()?;
         let constraints = certificate.basic_constraints().ok()?.map(|found| found.value);
-        // Without the extension a key may do anything; with it, only what it lists.
+        // Without the extension a key may be used for anything; with it, only for what it lists.
         let may_sign = certificate
             .key_usage()
             .ok()?
@@ -160,7 +160,7 @@ impl Details {
     }
 }
 
-/// Returns true if a DER value names more bytes than there are. Certificates need two or three bytes for their length.
+/// Returns true if a DER value is longer than the bytes there are. Certificates need two or three bytes for their length.
 fn is_cut(der: &[u8]) -> bool {
     let length = match der {
         [0x30, 0x81, a, ..] => 3 + usize::from(*a),
@@ -198,14 +198,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn says_what_is_missing() {
+    fn each_flaw_is_distinguished() {
         let error = Certificate::from_pem("nothing", "machine.ca.cert").unwrap_err();
         assert_eq!(error.to_string(), "machine.ca.cert holds no PEM certificate");
         let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         let error = Certificate::from_pem(broken, "machine.ca.cert").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "machine.ca.cert holds a certificate that cannot be read; copy it anew"
+            "machine.ca.cert holds a certificate that cannot be read; copy it again"
         );
         let whole = crate::authority::maintenance(&[]).unwrap().certificate;
         for kept in [1, 2, 3, 4, 100, whole.der().len() - 1] {

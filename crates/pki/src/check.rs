@@ -1,9 +1,9 @@
-//! Judges certificates that a person gives, before anything hangs on them.
+//! Checks certificates that a person provides, before anything depends on them.
 //!
-//! A machine config whose authority cannot sign, or signs what nobody believes, cuts its owner off. So CLI, flash tool
-//! and node ask [`check_config`] about every config that somebody gives them, and it makes the API's certificate and
-//! both ends of a handshake on trial. What was accepted once is not judged again: an authority that expires must not
-//! keep a node from starting.
+//! A machine config whose authority cannot sign, or signs certificates that nobody accepts, locks its owner out. So CLI,
+//! flash tool and node run [`check_config`] on every config that a person provides: it issues the API's certificate and
+//! does both ends of a handshake as a rehearsal. What was accepted once is not checked again: an authority that expires
+//! must not keep a node from starting.
 
 mod rehearsal;
 
@@ -14,12 +14,12 @@ use machine_config::{Fault, Faults, MachineConfig, line_of};
 use crate::trust::vouches;
 use crate::{Authority, Certificate, Details, Flaw, KeyKind, Moment, PrivateKey};
 
-/// How far a certificate may lie in the future: clocks of hosts differ, and certificates are dated back by an hour.
+/// How far in the future a certificate may start: clocks of hosts differ, and certificates are backdated by an hour.
 const AHEAD: Duration = Duration::from_secs(86_400);
 
-/// Checks everything of a machine config that is a certificate or a key. `text` is the document it was read from.
+/// Checks all certificates and keys of a machine config. `text` is the document it was read from.
 ///
-/// Faults name path and line, as those of [`machine_config::parse`] do.
+/// Faults contain path and line, as those of [`machine_config::parse`] do.
 pub fn check_config(text: &str, config: &MachineConfig, moment: Moment) -> Result<(), Faults> {
     let mut found: Vec<(&str, String)> = Vec::new();
     let ca = &config.machine.ca;
@@ -41,7 +41,7 @@ pub fn check_config(text: &str, config: &MachineConfig, moment: Moment) -> Resul
     {
         found.push((
             "machine.ca",
-            format!("the node's API could not come up with it: {}", chain(&error)),
+            format!("the node's API could not start with it: {}", chain(&error)),
         ));
     }
     let fault = |(path, message): (&str, String)| Fault {
@@ -53,14 +53,14 @@ pub fn check_config(text: &str, config: &MachineConfig, moment: Moment) -> Resul
     faults.map_or(Ok(()), Err)
 }
 
-/// Reads a machine config that somebody gives, or says everything that is wrong with it, also with its certificates.
+/// Reads a machine config that a person provides, or reports everything that is wrong with it, including its certificates.
 pub fn parse_config(text: &str, moment: Moment) -> Result<MachineConfig, Faults> {
     let config = machine_config::parse(text)?;
     check_config(text, &config, moment)?;
     Ok(config)
 }
 
-/// Which of the two a flaw is of.
+/// The part that has a flaw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// The certificate.
@@ -69,8 +69,8 @@ pub enum Part {
     Key,
 }
 
-/// Lists what is wrong with an authority of Bedplate's own API. Of several certificates the first one signs; the
-/// others are trusted beside it, and may have expired.
+/// Lists the flaws of an authority of Bedplate's own API. Of several certificates the first one signs; the others are
+/// trusted too, and may have expired.
 pub fn authority(certificates: &str, key: Option<&str>, moment: Moment) -> Vec<(Part, Flaw)> {
     let mut flaws = Vec::new();
     let all = match Certificate::blocks(certificates) {
@@ -99,10 +99,10 @@ pub fn authority(certificates: &str, key: Option<&str>, moment: Moment) -> Vec<(
     flaws
 }
 
-/// Returns what is wrong with authorities that vouch for servers of others, such as those of bundles.
+/// Returns the flaw of authorities of other servers, such as those of bundles.
 ///
-/// They may have any kind of key. A bundle may hold some that have expired, but not only such. A server's own
-/// certificate that nobody else signed is its own authority.
+/// They may have any kind of key. A bundle may contain some that have expired, but not only such. A server's self-signed
+/// certificate is its own authority.
 pub fn authorities_of_servers(certificates: &str, moment: Moment) -> Option<Flaw> {
     let all = match Certificate::blocks(certificates) {
         Ok(all) => all,
@@ -113,7 +113,7 @@ pub fn authorities_of_servers(certificates: &str, moment: Moment) -> Option<Flaw
         .map(Certificate::details)
         .filter(|details| !details.self_issued || details.claims_authority)
         .find_map(may_sign);
-    // One that is valid is enough.
+    // One valid certificate is enough.
     let expired = || {
         let flaws = all.iter().map(|certificate| valid(certificate.details(), moment));
         let flaws: Option<Vec<Flaw>> = flaws.collect();
@@ -122,8 +122,8 @@ pub fn authorities_of_servers(certificates: &str, moment: Moment) -> Option<Flaw
     unfit.or_else(expired)
 }
 
-/// Lists what is wrong with a client's certificate, its key and the authority it believes. Each flaw comes with the
-/// name of the field it is of: `ca`, `cert` or `key`.
+/// Lists the flaws of a client's certificate, its key and the authority it trusts. Each flaw comes with the name of its
+/// field: `ca`, `cert` or `key`.
 pub fn client(ca: &str, certificates: &str, key: &str, moment: Moment) -> Vec<(&'static str, Flaw)> {
     let mut flaws: Vec<(&'static str, Flaw)> = authority(ca, None, moment)
         .into_iter()
@@ -157,7 +157,7 @@ pub fn client(ca: &str, certificates: &str, key: &str, moment: Moment) -> Vec<(&
 }
 
 impl Authority {
-    /// Returns what keeps this authority from signing what others believe.
+    /// Returns what keeps this authority from issuing certificates that others accept.
     pub fn check(&self, moment: Moment) -> Option<Flaw> {
         authority(self.certificate_pem(), None, moment)
             .into_iter()

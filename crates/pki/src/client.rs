@@ -1,4 +1,4 @@
-//! TLS settings of someone who calls a node.
+//! TLS settings of a client of nodes.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,7 +11,7 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureSch
 use crate::trust::{Anchor, demand, first_that_vouches};
 use crate::{Certificate, Error, Fingerprint, PrivateKey, provider};
 
-/// Settings for one connection, and what was seen of the node while it was made.
+/// The settings for one connection, and the node's certificate in its handshake.
 #[derive(Debug, Clone)]
 pub struct Client {
     /// Settings for the handshake.
@@ -19,19 +19,19 @@ pub struct Client {
     seen: Arc<Seen>,
 }
 
-/// Whom the client believes.
+/// Whom the client trusts.
 #[derive(Debug)]
 enum Trust {
-    /// Nodes with a certificate of the authority, for the name they were called by.
+    /// Nodes with a certificate of the authority, for the name in the address.
     Authority(Vec<Anchor<Arc<WebPkiServerVerifier>>>),
     /// The one node with this certificate.
     Fingerprint(Fingerprint),
-    /// Anybody: only for a node in maintenance mode, on a network one trusts.
+    /// Any node: only in maintenance mode, on a trusted network.
     Anybody,
 }
 
 impl Client {
-    /// Calls nodes of a cluster. All three are PEM.
+    /// Connects to nodes of a cluster. All three are PEM.
     pub fn mutual(authorities: &str, certificate: &str, key: &str) -> Result<Self, Error> {
         let authorities = Certificate::all_from_pem(authorities, "the authority")?;
         let anchors = Anchor::each(&authorities, |roots| {
@@ -40,22 +40,22 @@ impl Client {
         Self::new(Trust::Authority(anchors), Some(identity(certificate, key)?))
     }
 
-    /// Calls the one node with this certificate, with a client certificate: a worker that has not joined yet.
+    /// Connects to the one node with this certificate, with a client certificate: a worker that has not joined yet.
     pub fn mutual_pinned(fingerprint: Fingerprint, certificate: &str, key: &str) -> Result<Self, Error> {
         Self::new(Trust::Fingerprint(fingerprint), Some(identity(certificate, key)?))
     }
 
-    /// Calls the one node in maintenance mode whose certificate has this fingerprint.
+    /// Connects to the one node in maintenance mode whose certificate has this fingerprint.
     pub fn pinned(fingerprint: Fingerprint) -> Result<Self, Error> {
         Self::new(Trust::Fingerprint(fingerprint), None)
     }
 
-    /// Calls whoever answers. What is sent may reach a stranger.
+    /// Connects to any node. What is sent may reach an attacker.
     pub fn unverified() -> Result<Self, Error> {
         Self::new(Trust::Anybody, None)
     }
 
-    /// Returns the certificate the node showed in the last handshake, believed or not.
+    /// Returns the node's certificate in the last handshake, trusted or not.
     pub fn seen(&self) -> Option<Certificate> {
         self.seen.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -87,7 +87,7 @@ impl Client {
     }
 }
 
-/// Reads a client's certificate and key, which must belong together.
+/// Reads a client's certificate and key, which must match.
 fn identity(certificate: &str, key: &str) -> Result<(Vec<CertificateDer<'static>>, PrivateKey), Error> {
     const CERT: &str = "the client certificate";
     let chain = Certificate::all_from_pem(certificate, CERT)?;
@@ -147,7 +147,7 @@ impl ServerCertVerifier for Verifier {
         Err(CertificateError::BadSignature.into())
     }
 
-    /// Checks that the node holds the key of the certificate it showed, whoever signed that.
+    /// Verifies that the node has the key of its certificate, whoever signed that.
     fn verify_tls13_signature(
         &self,
         message: &[u8],

@@ -1,10 +1,10 @@
-//! What a node may believe about the time.
+//! What a node knows about the time.
 //!
-//! Many boards have no clock that survives a power cut. They start in 1970, or at the last time they saw, or have one
-//! that was never set right and is decades ahead, and learn the true time from the network, perhaps never. Until then the node knows only a *floor*: the latest moment that
-//! has certainly passed. Two rules follow from it, and from them that such a node can always be reached:
+//! Many boards have no clock that survives a power cut. They start in 1970, or at the last time they saw, or decades ahead
+//! because the clock was never set, and learn the true time from the network, perhaps never. Until then the node knows
+//! only a *floor*: the latest time that has certainly passed. Two rules follow, so that such a node can always be reached:
 //!
-//! * the node's own certificate is valid from its authority's first day on, and lives long, until the clock is in step
+//! * the node's own certificate is valid from its authority's first day on, and lives long, until the clock is synchronized
 //!   ([`NodeClock::plan`]);
 //! * a client certificate that seems not to be valid *yet* is itself a proof of the time: our authority signed it, and
 //!   it signs with a true clock ([`NodeClock::judge`]). An expired one stays expired.
@@ -15,33 +15,33 @@ use std::time::{Duration, SystemTime};
 use crate::Validity;
 use crate::authority::SERVER_LIFE;
 
-/// How long a certificate lives that was made without a clock: longer than any board lies in a drawer.
+/// The lifetime of a certificate that was issued without a clock: longer than any board is in storage.
 const CLOCKLESS_LIFE: Duration = Duration::from_secs(10 * 365 * 86400);
 
-/// The first day of a certificate that was made without a clock, in seconds since 1970: the year 2000. Who signs it cuts
-/// it to a later one.
+/// The start of a certificate that was issued without a clock, in seconds since 1970: the year 2000. The issuer limits it
+/// to a later one.
 const CLOCKLESS_START: Duration = Duration::from_secs(946_684_800);
 
-/// The time, and how far it can be relied upon.
+/// The time, and how reliable it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
-    /// The time, or at least a moment that has certainly passed.
+    /// The time, or at least a time that has certainly passed.
     pub at: SystemTime,
-    /// Set when it is the time: only then is something known to lie in the future.
+    /// Set when it is the actual time: only then is something known to be in the future.
     pub certain: bool,
 }
 
 impl Moment {
-    /// Takes the time of a host, whose clock is kept by its owner.
+    /// Returns the time of a host, whose clock is maintained by its owner.
     pub fn of_host(at: SystemTime) -> Self {
         Self { at, certain: true }
     }
 }
 
-/// What the node knows about the time. Shared by the API server and whoever issues certificates.
+/// A node's knowledge of the time. Shared by the API server and the issuer of certificates.
 #[derive(Debug, Default)]
 pub struct NodeClock {
-    /// Seconds since 1970: the latest moment that has certainly passed.
+    /// Seconds since 1970: the latest time that has certainly passed.
     floor: AtomicU64,
     synchronised: AtomicBool,
 }
@@ -59,22 +59,22 @@ impl NodeClock {
         clock
     }
 
-    /// Tells that this moment has passed. The floor never sinks.
+    /// Records that this time has passed. The floor never decreases.
     pub fn raise_floor(&self, moment: SystemTime) {
         self.floor.fetch_max(seconds(moment), Ordering::Relaxed);
     }
 
-    /// Returns true if the system clock follows a true one.
+    /// Sets if the system clock is synchronized.
     pub fn set_synchronised(&self, synchronised: bool) {
         self.synchronised.store(synchronised, Ordering::Relaxed);
     }
 
-    /// Returns whether the system clock follows a true one.
+    /// Returns true if the system clock is synchronized.
     pub fn is_synchronised(&self) -> bool {
         self.synchronised.load(Ordering::Relaxed)
     }
 
-    /// Returns the time, or while the system clock follows nobody, the floor: such a clock may be behind or ahead.
+    /// Returns the time, or the floor while the system clock is not synchronized: it may be behind or ahead.
     pub fn now(&self, system: SystemTime) -> SystemTime {
         if self.is_synchronised() {
             return system;
@@ -82,7 +82,7 @@ impl NodeClock {
         SystemTime::UNIX_EPOCH + Duration::from_secs(self.floor.load(Ordering::Relaxed))
     }
 
-    /// Returns what may be relied upon of the time.
+    /// Returns the time and its reliability.
     pub fn moment(&self, system: SystemTime) -> Moment {
         Moment {
             at: self.now(system),
@@ -90,7 +90,7 @@ impl NodeClock {
         }
     }
 
-    /// Decides the dates of the node's own certificate, which its authority's own dates cut: [`Validity::within`].
+    /// Decides the validity of the node's own certificate, which its authority limits: [`Validity::within`].
     pub fn plan(&self, system: SystemTime) -> Validity {
         let now = self.now(system);
         if self.is_synchronised() {
@@ -102,7 +102,7 @@ impl NodeClock {
         }
     }
 
-    /// Decides at which moment a client certificate, that was signed by our authority, is to be checked.
+    /// Decides the time at which to check a client certificate that was signed by our authority.
     pub fn judge(&self, system: SystemTime, not_before: SystemTime) -> SystemTime {
         if self.is_synchronised() {
             return system;
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_clock_nothing_is_dated_by_it() {
+    fn an_unsynchronized_clock_dates_no_certificate() {
         let clock = NodeClock::new();
         clock.raise_floor(day(20_000));
         clock.raise_floor(day(19_000));
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signed_certificate_proves_the_time_only_to_those_who_do_not_know_it() {
+    fn a_signed_certificate_proves_the_time_only_without_a_clock() {
         let clock = NodeClock::new();
         clock.raise_floor(day(20_000));
         assert_eq!(clock.judge(day(0), day(20_500)), day(20_500));

@@ -1,19 +1,19 @@
-//! What can be wrong with keys and certificates.
+//! Errors of keys and certificates.
 
 use crate::Flaw;
 
 /// Which key or certificate is wrong, and how.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A certificate or key that was given is wrong.
+    /// A certificate or key is invalid.
     #[error("{what} {flaw}")]
     Flaw {
         /// Which one.
         what: &'static str,
-        /// What is wrong with it.
+        /// Its flaw.
         flaw: Flaw,
     },
-    /// Key and certificate were made separately.
+    /// Key and certificate do not match.
     #[error("the private key of {0} belongs to another certificate")]
     KeyMismatch(&'static str),
     /// Making a key or a certificate failed.
@@ -25,10 +25,10 @@ pub enum Error {
         #[source]
         source: rcgen::Error,
     },
-    /// A moment is too far away.
+    /// A date is too far in the future.
     #[error("no certificate can be dated after the year 9999")]
     Date,
-    /// TLS does not take the settings.
+    /// TLS refuses the settings.
     #[error("cannot set up TLS")]
     Tls(#[from] rustls::Error),
     /// The authority cannot vouch for anybody.

@@ -1,72 +1,70 @@
-//! What is wrong with a certificate or key that somebody gave, and the way out.
+//! Flaws of certificates and keys, and how to fix them.
 
 use std::fmt;
 use std::time::SystemTime;
 
 use crate::KeyKind;
 
-/// What is wrong with a certificate or key. Completes a sentence that begins with its name.
+/// A flaw of a certificate or key. Completes a sentence that starts with its name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
     /// The text holds no certificate.
     #[error("holds no PEM certificate")]
     NoCertificate,
-    /// The text is in the form of OpenSSL alone.
-    #[error("is an OpenSSL TRUSTED CERTIFICATE; write it out plain: openssl x509 -in FILE -out NEW")]
+    /// The text is in a form that only OpenSSL reads.
+    #[error("is an OpenSSL TRUSTED CERTIFICATE; convert it: openssl x509 -in FILE -out NEW")]
     Trusted,
-    /// A block ends before what it holds does.
-    #[error("holds a certificate that is cut short; copy the whole of it, to its last line")]
+    /// A block is incomplete.
+    #[error("holds a certificate that is cut short; copy all of it, up to its last line")]
     CutShort,
-    /// A block of PEM holds something that is no certificate.
-    #[error("holds a certificate that cannot be read; copy it anew")]
+    /// A PEM block is not a certificate.
+    #[error("holds a certificate that cannot be read; copy it again")]
     Unreadable,
-    /// The text holds no key that we know.
-    #[error("is no private key in PEM (PKCS #8)")]
+    /// The text holds no supported key.
+    #[error("is not a private key in PEM (PKCS #8)")]
     NoKey,
-    /// The key has a passphrase.
-    #[error(
-        "is encrypted, and nobody could type its passphrase; take it off: openssl pkey -in FILE -out NEW"
-    )]
+    /// The key is encrypted.
+    #[error("is encrypted, and nobody could type its passphrase; remove it: openssl pkey -in FILE -out NEW")]
     EncryptedKey,
-    /// The key was made with another certificate.
+    /// The key does not match the certificate.
     #[error("belongs to another certificate; give the key that was made with this one")]
     OtherKey,
-    /// The certificate is one that an authority signed, or has no say at all.
+    /// The certificate is not an authority's.
     #[error(
         "is not one of a certificate authority (it lacks CA:TRUE); give the authority's own certificate, not one it signed"
     )]
     NotAuthority,
-    /// The certificate is an authority's, but not for signing.
+    /// The certificate is an authority's, but must not sign.
     #[error(
-        "may not sign certificates (its key usage lacks keyCertSign); make the authority anew: bedplate gen secrets"
+        "may not sign certificates (its key usage lacks keyCertSign); make a new authority: bedplate gen secrets"
     )]
     MayNotSign,
-    /// The key is of a kind that the rest does not speak.
+    /// The kind of key is not supported.
     #[error(
-        "has a key of kind {0}, and all keys of Bedplate are Ed25519; make the authority anew: bedplate gen secrets"
+        "has a key of kind {0}, and all keys of Bedplate are Ed25519; make a new authority: bedplate gen secrets"
     )]
     Kind(KeyKind),
-    /// It was valid once.
+    /// It has expired.
     #[error("expired on {0}; give one that is valid")]
     Expired(Day),
-    /// It will be valid once.
-    #[error("is valid only from {from}, and it is {today} here; set the clock right, or make it anew")]
+    /// It is not valid yet.
+    #[error("is valid only from {from}, and it is {today} here; set the clock, or make a new one")]
     NotYet {
-        /// First day on which it is valid.
+        /// The first day on which it is valid.
         from: Day,
-        /// The day by the clock here.
+        /// The current day by the clock here.
         today: Day,
     },
-    /// It is no client's.
+    /// It is not a client's.
     #[error("is not for clients (its extended key usage lacks clientAuth); make one: bedplate gen client")]
     NotForClients,
-    /// What it signs is refused by the rules of a handshake.
+    /// Certificates that it signs are refused in a handshake.
     #[error(
-        "signs nothing that nodes and clients believe, perhaps for its name constraints; make the authority anew: bedplate gen secrets"
+        "signs certificates that nodes and clients refuse, perhaps because of its name constraints; make a new authority: bedplate gen secrets"
     )]
     Unbelieved,
-    /// The authority does not vouch for it.
-    #[error("was not signed by the authority that stands beside it, or not with a chain that leads there")]
+    /// The authority did not sign it.
+    #[error("was not signed by the given authority, or its chain does not lead there")]
     NotSigned,
 }
 

@@ -1,4 +1,4 @@
-//! Private keys that do not leak by accident.
+//! Private keys, protected from accidental leaks.
 
 use std::fmt;
 
@@ -11,8 +11,9 @@ use crate::{Error, Flaw};
 
 /// A private key. It is zeroed when dropped, and never printed.
 ///
-/// New keys are Ed25519: small, quick to make on a small board, and deterministic when they sign. What is read may
-/// also be ECDSA, and what Kubernetes works with is: it signs its tokens with nothing newer. The copy that ring makes to sign with is not zeroed: ring has no way to ask for that.
+/// New keys are Ed25519: small, fast to generate on a small board, and deterministic when signing. Keys that are read may
+/// also be ECDSA, and those of Kubernetes are: it signs its tokens with nothing newer. The copy that ring makes for
+/// signing is not zeroed: ring does not support that.
 pub struct PrivateKey(Zeroizing<KeyPair>);
 
 impl PrivateKey {
@@ -42,7 +43,7 @@ impl PrivateKey {
 
     /// Reads the first key of a PEM text, and says what is wrong with it.
     pub(crate) fn read(pem: &str) -> Result<Self, Flaw> {
-        // The sources could quote the text: they are left out on purpose.
+        // The sources could quote the text, so they are left out on purpose.
         let der = PrivateKeyDer::from_pem_slice(pem.as_bytes());
         match der.as_ref().map(KeyPair::try_from) {
             Ok(Ok(pair)) => Ok(Self(Zeroizing::new(pair))),
@@ -51,22 +52,22 @@ impl PrivateKey {
         }
     }
 
-    /// Writes the key as PEM, for a file that only its owner reads.
+    /// Converts the key to PEM, for a file that only its owner can read.
     pub fn to_pem(&self) -> Zeroizing<String> {
         Zeroizing::new(self.0.serialize_pem())
     }
 
-    /// Writes the public half as PEM, for those who only check.
+    /// Returns the public half in PEM, for verifying only.
     pub fn public_pem(&self) -> String {
         self.0.public_key_pem()
     }
 
-    /// Returns the key as rustls takes it. The caller hands it over at once.
+    /// Returns the key in rustls's form. The caller passes it on at once.
     pub(crate) fn to_der(&self) -> PrivateKeyDer<'static> {
         PrivatePkcs8KeyDer::from(self.0.serialize_der()).into()
     }
 
-    /// Returns the public half, as it stands in a certificate.
+    /// Returns the public half, as in a certificate.
     pub(crate) fn public(&self) -> &[u8] {
         self.0.der_bytes()
     }

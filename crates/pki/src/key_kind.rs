@@ -5,13 +5,13 @@ use std::fmt;
 /// The kind of a public key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyKind {
-    /// The kind of all keys of Bedplate's own.
+    /// Ed25519, the kind of all of Bedplate's own keys.
     Ed25519,
-    /// A key on one of NIST's curves.
+    /// A key on a NIST curve.
     Ecdsa,
     /// An RSA key.
     Rsa,
-    /// Some other kind.
+    /// Another kind.
     Other,
 }
 

@@ -1,8 +1,9 @@
 //! Certificate authorities, short-lived certificates and the TLS settings of both ends.
 //!
-//! In reading order: [`key`] and [`certificate`] hold what is made, [`authority`] makes it, [`kubernetes`] holds what a cluster runs Kubernetes with, [`secrets`] is the file of
-//! a whole cluster. [`clock`] says what a node without a clock may believe; [`server`] and [`client`] turn it all into
-//! settings for TLS 1.3, with ring as the one provider. [`check`] judges what a person gives. No sockets here, and no files: callers do the I/O.
+//! In reading order: [`key`] and [`certificate`] hold what is issued, [`authority`] issues it, [`kubernetes`] holds the
+//! secrets of Kubernetes, [`secrets`] is the secrets file of a cluster. [`clock`] handles nodes without a clock; [`server`]
+//! and [`client`] make settings for TLS 1.3, with ring as the only provider. [`check`] checks what a person provides. No
+//! sockets and no files: callers do the I/O.
 
 pub mod authority;
 pub mod certificate;
@@ -38,7 +39,7 @@ use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 
-/// Returns the one provider of cryptography in the house: ring.
+/// Returns the only provider of cryptography: ring.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }

@@ -1,4 +1,4 @@
-//! The secrets of one cluster, as one file that its owner keeps.
+//! The secrets of a cluster, in one file that its owner keeps.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -12,20 +12,20 @@ use crate::{Authority, Error, random};
 const API_VERSION: &str = "bedplate.dev/v1alpha1";
 const KIND: &str = "Secrets";
 
-/// Everything that makes a cluster this cluster. Whoever holds it owns every node of it.
+/// The secrets of a cluster. Whoever has them controls every node of it.
 pub struct Secrets {
     /// Signs the certificates of nodes and users.
     pub authority: Authority,
-    /// What a node shows to be let into the cluster.
+    /// The token with which a node joins the cluster.
     pub token: Zeroizing<String>,
-    /// Tells clusters of the same name apart; no secret.
+    /// Distinguishes clusters of the same name; not secret.
     pub cluster_id: String,
     /// What the cluster runs Kubernetes with. Files from before there were clusters have none.
     pub kubernetes: Option<KubernetesSecrets>,
 }
 
 impl Secrets {
-    /// Makes the secrets of a new cluster.
+    /// Generates the secrets of a new cluster.
     pub fn generate(now: SystemTime) -> Result<Self, Error> {
         let cluster_id = word(16)?;
         let token = Zeroizing::new(format!("{}.{}", word(6)?, word(26)?));
@@ -135,7 +135,7 @@ impl Drop for Pair {
     }
 }
 
-/// Makes a random word: five bits a letter, without letters that look alike.
+/// Makes a random word: five bits per letter, without letters that look alike.
 fn word(length: usize) -> Result<String, Error> {
     const LETTERS: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz023456789";
     let mut bytes = Zeroizing::new(vec![0; length]);
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_survive_the_file_and_differ_each_time() {
+    fn secrets_round_trip_and_differ_each_time() {
         let secrets = Secrets::generate(SystemTime::now()).unwrap();
         let yaml = secrets.to_yaml().unwrap();
         let again = Secrets::from_yaml(&yaml).unwrap();
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn another_file_is_named_as_such() {
+    fn another_kind_of_file_is_refused() {
         let error =
             Secrets::from_yaml("apiVersion: bedplate.dev/v1alpha1\nkind: ClientConfig\n").unwrap_err();
         assert_eq!(

@@ -19,13 +19,13 @@ use crate::{Certificate, Details, Error, Fingerprint, Issued, NodeClock, provide
 pub enum Mode {
     /// Anybody; clients compare the fingerprint of the certificate.
     Maintenance,
-    /// Anybody, and for a look at the node's state only: it is locked, and knows of no authority.
+    /// Anybody, only to see the node's state: it is locked, and knows no authority.
     Locked,
-    /// Holders of a certificate of the authority only.
+    /// Only holders of a certificate of the authority.
     Mutual,
 }
 
-/// What a node serves with at one moment.
+/// The settings that a node serves with at a time.
 #[derive(Clone)]
 pub struct Serving {
     /// Settings for the handshake.
@@ -34,7 +34,7 @@ pub struct Serving {
     pub mode: Mode,
     /// Fingerprint of the node's certificate.
     pub fingerprint: Fingerprint,
-    /// Fingerprint over the authorities that vouch for clients; there is one in mode mutual only.
+    /// The fingerprint over the authorities of clients; set in mode mutual only.
     pub trust: Option<Fingerprint>,
 }
 
@@ -47,30 +47,30 @@ impl fmt::Debug for Serving {
     }
 }
 
-/// What the node serves with. Every handshake takes the present one, so a new certificate, a new authority or
-/// the end of maintenance mode needs no restart.
+/// The current settings of the node. Every handshake uses the current ones, so a new certificate, a new authority or the
+/// end of maintenance mode needs no restart.
 #[derive(Debug, Default)]
 pub struct ServerTls {
     serving: watch::Sender<Option<Arc<Serving>>>,
 }
 
 impl ServerTls {
-    /// Starts with nothing to serve with: connections are closed at once.
+    /// Starts without settings: connections are closed at once.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Changes what is served with from the next handshake on.
+    /// Sets what the next handshake uses.
     pub fn set(&self, serving: Option<Serving>) {
         self.serving.send_replace(serving.map(Arc::new));
     }
 
-    /// Returns what is served with now.
+    /// Returns the current settings.
     pub fn current(&self) -> Option<Arc<Serving>> {
         self.serving.borrow().clone()
     }
 
-    /// Returns what is served with, to wait for changes of.
+    /// Returns a receiver of changes.
     pub fn subscribe(&self) -> watch::Receiver<Option<Arc<Serving>>> {
         self.serving.subscribe()
     }
@@ -97,12 +97,12 @@ impl Serving {
         Self::new(issued, Mode::Mutual, Some((trust, Arc::new(verifier))))
     }
 
-    /// Serves anybody with a certificate that nobody vouches for.
+    /// Serves anybody with a self-signed certificate.
     pub fn maintenance(issued: &Issued) -> Result<Self, Error> {
         Self::new(issued, Mode::Maintenance, None)
     }
 
-    /// Shows anybody the state of a node that is locked, with a certificate that nobody vouches for.
+    /// Shows anybody the state of a node that is locked, with a self-signed certificate.
     pub fn locked(issued: &Issued) -> Result<Self, Error> {
         Self::new(issued, Mode::Locked, None)
     }
@@ -121,7 +121,7 @@ impl Serving {
         let chain = vec![issued.certificate.der().clone()];
         let mut config = builder.with_single_cert(chain, issued.key.to_der())?;
         config.alpn_protocols = vec![b"h2".to_vec()];
-        // A resumed session would outlive the authority that vouched for it; and it costs memory.
+        // A resumed session would outlive its authority, and costs memory.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Ok(Self {
@@ -133,16 +133,16 @@ impl Serving {
     }
 }
 
-/// Returns the fingerprint over authorities (PEM, one or more), as [`Serving::trust`] has it.
+/// Returns the fingerprint over authorities (PEM, one or more), as in [`Serving::trust`].
 pub fn trust_in(authorities: &str) -> Result<Fingerprint, Error> {
     let authorities = Certificate::all_from_pem(authorities, "the authority")?;
     Ok(Fingerprint::of_all(authorities.iter().map(Certificate::der)))
 }
 
-/// Checks client certificates on a node that may not know the time: see [`crate::clock`] and [`crate::trust`].
+/// Verifies client certificates on a node that may not know the time: see [`crate::clock`] and [`crate::trust`].
 #[derive(Debug)]
 struct ClocklessVerifier {
-    /// Knows all authorities: for what does not hang on one of them.
+    /// Knows all authorities: for what does not depend on a single one.
     inner: Arc<dyn ClientCertVerifier>,
     anchors: Vec<Anchor<Arc<dyn ClientCertVerifier>>>,
     clock: Arc<NodeClock>,

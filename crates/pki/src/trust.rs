@@ -1,7 +1,7 @@
-//! What both ends demand of a chain beyond webpki.
+//! Checks of a chain at both ends that webpki does not make.
 //!
-//! webpki takes an authority that is trusted as a mere name and key: how long a chain it allows is not looked at. And
-//! it lets a certificate that names no purpose serve for every one.
+//! webpki reduces a trusted authority to a name and a key: its path length constraint is ignored. And it lets a
+//! certificate without purposes serve for every one.
 
 use std::time::SystemTime;
 
@@ -12,16 +12,16 @@ use rustls::{CertificateError, RootCertStore};
 
 use crate::{Certificate, Details, Error, Purposes, provider};
 
-/// One authority that is trusted, and whoever checks chains up to it.
+/// A trusted authority, and the verifier of chains up to it.
 #[derive(Debug)]
 pub(crate) struct Anchor<V> {
-    /// How many authorities it lets stand between itself and a certificate.
+    /// The most authorities allowed between itself and a certificate.
     longest: usize,
     verifier: V,
 }
 
 impl<V> Anchor<V> {
-    /// Makes the checker of each authority.
+    /// Makes the verifier of each authority.
     pub fn each(
         authorities: &[Certificate],
         make: impl Fn(RootCertStore) -> Result<V, Error>,
@@ -38,14 +38,14 @@ impl<V> Anchor<V> {
         authorities.iter().map(anchor).collect()
     }
 
-    /// Returns the part of a chain that the authority allows, in the order of the handshake: each certificate there
-    /// is followed by its issuer. What is not handed to webpki cannot become a link of the chain.
+    /// Returns the part of a chain that the authority allows, in the order of the handshake: each certificate is followed by
+    /// its issuer. What is not passed to webpki cannot become part of the chain.
     fn allowed<'a, 'b>(&self, intermediates: &'a [CertificateDer<'b>]) -> &'a [CertificateDer<'b>] {
         &intermediates[..intermediates.len().min(self.longest)]
     }
 }
 
-/// Asks the checker of each authority, until one vouches. The last refusal counts.
+/// Asks the verifier of each authority, until one accepts. The last refusal is returned.
 pub(crate) fn first_that_vouches<'b, V, T>(
     anchors: &[Anchor<V>],
     intermediates: &[CertificateDer<'b>],
@@ -61,7 +61,7 @@ pub(crate) fn first_that_vouches<'b, V, T>(
     Err(refusal)
 }
 
-/// Refuses a certificate that does not say itself that it is for this.
+/// Refuses a certificate without this purpose.
 pub(crate) fn demand(
     certificate: &CertificateDer<'_>,
     meets: impl Fn(Purposes) -> bool,
@@ -73,8 +73,8 @@ pub(crate) fn demand(
     }
 }
 
-/// Returns true if a chain leads from one of the authorities to its first certificate, at a moment when all of it is
-/// valid. By the rules that a handshake has, for the end that the certificate is for.
+/// Returns true if a chain leads from one of the authorities to its first certificate, at a time when all of it is valid.
+/// Applies the rules of a handshake, for the end that the certificate is for.
 pub(crate) fn vouches(authorities: &[Certificate], chain: &[Certificate]) -> bool {
     let Some((leaf, rest)) = chain.split_first() else {
         return false;

@@ -1,4 +1,4 @@
-//! What an authority may sign, and what a certificate must say of itself: both ends hold to it.
+//! What an authority may sign, and which purposes a certificate needs: both ends enforce it.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -13,7 +13,7 @@ mod support;
 
 use support::meet;
 
-/// A certificate with its key, as another tool than ours would make it.
+/// A certificate with its key, as other tools would make it.
 struct Made {
     params: CertificateParams,
     pem: String,
@@ -61,7 +61,7 @@ fn issued(made: &Made) -> Issued {
     }
 }
 
-/// Tries a client's chain against a node of the authority, and returns what the handshake said.
+/// Tries a client's chain against a node of the authority, and returns the outcome of the handshake.
 fn as_client(root: &Made, leaf: &Made, chain: &str) -> Result<(), String> {
     let node = signed(root, params("node1", None, &[Purpose::ServerAuth]));
     let clock = Arc::new(NodeClock::trusting());
@@ -78,7 +78,7 @@ fn as_client(root: &Made, leaf: &Made, chain: &str) -> Result<(), String> {
     )
 }
 
-/// Tries a node's chain against a client of the authority, by a server that would serve anything.
+/// Tries a node's chain against a client of the authority, with a server that would serve anything.
 fn as_node(root: &Made, leaf: &Made, chain: &str) -> Result<(), String> {
     let user = signed(root, params("ann", None, &[Purpose::ClientAuth]));
     let client =
@@ -100,7 +100,7 @@ fn as_node(root: &Made, leaf: &Made, chain: &str) -> Result<(), String> {
 }
 
 #[test]
-fn an_authority_that_may_sign_no_other_has_none_below_it() {
+fn path_length_constraints_are_enforced() {
     let forever = BasicConstraints::Unconstrained;
     let table = [
         (BasicConstraints::Constrained(0), 0, true),
@@ -132,7 +132,7 @@ fn an_authority_that_may_sign_no_other_has_none_below_it() {
 }
 
 #[test]
-fn a_certificate_says_itself_what_it_is_for() {
+fn a_certificate_needs_its_purpose() {
     let root = root(BasicConstraints::Constrained(0));
     let table: [(&[Purpose], bool, bool); 5] = [
         (&[], false, false),
@@ -151,7 +151,7 @@ fn a_certificate_says_itself_what_it_is_for() {
 }
 
 #[test]
-fn each_of_several_authorities_counts_by_its_own_bounds() {
+fn each_of_several_authorities_has_its_own_constraints() {
     let (strict, wide) = (
         root(BasicConstraints::Constrained(0)),
         root(BasicConstraints::Constrained(1)),

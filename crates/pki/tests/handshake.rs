@@ -1,4 +1,4 @@
-//! Both ends meet in memory: who gets through, and who does not.
+//! Handshakes in memory: who is accepted, and who is refused.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -41,7 +41,7 @@ fn mutual(authority: &Authority, issued: &Issued) -> Serving {
 }
 
 #[test]
-fn a_user_of_the_cluster_gets_through() {
+fn a_user_of_the_cluster_is_accepted() {
     let home = authority();
     let serving = mutual(&home, &node(&home, &["node1", "127.0.0.1"]));
     let client = user(&home, SystemTime::now());
@@ -110,7 +110,7 @@ fn user_who_believes(believes: &Authority, of: &Authority) -> Client {
 }
 
 #[test]
-fn a_node_certificate_is_no_client_certificate_and_the_other_way_round() {
+fn node_and_client_certificates_are_not_interchangeable() {
     let home = authority();
     let node1 = node(&home, &["node1"]);
     let serving = mutual(&home, &node1);
@@ -128,7 +128,7 @@ fn a_node_certificate_is_no_client_certificate_and_the_other_way_round() {
 }
 
 #[test]
-fn maintenance_mode_is_known_by_its_fingerprint() {
+fn maintenance_mode_is_verified_by_its_fingerprint() {
     let made = authority::maintenance(&["localhost".into()]).unwrap();
     let serving = Serving::maintenance(&made).unwrap();
     let pinned = Client::pinned(serving.fingerprint).unwrap();
@@ -146,7 +146,7 @@ fn maintenance_mode_is_known_by_its_fingerprint() {
 }
 
 #[test]
-fn a_node_without_a_clock_believes_a_signed_date() {
+fn a_node_without_a_clock_trusts_a_signed_date() {
     let home = authority();
     let issued = node(&home, &["node1"]);
     let tomorrow = user(&home, SystemTime::now() + 30 * DAY);

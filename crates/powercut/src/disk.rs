@@ -1,4 +1,4 @@
-//! A whole disk: what firmware, loader and kernel make of its partition table.
+//! A whole disk: what firmware, loader and kernel do with its partition table.
 
 use std::io;
 
@@ -7,10 +7,10 @@ use manifest::VerifiedManifest;
 
 use crate::{Image, Node, Outcome, Places, Recorder};
 
-/// What becomes of a machine with this disk.
+/// The outcome of switching a machine with this disk on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Power {
-    /// There is no partition table: the firmware finds nothing to start, and says so.
+    /// There is no partition table: the firmware finds nothing to start, and reports that.
     NoTable,
     /// The loader ran.
     Loader(Outcome),
@@ -21,7 +21,7 @@ pub enum Power {
 impl Node {
     /// Switches a machine with this disk on.
     ///
-    /// Firmware and loader take either copy of the table. Linux takes the second one only when `gpt` is on its command
+    /// Firmware and loader accept either copy of the table. Linux accepts the second one only when `gpt` is on its command
     /// line, and without it also wants the protective MBR.
     pub fn power_on(&self, disk: &mut Recorder) -> io::Result<Power> {
         let Ok(table) = read_table(disk.image()) else {

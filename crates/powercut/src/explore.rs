@@ -1,10 +1,13 @@
-//! Every content that a medium may have after a power cut.
+//! Generates every content that a medium may have after a power cut.
 //!
-//! Between two syncs nothing is certain: each sector may hold any of the versions that were written to it since the
-//! first of them, or what it held before. Those are too many to list, so they are taken in this order:
-//! every prefix of the writes; the write in flight torn before and after each of its sectors, and with a sector of
-//! noise where it stopped; all subsets of the writes between two syncs when they are few, and otherwise each write
-//! lost alone, each one surviving alone, and subsets by chance; and sectors by chance.
+//! Between two syncs nothing is certain: each sector may hold any of the versions that were written to it since the first
+//! of them, or what it held before. Those are too many to list, so they are generated in this order:
+//!
+//! 1. every prefix of the writes;
+//! 2. the write in flight, torn before and after each of its sectors, and with a sector of noise where it stopped;
+//! 3. all subsets of the writes between two syncs when they are few; otherwise each write lost alone, each one surviving
+//!    alone, and random subsets;
+//! 4. random sectors.
 
 use std::convert::Infallible;
 
@@ -12,7 +15,7 @@ use crate::pending::{Explorer, Pending};
 use crate::recorder::{Event, Recording};
 use crate::state::{Broken, How, Options, State, Tally};
 
-/// Makes every state, and shows each different one to `visit`, until one is found in which something does not hold.
+/// Generates every state, and calls `visit` once for each different one, until it returns an error.
 pub fn explore<E: std::error::Error + 'static>(
     recording: &Recording,
     options: &Options,
@@ -51,7 +54,7 @@ pub fn explore<E: std::error::Error + 'static>(
     Ok(explorer.tally)
 }
 
-/// Lists the states, without asking anything of them.
+/// Lists the states, without checking them.
 pub fn states(recording: &Recording, options: &Options) -> (Vec<State>, Tally) {
     let mut states = Vec::new();
     let collect = |state: &State| {

@@ -1,4 +1,4 @@
-//! What a medium holds: cheap to copy, cheap to tell from another.
+//! The content of a medium: cheap to copy, cheap to compare.
 
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::{Arc, OnceLock};
@@ -8,23 +8,23 @@ use layout::Extent;
 /// Contents are shared, and compared, in blocks of this size.
 pub const BLOCK: usize = 4096;
 
-/// What a medium writes whole or not at all.
+/// The unit that a medium writes completely or not at all.
 pub const SECTOR: usize = 512;
 
-/// Blocks whose places are copied together when one of them changes.
+/// The number of blocks whose references are copied together when one of them changes.
 const CHUNK: usize = 256;
 
-/// Some bytes, and a number that stands for them.
+/// Some bytes, and their digest.
 #[derive(Debug, Clone)]
 pub(crate) struct Block {
     bytes: [u8; BLOCK],
     hash: [u64; 2],
-    /// The value of all bytes, when they have one.
+    /// The value of all bytes, when they are equal.
     uniform: Option<u8>,
 }
 
 impl Block {
-    /// Takes some bytes. Blocks of one value only, which are most, are made once.
+    /// Makes a block. Blocks of one value, which are the most common, are made once.
     pub fn new(bytes: &[u8; BLOCK]) -> Arc<Self> {
         static UNIFORM: [OnceLock<Arc<Block>>; 256] = [const { OnceLock::new() }; 256];
         let value = bytes[0];
@@ -49,7 +49,7 @@ impl Block {
         })
     }
 
-    /// Returns a number for this content in this place. Those of all blocks add up to the number of the whole.
+    /// Returns the digest of this content at this place. Those of all blocks add up to the digest of the whole.
     fn placed(&self, index: u64) -> u128 {
         let lane = |lane: usize| u128::from(mix(self.hash[lane] ^ mix(index + ((lane as u64) << 62) + 1)));
         lane(0) << 64 | lane(1)
@@ -63,7 +63,7 @@ pub(crate) fn mix(mut value: u64) -> u64 {
     value ^ (value >> 31)
 }
 
-/// The places of a run of blocks. None holds what the medium held before anything was written.
+/// A run of blocks. `None` stands for what the medium held before anything was written.
 type Chunk = [Option<Arc<Block>>; CHUNK];
 
 /// The content of a medium. A copy shares everything with the original until one of them is changed.
@@ -76,13 +76,16 @@ pub struct Image {
 }
 
 impl Image {
-    /// Makes a medium of which each byte is `fill`.
+    /// Makes a medium filled with `fill`.
     pub fn new(len: u64, fill: u8) -> Self {
         let chunks = len.div_ceil((BLOCK * CHUNK) as u64);
         Self {
             len,
             fill,
-            chunks: vec![None; usize::try_from(chunks).expect("a medium of a test is no petabyte")],
+            chunks: vec![
+                None;
+                usize::try_from(chunks).expect("a medium in a test is smaller than a petabyte")
+            ],
             digest: 0,
         }
     }
@@ -92,24 +95,24 @@ impl Image {
         self.len
     }
 
-    /// Returns true if there is nothing at all.
+    /// Returns true if it has no bytes.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Makes the medium longer: what is new holds the fill.
+    /// Makes the medium longer, filled with its fill byte.
     pub fn grow(&mut self, len: u64) {
         assert!(len >= self.len, "a medium only ever grows");
         self.chunks.resize(Self::new(len, 0).chunks.len(), None);
         self.len = len;
     }
 
-    /// Returns a number that tells this content from any other of the same length and fill.
+    /// Returns a digest of this content among those of the same length and fill.
     pub fn digest(&self) -> u128 {
         self.digest
     }
 
-    /// Returns a number that tells the content of whole blocks from any other; where they lie does not matter.
+    /// Returns a digest of the content of whole blocks, regardless of where they are.
     pub fn digest_of(&self, extent: Extent) -> u128 {
         let block = BLOCK as u64;
         assert!(
@@ -160,7 +163,7 @@ impl Image {
         if let Some(before) = self.block(index) {
             self.digest = self.digest.wrapping_sub(before.placed(index));
         }
-        // A block is left out when nobody could tell it from one that was never written: equal contents, equal digests.
+        // A block that equals one that was never written is left out: equal contents, equal digests.
         let kept = (block.uniform != Some(self.fill)).then_some(block);
         if let Some(after) = &kept {
             self.digest = self.digest.wrapping_add(after.placed(index));
@@ -176,7 +179,7 @@ impl Image {
     }
 }
 
-/// Finds the block of a byte, the byte's place in it, and how many of `want` bytes are in that block.
+/// Finds the block of a byte, the byte's offset in it, and how many of `want` bytes are in that block.
 fn here(offset: u64, want: usize) -> (u64, usize, usize) {
     let start = (offset % BLOCK as u64) as usize;
     (offset / BLOCK as u64, start, want.min(BLOCK - start))
@@ -190,7 +193,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn holds_what_was_written_and_equal_contents_have_equal_digests(
+        fn it_holds_what_was_written_and_equal_contents_have_equal_digests(
             writes in proptest::collection::vec((0u64..20_000, 1usize..9000, 0u8..3), 1..8),
             fill in 0u8..3,
         ) {

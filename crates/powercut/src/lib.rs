@@ -1,10 +1,10 @@
-//! Cuts the power after, within and between all writes to a medium, and looks what a node makes of it.
+//! Simulates power cuts after, within and between all writes to a medium, and checks what a node does with the result.
 //!
 //! A [`Recorder`] is a medium in memory that logs writes and syncs; the code under test runs over it, unchanged.
-//! [`explore`] makes every content that the medium may have after a power cut, and hands each one over once.
-//! [`Node`] is the machine that is then switched on: the loader's own core, its checks in its order, and the hash tree
-//! in place of dm-verity. What the model takes for granted is in docs/power-cuts.md. For tests only: no product crate
-//! may depend on it.
+//! [`explore`] generates every content that the medium may have after a power cut, each once.
+//! [`Node`] is the machine that is then switched on: the loader's own core, with its checks in its order, and the hash
+//! tree in place of dm-verity. The model's assumptions are in docs/power-cuts.md. For tests only: no product crate may
+//! depend on it.
 
 mod disk;
 mod explore;

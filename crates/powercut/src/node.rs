@@ -12,7 +12,7 @@ use slots::{COPY_OFFSETS, Loaded, RECORD_LEN, Reason, Record, Slot, Version};
 
 use crate::{Image, Recorder};
 
-/// Where the loader finds what it needs.
+/// Where the loader's data is on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Places {
     /// BOOTSTATE.
@@ -22,7 +22,7 @@ pub struct Places {
 }
 
 impl Places {
-    /// Takes them from a partition table.
+    /// Takes the places from a partition table.
     pub fn of(table: &Table) -> Self {
         let at = |name| table.layout.extent(name);
         Self {
@@ -31,7 +31,7 @@ impl Places {
         }
     }
 
-    /// Returns the place of a slot's manifest.
+    /// Returns the extent of a slot's manifest.
     pub fn trailer(&self, slot: Slot) -> Extent {
         let slot = self.slots[slot.index()];
         let len = trailer::AREA as u64;
@@ -41,7 +41,7 @@ impl Places {
         }
     }
 
-    /// Returns the place of a slot's image: all before its manifest.
+    /// Returns the extent of a slot's image: everything before its manifest.
     pub fn image(&self, slot: Slot) -> Extent {
         let slot = self.slots[slot.index()];
         Extent {
@@ -62,26 +62,26 @@ pub struct Started {
     pub cause: Cause,
     /// Hash of its manifest.
     pub manifest: Digest,
-    /// Set when all of the slot is what the root hash vouches for: what dm-verity would find.
+    /// Set when the whole slot matches the root hash, as dm-verity would find.
     pub whole: bool,
 }
 
-/// What became of a start.
+/// The outcome of a boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Exactly one slot was started.
     Started(Started),
-    /// None was, for these reasons.
+    /// No slot was started, for these reasons.
     Stuck(Vec<(Slot, Reason)>),
 }
 
 /// Both copies of the key chain.
 type Chain = [u128; 2];
 
-/// A slot's contents, and a part of it, or the whole when there is none.
+/// A slot's content, and a part of it, or the whole slot when there is none.
 type Asked = (u128, Digest, Option<PartKind>);
 
-/// A machine with a loader. It remembers what it found in contents that it has seen: media differ by little.
+/// A machine with a loader. It caches its findings by content: media differ little.
 #[derive(Debug)]
 pub struct Node {
     keys: Vec<TrustedKey>,
@@ -192,7 +192,7 @@ impl Node {
         known.or_insert_with(look).clone()
     }
 
-    /// Returns what a slot's manifest proves.
+    /// Verifies a slot's manifest.
     pub fn manifest(&self, image: &Image, places: &Places, slot: Slot) -> Result<VerifiedManifest, Reason> {
         let extent = places.trailer(slot);
         let look = || {
@@ -210,13 +210,13 @@ impl Node {
         known.or_insert_with(look).clone()
     }
 
-    /// Returns true if the slot holds every byte that its manifest vouches for.
+    /// Returns true if the slot holds every byte that its manifest covers.
     pub fn is_whole(&self, image: &Image, places: &Places, slot: Slot) -> bool {
         self.manifest(image, places, slot)
             .is_ok_and(|manifest| self.holds(image, places, slot, &manifest, None))
     }
 
-    /// Checks a part by its hash, as the loader does, or all by the hash tree, as the kernel does.
+    /// Checks a part by its hash, as the loader does, or everything by the hash tree, as the kernel does.
     fn holds(
         &self,
         image: &Image,
@@ -229,7 +229,7 @@ impl Node {
         let asked = (image.digest_of(extent), manifest.id(), part.map(|part| part.kind));
         let look = || match part {
             Some(part) => {
-                let len = usize::try_from(part.size).expect("a part of a test fits into memory");
+                let len = usize::try_from(part.size).expect("a part in a test fits into memory");
                 Digest::of(&image.bytes(extent.start + part.offset, len)) == part.sha256
             }
             None => check_slot(
@@ -244,7 +244,7 @@ impl Node {
     }
 }
 
-/// Returns where the copies of the key chain lie.
+/// Returns the extents of the copies of the key chain.
 fn chain_areas(places: &Places) -> [Extent; 2] {
     chain::OFFSETS.map(|offset| Extent {
         start: places.record.start + offset,
@@ -252,7 +252,7 @@ fn chain_areas(places: &Places) -> [Extent; 2] {
     })
 }
 
-/// Writes a record as the loader does: the older copy, a flush.
+/// Writes a record as the loader does: the older copy, then a flush.
 fn store(medium: &mut Recorder, places: &Places, loaded: &mut Loaded, record: Record) -> io::Result<()> {
     let (at, bytes) = loaded.next(&record);
     medium.write_at(places.record.start + at, &bytes)?;

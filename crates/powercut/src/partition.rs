@@ -1,4 +1,4 @@
-//! Parts of a recorded disk that are open at the same time.
+//! Partitions of a recorded disk that are open at the same time.
 
 use std::cell::RefCell;
 use std::io;
@@ -9,14 +9,14 @@ use medium::Medium;
 
 use crate::{Event, Image, Recorder, Recording};
 
-/// A recorded disk that several hold.
+/// A recorded disk with several users.
 #[derive(Debug, Clone)]
 pub struct Disk {
     recorder: Rc<RefCell<Recorder>>,
 }
 
 impl Disk {
-    /// Starts recording on a disk that holds this.
+    /// Starts recording on a disk with this content.
     pub fn new(image: Image) -> Self {
         Self {
             recorder: Rc::new(RefCell::new(Recorder::new(image))),
@@ -36,15 +36,15 @@ impl Disk {
         self.recorder.borrow().image().clone()
     }
 
-    /// Ends the recording. What is still open goes on with a disk of its own.
+    /// Ends the recording. Partitions that are still open continue with a disk of their own.
     pub fn finish(&self) -> Recording {
         self.recorder.borrow().clone().finish()
     }
 }
 
-/// A part of a recorded disk.
+/// A partition of a recorded disk.
 ///
-/// As with Linux, each partition has a cache of its own: a sync says nothing of what was written to another one.
+/// As with Linux, each partition has its own cache: a sync does not cover what was written to another one.
 #[derive(Debug, Clone)]
 pub struct Partition {
     disk: Rc<RefCell<Recorder>>,

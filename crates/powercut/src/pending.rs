@@ -1,4 +1,4 @@
-//! What may become of writes that no sync has vouched for yet.
+//! The possible outcomes of writes that no sync has covered yet.
 
 use std::collections::HashSet;
 use std::error::Error;
@@ -17,7 +17,7 @@ pub(crate) struct Pending<'a> {
     pub write: &'a Write,
 }
 
-/// Shows states.
+/// Generates states, and visits each different one once.
 pub(crate) struct Explorer<'a, F> {
     pub options: &'a Options,
     pub random: Random,
@@ -28,7 +28,7 @@ pub(crate) struct Explorer<'a, F> {
 }
 
 impl<'a, E: Error, F: FnMut(&State) -> Result<(), E>> Explorer<'a, F> {
-    /// Starts with no state shown.
+    /// Starts without any states.
     pub fn new(options: &'a Options, visit: F) -> Self {
         Explorer {
             options,
@@ -40,7 +40,7 @@ impl<'a, E: Error, F: FnMut(&State) -> Result<(), E>> Explorer<'a, F> {
         }
     }
 
-    /// Counts a state, and shows it when it was not shown before.
+    /// Counts a state, and visits it if it is new.
     pub fn show(&mut self, image: &Image, how: impl FnOnce() -> How) -> Result<(), Broken<E>> {
         self.tally.generated += 1;
         if !self.shown.insert(image.digest()) {
@@ -88,7 +88,7 @@ impl<E: Error + 'static, F: FnMut(&State) -> Result<(), E>> Explorer<'_, F> {
         Ok(())
     }
 
-    /// Loses some of the writes, and brings them into other orders.
+    /// Loses some of the writes, and reorders them.
     pub fn lost(&mut self, durable: &Image, pending: &[Pending<'_>]) -> Result<(), Broken<E>> {
         if pending.len() <= self.options.exhaustive {
             self.subsets(durable, durable, pending, Vec::new())?;
@@ -99,7 +99,7 @@ impl<E: Error + 'static, F: FnMut(&State) -> Result<(), E>> Explorer<'_, F> {
         self.sectors_by_chance(durable, pending)
     }
 
-    /// Takes every subset of the writes; when some overlap, in the opposite order, too. `image` holds what is `kept`.
+    /// Generates every subset of the writes; when some overlap, in reverse order as well. `image` holds what is `kept`.
     fn subsets(
         &mut self,
         durable: &Image,
@@ -109,7 +109,7 @@ impl<E: Error + 'static, F: FnMut(&State) -> Result<(), E>> Explorer<'_, F> {
     ) -> Result<(), Broken<E>> {
         let Some((next, left)) = left.split_first() else {
             if kept.is_empty() {
-                // Shown before anything was written.
+                // Visited before anything was written.
                 return Ok(());
             }
             if overlap(&kept) {
@@ -150,7 +150,7 @@ impl<E: Error + 'static, F: FnMut(&State) -> Result<(), E>> Explorer<'_, F> {
 
     fn sectors_by_chance(&mut self, durable: &Image, pending: &[Pending<'_>]) -> Result<(), Broken<E>> {
         let sectors: u64 = pending.iter().map(|one| one.write.sectors().count() as u64).sum();
-        // What a single sector can hold was shown already.
+        // What a single sector can hold was visited already.
         let samples = if sectors < 2 { 0 } else { self.options.samples };
         for attempt in 0..samples {
             let (mut some, percent) = self.cut(pending);
@@ -165,12 +165,12 @@ impl<E: Error + 'static, F: FnMut(&State) -> Result<(), E>> Explorer<'_, F> {
         Ok(())
     }
 
-    /// Puts runs of a write's sectors on the medium, so that about `percent` of them arrive.
+    /// Writes runs of a write's sectors to the medium, so that about `percent` of them arrive.
     fn some_sectors(&mut self, image: &mut Image, write: &Write, percent: usize) {
         let mut at = write.sectors().start;
         let end = write.sectors().end;
         while at < end {
-            // A cache writes back pages of its own choice, seldom single sectors.
+            // A cache writes back pages in any order, seldom single sectors.
             let run = [1, 8, 64][self.random.below(3)].min(end - at);
             if self.random.chance(percent) {
                 write.apply_sectors(image, at..at + run);
@@ -179,7 +179,7 @@ impl<E: Error + 'static, F: FnMut(&State) -> Result<(), E>> Explorer<'_, F> {
         }
     }
 
-    /// Picks a moment, and how much of what was on its way by then arrived.
+    /// Picks the time of the cut, and how much of the pending writes arrived.
     fn cut<'a>(&mut self, pending: &[Pending<'a>]) -> (Vec<Pending<'a>>, usize) {
         let cut = if self.random.chance(50) {
             pending.len()

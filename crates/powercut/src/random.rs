@@ -1,15 +1,15 @@
-//! Numbers that look like chance, and are the same for the same seed.
+//! Pseudo-random numbers, the same for the same seed.
 
 use crate::image::mix;
 
-/// A row of such numbers (splitmix64).
+/// A pseudo-random sequence (splitmix64).
 #[derive(Debug, Clone)]
 pub struct Random {
     state: u64,
 }
 
 impl Random {
-    /// Starts a row.
+    /// Starts a sequence.
     pub fn new(seed: u64) -> Self {
         Self { state: seed }
     }
@@ -25,19 +25,19 @@ impl Random {
         (self.number() % limit.max(1) as u64) as usize
     }
 
-    /// Says yes so many times in a hundred.
+    /// Returns true this many times in a hundred.
     pub fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
 
-    /// Brings things into another order.
+    /// Shuffles a slice.
     pub fn shuffle<T>(&mut self, things: &mut [T]) {
         for last in (1..things.len()).rev() {
             things.swap(last, self.below(last + 1));
         }
     }
 
-    /// Returns bytes that pack badly.
+    /// Returns bytes that do not compress.
     pub fn bytes(&mut self, len: usize) -> Vec<u8> {
         let numbers = (0..len.div_ceil(8)).flat_map(|_| self.number().to_le_bytes());
         numbers.take(len).collect()

@@ -1,4 +1,4 @@
-//! A medium that remembers what was done to it.
+//! A medium that records what was done to it.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -9,7 +9,7 @@ use medium::Medium;
 
 use crate::image::{BLOCK, Block, Image, SECTOR};
 
-/// Something that was written.
+/// A write.
 #[derive(Debug, Clone)]
 pub struct Write {
     offset: u64,
@@ -19,7 +19,7 @@ pub struct Write {
 }
 
 impl Write {
-    /// Takes bytes to be written.
+    /// Records bytes to be written.
     pub fn new(offset: u64, bytes: &[u8]) -> Self {
         let skip = ((offset.next_multiple_of(BLOCK as u64) - offset) as usize).min(bytes.len());
         let (whole, _) = bytes[skip..].as_chunks::<BLOCK>();
@@ -30,7 +30,7 @@ impl Write {
         }
     }
 
-    /// Returns the first byte's place on the medium.
+    /// Returns the offset of the first byte on the medium.
     pub fn offset(&self) -> u64 {
         self.offset
     }
@@ -56,17 +56,17 @@ impl Write {
         one.start < two.end && two.start < one.end
     }
 
-    /// Returns true if it lies in a part of the medium.
+    /// Returns true if it is inside a part of the medium.
     pub fn is_in(&self, part: &Extent) -> bool {
         part.start <= self.offset && self.end() <= part.end()
     }
 
-    /// Puts all of it on a medium.
+    /// Applies all of it to a medium.
     pub fn apply(&self, image: &mut Image) {
         self.apply_sectors(image, self.sectors());
     }
 
-    /// Puts on a medium what of it lies in these sectors.
+    /// Applies the part in these sectors to a medium.
     pub fn apply_sectors(&self, image: &mut Image, sectors: Range<u64>) {
         let block = BLOCK as u64;
         let end = self.end().min(sectors.end * SECTOR as u64);
@@ -88,21 +88,21 @@ impl Write {
     }
 }
 
-/// Something that was done to a medium.
+/// An event on a medium.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// Bytes were written; they may be in a cache that forgets.
+    /// Bytes were written; they may be in a volatile cache.
     Write(Write),
-    /// Everything before in this part of the medium has reached it. What other parts have in their caches has not.
+    /// Everything written before to this part of the medium has reached it. Caches of other parts have not been flushed.
     Sync(Extent),
 }
 
-/// What a medium held at first, and what was done to it.
+/// The initial content of a medium, and what was done to it.
 #[derive(Debug, Clone)]
 pub struct Recording {
-    /// What was there before.
+    /// The content before.
     pub before: Image,
-    /// What was done, in order.
+    /// The events, in order.
     pub events: Vec<Event>,
     /// What a reader saw at the end.
     pub after: Image,
@@ -120,7 +120,7 @@ impl Recording {
         self.events.len() - self.writes()
     }
 
-    /// Returns true if all that was written would survive.
+    /// Returns true if everything that was written would survive.
     pub fn is_durable(&self) -> bool {
         let mut waiting = Vec::new();
         for event in &self.events {
@@ -132,7 +132,7 @@ impl Recording {
         waiting.is_empty()
     }
 
-    /// Returns what a writer would have done that forgets this sync: a proof that does not notice proves nothing.
+    /// Returns what a writer would have done that omits this sync: a proof that does not notice is worthless.
     pub fn without_sync(&self, number: usize) -> Self {
         let mut syncs = 0;
         let mut events = self.events.clone();
@@ -144,7 +144,7 @@ impl Recording {
         self.with(events)
     }
 
-    /// Returns what a writer would have done that takes the steps, which end with a sync each, in this order.
+    /// Returns what a writer would have done that performs the steps, each ending with a sync, in this order.
     pub fn in_order(&self, steps: &[usize]) -> Self {
         let all = self
             .events
@@ -163,7 +163,7 @@ impl Recording {
 
 /// A medium in memory that logs writes and syncs.
 ///
-/// It is a [`Medium`], and a file for code that wants one: flushing that file is no sync, as with a real one.
+/// It is a [`Medium`], and a file for code that needs one: flushing that file is not a sync, as with a real one.
 #[derive(Debug, Clone)]
 pub struct Recorder {
     before: Image,
@@ -173,7 +173,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Starts recording on a medium that holds this.
+    /// Starts recording on a medium with this content.
     pub fn new(image: Image) -> Self {
         Self {
             now: image.clone(),

@@ -5,24 +5,24 @@ use std::ops::AddAssign;
 
 use crate::image::Image;
 
-/// How far to go.
+/// How many states to generate.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// What decides where chance does. Printed with every figure and every fault.
+    /// The seed of random choices. Printed with every result and every failure.
     pub seed: u64,
-    /// Up to so many writes between two syncs, all their subsets are taken.
+    /// Up to this many writes between two syncs, all their subsets are generated.
     pub exhaustive: usize,
-    /// States by chance, for each run of writes between two syncs.
+    /// The number of random states for each run of writes between two syncs.
     pub samples: usize,
-    /// Set when the sector that was being written may hold noise, as on media that promise nothing.
+    /// Set when the sector that was being written may hold noise, as on media without guarantees.
     pub noise: bool,
 }
 
 impl Options {
-    /// The environment variable that holds another seed.
+    /// The environment variable with another seed.
     pub const SEED: &str = "BEDPLATE_POWERCUT_SEED";
 
-    /// Returns what is usual: the same seed at each run, unless the environment has another.
+    /// Returns the defaults: the same seed at each run, unless the environment has another.
     pub fn from_env() -> Self {
         let seed = std::env::var(Self::SEED).ok();
         let seed = seed.map(|text| text.parse().expect("the seed is a number"));
@@ -34,7 +34,7 @@ impl Options {
         }
     }
 
-    /// Sets how many states are taken by chance.
+    /// Sets the number of random states.
     pub fn samples(self, samples: usize) -> Self {
         Self { samples, ..self }
     }
@@ -43,18 +43,17 @@ impl Options {
 /// How a state came about. Writes are counted from 0, over the whole recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum How {
-    /// After so many writes, all of which arrived.
+    /// After this many writes, all of which arrived.
     After(usize),
-    /// The first so many sectors of a write arrived, and all writes before it.
+    /// The first sectors of a write arrived, and all writes before it.
     Front(usize, u64),
-    /// The last so many sectors of a write arrived, and all writes before it.
+    /// The last sectors of a write arrived, and all writes before it.
     Back(usize, u64),
     /// As [`Front`](Self::Front), and the sector after them holds noise.
     Noise(usize, u64),
-    /// Of the writes that no sync has vouched for only these arrived, in this order.
+    /// Of the writes since the last sync only these arrived, in this order.
     Only(Vec<usize>),
-    /// Of the writes that no sync has vouched for, up to this one, each sector arrived or not, by chance: the attempt of
-    /// this number.
+    /// Of the writes since the last sync, up to this one, random sectors arrived: the attempt with this number.
     Sectors(usize, usize),
 }
 
@@ -72,10 +71,10 @@ impl fmt::Display for How {
                     "in write {write}, of which {kept} sectors arrived and the next is noise"
                 )
             }
-            How::Only(writes) => write!(f, "with writes {writes:?} alone of those that wait for a sync"),
+            How::Only(writes) => write!(f, "with writes {writes:?} alone of those since the last sync"),
             How::Sectors(last, attempt) => write!(
                 f,
-                "with some sectors of what waits for a sync up to write {last} (attempt {attempt})"
+                "with some sectors of the writes since the last sync up to write {last} (attempt {attempt})"
             ),
         }
     }
@@ -88,23 +87,23 @@ pub struct State {
     pub image: Image,
     /// How that came about.
     pub how: How,
-    /// Syncs that were done before.
+    /// The number of syncs before.
     pub syncs: usize,
 }
 
-/// How many states there were.
+/// The number of states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tally {
-    /// All that were made.
+    /// All that were generated.
     pub generated: u64,
-    /// Those of them that differ from each other.
+    /// The different ones among them.
     pub distinct: u64,
-    /// What decided where chance did.
+    /// The seed of random choices.
     pub seed: u64,
 }
 
 impl Tally {
-    /// Nothing yet.
+    /// Starts at zero.
     pub fn new(options: &Options) -> Self {
         Self {
             generated: 0,
@@ -121,15 +120,15 @@ impl AddAssign for Tally {
     }
 }
 
-/// A state in which something does not hold.
+/// A state in which a property does not hold.
 #[derive(Debug, thiserror::Error)]
-#[error("the power went {how}, with {syncs} syncs before (seed {seed})")]
+#[error("power was cut {how}, with {syncs} syncs before (seed {seed})")]
 pub struct Broken<E: std::error::Error + 'static> {
     /// How the state came about.
     pub how: How,
-    /// Syncs that were done before.
+    /// The number of syncs before.
     pub syncs: usize,
-    /// What decided where chance did.
+    /// The seed of random choices.
     pub seed: u64,
     /// What does not hold.
     pub source: E,

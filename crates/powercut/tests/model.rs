@@ -12,10 +12,10 @@ use proptest::prelude::*;
 /// A medium so small that all its states can be listed.
 const SECTORS: usize = 12;
 
-/// Its two parts have caches of their own.
+/// Its two parts have separate caches.
 const HALF: usize = SECTORS / 2;
 
-/// What is done to it: a write of whole sectors of one value in one part, or a sync of one part or of all.
+/// An operation: a write of whole sectors of one value in one part, or a sync of one part or of all.
 #[derive(Debug, Clone, Copy)]
 enum Act {
     Write { at: usize, sectors: usize, value: u8 },
@@ -73,7 +73,7 @@ fn record(acts: &[Act]) -> Recording {
     disk.finish()
 }
 
-/// Reads a medium as one value per sector. Each sector must be of one value: sectors do not tear.
+/// Reads a medium as one value per sector. Each sector must be uniform: sectors do not tear.
 fn sectors(image: &Image) -> Vec<u8> {
     let bytes = image.bytes(0, SECTORS * SECTOR);
     let sectors = bytes.as_chunks::<SECTOR>().0;
@@ -86,7 +86,7 @@ fn sectors(image: &Image) -> Vec<u8> {
         .collect()
 }
 
-/// What each sector may hold, for every number of syncs that were done: written down from the definition alone.
+/// Returns what each sector may hold, for every number of syncs that were done: from the definition alone.
 fn allowed(acts: &[Act]) -> Vec<Vec<BTreeSet<u8>>> {
     let mut now = vec![BTreeSet::from([0]); SECTORS];
     let mut last = [0; SECTORS];
@@ -146,7 +146,7 @@ proptest! {
         let (mut durable, mut now) = (vec![0; SECTORS], vec![0; SECTORS]);
         let mut pending: Vec<std::ops::Range<usize>> = Vec::new();
         let mut values = Vec::new();
-        // A sync of everything at the end asks for what is still on its way.
+        // A sync of everything at the end covers what is still pending.
         for act in acts.into_iter().chain([Act::Sync(Part::All)]) {
             match act {
                 Act::Write { at, sectors, value } => {
@@ -188,7 +188,7 @@ proptest! {
 }
 
 #[test]
-fn many_writes_are_lost_and_kept_one_by_one() {
+fn of_many_writes_each_is_lost_and_kept_alone() {
     let acts: Vec<Act> = (0..SECTORS)
         .map(|at| Act::Write {
             at,

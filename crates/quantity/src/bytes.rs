@@ -1,40 +1,40 @@
-//! Bytes, and bytes a second.
+//! Bytes, and bytes per second.
 
 use std::num::NonZeroU64;
 
 use crate::{Wrong, split};
 
-/// What [`bytes`] reads, as a regular expression.
+/// The regular expression of what [`bytes`] accepts.
 pub const BYTES_PATTERN: &str = r"^[0-9]+(\.[0-9]{1,9})? *([KkMmGgTtPpEe][Ii]?)?[Bb]?$";
-/// What [`rate`] reads, as a regular expression.
+/// The regular expression of what [`rate`] accepts.
 pub const RATE_PATTERN: &str = r"^[0-9]+(\.[0-9]{1,9})? *([KkMmGgTtPpEe][Ii]?)?[Bb]?(/s)?$";
 
 const KNOWN: &str = "B, kB, MB, GB, TB, PB, EB (of 1000), KiB, MiB, GiB, TiB, PiB or EiB (of 1024)";
 
-/// Reads a number of bytes: `512MiB`, `7800 MB`, `1.5GiB`, `4096`. Capital and small letters are alike.
+/// Parses a number of bytes: `512MiB`, `7800 MB`, `1.5GiB`, `4096`. Upper and lower case are equivalent.
 ///
-/// A letter alone is a power of 1024, as `dd` and `qemu-img` have it: `8G` is `8GiB`.
+/// A letter alone is a power of 1024, as in `dd` and `qemu-img`: `8G` is `8GiB`.
 ///
 /// # Errors
 ///
-/// Another form, an unknown unit, or more than 2^64 bytes.
+/// Fails on another form, an unknown unit, or more than 2^64 bytes.
 pub fn bytes(text: &str) -> Result<u64, Wrong> {
     amount(text, 1024, "512MiB")
 }
 
-/// Reads a number of bytes a second: `500kB/s`, `2M`, `1.5MiB`. The `/s` may be left out.
+/// Parses a number of bytes per second: `500kB/s`, `2M`, `1.5MiB`. The `/s` is optional.
 ///
-/// A letter alone is a power of 1000, as networks have it: `2M` is `2MB`.
+/// A letter alone is a power of 1000, as in networking: `2M` is `2MB`.
 ///
 /// # Errors
 ///
-/// As [`bytes`], and a rate of nothing.
+/// As for [`bytes`], and on a rate of zero.
 pub fn rate(text: &str) -> Result<NonZeroU64, Wrong> {
     let bare = text.strip_suffix("/s").unwrap_or(text);
     NonZeroU64::new(amount(bare, 1000, "500kB/s")?).ok_or(Wrong::Nothing)
 }
 
-/// Writes a number of bytes with the largest binary unit that divides it: [`bytes`] reads the same number back.
+/// Formats a number of bytes with the largest binary unit that divides it: [`bytes`] parses the same number back.
 pub fn show_bytes(bytes: u64) -> String {
     let units = [
         (1 << 40, "TiB"),
@@ -45,10 +45,10 @@ pub fn show_bytes(bytes: u64) -> String {
     show(bytes, &units)
 }
 
-/// Writes a number of bytes for people, in two or three digits: `512 B`, `1.5 KiB`, `12 GiB`.
+/// Formats a number of bytes for people, in two or three digits: `512 B`, `1.5 KiB`, `12 GiB`.
 ///
-/// Rounded: where the number matters to the byte, [`show_bytes`] writes it. [`bytes`] reads what is written, as a number that
-/// is written the same.
+/// It is rounded: where every byte matters, use [`show_bytes`]. [`bytes`] parses the result to a number that is formatted
+/// the same.
 pub fn human_bytes(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if bytes < 1024 {
@@ -67,7 +67,7 @@ pub fn human_bytes(bytes: u64) -> String {
     unreachable!("2^64 bytes are 16 EiB")
 }
 
-/// Writes a rate with the largest decimal letter that divides it: [`rate`] reads the same number back.
+/// Formats a rate with the largest decimal letter that divides it: [`rate`] parses the same number back.
 pub fn show_rate(rate: NonZeroU64) -> String {
     show(rate.get(), &[(1_000_000, "M"), (1000, "k")])
 }
@@ -95,12 +95,12 @@ fn amount(text: &str, letter: u64, example: &'static str) -> Result<u64, Wrong> 
     let read = |text: &str| text.parse::<u128>().map_err(|_| Wrong::TooMuch);
     let scale = 10_u128.pow(u32::try_from(part.len()).map_err(|_| Wrong::TooMuch)?);
     let whole = read(whole)?.checked_mul(factor).ok_or(Wrong::TooMuch)?;
-    // What is less than a byte is left off.
+    // Fractions of a byte are dropped.
     let all = whole.checked_add(read(part)? * factor / scale);
     all.and_then(|all| u64::try_from(all).ok()).ok_or(Wrong::TooMuch)
 }
 
-/// Returns how many bytes a unit is.
+/// Returns the number of bytes of a unit.
 fn factor(unit: &str, letter: u64) -> Option<u64> {
     let unit = unit.to_ascii_uppercase();
     let bare = unit.strip_suffix('B').unwrap_or(&unit);
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_amount_is_said() {
+    fn invalid_amounts_are_explained() {
         for (text, said) in [
             ("", "such as 512MiB"),
             ("MiB", "such as 512MiB"),
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn people_see_two_or_three_digits() {
+    fn human_bytes_have_two_or_three_digits() {
         for (number, shown) in [
             (0, "0 B"),
             (1023, "1023 B"),
@@ -202,12 +202,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(number: u64, shift in 0u32..64) {
+        fn amounts_round_trip(number: u64, shift in 0u32..64) {
             let number = number >> shift;
             let shown = human_bytes(number);
             match bytes(&shown) {
                 Ok(read) => prop_assert_eq!(human_bytes(read), shown),
-                // Only what rounds up to 2^64, which is one more than there can be.
+                // Only what rounds up to 2^64, which is one more than the maximum.
                 wrong => prop_assert_eq!((wrong, shown.as_str()), (Err(Wrong::TooMuch), "16 EiB")),
             }
             prop_assert_eq!(bytes(&show_bytes(number)), Ok(number));
@@ -218,7 +218,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_is_too_odd(text in "([0-9.]{0,3}[ kKMGTiB/s]{0,4}|\\PC{0,24})") {
+        fn no_input_panics(text in "([0-9.]{0,3}[ kKMGTiB/s]{0,4}|\\PC{0,24})") {
             let (size, speed) = (bytes(&text), rate(&text));
             if let Ok(size) = size {
                 prop_assert_eq!(bytes(&show_bytes(size)), Ok(size));

@@ -1,9 +1,9 @@
-//! Amounts as people write them: bytes, bytes a second, lengths of time.
+//! Amounts as people write them: bytes, bytes per second, lengths of time.
 //!
-//! One grammar for machine configs, boards, services and the programs: what is right in one place is right in all. A number,
-//! perhaps a blank, and a unit. [`bytes`], [`rate`] and [`time`] read; [`show_bytes`], [`show_rate`] and [`show_time`] write
-//! exactly what they read back, [`human_bytes`] and [`human_time`] what a person wants to know, which they read too. With the
-//! feature `serde`, [`Size`] is a number of bytes in a file. Does no I/O.
+//! One grammar for machine configs, boards, services and programs, so that a text is valid everywhere or nowhere. A number,
+//! an optional space, and a unit. [`bytes`], [`rate`] and [`time`] parse; [`show_bytes`], [`show_rate`] and [`show_time`]
+//! format exactly what they parse back, [`human_bytes`] and [`human_time`] a rounded form for people, which can be parsed
+//! too. With the feature `serde`, [`Size`] is a number of bytes in a file. Does no I/O.
 
 mod bytes;
 #[cfg(feature = "serde")]
@@ -15,32 +15,32 @@ pub use bytes::{BYTES_PATTERN, RATE_PATTERN, bytes, human_bytes, rate, show_byte
 pub use size::{NotASize, Size};
 pub use time::{TIME_PATTERN, human_time, show_time, time};
 
-/// Why a text is not an amount. `Display` says what would be one.
+/// Why a text is not an amount. `Display` says what is expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Wrong {
-    /// It does not begin with a number.
+    /// It does not start with a number.
     #[error("expected a number and a unit, such as {0}")]
     Form(&'static str),
-    /// There is no such unit.
+    /// The unit is unknown.
     #[error("{unit:?} is not a unit; use {known}")]
     Unit {
-        /// What stands there.
+        /// The unknown unit.
         unit: String,
-        /// The units there are.
+        /// The known units.
         known: &'static str,
     },
     /// A length of time has no unit: hours or seconds?
     #[error("the unit is missing; use {0}")]
     NoUnit(&'static str),
-    /// It is more than can be counted.
+    /// It is too large.
     #[error("that is too much")]
     TooMuch,
-    /// It is nothing, or rounds down to it.
+    /// It is zero, or rounds down to zero.
     #[error("that is nothing")]
     Nothing,
 }
 
-/// Takes the number off the front of a text; behind it are blanks and a unit.
+/// Splits the number off the front of a text; spaces and a unit follow.
 fn split(text: &str) -> (&str, &str) {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.');
     let (number, unit) = text.split_at(end.unwrap_or(text.len()));

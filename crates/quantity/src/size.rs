@@ -1,4 +1,4 @@
-//! Sizes as they stand in files.
+//! Sizes in files.
 
 use std::fmt;
 use std::str::FromStr;
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_read_and_written_alike() {
+    fn sizes_round_trip() {
         for (text, bytes) in [
             ("32KiB", 32 << 10),
             ("512MiB", 512 << 20),

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use crate::{Wrong, split};
 
-/// What [`time`] reads, as a regular expression.
+/// The regular expression of what [`time`] accepts.
 pub const TIME_PATTERN: &str = r"^[0-9]+ *(ms|s|m|h|d)( *[0-9]+ *(ms|s|m|h|d))*$";
 
 const KNOWN: &str = "ms, s, m, h or d";
-/// The units by their length in milliseconds, the longest first.
+/// The units with their length in milliseconds, the longest first.
 const UNITS: [(u64, &str); 5] = [
     (86_400_000, "d"),
     (3_600_000, "h"),
@@ -17,12 +17,12 @@ const UNITS: [(u64, &str); 5] = [
     (1, "ms"),
 ];
 
-/// Reads a length of time: `500ms`, `90s`, `5m`, `2h`, `30d`, or a sum of such: `1h30m`, `3m 5s`.
+/// Parses a length of time: `500ms`, `90s`, `5m`, `2h`, `30d`, or a sum: `1h30m`, `3m 5s`.
 ///
 /// # Errors
 ///
-/// Another form, a missing or unknown unit, or more than can be counted. A number alone is an error: each program had
-/// another unit in mind.
+/// Fails on another form, a missing or unknown unit, or an overflow. A number alone is an error: programs used to assume
+/// different units.
 pub fn time(text: &str) -> Result<Duration, Wrong> {
     let (mut millis, mut left) = part(text)?;
     while !left.is_empty() {
@@ -33,7 +33,7 @@ pub fn time(text: &str) -> Result<Duration, Wrong> {
     Ok(Duration::from_millis(millis))
 }
 
-/// Takes one number with its unit off the front, in milliseconds; returns what is behind it, too.
+/// Parses one number with its unit from the front, in milliseconds; also returns what follows.
 fn part(text: &str) -> Result<(u64, &str), Wrong> {
     let (number, behind) = split(text);
     if number.is_empty() || number.contains('.') {
@@ -41,7 +41,7 @@ fn part(text: &str) -> Result<(u64, &str), Wrong> {
     }
     let end = behind.find(|c: char| c.is_ascii_digit());
     let (unit, rest) = behind.split_at(end.unwrap_or(behind.len()));
-    // Blanks stand before another number, and not at the end.
+    // Spaces are allowed before another number, and not at the end.
     let name = if rest.is_empty() {
         unit
     } else {
@@ -61,7 +61,7 @@ fn part(text: &str) -> Result<(u64, &str), Wrong> {
     Ok((number.checked_mul(*factor).ok_or(Wrong::TooMuch)?, rest))
 }
 
-/// Writes a length of time with the longest unit that divides it: [`time`] reads the same back, to the millisecond.
+/// Formats a length of time with the longest unit that divides it: [`time`] parses the same back, to the millisecond.
 pub fn show_time(time: Duration) -> String {
     let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let unit = UNITS
@@ -73,9 +73,9 @@ pub fn show_time(time: Duration) -> String {
     )
 }
 
-/// Writes a length of time for people, in its two longest units: `850ms`, `12s`, `3m 5s`, `4d 2h`.
+/// Formats a length of time for people, in its two longest units: `850ms`, `12s`, `3m 5s`, `4d 2h`.
 ///
-/// What is less than the second unit is left off. [`time`] reads what is written, as a time that is written the same.
+/// Smaller units are dropped. [`time`] parses the result to a time that is formatted the same.
 pub fn human_time(time: Duration) -> String {
     let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let Some(longest) = UNITS.iter().position(|(length, _)| millis >= *length) else {
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn people_see_the_two_longest_units() {
+    fn human_time_has_the_two_longest_units() {
         for (millis, shown) in [
             (0, "0ms"),
             (850, "850ms"),
@@ -159,7 +159,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(millis: u64, shift in 0u32..64) {
+        fn times_round_trip(millis: u64, shift in 0u32..64) {
             let length = Duration::from_millis(millis >> shift);
             prop_assert_eq!(time(&show_time(length)), Ok(length));
             let shown = human_time(length);
@@ -167,7 +167,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_is_too_odd(text in "\\PC{0,24}", number in 0u64..1_000_000_000) {
+        fn no_input_panics(text in "\\PC{0,24}", number in 0u64..1_000_000_000) {
             let _ = time(&text);
             prop_assert_eq!(time(&format!("{number}ms")), Ok(Duration::from_millis(number)));
         }

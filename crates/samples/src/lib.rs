@@ -47,26 +47,26 @@ impl Signer {
     }
 }
 
-/// What a release holds.
+/// The content of a release.
 #[derive(Clone)]
 pub struct Recipe<'a> {
     /// Its version.
     pub version: Version,
     /// The board that it is for.
     pub board: &'a str,
-    /// Content of the kernel.
+    /// The content of the kernel.
     pub kernel: Vec<u8>,
-    /// Content of the root file system.
+    /// The content of the root file system.
     pub root: Vec<u8>,
     /// The kernel's command line.
     pub cmdline: &'a str,
-    /// Length of slots by the manifest.
+    /// The length of slots in the manifest.
     pub slot_size: u64,
-    /// Length of frames.
+    /// The length of frames.
     pub frame_len: usize,
     /// Keys that it trusts.
     pub keys: Vec<TrustedKey>,
-    /// Its floor.
+    /// The lowest version that may boot after it.
     pub floor: Version,
     /// Older releases that it has patches from.
     pub from: Vec<&'a Release>,
@@ -177,7 +177,7 @@ impl Recipe<'_> {
 }
 
 impl Release {
-    /// Returns the content of a slot partition of a length that holds this release; what lies between is `filler`.
+    /// Returns the content of a slot partition of this length that holds this release, filled up with `filler`.
     pub fn partition(&self, len: usize, filler: u8) -> Vec<u8> {
         let mut partition = vec![filler; len];
         partition[..self.slot.len()].copy_from_slice(&self.slot);
@@ -220,7 +220,7 @@ pub fn slot_image(contents: &[(PartKind, &str, &[u8])]) -> (Vec<u8>, SlotImage) 
     (data, SlotImage { size, parts, verity })
 }
 
-/// Makes bytes that pack badly, the same for the same seed.
+/// Makes bytes that do not compress, the same for the same seed.
 pub fn noise(len: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     (0..len)

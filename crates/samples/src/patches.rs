@@ -1,4 +1,4 @@
-//! Patches of the simplest kind: each extent from what lies around its place in the older image.
+//! Simple patches: each extent is made from what is around its place in the old image.
 
 use bundle::{EXTENT, NewPatch, SOURCES_MAX, Source};
 use zstd::zstd_safe::{CCtx, CParameter, compress_bound};
@@ -30,7 +30,7 @@ pub(crate) fn between(old: &[u8], data: &[u8]) -> Vec<NewPatch> {
             stored: compress(prefix, extent),
         }
     });
-    // What is not smaller than its result is no patch.
+    // A patch that is not smaller than its result is useless.
     patches
         .filter(|patch| patch.stored.len() < patch.raw_len as usize)
         .collect()

@@ -4,7 +4,7 @@ use std::io;
 
 use medium::Medium;
 
-/// A medium in memory, that does as it is told.
+/// A medium in memory without faults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ram(pub Vec<u8>);
 

@@ -1,8 +1,8 @@
-//! Signing keys and signatures in minisign's format, for those who publish.
+//! Signing keys and signatures in minisign's format, for publishing releases.
 //!
 //! The `minisign` crate makes and reads key files. Signing is done here: that crate mixes random bytes into each
-//! signature, and two builds of the same image must be the same. Signatures are checked by the crate `manifest`, which
-//! nodes have, too: there is no secret key on a node.
+//! signature, and two builds of the same image must be the same. Signatures are verified by the crate `manifest`, which
+//! nodes also contain: there is no secret key on a node.
 
 use std::fs;
 use std::io::{self, IsTerminal};
@@ -16,13 +16,13 @@ use sys::durable;
 use text::LoadError;
 use zeroize::Zeroizing;
 
-/// Environment variable with the password of the signing key.
+/// The environment variable with the password of the signing key.
 pub const PASSWORD_VARIABLE: &str = "BEDPLATE_KEY_PASSWORD";
 
 /// Bytes of a secret key in its file.
 const SECRET_LEN: usize = 158;
 
-/// A fault of keys or signatures.
+/// Why a key cannot be used or made.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// A key file could not be read or written.
@@ -34,7 +34,7 @@ pub enum KeyError {
         #[source]
         source: io::Error,
     },
-    /// A key file is not a text.
+    /// A key file is not text.
     #[error("cannot use the key file {path}")]
     Text {
         /// The file.
@@ -89,7 +89,7 @@ pub enum Protection {
 }
 
 impl SecretKey {
-    /// Reads a secret key file. `password` gives the password, and is only asked when the key is encrypted.
+    /// Reads a secret key file. `password` is called only when the key is encrypted.
     pub fn load(path: &Path, password: impl FnOnce() -> Option<String>) -> Result<SecretKey, KeyError> {
         let text = load(path)?;
         let fault = |source| KeyError::Parse {
@@ -116,8 +116,8 @@ impl SecretKey {
         }
     }
 
-    /// Signs a message; the same message always gets the same signature. `what` it is, such as a manifest, only people
-    /// read; the trusted comment is vouched for like the message.
+    /// Signs a message; the same message always gets the same signature. `what` describes it to people, such as a manifest;
+    /// the trusted comment is signed like the message.
     pub fn sign(&self, what: &str, message: &[u8], trusted_comment: &str) -> String {
         let signature = self.signing.sign(&Blake2b512::digest(message)).to_bytes();
         let mut line = b"ED".to_vec();
@@ -146,7 +146,7 @@ impl SecretKey {
     }
 }
 
-/// Finds the password of an encrypted key: in the environment, else by asking in the terminal.
+/// Finds the password of an encrypted key: in the environment, or by asking in the terminal.
 pub fn password(path: &Path) -> Option<String> {
     if let Ok(password) = std::env::var(PASSWORD_VARIABLE) {
         return Some(password);
@@ -185,7 +185,7 @@ pub fn create(folder: &Path, name: &str, protection: Protection) -> Result<(Path
         move |source| KeyError::Access { path, source }
     };
     fs::create_dir_all(folder).map_err(access(folder))?;
-    // Before the password is asked for: nobody likes to type one in vain.
+    // Before the password is asked for, so that nobody types one in vain.
     for path in [&secret, &public] {
         if path.exists() {
             return Err(access(path)(io::ErrorKind::AlreadyExists.into()));
@@ -212,7 +212,7 @@ pub fn create(folder: &Path, name: &str, protection: Protection) -> Result<(Path
     Ok((secret, public))
 }
 
-/// Returns true if a secret key file is encrypted: bytes 2 and 3 name how its key is derived, zero for not at all.
+/// Returns true if a secret key file is encrypted: bytes 2 and 3 name its key derivation function, zero for none.
 fn is_encrypted(text: &str) -> bool {
     let line = text.lines().nth(1).unwrap_or_default();
     Base64::decode_vec(line.trim()).is_ok_and(|bytes| bytes.len() == SECRET_LEN && bytes[2..4] != [0, 0])

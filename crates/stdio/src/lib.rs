@@ -1,8 +1,8 @@
 //! Prints results on standard output and notes on standard error; neither ever panics.
 //!
-//! A result that is lost, because the disk is full or the reader has gone, is an error with an exit code of its own
-//! ([`LOST`]): by then the work may be done, and must not look as if it had failed. A note that is lost is let go.
-//! `println!` and `eprintln!` panic instead, which would end a flash in the middle.
+//! A result that is lost, because the disk is full or the reader has gone, is an error with its own exit code ([`LOST`]):
+//! the work may already be done, and must not look as if it had failed. A lost note is ignored. `println!` and `eprintln!`
+//! panic instead, which would interrupt a flash in the middle.
 
 use std::error::Error;
 use std::fmt;
@@ -12,7 +12,7 @@ use std::process::ExitCode;
 /// The exit code of a program whose result could not be written (`EX_IOERR` of sysexits.h).
 pub const LOST: u8 = 74;
 
-/// The result could not be written to standard output.
+/// The error for a result that could not be written to standard output.
 #[derive(Debug)]
 pub struct Lost(io::Error);
 
@@ -35,7 +35,7 @@ impl Error for Lost {
     }
 }
 
-/// Prints a part of the result as it is. Returns once the kernel has all of it.
+/// Prints a part of the result unchanged. Returns once the kernel has all of it.
 pub fn print(text: impl fmt::Display) -> Result<(), Lost> {
     write(text.to_string().as_bytes())
 }
@@ -51,21 +51,21 @@ pub fn write(bytes: &[u8]) -> Result<(), Lost> {
     out.write_all(bytes).and_then(|()| out.flush()).map_err(Lost)
 }
 
-/// Says something beside the result, on standard error, in one line.
+/// Prints a note on standard error, on one line.
 pub fn note(text: impl fmt::Display) {
     ask(format!("{text}\n"));
 }
 
-/// Says something on standard error without ending the line, as before an answer is typed.
+/// Prints a prompt on standard error, without ending the line.
 pub fn ask(text: impl fmt::Display) {
     let mut out = io::stderr().lock();
-    // Nobody is left to tell when even this fails.
+    // Nobody is left to report to when even this fails.
     let _ = out
         .write_all(text.to_string().as_bytes())
         .and_then(|()| out.flush());
 }
 
-/// Returns the exit code for an error: [`LOST`] when only the result was lost, else that of a failure.
+/// Returns the exit code for an error: [`LOST`] when only the result was lost, else the code for failure.
 pub fn exit_code(error: &(dyn Error + 'static)) -> ExitCode {
     if lost(error).is_some() {
         ExitCode::from(LOST)
@@ -74,7 +74,7 @@ pub fn exit_code(error: &(dyn Error + 'static)) -> ExitCode {
     }
 }
 
-/// Finds a lost result among an error and all that led to it.
+/// Finds a lost result among an error and its causes.
 pub fn lost<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Lost> {
     let mut cause = Some(error);
     while let Some(error) = cause {
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lost_result_is_found_behind_other_errors() {
+    fn a_lost_result_is_found_among_causes() {
         #[derive(Debug)]
         struct Outer(Lost);
         impl fmt::Display for Outer {

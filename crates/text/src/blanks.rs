@@ -1,8 +1,8 @@
-//! Characters that look like blanks and are none.
+//! Characters that look like spaces and are not.
 
 use std::fmt;
 
-/// A character that looks like a blank, where YAML and JSON want a real one.
+/// A character that looks like a space, where YAML and JSON need a real one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OddBlank {
     /// The line, from 1.
@@ -12,10 +12,12 @@ pub struct OddBlank {
 }
 
 impl OddBlank {
-    /// Returns what is wrong and the way out, without the line.
+    /// Returns what is wrong and how to fix it, without the line.
     pub fn message(&self) -> String {
         let (name, code) = (name(self.character), u32::from(self.character));
-        format!("{name} (U+{code:04X}) stands where a blank should, and looks the same: type a blank over it")
+        format!(
+            "{name} (U+{code:04X}) is in the place of a space and looks the same: replace it with a space"
+        )
     }
 }
 
@@ -27,10 +29,10 @@ impl fmt::Display for OddBlank {
 
 impl std::error::Error for OddBlank {}
 
-/// Returns odd blanks of a text, the first of each line. For a text that was refused: that is why, then.
+/// Returns the lookalike spaces of a text, the first of each line: the likely reason why a parser refused it.
 ///
-/// Only where blanks mean something: before a line's first word and behind its last, and behind the signs `:`, `-`, `,`,
-/// `[` and `{`. Elsewhere, as in a comment or a sentence, they are as good as any character.
+/// Only where spaces matter: before a line's first word and after its last, and after the characters `:`, `-`, `,`, `[`
+/// and `{`. Elsewhere, as in a comment or a sentence, they are as good as any character.
 pub fn odd_blanks(text: &str) -> impl Iterator<Item = OddBlank> {
     text.lines().enumerate().filter_map(|(index, line)| {
         let code = without_comment(line);
@@ -62,7 +64,7 @@ fn is_blank(c: char) -> bool {
 }
 
 fn is_odd(c: char) -> bool {
-    // Zero width: Unicode does not count it among the blanks, and nobody sees it either.
+    // Zero width: Unicode does not count it as white space, and it is invisible too.
     let unseen = matches!(c, '\u{200b}' | '\u{2060}' | '\u{feff}');
     unseen || c.is_whitespace() && !matches!(c, ' ' | '\t' | '\r' | '\n')
 }
@@ -70,7 +72,7 @@ fn is_odd(c: char) -> bool {
 fn name(c: char) -> &'static str {
     match c {
         '\u{a0}' | '\u{202f}' | '\u{2007}' => "a no-break space",
-        '\u{200b}' | '\u{2060}' | '\u{feff}' => "a space of no width",
+        '\u{200b}' | '\u{2060}' | '\u{feff}' => "a zero-width space",
         _ => "an unusual space",
     }
 }
@@ -82,19 +84,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn odd_blanks_are_found_where_blanks_mean_something() {
+    fn odd_blanks_are_found_where_spaces_matter() {
         let text = "a: 1\n\u{a0} b: 2\nc:\u{202f}3\nd: [1,\u{3000}2]\ne: 5\u{200b}\n";
         let lines: Vec<usize> = odd_blanks(text).map(|odd| odd.line).collect();
         assert_eq!(lines, [2, 3, 4, 5]);
         let shown = odd_blanks(text).next().unwrap().to_string();
         assert!(
-            shown.starts_with("a no-break space (U+00A0) stands where a blank should"),
+            shown.starts_with("a no-break space (U+00A0) is in the place of a space"),
             "{shown}"
         );
     }
 
     #[test]
-    fn they_may_stand_in_sentences_and_comments() {
+    fn they_are_allowed_in_sentences_and_comments() {
         for text in [
             "a: 5\u{a0}MB of it\n",
             "# 5\u{a0}MB:\u{a0}\n",
@@ -107,7 +109,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_looked_at(text in "([ -~]|[\u{a0}\u{200b}\u{3000}ä\t\r\n]){0,60}") {
+        fn any_text_is_accepted(text in "([ -~]|[\u{a0}\u{200b}\u{3000}ä\t\r\n]){0,60}") {
             for odd in odd_blanks(&text) {
                 prop_assert!(text.lines().nth(odd.line - 1).unwrap().contains(odd.character));
             }

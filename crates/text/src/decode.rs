@@ -1,44 +1,44 @@
-//! From bytes to text.
+//! Decodes bytes to text.
 
 use std::fmt;
 
-/// The byte order mark, as it stands at the start of a text in UTF-8.
+/// The byte order mark at the start of a text in UTF-8.
 const MARK: char = '\u{feff}';
 
-/// What the bytes 0x80 to 0x9F are on Windows; Latin-1 proper has nothing to show there.
+/// The bytes 0x80 to 0x9F in Windows-1252; Latin-1 proper has no printable characters there.
 const WINDOWS: [char; 32] = [
     '€', '\u{fffd}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{fffd}', 'Ž', '\u{fffd}',
     '\u{fffd}', '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{fffd}', 'ž', 'Ÿ',
 ];
 
-/// Why bytes are not a text that can be used.
+/// Why bytes are not usable text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TextError {
-    /// There is more than anybody writes.
+    /// There are too many bytes.
     TooLong {
         /// The most bytes there may be.
         limit: usize,
     },
-    /// Every character takes two bytes, or four.
+    /// Every character has two bytes, or four.
     Wide {
         /// UTF-16 or UTF-32.
         encoding: &'static str,
     },
-    /// A byte is no part of a character in UTF-8.
+    /// A byte is not part of a character in UTF-8.
     Latin {
         /// The line, from 1.
         line: usize,
         /// The byte.
         byte: u8,
-        /// What it is in Windows-1252, which is what calls itself Latin-1.
+        /// The character in Windows-1252, which is commonly called Latin-1.
         guess: char,
     },
-    /// The last character is not complete.
+    /// The last character is incomplete.
     Cut {
         /// The line, from 1.
         line: usize,
     },
-    /// No text has such a character.
+    /// A byte that no text has.
     Binary {
         /// The line, from 1.
         line: usize,
@@ -46,7 +46,7 @@ pub enum TextError {
 }
 
 impl TextError {
-    /// Returns the line that is wrong, from 1; 0 where it is the text as a whole.
+    /// Returns the line that is wrong, from 1; 0 for the text as a whole.
     pub fn line(&self) -> usize {
         match self {
             TextError::TooLong { .. } | TextError::Wide { .. } => 0,
@@ -54,21 +54,19 @@ impl TextError {
         }
     }
 
-    /// Returns what is wrong and the way out, without the line.
+    /// Returns what is wrong and how to fix it, without the line.
     pub fn message(&self) -> String {
         match self {
-            TextError::TooLong { limit } => format!("it is too long: {limit} bytes are the most"),
+            TextError::TooLong { limit } => format!("it is too long: at most {limit} bytes are allowed"),
             TextError::Wide { encoding } => format!(
-                "it is in {encoding}, which PowerShell's `>` writes; save it as UTF-8: `… | Out-File -Encoding utf8 FILE`"
+                "it is in {encoding}, as PowerShell's `>` writes it; save it as UTF-8: `… | Out-File -Encoding utf8 FILE`"
             ),
             TextError::Latin { byte, guess, .. } => format!(
-                "it is not in UTF-8, but perhaps in Latin-1, where byte 0x{byte:02X} is {guess:?}; save the file as UTF-8"
+                "it is not in UTF-8, but possibly in Latin-1, where byte 0x{byte:02X} is {guess:?}; save the file as UTF-8"
             ),
-            TextError::Cut { .. } => {
-                "it ends in the middle of a character; get the file once more".to_owned()
-            }
+            TextError::Cut { .. } => "it ends in the middle of a character; fetch the file again".to_owned(),
             TextError::Binary { .. } => {
-                "it has a byte of zero, which no text has; is it the right file?".to_owned()
+                "it has a byte of zero, which text never has; is it the right file?".to_owned()
             }
         }
     }
@@ -90,7 +88,7 @@ impl std::error::Error for TextError {}
 ///
 /// # Errors
 ///
-/// What is longer than `limit` bytes, is not UTF-8, or is not a text at all.
+/// Fails when it is longer than `limit` bytes, is not UTF-8, or is not text at all.
 pub fn decode(bytes: &[u8], limit: usize) -> Result<&str, TextError> {
     if bytes.len() > limit {
         return Err(TextError::TooLong { limit });
@@ -118,7 +116,7 @@ pub fn decode(bytes: &[u8], limit: usize) -> Result<&str, TextError> {
     Ok(text.strip_prefix(MARK).unwrap_or(text))
 }
 
-/// Names an encoding with wide characters, by its mark or, without one, by the zeros beside the first characters.
+/// Names an encoding with wide characters, by its byte order mark or, without one, by zeros next to the first characters.
 fn wide(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => Some("UTF-32"),
@@ -156,14 +154,14 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_at_the_start_is_no_part_of_the_text() {
+    fn a_byte_order_mark_is_not_part_of_the_text() {
         assert_eq!(decode("\u{feff}kind: x\r\n".as_bytes(), LIMIT), Ok("kind: x\r\n"));
         assert_eq!(decode(b"kind: x\n", LIMIT), Ok("kind: x\n"));
         assert_eq!(decode(b"", LIMIT), Ok(""));
     }
 
     #[test]
-    fn every_other_encoding_is_named_with_the_way_out() {
+    fn every_other_encoding_is_named() {
         for mark in [true, false] {
             for bytes in [u16::to_le_bytes, u16::to_be_bytes] {
                 let error = decode(&utf16("kind: Größe\r\n", mark, bytes), LIMIT).unwrap_err();
@@ -188,7 +186,11 @@ mod tests {
             (b"\x93quoted\x94", 1, "in Latin-1, where byte 0x93 is '“'; save"),
             (b"a\n\xe2\x82", 2, "ends in the middle of a character"),
             (b"a\nb\0c", 2, "has a byte of zero"),
-            (&[b'x'; LIMIT + 1], 0, "is too long: 1000 bytes are the most"),
+            (
+                &[b'x'; LIMIT + 1],
+                0,
+                "is too long: at most 1000 bytes are allowed",
+            ),
         ];
         for (bytes, line, said) in cases {
             let error = decode(bytes, LIMIT).unwrap_err();
@@ -201,7 +203,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn utf8_comes_through_and_nothing_panics(text in "\\PC{0,80}", bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+        fn utf8_is_accepted_and_nothing_panics(text in "\\PC{0,80}", bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
             let text = text.trim_start_matches(MARK);
             prop_assert_eq!(decode(text.as_bytes(), LIMIT), Ok(text));
             let marked = format!("{MARK}{text}");

@@ -1,4 +1,4 @@
-//! From files to text.
+//! Reads text from files.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::{TextError, decode};
 
-/// Why a file gives no text.
+/// Why a file cannot be read as text.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// It cannot be read.
@@ -20,17 +20,17 @@ pub enum LoadError {
 }
 
 impl LoadError {
-    /// Returns true if there is no such file.
+    /// Returns true if the file does not exist.
     pub fn is_absence(&self) -> bool {
         matches!(self, LoadError::Access(error) if error.kind() == io::ErrorKind::NotFound)
     }
 }
 
-/// Reads a file as text; what was read is wiped when it is dropped, since it may hold secrets.
+/// Reads a file as text; the buffer is wiped when it is dropped, since it may hold secrets.
 ///
 /// # Errors
 ///
-/// What cannot be read, or what [`decode`] refuses. The path is for the caller to name.
+/// Fails when it cannot be read, or when [`decode`] refuses it. The caller names the path.
 pub fn load(path: &Path, limit: usize) -> Result<Zeroizing<String>, LoadError> {
     read(File::open(path)?, limit)
 }
@@ -39,9 +39,9 @@ pub fn load(path: &Path, limit: usize) -> Result<Zeroizing<String>, LoadError> {
 ///
 /// # Errors
 ///
-/// As [`load`].
+/// As for [`load`].
 pub fn read(source: impl Read, limit: usize) -> Result<Zeroizing<String>, LoadError> {
-    // All at once: a buffer that grows would leave copies of secrets behind.
+    // Allocated at once: a buffer that grows would leave copies of secrets behind.
     let mut bytes = Zeroizing::new(vec![0; limit.saturating_add(1)]);
     let mut source = source.take(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
     let mut length = 0;
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_there_is_told_from_one_that_is_wrong() {
+    fn a_missing_file_is_distinguished_from_an_invalid_one() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.yaml");
         assert!(load(&path, 10).unwrap_err().is_absence());

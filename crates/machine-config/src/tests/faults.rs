@@ -1,4 +1,4 @@
-//! What is refused, and in which words.
+//! What is refused, and the error messages.
 
 use super::{GOLDEN, SMALLEST};
 use crate::{Overrides, parse};
@@ -11,18 +11,18 @@ pub(super) fn faults(text: &str) -> Vec<String> {
     )
 }
 
-/// Adds lines under `machine:` of the smallest document; the first stands on line 8.
+/// Adds lines under `machine:` of the smallest document; the first is on line 8.
 fn with(lines: &str) -> String {
     format!("{SMALLEST}{lines}\n")
 }
 
 #[test]
-fn the_smallest_document_is_right() {
+fn the_smallest_document_is_valid() {
     assert_eq!(faults(SMALLEST), [""; 0]);
 }
 
 #[test]
-fn all_faults_are_told_at_once_with_paths_and_lines() {
+fn all_faults_are_reported_at_once_with_paths_and_lines() {
     let text = with(
         "  hostnme: node1
   network:
@@ -117,7 +117,7 @@ fn one_fault_each() {
         ),
         (
             "  health: {require: [api, api]}",
-            "machine.health.require[1]: stands twice",
+            "machine.health.require[1]: is listed twice",
         ),
         (
             "  upgrades: {window: {start: 2h, duration: 2h}}",
@@ -130,11 +130,11 @@ fn one_fault_each() {
         ),
         (
             "  upgrades: {window: {start: 02:30}}",
-            "machine.upgrades.window.duration: is missing; say how long",
+            "machine.upgrades.window.duration: is missing; set it to how long",
         ),
         (
             "  upgrades: {window: {days: [mon, mon], start: 02:30, duration: 1h}}",
-            "machine.upgrades.window.days[1]: stands twice",
+            "machine.upgrades.window.days[1]: is listed twice",
         ),
         (
             "  upgrades: {window: {days: [monday], start: 02:30, duration: 1h}}",
@@ -142,7 +142,7 @@ fn one_fault_each() {
         ),
         (
             "  upgrades: {window: {days: [], start: 02:30, duration: 1h}}",
-            "machine.upgrades.window.days: names no day; leave it out for every day",
+            "machine.upgrades.window.days: lists no day; leave it out for every day",
         ),
         (
             "  upgrades: {proxy: \"http://me:secret@proxy:1\"}",
@@ -154,7 +154,7 @@ fn one_fault_each() {
         ),
         (
             "  upgrades: {rateLimit: 5 MB/h}",
-            "machine.upgrades.rateLimit: \"5 MB/h\" is not a speed; expected a number and a unit of bytes a second, such as 500k",
+            "machine.upgrades.rateLimit: \"5 MB/h\" is not a rate; expected a number and a unit of bytes per second, such as 500k",
         ),
         (
             "  upgrades: {ca: x}",
@@ -163,7 +163,7 @@ fn one_fault_each() {
         ("  upgrades: {rollout: {url: \"https://a/b\", interval: 24h}}", ""),
         (
             "  upgrades: {rollout: {interval: 1m}}",
-            "machine.upgrades.rollout.url: is missing; say where the rollout is published",
+            "machine.upgrades.rollout.url: is missing; set it to where the rollout is published",
         ),
         (
             "  upgrades: {rollout: {url: \"https://me:secret@a/b\"}}",
@@ -188,12 +188,12 @@ fn one_fault_each() {
         ),
         (
             "  services: {containerd: {}}",
-            "machine.services.containerd.enabled: is missing; say true or false",
+            "machine.services.containerd.enabled: is missing; set it to true or false",
         ),
         ("  token: short", "machine.token: is not a token"),
         (
             "  token: <redacted>",
-            "machine.token: is only the mark of a hidden secret",
+            "machine.token: is the mark of a redacted secret",
         ),
         (
             "  network: {nameservers: [dns.example]}",
@@ -213,7 +213,7 @@ fn one_fault_each() {
         ),
         (
             "  network: {interfaces: [{name: a}, {name: a}]}",
-            "machine.network.interfaces[1]: interface a stands twice",
+            "machine.network.interfaces[1]: interface a is listed twice",
         ),
         (
             "  network: {interfaces: [{name: a, mtu: 60}]}",
@@ -229,7 +229,7 @@ fn one_fault_each() {
         ),
         (
             "  network: {interfaces: [{name: a, addresses: [10.0.0.2/24, 10.0.0.2/16]}]}",
-            "machine.network.interfaces[0].addresses[1]: address 10.0.0.2 stands twice",
+            "machine.network.interfaces[0].addresses[1]: address 10.0.0.2 is listed twice",
         ),
         (
             "  network: {interfaces: [{name: a, routes: [{to: default}]}]}",
@@ -242,7 +242,7 @@ fn one_fault_each() {
         ("  sysctls: {kernel/panic: 10, vm.swappiness: 1}", ""),
         (
             "  sysctls: {kernel/panic: 10, kernel.panic: 11}",
-            "machine.sysctls[\"kernel.panic\"]: kernel.panic stands twice",
+            "machine.sysctls[\"kernel.panic\"]: kernel.panic is listed twice",
         ),
         (
             "  sysctls: {/proc/sys/kernel/panic: 10}",
@@ -250,7 +250,7 @@ fn one_fault_each() {
         ),
         (
             "  health: {timeout: 30}",
-            "machine.health.timeout: expected a length of time, found the number 30; write 30s if seconds are meant",
+            "machine.health.timeout: expected a length of time, found the number 30; write 30s for seconds",
         ),
         (
             "  health: {timeout: \"30\"}",
@@ -297,7 +297,7 @@ fn the_default_route_is_of_the_routers_ip_version() {
 }
 
 #[test]
-fn roles_have_their_own_needs() {
+fn roles_have_their_own_requirements() {
     let worker = SMALLEST.replace("standalone", "worker");
     let found = faults(&worker);
     assert_eq!(found.len(), 3, "{found:?}");
@@ -310,7 +310,7 @@ fn roles_have_their_own_needs() {
         "{found:?}"
     );
     assert!(
-        found[2].starts_with("machine.ca.key: a worker must not hold the authority's key"),
+        found[2].starts_with("machine.ca.key: a worker must not have the authority's key"),
         "{found:?}"
     );
     let keyless: String = SMALLEST

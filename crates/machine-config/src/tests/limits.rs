@@ -1,4 +1,4 @@
-//! What is refused of a document as a whole: another kind, too much of it, too little.
+//! Faults of a document as a whole: another kind, too large, too small.
 
 use super::SMALLEST;
 use super::faults::faults;
@@ -19,7 +19,10 @@ fn other_documents_are_refused_before_their_body_is_read() {
              did you mean \"bedplate.dev/v1alpha1\"? (line 1)",
         ),
         ("a: [1", "not YAML: "),
-        ("a: 1\na: 2", "key \"a\" stands twice; first on line 1 (line 2)"),
+        (
+            "a: 1\na: 2",
+            "key \"a\" is listed twice; first on line 1 (line 2)",
+        ),
         (
             "a: &x 1\nb: *x",
             "anchors, aliases and tags are not allowed; write the value out (line 1)",
@@ -39,7 +42,7 @@ fn other_documents_are_refused_before_their_body_is_read() {
 }
 
 #[test]
-fn a_document_that_ends_too_soon_is_wrong_on_its_last_line() {
+fn a_truncated_document_is_wrong_on_its_last_line() {
     for (text, line) in [
         ("kind: MachineConfig\nmachine:\n  role: x\nclus", 4),
         ("# nothing\n---\n ", 3),
@@ -51,7 +54,7 @@ fn a_document_that_ends_too_soon_is_wrong_on_its_last_line() {
 #[test]
 fn size_depth_and_number_are_bounded() {
     let long = format!("# {}\n", "x".repeat(LIMIT));
-    assert!(faults(&long)[0].contains("is the most"), "{:?}", faults(&long));
+    assert!(faults(&long)[0].contains("are allowed"), "{:?}", faults(&long));
     let deeper = "[".repeat(100_000);
     assert!(
         faults(&deeper)[0].contains("recursion limit"),

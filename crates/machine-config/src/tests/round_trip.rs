@@ -1,4 +1,4 @@
-//! What is written is read again, and nothing else is needed to know it.
+//! What is written can be read back unchanged.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -12,13 +12,13 @@ use crate::value::{IpPrefix, MacAddress, Period};
 use crate::{MachineConfig, Secret, parse, parse_over};
 
 #[test]
-fn the_golden_file_comes_back() {
+fn the_golden_file_round_trips() {
     let config = parse(GOLDEN).unwrap();
     assert_eq!(parse(&config.to_yaml_with_secrets()), Ok(config));
 }
 
 #[test]
-fn secrets_show_only_when_asked_for() {
+fn secrets_are_shown_only_on_request() {
     let config = parse(GOLDEN).unwrap();
     let shown = format!(
         "{}{config:?}{}",
@@ -33,12 +33,12 @@ fn secrets_show_only_when_asked_for() {
     assert!(stored.contains("MC4CAQ") && stored.contains("8e1d"), "{stored}");
     assert!(
         !config.to_yaml().contains("MC4CAQ"),
-        "asking once is not asking for ever"
+        "the request does not outlast the call"
     );
 }
 
 #[test]
-fn a_redacted_config_is_applied_over_the_one_it_came_from() {
+fn a_redacted_config_is_applied_over_its_original() {
     let config = parse(GOLDEN).unwrap();
     let edited = config.to_yaml().replace("node1", "node2");
     assert!(parse(&edited).is_err());
@@ -67,7 +67,7 @@ fn pem(label: &'static str) -> impl Strategy<Value = String> {
 }
 
 fn host_name() -> impl Strategy<Value = String> {
-    // Words that YAML may take for something else than a text are the point of this test.
+    // Words that YAML may take for something other than text are the point of this test.
     prop_oneof![
         "[a-z][a-z0-9-]{0,20}[a-z0-9]",
         Just("true".into()),
@@ -184,7 +184,7 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn any_config_comes_back(config in config()) {
+    fn any_config_round_trips(config in config()) {
         let yaml = config.to_yaml_with_secrets();
         let read = parse(&yaml).map_err(|faults| TestCaseError::fail(format!("{faults}\n{yaml}")))?;
         prop_assert_eq!(read, config);
@@ -210,7 +210,7 @@ proptest! {
     }
 
     #[test]
-    fn prefixes_hold_their_network(bits in any::<u128>(), length in 0_u8..=128) {
+    fn prefixes_contain_their_network(bits in any::<u128>(), length in 0_u8..=128) {
         let prefix = IpPrefix { address: IpAddr::V6(Ipv6Addr::from_bits(bits)), length };
         prop_assert!(prefix.contains(prefix.address) && prefix.contains(prefix.network().address));
         prop_assert_eq!(prefix.network().network(), prefix.network());

@@ -1,4 +1,4 @@
-//! Texts as editors save them.
+//! Text as editors save it.
 
 use super::{GOLDEN, SMALLEST};
 use crate::{decode, parse};
@@ -11,7 +11,7 @@ fn faults(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_mark_and_other_line_ends_change_nothing() {
+fn a_byte_order_mark_and_other_line_ends_change_nothing() {
     let expected = parse(GOLDEN).unwrap();
     let text = format!("\u{feff}{}", GOLDEN.replace('\n', "\r\n"));
     assert_eq!(parse(&text), Ok(expected.clone()));
@@ -19,7 +19,7 @@ fn a_mark_and_other_line_ends_change_nothing() {
 }
 
 #[test]
-fn a_tab_separates_as_a_blank_does() {
+fn a_tab_separates_like_a_space() {
     let tabbed = GOLDEN
         .lines()
         .map(|line| match line.split_once(": ") {
@@ -49,7 +49,7 @@ fn a_tab_cannot_indent_nor_begin_a_map_or_list() {
 }
 
 #[test]
-fn a_blank_that_is_none_is_named_with_its_line() {
+fn a_lookalike_space_is_reported_with_its_line() {
     for (lines, line) in [
         ("  hostname:\u{a0}a", 8),
         ("  modules: []\n\u{a0} hostname: a", 9),
@@ -57,7 +57,7 @@ fn a_blank_that_is_none_is_named_with_its_line() {
     ] {
         let found = faults(&format!("{SMALLEST}{lines}\n"));
         assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].contains("stands where a blank should"), "{found:?}");
+        assert!(found[0].contains("is in the place of a space"), "{found:?}");
         assert!(found[0].ends_with(&format!("(line {line})")), "{found:?}");
     }
     let remarked = format!("{SMALLEST}  # about\u{a0}5\u{a0}MB\n");

@@ -1,6 +1,6 @@
-//! Reads a document of this version, and holds its rules.
+//! Reads a document of this version, and enforces its rules.
 //!
-//! A rule that joins several fields is checked only when each of them could be read: no fault is the echo of
+//! A rule about several fields is checked only when all of them could be read, so that no fault is a consequence of
 //! another.
 
 mod network;
@@ -14,14 +14,14 @@ use crate::decode::{Cursor, Object};
 use crate::secret::Secret;
 use crate::value::private_key;
 
-/// What to do with the marks that stand for secrets.
+/// How redaction marks in place of secrets are treated.
 #[derive(Clone, Copy)]
 pub(crate) enum Marks<'a> {
-    /// They are faults.
+    /// As faults.
     Refuse,
     /// They stand for the secrets of this config.
     Replace(&'a MachineConfig),
-    /// They stay: the config is to be shown only.
+    /// They stay: the config is only to be shown.
     Keep,
 }
 
@@ -30,11 +30,11 @@ const ENDPOINT_NEEDED: &str = "a worker must know where its control plane is";
 /// Reads the body.
 pub(crate) fn decode(root: Cursor<'_>, marks: Marks<'_>) -> Option<MachineConfig> {
     let mut document = root.object()?;
-    // Read before the body was chosen; asked for again so that they count as known.
+    // Read before the version was chosen; asked for again so that they count as known.
     document.field("apiVersion");
     document.field("kind");
     let machine = document
-        .required("machine", "it says what the node is to be")
+        .required("machine", "it holds the configuration of the node")
         .and_then(|c| machine(c, marks));
     let worker = machine.as_ref().is_some_and(|m| m.role == Role::Worker);
     if worker && !document.has("cluster") {
@@ -59,7 +59,7 @@ fn machine(cursor: Cursor<'_>, marks: Marks<'_>) -> Option<Machine> {
     let ca = o
         .required(
             "ca",
-            "the API's certificates hang on it; `bedplate gen secrets` makes one",
+            "it signs the API's certificates; `bedplate gen secrets` makes one",
         )
         .and_then(|c| authority(c, role, marks));
     let token = o.field("token").and_then(|c| token(&c, marks));
@@ -111,11 +111,11 @@ fn authority(cursor: Cursor<'_>, role: Option<Role>, marks: Marks<'_>) -> Option
             private_key(key.expose())
         };
         if let Err(error) = &pem {
-            // Never the text itself: a fault is logged, and this may be a key with a slip in it.
+            // Never the text itself: faults are logged, and this may be a key with a typo in it.
             c.fault(format!("is not {error}"));
         }
         if role.is_some_and(|role| !role.holds_ca_key()) {
-            c.fault("a worker must not hold the authority's key; remove it");
+            c.fault("a worker must not have the authority's key; remove it");
         }
         pem.is_ok().then_some(key)
     });
@@ -131,12 +131,12 @@ fn token(cursor: &Cursor<'_>, marks: Marks<'_>) -> Option<Secret> {
     let fine = token.is_redacted()
         || (16..=256).contains(&token.expose().len()) && token.expose().bytes().all(|b| b.is_ascii_graphic());
     if !fine {
-        cursor.fault("is not a token; expected 16 to 256 printable characters without blanks");
+        cursor.fault("is not a token; expected 16 to 256 printable characters without spaces");
     }
     fine.then_some(token)
 }
 
-/// Reads a secret, or what stands for it.
+/// Reads a secret, or the mark that stands for it.
 fn secret(cursor: &Cursor<'_>, marks: Marks<'_>, pick: fn(&Machine) -> Option<&Secret>) -> Option<Secret> {
     let secret = Secret::new(cursor.text()?);
     if !secret.is_redacted() {
@@ -148,9 +148,7 @@ fn secret(cursor: &Cursor<'_>, marks: Marks<'_>, pick: fn(&Machine) -> Option<&S
         Marks::Refuse => None,
     };
     if kept.is_none() {
-        cursor.fault(
-            "is only the mark of a hidden secret, and there is no secret here that it could stand for",
-        );
+        cursor.fault("is the mark of a redacted secret, and there is no secret here that it could stand for");
     }
     kept.cloned()
 }
@@ -176,7 +174,7 @@ fn sysctls(cursor: Cursor<'_>) -> BTreeMap<crate::value::SysctlName, SysctlValue
         if let (Ok(name), Some(text)) = (name, text) {
             if sysctls.contains_key(&name) {
                 value.fault(format!(
-                    "{name} stands twice, once with slashes and once with dots"
+                    "{name} is listed twice, once with slashes and once with dots"
                 ));
             }
             sysctls.insert(name, SysctlValue(text.to_owned()));
@@ -213,7 +211,7 @@ fn checks<'a>(items: &mut dyn Iterator<Item = Cursor<'a>>) -> Vec<Check> {
             continue;
         };
         if checks.contains(&check) {
-            cursor.fault("stands twice");
+            cursor.fault("is listed twice");
         } else {
             checks.push(check);
         }
@@ -237,7 +235,7 @@ fn services(cursor: Cursor<'_>) -> BTreeMap<crate::value::Name, Service> {
 
 fn service(mut o: Object<'_>) -> Option<Service> {
     let enabled = o
-        .required("enabled", "say true or false")
+        .required("enabled", "set it to true or false")
         .and_then(|c| c.boolean());
     o.finish();
     Some(Service { enabled: enabled? })

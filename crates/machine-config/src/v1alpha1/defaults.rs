@@ -1,4 +1,4 @@
-//! What serde and schemars ask about defaults: a field that has its default is not written.
+//! Helpers of serde and schemars for defaults: a field with its default is not written.
 
 #[cfg(any(test, feature = "schema"))]
 pub(super) fn yes() -> bool {

@@ -13,15 +13,15 @@ use crate::value::Period;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Health {
-    /// How long everything required must hold before the new system is kept. 30 s if not given.
+    /// How long all required checks must pass before the new system is kept. 30 s if not given.
     #[serde(skip_serializing_if = "is_commit_after")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default = "commit_after"))]
     pub commit_after: Period,
-    /// How long after its start a new system may take to get there, before the old one is started again. 10 min if not given.
+    /// How long after its start a new system may take for that before the old one is started again. 10 min if not given.
     #[serde(skip_serializing_if = "is_timeout")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default = "timeout"))]
     pub timeout: Period,
-    /// What must hold. `[api, network, services]` if not given.
+    /// The required checks. `[api, network, services]` if not given.
     #[serde(skip_serializing_if = "is_require")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default = "require"))]
     pub require: Vec<Check>,
@@ -37,23 +37,23 @@ impl Default for Health {
     }
 }
 
-/// Something that can be required of a healthy node.
+/// A check that can be required of a healthy node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum Check {
     /// The API answers.
     Api,
-    /// An interface has an address that others can reach, and every address and route that the config or a lease names is there.
+    /// An interface has an address that others can reach, and every address and route of the config or a lease is present.
     Network,
-    /// The clock is in step with a server.
+    /// The clock is synchronized.
     Time,
     /// Every enabled service is healthy.
     Services,
 }
 
 impl Check {
-    /// Every check with the word that stands for it.
+    /// Every check with its name.
     pub const ALL: [(&'static str, Self); 4] = [
         ("api", Self::Api),
         ("network", Self::Network),

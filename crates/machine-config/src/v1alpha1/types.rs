@@ -1,4 +1,4 @@
-//! What a user of this version writes. The doc comments here are the reference page: write them for users.
+//! The types that users of this version write. The doc comments here are the reference page: write them for users.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use crate::value::{
     Certificate, Endpoint, Host, HostName, InterfaceName, IpPrefix, MacAddress, ModuleName, Name, SysctlName,
 };
 
-/// What a node is to be: one document per node.
+/// The configuration of a node: one document per node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(
     any(test, feature = "schema"),
@@ -23,7 +23,7 @@ use crate::value::{
 )]
 #[serde(rename_all = "camelCase")]
 pub struct MachineConfig {
-    /// The version of the document's form.
+    /// The version of the document's format.
     pub api_version: ApiVersion,
     /// The kind of the document.
     pub kind: Kind,
@@ -35,7 +35,7 @@ pub struct MachineConfig {
     pub cluster: Cluster,
 }
 
-/// The version of the document's form.
+/// The version of the document's format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema), schemars(inline))]
 pub enum ApiVersion {
@@ -65,15 +65,15 @@ pub enum Kind {
 pub struct Machine {
     /// What the node does in its cluster. There are no clusters yet: nothing but `ca.key` depends on it.
     pub role: Role,
-    /// The node's name. Without one it is taken from DHCP, else made from the machine's identity.
+    /// The node's name. Without one it comes from DHCP, or else is made from the machine's identity.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hostname: Option<HostName>,
     /// The authority that signs the certificates of the node's API and of its users.
     pub ca: CertificateAuthority,
-    /// What a node shows to be let into the cluster. Needed by control planes and workers; nothing uses it yet.
+    /// The token with which a node joins the cluster. Needed by control planes and workers; nothing uses it yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<Secret>,
-    /// Further names and addresses for the API's certificate, beside the node's own.
+    /// Additional names and addresses for the API's certificate, besides the node's own.
     #[serde(rename = "certSANs", skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default))]
     pub cert_sans: Vec<Host>,
@@ -81,7 +81,7 @@ pub struct Machine {
     #[serde(skip_serializing_if = "is_default")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default))]
     pub network: Network,
-    /// Where the clock is taken from.
+    /// How the clock is set.
     #[serde(skip_serializing_if = "is_default")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default))]
     pub time: Time,
@@ -89,19 +89,19 @@ pub struct Machine {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default))]
     pub sysctls: BTreeMap<SysctlName, SysctlValue>,
-    /// Kernel modules to load, beside those the board needs.
+    /// Kernel modules to load, besides those the board needs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default))]
     pub modules: Vec<ModuleName>,
-    /// When a freshly upgraded node counts as healthy.
+    /// When a node counts as healthy after an upgrade.
     #[serde(skip_serializing_if = "is_default")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default))]
     pub health: Health,
-    /// When and how the node takes upgrades.
+    /// When and how the node is upgraded.
     #[serde(skip_serializing_if = "is_default")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default))]
     pub upgrades: Upgrades,
-    /// Services by name, to be switched on or off against the image's default.
+    /// Services by name, to be turned on or off against the image's default.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default))]
     pub services: BTreeMap<Name, Service>,
@@ -112,16 +112,16 @@ pub struct Machine {
 #[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum Role {
-    /// Runs the cluster's control plane, once there is one, and holds the authority's key.
+    /// Runs the cluster's control plane, once there is one, and has the authority's key.
     ControlPlane,
-    /// Runs workloads and joins by the token, once there are clusters.
+    /// Runs workloads and joins with the token, once there are clusters.
     Worker,
-    /// Belongs to no cluster, and holds its own authority's key.
+    /// Belongs to no cluster, and has its own authority's key.
     Standalone,
 }
 
 impl Role {
-    /// Every role with the word that stands for it.
+    /// Every role with its name.
     pub const ALL: [(&'static str, Self); 3] = [
         ("controlPlane", Self::ControlPlane),
         ("worker", Self::Worker),
@@ -137,7 +137,7 @@ impl Role {
 impl std::fmt::Display for Role {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let word = Self::ALL.iter().find(|(_, role)| role == self);
-        f.write_str(word.expect("every role has its word").0)
+        f.write_str(word.expect("every role has a name").0)
     }
 }
 
@@ -174,7 +174,7 @@ pub struct Network {
     pub nameservers: Vec<IpAddr>,
 }
 
-/// One interface. Has either `name` or `macAddress`.
+/// One interface, with either `name` or `macAddress`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(
     any(test, feature = "schema"),
@@ -186,14 +186,14 @@ pub struct Interface {
     /// The interface's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<InterfaceName>,
-    /// The interface's hardware address: survives a change of names.
+    /// The interface's hardware address, which is independent of its name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mac_address: Option<MacAddress>,
-    /// Set when an IPv4 address is asked for by DHCP.
+    /// Set to true to get an IPv4 address by DHCP.
     #[serde(skip_serializing_if = "is_default")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default))]
     pub dhcp: bool,
-    /// Fixed addresses with their prefix lengths.
+    /// Static addresses with their prefix lengths.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default))]
     pub addresses: Vec<IpPrefix>,
@@ -214,7 +214,7 @@ pub struct Interface {
     schemars(deny_unknown_fields)
 )]
 pub struct Route {
-    /// The network it leads to; `0.0.0.0/0` and `::/0` are the default routes, and `default` is the one that goes with `via`.
+    /// The destination network; `0.0.0.0/0` and `::/0` are the default routes, and `default` is the one that matches `via`.
     #[cfg_attr(any(test, feature = "schema"), schemars(schema_with = "target"))]
     pub to: IpPrefix,
     /// The router. Without one, the network is directly on the link.
@@ -225,7 +225,7 @@ pub struct Route {
     pub metric: Option<u32>,
 }
 
-/// Where the clock is taken from.
+/// How the clock is set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(
     any(test, feature = "schema"),
@@ -233,7 +233,7 @@ pub struct Route {
     schemars(deny_unknown_fields)
 )]
 pub struct Time {
-    /// Set when the clock is set from the network.
+    /// Set to false to leave the clock alone. True if not given.
     #[serde(skip_serializing_if = "is_true")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default = "yes"))]
     pub enabled: bool,
@@ -252,7 +252,7 @@ impl Default for Time {
     }
 }
 
-/// The value of a kernel parameter: a number or a text.
+/// The value of a kernel parameter: a number or text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SysctlValue(pub String);
 
@@ -277,7 +277,7 @@ impl schemars::JsonSchema for SysctlValue {
     }
 }
 
-/// A service, switched on or off.
+/// A service, turned on or off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(
     any(test, feature = "schema"),
@@ -285,7 +285,7 @@ impl schemars::JsonSchema for SysctlValue {
     schemars(deny_unknown_fields)
 )]
 pub struct Service {
-    /// Set when the service runs.
+    /// Set to true to run the service, to false to stop it.
     pub enabled: bool,
 }
 
@@ -300,15 +300,15 @@ pub struct Cluster {
     /// The cluster's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<Name>,
-    /// The cluster's identity: the same on all its nodes, different from every other cluster's.
+    /// The cluster's identity: the same on all its nodes, and unique.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<Name>,
-    /// Where nodes and clients reach the control plane. Needed by workers.
+    /// The address at which nodes and clients reach the control plane. Needed by workers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<Endpoint>,
 }
 
-/// The metric of a route that names none: the kernel's own for IPv6, and above DHCP's would be a surprise.
+/// The metric of a route without one: the kernel's default for IPv6, and higher than DHCP's.
 pub const ROUTE_METRIC: u32 = 1024;
 
 #[cfg(any(test, feature = "schema"))]

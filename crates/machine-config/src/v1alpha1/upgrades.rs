@@ -1,11 +1,11 @@
-//! When and how a node takes upgrades. The doc comments here are the reference page: write them for users.
+//! When and how a node is upgraded. The doc comments here are the reference page: write them for users.
 
 use serde::Serialize;
 
 use super::defaults::is_default;
 use crate::value::{ByteRate, Certificate, Period, ProxyAddress, TimeOfDay, WebAddress};
 
-/// When and how the node takes upgrades.
+/// When and how the node is upgraded.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(
     any(test, feature = "schema"),
@@ -14,24 +14,24 @@ use crate::value::{ByteRate, Certificate, Period, ProxyAddress, TimeOfDay, WebAd
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Upgrades {
-    /// When the node may restart into an upgrade that was asked to wait for that. Without one, such an upgrade is refused.
+    /// When the node may restart into an upgrade that waits for the window. Without a window, such an upgrade is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,
-    /// The HTTP proxy through which bundles are fetched. It must allow CONNECT, and ask for no password.
+    /// The HTTP proxy for fetching bundles. It must allow CONNECT, and require no password.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy: Option<ProxyAddress>,
-    /// Authorities that are trusted beside the public ones when a bundle is fetched by https.
+    /// Authorities that are trusted in addition to the public ones when a bundle is fetched by https.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca: Option<Certificate>,
-    /// The most that is fetched in a second. An upgrade that is asked for with a limit of its own has the lower one.
+    /// The most bytes to fetch per second. If an upgrade is requested with its own limit, the lower one applies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<ByteRate>,
-    /// The rollout that the node follows by itself. Without one it is upgraded only when somebody asks.
+    /// The rollout that the node follows by itself. Without one it is upgraded only on request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutFeed>,
 }
 
-/// Where a rollout is published, and how often the node looks.
+/// Where a rollout is published, and how often the node polls it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(
     any(test, feature = "schema"),
@@ -39,10 +39,10 @@ pub struct Upgrades {
     schemars(deny_unknown_fields)
 )]
 pub struct RolloutFeed {
-    /// Where the document is. Its signatures are beside it, with `.minisig` behind the name. It is fetched as bundles are: by
-    /// the same `proxy`, trusting the same `ca`.
+    /// The URL of the document. Its signatures are next to it, with `.minisig` appended to the name. It is fetched like
+    /// bundles: through the same `proxy`, trusting the same `ca`.
     pub url: WebAddress,
-    /// How often the node looks: from 1m to 24h. 1 h if not given.
+    /// How often the node polls the document: from 1m to 24h. 1 h if not given.
     #[serde(skip_serializing_if = "is_interval")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default = "interval"))]
     pub interval: Period,
@@ -56,7 +56,7 @@ fn is_interval(value: &Period) -> bool {
     *value == interval()
 }
 
-/// A time that comes again, in which a node may restart.
+/// A recurring period in which a node may restart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(
     any(test, feature = "schema"),
@@ -96,7 +96,7 @@ pub enum Day {
 }
 
 impl Day {
-    /// Every day with the word that stands for it, Monday first.
+    /// Every day with its name, Monday first.
     pub const ALL: [(&'static str, Self); 7] = [
         ("mon", Self::Mon),
         ("tue", Self::Tue),

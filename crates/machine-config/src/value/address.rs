@@ -36,7 +36,7 @@ impl IpPrefix {
         }
     }
 
-    /// Returns true if this is the whole address space: the target of a default route.
+    /// Returns true if this is the whole address space: the destination of a default route.
     pub fn is_default(self) -> bool {
         self.length == 0
     }

@@ -1,4 +1,4 @@
-//! Certificates and keys in PEM, by their form alone. What is inside is judged by those who can read it.
+//! Certificates and keys in PEM, checked by form only; the crate pki checks their content.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,14 +9,14 @@ use super::NotA;
 
 const NO_CERTIFICATE: &str =
     "a certificate; expected PEM, from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----";
-const CUT_CERTIFICATE: &str = "a certificate; it is cut short: the line -----END CERTIFICATE----- is missing, or something else stands before it";
-const TRUSTED: &str = "a certificate; it is a TRUSTED CERTIFICATE, which only OpenSSL reads: write it out plain with openssl x509 -in FILE";
+const CUT_CERTIFICATE: &str = "a certificate; it is cut short: the line -----END CERTIFICATE----- is missing, or something else is before it";
+const TRUSTED: &str = "a certificate; it is a TRUSTED CERTIFICATE, which only OpenSSL reads: convert it with openssl x509 -in FILE";
 const KEY_INSIDE: &str =
-    "a certificate; it holds a private key, too, which is not kept secret there: give the certificate alone";
+    "a certificate; it also holds a private key, which is not kept secret there: give only the certificate";
 const NO_KEY: &str = "a private key; expected PEM, from -----BEGIN PRIVATE KEY----- to its end";
-const ENCRYPTED: &str = "a private key; it is encrypted, and nobody could type its passphrase: take it off with openssl pkey -in FILE";
+const ENCRYPTED: &str = "a private key; it is encrypted, and nobody could type its passphrase: remove it with openssl pkey -in FILE";
 
-/// One or more certificates in PEM. Text around them, as `openssl` and bundles of authorities have it, is kept.
+/// One or more certificates in PEM. Text around them, as `openssl` and certificate bundles have it, is kept.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Certificate(String);
 
@@ -57,7 +57,7 @@ as_text!(
     "One or more certificates in PEM; text around them is allowed."
 );
 
-/// Checks that a text holds one private key in PEM, perhaps with text around it.
+/// Checks that a text holds one private key in PEM, possibly with text around it.
 pub(crate) fn private_key(text: &str) -> Result<(), NotA> {
     // The old form of an encrypted key has a header inside the block.
     if text.contains("ENCRYPTED") {
@@ -72,8 +72,8 @@ pub(crate) fn private_key(text: &str) -> Result<(), NotA> {
     }
 }
 
-/// Lists the labels of all blocks, as RFC 7468 has them: text between blocks is passed over, text inside is not.
-/// `None` when a block does not end, or what ends did not begin.
+/// Lists the labels of all blocks, as in RFC 7468: text between blocks is skipped, text inside is not.
+/// `None` when a block does not end, or ends without a beginning.
 fn labels(text: &str) -> Option<Vec<&str>> {
     let base64 = |line: &str| {
         line.bytes()
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_one_and_open() {
+    fn a_key_is_single_and_unencrypted() {
         for right in [
             KEY,
             &format!("Bag Attributes\n    localKeyID: 01\n{KEY}"),
@@ -172,7 +172,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_text_is_read(text in "(-----|BEGIN |END |CERTIFICATE|\n|a|ä| ){0,40}") {
+        fn no_input_panics(text in "(-----|BEGIN |END |CERTIFICATE|\n|a|ä| ){0,40}") {
             let _ = text.parse::<Certificate>();
             let _ = private_key(&text);
         }

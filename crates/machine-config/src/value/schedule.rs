@@ -1,4 +1,4 @@
-//! Times of a day, and speeds.
+//! Times of day, and rates.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -50,12 +50,12 @@ as_text!(
     "A time of day: HH:MM from 00:00 to 23:59."
 );
 
-/// A number of bytes in a second, written `500k` or `2MB/s`.
+/// A number of bytes per second, written `500k` or `2MB/s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ByteRate(NonZeroU64);
 
 impl ByteRate {
-    /// Returns the bytes in a second.
+    /// Returns the bytes per second.
     pub const fn bytes(self) -> NonZeroU64 {
         self.0
     }
@@ -71,7 +71,7 @@ impl FromStr for ByteRate {
     type Err = NotA;
 
     fn from_str(text: &str) -> Result<Self, NotA> {
-        let wrong = NotA("a speed; expected a number and a unit of bytes a second, such as 500k or 2MB/s");
+        let wrong = NotA("a rate; expected a number and a unit of bytes per second, such as 500k or 2MB/s");
         quantity::rate(text).map(Self).map_err(|_| wrong)
     }
 }
@@ -79,7 +79,7 @@ impl FromStr for ByteRate {
 as_text!(
     ByteRate,
     quantity::RATE_PATTERN,
-    "A speed: bytes a second with their unit, such as 500k, 2MB/s or 1.5MiB; a letter alone is a power of 1000."
+    "A rate: bytes per second with their unit, such as 500k, 2MB/s or 1.5MiB; a letter alone is a power of 1000."
 );
 
 #[cfg(test)]
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn speeds_are_in_thousands() {
+    fn rates_are_in_thousands() {
         for (text, bytes, shown) in [
             ("500k", 500_000, "500k"),
             ("2M", 2_000_000, "2M"),
@@ -115,7 +115,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(minute in 0u16..1440, thousands in 1u64..4_000_000_000) {
+        fn times_and_rates_round_trip(minute in 0u16..1440, thousands in 1u64..4_000_000_000) {
             let time = TimeOfDay(minute);
             prop_assert_eq!(time.to_string().parse(), Ok(time));
             let rate = ByteRate(NonZeroU64::new(thousands * 1000).unwrap());
@@ -123,7 +123,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_read_without_a_panic(text in ".{0,8}") {
+        fn no_input_panics(text in ".{0,8}") {
             let _ = (text.parse::<TimeOfDay>(), text.parse::<ByteRate>());
         }
     }

@@ -7,10 +7,10 @@ use serde::{Serialize, Serializer};
 
 use super::NotA;
 
-/// Longest name.
+/// The longest name.
 const LONGEST: usize = 256;
 
-/// The name of a kernel parameter, parts divided by dots. A slash stands for a dot that belongs to a part, such as
+/// The name of a kernel parameter, parts separated by dots. A slash stands for a dot that belongs to a part, such as
 /// that of the interface `eth0.100`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SysctlName(String);
@@ -31,7 +31,7 @@ impl fmt::Display for SysctlName {
 impl FromStr for SysctlName {
     type Err = NotA;
 
-    /// Reads both forms of sysctl(8): where a slash comes first, slashes divide the parts and dots belong to them.
+    /// Accepts both forms of sysctl(8): if a slash comes first, slashes separate the parts and dots belong to them.
     fn from_str(text: &str) -> Result<Self, NotA> {
         let slashes = text
             .find(['.', '/'])
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_forms_of_sysctl_are_one_name() {
+    fn both_forms_of_sysctl_are_accepted() {
         let table = [
             ("net.ipv4.ip_forward", "net.ipv4.ip_forward"),
             ("net/ipv4/ip_forward", "net.ipv4.ip_forward"),

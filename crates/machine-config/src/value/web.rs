@@ -1,4 +1,4 @@
-//! Where something is on a web server.
+//! Addresses on web servers.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 use super::{NotA, is_authority};
 
-/// Longest address.
+/// The longest address.
 const LONGEST: usize = 2048;
 
 checked_text!(
@@ -25,7 +25,7 @@ fn is_web_address(text: &str) -> bool {
     let Some((authority, path)) = rest.and_then(|rest| rest.split_once('/')) else {
         return false;
     };
-    // A part behind # is never sent: whoever writes one means something else.
+    // A part after # is never sent: whoever writes one means something else.
     let plain = path.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
     is_authority(authority) && plain && !path.is_empty() && text.len() <= LONGEST
 }
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_on_a_server_and_nothing_else() {
+    fn only_files_on_web_servers_are_accepted() {
         for right in [
             "https://releases.example.org/rollout.json",
             "http://10.0.2.2:8080/a/b.json?token=1",

@@ -1,12 +1,12 @@
-//! The characters of a document, as the YAML scanner takes them.
+//! The input of the YAML scanner.
 
 use saphyr_parser::input::SkipTabs;
 use saphyr_parser::{Input, StrInput};
 
-/// A text whose tabs separate words as blanks do.
+/// A text whose tabs separate words like spaces.
 ///
-/// YAML allows a tab behind the `:` of a key; the scanner wants a blank there too. What may not stand behind one, such as a
-/// second key or the first entry of a list, it refuses later, in words of its own.
+/// YAML allows a tab after the `:` of a key; the scanner requires a space there. What must not follow one, such as a second
+/// key or the first entry of a list, the scanner refuses later with its own message.
 pub(super) struct Tabs<'a>(StrInput<'a>);
 
 impl<'a> Tabs<'a> {

@@ -1,15 +1,15 @@
-//! Makes the API's certificate on trial, and shows it to both ends.
+//! Issues the API's certificate as a rehearsal, and verifies it at both ends.
 
 use machine_config::MachineConfig;
 
 use crate::trust::vouches;
 use crate::{Authority, Certificate, Error, Flaw, Moment, NodeClock, Serving, authority};
 
-/// What a config's authority is called in errors.
+/// The name of a config's authority in errors.
 const CA: &str = "machine.ca";
 
-/// Does what a node with this config does before it serves: makes its certificate, and the settings it serves with.
-/// Then it has a certificate of each end checked by the rules of the other.
+/// Does what a node with this config does before it serves: issues its certificate, and makes its TLS settings. Then it
+/// verifies a certificate of each end by the rules of the other.
 pub(super) fn rehearse(config: &MachineConfig, moment: Moment) -> Result<(), Error> {
     let machine = &config.machine;
     let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();

@@ -1,7 +1,7 @@
 //! The first boot: DATA grows to the medium, and the partition table says so, twice.
 //!
-//! What else a first boot does to the disk is proved beside the code that does it, in machined. Making file systems is
-//! other people's work.
+//! What else a first boot does to the disk is proved next to its code, in machined. Making file systems is not ours to
+//! prove.
 
 use layout::{DiskSpec, Layout, Name, Table};
 use powercut::{
@@ -12,7 +12,7 @@ use slots::{Record, Slot};
 
 use crate::support::{Fault, MIB, build, ensure, fill, guids, node, recipe};
 
-/// The smallest medium, and one that is no whole MiB larger.
+/// The smallest medium, and one that is larger, but not by whole MiB.
 const SMALL: u64 = 264 * MIB;
 const LARGE: u64 = 300 * MIB + 7 * 512;
 
@@ -50,7 +50,7 @@ fn fit(disk: &Image) -> (Recording, Option<Table>) {
 }
 
 fn check(state: &State, before: &Image, done: &Image) -> Result<(), Fault> {
-    // Who garbles the sector that is being written may take the MBR along, and with it the disk: no order of writes
+    // A medium that garbles the sector being written may destroy the MBR, and with it the disk: no order of writes
     // helps. It happens once in the life of a disk.
     let mbr = |image: &Image| image.bytes(0, 512);
     if matches!(state.how, How::Noise(..)) && ![mbr(before), mbr(done)].contains(&mbr(&state.image)) {
@@ -60,7 +60,7 @@ fn check(state: &State, before: &Image, done: &Image) -> Result<(), Fault> {
     let runs = matches!(&power, Power::Loader(Outcome::Started(started)) if started.whole);
     ensure(runs, || format!("{power:?}"))?;
     let (again, _) = fit(&state.image);
-    ensure(again.is_durable(), || "something waits in a cache".to_owned())?;
+    ensure(again.is_durable(), || "something is left in a cache".to_owned())?;
     ensure(again.after.digest() == done.digest(), || {
         "the next start does not end with the right tables".to_owned()
     })
@@ -89,9 +89,9 @@ fn data_grows() {
     }
 }
 
-/// The proof can fail: Linux looks at the second table only when it is told to, and the order matters.
+/// The proof can fail: Linux reads the second table only when told to, and the order matters.
 #[test]
-fn what_it_rests_on_is_needed() {
+fn every_assumption_is_needed() {
     let (recording, _) = fit(&disk(true, "quiet"));
     let blind = prove(&recording).unwrap_err();
     assert!(blind.source.0.contains("Blind"), "{blind}: {}", blind.source);
@@ -112,7 +112,7 @@ fn what_it_rests_on_is_needed() {
 }
 
 #[test]
-fn every_image_tells_linux_to_look_at_both_tables() {
+fn every_image_makes_linux_read_both_tables() {
     let base = include_str!("../../../../overlays/base/overlay.yaml");
     let list = base
         .split_once("kernelArguments:\n")

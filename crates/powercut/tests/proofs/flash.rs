@@ -1,4 +1,4 @@
-//! Flashing: a disk that was not finished has no table or boots a whole system, and flashing again finishes it.
+//! Flashing: an unfinished disk has no table or boots a whole system, and flashing again finishes it.
 
 use flash_tool::config::Injected;
 use flash_tool::plan::{Content, Plan};
@@ -15,11 +15,11 @@ use slots::{Record, Slot};
 
 use crate::support::{CONFIG, Fault, MIB, build, ensure, fill, guids, id, node, noise, reader, recipe};
 
-/// Any size that is large enough, and not a whole MiB.
+/// A size that is large enough, but not whole MiB.
 const DISK: u64 = 264 * MIB + 5 * 512;
 
-/// Of so many different states one is flashed again to the end, and all those in which no write is torn: each takes
-/// as long as looking at a thousand others.
+/// One of this many states is flashed again to the end, as are all those in which no write is torn: each takes as long as
+/// checking a thousand others.
 const RESUME_EVERY: u64 = 200;
 
 fn planned(release: &Release, config: Option<&str>) -> Plan {
@@ -47,9 +47,9 @@ struct Proof<'a> {
     plan: Plan,
     /// What the disk booted before.
     old: Power,
-    /// What it holds when nothing comes between.
+    /// What it holds after an uninterrupted flash.
     done: Image,
-    /// States in which flashing was taken up again.
+    /// The number of states in which flashing was repeated.
     resumed: u64,
     seen: u64,
 }
@@ -83,7 +83,7 @@ impl Proof<'_> {
         Ok(())
     }
 
-    /// With the new table there, everything else is.
+    /// With the new table in place, everything else is.
     fn complete(&self, disk: &Image) -> Result<(), Fault> {
         for piece in &self.plan.pieces {
             let Extent { start, len } = piece.extent;
@@ -104,12 +104,12 @@ fn prove(release: &Release, disk: &Image, config: Option<&str>) -> Result<(Tally
     let recording = flash(release, &plan, disk);
     assert!(
         recording.is_durable(),
-        "when flashing is done, nothing waits in a cache"
+        "when flashing is done, nothing is left in a cache"
     );
     prove_recording(&recording, release, plan, disk)
 }
 
-/// Proves it of a flash that was recorded, or made up.
+/// Proves it for a recorded or constructed flash.
 fn prove_recording(
     recording: &Recording,
     release: &Release,
@@ -184,9 +184,9 @@ fn a_disk_of_a_node() {
     assert!(tally.generated > 1500, "{tally:?}");
 }
 
-/// The proof can fail: a writer that forgets to flush is caught, but where nothing depends on it.
+/// The proof can fail: a writer that omits a flush is caught, except where nothing depends on it.
 #[test]
-fn a_writer_that_forgets_a_flush_is_caught() {
+fn a_writer_that_omits_a_flush_is_caught() {
     let (disk, _) = used();
     let new = build(&recipe(2, 150_000));
     let plan = planned(&new, None);
@@ -196,7 +196,7 @@ fn a_writer_that_forgets_a_flush_is_caught() {
         prove_recording(&wrong, &new, plan.clone(), &disk).is_err()
     };
     let caught = (0..right.syncs()).map(caught).collect::<Vec<_>>();
-    // The first parts the old table from the new pieces, the third all of the new system from its table. The second is
-    // there to read the pieces back; and of the two copies of the table each is good without the other.
+    // The first separates the old table from the new pieces, the third all of the new system from its table. The second
+    // exists for reading the pieces back; and of the two copies of the table each is valid without the other.
     assert_eq!(caught, [true, false, true, false, false]);
 }

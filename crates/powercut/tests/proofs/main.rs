@@ -1,4 +1,4 @@
-//! What a node does after every power cut: one file for each thing that is cut short.
+//! What a node does after every power cut: one file for each operation that is interrupted.
 
 #![expect(clippy::unwrap_used, reason = "a test may unwrap")]
 

@@ -1,7 +1,7 @@
-//! The slot record: all lives of a node up to a length, with the power cut in each of its steps.
+//! The slot record: all histories of a node up to a length, with a power cut in each step.
 //!
-//! A life is a row of steps. The loader runs; a system that runs writes the record as upgrades, trials and rollbacks do;
-//! a slot goes bad. Each state that a cut leaves is a node that is switched off, and its life goes on from there.
+//! A history is a sequence of steps. The loader runs; a running system writes the record as upgrades, trials and rollbacks
+//! do; a slot goes bad. Each state after a cut is a node that is switched off, and its history continues from there.
 
 use std::collections::HashSet;
 
@@ -15,14 +15,14 @@ use upgrade::SlotRecord;
 
 use crate::support::{Fault, MIB, build, ensure, fill, node, places, recipe};
 
-/// Steps in a life.
+/// The number of steps in a history.
 const LENGTH: usize = 15;
 
-/// A moment in a life.
+/// A state in a history.
 #[derive(Clone)]
 struct Moment {
     disk: Image,
-    /// The slot that runs; none when the machine is off.
+    /// The running slot; none when the machine is off.
     runs: Option<Slot>,
     /// How often each slot was started on trial since it was armed.
     trials: [u8; 2],
@@ -31,17 +31,17 @@ struct Moment {
 /// What a running system may do.
 #[derive(Debug, Clone, Copy)]
 enum Move {
-    /// Say that the other slot holds nothing: before it is written, and when an armed one is taken back.
+    /// Mark the other slot empty: before it is written, and when an armed one is cancelled.
     Retire,
-    /// Put the other slot on trial, when it was written.
+    /// Put the other slot on trial, after it was written.
     Arm,
     /// Keep the running system, and raise the floor to its own.
     Commit,
     /// Go back to the other system, which is committed. One on trial is not tried again.
     Return,
-    /// Give the running system up, which is on trial and did not get well.
-    GiveUp,
-    /// Give it up, kept or not, because its root proved damaged.
+    /// Abandon the running system, which is on trial and did not become healthy.
+    Abandon,
+    /// Abandon it, on trial or not, because its root is damaged.
     Damaged,
 }
 
@@ -51,7 +51,7 @@ impl Move {
         Move::Arm,
         Move::Commit,
         Move::Return,
-        Move::GiveUp,
+        Move::Abandon,
         Move::Damaged,
     ];
 }
@@ -59,14 +59,14 @@ impl Move {
 struct World {
     node: Node,
     places: Places,
-    /// The floor that each slot's system brings.
+    /// The floor of the system in each slot.
     floors: [Version; 2],
     options: Options,
     tally: Tally,
 }
 
 impl World {
-    /// The record after a move; none when the move is not to be made.
+    /// Returns the record after a move; none when the move is not possible.
     fn moved(&self, disk: &Image, runs: Slot, what: Move) -> Option<Record> {
         let record = self.record(disk);
         let other = runs.other();
@@ -85,7 +85,7 @@ impl World {
                     _ => record.commit(other),
                 }
             }
-            (Move::GiveUp, SlotState::Trial { .. }, SlotState::Committed) => {
+            (Move::Abandon, SlotState::Trial { .. }, SlotState::Committed) => {
                 record.mark_bad(runs, Reason::NotHealthy)
             }
             (Move::Damaged, _, SlotState::Committed) => record.mark_bad(runs, Reason::RootHash),
@@ -138,7 +138,7 @@ impl World {
         Ok(states)
     }
 
-    /// Returns true if the loader may start a slot: whatever it decides is held against this.
+    /// Returns true if the loader may start a slot: its decisions are compared with this.
     fn startable(&self, disk: &Image, record: &Record, slot: Slot) -> bool {
         let manifest = self.node.manifest(disk, &self.places, slot);
         record.slot(slot) != SlotState::Empty
@@ -175,7 +175,7 @@ impl World {
             format!("{started:?} is below {before:?}")
         })?;
         let mut trials = moment.trials;
-        // A last resort is counted by nobody: nothing else is left.
+        // A last resort is not counted: nothing else is left.
         if let (SlotState::Trial { tries: 1.. }, after) = (before.slot(slot), self.record(&step.after)) {
             trials[slot.index()] += 1;
             ensure(trials[slot.index()] <= TRIAL_TRIES, || {
@@ -199,7 +199,7 @@ impl World {
         Ok(next)
     }
 
-    /// Does all that a running system may do.
+    /// Does everything that a running system may do.
     fn run(&mut self, moment: &Moment, runs: Slot) -> Result<Vec<Moment>, Fault> {
         let mut next = Vec::new();
         for what in Move::ALL {
@@ -221,7 +221,7 @@ impl World {
         Ok(next)
     }
 
-    /// Lets a slot's kernel go bad, unless the other one's is already.
+    /// Lets a slot's kernel go bad, unless the other one's already is.
     fn rot(&self, moment: &Moment) -> Vec<Moment> {
         let whole = |slot| self.node.is_whole(&moment.disk, &self.places, slot);
         if !Slot::ALL.into_iter().all(whole) {
@@ -264,7 +264,7 @@ fn world(floor: Version) -> (World, Image) {
     (world, disk)
 }
 
-/// Lives all lives of such a node.
+/// Explores all histories of such a node.
 fn live(floor: Version) -> Result<Tally, Fault> {
     let (mut world, disk) = world(floor);
     let mut seen = HashSet::new();

@@ -13,17 +13,17 @@ use slots::Slot;
 
 pub const MIB: u64 = 1 << 20;
 
-/// What does not hold.
+/// A property that does not hold.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Fault(pub String);
 
-/// Fails with a sentence when something does not hold.
+/// Fails with a sentence when a property does not hold.
 pub fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<(), Fault> {
     if holds { Ok(()) } else { Err(Fault(what())) }
 }
 
-/// Makes bytes that pack badly.
+/// Makes bytes that do not compress.
 pub fn noise(len: usize, seed: u64) -> Vec<u8> {
     Random::new(seed).bytes(len)
 }
@@ -59,7 +59,7 @@ pub fn slot_size(root: usize) -> u64 {
     (root as u64 + 200_000).next_multiple_of(MIB)
 }
 
-/// Returns what a release of this version holds: a small slot, and a command line by which Linux takes either table.
+/// Describes a release of this version: a small slot, and a command line with which Linux accepts either table.
 pub fn recipe(version: usize, len: usize) -> Recipe<'static> {
     Recipe {
         slot_size: slot_size(len),
@@ -78,12 +78,12 @@ pub fn reader(release: &Release) -> Reader<Cursor<&[u8]>> {
     Reader::open(Cursor::new(&release.bundle[..]), &[trusted()]).unwrap()
 }
 
-/// Returns what names the release on a kernel's command line.
+/// Returns what identifies the release on a kernel's command line.
 pub fn id(release: &Release) -> Digest {
     Digest::of(manifest::trailer::decode(&release.trailer).unwrap().json)
 }
 
-/// Names for a disk.
+/// Returns GUIDs for a disk.
 pub fn guids() -> Guids {
     Guids::from_seed(b"test")
 }
@@ -97,7 +97,7 @@ pub fn places(slot: u64) -> Places {
     }
 }
 
-/// Puts a release into a slot.
+/// Writes a release into a slot.
 pub fn fill(image: &mut Image, places: &Places, slot: Slot, release: &Release) {
     image.write(places.slots[slot.index()].start, &release.slot);
     image.write(places.trailer(slot).start, &release.trailer);

@@ -1,4 +1,4 @@
-//! Upgrades: whatever is cut short, the old system boots until the new one is all there, and the next run finishes.
+//! Upgrades: wherever one is interrupted, the old system boots until the new one is complete, and the next run finishes.
 
 use std::io::Cursor;
 use std::ops::ControlFlow;
@@ -91,7 +91,7 @@ impl Upgrade {
         (disk.finish(), choice)
     }
 
-    /// Runs the upgrade on an open disk; somebody stops it when it has told so often how far it is.
+    /// Runs the upgrade on an open disk, and stops it after this many progress reports.
     fn go_on(&self, disk: &Disk, patience: usize) -> Result<Choice, upgrade::Error> {
         let mut release = upgrade::Release::open(Cursor::new(&self.new.bundle[..]), &[trusted()]).unwrap();
         let mut parts = upgrade::Disk {
@@ -115,7 +115,7 @@ impl Upgrade {
         Ok(install(&mut release, &mut parts, control)?.plan.choice)
     }
 
-    /// Switches the machine on, and says what runs. It must be the old system, or all of the new one.
+    /// Switches the machine on, and returns what runs. It must be the old system, or all of the new one.
     fn boot(&self, state: &Image) -> Result<(Image, Slot), Fault> {
         let record = Node::record(state, &self.places).record;
         let record = record.ok_or_else(|| Fault("the slot record is lost".to_owned()))?;
@@ -137,7 +137,7 @@ impl Upgrade {
         Ok((medium.image().clone(), armed))
     }
 
-    /// Checks that what the disk says of its slots is true, so that nothing depends on which one is tried first.
+    /// Checks that what the disk says about its slots is true, so that nothing depends on which one is tried first.
     fn is_true(&self, state: &Image) -> Result<(), Fault> {
         let record = Node::record(state, &self.places).record;
         let record = record.ok_or_else(|| Fault("the slot record is lost".to_owned()))?;
@@ -151,7 +151,7 @@ impl Upgrade {
             ensure(whole || !called_good, || {
                 format!("slot {slot} is not whole, with {record:?}")
             })?;
-            // So that not even the loss of BOOTSTATE makes the loader start half a system.
+            // So that not even the loss of BOOTSTATE makes the loader start an incomplete system.
             ensure(whole || !manifest, || {
                 format!("slot {slot} has a manifest, but is not whole")
             })?;
@@ -159,7 +159,7 @@ impl Upgrade {
         Ok(())
     }
 
-    /// Checks that an upgrade came to its end.
+    /// Checks that an upgrade is complete.
     fn is_done(&self, disk: &Image, done: &Image) -> Result<(), Fault> {
         for extent in self.places.slots {
             ensure(disk.digest_of(extent) == done.digest_of(extent), || {
@@ -184,13 +184,13 @@ impl Upgrade {
             return Ok(None);
         }
         let (again, _) = self.install(&disk);
-        ensure(again.is_durable(), || "something waits in a cache".to_owned())?;
+        ensure(again.is_durable(), || "something is left in a cache".to_owned())?;
         self.is_done(&again.after, done)?;
         Ok(Some(again))
     }
 }
 
-/// Cuts an upgrade everywhere. Every `resume`-th state is brought to its end, and of these a few are cut again.
+/// Cuts an upgrade everywhere. Every `resume`-th state is completed, and a few of these runs are cut again.
 fn prove(
     upgrade: &Upgrade,
     step: &Recording,
@@ -224,7 +224,7 @@ fn passes(name: &str, upgrade: &Upgrade, before: Before, choice: Choice, resume:
     upgrade.is_done(&step.after, &step.after).unwrap();
     let (tally, resumed) = prove(upgrade, &step, &step.after, resume).unwrap();
     report(
-        &format!("upgrade, {name}, slot B {before:?}, {resumed} of them taken up again"),
+        &format!("upgrade, {name}, slot B {before:?}, {resumed} of them resumed"),
         tally,
     );
     tally
@@ -268,9 +268,9 @@ fn a_larger_slot() {
     assert!(tally.generated > 10_000, "{tally:?}");
 }
 
-/// Somebody stops it and begins again, more than once, and the caches keep what was not flushed meanwhile.
+/// It is stopped and started again, more than once, and the caches keep what was not flushed in between.
 #[test]
-fn stopped_and_begun_again() {
+fn stopped_and_restarted() {
     let upgrade = Upgrade::new(700_000, false);
     let disk = Disk::new(upgrade.disk(Before::Committed));
     let (mut stops, mut written) = (0, 0);
@@ -289,12 +289,12 @@ fn stopped_and_begun_again() {
     upgrade.is_done(&step.after, &whole.after).unwrap();
     let (tally, resumed) = prove(&upgrade, &step, &step.after, 100).unwrap();
     report(
-        &format!("upgrade stopped {stops} times, {resumed} of them taken up again"),
+        &format!("upgrade stopped {stops} times, {resumed} of them resumed"),
         tally,
     );
 }
 
-/// The new system is tried, and kept or given up; and after that it can be installed again.
+/// The new system is tried, and kept or abandoned; after that it can be installed again.
 #[test]
 fn a_trial() {
     let upgrade = Upgrade::new(20_000, true);
@@ -337,13 +337,13 @@ fn a_trial() {
     let record = Node::record(&fallback.after, &places).record.unwrap();
     assert_eq!(record.slot(Slot::B), SlotState::Bad(Reason::TriesExhausted));
     let (again, choice) = upgrade.install(&fallback.after);
-    assert_eq!(choice, Choice::Nothing, "it is all there: it only gets new tries");
+    assert_eq!(choice, Choice::Nothing, "it is complete: it only gets new tries");
     cut(&again);
     upgrade.is_done(&again.after, &done).unwrap();
-    report("trial, kept or given up", tally);
+    report("trial, kept or abandoned", tally);
 }
 
-/// The proof can fail: writers that leave out a flush, or take the steps in another order, are caught.
+/// The proof can fail: writers that omit a flush, or change the order of the steps, are caught.
 #[test]
 fn writers_that_break_a_rule_are_caught() {
     let upgrade = Upgrade::new(20_000, false);
@@ -352,7 +352,7 @@ fn writers_that_break_a_rule_are_caught() {
     assert_eq!(right.syncs(), 5, "record, old manifest, data, manifest, record");
     assert!(!caught(&right));
     let forgotten = (0..5).map(|sync| caught(&right.without_sync(sync)));
-    // After the last one nothing comes that depends on it; that it is there is checked of each run.
+    // Nothing follows the last one that depends on it; that it is there is checked in each run.
     assert_eq!(forgotten.collect::<Vec<_>>(), [true, true, true, true, false]);
     assert!(!right.without_sync(4).is_durable());
     for (order, what) in [

@@ -7,7 +7,7 @@ use crate::v1alpha1::types::*;
 use crate::value::IpPrefix;
 
 const MTU: (u32, u32) = (68, 65_535);
-/// RFC 8200: no IPv6 on a link that carries less.
+/// RFC 8200: the smallest MTU for IPv6.
 const MTU_IPV6: u32 = 1280;
 
 pub(super) fn network(cursor: Cursor<'_>) -> Option<Network> {
@@ -26,7 +26,7 @@ pub(super) fn network(cursor: Cursor<'_>) -> Option<Network> {
     })
 }
 
-/// What must not stand twice among all interfaces.
+/// What must be unique among all interfaces.
 #[derive(Default)]
 struct Seen {
     selectors: Vec<String>,
@@ -48,7 +48,7 @@ fn interface(cursor: Cursor<'_>, seen: &mut Seen) -> Option<Interface> {
         .or(mac_address.map(|m| crate::value::MacAddress::to_string(&m)));
     if let Some(selector) = selector {
         if seen.selectors.contains(&selector) {
-            o.here().fault(format!("interface {selector} stands twice"));
+            o.here().fault(format!("interface {selector} is listed twice"));
         }
         seen.selectors.push(selector);
     }
@@ -77,7 +77,7 @@ fn interface(cursor: Cursor<'_>, seen: &mut Seen) -> Option<Interface> {
     })
 }
 
-/// Reads an address that the node itself is to have.
+/// Reads an address for the node itself.
 fn host_address(cursor: &Cursor<'_>, seen: &mut Seen) -> Option<IpPrefix> {
     let prefix: IpPrefix = cursor.parsed()?;
     let address = prefix.address;
@@ -98,7 +98,7 @@ fn host_address(cursor: &Cursor<'_>, seen: &mut Seen) -> Option<IpPrefix> {
         cursor.fault(format!("{address} is not an address a node can have"));
     }
     if seen.addresses.contains(&address) {
-        cursor.fault(format!("address {address} stands twice"));
+        cursor.fault(format!("address {address} is listed twice"));
     }
     seen.addresses.push(address);
     Some(prefix)
@@ -121,7 +121,7 @@ fn route(cursor: Cursor<'_>) -> Option<Route> {
     Some(Route { to: to?, via, metric })
 }
 
-/// Reads the network of a route. `default` is the word of `ip route`; which IP version is meant, the router tells.
+/// Reads the network of a route. `default` is the keyword of `ip route`; the router determines the IP version.
 fn target(cursor: &Cursor<'_>, via: Option<IpAddr>) -> Option<IpPrefix> {
     if cursor.text()? == "default" {
         let address = match via {

@@ -1,4 +1,4 @@
-//! Reads when and how a node takes upgrades.
+//! Reads when and how a node is upgraded.
 
 use crate::decode::Cursor;
 use crate::v1alpha1::upgrades::interval;
@@ -30,7 +30,7 @@ fn rollout(cursor: Cursor<'_>) -> Option<RolloutFeed> {
     let url = o
         .required(
             "url",
-            "say where the rollout is published, such as https://HOST/rollout.json",
+            "set it to where the rollout is published, such as https://HOST/rollout.json",
         )
         .and_then(|c| c.parsed_unquoted());
     let interval = match o.field("interval") {
@@ -56,10 +56,10 @@ fn window(cursor: Cursor<'_>) -> Option<Window> {
     let mut o = cursor.object()?;
     let days = o.field("days").map(days).unwrap_or_default();
     let start = o
-        .required("start", "say when it opens, such as \"02:30\"")
+        .required("start", "set it to when it opens, such as \"02:30\"")
         .and_then(|c| c.parsed());
     let duration = o
-        .required("duration", "say how long it stays open, such as 2h")
+        .required("duration", "set it to how long it stays open, such as 2h")
         .and_then(|c| span(&c));
     o.finish();
     Some(Window {
@@ -73,11 +73,11 @@ fn days(cursor: Cursor<'_>) -> Vec<Day> {
     let mut days = Vec::new();
     let items = cursor.clone().items();
     if items.is_empty() {
-        cursor.fault("names no day; leave it out for every day");
+        cursor.fault("lists no day; leave it out for every day");
     }
     for item in items {
         match item.choice(&Day::ALL) {
-            Some(day) if days.contains(&day) => item.fault("stands twice"),
+            Some(day) if days.contains(&day) => item.fault("is listed twice"),
             Some(day) => days.push(day),
             None => {}
         }

@@ -1,4 +1,4 @@
-//! Ways to ruin a running system.
+//! Ways to break a running system.
 
 use std::fs;
 use std::path::Path;
@@ -6,23 +6,23 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-/// Where root may tell the kernel to crash, whatever keys are allowed at the keyboard.
+/// Where root may make the kernel crash, whatever keys are allowed at the keyboard.
 const SYSRQ: &str = "/proc/sysrq-trigger";
 const PANIC_TIMEOUT: &str = "/proc/sys/kernel/panic";
 const CGROUPS: &str = "/sys/fs/cgroup";
 
-/// Makes the kernel panic: as it is set up, it restarts the machine.
+/// Makes the kernel panic, which restarts the machine.
 pub fn panic() -> Result<()> {
     write(Path::new(SYSRQ), "c")
 }
 
-/// Makes the kernel hang: it panics, and then loops for ever, with interrupts off.
+/// Makes the kernel hang: it panics, and then loops forever, with interrupts off.
 pub fn hang() -> Result<()> {
     write(Path::new(PANIC_TIMEOUT), "0")?;
     panic()
 }
 
-/// Makes PID 1 hang while the kernel and all else go on: it is frozen.
+/// Makes PID 1 hang while the kernel and everything else continue: it is frozen.
 pub fn stall() -> Result<()> {
     let folder = Path::new(CGROUPS).join("stalled");
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
@@ -31,7 +31,7 @@ pub fn stall() -> Result<()> {
     wait()
 }
 
-/// Does nothing, for ever.
+/// Does nothing, forever.
 pub fn wait() -> Result<()> {
     loop {
         std::thread::sleep(Duration::from_secs(3600));

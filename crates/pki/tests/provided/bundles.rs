@@ -1,9 +1,9 @@
-//! Bundles of authorities, as `machine.upgrades.ca` takes them.
+//! Bundles of authorities, as in `machine.upgrades.ca`.
 
 use super::*;
 
 #[test]
-fn authorities_for_bundles_are_real_ones() {
+fn authorities_for_bundles_must_be_authorities() {
     let home = authority(now());
     let (cert, key) = (home.certificate_pem(), home.key_pem());
     let old = authority(now() - AUTHORITY_LIFE - DAY);
@@ -44,7 +44,7 @@ fn authorities_for_bundles_are_real_ones() {
 }
 
 #[test]
-fn every_public_authority_passes_in_a_bundle_with_names_between() {
+fn a_bundle_of_all_public_authorities_with_comments_passes() {
     use base64ct::{Base64, Encoding as _};
     let block = |(number, der): (usize, &rustls::pki_types::CertificateDer<'_>)| {
         let text = Base64::encode_string(der);

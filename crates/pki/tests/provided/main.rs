@@ -1,4 +1,4 @@
-//! Every certificate and key that a person can give: what is wrong is named with its place, and what is right is taken.
+//! All certificates and keys that a person can provide: flaws are reported with their place, and valid ones are accepted.
 
 mod bundles;
 
@@ -47,7 +47,7 @@ fn foreign(change: impl Fn(&mut CertificateParams)) -> (String, String) {
     )
 }
 
-/// Leaves the first half of the lines inside a block of PEM.
+/// Keeps the first half of the lines inside a PEM block.
 fn cut(pem: &str) -> String {
     let lines: Vec<&str> = pem.lines().collect();
     let inside = &lines[1..lines.len() - 1];
@@ -159,7 +159,7 @@ fn an_authority_that_would_lock_its_owner_out_is_refused() {
             "cut in half",
             &half,
             &key,
-            "machine.ca.cert: holds a certificate that is cut short; copy the whole",
+            "machine.ca.cert: holds a certificate that is cut short; copy all",
         ),
         (
             "without an end",
@@ -195,7 +195,7 @@ fn an_authority_that_would_lock_its_owner_out_is_refused() {
             "the key in the wrong place",
             &with_key,
             &key,
-            "machine.ca.cert: is not a certificate; it holds a private",
+            "machine.ca.cert: is not a certificate; it also holds a private",
         ),
         (
             "an encrypted key",
@@ -207,7 +207,7 @@ fn an_authority_that_would_lock_its_owner_out_is_refused() {
             "half a key",
             cert,
             &half_key,
-            "machine.ca.key: is no private key in PEM",
+            "machine.ca.key: is not a private key in PEM",
         ),
     ];
     for (what, cert, key, expected) in table {
@@ -236,7 +236,7 @@ fn an_authority_that_would_lock_its_owner_out_is_refused() {
 }
 
 #[test]
-fn an_authority_whose_constraints_rule_the_node_out_is_found_by_the_rehearsal() {
+fn an_authority_whose_constraints_exclude_the_node_is_found_by_the_rehearsal() {
     let key = KeyPair::generate_for(&PKCS_ED25519).expect("a key");
     let mut params = CertificateParams::new(Vec::new()).expect("parameters");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -250,7 +250,7 @@ fn an_authority_whose_constraints_rule_the_node_out_is_found_by_the_rehearsal() 
     assert!(
         found.len() == 1
             && found[0].starts_with(
-                "machine.ca: the node's API could not come up with it: the authority signs nothing that nodes"
+                "machine.ca: the node's API could not start with it: the authority signs certificates that nodes"
             ),
         "{found:?}"
     );
@@ -260,7 +260,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn damaged_certificates_and_keys_are_judged_without_a_panic(
+    fn damaged_certificates_and_keys_never_panic(
         flips in proptest::collection::vec((any::<Index>(), "[A-Za-z0-9+/]"), 1..5),
         in_key in any::<bool>(),
     ) {
@@ -280,7 +280,7 @@ proptest! {
 }
 
 #[test]
-fn a_node_that_does_not_know_the_time_refuses_no_later_date() {
+fn a_node_without_a_clock_refuses_no_future_date() {
     let future = authority(now() + 400 * DAY);
     let text = config(
         Role::Standalone,
@@ -343,7 +343,7 @@ fn a_client_and_its_authority_belong_together() {
             ca,
             &other_cert,
             &other_key,
-            &["cert was not signed by the authority"],
+            &["cert was not signed by the given authority"],
         ),
         ("expired", ca, &expired.pem, &expired_key, &["cert expired on 20"]),
         ("a node's", ca, &node.pem, &node_key, &["cert is not for clients"]),
@@ -359,7 +359,7 @@ fn a_client_and_its_authority_belong_together() {
             &half_ca,
             &half,
             "x",
-            &["ca holds a certificate that is cut", "cert holds", "key is no"],
+            &["ca holds a certificate that is cut", "cert holds", "key is not"],
         ),
     ];
     for (what, ca, cert, key, expected) in table {

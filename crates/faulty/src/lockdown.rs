@@ -1,4 +1,4 @@
-//! Tries, as root with every capability that it takes, what must not be possible on a node once its kernel runs.
+//! Tries, as root with every capability that it needs, what must not be possible on a node once its kernel runs.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use sys::modules::{LinuxModules, ModuleLoader};
 
-/// Part of every image, and loaded in none by itself.
+/// Part of every image, and not loaded by any.
 const MODULE: &str = "kernel/drivers/net/dummy.ko";
-/// What ends a signed module, behind twelve bytes whose last four are the length of the signature.
+/// The end of a signed module, after twelve bytes whose last four are the length of the signature.
 const SIGNED: &[u8] = b"~Module signature appended~\n";
 const ABOUT: usize = 12;
 const HELPERS: &str = "/proc/sys/kernel/usermodehelper/bset";
@@ -23,8 +23,8 @@ const WAYS: &[(&str, Attempt)] = &[
     ("more rights for the kernel's helpers", helpers),
 ];
 
-/// Tries each, and fails when one of them succeeds.
-pub fn pry() -> Result<()> {
+/// Tries each attack, and fails when one of them succeeds.
+pub fn check() -> Result<()> {
     let mut open = Vec::new();
     for (what, attempt) in WAYS {
         match attempt() {
@@ -33,7 +33,7 @@ pub fn pry() -> Result<()> {
         }
     }
     ensure!(open.is_empty(), "let in: {}", open.join(", "));
-    // What was refused was refused for what it is: the module as it came is taken.
+    // What was refused was refused for the right reason: the unmodified module is accepted.
     load(&module())?;
     Ok(stdio::line("nothing was let in")?)
 }
@@ -47,7 +47,7 @@ fn load(path: &Path) -> Result<()> {
     Ok(LinuxModules.load(path, "")?)
 }
 
-/// Loads the module after it was changed. What cannot even be tried proves nothing, and ends all.
+/// Loads the module after a change. An attack that cannot be prepared proves nothing, and ends the program.
 fn load_changed(name: &str, change: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
     let path = Path::new("/tmp").join(name);
     let mut bytes = fs::read(module()).expect("the image has the module");
@@ -70,7 +70,7 @@ fn unsigned() -> Result<()> {
 
 fn changed() -> Result<()> {
     load_changed("changed.ko", |bytes| {
-        // In the middle: code or data, and not the header, for which it would be refused anyway.
+        // In the middle: code or data, not the header, for which it would be refused anyway.
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
     })
@@ -86,7 +86,7 @@ fn kexec() -> Result<()> {
     Ok(())
 }
 
-/// The kernel takes any set, and keeps what is in both: the old one and the new.
+/// The kernel accepts any set, and keeps the intersection of the old one and the new.
 fn helpers() -> Result<()> {
     let before = fs::read_to_string(HELPERS).context("read the helpers' rights")?;
     fs::write(HELPERS, "4294967295 511")?;
