@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::paths;
 use crate::process::Program;
 
-/// Folders that hold what was built, fetched or made up by a fuzzer, not what was written.
+/// What was built, fetched or made up by a fuzzer, not written.
 const SKIPPED: &[&str] = &[".git", "target", "out", "fuzz/corpus"];
 
 /// The tree, read into memory.
@@ -100,8 +100,12 @@ impl Tree {
             } else {
                 format!("{prefix}/{name}")
             };
+            // In a linked work tree of git, `.git` is a file.
+            if SKIPPED.contains(&path.as_str()) {
+                continue;
+            }
             let kind = entry.file_type()?;
-            if kind.is_dir() && !SKIPPED.contains(&path.as_str()) {
+            if kind.is_dir() {
                 self.add_folder(&entry.path(), &path)?;
             } else if kind.is_file() {
                 // What is not UTF-8 is not text of ours.
