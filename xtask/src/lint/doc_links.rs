@@ -10,7 +10,7 @@ impl Lint for DocLinks {
     }
 
     fn reason(&self) -> &'static str {
-        "a newcomer follows the links of the documents: each relative one leads to a file or folder of the tree"
+        "a newcomer follows the links of the documents: each relative one leads to a file, folder or heading of the tree"
     }
 
     fn check(&self, tree: &Tree) -> Vec<Finding> {
@@ -47,29 +47,59 @@ fn links(text: &str) -> Vec<(usize, &str)> {
 }
 
 fn leads_somewhere(tree: &Tree, from: &str, target: &str) -> bool {
-    let target = target.split('#').next().unwrap_or_default();
-    if target.is_empty() || target.contains("://") || target.starts_with("mailto:") {
+    if target.contains("://") || target.starts_with("mailto:") {
         return true;
+    }
+    let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+    let Some(path) = resolve(from, file) else {
+        return false;
+    };
+    let Some(text) = tree.files.get(&path) else {
+        let folder = format!("{path}/");
+        return anchor.is_empty() && tree.files.keys().any(|file| file.starts_with(&folder));
+    };
+    // What stands behind the `#` of other files, such as a line of code, nobody can look up here.
+    anchor.is_empty() || !path.ends_with(".md") || anchors(text).any(|known| known == anchor)
+}
+
+/// Returns the path in the tree that a link in the file `from` means; none when it leads out of the tree.
+fn resolve(from: &str, file: &str) -> Option<String> {
+    if file.is_empty() {
+        return Some(from.to_owned());
     }
     let mut path: Vec<&str> = from.split('/').collect();
     path.pop();
-    for part in target.split('/') {
+    for part in file.split('/') {
         match part {
             "" | "." => {}
             ".." => {
-                if path.pop().is_none() {
-                    return false;
-                }
+                path.pop()?;
             }
             part => path.push(part),
         }
     }
-    let path = path.join("/");
-    tree.files.contains_key(&path)
-        || tree
-            .files
-            .keys()
-            .any(|file| file.starts_with(&format!("{path}/")))
+    Some(path.join("/"))
+}
+
+/// Lists the anchors of a document's headings, as GitHub makes them: small letters, dashes for blanks, no punctuation.
+fn anchors(text: &str) -> impl Iterator<Item = String> {
+    let mut fenced = false;
+    text.lines().filter_map(move |line| {
+        if line.trim_start().starts_with("```") {
+            fenced = !fenced;
+        }
+        let heading = line.strip_prefix('#').filter(|_| !fenced)?;
+        let heading = heading.trim_start_matches('#').strip_prefix(' ')?.trim();
+        let plain = heading
+            .chars()
+            .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+        Some(
+            plain
+                .flat_map(char::to_lowercase)
+                .map(|c| if c == ' ' { '-' } else { c })
+                .collect(),
+        )
+    })
 }
 
 #[cfg(test)]
@@ -82,12 +112,28 @@ mod tests {
         let tree = Tree::of(&[
             ("docs/a.md", text),
             ("docs/guide.md", ""),
-            ("README.md", ""),
+            ("README.md", "# Top\n"),
             ("crates/a.rs", ""),
         ]);
         assert_eq!(
             DocLinks.check(&tree),
             [Finding::at("docs/a.md", 1, "the link gone.md leads nowhere")]
         );
+    }
+
+    #[test]
+    fn anchors_are_headings() {
+        let guide = "# Guide\n## Don't panic: `no_std`!\n```sh\n# comment\n```\n";
+        let links = "[a](guide.md#guide) [b](guide.md#dont-panic-no_std) [c](#here) [d](../a.rs#L1)\n\
+                     [e](guide.md#comment) [f](#gone) [g](../docs#guide)\n# Here\n";
+        let tree = Tree::of(&[("docs/a.md", links), ("docs/guide.md", guide), ("a.rs", "")]);
+        let found: Vec<String> = DocLinks
+            .check(&tree)
+            .into_iter()
+            .map(|finding| finding.what)
+            .collect();
+        let expected = ["guide.md#comment", "#gone", "../docs#guide"]
+            .map(|target| format!("the link {target} leads nowhere"));
+        assert_eq!(found, expected);
     }
 }
