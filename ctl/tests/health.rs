@@ -4,9 +4,9 @@ mod program;
 
 use std::time::Duration;
 
-use machined::health::HealthState;
 use program::Ran;
 use program::cluster::{Cluster, cluster};
+use state::kinds::HealthState;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn health_says_how_the_worst_node_is_and_why() {

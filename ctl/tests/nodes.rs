@@ -6,11 +6,11 @@ use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
-use machined::api::testing::TestServer;
-use machined::resource::Resource;
 use pki::{Secrets, Serving};
 use program::cluster::{cluster, serving};
 use serde::{Deserialize, Serialize};
+use server::testing::TestServer;
+use state::Resource;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Lamp {

@@ -6,10 +6,10 @@ mod program;
 use std::time::Duration;
 
 use bundle::Header;
-use machined::api::testing::{Fate, NEW, OLD};
 use program::Home;
 use program::cluster::{Cluster, cluster};
 use rollout::{Bundle, Rollout};
+use server::testing::{Fate, NEW, OLD};
 use signing::{Protection, create};
 
 const URL: &str = "https://releases.example/qemu.bundle";

@@ -8,9 +8,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use bundle::Header;
-use machined::api::testing::{Fate, NEW, OLD};
 use manifest::Digest;
 use program::cluster::{Cluster, cluster};
+use server::testing::{Fate, NEW, OLD};
 
 const URL: &str = "https://releases.example/qemu.bundle";
 /// A manifest with all it must have.

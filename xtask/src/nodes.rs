@@ -13,6 +13,11 @@ use crate::{bill, paths};
 
 /// A first build compiles some two hundred crates.
 const LIMIT: Duration = Duration::from_secs(40 * 60);
+/// The crates of the agent.
+const AGENT: [&str; 12] = [
+    "backend", "clock", "config", "health", "machined", "network", "node", "server", "services", "state",
+    "storage", "upgrades",
+];
 /// Programs for the running node. Statically linked: the initramfs holds no libraries. `faulty` is in no image but those
 /// that tests build.
 const LINUX_PROGRAMS: [&str; 3] = ["machined", "pause", "faulty"];
@@ -54,7 +59,12 @@ pub fn build(toolchain: &Toolchain, arch: Arch) -> Result<()> {
 pub fn build_other_agent(toolchain: &Toolchain, arch: Arch) -> Result<()> {
     let target = arch.linux_target();
     let mut agent = linux(toolchain, arch);
-    agent = agent.args(["--config", "profile.release.package.machined.codegen-units=3"]);
+    for part in AGENT {
+        agent = agent.args([
+            "--config",
+            &format!("profile.release.package.{part}.codegen-units=3"),
+        ]);
+    }
     agent.args(["--package", "machined"]).run()?;
     let (from, to) = (
         paths::node_programs().join(arch.name()),

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use machined::api::testing::TestServer;
 use pki::authority::SERVER_LIFE;
 use pki::{NodeClock, Secrets, Serving, Validity};
+use server::testing::TestServer;
 
 use super::{Home, Ran};
 

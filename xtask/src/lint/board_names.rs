@@ -12,7 +12,7 @@ const PRODUCT: &[&str] = &[
     "ctl/src/",
     "flash-tool/src/",
     "images/src/",
-    "machined/src/",
+    "machined/",
 ];
 /// Families named for an architecture, which is no fact about a board.
 const ARCHITECTURES: &[&str] = &["amd64", "arm64"];
@@ -76,12 +76,12 @@ mod tests {
             "fn f(board: &str) -> bool { board == \"pi9\" }\n#[cfg(test)]\nmod tests {\n    // pi9\n}\n";
         let tree = Tree::of(&[
             ("boards/pi9.yaml", ""),
-            ("machined/src/a.rs", source),
+            ("machined/a.rs", source),
             ("tests/src/a.rs", source),
         ]);
         assert_eq!(
             BoardNames.check(&tree),
-            [Finding::at("machined/src/a.rs", 1, "names pi9")]
+            [Finding::at("machined/a.rs", 1, "names pi9")]
         );
     }
 

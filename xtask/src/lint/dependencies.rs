@@ -36,19 +36,40 @@ const NEVER: &[(&str, &[&str], &str)] = &[
     ),
     (
         "images",
-        &["machined"],
+        &["machined", "state"],
         "images are built without the agent's code; its binary is an input",
     ),
     (
         "flash-tool",
-        &["machined"],
+        &["machined", "state"],
         "a flashed disk and an upgrade meet in the formats, not in the agent",
     ),
-    ("ctl", &["machined"], "the CLI knows a node by its API only"),
+    (
+        "ctl",
+        &["machined", "state"],
+        "the CLI knows a node by its API only",
+    ),
     ("ctl", TESTS, "what helps tests is not shipped"),
     ("flash-tool", TESTS, "what helps tests is not shipped"),
     ("images", TESTS, "what helps tests is not shipped"),
     ("machined", TESTS, "what helps tests is not shipped"),
+];
+
+/// The parts of machined, and those that each may link. The agent puts them together, so it may link all.
+///
+/// A part knows others by their kinds of resources and by the traits of `backend`, never by their code.
+const PARTS: &[(&str, &[&str])] = &[
+    ("state", &[]),
+    ("node", &["state"]),
+    ("backend", &["state"]),
+    ("clock", &["state"]),
+    ("network", &["state"]),
+    ("storage", &["node", "state"]),
+    ("health", &["node", "state"]),
+    ("services", &["backend", "node", "state"]),
+    ("upgrades", &["backend", "node", "state"]),
+    ("config", &["backend", "node", "state", "storage"]),
+    ("server", &["backend", "clock", "node", "state"]),
 ];
 
 /// Crates for tests alone.
@@ -85,8 +106,34 @@ impl Lint for Dependencies {
                 ));
             }
         }
+        findings.extend(parts(tree));
         findings
     }
+}
+
+/// Holds the parts of machined against the table of what each may link.
+fn parts(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (name, allowed) in PARTS {
+        if !tree.crates.contains_key(*name) {
+            let gone = format!("the table of machined's parts names crate {name}, which is gone");
+            findings.push(Finding::about("Cargo.toml", gone));
+        }
+        let linked = tree.all_dependencies(name);
+        let others = PARTS
+            .iter()
+            .map(|(other, _)| *other)
+            .filter(|other| other != name);
+        for other in others.filter(|other| linked.contains(other) && !allowed.contains(other)) {
+            findings.push(Finding::about(
+                "Cargo.lock",
+                format!(
+                    "{name} depends on {other}, but parts of machined meet in their kinds of resources; move what both need down"
+                ),
+            ));
+        }
+    }
+    findings
 }
 
 #[cfg(test)]
@@ -97,8 +144,12 @@ mod tests {
     #[test]
     fn a_forbidden_dependency_is_found_behind_another() {
         let mut tree = Tree::default();
-        for (name, ..) in NEVER {
-            tree.crates.insert((*name).to_owned(), BTreeSet::new());
+        for name in NEVER
+            .iter()
+            .map(|rule| rule.0)
+            .chain(PARTS.iter().map(|part| part.0))
+        {
+            tree.crates.insert(name.to_owned(), BTreeSet::new());
         }
         assert_eq!(Dependencies.check(&tree), []);
         tree.crates
@@ -111,7 +162,30 @@ mod tests {
     }
 
     #[test]
+    fn a_part_of_machined_links_those_below_it() {
+        let mut tree = Tree::default();
+        for name in NEVER
+            .iter()
+            .map(|rule| rule.0)
+            .chain(PARTS.iter().map(|part| part.0))
+        {
+            tree.crates.insert(name.to_owned(), BTreeSet::new());
+        }
+        let mut link = |from: &str, to: &str| {
+            tree.crates
+                .insert(from.to_owned(), BTreeSet::from([to.to_owned()]));
+            Dependencies.check(&tree)
+        };
+        assert_eq!(link("network", "state"), []);
+        let findings = link("network", "health");
+        assert!(findings[0].what.starts_with("network depends on health"));
+    }
+
+    #[test]
     fn a_rule_about_a_crate_that_is_gone_is_said() {
-        assert_eq!(Dependencies.check(&Tree::default()).len(), NEVER.len());
+        assert_eq!(
+            Dependencies.check(&Tree::default()).len(),
+            NEVER.len() + PARTS.len()
+        );
     }
 }

@@ -1,0 +1,76 @@
+//! Passes wishes to stop on to PID 1.
+
+use api::v1alpha1::ResetScope as Asked;
+use async_trait::async_trait;
+use backend::{BackendError, Power as Api};
+use node::Node;
+use node::events::Events;
+use node::power::{Power, ResetScope, Stop};
+
+pub(super) struct NodePower {
+    power: Power,
+    events: Events,
+}
+
+impl NodePower {
+    pub(super) fn new(node: &Node) -> Self {
+        NodePower {
+            power: node.power.clone(),
+            events: node.events.clone(),
+        }
+    }
+
+    fn request(&self, stop: Stop, words: &str) -> Result<(), BackendError> {
+        if self.power.request(stop) {
+            self.events.info("api", format!("{words} was asked for"));
+            return Ok(());
+        }
+        match self.power.requested() {
+            Some(wish) if wish == stop => Ok(()),
+            _ => Err(BackendError::Refused(
+                "the node is stopping already; try again when it is back".to_owned(),
+            )),
+        }
+    }
+}
+
+#[async_trait]
+impl Api for NodePower {
+    async fn reboot(&self) -> Result<(), BackendError> {
+        self.request(Stop::Reboot, "a reboot")
+    }
+
+    async fn shutdown(&self) -> Result<(), BackendError> {
+        self.request(Stop::Shutdown, "a shutdown")
+    }
+
+    async fn reset(&self, scope: Asked, shutdown: bool) -> Result<(), BackendError> {
+        let scope = match scope {
+            Asked::All => ResetScope::All,
+            Asked::Data => ResetScope::Data,
+            Asked::State | Asked::Unspecified => ResetScope::State,
+        };
+        self.request(Stop::Reset { scope, shutdown }, "a reset")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use node::boot::Release;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_first_wish_counts_and_others_are_told() {
+        let node = Node::new(Release::default());
+        let power = NodePower::new(&node);
+        power.reset(Asked::Unspecified, true).await.unwrap();
+        let wish = Stop::Reset {
+            scope: ResetScope::State,
+            shutdown: true,
+        };
+        assert_eq!(node.power.requested(), Some(wish));
+        power.reset(Asked::State, true).await.unwrap();
+        assert!(matches!(power.reboot().await, Err(BackendError::Refused(_))));
+    }
+}

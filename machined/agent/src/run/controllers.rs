@@ -1,0 +1,219 @@
+//! The controllers of a node: those that need no disk, and those that do.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use clock::{Restored, Sntp, TimeSync};
+use health::{ApiCheck, NodeHealth};
+use network;
+use network::{NetlinkError, NetworkFiles};
+use node::boot::sysctls;
+use node::children::Children;
+use node::{Node, modules};
+use pki::{NodeClock, ServerTls};
+use server::certificate::CertificateController;
+use services::containerd;
+use services::containerd::OfflineImages;
+use state::Runtime;
+use state::kinds::Volume;
+use storage::controller::Means as StorageMeans;
+use storage::{OwnDisk, Storage, WatchRoom};
+use sys::block::LinuxResize;
+use sys::clock::LinuxClock;
+use sys::modules::LinuxModules;
+use sys::mount::LinuxMounts;
+use upgrades::hooks::NodeIsWell;
+use upgrades::trial::{Places, Slots};
+use upgrades::{Means, RolloutFollower, UpgradeHandle, UpgradeKeeper};
+
+use super::kernel::KernelSettings;
+use super::watchdog::WatchdogFeeder;
+
+/// Container images that came with the system.
+const IMAGES: &str = "/usr/share/bedplate/images";
+
+/// What the controllers that need the disk start from.
+pub(super) struct Pieces {
+    /// What the clock was lifted to.
+    pub restored: Restored,
+    /// The certificate in service.
+    pub tls: Arc<ServerTls>,
+    /// What the node knows of the time.
+    pub clock: Arc<NodeClock>,
+    /// Where the API listens, seen from the node itself.
+    pub api: SocketAddr,
+    /// What upgrades the node; none when it has no slots.
+    pub upgrades: Option<UpgradeHandle>,
+}
+
+/// Makes the controllers that run from the start. The watchdog may have a number in this process already.
+pub(super) fn base(node: &Node, children: &Children, watchdog: Option<i32>) -> Runtime {
+    let means = StorageMeans {
+        devices: node.devices.clone(),
+        mounter: Box::new(LinuxMounts),
+        kernel: Box::new(LinuxResize),
+        tools: Box::new(children.clone()),
+        config_in: config::config_in,
+        root: "/".into(),
+    };
+    let mut runtime = Runtime::new(node.store.clone());
+    runtime
+        .add(Storage::new(means))
+        .add(OwnDisk::new(
+            node.devices.clone(),
+            Path::new(Volume::State.target()),
+            node.events.clone(),
+        ))
+        .add(WatchdogFeeder::new(watchdog));
+    // Here and not below: a system on trial that cannot open its own disk must be given up, too.
+    runtime.add(NodeHealth::new(Box::new(LinuxClock), node.events.clone()));
+    let devices = node.devices.clone();
+    let places = move |guid: &str| Places::find(&devices, guid);
+    runtime.add(Slots::new(
+        places,
+        Box::new(LinuxClock),
+        node.events.clone(),
+        node.power.clone(),
+    ));
+    runtime
+}
+
+/// Makes the controllers that run once STATE is there. Must be called inside the async runtime.
+pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError> {
+    let Pieces {
+        restored,
+        tls,
+        clock,
+        api,
+        upgrades,
+    } = pieces;
+    let system = Arc::new(LinuxClock);
+    let mut runtime = Runtime::new(node.store.clone());
+    network::add_controllers(&mut runtime, NetworkFiles::default())?;
+    runtime
+        .add(TimeSync::new(
+            Sntp::new(system.clone()),
+            system,
+            clock::SAVED.into(),
+            restored,
+        ))
+        .add(CertificateController::new(
+            tls,
+            clock,
+            restored,
+            Box::new(LinuxClock),
+        ))
+        .add(ApiCheck::new(api, Box::new(LinuxClock)))
+        .add(KernelSettings {
+            root: "/".into(),
+            sysctls: sysctls::ROOT.into(),
+            modules: modules::folder(),
+            loader: Box::new(LinuxModules),
+        })
+        .add(OfflineImages::new(
+            Path::new(IMAGES),
+            Path::new(containerd::SOCKET),
+            node.events.clone(),
+        ))
+        .add(WatchRoom::new(node.events.clone()));
+    if let Some(upgrades) = upgrades {
+        runtime
+            .add(UpgradeKeeper::new(upgrades.clone()))
+            .add(RolloutFollower::new(upgrades));
+    }
+    Ok(runtime)
+}
+
+/// Makes what upgrades the node.
+pub(super) fn upgrades(node: &Node, places: Places, state: &Path) -> UpgradeHandle {
+    UpgradeHandle::new(Means {
+        store: node.store.clone(),
+        events: node.events.clone(),
+        power: node.power.clone(),
+        clock: Arc::new(LinuxClock),
+        places,
+        state: state.to_owned(),
+        // A member of a cluster will have more to say here, and something to do before a restart.
+        survives: vec![Arc::new(NodeIsWell::new(node.store.clone()))],
+        before: Vec::new(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::{Duration, SystemTime};
+
+    use clock::Bounds;
+    use machine_config::MachineConfig;
+    use node::boot::Release;
+    use state::kinds::{
+        BootStatus, ConfigStatus, ContainerStoreStatus, OwnerStatus, ServiceStatus, TimeFrom, UpgradeStatus,
+    };
+    use state::{ControllerStatus, Resource};
+
+    use super::*;
+
+    /// Kinds that are written, but by no controller.
+    const OTHERS: [&str; 8] = [
+        BootStatus::KIND,
+        ConfigStatus::KIND,
+        ContainerStoreStatus::KIND,
+        ControllerStatus::KIND,
+        MachineConfig::KIND,
+        OwnerStatus::KIND,
+        ServiceStatus::KIND,
+        UpgradeStatus::KIND,
+    ];
+
+    fn all() -> [Runtime; 2] {
+        let node = Node::new(Release::default());
+        let places = Places {
+            bootstate: "/nowhere/bootstate".into(),
+            slots: ["/nowhere/a".into(), "/nowhere/b".into()],
+        };
+        let upgrades = upgrades(&node, places, Path::new("/nowhere"));
+        let pieces = Pieces {
+            restored: Restored {
+                source: TimeFrom::None,
+                bounds: Bounds::of_image(SystemTime::UNIX_EPOCH),
+                passed: SystemTime::UNIX_EPOCH,
+                at: Duration::ZERO,
+            },
+            tls: Arc::new(ServerTls::new()),
+            clock: Arc::new(NodeClock::new()),
+            api: ([127, 0, 0, 1], 1).into(),
+            upgrades: Some(upgrades),
+        };
+        [base(&node, &Children::new(), None), main(&node, pieces).unwrap()]
+    }
+
+    #[tokio::test]
+    async fn each_kind_has_one_owner() {
+        let mut owners = BTreeMap::new();
+        for (kind, owner) in all().iter().flat_map(Runtime::outputs) {
+            assert_eq!(
+                owners.insert(kind, owner),
+                None,
+                "{kind} has a second owner: {owner}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_read_is_written_by_somebody() {
+        let runtimes = all();
+        let written: Vec<&str> = runtimes
+            .iter()
+            .flat_map(Runtime::outputs)
+            .map(|(kind, _)| kind)
+            .collect();
+        for (kind, reader) in runtimes.iter().flat_map(Runtime::inputs) {
+            assert!(
+                written.contains(&kind) || OTHERS.contains(&kind),
+                "{reader} waits for {kind} for ever"
+            );
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Puts the node together: what `main` calls, what PID 1 does first, in which order the parts start, and how they
+//! stop.
+
+mod answers;
+mod console;
+mod controllers;
+mod guard;
+mod hotplug;
+mod kernel;
+mod moments;
+mod parts;
+mod prepare;
+mod stop;
+pub mod watchdog;
+mod wiring;
+
+pub use guard::main;

@@ -1,0 +1,114 @@
+//! What PID 1 does before there is an async runtime: mounts, `/etc`, kernel parameters, and what is known of the boot.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::{fs, io};
+
+use node::Node;
+use node::boot::{Cmdline, Handover, Stamps, cmdline, etc, lockdown, mounts, release, sysctls};
+use node::disk::Devices;
+use node::logs::{own, uptime_ms};
+use node::modules::helper;
+use state::{Store, chain};
+use sys::mount::{LinuxMounts, Mount, MountFlags, Mounter};
+
+/// Is what the rest starts from.
+pub(super) struct Prepared {
+    /// The shared handles.
+    pub node: Node,
+    /// What the loader told.
+    pub cmdline: Cmdline,
+    /// The kernel's whole command line.
+    pub line: String,
+    /// The number of a watchdog that runs already.
+    pub watchdog: Option<i32>,
+}
+
+/// Says what PID 1 cannot do without.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error(transparent)]
+    System(#[from] sys::Error),
+    #[error(transparent)]
+    Release(#[from] release::Error),
+    #[error("cannot fill /etc from the image")]
+    Etc(#[source] io::Error),
+}
+
+/// Prepares the machine. What is missing and not needed is only told.
+pub(super) fn prepare() -> Result<Prepared, Error> {
+    let release = release::load(Path::new(release::PATH))?;
+    let mut remarks = mount_everything()?;
+    etc::copy_tree(Path::new(etc::FACTORY), Path::new("/etc")).map_err(Error::Etc)?;
+    etc::add_users(Path::new("/etc"), &release.services).map_err(Error::Etc)?;
+    remarks.extend(set_parameters());
+    remarks.extend(lockdown::read(Path::new("/")).gaps());
+    if let Err(error) = sys::power::signal_on_ctrl_alt_del() {
+        remarks.push(chain(&error));
+    }
+
+    let line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    let cmdline = cmdline::parse(&line);
+    let handover = Handover::read();
+    let store = Store::new();
+    let stamps = Stamps::start(&store, &cmdline, boot_id(), stamps(handover.stamps));
+    let devices = Devices {
+        start: cmdline.start,
+        sequence: handover.disk,
+        ..Devices::default()
+    };
+    let node = Node::with(release, store, stamps, devices);
+    own::install(&node.logs);
+    std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+    tracing::info!(
+        "Bedplate {} on {}, kernel {}",
+        node.release.version,
+        node.release.board,
+        sys::host::kernel_release()
+    );
+    for remark in handover.warnings.iter().chain(&remarks) {
+        tracing::warn!("{remark}");
+    }
+    Ok(Prepared {
+        node,
+        cmdline,
+        line,
+        watchdog: handover.watchdog,
+    })
+}
+
+fn mount_everything() -> Result<Vec<String>, Error> {
+    let mut remarks = mounts::mount_all(&LinuxMounts, mounts::EARLY)?;
+    // There is no modprobe: the kernel asks us, for the first time when something below is a module.
+    if let Err(source) = fs::write(helper::SYSCTL, "/usr/bin/machined") {
+        remarks.push(sys::Error {
+            action: "tell the kernel whom to ask for modules".to_owned(),
+            source,
+        });
+    }
+    remarks.extend(mounts::mount_all(&LinuxMounts, mounts::MAIN)?);
+    // What is mounted later must be seen by containers that run already, and the other way round.
+    let shared = Mount::new("none", "/", "").flags(MountFlags::MS_SHARED | MountFlags::MS_REC);
+    remarks.extend(LinuxMounts.mount(&shared).err());
+    Ok(remarks.iter().map(|error| chain(error)).collect())
+}
+
+fn set_parameters() -> Vec<String> {
+    let folder = Path::new(sysctls::ROOT);
+    let failed = sysctls::DEFAULTS
+        .iter()
+        .filter_map(|(name, value)| sysctls::set(folder, name, value).err());
+    failed.map(|error| chain(&error)).collect()
+}
+
+fn stamps(mut stamps: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    stamps.insert("mounts".to_owned(), uptime_ms());
+    stamps
+}
+
+fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
+}

@@ -1,0 +1,175 @@
+//! How the node stops: processes, then file systems, then what is to be forgotten, then the machine.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use node::Node;
+use node::boot::mounts;
+use node::children::Children;
+use node::disk::Devices;
+use node::power::Stop;
+use state::chain;
+use state::kinds::{BootStatus, NODE};
+use storage::{seed, wipe};
+use sys::entropy::LinuxPool;
+use sys::mount::{LinuxMounts, Mount, MountFlags, Mounter};
+use sys::process::Stop as Signal;
+use tokio::time::{Instant, sleep};
+
+use super::console;
+
+/// What has not ended by itself after this time is killed.
+const GRACE: Duration = Duration::from_secs(5);
+/// A stop that takes longer than this is cut short: a machine that hangs helps nobody.
+const LIMIT: Duration = Duration::from_secs(50);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+const STATE: &str = "/var/lib/bedplate";
+/// Mount points that a stop leaves alone: they hold nothing, or are needed to the end.
+const KEPT: &[&str] = &["/", "/dev", "/proc", "/run", "/sys"];
+
+/// Makes sure that the machine stops even when what follows never ends. Has its own thread, so nothing can hold it up.
+pub(super) fn limit(wish: Stop) {
+    let cut_short = move || {
+        std::thread::sleep(LIMIT);
+        console::say("stopping takes too long: cut short");
+        sys::filesystem::sync();
+        machine(wish);
+    };
+    // Without memory for a thread the watchdog is the limit.
+    let _no_thread = std::thread::Builder::new()
+        .name("stop-limit".to_owned())
+        .spawn(cut_short);
+}
+
+/// Ends every process and takes every file system away. What fails is told; the rest is done all the same.
+pub(super) async fn everything(node: &Node, children: &Children, wish: Stop) {
+    if let Err(error) = seed::save(Path::new(STATE), &LinuxPool) {
+        tracing::warn!("{}", chain(&error));
+    }
+    processes(children).await;
+    let stubborn = unmount_all(&LinuxMounts);
+    if let Stop::Reset { scope, .. } = wish {
+        let boot: BootStatus = node.store.get(NODE).unwrap_or_default();
+        if let Some(guid) = boot.disk {
+            forget(&node.devices, &guid, scope);
+        }
+    }
+    for target in stubborn {
+        console::say(&format!("{target} could not be unmounted; it is read-only now"));
+    }
+    sys::filesystem::sync();
+}
+
+async fn processes(children: &Children) {
+    for (signal, patience) in [(Signal::Terminate, GRACE), (Signal::Kill, GRACE)] {
+        if let Err(error) = sys::process::stop_all(signal) {
+            tracing::warn!("{}", chain(&error));
+        }
+        let deadline = Instant::now() + patience;
+        while Instant::now() < deadline {
+            children.reap();
+            if alone() {
+                return;
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+/// Tells whether no other program runs. Threads of the kernel have no command line.
+fn alone() -> bool {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return true;
+    };
+    let pids = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    !pids
+        .filter(|pid| *pid != 1)
+        .any(|pid| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty()))
+}
+
+/// Unmounts what holds data, leaves first, and makes read-only what cannot be unmounted. Returns the latter.
+fn unmount_all(mounter: &dyn Mounter) -> Vec<String> {
+    let mounted = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let mut stubborn = Vec::new();
+    for target in to_unmount(&mounted) {
+        if mounter.unmount(Path::new(&target), false).is_err() {
+            let flags = MountFlags::MS_REMOUNT | MountFlags::MS_RDONLY;
+            let remount = Mount::new("none", &target, "").flags(flags);
+            if let Err(error) = mounter.mount(&remount) {
+                tracing::warn!("{}", chain(&error));
+            }
+            stubborn.push(target);
+        }
+    }
+    stubborn
+}
+
+/// Lists what a stop unmounts, leaves first.
+fn to_unmount(mounted: &str) -> Vec<String> {
+    let mut targets = mounts::below(mounted, "/");
+    let inner = |target: &str| {
+        ["/dev/", "/proc/", "/sys/"]
+            .iter()
+            .any(|folder| target.starts_with(folder))
+    };
+    targets.retain(|target| !KEPT.contains(&target.as_str()) && !inner(target));
+    targets
+}
+
+fn forget(devices: &Devices, guid: &str, scope: node::power::ResetScope) {
+    let disk = match devices.find(guid) {
+        Ok(Some(disk)) => disk,
+        Ok(None) => return console::say(&format!("disk {guid} is gone: nothing could be reset")),
+        Err(error) => return console::say(&format!("nothing could be reset: {}", chain(&error))),
+    };
+    for (name, forgotten) in wipe::forget(scope, &mut wipe::opener(devices, &disk)) {
+        match forgotten {
+            Ok(()) => console::say(&format!("{name} is forgotten")),
+            Err(error) => console::say(&format!("{name} could not be reset: {error}")),
+        }
+    }
+}
+
+/// Stops the machine itself. Returns only when the kernel refuses, with its reason.
+pub(super) fn machine(wish: Stop) -> String {
+    sys::filesystem::sync();
+    let refused = match wish {
+        Stop::Shutdown | Stop::Reset { shutdown: true, .. } => sys::power::off(),
+        Stop::Reboot | Stop::Reset { shutdown: false, .. } => sys::power::restart(),
+    };
+    match refused {
+        Ok(never) => match never {},
+        Err(error) => chain(&error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_goes_before_what_it_lies_on_and_the_kernels_own_stays() {
+        let mounted = "\
+/dev/dm-1 / erofs ro 0 0
+proc /proc proc rw 0 0
+sysfs /sys sysfs rw 0 0
+cgroup2 /sys/fs/cgroup cgroup2 rw 0 0
+tmpfs /run tmpfs rw 0 0
+tmpfs /etc tmpfs rw 0 0
+/dev/vda7 /var ext4 rw 0 0
+/dev/vda6 /var/lib/bedplate ext4 rw 0 0
+overlay /run/containerd/io.containerd.runtime.v2.task/k8s.io/x/rootfs overlay rw 0 0
+";
+        let targets = to_unmount(mounted);
+        let expected = [
+            "/var/lib/bedplate",
+            "/var",
+            "/run/containerd/io.containerd.runtime.v2.task/k8s.io/x/rootfs",
+            "/etc",
+        ];
+        assert_eq!(targets, expected);
+    }
+}

@@ -1,0 +1,171 @@
+//! Under what a call was let through, and whether that still holds.
+//!
+//! A call can be under way for long: its body may be held back, it may wait for a lock, a stream may never end.
+//! Meanwhile maintenance mode may end, the authority may change, a certificate may expire. So what the guard found
+//! travels with the call, and is asked again at each of its steps.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use pki::{Fingerprint, NodeClock, ServerTls};
+
+use super::peer::Peer;
+
+/// How often the clock is looked at: one that is set shows in no other way.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// What lets a call go on: the authority it was made under, and the life of its caller's certificate. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    terms: Terms,
+    tls: Arc<ServerTls>,
+    clock: Arc<NodeClock>,
+    settled: Arc<AtomicBool>,
+}
+
+/// The terms of a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// The authorities that vouched for the caller; none in maintenance mode.
+    pub trust: Option<Fingerprint>,
+    /// First and last moment of the caller's certificate; none in maintenance mode.
+    pub life: Option<(SystemTime, SystemTime)>,
+}
+
+/// Why a call may not go on, or a connection may not make another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Revoked {
+    /// Other authorities vouch for clients.
+    #[error("the node takes other certificates since the connection was made; connect again with one")]
+    Authority,
+    /// The node has no authority any more.
+    #[error("the node is back in maintenance mode; connect again, without a certificate")]
+    Maintenance,
+    /// The certificate's life is over.
+    #[error(
+        "the client certificate has expired since the connection was made; make a new one: bedplate gen client"
+    )]
+    Expired,
+    /// It is not known now who may connect. Nothing new begins; what is under way waits to be judged.
+    #[error("the node has no certificate at the moment; connect again in a few seconds")]
+    NotServing,
+}
+
+impl Grant {
+    /// Grants what holds for a peer.
+    pub fn of(peer: &Peer, tls: Arc<ServerTls>, clock: Arc<NodeClock>) -> Self {
+        let identity = peer.identity.as_ref();
+        Self {
+            terms: Terms {
+                trust: peer.trust,
+                life: identity.map(|identity| (identity.not_before, identity.not_after)),
+            },
+            tls,
+            clock,
+            settled: Arc::default(),
+        }
+    }
+
+    /// Returns the authorities that vouched for the caller; none in maintenance mode.
+    pub fn trust(&self) -> Option<Fingerprint> {
+        self.terms.trust
+    }
+
+    /// Checks that the call may go on.
+    pub fn check(&self) -> Result<(), Revoked> {
+        let serving = self.tls.current().map(|serving| serving.trust);
+        let judge = |not_before| self.clock.judge(SystemTime::now(), not_before);
+        self.terms.check(serving, judge)
+    }
+
+    /// Lets the call end on its own terms: it has passed its last check and acts now, and may change whom the node
+    /// trusts by that. Whoever ends maintenance mode shall still read that it worked.
+    pub fn settle(&self) {
+        self.settled.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits until the call may not go on.
+    ///
+    /// Cancel safe. Ready as soon as the authority has changed or the certificate has expired; after the clock was set,
+    /// half a minute later at the latest.
+    pub async fn revoked(&self) -> Revoked {
+        let mut changes = self.tls.subscribe();
+        loop {
+            match self.check() {
+                // Nobody said that the caller may not: it is decided when the node serves again.
+                Ok(()) | Err(Revoked::NotServing) => {}
+                Err(_) if self.settled.load(Ordering::Relaxed) => {}
+                Err(why) => return why,
+            }
+            tokio::select! {
+                // Cancel safe: a change that is not seen is looked for again. The sender lives in `self`.
+                _ = changes.changed() => {}
+                // Cancel safe: only a pause.
+                () = tokio::time::sleep(self.pause()) => {}
+            }
+        }
+    }
+
+    fn pause(&self) -> Duration {
+        let Some((not_before, not_after)) = self.terms.life else {
+            return LOOK;
+        };
+        let left = not_after.duration_since(self.clock.judge(SystemTime::now(), not_before));
+        // Not on the very moment, when it may still hold.
+        left.unwrap_or(LOOK)
+            .saturating_add(Duration::from_millis(1))
+            .min(LOOK)
+    }
+}
+
+impl Terms {
+    /// Decides whether the terms hold. `serving` is whom the node trusts now, if it serves at all; `now` is asked for
+    /// the time at which a certificate with that first day is to be judged.
+    pub fn check(
+        &self,
+        serving: Option<Option<Fingerprint>>,
+        now: impl FnOnce(SystemTime) -> SystemTime,
+    ) -> Result<(), Revoked> {
+        match serving {
+            None => return Err(Revoked::NotServing),
+            Some(trust) if trust == self.trust => {}
+            Some(None) => return Err(Revoked::Maintenance),
+            Some(Some(_)) => return Err(Revoked::Authority),
+        }
+        match self.life {
+            Some((not_before, not_after)) if not_after < now(not_before) => Err(Revoked::Expired),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trust(text: &str) -> Option<Fingerprint> {
+        Some(text.repeat(64).parse().unwrap())
+    }
+
+    #[test]
+    fn terms_hold_under_the_same_authority_and_in_time() {
+        let moment = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let (home, away) = (trust("a"), trust("b"));
+        let life = Some((moment(10), moment(20)));
+        let cases = [
+            (home, life, Some(home), 20, None),
+            (home, life, Some(home), 21, Some(Revoked::Expired)),
+            (home, life, Some(away), 15, Some(Revoked::Authority)),
+            (home, life, Some(None), 15, Some(Revoked::Maintenance)),
+            (home, life, None, 15, Some(Revoked::NotServing)),
+            (None, None, Some(None), 99, None),
+            (None, None, Some(home), 15, Some(Revoked::Authority)),
+            (None, None, None, 15, Some(Revoked::NotServing)),
+        ];
+        for (trust, life, serving, now, expected) in cases {
+            let found = Terms { trust, life }.check(serving, |_| moment(now));
+            assert_eq!(found.err(), expected, "{trust:?} {serving:?} {now}");
+        }
+    }
+}

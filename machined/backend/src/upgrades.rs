@@ -1,0 +1,149 @@
+//! What the API needs from the part that upgrades the node.
+
+use std::num::NonZeroU64;
+
+use api::v1alpha1::{UpgradeMode, UpgradeRecord, UpgradeStatus};
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use super::BackendError;
+
+/// Asks for an upgrade.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartUpgrade {
+    /// Where the bundle is.
+    pub source: UpgradeSource,
+    /// When the node restarts into it; never unspecified.
+    pub mode: UpgradeMode,
+    /// Only find out what would be done.
+    pub plan_only: bool,
+    /// Go on in spite of refusals that may be overridden. Whoever asks has been found to be allowed to.
+    pub force: bool,
+    /// Bytes a second to fetch at most.
+    pub rate_limit: Option<NonZeroU64>,
+    /// Who asks, for the log.
+    pub who: String,
+}
+
+/// Where a bundle is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UpgradeSource {
+    /// On a web server: http or https.
+    Url(String),
+    /// With the client, which sends what is wanted of it.
+    Pushed {
+        /// Length of the bundle in bytes.
+        length: u64,
+    },
+}
+
+/// A bundle that a client holds.
+///
+/// Blocks: to be used off the threads that answer. A read that nobody answers ends by itself after a while, with
+/// [`PushError::Silent`].
+pub trait PushedBundle: Send {
+    /// Returns the length of the bundle, as the client said it.
+    fn length(&self) -> u64;
+    /// Asks for a piece and waits for it: 1 to [`api::MAX_DATA`] bytes, all within the bundle. The answer is exactly as
+    /// long as asked for.
+    fn read(&mut self, offset: u64, length: u32) -> Result<Vec<u8>, PushError>;
+}
+
+/// Why a piece of a pushed bundle did not come. After any of these no other piece comes either.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PushError {
+    /// The connection ended.
+    #[error("the client that pushed the bundle is gone; run the upgrade again: what was written stays")]
+    Gone,
+    /// The client lives, and sends nothing.
+    #[error(
+        "the client did not send the wanted piece in time; run the upgrade again: what was written stays"
+    )]
+    Silent,
+    /// The client sent something else than was asked for.
+    #[error("the client broke the rules: {0}")]
+    Wrong(String),
+    /// The node asked for what there is not: a fault of the caller.
+    #[error("{length} bytes from {offset} are no piece of a bundle of {bundle} bytes")]
+    OutOfRange {
+        /// First byte.
+        offset: u64,
+        /// Bytes.
+        length: u32,
+        /// Length of the bundle.
+        bundle: u64,
+    },
+}
+
+/// Upgrades the node.
+#[async_trait]
+pub trait Upgrades: Send + Sync {
+    /// Starts an upgrade and returns its id, once the node is bound to do it, before it does. `pushed` is there exactly
+    /// when the source is. Refused while another one runs or is armed.
+    ///
+    /// By then [`Upgrades::status`] shows the upgrade under that id, and does so until the next one starts: its last
+    /// state stays to be seen. It has ended when the stage is idle (only planned, or cancelled), waiting, armed,
+    /// rebooting or failed. With a pushed bundle the job drops `pushed` as soon as it needs it no more.
+    ///
+    /// Where findings speak against the upgrade, the status has the plan with all of them, and only then fails.
+    async fn start(
+        &self,
+        start: StartUpgrade,
+        pushed: Option<Box<dyn PushedBundle>>,
+    ) -> Result<String, BackendError>;
+    /// Returns the status, to look at or to wait for changes of. A writer keeps it to a few changes a second.
+    fn status(&self) -> watch::Receiver<UpgradeStatus>;
+    /// Returns what became of past upgrades, the latest first.
+    async fn history(&self) -> Result<Vec<UpgradeRecord>, BackendError>;
+    /// Cancels the upgrade that runs, waits or is armed, and returns its id once nothing of it goes on.
+    async fn cancel(&self) -> Result<String, BackendError>;
+    /// Makes the other slot the preferred one and restarts into it; returns its version once the node is bound to do it.
+    async fn rollback(&self) -> Result<String, BackendError>;
+}
+
+/// Stands for the node's upgrades where it was not started from a slot, as on a developer's machine: refuses all.
+pub struct WithoutSlots {
+    status: watch::Sender<UpgradeStatus>,
+}
+
+impl Default for WithoutSlots {
+    fn default() -> Self {
+        let status = UpgradeStatus {
+            stage: api::v1alpha1::UpgradeStage::Idle.into(),
+            ..UpgradeStatus::default()
+        };
+        WithoutSlots {
+            status: watch::Sender::new(status),
+        }
+    }
+}
+
+fn without_slots() -> BackendError {
+    BackendError::Refused(
+        "this system was not started from a slot, so there is no other to upgrade; install a bundle: bedplate flash"
+            .to_owned(),
+    )
+}
+
+#[async_trait]
+impl Upgrades for WithoutSlots {
+    async fn start(&self, _: StartUpgrade, _: Option<Box<dyn PushedBundle>>) -> Result<String, BackendError> {
+        Err(without_slots())
+    }
+
+    fn status(&self) -> watch::Receiver<UpgradeStatus> {
+        self.status.subscribe()
+    }
+
+    async fn history(&self) -> Result<Vec<UpgradeRecord>, BackendError> {
+        Ok(Vec::new())
+    }
+
+    async fn cancel(&self) -> Result<String, BackendError> {
+        Err(without_slots())
+    }
+
+    async fn rollback(&self) -> Result<String, BackendError> {
+        Err(without_slots())
+    }
+}

@@ -1,0 +1,146 @@
+//! Decides whether what the machine config requires of a healthy node holds.
+
+use machine_config::v1alpha1::Check;
+use state::kinds::CheckResult;
+
+/// Is what the decision is made from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Facts {
+    /// What is wrong with the API; none when it serves, with a certificate that can be believed.
+    pub api: Option<String>,
+    /// What the network lacks; none while nothing is known of it.
+    pub network: Option<Vec<String>>,
+    /// Whether the clock is in step with a server.
+    pub time: bool,
+    /// Services that should run and are not well, each with why.
+    pub unwell: Vec<String>,
+    /// Why the node is locked, when it is.
+    pub locked: Option<String>,
+}
+
+/// What a lock is called among the checks.
+const CONFIG: &str = "config";
+
+/// Tells of everything that is required whether it holds. Pure.
+///
+/// A node that was configured and cannot use its config is never well, whatever is required: what was required of it
+/// stands in that config.
+pub(super) fn decide(require: &[Check], facts: &Facts) -> Vec<CheckResult> {
+    let mut checks: Vec<CheckResult> = require.iter().map(|check| result(*check, facts)).collect();
+    checks.extend(facts.locked.as_ref().map(|reason| CheckResult {
+        name: CONFIG.to_owned(),
+        healthy: false,
+        message: format!("the node is locked: {reason}"),
+    }));
+    checks
+}
+
+fn result(check: Check, facts: &Facts) -> CheckResult {
+    let missing = match check {
+        Check::Api => facts.api.clone().unwrap_or_default(),
+        Check::Network => match &facts.network {
+            None => "nothing is known of the network yet".to_owned(),
+            Some(problems) => problems.join("; "),
+        },
+        Check::Time => if_not(facts.time, "the clock is not in step with a server"),
+        Check::Services if facts.unwell.is_empty() => String::new(),
+        Check::Services => format!("not well: {}", facts.unwell.join(", ")),
+    };
+    CheckResult {
+        name: name(check).to_owned(),
+        healthy: missing.is_empty(),
+        message: missing,
+    }
+}
+
+fn if_not(holds: bool, otherwise: &str) -> String {
+    if holds {
+        String::new()
+    } else {
+        otherwise.to_owned()
+    }
+}
+
+fn name(check: Check) -> &'static str {
+    Check::ALL
+        .iter()
+        .find(|(_, known)| *known == check)
+        .map_or("unknown", |(name, _)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Check; 4] = [Check::Api, Check::Network, Check::Time, Check::Services];
+
+    #[test]
+    fn all_that_is_required_must_hold() {
+        let well = Facts {
+            api: None,
+            network: Some(vec![]),
+            time: true,
+            unwell: vec![],
+            locked: None,
+        };
+        let holds =
+            |require: &[Check], facts: &Facts| decide(require, facts).iter().all(|check| check.healthy);
+        assert!(holds(&ALL, &well));
+        let locked = Facts {
+            locked: Some("its config is damaged".into()),
+            ..well.clone()
+        };
+        let checks = decide(&[], &locked);
+        assert!(!checks[0].healthy && checks[0].name == CONFIG, "{checks:?}");
+        for (facts, name) in [
+            (
+                Facts {
+                    api: Some("it does not listen".into()),
+                    ..well.clone()
+                },
+                "api",
+            ),
+            (
+                Facts {
+                    network: None,
+                    ..well.clone()
+                },
+                "network",
+            ),
+            (
+                Facts {
+                    network: Some(vec!["no default route".into()]),
+                    ..well.clone()
+                },
+                "network",
+            ),
+            (
+                Facts {
+                    time: false,
+                    ..well.clone()
+                },
+                "time",
+            ),
+            (
+                Facts {
+                    unwell: vec!["containerd".into()],
+                    ..well.clone()
+                },
+                "services",
+            ),
+        ] {
+            let checks = decide(&ALL, &facts);
+            let failing: Vec<&str> = checks
+                .iter()
+                .filter(|check| !check.healthy)
+                .map(|check| check.name.as_str())
+                .collect();
+            assert_eq!(failing, [name]);
+            let without: Vec<Check> = ALL
+                .into_iter()
+                .filter(|check| super::name(*check) != name)
+                .collect();
+            assert!(holds(&without, &facts), "{name} is not required");
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! The talk with a DHCP server, from the first question to the end of a lease (RFC 2131, section 4.4).
+//!
+//! Every message of a server that is not used is told with its reason, once per run of the same reason.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::{Instant, timeout};
+
+use super::lease::{self, Terms};
+use super::message::{Answer, Kind, Question};
+use super::{Asker, DhcpError, LeaseError, Reporter};
+
+/// How long an answer is waited for at first; doubled up to the limit, as RFC 2131, 4.1, has it.
+const FIRST_WAIT: Duration = Duration::from_secs(4);
+const LONGEST_WAIT: Duration = Duration::from_secs(64);
+/// How often an offer is asked for until the node looks for another one, and how often a lease of before is.
+const REQUESTS: u32 = 4;
+const REPEATS: u32 = 2;
+/// The least time between two questions to renew a lease.
+const LEAST_RENEWAL_WAIT: Duration = Duration::from_secs(60);
+
+/// Carries messages to and from servers on one interface.
+#[async_trait]
+pub(super) trait Wire: Send {
+    /// Sends to all servers, from nobody.
+    async fn broadcast(&mut self, message: &[u8]) -> Result<(), DhcpError>;
+
+    /// Sends from the node's own address, to one server or, if it is not named, to all.
+    async fn send(
+        &mut self,
+        own: Ipv4Addr,
+        server: Option<Ipv4Addr>,
+        message: &[u8],
+    ) -> Result<(), DhcpError>;
+
+    /// Closes what is open: nothing is sent or awaited for a long time.
+    fn rest(&mut self);
+
+    /// Waits for the next message. May be dropped and called again: no message is lost.
+    async fn receive(&mut self) -> Result<Vec<u8>, DhcpError>;
+}
+
+/// A lease that holds, as it was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Bound {
+    pub address: Ipv4Addr,
+    pub server: Ipv4Addr,
+    pub terms: Terms,
+    pub since: Instant,
+}
+
+/// Talks to servers on one interface.
+pub(super) struct Client<W> {
+    pub wire: W,
+    pub asker: Asker,
+    pub report: Reporter,
+    xid: u32,
+    /// What was last told of messages that were not used.
+    told: Option<String>,
+}
+
+/// How a question was answered.
+enum Reply {
+    Ack(Box<Bound>),
+    Nak,
+    Silence,
+}
+
+impl<W: Wire> Client<W> {
+    /// Makes a client; `xid` ties questions and answers together, and is better not to be guessed.
+    pub(super) fn new(wire: W, asker: Asker, report: Reporter, xid: u32) -> Self {
+        Client {
+            wire,
+            asker,
+            report,
+            xid,
+            told: None,
+        }
+    }
+
+    /// Gets leases and keeps them fresh until the wire fails. `last` is the address to ask for first, and is kept
+    /// up to date.
+    pub(super) async fn run(
+        mut self,
+        mut last: impl FnMut(Option<Ipv4Addr>),
+        known: Option<Ipv4Addr>,
+    ) -> DhcpError {
+        let mut known = known;
+        loop {
+            let bound = match self.acquire(known.take()).await {
+                Ok(bound) => bound,
+                Err(error) => return error,
+            };
+            last(Some(bound.address));
+            if let Err(error) = self.hold(bound).await {
+                return error;
+            }
+            last(None);
+            self.report.report(None);
+        }
+    }
+
+    /// Asks until there is a lease, first for the one of before.
+    async fn acquire(&mut self, known: Option<Ipv4Addr>) -> Result<Bound, DhcpError> {
+        if let Some(address) = known {
+            match self.request(address, None, REPEATS).await? {
+                Reply::Ack(bound) => return Ok(*bound),
+                Reply::Nak => self.lost(),
+                // A lease of before the cable was out still holds: nobody is there to say otherwise.
+                Reply::Silence => {}
+            }
+        }
+        let mut wait = FIRST_WAIT;
+        loop {
+            self.xid = self.xid.wrapping_add(1);
+            let question = self.question(Kind::Discover);
+            self.wire.broadcast(&question.bytes()).await?;
+            if let Some((address, server)) = self.offer(wait).await? {
+                match self.request(address, Some(server), REQUESTS).await? {
+                    Reply::Ack(bound) => return Ok(*bound),
+                    // Looks for another one at once, but not without end: the pause grows.
+                    Reply::Nak | Reply::Silence => tokio::time::sleep(wait).await,
+                }
+            }
+            // Not all nodes of a house that has power again at the same time.
+            let apart = Duration::from_millis(u64::from(self.xid % 1000));
+            wait = (wait * 2).min(LONGEST_WAIT) + apart;
+        }
+    }
+
+    /// Waits for the first offer that can be used.
+    async fn offer(&mut self, wait: Duration) -> Result<Option<(Ipv4Addr, Ipv4Addr)>, DhcpError> {
+        let until = Instant::now() + wait;
+        loop {
+            let Some(answer) = self.next(until).await? else {
+                self.tell("no DHCP server has offered an address that can be used".to_owned());
+                return Ok(None);
+            };
+            if answer.kind != Kind::Offer {
+                continue;
+            }
+            match lease::check(&answer) {
+                Ok(_) => {
+                    let server = answer.server().unwrap_or(Ipv4Addr::UNSPECIFIED);
+                    return Ok(Some((answer.address, server)));
+                }
+                Err(reason) => self.refuse("offer", &answer, &reason),
+            }
+        }
+    }
+
+    /// Asks for an address: one that a server offered, or the one of before, which any server may know.
+    async fn request(
+        &mut self,
+        asked: Ipv4Addr,
+        server: Option<Ipv4Addr>,
+        times: u32,
+    ) -> Result<Reply, DhcpError> {
+        let mut wait = FIRST_WAIT;
+        for _ in 0..times {
+            let question = Question {
+                asked: Some(asked),
+                server,
+                ..self.question(Kind::Request)
+            };
+            self.wire.broadcast(&question.bytes()).await?;
+            match self.reply(Instant::now() + wait, server).await? {
+                Reply::Silence => wait = (wait * 2).min(LONGEST_WAIT),
+                reply => return Ok(reply),
+            }
+        }
+        Ok(Reply::Silence)
+    }
+
+    /// Keeps a lease until it ends or is taken back.
+    async fn hold(&mut self, mut bound: Bound) -> Result<(), DhcpError> {
+        loop {
+            let (renewal, rebinding, end) = bound.moments();
+            self.wire.rest();
+            tokio::time::sleep_until(renewal).await;
+            let renewed = loop {
+                let now = Instant::now();
+                if now >= end {
+                    tracing::warn!(
+                        "network: {}: the lease of {} has ended",
+                        self.asker.name,
+                        bound.address
+                    );
+                    return Ok(());
+                }
+                // First the server that gave it, then whoever hears.
+                let known = !bound.server.is_unspecified();
+                let (server, until) = if now < rebinding && known {
+                    (Some(bound.server), rebinding)
+                } else {
+                    (None, end)
+                };
+                self.xid = self.xid.wrapping_add(1);
+                let question = Question {
+                    own: Some(bound.address),
+                    ..self.question(Kind::Request)
+                };
+                let asked = self.wire.send(bound.address, server, &question.bytes()).await;
+                // The address may be gone for the moment, or the way to the server: the lease still holds.
+                if let Err(error) = asked {
+                    self.tell(state::chain(&error));
+                }
+                let wait = ((until - now) / 2).max(LEAST_RENEWAL_WAIT).min(until - now);
+                match self.reply(now + wait, server).await? {
+                    Reply::Ack(bound) => break bound,
+                    Reply::Nak => {
+                        self.lost();
+                        return Ok(());
+                    }
+                    Reply::Silence => {}
+                }
+            };
+            bound = *renewed;
+        }
+    }
+
+    /// Waits for a server's word on a request.
+    async fn reply(&mut self, until: Instant, server: Option<Ipv4Addr>) -> Result<Reply, DhcpError> {
+        while let Some(answer) = self.next(until).await? {
+            // Another server's refusal of what it did not offer is none.
+            let from = answer.server();
+            if let (Some(expected), Some(from)) = (server, from)
+                && !expected.is_unspecified()
+                && expected != from
+            {
+                continue;
+            }
+            match answer.kind {
+                Kind::Nak => {
+                    let words = answer.words().filter(|words| !words.is_empty());
+                    let words = words.map_or(String::new(), |words| format!(": {words:?}"));
+                    tracing::warn!("network: {}: the DHCP server refused{words}", self.asker.name);
+                    return Ok(Reply::Nak);
+                }
+                Kind::Ack => match lease::check(&answer) {
+                    Ok(checked) => return Ok(Reply::Ack(Box::new(self.take(&answer, checked)))),
+                    Err(reason) => self.refuse("lease", &answer, &reason),
+                },
+                _ => {}
+            }
+        }
+        Ok(Reply::Silence)
+    }
+
+    fn take(&mut self, answer: &Answer, (lease, terms): (super::DhcpLease, Terms)) -> Bound {
+        self.told = None;
+        let (address, seconds) = (lease.address, lease.seconds);
+        tracing::info!("network: {}: leased {address} for {seconds} s", self.asker.name);
+        for remark in &lease.remarks {
+            tracing::warn!("network: {}: {remark}", self.asker.name);
+        }
+        self.report.report(Some(lease));
+        Bound {
+            address: answer.address,
+            server: answer.server().unwrap_or(Ipv4Addr::UNSPECIFIED),
+            terms,
+            since: Instant::now(),
+        }
+    }
+
+    /// The server took the lease back: the address goes at once.
+    fn lost(&self) {
+        self.report.report(None);
+    }
+
+    /// Waits for the next message that answers the last question.
+    async fn next(&mut self, until: Instant) -> Result<Option<Answer>, DhcpError> {
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            // Cancel safe, see `Wire::receive`.
+            let Ok(message) = timeout(left, self.wire.receive()).await else {
+                return Ok(None);
+            };
+            match Answer::parse(&message?) {
+                // Somebody else's.
+                Ok(answer) if (answer.xid, answer.mac) != (self.xid, self.asker.mac_address) => {}
+                Ok(answer) => return Ok(Some(answer)),
+                Err(reason) => self.tell(format!("a message of a DHCP server is left out: {reason}")),
+            }
+        }
+    }
+
+    fn question(&self, kind: Kind) -> Question<'_> {
+        Question {
+            kind,
+            xid: self.xid,
+            mac: self.asker.mac_address,
+            own: None,
+            asked: None,
+            server: None,
+            hostname: self.asker.hostname.as_ref().map(|name| name.as_str()),
+        }
+    }
+
+    fn refuse(&mut self, what: &str, answer: &Answer, reason: &LeaseError) {
+        let server = answer
+            .server()
+            .map_or("a server that does not say its name".to_owned(), |server| {
+                server.to_string()
+            });
+        self.tell(format!("the {what} of {server} is left out: {reason}"));
+    }
+
+    /// Tells why a message is left out, unless it was the last thing told.
+    fn tell(&mut self, sentence: String) {
+        if self.told.as_ref() != Some(&sentence) {
+            tracing::warn!("network: {}: {sentence}", self.asker.name);
+            self.told = Some(sentence);
+        }
+    }
+}
+
+impl Bound {
+    /// Returns when to renew it, when to ask any server, and when it ends.
+    fn moments(&self) -> (Instant, Instant, Instant) {
+        let after = |seconds: u32| self.since + Duration::from_secs(seconds.into());
+        (
+            after(self.terms.renewal),
+            after(self.terms.rebinding),
+            after(self.terms.end),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,73 @@
+//! Brings links, addresses, routes and names to what the machine config asks.
+//!
+//! From wish to kernel: `spec` turns the machine config and the leases of `dhcp` into `LinkSpec`, `AddressSpec` and
+//! `RouteSpec`; `links` looks at the kernel, publishes what it sees as `LinkStatus`, `AddressStatus` and
+//! `RouteStatus`, and carries out what `plan` finds missing. `resolver` and `hostname` write the names, `health` sums
+//! it all up as `NetworkStatus`. The kernel stands behind the trait of `kernel`; `netlink` is the real one.
+//!
+//! Every run compares all that is with all that should be: what somebody removed comes back. What somebody else added
+//! stays: our addresses and routes carry our mark.
+
+mod dhcp;
+mod dhcp6;
+mod health;
+mod hostname;
+mod kernel;
+mod leases;
+mod links;
+mod names;
+mod netlink;
+mod plan;
+mod resolver;
+mod spec;
+
+#[cfg(test)]
+mod namespace_tests;
+
+pub use dhcp::{Asker, Dhcp, DhcpError, LeaseError, LeaseSource, Reporter, Servers};
+pub use dhcp6::{Dhcp6, Dhcp6Error};
+pub use health::NetworkHealth;
+pub use hostname::HostName;
+pub use kernel::{Kernel, NetlinkError, Observed, RecordingKernel};
+pub use links::Links;
+pub use netlink::Netlink;
+pub use plan::{Change, Desired, plan};
+pub use resolver::{Resolver, WriteError};
+pub use spec::Specs;
+
+use std::path::PathBuf;
+
+use state::Runtime;
+
+/// Knows the files that name things.
+#[derive(Debug, Clone)]
+pub struct NetworkFiles {
+    /// Where programs look up name servers: `/etc/resolv.conf`.
+    pub resolv_conf: PathBuf,
+    /// Where programs look up the node's own name: `/etc/hosts`.
+    pub hosts: PathBuf,
+    /// Where the machine's identity is: `/etc/machine-id`.
+    pub machine_id: PathBuf,
+}
+
+impl Default for NetworkFiles {
+    fn default() -> Self {
+        Self {
+            resolv_conf: "/etc/resolv.conf".into(),
+            hosts: "/etc/hosts".into(),
+            machine_id: "/etc/machine-id".into(),
+        }
+    }
+}
+
+/// Adds every controller of the network. Must run inside the tokio runtime that the controllers will run in.
+pub fn add_controllers(runtime: &mut Runtime, files: NetworkFiles) -> Result<(), NetlinkError> {
+    runtime.add(Links::new(Netlink::open()?));
+    runtime.add(Specs);
+    runtime.add(Dhcp::new(Servers::default()));
+    runtime.add(Dhcp6::new());
+    runtime.add(Resolver::new(files.resolv_conf));
+    runtime.add(HostName::new(files.hosts, files.machine_id));
+    runtime.add(NetworkHealth);
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! Fills `/etc` from the image.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use service_definition::Service;
+
+/// Where the image keeps what `/etc` starts with.
+pub const FACTORY: &str = "/usr/share/factory/etc";
+
+/// Copies a tree of folders, files and symbolic links. What is there already is replaced.
+pub fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            copy_tree(&source, &target)?;
+        } else if kind.is_symlink() {
+            match fs::remove_file(&target) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => symlink(fs::read_link(&source)?, &target)?,
+            }
+        } else {
+            fs::copy(&source, &target)?;
+            // The image is read-only throughout; its copy is the node's own.
+            fs::set_permissions(&target, fs::Permissions::from_mode(0o644))?;
+        }
+    }
+    Ok(())
+}
+
+/// Adds the users of services, each with a group of its own, to `passwd` and `group`, so that programs find their names.
+pub fn add_users(etc: &Path, services: &[Service]) -> io::Result<()> {
+    let users = services.iter().filter_map(|service| service.user.as_ref());
+    let users: BTreeMap<u32, &str> = users.map(|user| (user.id, user.name.as_str())).collect();
+    let (mut passwd, mut group) = (String::new(), String::new());
+    for (id, name) in users {
+        passwd.push_str(&format!("{name}:x:{id}:{id}:{name}:/:/nonexistent\n"));
+        group.push_str(&format!("{name}:x:{id}:\n"));
+    }
+    for (file, lines) in [("passwd", passwd), ("group", group)] {
+        if !lines.is_empty() {
+            let mut file = fs::File::options()
+                .create(true)
+                .append(true)
+                .open(etc.join(file))?;
+            file.write_all(lines.as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use service_definition::User;
+
+    use super::*;
+
+    #[test]
+    fn users_of_services_have_names() {
+        let etc = tempfile::tempdir().unwrap();
+        fs::write(etc.path().join("passwd"), "root:x:0:0:root:/:/nonexistent\n").unwrap();
+        let service = |name: &str, user: Option<(&str, u32)>| {
+            let mut service = Service::new(name, ["/a"]);
+            service.user = user.map(|(name, id)| User {
+                name: name.into(),
+                id,
+            });
+            service
+        };
+        let shared = Some(("etcd", 201));
+        add_users(
+            etc.path(),
+            &[service("a", shared), service("b", None), service("c", shared)],
+        )
+        .unwrap();
+        let file = |name: &str| fs::read_to_string(etc.path().join(name)).unwrap();
+        assert_eq!(
+            file("passwd"),
+            "root:x:0:0:root:/:/nonexistent\netcd:x:201:201:etcd:/:/nonexistent\n"
+        );
+        assert_eq!(file("group"), "etcd:x:201:\n");
+    }
+
+    #[test]
+    fn copies_folders_files_and_links_twice() {
+        let root = tempfile::tempdir().unwrap();
+        let (from, to) = (root.path().join("factory"), root.path().join("etc"));
+        fs::create_dir_all(from.join("ssl/certs")).unwrap();
+        fs::write(from.join("hosts"), "127.0.0.1 localhost\n").unwrap();
+        symlink("/usr/share/ca.crt", from.join("ssl/certs/ca.crt")).unwrap();
+        for _ in 0..2 {
+            copy_tree(&from, &to).unwrap();
+        }
+        assert_eq!(
+            fs::read_to_string(to.join("hosts")).unwrap(),
+            "127.0.0.1 localhost\n"
+        );
+        assert_eq!(
+            fs::read_link(to.join("ssl/certs/ca.crt")).unwrap(),
+            Path::new("/usr/share/ca.crt")
+        );
+    }
+}

@@ -1,0 +1,16 @@
+//! What PID 1 does around everything else, and what is known about this boot.
+
+pub mod cmdline;
+pub mod consoles;
+pub mod etc;
+mod handover;
+pub mod lockdown;
+pub mod mounts;
+pub mod release;
+mod stamps;
+pub mod sysctls;
+
+pub use cmdline::Cmdline;
+pub use handover::Handover;
+pub use release::Release;
+pub use stamps::Stamps;

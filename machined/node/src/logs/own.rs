@@ -1,0 +1,124 @@
+//! Where machined's own messages go: its ring, and the kernel's log, which is also the console.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use super::{Line, Logs, OWN, Ring, say};
+
+/// Starts taking machined's own messages. A second call does nothing.
+pub fn install(logs: &Logs) {
+    let kmsg = File::options().write(true).open("/dev/kmsg").ok().map(Arc::new);
+    let writer = Sink {
+        ring: logs.ring(OWN),
+        kmsg,
+    };
+    // Libraries are heard when something is wrong: their usual chatter would wear out card and reader.
+    let filter = Targets::new()
+        .with_target("machined", LevelFilter::INFO)
+        .with_default(LevelFilter::WARN);
+    let format = tracing_subscriber::fmt::layer()
+        .with_writer(writer)
+        .with_ansi(false)
+        .without_time()
+        .with_target(false);
+    let _already = tracing_subscriber::registry()
+        .with(filter)
+        .with(format)
+        .try_init();
+}
+
+#[derive(Clone)]
+struct Sink {
+    ring: Ring<Line>,
+    kmsg: Option<Arc<File>>,
+}
+
+impl<'a> MakeWriter<'a> for Sink {
+    type Writer = Message;
+
+    fn make_writer(&'a self) -> Message {
+        Message {
+            sink: self.clone(),
+            severity: 6,
+            bytes: Vec::new(),
+        }
+    }
+
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Message {
+        let mut message = self.make_writer();
+        message.severity = severity(*metadata.level());
+        message
+    }
+}
+
+/// Collects one message and hands it on as a whole when it is complete.
+struct Message {
+    sink: Sink,
+    severity: u8,
+    bytes: Vec<u8>,
+}
+
+impl Write for Message {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Message {
+    fn drop(&mut self) {
+        let text = String::from_utf8_lossy(&self.bytes);
+        for line in text.lines() {
+            say(&self.sink.ring, line.trim_start());
+            if let Some(kmsg) = &self.sink.kmsg {
+                // The kernel refuses what comes too fast; the ring has it then.
+                let _refused = (&mut &**kmsg).write_all(record(self.severity, line).as_bytes());
+            }
+        }
+    }
+}
+
+/// Formats a record for `/dev/kmsg`: facility 3 is that of daemons.
+pub fn record(severity: u8, line: &str) -> String {
+    format!("<{}>machined: {}\n", 3 * 8 + severity, without_level(line.trim()))
+}
+
+/// The kernel has the severity already.
+fn without_level(line: &str) -> &str {
+    let levels = ["ERROR ", "WARN ", "INFO ", "DEBUG "];
+    levels
+        .iter()
+        .find_map(|level| line.strip_prefix(level))
+        .unwrap_or(line)
+        .trim_start()
+}
+
+fn severity(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        Level::INFO => 6,
+        _ => 7,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernel_records_have_severity_once() {
+        assert_eq!(record(4, " WARN no route\n"), "<28>machined: no route\n");
+    }
+}

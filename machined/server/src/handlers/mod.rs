@@ -1,0 +1,63 @@
+//! Answers requests that the guard has let through. One file for each service.
+
+mod file;
+mod health;
+mod log;
+mod machine;
+mod resource;
+mod service;
+mod stats;
+mod upgrade;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use backend::Backend;
+use backend::peer::Caller;
+use futures::Stream;
+use state::Store;
+use tonic::{Request, Status};
+
+use super::files::FilePolicy;
+use super::host::Host;
+
+/// Answers every service. Clones share everything.
+#[derive(Clone)]
+pub struct Handlers {
+    store: Store,
+    backend: Backend,
+    host: Host,
+    files: Arc<FilePolicy>,
+}
+
+/// A stream of answers with its possible end in an error.
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+impl Handlers {
+    /// Answers from these sources.
+    pub fn new(store: Store, backend: Backend, host: Host, files: FilePolicy) -> Self {
+        Self {
+            store,
+            backend,
+            host,
+            files: Arc::new(files),
+        }
+    }
+}
+
+/// Returns who asks. The guard has put it there; without it nobody is trusted with anything.
+fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
+    let caller = request.extensions().get::<Caller>().cloned();
+    caller.ok_or_else(|| Status::internal("the request did not pass the guard"))
+}
+
+/// Reads a number of lines to start with, where 0 means all.
+fn tail(count: u32) -> Option<usize> {
+    (count > 0).then(|| usize::try_from(count).unwrap_or(usize::MAX))
+}
+
+/// Runs something that may wait for a disk, away from the threads that answer.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Status> {
+    let ended = tokio::task::spawn_blocking(work).await;
+    ended.map_err(|error| Status::internal(format!("the answer could not be made: {error}")))
+}

@@ -1,0 +1,290 @@
+//! Upgrades.
+
+use std::collections::VecDeque;
+use std::num::NonZeroU64;
+
+use api::Role;
+use api::v1alpha1::start_upgrade::Source;
+use api::v1alpha1::upgrade_request::Request as Said;
+use api::v1alpha1::upgrade_response::Response as Answer;
+use api::v1alpha1::upgrade_service_server::UpgradeService;
+use api::v1alpha1::{
+    CancelUpgradeRequest, CancelUpgradeResponse, RollbackRequest, RollbackResponse, StartUpgrade,
+    UpgradeHistoryRequest, UpgradeHistoryResponse, UpgradeMode, UpgradeRequest, UpgradeResponse,
+    UpgradeStage, UpgradeStatus, UpgradeStatusRequest, WatchUpgradeRequest,
+};
+use backend::peer::Caller;
+use backend::{PushedBundle, UpgradeSource};
+use tokio::sync::watch;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{Answers, Handlers, caller, tail};
+use crate::push::{Desk, pushed};
+
+/// Longest URL that is taken.
+const MAX_URL: usize = 2048;
+
+#[tonic::async_trait]
+impl UpgradeService for Handlers {
+    type UpgradeStream = Answers<UpgradeResponse>;
+
+    async fn upgrade(
+        &self,
+        request: Request<Streaming<UpgradeRequest>>,
+    ) -> Result<Response<Answers<UpgradeResponse>>, Status> {
+        let caller = caller(&request)?;
+        let mut requests = request.into_inner();
+        let Some(UpgradeRequest {
+            request: Some(Said::Start(start)),
+        }) = requests.message().await?
+        else {
+            return Err(Status::invalid_argument("the first request must be start"));
+        };
+        let start = checked(start, &caller)?;
+        let (bundle, desk): (Option<Box<dyn PushedBundle>>, _) = match start.source {
+            UpgradeSource::Url(_) => (None, None),
+            UpgradeSource::Pushed { length } => {
+                let (bundle, desk) = pushed(length);
+                (Some(Box::new(bundle)), Some(desk))
+            }
+        };
+        let id = self.backend.upgrades.start(start, bundle).await?;
+        let mut status = self.backend.upgrades.status();
+        status.mark_changed();
+        let call = Call {
+            id,
+            status,
+            requests: Some(requests),
+            desk,
+            ready: VecDeque::new(),
+            planned: false,
+            ended: false,
+        };
+        Ok(Response::new(Box::pin(futures::stream::unfold(
+            call,
+            |mut call| async {
+                let answer = call.next().await?;
+                Some((answer, call))
+            },
+        ))))
+    }
+
+    type WatchStream = Answers<UpgradeStatus>;
+
+    async fn watch(
+        &self,
+        _: Request<WatchUpgradeRequest>,
+    ) -> Result<Response<Answers<UpgradeStatus>>, Status> {
+        let mut status = self.backend.upgrades.status();
+        status.mark_changed();
+        let answers = futures::stream::unfold(status, |mut status| async {
+            status.changed().await.ok()?;
+            let now = status.borrow_and_update().clone();
+            Some((Ok(now), status))
+        });
+        Ok(Response::new(Box::pin(answers)))
+    }
+
+    async fn status(&self, _: Request<UpgradeStatusRequest>) -> Result<Response<UpgradeStatus>, Status> {
+        Ok(Response::new(self.backend.upgrades.status().borrow().clone()))
+    }
+
+    async fn history(
+        &self,
+        request: Request<UpgradeHistoryRequest>,
+    ) -> Result<Response<UpgradeHistoryResponse>, Status> {
+        let limit = tail(request.into_inner().limit).unwrap_or(usize::MAX);
+        let mut records = self.backend.upgrades.history().await?;
+        records.truncate(limit);
+        Ok(Response::new(UpgradeHistoryResponse { records }))
+    }
+
+    async fn cancel(
+        &self,
+        _: Request<CancelUpgradeRequest>,
+    ) -> Result<Response<CancelUpgradeResponse>, Status> {
+        let id = self.backend.upgrades.cancel().await?;
+        Ok(Response::new(CancelUpgradeResponse { id }))
+    }
+
+    async fn rollback(&self, _: Request<RollbackRequest>) -> Result<Response<RollbackResponse>, Status> {
+        let to_version = self.backend.upgrades.rollback().await?;
+        Ok(Response::new(RollbackResponse { to_version }))
+    }
+}
+
+/// Reads what is asked for. In case of doubt it is refused.
+fn checked(start: StartUpgrade, caller: &Caller) -> Result<backend::StartUpgrade, Status> {
+    if start.force && caller.role < Some(Role::Admin) {
+        return Err(Status::permission_denied(
+            "to force an upgrade needs the role admin; without force it needs operator",
+        ));
+    }
+    let source = match start.source {
+        Some(Source::Url(url)) => {
+            let known = ["http://", "https://"]
+                .iter()
+                .any(|scheme| url.len() > scheme.len() && url.starts_with(scheme));
+            if !known || url.len() > MAX_URL || url.contains(|c: char| c.is_control() || c == ' ') {
+                return Err(Status::invalid_argument(format!(
+                    "the URL must start with http:// or https://, with at most {MAX_URL} characters and no blanks"
+                )));
+            }
+            UpgradeSource::Url(url)
+        }
+        Some(Source::Pushed(bundle)) if bundle.length > 0 => UpgradeSource::Pushed {
+            length: bundle.length,
+        },
+        Some(Source::Pushed(_)) => {
+            return Err(Status::invalid_argument("a pushed bundle must say its length"));
+        }
+        None => return Err(Status::invalid_argument("a source is needed: url or pushed")),
+    };
+    let mode = match UpgradeMode::try_from(start.mode) {
+        Ok(UpgradeMode::Unspecified) => UpgradeMode::Now,
+        Ok(mode) => mode,
+        Err(_) => {
+            return Err(Status::invalid_argument(format!(
+                "upgrade mode {} is not known; the client may be newer than the node",
+                start.mode
+            )));
+        }
+    };
+    Ok(backend::StartUpgrade {
+        source,
+        mode,
+        plan_only: start.plan_only,
+        force: start.force,
+        rate_limit: NonZeroU64::new(start.rate_limit),
+        who: caller.who.clone(),
+    })
+}
+
+/// One call to upgrade, from its start to its end.
+struct Call {
+    id: String,
+    status: watch::Receiver<UpgradeStatus>,
+    /// What the client says; none once it has ended its side.
+    requests: Option<Streaming<UpgradeRequest>>,
+    /// Where a pushed bundle is asked for; none for a URL, and once the job needs nothing more.
+    desk: Option<Desk>,
+    ready: VecDeque<Answer>,
+    planned: bool,
+    ended: bool,
+}
+
+impl Call {
+    /// Returns the next answer, and nothing once it has ended.
+    async fn next(&mut self) -> Option<Result<UpgradeResponse, Status>> {
+        loop {
+            if let Some(answer) = self.ready.pop_front() {
+                let response = Some(answer);
+                return Some(Ok(UpgradeResponse { response }));
+            }
+            if self.ended {
+                return None;
+            }
+            if let Err(status) = self.step().await {
+                self.ended = true;
+                return Some(Err(status));
+            }
+        }
+    }
+
+    /// Waits for whatever comes first.
+    async fn step(&mut self) -> Result<(), Status> {
+        tokio::select! {
+            biased;
+            // Cancel safe: a wish is taken and kept in one go.
+            want = wish(&mut self.desk) => match want {
+                Some(want) => self.ready.push_back(Answer::Want(want)),
+                None => self.desk = None,
+            },
+            // Cancel safe: what has arrived of a message stays in the stream.
+            said = heard(&mut self.requests) => self.hear(said)?,
+            // Cancel safe: a change that is not seen is still there for the next call.
+            changed = self.status.changed() => {
+                changed.map_err(|_| Status::unavailable("the node stops"))?;
+                self.tell()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, said: Result<Option<UpgradeRequest>, Status>) -> Result<(), Status> {
+        let request = match said? {
+            Some(UpgradeRequest { request }) => request,
+            None => {
+                // The client only listens from now on: with that a pushed bundle cannot be had any more.
+                self.requests = None;
+                self.desk = None;
+                return Ok(());
+            }
+        };
+        let fault = match (request, self.desk.as_mut()) {
+            (Some(Said::Data(data)), Some(desk)) => match desk.take(data) {
+                Ok(()) => return Ok(()),
+                Err(fault) => fault.to_string(),
+            },
+            (_, Some(desk)) => desk
+                .break_off("only data may follow the start".to_owned())
+                .to_string(),
+            (_, None) => "no data was asked for, or none is needed any more".to_owned(),
+        };
+        Err(Status::invalid_argument(fault))
+    }
+
+    /// Tells what became of the status: the plan once, then the progress, then the end.
+    fn tell(&mut self) -> Result<(), Status> {
+        let mut status = self.status.borrow_and_update().clone();
+        if status.id != self.id {
+            return Err(Status::aborted(format!(
+                "another upgrade started meanwhile; `bedplate upgrade history` tells what became of {}",
+                self.id
+            )));
+        }
+        if let Some(plan) = status.plan.take()
+            && !self.planned
+        {
+            self.planned = true;
+            self.ready.push_back(Answer::Plan(plan));
+        }
+        self.ended = has_ended(status.stage());
+        self.ready.push_back(if self.ended {
+            Answer::Done(status)
+        } else {
+            Answer::Progress(status)
+        });
+        Ok(())
+    }
+}
+
+/// Tells whether nothing more happens to an upgrade of that stage while a client waits.
+fn has_ended(stage: UpgradeStage) -> bool {
+    match stage {
+        UpgradeStage::Opening
+        | UpgradeStage::Surveying
+        | UpgradeStage::Fetching
+        | UpgradeStage::Verifying => false,
+        UpgradeStage::Unspecified
+        | UpgradeStage::Idle
+        | UpgradeStage::Armed
+        | UpgradeStage::Rebooting
+        | UpgradeStage::Failed
+        | UpgradeStage::Waiting => true,
+    }
+}
+
+async fn wish(desk: &mut Option<Desk>) -> Option<api::v1alpha1::BundleWant> {
+    match desk {
+        Some(desk) => desk.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn heard(requests: &mut Option<Streaming<UpgradeRequest>>) -> Result<Option<UpgradeRequest>, Status> {
+    match requests {
+        Some(requests) => requests.message().await,
+        None => std::future::pending().await,
+    }
+}

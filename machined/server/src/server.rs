@@ -1,0 +1,99 @@
+//! Puts the server together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::v1alpha1::file_service_server::FileServiceServer;
+use api::v1alpha1::log_service_server::LogServiceServer;
+use api::v1alpha1::machine_service_server::MachineServiceServer;
+use api::v1alpha1::resource_service_server::ResourceServiceServer;
+use api::v1alpha1::service_service_server::ServiceServiceServer;
+use api::v1alpha1::stats_service_server::StatsServiceServer;
+use api::v1alpha1::upgrade_service_server::UpgradeServiceServer;
+use backend::Backend;
+use pki::{NodeClock, ServerTls};
+use state::Store;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic_health::pb::health_server::HealthServer;
+
+use super::connection::Connections;
+use super::files::FilePolicy;
+use super::guard::Guard;
+use super::handlers::Handlers;
+use super::host::Host;
+use super::listen::Door;
+use super::route::{Routes, RoutesBuilder};
+
+/// How long calls may go on when the node stops: a watch would go on for ever.
+const LAST_CALLS: Duration = Duration::from_secs(2);
+/// Everything the API is served from.
+#[derive(Clone)]
+pub struct ApiServer {
+    /// The node's state.
+    pub store: Store,
+    /// The other parts of the node.
+    pub backend: Backend,
+    /// The kernel's files.
+    pub host: Host,
+    /// Which files are shown.
+    pub files: FilePolicy,
+    /// The certificate and whom it trusts: changes while serving.
+    pub tls: Arc<ServerTls>,
+    /// What the node knows about the time.
+    pub clock: Arc<NodeClock>,
+}
+
+impl ApiServer {
+    /// Serves on a listener until `stop`, then gives calls in progress a moment to end.
+    pub async fn run(self, listener: TcpListener, stop: CancellationToken) {
+        let guard = Guard::new(self.routes(), self.tls.clone(), self.clock.clone());
+        let connections = Connections::new(guard, self.tls.clone(), self.clock.clone());
+        // However this ends: no connection outlives it.
+        let _cut = connections.cut_guard();
+        let door = Door::new(self.tls.clone(), connections.clone());
+        tokio::select! {
+            // Cancel safe: asks for a state.
+            () = stop.cancelled() => {}
+            // Cancel safe: a connection that was not taken stays in the kernel's queue.
+            () = door.accept(&listener) => {}
+            // Cancel safe: what is not given back now is later.
+            () = connections.tidy() => {}
+        }
+        drop(listener);
+        connections.end(LAST_CALLS).await;
+    }
+
+    fn routes(&self) -> Routes {
+        let handlers = Handlers::new(
+            self.store.clone(),
+            self.backend.clone(),
+            self.host.clone(),
+            self.files.clone(),
+        );
+        let health = HealthServer::new(handlers.clone());
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(api::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .build_v1()
+            .expect("the descriptors were made when this was built");
+        macro_rules! limited {
+            ($server:ident) => {
+                $server::new(handlers.clone()).max_decoding_message_size(api::MAX_MESSAGE)
+            };
+        }
+        let upgrades =
+            UpgradeServiceServer::new(handlers.clone()).max_decoding_message_size(api::MAX_UPGRADE_MESSAGE);
+        RoutesBuilder::default()
+            .add(upgrades)
+            .add(limited!(MachineServiceServer))
+            .add(limited!(ResourceServiceServer))
+            .add(limited!(ServiceServiceServer))
+            .add(limited!(LogServiceServer))
+            .add(limited!(StatsServiceServer))
+            .add(limited!(FileServiceServer))
+            .add(health)
+            .add(reflection)
+            .build()
+    }
+}

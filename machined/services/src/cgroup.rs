@@ -1,0 +1,156 @@
+//! The cgroup of each service: what it may use, what it uses, and an end for all of it.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use service_definition::Resources;
+
+/// Under this name all services stand in the tree of cgroups.
+pub const PARENT: &str = "bedplate";
+/// Controllers that the limits of services need.
+const CONTROLLERS: [&str; 4] = ["cpu", "io", "memory", "pids"];
+
+/// Makes, limits and ends cgroups of services.
+pub trait Cgroups: Send + Sync {
+    /// Makes the cgroup of a service and sets its limits. Returns those that the kernel does not know: a board may
+    /// boot without the memory controller, and its services run all the same.
+    fn prepare(&self, name: &str, resources: &Resources) -> Result<Vec<&'static str>, CgroupError>;
+
+    /// Returns the folder of a service's cgroup, for its first process to enter; none when there are no cgroups.
+    fn folder(&self, name: &str) -> Option<PathBuf>;
+
+    /// Kills everything in the cgroup of a service at once. One that was never made is no error.
+    fn kill(&self, name: &str) -> Result<(), CgroupError>;
+
+    /// Tells whether a process is left in the cgroup of a service.
+    fn is_populated(&self, name: &str) -> bool;
+
+    /// Returns the memory that a service uses, in bytes; none when that is not known.
+    fn memory(&self, name: &str) -> Option<u64>;
+}
+
+/// Says what could not be done with a cgroup.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}", path.display())]
+pub struct CgroupError {
+    action: &'static str,
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CgroupError {
+    let path = path.to_owned();
+    move |source| CgroupError { action, path, source }
+}
+
+/// The kernel's cgroups, version 2.
+#[derive(Debug)]
+pub struct LinuxCgroups {
+    parent: PathBuf,
+}
+
+impl LinuxCgroups {
+    /// Makes the common parent under the place where cgroups are mounted, and opens to it the controllers there are.
+    pub fn open(mount: &Path) -> Result<Self, CgroupError> {
+        Self::open_as(mount, PARENT)
+    }
+
+    fn open_as(mount: &Path, parent: &str) -> Result<Self, CgroupError> {
+        let parent = mount.join(parent);
+        fs::create_dir_all(&parent).map_err(failed("make cgroup", &parent))?;
+        // One at a time: a kernel that lacks one refuses them together.
+        for folder in [mount, &parent] {
+            for controller in CONTROLLERS {
+                let _lacking = write(&folder.join("cgroup.subtree_control"), &format!("+{controller}"));
+            }
+        }
+        Ok(LinuxCgroups { parent })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.parent.join(name)
+    }
+}
+
+impl Cgroups for LinuxCgroups {
+    fn prepare(&self, name: &str, resources: &Resources) -> Result<Vec<&'static str>, CgroupError> {
+        let folder = self.path(name);
+        fs::create_dir_all(&folder).map_err(failed("make cgroup", &folder))?;
+        let mut lacking = Vec::new();
+        for (file, value) in settings(resources) {
+            let path = folder.join(file);
+            match write(&path, &value) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    // Without a limit there is nothing to lack.
+                    if value != "max" && value != DEFAULT_WEIGHT && value != DEFAULT_IO_WEIGHT {
+                        lacking.push(file);
+                    }
+                }
+                Err(error) => return Err(failed("set", &path)(error)),
+            }
+        }
+        Ok(lacking)
+    }
+
+    fn folder(&self, name: &str) -> Option<PathBuf> {
+        Some(self.path(name))
+    }
+
+    fn kill(&self, name: &str) -> Result<(), CgroupError> {
+        let path = self.path(name).join("cgroup.kill");
+        match write(&path, "1") {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("write", &path)(error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn is_populated(&self, name: &str) -> bool {
+        let events = fs::read_to_string(self.path(name).join("cgroup.events")).unwrap_or_default();
+        populated(&events)
+    }
+
+    fn memory(&self, name: &str) -> Option<u64> {
+        let text = fs::read_to_string(self.path(name).join("memory.current")).ok()?;
+        text.trim().parse().ok()
+    }
+}
+
+const DEFAULT_WEIGHT: &str = "100";
+const DEFAULT_IO_WEIGHT: &str = "default 100";
+
+/// Says what is written into which file. A limit that is not given is taken back: the cgroup may be there from an
+/// earlier start of machined, with other limits.
+fn settings(resources: &Resources) -> [(&'static str, String); 4] {
+    let most = |limit: Option<u64>| limit.map_or_else(|| "max".to_owned(), |limit| limit.to_string());
+    let weight = |weight: Option<u32>| weight.unwrap_or(100).to_string();
+    [
+        ("memory.max", most(resources.memory_max)),
+        ("pids.max", most(resources.pids_max)),
+        ("cpu.weight", weight(resources.cpu_weight)),
+        ("io.weight", format!("default {}", weight(resources.io_weight))),
+    ]
+}
+
+/// Reads `cgroup.events`.
+fn populated(events: &str) -> bool {
+    events.lines().any(|line| line == "populated 1")
+}
+
+/// Writes an existing file: in a tree of cgroups nothing else can be made than folders.
+fn write(path: &Path, value: &str) -> io::Result<()> {
+    fs::File::options()
+        .write(true)
+        .open(path)?
+        .write_all(value.as_bytes())
+}
+
+#[cfg(test)]
+mod recording;
+#[cfg(test)]
+pub use recording::{CgroupCall, RecordingCgroups};
+
+#[cfg(test)]
+pub(crate) mod tests;

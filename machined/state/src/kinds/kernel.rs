@@ -1,0 +1,71 @@
+//! What of the machine config the kernel took, what it lets in, and whether a watchdog runs.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Resource;
+
+/// Tells what of the machine config the kernel took, and what it lets in. Owned by `kernel`; one, named `node`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KernelStatus {
+    /// Parameters that are set.
+    pub sysctls: Vec<String>,
+    /// Modules that are loaded.
+    pub modules: Vec<String>,
+    /// What was refused, one sentence each.
+    pub problems: Vec<String>,
+    /// Whether code could enter the kernel that was not part of the verified boot.
+    #[serde(default)]
+    pub lockdown: Lockdown,
+}
+
+impl Resource for KernelStatus {
+    const KIND: &'static str = "KernelStatus";
+}
+
+/// The way by which code could enter a running kernel, and whether it is shut.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Lockdown {
+    /// The kernel's lockdown: `none`, `integrity` or `confidentiality`; none at all when this kernel has no lockdown.
+    pub mode: Option<String>,
+    /// Whether it takes signed modules only.
+    pub signed_modules_only: bool,
+    /// Whether it starts no other kernel.
+    pub kexec_disabled: bool,
+}
+
+impl Lockdown {
+    /// Says what is open, one sentence each.
+    pub fn gaps(&self) -> Vec<String> {
+        let unlocked = match self.mode.as_deref() {
+            None => Some("this kernel has no lockdown: root could change it in memory"),
+            Some("none") => Some("this kernel is not locked down: root could change it in memory"),
+            Some(_) => None,
+        };
+        let unsigned = "this kernel takes modules without a signature";
+        let kexec = "this kernel starts others that nobody verified";
+        let found = [
+            unlocked,
+            (!self.signed_modules_only).then_some(unsigned),
+            (!self.kexec_disabled).then_some(kexec),
+        ];
+        found.into_iter().flatten().map(str::to_owned).collect()
+    }
+}
+
+/// Tells whether a watchdog runs. Owned by `watchdog`; one, named `node`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WatchdogStatus {
+    /// Whether there is one, and it runs.
+    pub armed: bool,
+    /// How long it waits, in seconds.
+    pub timeout_seconds: u64,
+    /// Whether it restarted the machine the last time, as far as the hardware knows.
+    pub restarted: bool,
+}
+
+impl Resource for WatchdogStatus {
+    const KIND: &'static str = "WatchdogStatus";
+}

@@ -1,0 +1,39 @@
+//! Every kind of resource that a node has: plain data, with the name of its owner.
+//!
+//! They are in one place because everybody reads them: a part of the node knows the others by their kinds, never by
+//! their code. What makes a kind true is in the crate that owns it.
+
+pub mod boot;
+pub mod certificate;
+pub mod clock;
+pub mod config;
+pub mod containers;
+pub mod health;
+pub mod kernel;
+pub mod network;
+pub mod rollout;
+pub mod services;
+pub mod storage;
+pub mod trial;
+pub mod upgrade;
+
+pub use boot::{BootStatus, FailedSlot, LoaderTimes, SlotStatus};
+pub use certificate::CertificateStatus;
+pub use clock::{TimeFrom, TimeStatus};
+pub use config::{ConfigStatus, OwnerStatus};
+pub use containers::{ContainerStoreStatus, ImageStatus, KeptStore};
+pub use health::{ApiStatus, CheckResult, HealthState, HealthStatus};
+pub use kernel::{KernelStatus, Lockdown, WatchdogStatus};
+pub use network::{
+    AddressSpec, AddressStatus, Dhcp6Lease, DhcpLease, DhcpSpec, HostNameStatus, Ipv6Status, LeaseRoute,
+    LinkKind, LinkSpec, LinkStatus, NameSource, NetworkStatus, ResolverStatus, RouteSpec, RouteStatus,
+    RouterAdvertisement,
+};
+pub use rollout::{RolloutSeen, RolloutState, RolloutStatus};
+pub use services::{Rights, ServiceHealth, ServiceState, ServiceStatus};
+pub use storage::{DiskStatus, RoomStatus, Volume, VolumeState, VolumeStatus};
+pub use trial::TrialStatus;
+pub use upgrade::UpgradeStatus;
+
+/// The name of the one resource of a kind that a node has only one of.
+pub const NODE: &str = "node";

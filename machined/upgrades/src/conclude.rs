@@ -1,0 +1,255 @@
+//! Decides what became of upgrades, from what the slots and the diary of a trial say.
+
+use slots::{Reason, Slot, SlotState};
+use state::kinds::upgrade::{Mode, Stage};
+
+use super::history::{Entry, LOG_KEPT, Outcome, TrialReport};
+use crate::trial::{Diary, TrialStage};
+
+/// What is known when the running system looks.
+#[derive(Debug, Clone)]
+pub(super) struct Facts {
+    /// The slot that runs.
+    pub running: Slot,
+    /// SHA-256 of its manifest, as the loader verified it.
+    pub manifest: String,
+    /// Its version.
+    pub version: String,
+    /// What the slot record says of A and B.
+    pub states: [SlotState; 2],
+    /// SHA-256 of the manifest in the slot that does not run, if it holds one.
+    pub other_manifest: String,
+    /// Version in that slot.
+    pub other_version: String,
+    /// Whether the running system was on trial in this boot, and is kept.
+    pub kept_now: bool,
+    /// What the last trial left.
+    pub diary: Option<Diary>,
+    /// The upgrade that is worked on right now; its end is its own business.
+    pub busy: Option<String>,
+    /// Whether the watchdog restarted the machine the last time.
+    pub watchdog: bool,
+    /// Names this boot.
+    pub boot_id: String,
+    /// Now, in milliseconds since 1970 by the node's clock.
+    pub now_ms: i64,
+}
+
+/// How often an upgrade that a power cut interrupted is begun again. One that takes the node down each time would do so
+/// for ever.
+const BEGUN_AGAIN: u32 = 5;
+
+/// Returns the entries that are new or have changed. Pure; once they are stored it returns none.
+pub(super) fn conclude(entries: &[Entry], facts: &Facts) -> Vec<Entry> {
+    let open = entries.iter().filter(|entry| entry.outcome.is_none());
+    let mut changed: Vec<Entry> = open.filter_map(|entry| ended(entry, facts)).collect();
+    let known = |manifest: &str, boot: &str| {
+        let tells = |entry: &&Entry| {
+            entry.manifest == manifest && entry.trial.as_ref().is_some_and(|trial| trial.boot_id == boot)
+        };
+        entries.iter().chain(&changed).any(|entry| tells(&entry))
+    };
+    // Trials that nobody here began: the slot was put on trial by other means, or STATE was lost.
+    if let Some(diary) = failed_diary(facts)
+        && !known(&diary.manifest, &diary.boot_id)
+    {
+        let mut entry = Entry {
+            id: format!("trial-{}", short(&diary.boot_id)),
+            from: facts.version.clone(),
+            to: diary.version.clone(),
+            manifest: diary.manifest.clone(),
+            slot: Some(diary.slot),
+            stage: Stage::Armed,
+            ..Entry::default()
+        };
+        fall_back(&mut entry, facts);
+        changed.push(entry);
+    }
+    if facts.kept_now && !entries.iter().chain(&changed).any(|entry| was_kept(entry, facts)) {
+        let mut entry = Entry {
+            id: format!("trial-{}", short(&facts.boot_id)),
+            from: facts.other_version.clone(),
+            to: facts.version.clone(),
+            manifest: facts.manifest.clone(),
+            slot: Some(facts.running),
+            stage: Stage::Armed,
+            ..Entry::default()
+        };
+        entry.end(Outcome::Committed, KEPT, facts.now_ms);
+        changed.push(entry);
+    }
+    changed
+}
+
+const KEPT: &str = "the new system got well, and is kept";
+
+fn was_kept(entry: &Entry, facts: &Facts) -> bool {
+    entry.outcome == Some(Outcome::Committed) && entry.manifest == facts.manifest
+}
+
+fn short(boot_id: &str) -> String {
+    boot_id.chars().filter(char::is_ascii_hexdigit).take(12).collect()
+}
+
+/// Returns an open entry with its end, if it has come.
+fn ended(entry: &Entry, facts: &Facts) -> Option<Entry> {
+    if facts.busy.as_deref() == Some(entry.id.as_str()) {
+        return None;
+    }
+    let mut entry = entry.clone();
+    if entry.slot == Some(facts.running) {
+        return runs(entry, facts);
+    }
+    let slot = match entry.stage {
+        Stage::Armed | Stage::Rebooting => entry.slot?,
+        // It has its time.
+        Stage::Waiting => return None,
+        _ if entry
+            .again
+            .as_ref()
+            .is_some_and(|again| again.attempts < BEGUN_AGAIN) =>
+        {
+            return None;
+        }
+        _ => {
+            let cause =
+                "the node restarted before all was written; run the upgrade again: what was written stays";
+            entry.end(Outcome::Failed, cause, facts.now_ms);
+            return Some(entry);
+        }
+    };
+    match facts.states[slot.index()] {
+        SlotState::Bad(_) | SlotState::Trial { tries: 0 } => fall_back(&mut entry, facts),
+        // Still to be tried.
+        SlotState::Trial { .. } => return None,
+        SlotState::Empty => unarmed(&mut entry, facts),
+        // Kept, and gone back from before anybody could write it down.
+        SlotState::Committed => entry.end(Outcome::Committed, KEPT, facts.now_ms),
+    }
+    Some(entry)
+}
+
+/// Returns an open entry whose slot runs, if that is its end, however it came to run.
+fn runs(mut entry: Entry, facts: &Facts) -> Option<Entry> {
+    if entry.manifest != facts.manifest {
+        let cause = "another system was put into its slot";
+        entry.end(Outcome::Failed, cause, facts.now_ms);
+        return Some(entry);
+    }
+    if facts.states[facts.running.index()] == SlotState::Committed {
+        entry.end(Outcome::Committed, KEPT, facts.now_ms);
+        return Some(entry);
+    }
+    if matches!(entry.stage, Stage::Armed | Stage::Rebooting) {
+        return None;
+    }
+    // Others put it on trial. It is neither waited for nor begun again.
+    entry.stage = Stage::Armed;
+    Some(entry)
+}
+
+fn may_begin_again(entry: &Entry) -> bool {
+    entry
+        .again
+        .as_ref()
+        .is_some_and(|again| again.attempts < BEGUN_AGAIN)
+}
+
+/// Goes on with an upgrade that a power cut caught right before it was armed.
+fn unarmed(entry: &mut Entry, facts: &Facts) {
+    if entry.mode == Mode::Window && facts.other_manifest == entry.manifest {
+        entry.stage = Stage::Waiting;
+    } else if may_begin_again(entry) {
+        entry.stage = Stage::Opening;
+    } else {
+        let cause = "the node restarted before it was armed; run the upgrade again: what was written stays";
+        entry.end(Outcome::Failed, cause, facts.now_ms);
+    }
+}
+
+/// Returns the diary, if it is of a trial that failed.
+fn failed_diary(facts: &Facts) -> Option<&Diary> {
+    let diary = facts.diary.as_ref()?;
+    let failed = matches!(
+        facts.states[diary.slot.index()],
+        SlotState::Bad(_) | SlotState::Trial { tries: 0 }
+    );
+    // One of an earlier release, in a slot that was written since, tells nothing about this one.
+    let same = diary.slot != facts.running && diary.manifest == facts.other_manifest;
+    (failed && same).then_some(diary)
+}
+
+/// Ends an entry whose trial failed, with all that is known of it.
+fn fall_back(entry: &mut Entry, facts: &Facts) {
+    let reason = match entry.slot.map(|slot| facts.states[slot.index()]) {
+        Some(SlotState::Bad(reason)) => reason,
+        _ => Reason::TriesExhausted,
+    };
+    let diary = facts
+        .diary
+        .as_ref()
+        .filter(|diary| diary.manifest == entry.manifest);
+    let report = diary.map(|diary| TrialReport {
+        boot_id: diary.boot_id.clone(),
+        stage: diary.stage,
+        checks: diary.checks.clone(),
+        log: tail(&diary.log).to_owned(),
+    });
+    entry.end(
+        Outcome::FellBack,
+        cause(reason, diary, facts.watchdog),
+        facts.now_ms,
+    );
+    entry.trial = report;
+}
+
+/// Says in one sentence why a trial failed.
+fn cause(reason: Reason, diary: Option<&Diary>, watchdog: bool) -> String {
+    // What gives up by itself restarts by itself, too.
+    let hung = if watchdog && reason == Reason::TriesExhausted {
+        "; the last time it hung, and the watchdog restarted it"
+    } else {
+        ""
+    };
+    let Some(diary) = diary else {
+        return format!("the new system did not start: {reason}{hung}");
+    };
+    let failing: Vec<String> = diary
+        .checks
+        .iter()
+        .filter(|check| !check.healthy)
+        .map(|check| match check.message.as_str() {
+            "" => check.name.clone(),
+            message => format!("{}: {message}", check.name),
+        })
+        .collect();
+    let far = match diary.stage {
+        TrialStage::Unknown => String::new(),
+        stage => format!("; it came as far as {}", stage.name()),
+    };
+    let said = match (diary.reason.as_str(), reason) {
+        // It gave up by itself, or knew why it could not go on.
+        (said, _) if !said.is_empty() => said.to_owned(),
+        (_, Reason::TriesExhausted) => "it was started as often as it may be, and never got well".to_owned(),
+        (_, reason) => reason.to_string(),
+    };
+    match failing.as_slice() {
+        [] => format!("{said}{far}{hung}"),
+        failing => format!("{said} ({}){far}{hung}", failing.join("; ")),
+    }
+}
+
+/// Returns the end of a log, from the start of a line on.
+fn tail(log: &str) -> &str {
+    let mut start = log.len().saturating_sub(LOG_KEPT);
+    while !log.is_char_boundary(start) {
+        start += 1;
+    }
+    match log[start..].find('\n').filter(|_| start > 0) {
+        Some(line) => &log[start + line + 1..],
+        None => &log[start..],
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,168 @@
+//! Sees an upgrade through: the work, then what follows from its end.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use node::power::Stop;
+use state::kinds::upgrade::{Mode, Stage};
+
+use super::arm;
+use super::handle::{NAME, UpgradeHandle, blocking};
+use super::history::{Entry, Outcome};
+use super::job::{Done, Job, JobError};
+
+/// How long all that has to be done before a restart may take.
+const BEFORE_REBOOT: Duration = Duration::from_secs(300);
+
+impl UpgradeHandle {
+    /// Has a job done, and does what follows from its end.
+    pub(super) async fn drive(&self, job: Job, mut entry: Entry, stop: &AtomicBool, cancelled: &AtomicBool) {
+        let power = self.shared.means.power.clone();
+        let plan_only = job.plan_only;
+        let work = on_a_thread(move || job.run());
+        tokio::pin!(work);
+        let ended = tokio::select! {
+            ended = &mut work => ended,
+            // Cancel safe. A node that stops does not wait for it: what was written stays, and it is begun again.
+            _ = power.wait() => {
+                stop.store(true, Ordering::Relaxed);
+                work.await
+            }
+        };
+        let status = self.shared.board.status();
+        entry.to.clone_from(&status.to_version);
+        if !status.manifest.is_empty() {
+            // Whatever its end: by this it is known that a release was cancelled here.
+            entry.manifest.clone_from(&status.manifest);
+        }
+        (entry.fetched, entry.written) = (status.fetched_bytes, status.written_bytes);
+        if cancelled.load(Ordering::Relaxed) {
+            return self
+                .end(entry, plan_only, Outcome::Cancelled, "somebody cancelled it")
+                .await;
+        }
+        match ended {
+            Ok(Done::Planned) => self.shared.board.update(|status, _| status.stage = Stage::Idle),
+            Ok(Done::Written { manifest }) => {
+                entry.manifest = manifest;
+                self.written(entry).await;
+            }
+            // The node stops.
+            Err(JobError::Stopped) => {}
+            Err(JobError::Failed(reason)) => self.end(entry, plan_only, Outcome::Failed, &reason).await,
+        }
+    }
+
+    /// Ends an upgrade that came to nothing.
+    pub(super) async fn end(&self, mut entry: Entry, plan_only: bool, outcome: Outcome, reason: &str) {
+        entry.stage = self.shared.board.status().stage;
+        if !plan_only {
+            entry.end(outcome, reason, self.now_ms());
+            self.write_down(entry).await;
+        }
+        let events = &self.shared.means.events;
+        match outcome {
+            Outcome::Cancelled => events.info(NAME, format!("the upgrade ended: {reason}")),
+            _ => events.warning(NAME, format!("the upgrade ended: {reason}")),
+        }
+        self.shared.board.update(|status, _| {
+            status.stage = if outcome == Outcome::Cancelled {
+                Stage::Idle
+            } else {
+                Stage::Failed
+            };
+            status.reason = reason.to_owned();
+            status.message.clear();
+            status.eta_ms = 0;
+        });
+    }
+
+    /// Goes on with an upgrade of which all is written. One that a rollout began waits until its document was read anew:
+    /// it may have been stopped since.
+    async fn written(&self, mut entry: Entry) {
+        if entry.mode == Mode::Window || entry.pin().is_some() {
+            entry.stage = Stage::Waiting;
+            self.write_down(entry.clone()).await;
+            let what = match entry.mode {
+                Mode::Window => "the maintenance window",
+                Mode::Now | Mode::Staged => "a last look at its rollout",
+            };
+            let said = format!("{} is written, and waits for {what}", entry.to);
+            self.shared.means.events.info(NAME, said);
+            return self.set_stage(Stage::Waiting);
+        }
+        self.arm(entry).await;
+    }
+
+    /// Puts the other slot on trial, and restarts if that is asked for.
+    ///
+    /// It is written down first: a power cut in between must not make the new system begin an upgrade to itself.
+    pub(super) async fn arm(&self, mut entry: Entry) {
+        let restart = entry.mode != Mode::Staged;
+        entry.stage = if restart { Stage::Rebooting } else { Stage::Armed };
+        if let Err(reason) = self.write_down_first(entry.clone()).await {
+            return self.end(entry, false, Outcome::Failed, &reason).await;
+        }
+        let wanted = entry.clone();
+        let armed = match self.ground().await {
+            Ok(ground) => blocking(move || arm::arm(&ground, &wanted)).await,
+            Err(reason) => Err(reason),
+        };
+        if let Err(reason) = armed.and_then(|armed| armed) {
+            return self.end(entry, false, Outcome::Failed, &reason).await;
+        }
+        self.set_stage(entry.stage);
+        let events = &self.shared.means.events;
+        if restart {
+            events.info(NAME, format!("restarting into {}", entry.to));
+            self.restart().await;
+        } else {
+            events.info(NAME, format!("{} is armed: the next start tries it", entry.to));
+        }
+    }
+
+    fn set_stage(&self, stage: Stage) {
+        self.shared.board.update(|status, _| {
+            (status.stage, status.eta_ms) = (stage, 0);
+            status.message.clear();
+        });
+    }
+
+    /// Restarts, once all that has to be done before has been done or has had its time.
+    pub(super) async fn restart(&self) {
+        for part in &self.shared.means.before {
+            let done = tokio::time::timeout(BEFORE_REBOOT, part.prepare()).await;
+            let failure = match done {
+                Ok(Ok(())) => continue,
+                Ok(Err(reason)) => reason,
+                Err(_) => "it took too long".to_owned(),
+            };
+            self.shared
+                .means
+                .events
+                .warning(NAME, format!("{} before the restart: {failure}", part.name()));
+        }
+        self.shared.means.power.request(Stop::Reboot);
+    }
+}
+
+/// Runs a job on a thread of its own, which ends with it: it gives way to all others, and cannot take that back.
+async fn on_a_thread(
+    work: impl FnOnce() -> Result<Done, JobError> + Send + 'static,
+) -> Result<Done, JobError> {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let thread = std::thread::Builder::new()
+        .name("upgrade".to_owned())
+        .spawn(move || {
+            // Nobody waits any more when the node stops.
+            let _unheard = sender.send(work());
+        });
+    if let Err(error) = thread {
+        return Err(JobError::Failed(format!("no thread for the upgrade: {error}")));
+    }
+    receiver.await.unwrap_or_else(|_| {
+        Err(JobError::Failed(
+            "the upgrade panicked; see `bedplate logs machined`".to_owned(),
+        ))
+    })
+}

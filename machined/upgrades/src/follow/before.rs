@@ -1,0 +1,112 @@
+//! What became of a release here before, told from the history.
+
+use std::time::Duration;
+
+use manifest::Digest;
+use rollout::{Before, Moment};
+
+use crate::history::{Entry, Outcome};
+
+/// The longest pause between tries to bring a release.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+/// Tells it. Pure. What could not be brought is begun again, after a pause that doubles from `interval` on; what was tried or
+/// cancelled is not.
+pub(super) fn before(entries: &[Entry], release: &Digest, interval: Duration, now: Option<Moment>) -> Before {
+    let name = release.to_string();
+    let ours: Vec<&Entry> = entries.iter().filter(|entry| entry.manifest == name).collect();
+    if ours.first().is_some_and(|latest| latest.outcome.is_none()) {
+        return Before::Underway;
+    }
+    if let Some(over) = ours.iter().find_map(|entry| over(entry)) {
+        return Before::Over(over);
+    }
+    let Some(last) = ours.first() else {
+        return Before::Never;
+    };
+    let doublings = u32::try_from(ours.len() - 1).unwrap_or(u32::MAX).min(20);
+    let pause = interval.saturating_mul(1 << doublings).min(LONGEST).as_secs();
+    let ended = Moment::from_unix(u64::try_from(last.ended_ms / 1000).unwrap_or(0));
+    // By a clock that was ahead, since when it waits cannot be told. It is begun again at once: to wait from now on would be to
+    // wait at each look anew, until that clock's time has come.
+    Before::Failed(match now.filter(|now| *now < ended) {
+        Some(now) => now,
+        None => ended.after(pause),
+    })
+}
+
+/// Says what keeps an upgrade from being begun again, if its end does.
+fn over(entry: &Entry) -> Option<String> {
+    match entry.outcome? {
+        Outcome::FellBack => Some(format!("it fell back: {}", entry.cause)),
+        Outcome::Cancelled => Some("it was cancelled here".to_owned()),
+        Outcome::Committed | Outcome::RolledBack => Some("it ran here, and was taken back".to_owned()),
+        Outcome::Failed => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+    const NOW: Moment = Moment::from_unix(1_795_420_800);
+
+    fn release() -> Digest {
+        Digest([7; 32])
+    }
+
+    fn entry(outcome: Option<Outcome>) -> Entry {
+        let mut entry = Entry {
+            manifest: release().to_string(),
+            ..Entry::default()
+        };
+        if let Some(outcome) = outcome {
+            entry.end(outcome, "why", i64::try_from(NOW.unix()).unwrap() * 1000);
+        }
+        entry
+    }
+
+    #[test]
+    fn the_history_decides() {
+        use Outcome::{Cancelled, Committed, Failed, FellBack, RolledBack};
+        let over = |text: &str| Before::Over(text.into());
+        let after = |hours: u64| Before::Failed(NOW.after(hours * 3600));
+        let cases: &[(&[Option<Outcome>], Before)] = &[
+            (&[], Before::Never),
+            (&[None], Before::Underway),
+            (&[None, Some(FellBack)], Before::Underway),
+            (&[Some(FellBack)], over("it fell back: why")),
+            (&[Some(Failed), Some(FellBack)], over("it fell back: why")),
+            (&[Some(Cancelled)], over("it was cancelled here")),
+            (&[Some(Committed)], over("it ran here, and was taken back")),
+            (
+                &[Some(RolledBack), Some(Committed)],
+                over("it ran here, and was taken back"),
+            ),
+            (&[Some(Failed)], after(1)),
+            (&[Some(Failed); 2], after(2)),
+            (&[Some(Failed); 4], after(8)),
+            (&[Some(Failed); 32], after(24)),
+        ];
+        for (outcomes, expected) in cases {
+            let mut entries: Vec<Entry> = outcomes.iter().map(|outcome| entry(*outcome)).collect();
+            entries.insert(0, Entry::default());
+            let found = before(&entries, &release(), HOUR, Some(NOW));
+            assert_eq!(found, *expected, "{outcomes:?}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_went_back_makes_nobody_wait_for_ever() {
+        let entries = [entry(Some(Outcome::Failed))];
+        for earlier in [1000, 2000, NOW.unix() - 1].map(Moment::from_unix) {
+            let Before::Failed(again) = before(&entries, &release(), HOUR, Some(earlier)) else {
+                panic!("nothing was tried");
+            };
+            assert!(again <= earlier, "{again} at {earlier}");
+        }
+        let unknown = before(&entries, &release(), HOUR, None);
+        assert_eq!(unknown, Before::Failed(NOW.after(3600)));
+    }
+}

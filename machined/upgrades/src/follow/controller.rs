@@ -1,0 +1,309 @@
+//! Follows the rollout that the machine config names.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use machine_config::MachineConfig;
+use manifest::Digest;
+use rollout::{Before, Follow, Moment, Rollout, Standing, follow, verify};
+use slots::SlotState;
+use state::kinds::upgrade::Mode;
+use state::kinds::{
+    BootStatus, HostNameStatus, NODE, NameSource, RolloutSeen, RolloutState, RolloutStatus, TimeFrom,
+    TimeStatus, TrialStatus,
+};
+use state::{Action, Controller, ControllerError, Resource, Store, chain};
+use tokio::sync::Notify;
+
+use super::before::before;
+use super::feed::Feed;
+use super::fetch::{Ask, Fetch, Texts, Web};
+use super::look::Looker;
+use super::memory::Memory;
+use super::status::shown;
+use crate::UpgradeHandle;
+use crate::handle::Request;
+use crate::preflight::Ground;
+use crate::word::{Said, Word};
+
+const NAME: &str = "rollout-follower";
+/// How often it is looked how an upgrade fares that is worked on.
+const LOOK_AT_WORK: Duration = Duration::from_secs(10);
+
+/// Looks at the signed rollout that the machine config names, and begins the node's upgrade when its turn has come. Sole owner
+/// of [`RolloutStatus`].
+///
+/// It begins only right after a look: a stop that was published before is seen.
+pub struct RolloutFollower {
+    handle: UpgradeHandle,
+    looker: Looker,
+    memory: Memory,
+    feed: Option<Feed>,
+    /// What was told of last: an event tells of a change, not of a look.
+    told: RolloutStatus,
+}
+
+impl RolloutFollower {
+    /// Makes the controller; reads which versions were seen before.
+    pub fn new(handle: UpgradeHandle) -> Self {
+        Self::with(handle, Arc::new(Web))
+    }
+
+    pub(super) fn with(handle: UpgradeHandle, fetch: Arc<dyn Fetch>) -> Self {
+        let means = &handle.shared.means;
+        let (memory, wrong) = Memory::open(&means.state);
+        if let Some(error) = wrong {
+            let text = format!("which rollouts were seen cannot be read, and is begun anew: {error}");
+            means.events.warning(NAME, text);
+        }
+        RolloutFollower {
+            looker: Looker::new(fetch, means.power.clone(), handle.shared.word.bell()),
+            memory,
+            feed: None,
+            told: RolloutStatus::default(),
+            handle,
+        }
+    }
+
+    /// Takes what a look came to; tells whether there is a version that may be acted upon.
+    fn take(&mut self, feed: &mut Feed, ground: &Ground) -> bool {
+        // What came from an address that counts no longer is dropped.
+        let Some((_, found)) = self.looker.take().filter(|(url, _)| *url == feed.url) else {
+            return false;
+        };
+        let found = found.and_then(|texts| self.believe(&feed.url, &texts, ground));
+        feed.looked(found, self.handle.unix(), self.handle.since_boot())
+    }
+
+    /// Returns the rollout, if a key that is trusted for releases signed it and no newer version was seen.
+    fn believe(&mut self, url: &str, texts: &Texts, ground: &Ground) -> Result<Rollout, String> {
+        let verified =
+            verify(&texts.document, &texts.signatures, ground.keys()?).map_err(|error| chain(&error))?;
+        self.memory
+            .remember(url, &verified)
+            .map_err(|error| chain(&error))?;
+        Ok((*verified).clone())
+    }
+
+    /// Passes on what the last look came to, for one who is about to restart the node. `said` is of the newest version.
+    fn pass_on(&self, feed: &Feed, said: Option<Said>) {
+        let word = feed.ended.and_then(|ended| {
+            let found = match (&feed.error, said) {
+                (Some(error), _) => Err(error.clone()),
+                (None, said) => Ok(said?),
+            };
+            let url = feed.url.clone();
+            Some(Word { url, ended, found })
+        });
+        self.handle.shared.word.note(word);
+    }
+
+    /// Decides, and begins if this is the moment. Returns how the node stands then.
+    async fn act(&self, rollout: &Rollout, node: &Standing<'_>, fresh: bool) -> (RolloutState, String) {
+        let decided = follow(rollout, node);
+        if decided != Follow::Begin || !fresh {
+            return shown(&decided);
+        }
+        // A refusal of the job would count as a try.
+        if let [first, ..] = self.handle.objections().as_slice() {
+            return (RolloutState::Waiting, format!("the node is not well: {first}"));
+        }
+        let window = self.handle.config().window.is_some();
+        let request = Request {
+            url: Some(rollout.bundle.url.clone()),
+            pushed: None,
+            mode: if window { Mode::Window } else { Mode::Now },
+            plan_only: false,
+            force: false,
+            rate_limit: None,
+            pin: Some(rollout.bundle.manifest),
+            who: format!("rollout {}, serial {}", rollout.id, rollout.serial),
+            resumed: None,
+        };
+        match self.handle.begin(request).await {
+            Ok(_) => (RolloutState::Underway, rollout::Wait::Underway.to_string()),
+            Err(refusal) => (RolloutState::Waiting, format!("the node cannot begin: {refusal}")),
+        }
+    }
+
+    /// Looks if it is time; returns when to come again.
+    async fn look_when_due(&mut self, feed: &Feed) -> Action {
+        if self.looker.looks() {
+            return Action::WaitForChange;
+        }
+        let left = feed.due.saturating_sub(self.handle.since_boot());
+        if !left.is_zero() {
+            let works = self.handle.busy().await.is_some();
+            return Action::After(if works { left.min(LOOK_AT_WORK) } else { left });
+        }
+        let config = self.handle.config();
+        self.looker.begin(Ask {
+            url: feed.url.clone(),
+            proxy: config.proxy.as_ref().map(ToString::to_string),
+            authority: config.ca.as_ref().map(ToString::to_string),
+            stop: Arc::default(),
+        });
+        Action::WaitForChange
+    }
+
+    /// Shows how the node stands, and tells of what has changed.
+    fn publish(&mut self, store: &Store, status: RolloutStatus) -> Result<(), ControllerError> {
+        let events = &self.handle.shared.means.events;
+        let serial = |status: &RolloutStatus| {
+            status
+                .document
+                .as_ref()
+                .map(|seen| (seen.id.clone(), seen.serial))
+        };
+        let old = &self.told;
+        let news = (status.state, &status.why, serial(&status)) != (old.state, &old.why, serial(old));
+        if let Some(seen) = status.document.as_ref().filter(|_| news) {
+            let text = format!("rollout {}, serial {}: {}", seen.id, seen.serial, status.why);
+            match status.state {
+                RolloutState::Over => events.warning(NAME, text),
+                _ => events.info(NAME, text),
+            }
+        }
+        match (&status.error, &old.error) {
+            (Some(error), before) if before.as_ref() != Some(error) => {
+                events.warning(NAME, format!("the look at the rollout came to nothing: {error}"));
+            }
+            (None, Some(_)) => events.info(NAME, "the rollout can be read again"),
+            _ => {}
+        }
+        let sentence = status.sentence();
+        let board = &self.handle.shared.board;
+        board.update(|_, beside| beside.rollout = sentence);
+        self.told = status.clone();
+        store.put(NAME, NODE, status)?;
+        Ok(())
+    }
+
+    /// Follows nothing.
+    fn forget(&mut self, store: &Store) -> Result<Action, ControllerError> {
+        (self.feed, self.told) = (None, RolloutStatus::default());
+        let board = &self.handle.shared.board;
+        board.update(|_, beside| beside.rollout.clear());
+        store.remove::<RolloutStatus>(NAME, NODE)?;
+        Ok(Action::WaitForChange)
+    }
+}
+
+/// Says what a rollout would have the node do, had it never begun: what is underway was begun already.
+fn say(rollout: &Rollout, node: &Standing<'_>) -> Said {
+    let before = Before::Never;
+    let decided = follow(
+        rollout,
+        &Standing {
+            before,
+            ..node.clone()
+        },
+    );
+    Said {
+        rollout: rollout.id.clone(),
+        manifest: rollout.bundle.manifest,
+        refusal: (decided != Follow::Begin).then(|| shown(&decided).1),
+    }
+}
+
+/// Returns the time, if somebody vouches for the clock: a server; or the machine's own clock, where the config says that no
+/// server is to be asked.
+fn clock(store: &Store, config: &MachineConfig, unix: u64) -> Option<Moment> {
+    let status: TimeStatus = store.get(state::kinds::NODE)?;
+    let own = !config.machine.time.enabled && status.source == TimeFrom::Rtc;
+    (status.synchronised || own).then(|| Moment::from_unix(unix))
+}
+
+#[async_trait]
+impl Controller for RolloutFollower {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn inputs(&self) -> &'static [&'static str] {
+        &[
+            MachineConfig::KIND,
+            HostNameStatus::KIND,
+            TimeStatus::KIND,
+            TrialStatus::KIND,
+            BootStatus::KIND,
+        ]
+    }
+
+    fn outputs(&self) -> &'static [&'static str] {
+        &[RolloutStatus::KIND]
+    }
+
+    async fn reconcile(&mut self, store: &Store) -> Result<Action, ControllerError> {
+        let config: Option<MachineConfig> = store.get(NODE);
+        let Some((config, wanted)) =
+            config.and_then(|config| Some((config.clone(), config.machine.upgrades.rollout?)))
+        else {
+            return self.forget(store);
+        };
+        // Without a name of its own a node has no place.
+        let name: Option<HostNameStatus> = store.get(state::kinds::NODE);
+        let Some(name) = name.filter(|status| status.source != NameSource::Default) else {
+            return Ok(Action::WaitForChange);
+        };
+        let name = name.name.as_str();
+        let ground = self.handle.ground().await.map_err(ControllerError::msg)?;
+        let now = self.handle.since_boot();
+
+        let same = self.feed.take().filter(|feed| feed.url == wanted.url.as_str());
+        let mut feed = same.unwrap_or_else(|| {
+            let newest = self.memory.newest(wanted.url.as_str()).cloned();
+            Feed::new(&wanted, name, newest, now)
+        });
+        feed.set_interval(wanted.interval.duration(), now);
+        if self.handle.shared.word.is_asked_for() {
+            feed.due = now;
+        }
+        let fresh = self.take(&mut feed, &ground);
+
+        let mut status = RolloutStatus {
+            url: remote::shown(&feed.url),
+            looked_unix: feed.looked,
+            error: feed.error.clone(),
+            ..RolloutStatus::default()
+        };
+        if let Some(rollout) = &feed.newest {
+            let clock = clock(store, &config, self.handle.unix());
+            let release = &ground.release;
+            let entries = self.handle.shared.history.entries();
+            let standing = Standing {
+                name,
+                board: &release.manifest.board,
+                version: release.manifest.version,
+                manifest: Digest::of(&release.json),
+                on_trial: matches!(ground.record().slot(ground.running), SlotState::Trial { .. }),
+                clock,
+                before: before(&entries, &rollout.bundle.manifest, feed.interval, clock),
+            };
+            self.pass_on(&feed, Some(say(rollout, &standing)));
+            status.document = Some(RolloutSeen::of(rollout, name));
+            (status.state, status.why) = self.act(rollout, &standing, fresh).await;
+        } else {
+            self.pass_on(&feed, None);
+        }
+        self.publish(store, status)?;
+        let action = self.look_when_due(&feed).await;
+        self.feed = Some(feed);
+        Ok(action)
+    }
+
+    fn wake(&self) -> Option<Arc<Notify>> {
+        Some(self.looker.bell())
+    }
+}
+
+impl UpgradeHandle {
+    fn unix(&self) -> u64 {
+        u64::try_from(self.now_ms() / 1000).unwrap_or(0)
+    }
+
+    fn since_boot(&self) -> Duration {
+        self.shared.means.clock.since_boot()
+    }
+}

@@ -1,0 +1,73 @@
+//! Gets the two files of a rollout from a web server.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use remote::{Options, Proxy, Remote};
+use rollout::{MAX_LEN, MAX_SIGNATURES, signatures_of};
+use state::chain;
+
+/// Says where the files are, and which way leads there.
+#[derive(Debug, Clone)]
+pub(super) struct Ask {
+    pub url: String,
+    pub proxy: Option<String>,
+    pub authority: Option<String>,
+    /// Calls it off once it is true.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// Is what came. Nobody vouches for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Texts {
+    pub document: Vec<u8>,
+    pub signatures: Vec<u8>,
+}
+
+/// Gets the files of a rollout. Blocks.
+pub(super) trait Fetch: Send + Sync {
+    fn fetch(&self, ask: &Ask) -> Result<Texts, String>;
+}
+
+/// Gets them as bundles are fetched.
+pub(super) struct Web;
+
+impl Fetch for Web {
+    fn fetch(&self, ask: &Ask) -> Result<Texts, String> {
+        Ok(Texts {
+            document: small(ask, &ask.url, MAX_LEN)?,
+            signatures: small(ask, &signatures_of(&ask.url), MAX_SIGNATURES)?,
+        })
+    }
+}
+
+/// Gets a whole small file.
+fn small(ask: &Ask, url: &str, most: usize) -> Result<Vec<u8>, String> {
+    let options = Options {
+        proxy: ask.proxy.clone().map_or(Proxy::None, Proxy::At),
+        authority: ask.authority.clone(),
+        first: MAX_LEN as u64,
+        // The next look is the next try.
+        tries: 2,
+        tries_to_open: 2,
+        connect: Duration::from_secs(20),
+        answer: Duration::from_secs(20),
+        stall: Duration::from_secs(20),
+        stop: ask.stop.clone(),
+        ..Options::default()
+    };
+    let read = || -> Result<Vec<u8>, remote::Error> {
+        let mut remote = Remote::open(url, options)?;
+        let len = usize::try_from(remote.len()).unwrap_or(usize::MAX);
+        // One byte too many tells enough, and costs no memory.
+        let mut text = vec![0; len.min(most + 1)];
+        remote.read_at(0, &mut text)?;
+        Ok(text)
+    };
+    let text = read().map_err(|error| chain(&error))?;
+    match text.len() > most {
+        true => Err(format!("{} has more than {most} bytes", remote::shown(url))),
+        false => Ok(text),
+    }
+}

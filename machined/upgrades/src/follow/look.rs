@@ -1,0 +1,123 @@
+//! One look at the document, beside everything else.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use node::power::Power;
+use state::tasks::caught;
+use tokio::sync::Notify;
+
+use super::fetch::{Ask, Fetch, Texts};
+
+/// How long a look may take, from a server that sends byte after byte.
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// What a look came to, and where it looked.
+type Found = (String, Result<Texts, String>);
+
+/// Looks, one at a time, and rings when it has.
+pub(super) struct Looker {
+    fetch: Arc<dyn Fetch>,
+    power: Power,
+    bell: Arc<Notify>,
+    found: Arc<Mutex<Option<Found>>>,
+    looks: bool,
+}
+
+impl Looker {
+    /// Makes one that looks by these means, and rings that bell.
+    pub fn new(fetch: Arc<dyn Fetch>, power: Power, bell: Arc<Notify>) -> Self {
+        Looker {
+            fetch,
+            power,
+            bell,
+            found: Arc::default(),
+            looks: false,
+        }
+    }
+
+    /// Returns what rings when there is something to take.
+    pub fn bell(&self) -> Arc<Notify> {
+        self.bell.clone()
+    }
+
+    /// Tells whether a look is under way, or its end was not taken yet.
+    pub fn looks(&self) -> bool {
+        self.looks
+    }
+
+    /// Begins to look.
+    pub fn begin(&mut self, ask: Ask) {
+        self.looks = true;
+        let (fetch, power) = (self.fetch.clone(), self.power.clone());
+        let (bell, place) = (self.bell.clone(), self.found.clone());
+        tokio::spawn(async move {
+            let (url, stop) = (ask.url.clone(), ask.stop.clone());
+            // Without an end of this one, none would begin again.
+            let texts = caught(within_limits(fetch, ask, &stop, power)).await;
+            let texts = texts.unwrap_or_else(Err);
+            *place.lock().unwrap_or_else(PoisonError::into_inner) = Some((url, texts));
+            bell.notify_one();
+        });
+    }
+
+    /// Takes what a look came to, if one has come to its end.
+    pub fn take(&mut self) -> Option<Found> {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.looks &= found.is_none();
+        found
+    }
+}
+
+async fn within_limits(
+    fetch: Arc<dyn Fetch>,
+    ask: Ask,
+    stop: &AtomicBool,
+    power: Power,
+) -> Result<Texts, String> {
+    let mut work = tokio::task::spawn_blocking(move || fetch.fetch(&ask));
+    let too_long = tokio::select! {
+        // Cancel safe: the task goes on, and is waited for below.
+        done = &mut work => return done.unwrap_or_else(|error| Err(error.to_string())),
+        // Cancel safe: dropping a sleep has no effect.
+        () = tokio::time::sleep(LIMIT) => true,
+        // Cancel safe: asks only for a state.
+        _ = power.wait() => false,
+    };
+    stop.store(true, Ordering::Relaxed);
+    match too_long {
+        true => Err(format!("it took longer than {} s", LIMIT.as_secs())),
+        false => Err("the node is stopping".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Broken;
+
+    impl Fetch for Broken {
+        fn fetch(&self, _: &Ask) -> Result<Texts, String> {
+            panic!("a server said something new")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_look_that_panics_ends_so_that_another_can_begin() {
+        let bell = Arc::new(Notify::new());
+        let mut looker = Looker::new(Arc::new(Broken), Power::default(), bell.clone());
+        for _ in 0..2 {
+            looker.begin(Ask {
+                url: "https://example.org/rollout.yaml".into(),
+                proxy: None,
+                authority: None,
+                stop: Arc::default(),
+            });
+            bell.notified().await;
+            assert!(looker.take().is_some_and(|(_, texts)| texts.is_err()));
+            assert!(!looker.looks());
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The newest version of each rollout that was seen: a file in STATE, so that none older is believed after a restart.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use rollout::{ReplaceError, Rollout};
+use serde::{Deserialize, Serialize};
+
+use crate::state_file;
+
+/// How many rollouts are remembered.
+const KEPT: usize = 16;
+/// Nothing of ours is larger.
+const LONGEST: u64 = 2 * 1024 * 1024;
+const FILE: &str = "rollouts.json";
+
+/// Why a version is not taken.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RefusedVersion {
+    /// It may not take the place of the one before.
+    #[error("rollout {id} is not the newest")]
+    Replace {
+        /// Names the rollout.
+        id: String,
+        #[source]
+        source: ReplaceError,
+    },
+    /// Without being written down it could be undone.
+    #[error("the newest version of the rollout cannot be written down")]
+    Write(#[source] io::Error),
+}
+
+/// Remembers versions. What nobody can read is told, and begun anew.
+pub(super) struct Memory {
+    folder: PathBuf,
+    held: Document,
+}
+
+/// The latest first. What is in the first came from the address.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Document {
+    url: String,
+    rollouts: Vec<Rollout>,
+}
+
+impl Memory {
+    /// Reads the memory of a folder; also returns what is wrong with it.
+    pub fn open(folder: &Path) -> (Self, Option<String>) {
+        let (held, wrong) = match read(&folder.join(FILE)) {
+            Ok(held) => (held, None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (Document::default(), None),
+            Err(error) => (Document::default(), Some(error.to_string())),
+        };
+        let folder = folder.to_owned();
+        (Memory { folder, held }, wrong)
+    }
+
+    /// Returns the version that was seen last, if it came from there.
+    pub fn newest(&self, url: &str) -> Option<&Rollout> {
+        self.held.rollouts.first().filter(|_| self.held.url == url)
+    }
+
+    /// Takes note of a version, and refuses it when a newer one of the same rollout was seen before. Blocks.
+    pub fn remember(&mut self, url: &str, rollout: &Rollout) -> Result<(), RefusedVersion> {
+        let known = self.held.rollouts.iter().find(|known| known.id == rollout.id);
+        if let Some(known) = known {
+            rollout.follows(known).map_err(|source| RefusedVersion::Replace {
+                id: rollout.id.clone(),
+                source,
+            })?;
+        }
+        let others = self.held.rollouts.iter().filter(|other| other.id != rollout.id);
+        let next = Document {
+            url: url.to_owned(),
+            rollouts: std::iter::once(rollout)
+                .chain(others)
+                .take(KEPT)
+                .cloned()
+                .collect(),
+        };
+        // Cards wear out: the same again is not written.
+        if next != self.held {
+            let text = serde_json::to_string(&next).map_err(|error| RefusedVersion::Write(error.into()))?;
+            state_file::write(&self.folder, FILE, &text).map_err(RefusedVersion::Write)?;
+            self.held = next;
+        }
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> io::Result<Document> {
+    let mut text = String::new();
+    File::open(path)?.take(LONGEST).read_to_string(&mut text)?;
+    let document: Document = serde_json::from_str(&text)?;
+    for rollout in &document.rollouts {
+        // Also the rules that the types alone do not hold.
+        rollout.to_text().map_err(io::Error::other)?;
+    }
+    Ok(document)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use manifest::Digest;
+    use rollout::Bundle;
+
+    use super::*;
+
+    const URL: &str = "https://a/rollout.json";
+
+    fn version(id: &str, serial: u64) -> Rollout {
+        let bundle = Bundle {
+            url: "https://a/b".into(),
+            manifest: Digest([1; 32]),
+            version: "0.2.0".parse().unwrap(),
+            board: "test".into(),
+        };
+        Rollout {
+            serial,
+            ..Rollout::new(id, bundle, "seed")
+        }
+    }
+
+    #[test]
+    fn nothing_older_is_believed_also_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut memory, wrong) = Memory::open(folder.path());
+        assert_eq!((memory.newest(URL), wrong), (None, None));
+        memory.remember(URL, &version("one", 3)).unwrap();
+        memory.remember("https://a/other", &version("two", 1)).unwrap();
+        memory.remember(URL, &version("one", 3)).unwrap();
+
+        let (mut memory, wrong) = Memory::open(folder.path());
+        assert_eq!((memory.newest(URL), wrong), (Some(&version("one", 3)), None));
+        assert_eq!(memory.newest("https://a/other"), None, "another address");
+        let refused = memory.remember(URL, &version("one", 2)).unwrap_err();
+        assert!(matches!(
+            refused,
+            RefusedVersion::Replace {
+                source: ReplaceError::Older { found: 2, known: 3 },
+                ..
+            }
+        ));
+        memory.remember(URL, &version("one", 4)).unwrap();
+        let mode = fs::metadata(folder.path().join(FILE))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_and_begun_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let broken = serde_json::to_string(&version("Not a name", 1)).unwrap();
+        for text in [
+            "",
+            "{",
+            "{\"url\":\"\",\"rollouts\":[],\"more\":1}",
+            &format!("{{\"url\":\"\",\"rollouts\":[{broken}]}}"),
+        ] {
+            fs::write(folder.path().join(FILE), text).unwrap();
+            let (mut memory, wrong) = Memory::open(folder.path());
+            assert!(wrong.is_some() && memory.newest("").is_none(), "{text}");
+            memory.remember(URL, &version("one", 1)).unwrap();
+            assert!(Memory::open(folder.path()).0.newest(URL).is_some());
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_written_down_is_not_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut memory, _) = Memory::open(&folder.path().join("missing"));
+        let refused = memory.remember(URL, &version("one", 1)).unwrap_err();
+        assert!(matches!(refused, RefusedVersion::Write(_)));
+        assert_eq!(memory.newest(URL), None);
+    }
+
+    #[test]
+    fn the_same_again_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut memory, _) = Memory::open(folder.path());
+        memory.remember(URL, &version("one", 1)).unwrap();
+        fs::remove_file(folder.path().join(FILE)).unwrap();
+        memory.remember(URL, &version("one", 1)).unwrap();
+        assert!(!folder.path().join(FILE).exists());
+    }
+}

@@ -1,0 +1,20 @@
+//! Following a rollout: the node looks at the signed document, and takes its turn by itself.
+//!
+//! `fetch` gets the two files, `look` does so beside everything else, `memory` keeps the newest versions so that none older is
+//! believed, `before` tells from the history what became of the release here, and `pace` says when to look. Whether the node
+//! begins is decided in the crate `rollout`. The controller [`RolloutFollower`] puts them together, and publishes
+//! `RolloutStatus`.
+
+mod before;
+mod controller;
+mod feed;
+mod fetch;
+mod look;
+mod memory;
+mod pace;
+mod status;
+
+pub use controller::RolloutFollower;
+
+#[cfg(test)]
+mod tests;

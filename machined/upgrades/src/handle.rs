@@ -1,0 +1,387 @@
+//! Begins upgrades, one at a time.
+
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::SystemTime;
+
+use backend::{BackendError, PushedBundle};
+use machine_config::MachineConfig;
+use machine_config::v1alpha1::Upgrades as Config;
+use manifest::Digest;
+use node::events::Events;
+use node::power::Power;
+use state::Store;
+use state::kinds::upgrade::{Mode, Stage};
+use state::kinds::{BootStatus, HealthStatus, NODE, TrialStatus, UpgradeStatus};
+use state::tasks::caught;
+use sys::clock::Clock;
+use tokio::sync::{Mutex, watch};
+
+use super::history::{Again, Entry, History, Outcome};
+use super::hooks::{BeforeReboot, SurvivesReboot};
+use super::job::{Job, Origin};
+use super::preflight::Ground;
+use super::show;
+use super::status::Board;
+use super::window::{self, Opening};
+use super::word::LastWord;
+use crate::trial::Places;
+
+/// The owner of what is said about upgrades.
+pub(super) const NAME: &str = "upgrades";
+
+/// What upgrades need of the node.
+pub struct Means {
+    /// The node's state.
+    pub store: Store,
+    /// What happened.
+    pub events: Events,
+    /// The wish to restart.
+    pub power: Power,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where the slots lie.
+    pub places: Places,
+    /// The folder of STATE.
+    pub state: PathBuf,
+    /// Who has a say in whether the node may restart.
+    pub survives: Vec<Arc<dyn SurvivesReboot>>,
+    /// Who has something to do before it does.
+    pub before: Vec<Arc<dyn BeforeReboot>>,
+}
+
+/// Upgrades the node. Clones share it.
+#[derive(Clone)]
+pub struct UpgradeHandle {
+    pub(super) shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    pub means: Means,
+    pub board: Board,
+    pub history: History,
+    /// Who changes what became of an upgrade holds this, or is the job in it.
+    pub current: Mutex<Option<Running>>,
+    /// What the rollout said the last time, for one who is about to restart the node.
+    pub word: LastWord,
+}
+
+/// The job that is worked on.
+pub(super) struct Running {
+    pub id: String,
+    pub stop: Arc<AtomicBool>,
+    pub cancelled: Arc<AtomicBool>,
+    /// Whether it has come to its end.
+    pub done: watch::Receiver<bool>,
+}
+
+/// Asks for an upgrade.
+pub(super) struct Request {
+    pub url: Option<String>,
+    pub pushed: Option<Box<dyn PushedBundle>>,
+    pub mode: Mode,
+    pub plan_only: bool,
+    pub force: bool,
+    pub rate_limit: Option<NonZeroU64>,
+    /// The manifest that the bundle must have; any when none is given.
+    pub pin: Option<Digest>,
+    /// Who asks, for the log.
+    pub who: String,
+    /// The entry of an upgrade that was interrupted.
+    pub resumed: Option<Entry>,
+}
+
+impl UpgradeHandle {
+    /// Makes the handle; reads what is known of past upgrades.
+    pub fn new(means: Means) -> Self {
+        let handle = UpgradeHandle {
+            shared: Arc::new(Shared {
+                board: Board::new(means.store.clone()),
+                history: History::open(&means.state),
+                means,
+                current: Mutex::new(None),
+                word: LastWord::default(),
+            }),
+        };
+        handle.refresh();
+        handle
+    }
+
+    pub(super) fn config(&self) -> Config {
+        let config: Option<MachineConfig> = self.shared.means.store.get(state::kinds::NODE);
+        config.map(|config| config.machine.upgrades).unwrap_or_default()
+    }
+
+    /// Returns the time in milliseconds since 1970.
+    pub(super) fn now_ms(&self) -> i64 {
+        let now = self
+            .shared
+            .means
+            .clock
+            .now()
+            .duration_since(SystemTime::UNIX_EPOCH);
+        i64::try_from(now.unwrap_or_default().as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// Lists why the node should not restart now.
+    pub(super) fn objections(&self) -> Vec<String> {
+        self.shared
+            .means
+            .survives
+            .iter()
+            .flat_map(|part| part.objections())
+            .collect()
+    }
+
+    /// Publishes what passes by itself: how the trial fares, and when the next window opens. Returns the latter.
+    pub(super) fn refresh(&self) -> Option<Opening> {
+        let means = &self.shared.means;
+        let trial: TrialStatus = means.store.get(NODE).unwrap_or(TrialStatus::None);
+        let health: HealthStatus = means.store.get(NODE).unwrap_or_default();
+        let uptime = u64::try_from(means.clock.since_boot().as_millis()).unwrap_or(u64::MAX);
+        let now = u64::try_from(self.now_ms() / 1000).unwrap_or(0);
+        let window = self.config().window;
+        let opening = window.as_ref().map(|window| window::look(window, now));
+        let opens = match (opening, window) {
+            (Some(Opening::At(start)), _) => start,
+            (Some(Opening::Until(end)), Some(window)) => {
+                end.saturating_sub(window.duration.duration().as_secs())
+            }
+            _ => 0,
+        };
+        self.shared.board.update(|_, beside| {
+            beside.trial = show::trial(&trial, &health, uptime);
+            beside.next_window_unix_ms = i64::try_from(opens).unwrap_or(0).saturating_mul(1000);
+        });
+        opening
+    }
+
+    /// Names the upgrade that is worked on.
+    pub(super) async fn busy(&self) -> Option<String> {
+        worked_on(&*self.shared.current.lock().await)
+    }
+
+    /// Looks at slots and record, off the threads that answer.
+    pub(super) async fn ground(&self) -> Result<Ground, String> {
+        let boot: BootStatus = self.shared.means.store.get(NODE).unwrap_or_default();
+        let places = self.shared.means.places.clone();
+        blocking(move || Ground::look(&places, &boot)).await?
+    }
+
+    /// Writes an entry of the history down. One that cannot be written is told.
+    pub(super) async fn write_down(&self, entry: Entry) {
+        if let Err(error) = self.put(entry).await {
+            self.shared.means.events.warning(NAME, error);
+        }
+    }
+
+    /// Writes down how an upgrade goes on. One that a rollout began goes on only so: the node would try again and again what nobody
+    /// knows to have failed.
+    pub(super) async fn write_down_first(&self, entry: Entry) -> Result<(), String> {
+        match entry.pin() {
+            Some(_) => self.put(entry).await,
+            None => {
+                self.write_down(entry).await;
+                Ok(())
+            }
+        }
+    }
+
+    async fn put(&self, entry: Entry) -> Result<(), String> {
+        let history = self.shared.history.clone();
+        let written = blocking(move || history.put(entry).map_err(|error| error.to_string())).await;
+        written
+            .and_then(|written| written)
+            .map_err(|error| format!("the history of upgrades cannot be written: {error}"))
+    }
+
+    /// Begins an upgrade, and returns its id.
+    pub(super) async fn begin(&self, request: Request) -> Result<String, BackendError> {
+        let mut current = self.shared.current.lock().await;
+        self.begin_under(&mut current, request).await
+    }
+
+    /// Begins an upgrade for one who holds the place of the job that is worked on.
+    pub(super) async fn begin_under(
+        &self,
+        current: &mut Option<Running>,
+        request: Request,
+    ) -> Result<String, BackendError> {
+        self.check_free(current)?;
+        if request.resumed.is_none() {
+            self.check_waiting(request.pin)?;
+        }
+        let ground = self.ground().await.map_err(BackendError::Refused)?;
+        let config = self.config();
+        if ground.is_armed() {
+            return Err(BackendError::Refused(
+                "an upgrade is armed: restart the node to try it, or take it back with `bedplate upgrade cancel`".to_owned(),
+            ));
+        }
+        if request.mode == Mode::Window && config.window.is_none() && !request.plan_only {
+            return Err(BackendError::Refused(
+                "the machine config names no maintenance window: set machine.upgrades.window, or choose another mode"
+                    .to_owned(),
+            ));
+        }
+        let entry = self.entry(&request, &ground);
+        let id = entry.id.clone();
+        if !request.plan_only {
+            self.supersede(&ground, &id).await;
+            if let Err(error) = self.write_down_first(entry.clone()).await {
+                let mut entry = entry;
+                entry.end(Outcome::Failed, &error, self.now_ms());
+                self.write_down(entry).await;
+                return Err(BackendError::Refused(error));
+            }
+        }
+        self.shared.board.update(|status, beside| {
+            *status = UpgradeStatus {
+                id: entry.id.clone(),
+                stage: Stage::Opening,
+                from_version: entry.from.clone(),
+                source: entry.source.clone(),
+                mode: entry.mode,
+                started_unix_ms: entry.started_ms,
+                started_uptime_ms: u64::try_from(self.shared.means.clock.since_boot().as_millis())
+                    .unwrap_or(u64::MAX),
+                ..UpgradeStatus::default()
+            };
+            beside.plan = None;
+        });
+        let what = if request.plan_only {
+            "a plan of an upgrade"
+        } else {
+            "an upgrade"
+        };
+        self.shared.means.events.info(
+            NAME,
+            format!("{what} from {} was asked for by {}", entry.source, request.who),
+        );
+        let (finished, done) = watch::channel(false);
+        let running = Running {
+            id: id.clone(),
+            stop: Arc::default(),
+            cancelled: Arc::default(),
+            done,
+        };
+        let job = self.job(request, ground, &config, running.stop.clone());
+        let (stop, cancelled) = (running.stop.clone(), running.cancelled.clone());
+        *current = Some(running);
+        let handle = self.clone();
+        tokio::spawn(async move {
+            let (known, plan_only) = (entry.clone(), job.plan_only);
+            if let Err(reason) = caught(handle.drive(job, entry, &stop, &cancelled)).await {
+                handle.end(known, plan_only, Outcome::Failed, &reason).await;
+            }
+            finished.send_replace(true);
+        });
+        Ok(id)
+    }
+
+    pub(super) fn check_free(&self, current: &Option<Running>) -> Result<(), BackendError> {
+        if let Some(id) = worked_on(current) {
+            return Err(BackendError::Refused(format!(
+                "upgrade {id} runs already: `bedplate upgrade status` shows it, `bedplate upgrade cancel` ends it"
+            )));
+        }
+        if self.shared.means.power.requested().is_some() {
+            return Err(BackendError::Refused(
+                "the node is stopping; try again when it is back".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Refuses to take the place of an upgrade that waits. Only a rollout of another release may, where a rollout began it.
+    pub(super) fn check_waiting(&self, pin: Option<Digest>) -> Result<(), BackendError> {
+        let open = self.shared.history.open_entry();
+        let Some(waiting) = open.filter(|entry| entry.stage == Stage::Waiting) else {
+            return Ok(());
+        };
+        match (pin, waiting.pin()) {
+            (Some(pin), Some(held)) if pin != held => Ok(()),
+            _ => Err(BackendError::Refused(
+                "an upgrade waits for its maintenance window, or for its rollout: take it back with `bedplate upgrade cancel`"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    /// Makes the entry of an upgrade; one that was interrupted keeps its own.
+    fn entry(&self, request: &Request, ground: &Ground) -> Entry {
+        if let Some(mut entry) = request.resumed.clone() {
+            entry.slot = Some(ground.target());
+            entry.again = entry.again.map(|again| Again {
+                attempts: again.attempts + 1,
+                ..again
+            });
+            return entry;
+        }
+        let again = request.url.as_ref().map(|url| Again {
+            url: url.clone(),
+            force: request.force,
+            rate_limit: request.rate_limit,
+            pin: request.pin,
+            attempts: 0,
+        });
+        Entry {
+            id: uuid::Uuid::new_v4().simple().to_string()[..12].to_owned(),
+            from: ground.release.manifest.version.to_string(),
+            // What must not be another one is known before it is read.
+            manifest: request.pin.map(|pin| pin.to_string()).unwrap_or_default(),
+            slot: Some(ground.target()),
+            source: request
+                .url
+                .as_deref()
+                .map_or_else(|| "pushed".to_owned(), remote::shown),
+            mode: request.mode,
+            started_ms: self.now_ms(),
+            stage: Stage::Opening,
+            again,
+            ..Entry::default()
+        }
+    }
+
+    fn job(&self, request: Request, ground: Ground, config: &Config, stop: Arc<AtomicBool>) -> Job {
+        let limit = config.rate_limit.map(|rate| rate.bytes());
+        let rate = [request.rate_limit, limit].into_iter().flatten().min();
+        let origin = match (request.pushed, request.url) {
+            (Some(bundle), _) => Origin::Client(bundle),
+            (None, url) => Origin::Url {
+                url: url.unwrap_or_default(),
+                proxy: config.proxy.as_ref().map(ToString::to_string),
+                authority: config.ca.as_ref().map(ToString::to_string),
+            },
+        };
+        Job {
+            ground,
+            origin,
+            rate,
+            pin: request.pin,
+            plan_only: request.plan_only,
+            force: request.force,
+            patient: request.resumed.is_some(),
+            objections: self.objections(),
+            board: self.shared.board.clone(),
+            stop,
+        }
+    }
+}
+
+/// Names the upgrade that is worked on.
+pub(super) fn worked_on(current: &Option<Running>) -> Option<String> {
+    let running = current.as_ref().filter(|running| !*running.done.borrow());
+    running.map(|running| running.id.clone())
+}
+
+/// Runs something that blocks for a moment.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, String> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| error.to_string())
+}

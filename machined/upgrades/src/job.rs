@@ -1,0 +1,360 @@
+//! The work of one upgrade, in a thread of its own that gives way to all others.
+
+use std::fs::File;
+use std::num::NonZeroU64;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use api::v1alpha1::UpgradePlan;
+use backend::PushedBundle;
+use manifest::{Digest, VerifiedManifest};
+use medium::FileMedium;
+use remote::{Options, Proxy, Remote};
+use state::chain;
+use state::kinds::upgrade::Stage;
+use upgrade::{Disk, Progress, Release, Slots, Source};
+
+use super::estimate::{self, Left, Speeds};
+use super::plan;
+use super::preflight::{Ground, findings, in_the_way};
+use super::source::{Gauge, Pushed, Web};
+use super::status::Board;
+use super::throttle::Throttle;
+
+/// Progress is published this often at most; a new stage is at once.
+const TELL_EVERY: Duration = Duration::from_millis(250);
+/// How often a file that was changed while it was read is opened anew.
+const OPEN_ANEW: u32 = 3;
+/// How often it is tried in a row to reach a server: a line may be dead for a quarter of an hour.
+const TRIES: u32 = 40;
+/// A server without ranges sends the file from its start once more for the hash tree, and once for the patches' index.
+const RESTARTS: u32 = 3;
+
+/// Where the bundle is.
+pub(super) enum Origin {
+    /// On a web server.
+    Url {
+        url: String,
+        proxy: Option<String>,
+        authority: Option<String>,
+    },
+    /// With a client.
+    Client(Box<dyn PushedBundle>),
+}
+
+/// Is one upgrade to be done.
+pub(super) struct Job {
+    pub ground: Ground,
+    pub origin: Origin,
+    pub rate: Option<NonZeroU64>,
+    /// The manifest that the bundle must have.
+    pub pin: Option<Digest>,
+    pub plan_only: bool,
+    pub force: bool,
+    /// Nobody waits for the answer: the server may take its time to be there.
+    pub patient: bool,
+    /// What speaks against a restart of the node.
+    pub objections: Vec<String>,
+    pub board: Board,
+    pub stop: Arc<AtomicBool>,
+}
+
+/// Is the end of a job.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Done {
+    /// Only a plan was asked for.
+    Planned,
+    /// The target slot holds the release, and is proved; nothing is armed.
+    Written {
+        /// SHA-256 of the manifest, in hex.
+        manifest: String,
+    },
+}
+
+/// Why a job came to no end.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum JobError {
+    /// It was called off.
+    Stopped,
+    /// It failed, or was refused.
+    Failed(String),
+}
+
+impl Job {
+    /// Does it. Blocks.
+    pub fn run(mut self) -> Result<Done, JobError> {
+        if let Err(error) = sys::priority::give_way() {
+            tracing::warn!("the upgrade does not give way: {}", chain(&error));
+        }
+        let (gauge, mut anew) = (Gauge::default(), 0);
+        loop {
+            let ended = self.open(&gauge).and_then(|source| self.once(source, &gauge));
+            let again = gauge.take_changed() && anew < OPEN_ANEW && matches!(self.origin, Origin::Url { .. });
+            match ended {
+                _ if self.stop.load(Ordering::Relaxed) => return Err(JobError::Stopped),
+                Err(reason) if again => {
+                    anew += 1;
+                    self.say(&format!("{reason}; opening it anew"));
+                }
+                Err(reason) => return Err(JobError::Failed(reason)),
+                Ok(done) => return Ok(done),
+            }
+        }
+    }
+
+    /// Opens the bundle's source. A client's can be opened once.
+    fn open(&mut self, gauge: &Gauge) -> Result<Box<dyn Source>, String> {
+        self.board.update(|status, _| status.stage = Stage::Opening);
+        let mut throttle = Throttle::new(self.rate, self.stop.clone());
+        let taken = Origin::Url {
+            url: String::new(),
+            proxy: None,
+            authority: None,
+        };
+        match std::mem::replace(&mut self.origin, taken) {
+            Origin::Client(bundle) => Ok(Box::new(Pushed::new(bundle, gauge.clone(), throttle))),
+            Origin::Url {
+                url,
+                proxy,
+                authority,
+            } => {
+                let (board, counted) = (self.board.clone(), gauge.clone());
+                let options = Options {
+                    proxy: proxy.clone().map_or(Proxy::None, Proxy::At),
+                    authority: authority.clone(),
+                    // The manifest is signed, and names the hash of every block and file.
+                    verified_by_reader: true,
+                    first: bundle::INDEX_AT + 8 * 1024,
+                    tries: TRIES,
+                    tries_to_open: if self.patient {
+                        TRIES
+                    } else {
+                        Options::default().tries_to_open
+                    },
+                    restarts: RESTARTS,
+                    stop: self.stop.clone(),
+                    on_retry: Some(Box::new(move |text| {
+                        board.update(|status, _| status.message = text.to_owned())
+                    })),
+                    pace: Some(Box::new(move |bytes| {
+                        counted.add(bytes);
+                        throttle.took(bytes);
+                    })),
+                    ..Options::default()
+                };
+                let remote = Remote::open(&url, options);
+                self.origin = Origin::Url {
+                    url,
+                    proxy,
+                    authority,
+                };
+                let remote = remote.map_err(|error| chain(&error))?;
+                Ok(Box::new(Web::new(remote, gauge.clone())))
+            }
+        }
+    }
+
+    /// Takes one run through the upgrade.
+    fn once(&self, source: Box<dyn Source>, gauge: &Gauge) -> Result<Done, String> {
+        let started = Instant::now();
+        let ground = &self.ground;
+        let mut release = Release::open(source, ground.keys()?).map_err(|error| chain(&error))?;
+        self.check_pin(release.manifest())?;
+        let mut running = read_only(&ground.places.slots[ground.running.index()])?;
+        let mut target = read_write(ground.target_path())?;
+        let mut bootstate = read_write(&ground.places.bootstate)?;
+
+        let node = ground.node(medium::Medium::len(&target), &self.objections);
+        let against = findings(release.manifest(), &node);
+        let outline = plan::outline(release.manifest(), ground, &against);
+        let manifest = outline.manifest_sha256.clone();
+        self.board.update(|status, beside| {
+            status.to_version.clone_from(&outline.to_version);
+            status.manifest.clone_from(&manifest);
+            status.message.clear();
+            beside.plan = None;
+        });
+        if let Some(reason) = in_the_way(&against, self.force) {
+            self.publish_plan(&outline);
+            return Err(reason);
+        }
+
+        let mut disk = Disk {
+            bootstate: &mut bootstate,
+            slots: Slots {
+                running: &mut running,
+                old: &ground.release.manifest,
+                target: &mut target,
+                slot: ground.target(),
+            },
+        };
+        let mut reporter = Reporter::new(self, gauge);
+        let line = Speeds::of(gauge.fetched(), started.elapsed());
+        let surveyed = Instant::now();
+        let prepared = upgrade::prepare(&mut release, &mut disk.slots, &mut |progress| {
+            reporter.advance(progress)
+        });
+        let prepared = prepared.map_err(|error| chain(&error))?;
+        let image = release.manifest().slot.size;
+        reporter.speeds = Speeds {
+            line,
+            slot: Speeds::of(image, surveyed.elapsed()),
+        };
+        let cost = prepared.plan.cost;
+        reporter.left = Left {
+            fetch: cost.patches + cost.frames,
+            write: prepared.plan.write,
+            verify: image,
+        };
+        let time = estimate::time(reporter.left, reporter.speeds);
+        let manifest_of = |release: &Release<Box<dyn Source>>| release.manifest().clone().into_manifest();
+        let shown = plan::complete(
+            &outline,
+            &manifest_of(&release),
+            &ground.release.manifest,
+            &prepared.plan,
+            time,
+        );
+        self.publish_plan(&shown);
+        if self.plan_only {
+            return Ok(Done::Planned);
+        }
+        let report = upgrade::carry_out(&mut release, &mut disk, prepared, &mut |progress| {
+            reporter.advance(progress)
+        });
+        reporter.tell(&report.map_err(|error| chain(&error))?.progress);
+        Ok(Done::Written { manifest })
+    }
+
+    /// Refuses every release but the one that was meant. A file that is replaced and opened anew is checked anew.
+    fn check_pin(&self, bundle: &VerifiedManifest) -> Result<(), String> {
+        match self.pin {
+            Some(pin) if bundle.id() != pin => Err(format!(
+                "the bundle is {} with manifest {}, and not the one that was asked for, with manifest {pin}",
+                bundle.version,
+                bundle.id()
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn publish_plan(&self, plan: &UpgradePlan) {
+        self.board.update(|status, beside| {
+            status.fetch_bytes = plan.fetch_bytes;
+            status.write_bytes = plan.write_blocks * u64::from(plan.block_size);
+            beside.plan = Some(plan.clone());
+        });
+    }
+
+    fn say(&self, text: &str) {
+        self.board.update(|status, _| status.message = text.to_owned());
+    }
+}
+
+fn read_only(path: &Path) -> Result<FileMedium, String> {
+    let medium = File::open(path).and_then(FileMedium::new);
+    medium.map_err(|error| format!("cannot open {}: {error}", path.display()))
+}
+
+fn read_write(path: &Path) -> Result<FileMedium, String> {
+    let file = File::options().read(true).write(true).open(path);
+    let medium = file.and_then(FileMedium::new);
+    medium.map_err(|error| format!("cannot open {} for writing: {error}", path.display()))
+}
+
+/// Publishes how far it is, and hears when it is called off.
+struct Reporter {
+    board: Board,
+    gauge: Gauge,
+    stop: Arc<AtomicBool>,
+    told: Option<(Instant, Stage)>,
+    /// When the present stage began, and what had come by then.
+    began: (Instant, u64),
+    speeds: Speeds,
+    left: Left,
+}
+
+impl Reporter {
+    fn new(job: &Job, gauge: &Gauge) -> Self {
+        Reporter {
+            board: job.board.clone(),
+            gauge: gauge.clone(),
+            stop: job.stop.clone(),
+            told: None,
+            began: (Instant::now(), 0),
+            speeds: Speeds::default(),
+            left: Left::default(),
+        }
+    }
+
+    fn advance(&mut self, progress: Progress) -> ControlFlow<()> {
+        if self.stop.load(Ordering::Relaxed) {
+            return ControlFlow::Break(());
+        }
+        let due = self
+            .told
+            .is_none_or(|(at, stage)| stage != stage_of(&progress) || at.elapsed() >= TELL_EVERY);
+        if due {
+            self.tell(&progress);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn tell(&mut self, progress: &Progress) {
+        let stage = stage_of(progress);
+        if self.told.is_none_or(|(_, last)| last != stage) {
+            self.began = (Instant::now(), self.gauge.fetched());
+        }
+        self.told = Some((Instant::now(), stage));
+        let eta = self.time_left(progress);
+        let fetched = self.gauge.fetched();
+        self.board.update(|status, _| {
+            if status.fetched_bytes != fetched {
+                // What was waited for has come.
+                status.message.clear();
+            }
+            status.stage = stage;
+            status.fetched_bytes = fetched;
+            status.written_bytes = progress.written;
+            status.equal_bytes = progress.equal;
+            (status.stage_bytes, status.stage_total_bytes) = (progress.done, progress.total);
+            status.eta_ms = eta.map_or(0, |eta| u64::try_from(eta.as_millis()).unwrap_or(u64::MAX));
+        });
+    }
+
+    /// Looks at the present stage alone where that tells more than what was measured before.
+    fn time_left(&mut self, progress: &Progress) -> Option<Duration> {
+        let (since, before) = self.began;
+        let rest = progress.total.saturating_sub(progress.done);
+        let left = match progress.stage {
+            upgrade::Stage::Survey => return None,
+            upgrade::Stage::Fetch => {
+                let speed = Speeds::of(self.gauge.fetched() - before, since.elapsed());
+                self.speeds.line = if speed > 0.0 { speed } else { self.speeds.line };
+                // What is fetched is written as it comes: the line is taken to be the slower.
+                Left {
+                    fetch: rest,
+                    write: 0,
+                    ..self.left
+                }
+            }
+            upgrade::Stage::Verify => Left {
+                fetch: 0,
+                write: 0,
+                verify: rest,
+            },
+        };
+        estimate::time(left, self.speeds)
+    }
+}
+
+fn stage_of(progress: &Progress) -> Stage {
+    match progress.stage {
+        upgrade::Stage::Survey => Stage::Surveying,
+        upgrade::Stage::Fetch => Stage::Fetching,
+        upgrade::Stage::Verify => Stage::Verifying,
+    }
+}

@@ -1,0 +1,175 @@
+//! Whether the node may take a bundle: what there is, and what speaks against it.
+
+use std::path::Path;
+
+use manifest::{Manifest, TrustedKey};
+use slots::{Loaded, Record, Slot, SlotState};
+use state::kinds::BootStatus;
+use upgrade::{Node, Refusal, refusals};
+
+use crate::trial::{InSlot, Places, release_in};
+
+/// What an upgrade stands on: the running system, as the loader vouched for it.
+#[derive(Clone)]
+pub(super) struct Ground {
+    /// Where everything lies.
+    pub places: Places,
+    /// The slot that runs.
+    pub running: Slot,
+    /// What is in it.
+    pub release: InSlot,
+    /// What the slot record says.
+    pub loaded: Loaded,
+}
+
+impl Ground {
+    /// Looks. Blocks.
+    pub fn look(places: &Places, boot: &BootStatus) -> Result<Ground, String> {
+        let missing = "this system was not started by the loader: it does not know which slot it runs from";
+        let (running, hash) = boot.slot.zip(boot.manifest.as_deref()).ok_or(missing)?;
+        let path = &places.slots[running.index()];
+        let release = release_in(path, Some(hash)).ok_or_else(|| {
+            format!("slot {running} no longer holds the manifest that the loader verified: restart the node")
+        })?;
+        let loaded = places
+            .record()
+            .read()
+            .map_err(|error| format!("the slot record cannot be read: {error}"))?;
+        Ok(Ground {
+            places: places.clone(),
+            running,
+            release,
+            loaded,
+        })
+    }
+
+    /// Returns the slot that an upgrade writes.
+    pub fn target(&self) -> Slot {
+        self.running.other()
+    }
+
+    /// Returns the device of the slot that an upgrade writes.
+    pub fn target_path(&self) -> &Path {
+        &self.places.slots[self.target().index()]
+    }
+
+    /// Returns the slot record; without one, what the loader must have taken for it.
+    pub fn record(&self) -> Record {
+        self.loaded
+            .record
+            .unwrap_or_else(|| Record::initial().commit(self.running))
+    }
+
+    /// Tells whether the other slot is to be tried with the next start.
+    pub fn is_armed(&self) -> bool {
+        let record = self.record();
+        record.preferred == self.target()
+            && matches!(record.slot(self.target()), SlotState::Trial { tries: 1.. })
+    }
+
+    /// Returns the keys that may sign an upgrade: those that the running release says.
+    pub fn keys(&self) -> Result<&[TrustedKey], String> {
+        match self.release.manifest.keys.as_slice() {
+            [] => Err(format!(
+                "the running release {} has no list of trusted keys, so no upgrade can be trusted: flash a release that has one",
+                self.release.manifest.version
+            )),
+            keys => Ok(keys),
+        }
+    }
+
+    /// Returns what the decision about a bundle is made from.
+    pub fn node(&self, partition_len: u64, objections: &[String]) -> Node {
+        let manifest = &self.release.manifest;
+        let record = self.record();
+        Node {
+            board: manifest.board.clone(),
+            arch: manifest.arch,
+            version: manifest.version,
+            root_hash: manifest.slot.verity.root_hash,
+            floor: record.floor,
+            running: (self.running, record.slot(self.running)),
+            partition_len,
+            unhealthy: objections.to_vec(),
+        }
+    }
+}
+
+/// Is one reason against an upgrade.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Finding {
+    /// Short name for programs.
+    pub code: &'static str,
+    /// What is wrong, and the way out.
+    pub text: String,
+    /// Whether an admin may override it.
+    pub can_be_forced: bool,
+}
+
+/// Lists what speaks against a bundle. Pure.
+pub(super) fn findings(bundle: &Manifest, node: &Node) -> Vec<Finding> {
+    let finding = |refusal: &Refusal| Finding {
+        code: code(refusal),
+        text: refusal.to_string(),
+        can_be_forced: refusal.can_be_forced(),
+    };
+    refusals(bundle, node).iter().map(finding).collect()
+}
+
+/// Returns what stands in the way, in one text; none when the upgrade may go on.
+pub(super) fn in_the_way(findings: &[Finding], force: bool) -> Option<String> {
+    let against: Vec<&Finding> = findings
+        .iter()
+        .filter(|finding| !(force && finding.can_be_forced))
+        .collect();
+    if against.is_empty() {
+        return None;
+    }
+    let texts: Vec<&str> = against.iter().map(|finding| finding.text.as_str()).collect();
+    let way_out = if against.iter().all(|finding| finding.can_be_forced) {
+        "; an admin may override this with --force"
+    } else {
+        ""
+    };
+    Some(format!("{}{way_out}", texts.join("; ")))
+}
+
+fn code(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::Board { .. } => "wrong-board",
+        Refusal::Arch { .. } => "wrong-arch",
+        Refusal::BelowFloor { .. } => "below-floor",
+        Refusal::Running(_) => "already-running",
+        Refusal::Older { .. } => "older",
+        Refusal::TooLarge { .. } => "too-large",
+        Refusal::OnTrial(_) => "on-trial",
+        Refusal::Unhealthy(_) => "unwell",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(text: &str, can_be_forced: bool) -> Finding {
+        Finding {
+            code: "x",
+            text: text.into(),
+            can_be_forced,
+        }
+    }
+
+    #[test]
+    fn all_reasons_are_told_and_force_overrides_some() {
+        let (hard, soft) = (finding("wrong board", false), finding("unwell", true));
+        assert_eq!(in_the_way(&[], false), None);
+        assert_eq!(in_the_way(std::slice::from_ref(&soft), true), None);
+        assert_eq!(
+            in_the_way(std::slice::from_ref(&soft), false).unwrap(),
+            "unwell; an admin may override this with --force"
+        );
+        let both = [hard, soft];
+        assert_eq!(in_the_way(&both, false).unwrap(), "wrong board; unwell");
+        assert_eq!(in_the_way(&both, true).unwrap(), "wrong board");
+    }
+}

@@ -1,0 +1,155 @@
+//! How far an upgrade is: as a resource, and as the API tells it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use api::v1alpha1 as api;
+use state::Store;
+use state::kinds::upgrade::{Mode, Stage};
+use state::kinds::{NODE, UpgradeStatus};
+use tokio::sync::watch;
+
+/// The owner of [`UpgradeStatus`].
+pub(super) const OWNER: &str = "upgrades";
+
+/// What the API tells beside that.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Beside {
+    pub plan: Option<api::UpgradePlan>,
+    pub trial: api::UpgradeTrial,
+    pub next_window_unix_ms: i64,
+    pub rollout: String,
+}
+
+/// Publishes the status, in the store and to whoever waits. Clones share it.
+#[derive(Clone)]
+pub(super) struct Board {
+    store: Store,
+    state: Arc<Mutex<(UpgradeStatus, Beside)>>,
+    sender: watch::Sender<api::UpgradeStatus>,
+}
+
+impl Board {
+    /// Publishes that nothing runs.
+    pub fn new(store: Store) -> Self {
+        let board = Board {
+            store,
+            state: Arc::default(),
+            sender: watch::Sender::default(),
+        };
+        board.update(|_, _| {});
+        board
+    }
+
+    /// Changes the status and publishes it, if it is another one then.
+    pub fn update(&self, change: impl FnOnce(&mut UpgradeStatus, &mut Beside)) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (status, beside) = &mut *state;
+        change(status, beside);
+        let (shown, told) = (status.clone(), message(status, beside));
+        // Still under the lock: what is published last is what is true.
+        if let Err(conflict) = self.store.put(OWNER, NODE, shown) {
+            tracing::error!("{conflict}");
+        }
+        self.sender.send_if_modified(|last| {
+            let news = *last != told;
+            *last = told;
+            news
+        });
+    }
+
+    /// Returns the status.
+    pub fn status(&self) -> UpgradeStatus {
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .0
+            .clone()
+    }
+
+    /// Returns the status as the API tells it, to wait for changes of.
+    pub fn subscribe(&self) -> watch::Receiver<api::UpgradeStatus> {
+        self.sender.subscribe()
+    }
+}
+
+/// Puts the API's message together.
+fn message(status: &UpgradeStatus, beside: &Beside) -> api::UpgradeStatus {
+    api::UpgradeStatus {
+        id: status.id.clone(),
+        stage: stage(status.stage).into(),
+        from_version: status.from_version.clone(),
+        to_version: status.to_version.clone(),
+        source: status.source.clone(),
+        mode: match status.id.as_str() {
+            "" => api::UpgradeMode::Unspecified,
+            _ => mode(status.mode),
+        }
+        .into(),
+        fetch_bytes: status.fetch_bytes,
+        fetched_bytes: status.fetched_bytes,
+        write_bytes: status.write_bytes,
+        written_bytes: status.written_bytes,
+        equal_bytes: status.equal_bytes,
+        stage_bytes: status.stage_bytes,
+        stage_total_bytes: status.stage_total_bytes,
+        started_unix_ms: status.started_unix_ms,
+        started_uptime_ms: status.started_uptime_ms,
+        eta_ms: status.eta_ms,
+        plan: beside.plan.clone(),
+        reason: status.reason.clone(),
+        message: status.message.clone(),
+        trial: Some(beside.trial.clone()),
+        next_window_unix_ms: beside.next_window_unix_ms,
+        rollout: beside.rollout.clone(),
+    }
+}
+
+/// Gives a stage as the API has it.
+pub(super) fn stage(stage: Stage) -> api::UpgradeStage {
+    match stage {
+        Stage::Idle => api::UpgradeStage::Idle,
+        Stage::Opening => api::UpgradeStage::Opening,
+        Stage::Surveying => api::UpgradeStage::Surveying,
+        Stage::Fetching => api::UpgradeStage::Fetching,
+        Stage::Verifying => api::UpgradeStage::Verifying,
+        Stage::Waiting => api::UpgradeStage::Waiting,
+        Stage::Armed => api::UpgradeStage::Armed,
+        Stage::Rebooting => api::UpgradeStage::Rebooting,
+        Stage::Failed => api::UpgradeStage::Failed,
+    }
+}
+
+/// Gives a mode as the API has it.
+pub(super) fn mode(mode: Mode) -> api::UpgradeMode {
+    match mode {
+        Mode::Now => api::UpgradeMode::Now,
+        Mode::Staged => api::UpgradeMode::Staged,
+        Mode::Window => api::UpgradeMode::Window,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn store_and_waiters_see_the_same() {
+        let store = Store::new();
+        let board = Board::new(store.clone());
+        let mut waiter = board.subscribe();
+        assert_eq!(waiter.borrow_and_update().stage(), api::UpgradeStage::Idle);
+        board.update(|status, beside| {
+            (status.id, status.stage) = ("u1".into(), Stage::Fetching);
+            beside.next_window_unix_ms = 5;
+        });
+        waiter.changed().await.unwrap();
+        let told = waiter.borrow_and_update().clone();
+        assert_eq!(
+            (told.stage(), told.mode(), told.next_window_unix_ms),
+            (api::UpgradeStage::Fetching, api::UpgradeMode::Now, 5)
+        );
+        assert_eq!(store.get::<UpgradeStatus>(NODE), Some(board.status()));
+        board.update(|status, _| status.stage = Stage::Fetching);
+        assert!(!waiter.has_changed().unwrap(), "the same again is no news");
+    }
+}

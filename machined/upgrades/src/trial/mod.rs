@@ -1,0 +1,29 @@
+//! The slots, and whether a system on trial is kept.
+//!
+//! [`record`] reads and writes the slot record; [`keep`] decides, from the node's health, what becomes of a trial;
+//! [`commit`] is what is kept with it: the floor, and the keys that are trusted. A system on trial keeps a [`diary`], so
+//! that the old one can say why it failed. The controller [`Slots`] does it, and publishes `SlotStatus` and
+//! [`TrialStatus`].
+
+mod chain_file;
+mod commit;
+mod controller;
+#[cfg(test)]
+mod cuts;
+mod damaged;
+mod diary;
+mod diary_file;
+mod keep;
+mod keeper;
+mod places;
+mod progress;
+mod record;
+
+pub use chain_file::ChainFile;
+pub use controller::Slots;
+pub use damaged::give_up_damaged;
+pub use diary::{Diary, DiaryCheck, TrialStage};
+pub use diary_file::DiaryFile;
+pub use keeper::{Keeper, begin, boot_id, last_words};
+pub use places::Places;
+pub use record::{InSlot, RecordFile, manifest_in, release_in};
