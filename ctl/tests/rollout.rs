@@ -147,7 +147,7 @@ fn a_document_is_made_signed_checked_and_stopped() {
         for time in ["2026-11-23T09:00:00+01:00", "tomorrow"] {
             let new = ["rollout", "new", "a", "--url", URL, option, time];
             assert!(
-                home.run(&new).usage().err.contains("expected one in UTC"),
+                home.run(&new).usage().err.contains("expected UTC, to the second"),
                 "{option} {time}"
             );
         }
@@ -158,7 +158,7 @@ fn a_document_is_made_signed_checked_and_stopped() {
     let before = home.read("rollout.json");
     let refused = home.run(&early).failure().err;
     assert!(
-        refused.contains("ends: expected a time after the last wave opens"),
+        refused.contains("ends: must be after the time at which the last wave opens"),
         "{refused}"
     );
     assert_eq!(home.read("rollout.json"), before, "nothing is lost");
