@@ -45,23 +45,24 @@ pub fn build(request: &Request<'_>, fetcher: &mut Fetcher, progress: &Progress) 
     let machined = request.binary("machined")?;
     let loader = request.binary("bootloader.efi")?;
     let crates = request.crates()?;
-    let overlays = Overlays::read(&request.selection.features.device_tree_overlays)?;
     let trusted = request.trusted();
     let mut older = Older::open_all(request.patch_from, &trusted, &board.name.to_string())?;
     progress.step("getting packages");
     let inputs = inputs::get(request.selection, fetcher)?;
     let (tool, tools) = Tool::get(fetcher, request.cache)?;
-    let kernel = Kernel::open(&inputs.kernel, &inputs.packages[&inputs.kernel])?;
+    let kernel = Kernel::open(&inputs.kernel.names(), &inputs.kernel.files)?;
+    let overlays = &request.selection.features.device_tree_overlays;
+    let overlays = Overlays::read(overlays, &inputs.packages)?;
 
     progress.step("choosing files and modules");
-    let modules = &request.selection.features.modules;
+    let modules = &request.selection.modules;
     let mut early = Chosen::new();
     kernel.choose(&modules.early, &mut early)?;
     let mut all = early.clone();
     kernel.choose(&modules.autoload, &mut all)?;
     kernel.choose(&modules.available, &mut all)?;
     modules::check_signatures(&request.selection.features.kernel_arguments, &all)?;
-    let release = release::yaml(request.selection, &request.version.to_string(), kernel.version());
+    let release = release::yaml(request.selection, &request.version.to_string(), &kernel);
     let root = contents::root(request, &inputs, &machined, &release, &kernel, &all)?;
     let initramfs = contents::initramfs(&machined, &release, &kernel, &early)?;
 
@@ -71,7 +72,7 @@ pub fn build(request: &Request<'_>, fetcher: &mut Fetcher, progress: &Progress) 
 
     progress.step("hashing the slot");
     let image = kernel.image().ok_or_else(|| ModuleError::NoKernel {
-        package: inputs.kernel.clone(),
+        package: inputs.kernel.names(),
         what: "kernel",
     })?;
     let mut parts = vec![
@@ -86,12 +87,7 @@ pub fn build(request: &Request<'_>, fetcher: &mut Fetcher, progress: &Progress) 
             data: initramfs,
         },
     ];
-    parts.extend(contents::device_trees(
-        request,
-        &inputs.kernel,
-        &kernel,
-        &overlays,
-    )?);
+    parts.extend(contents::device_trees(request, &inputs, &kernel, &overlays)?);
     parts.push(Content {
         kind: PartKind::Root,
         name: "root.erofs".into(),

@@ -17,7 +17,7 @@ use crate::request::Request;
 use crate::select::{self, SelectError};
 use crate::slot::Content;
 use crate::tree::{Node, Tree, TreeError};
-use crate::{initramfs, oci, release};
+use crate::{firmware_config, initramfs, oci, release};
 
 pub(crate) fn root(
     request: &Request<'_>,
@@ -45,7 +45,7 @@ pub(crate) fn root(
         &mut tree,
         &format!("usr/lib/modules/{}", kernel.version()),
         chosen,
-        &inputs.kernel,
+        inputs.kernel.origin(),
     )?;
     Ok(tree)
 }
@@ -95,7 +95,7 @@ fn add_modules(tree: &mut Tree, folder: &str, chosen: &Chosen, origin: &str) -> 
 pub(crate) fn used(request: &Request<'_>, inputs: &Inputs, root: &Tree) -> Vec<Fetched> {
     let board = &request.selection.board;
     let mut names: BTreeSet<&str> = root.origins().map(|(_, _, origin)| origin).collect();
-    names.insert(&inputs.kernel);
+    names.extend(inputs.kernel.packages.iter().map(String::as_str));
     names.extend(board.esp.packages.iter().map(|package| package.name.as_str()));
     names.extend(board.boot_code.iter().map(|code| code.package.as_str()));
     inputs
@@ -109,11 +109,12 @@ pub(crate) fn used(request: &Request<'_>, inputs: &Inputs, root: &Tree) -> Vec<F
 /// Takes the board's device trees out of the kernel package, for the slot.
 pub(crate) fn device_trees(
     request: &Request<'_>,
-    package: &str,
+    inputs: &Inputs,
     kernel: &Kernel<'_>,
     overlays: &Overlays,
 ) -> Result<Vec<Content>, BuildError> {
     let board = &request.selection.board;
+    let package = &inputs.kernel.names();
     let trees = trees(&board.device_trees.files, package, kernel, overlays)?;
     let esp = self::trees(&board.esp.device_trees, package, kernel, overlays)?;
     let known: Vec<&str> = trees.iter().chain(&esp).map(|(name, _)| name.as_str()).collect();
@@ -184,10 +185,13 @@ pub(crate) fn esp(
     for package in &board.esp.packages {
         select::take(&mut tree, package, &inputs.packages[package.name.as_str()])?;
     }
-    for (name, data) in trees(&board.esp.device_trees, &inputs.kernel, kernel, overlays)? {
-        tree.add(&name, Node::text(data), &inputs.kernel)?;
+    for (name, data) in trees(&board.esp.device_trees, &inputs.kernel.names(), kernel, overlays)? {
+        tree.add(&name, Node::text(data), inputs.kernel.origin())?;
     }
     select::own_files(&mut tree, &board.esp.files)?;
+    if let Some(config) = &board.esp.firmware_config {
+        firmware_config::add(&mut tree, config, &request.selection.features, overlays)?;
+    }
     let spec = disk_spec(request);
     let partition = Layout::for_medium(&spec, Layout::least(&spec)?)?.extent(layout::Name::Esp);
     esp::make(&tree, partition.len).map_err(access(Path::new("ESP")))

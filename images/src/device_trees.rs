@@ -2,11 +2,14 @@
 
 use std::path::PathBuf;
 
-use board::DeviceTreeOverlay;
+use board::{Apply, DeviceTreeOverlay};
 use dtoolkit::error::{FdtParseError, OverlayError};
 use dtoolkit::fdt::Fdt;
 use dtoolkit::model::DeviceTree;
 use dtoolkit::model::overlay::OverlayApplier;
+
+use crate::select::Packages;
+use crate::tree::Node;
 
 /// A fault of device trees.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +22,12 @@ pub enum DeviceTreeError {
         /// Why.
         #[source]
         source: std::io::Error,
+    },
+    /// A package has no such file.
+    #[error("{overlay}: the package has no such file")]
+    NoFile {
+        /// The package and its file.
+        overlay: String,
     },
     /// It is not a device tree.
     #[error("{path} is not a compiled device tree; make one with dtc -@")]
@@ -48,16 +57,31 @@ pub struct Overlays {
 }
 
 impl Overlays {
-    /// Reads overlays.
-    pub fn read(overlays: &[DeviceTreeOverlay]) -> Result<Overlays, DeviceTreeError> {
-        let read = |overlay: &DeviceTreeOverlay| {
-            let path = PathBuf::from(&overlay.source);
-            let data = std::fs::read(&path).map_err(|source| DeviceTreeError::Read { path, source })?;
-            Ok((overlay.clone(), data))
-        };
-        Ok(Overlays {
-            overlays: overlays.iter().map(read).collect::<Result<_, _>>()?,
-        })
+    /// Reads overlays: files of boards and overlays, and files of packages.
+    pub fn read(overlays: &[DeviceTreeOverlay], packages: &Packages) -> Result<Overlays, DeviceTreeError> {
+        let mut read = Vec::new();
+        for overlay in overlays {
+            let data = match &overlay.source {
+                Some(source) => {
+                    let path = PathBuf::from(source);
+                    std::fs::read(&path).map_err(|source| DeviceTreeError::Read { path, source })?
+                }
+                None => packaged(overlay, packages)?,
+            };
+            // Whoever applies it, a file that is no device tree is a fault of the build.
+            parse(&overlay.origin(), &data)?;
+            read.push((overlay.clone(), data));
+        }
+        Ok(Overlays { overlays: read })
+    }
+
+    /// Lists the overlays that the firmware applies, with their bytes.
+    pub fn of_firmware(&self) -> impl Iterator<Item = (&DeviceTreeOverlay, &[u8])> {
+        let overlays = self
+            .overlays
+            .iter()
+            .map(|(overlay, data)| (overlay, data.as_slice()));
+        overlays.filter(|(overlay, _)| overlay.apply == Apply::Firmware)
     }
 
     /// Lists trees that overlays name and that are none of these.
@@ -72,7 +96,8 @@ impl Overlays {
     /// Gives a tree with the overlays that are for it; without any, the very bytes.
     pub fn apply(&self, name: &str, tree: &[u8]) -> Result<Vec<u8>, DeviceTreeError> {
         let meant = |overlay: &DeviceTreeOverlay| {
-            overlay.trees.is_empty() || overlay.trees.iter().any(|tree| tree == name)
+            let named = overlay.trees.is_empty() || overlay.trees.iter().any(|tree| tree == name);
+            overlay.apply == Apply::Build && named
         };
         let mut overlays = self
             .overlays
@@ -84,17 +109,32 @@ impl Overlays {
         }
         let mut changed = DeviceTree::from_fdt(&parse(name, tree)?);
         for (overlay, data) in overlays {
-            let fragment = parse(&overlay.source, data)?;
+            let fragment = parse(&overlay.origin(), data)?;
             OverlayApplier::new(&mut changed)
                 .apply_overlay(&fragment)
                 .map_err(|source| DeviceTreeError::Apply {
-                    overlay: overlay.source.clone(),
+                    overlay: overlay.origin(),
                     tree: name.to_owned(),
                     source,
                 })?;
         }
         Ok(changed.to_dtb())
     }
+}
+
+/// Finds the file of an overlay in its package.
+fn packaged(overlay: &DeviceTreeOverlay, packages: &Packages) -> Result<Vec<u8>, DeviceTreeError> {
+    let files = overlay
+        .package
+        .as_ref()
+        .and_then(|package| packages.get(package.as_str()));
+    let mut found = files.into_iter().flatten().filter_map(|(path, node)| match node {
+        Node::File { data, .. } if overlay.file.as_ref().is_some_and(|file| file.matches(path)) => Some(data),
+        _ => None,
+    });
+    found.next().cloned().ok_or_else(|| DeviceTreeError::NoFile {
+        overlay: overlay.origin(),
+    })
 }
 
 fn parse<'a>(path: &str, data: &'a [u8]) -> Result<Fdt<'a>, DeviceTreeError> {
@@ -140,11 +180,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("spi.dtbo");
         std::fs::write(&path, overlay(target)).unwrap();
-        let overlay = DeviceTreeOverlay {
-            source: path.to_string_lossy().into_owned(),
-            trees: trees.iter().map(|tree| (*tree).to_owned()).collect(),
-        };
-        let read = Overlays::read(&[overlay]).unwrap();
+        let text = format!("{{source: {}, trees: {trees:?}}}", path.display());
+        let overlay = serde_yaml::from_str(&text).unwrap();
+        let read = Overlays::read(&[overlay], &Packages::new()).unwrap();
         (dir, read)
     }
 
@@ -157,6 +195,27 @@ mod tests {
         assert_eq!(spi.properties().next().unwrap().value(), b"okay\0");
         assert_eq!(overlays.apply("b.dtb", &base()).unwrap(), base());
         assert_eq!(overlays.strangers(&["b.dtb"]).collect::<Vec<_>>(), ["a.dtb"]);
+    }
+
+    #[test]
+    fn an_overlay_comes_out_of_a_package_too() {
+        let files = [(
+            "usr/lib/overlays/spi.dtbo".to_owned(),
+            crate::tree::Node::text(overlay("/spi")),
+        )];
+        let packages = Packages::from([("firmware".to_owned(), files.into())]);
+        let read = |file: &str, apply: &str| {
+            let text = format!("{{package: firmware, file: /usr/lib/overlays/{file}, apply: {apply}}}");
+            Overlays::read(&[serde_yaml::from_str(&text).unwrap()], &packages)
+        };
+        let built = read("spi.dtbo", "build").unwrap();
+        assert_ne!(built.apply("a.dtb", &base()).unwrap(), base());
+        assert_eq!(built.of_firmware().count(), 0);
+        let left = read("spi.dtbo", "firmware").unwrap();
+        assert_eq!(left.apply("a.dtb", &base()).unwrap(), base());
+        assert_eq!(left.of_firmware().next().unwrap().1, overlay("/spi"));
+        let error = read("i2c.dtbo", "build").err().unwrap().to_string();
+        assert!(error.contains("firmware:/usr/lib/overlays/i2c.dtbo"), "{error}");
     }
 
     #[test]

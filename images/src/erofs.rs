@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::packages::deb::{self, DebError, Files};
 use crate::packages::fetch::{FetchError, Fetcher};
 use crate::packages::fetched::Fetched;
+use crate::packages::wanted::Wanted;
 use crate::process::{self, ProcessError};
 use crate::tree::{Node, Tree};
 
@@ -69,7 +70,7 @@ impl Tool {
     /// Gets the tool's packages and unpacks them, unless that was done before. Also gives the packages.
     pub fn get(fetcher: &mut Fetcher, folder: &Path) -> Result<(Tool, Vec<Fetched>), ErofsError> {
         let arch = Arch::host().ok_or(ErofsError::Host(std::env::consts::ARCH))?;
-        let packages = fetcher.fetch(&PACKAGES.map(str::to_owned), arch)?;
+        let packages = fetcher.fetch(&PACKAGES.map(Wanted::from), arch)?;
         let mut hash = Sha256::new();
         packages.iter().for_each(|package| hash.update(&package.sha256));
         let prefix = folder

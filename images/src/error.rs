@@ -12,6 +12,7 @@ use manifest::model::Version;
 use crate::device_trees::DeviceTreeError;
 use crate::disk_image::DiskImageError;
 use crate::erofs::ErofsError;
+use crate::firmware_config::FirmwareConfigError;
 use crate::inputs::InputError;
 use crate::loader::LoaderError;
 use crate::modules::ModuleError;
@@ -44,6 +45,9 @@ pub enum BuildError {
     /// Device trees could not be changed.
     #[error(transparent)]
     DeviceTree(#[from] DeviceTreeError),
+    /// The firmware's configuration could not be added to.
+    #[error(transparent)]
+    FirmwareConfig(#[from] FirmwareConfigError),
     /// The loader could not be given its keys.
     #[error(transparent)]
     Loader(#[from] LoaderError),

@@ -1,12 +1,11 @@
 //! Gets and opens every package that a board with its overlays names.
 
-use std::collections::BTreeSet;
-
 use board::{Features, Selection};
 
-use crate::packages::deb::{self, DebError};
+use crate::packages::deb::{self, DebError, Files};
 use crate::packages::fetch::{FetchError, Fetcher};
 use crate::packages::fetched::Fetched;
+use crate::packages::wanted::{TwoPlaces, Wanted, WantedSet};
 use crate::select::Packages;
 
 /// A fault of getting packages.
@@ -15,6 +14,9 @@ pub enum InputError {
     /// A package could not be had.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// A package is asked for from two places.
+    #[error(transparent)]
+    TwoPlaces(#[from] TwoPlaces),
     /// A package could not be opened.
     #[error(transparent)]
     Deb(#[from] DebError),
@@ -22,43 +24,82 @@ pub enum InputError {
 
 /// Opened packages.
 pub struct Inputs {
-    /// The package with the kernel in it.
-    pub kernel: String,
-    /// The files of each package.
+    /// The kernel.
+    pub kernel: KernelFiles,
+    /// The files of each other package.
     pub packages: Packages,
-    /// Which package it was, exactly.
+    /// Which packages they were, exactly.
     pub fetched: Vec<Fetched>,
 }
 
+/// The files of a kernel, out of one package or several.
+pub struct KernelFiles {
+    /// The packages.
+    pub packages: Vec<String>,
+    /// Their files.
+    pub files: Files,
+}
+
+impl KernelFiles {
+    /// Returns the package that the kernel's files are said to come from.
+    pub fn origin(&self) -> &str {
+        self.packages.first().map_or("the kernel", String::as_str)
+    }
+
+    /// Returns the packages' names, for messages.
+    pub fn names(&self) -> String {
+        self.packages.join(", ")
+    }
+}
+
 /// Lists the packages that a selection names, without its kernel.
-pub fn names(selection: &Selection) -> BTreeSet<String> {
+///
+/// # Errors
+/// Fails when a package is asked for from two suites.
+pub fn wanted(selection: &Selection) -> Result<Vec<Wanted>, TwoPlaces> {
     let board = &selection.board;
     let features: &Features = &selection.features;
-    let mut names: BTreeSet<String> = BTreeSet::new();
-    names.extend(features.packages.iter().map(|package| package.name.to_string()));
-    names.extend(
-        features
-            .firmware
-            .iter()
-            .map(|firmware| firmware.package.to_string()),
-    );
-    names.extend(features.joined.iter().map(|joined| joined.package.to_string()));
-    names.extend(board.esp.packages.iter().map(|package| package.name.to_string()));
-    names.extend(board.boot_code.iter().map(|code| code.package.to_string()));
-    names
+    let packages = features.packages.iter().chain(&board.esp.packages);
+    let packages = packages.map(|package| (&package.name, &package.suite));
+    let firmware = features
+        .firmware
+        .iter()
+        .map(|firmware| (&firmware.package, &firmware.suite));
+    let joined = features.joined.iter().map(|joined| (&joined.package, &None));
+    let boot_code = board.boot_code.iter().map(|code| (&code.package, &code.suite));
+    let overlays = features.device_tree_overlays.iter();
+    let overlays = overlays.filter_map(|overlay| Some((overlay.package.as_ref()?, &overlay.suite)));
+    let mut set = WantedSet::default();
+    for (name, suite) in packages
+        .chain(firmware)
+        .chain(joined)
+        .chain(boot_code)
+        .chain(overlays)
+    {
+        set.add(Wanted::of(name, suite.as_ref()))?;
+    }
+    Ok(set.into_vec())
 }
 
 /// Gets and opens the packages of a selection.
 pub fn get(selection: &Selection, fetcher: &mut Fetcher) -> Result<Inputs, InputError> {
     let arch = selection.board.arch;
-    let kernel = fetcher.kernel(selection.board.kernel.package.as_str(), arch)?;
-    let mut wanted = names(selection);
-    wanted.insert(kernel.clone());
-    let wanted: Vec<String> = wanted.into_iter().collect();
-    let fetched = fetcher.fetch(&wanted, arch)?;
-    let packages = open(&fetched)?;
+    let kernel = fetcher.kernel(&selection.board.kernel, arch)?;
+    let mut set = WantedSet::default();
+    for package in wanted(selection)?.into_iter().chain(kernel.iter().cloned()) {
+        set.add(package)?;
+    }
+    let fetched = fetcher.fetch(&set.into_vec(), arch)?;
+    let mut packages = open(&fetched)?;
+    let mut files = Files::new();
+    for part in &kernel {
+        files.extend(packages.remove(&part.name).unwrap_or_default());
+    }
     Ok(Inputs {
-        kernel,
+        kernel: KernelFiles {
+            packages: kernel.into_iter().map(|part| part.name).collect(),
+            files,
+        },
         packages,
         fetched,
     })

@@ -18,6 +18,7 @@ pub mod elf;
 pub mod erofs;
 pub mod error;
 pub mod esp;
+pub mod firmware_config;
 pub mod frames;
 pub mod hash;
 pub mod initramfs;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
-use board::{KernelArgument, ModuleName};
+use board::{KernelArgument, ModuleName, WantedModule};
 use object::read::elf::ElfFile64;
 use object::{Object, ObjectSection};
 
@@ -112,25 +112,46 @@ impl<'a> Kernel<'a> {
 
     /// Gives the kernel itself.
     pub fn image(&self) -> Option<&'a [u8]> {
-        match self.files.get(&format!("boot/vmlinuz-{}", self.version)) {
-            Some(Node::File { data, .. }) => Some(data),
-            _ => None,
-        }
-    }
-
-    /// Lists the package's device trees, by their path below its folder of trees.
-    pub fn device_trees(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
-        let folder = format!("usr/lib/linux-image-{}/", self.version);
-        self.files.iter().filter_map(move |(path, node)| match node {
-            Node::File { data, .. } => Some((path.strip_prefix(&folder)?, data.as_slice())),
+        let version = &self.version;
+        let places = [
+            format!("boot/vmlinuz-{version}"),
+            format!("usr/lib/modules/{version}/vmlinuz"),
+        ];
+        places.iter().find_map(|place| match self.files.get(place) {
+            Some(Node::File { data, .. }) => Some(data.as_slice()),
             _ => None,
         })
     }
 
-    /// Adds modules and all that they need to `chosen`. A module built into the kernel counts as there.
-    pub fn choose(&self, names: &[ModuleName], chosen: &mut Chosen) -> Result<(), ModuleError> {
+    /// Lists the package's device trees, by their path below its folder of trees.
+    pub fn device_trees(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+        let version = &self.version;
+        let folders = [
+            format!("usr/lib/linux-image-{version}/"),
+            format!("usr/lib/modules/{version}/dtb/"),
+        ];
+        self.files.iter().filter_map(move |(path, node)| match node {
+            Node::File { data, .. } => {
+                let path = folders.iter().find_map(|folder| path.strip_prefix(folder))?;
+                Some((path, data.as_slice()))
+            }
+            _ => None,
+        })
+    }
+
+    /// Tells whether the kernel has a module, or has it built in.
+    pub fn has(&self, name: &ModuleName) -> bool {
+        self.paths.contains_key(name.as_str()) || self.builtin.contains(name.as_str())
+    }
+
+    /// Adds modules and all that they need to `chosen`. A module built into the kernel counts as present; an optional one that
+    /// the kernel does not have is left out.
+    pub fn choose(&self, wanted: &[WantedModule], chosen: &mut Chosen) -> Result<(), ModuleError> {
+        let wanted = wanted
+            .iter()
+            .filter(|module| !module.optional || self.has(&module.name));
         let mut open: Vec<(String, Option<String>)> =
-            names.iter().map(|name| (name.to_string(), None)).collect();
+            wanted.map(|module| (module.name.to_string(), None)).collect();
         while let Some((name, wanted_by)) = open.pop() {
             if chosen.contains_key(&name) || self.builtin.contains(&name) {
                 continue;
@@ -355,14 +376,16 @@ mod tests {
             ),
         ]);
         let kernel = Kernel::open("linux", &files).unwrap();
+        let wanted = |name: &str, optional| WantedModule {
+            name: name.parse().unwrap(),
+            optional,
+        };
         let mut chosen = Chosen::new();
         kernel
-            .choose(&["built-in".parse().unwrap()], &mut chosen)
+            .choose(&[wanted("built-in", false), wanted("ext5", true)], &mut chosen)
             .unwrap();
         assert!(chosen.is_empty());
-        let error = kernel
-            .choose(&["ext5".parse().unwrap()], &mut chosen)
-            .unwrap_err();
+        let error = kernel.choose(&[wanted("ext5", false)], &mut chosen).unwrap_err();
         assert_eq!(error.to_string(), "kernel 6.1 has no module \"ext5\"");
         assert!(Kernel::open("x", &Files::new()).is_err());
     }

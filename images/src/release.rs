@@ -1,7 +1,9 @@
 //! Writes `release.yaml`: the facts about image and board that machined reads at run time.
 
-use board::{Selection, Service};
+use board::{Selection, Service, WantedModule};
 use serde::Serialize;
+
+use crate::modules::Kernel;
 
 /// Where the file is in the root.
 pub const ROOT_PATH: &str = "usr/share/bedplate/release.yaml";
@@ -17,37 +19,32 @@ struct Release<'a> {
     arch: board::Arch,
     kernel: &'a str,
     overlays: Vec<&'a str>,
-    modules: Vec<&'a str>,
-    autoload: Vec<&'a str>,
+    modules: Vec<String>,
+    autoload: Vec<String>,
     services: &'a [Service],
 }
 
-/// Gives the text of `release.yaml`.
-pub fn yaml(selection: &Selection, version: &str, kernel: &str) -> String {
+/// Returns the text of `release.yaml`.
+pub fn yaml(selection: &Selection, version: &str, kernel: &Kernel<'_>) -> String {
+    // Of what the kernel may do without, only what it has.
+    let names = |modules: &'_ [WantedModule]| -> Vec<String> {
+        let there = modules
+            .iter()
+            .filter(|module| !module.optional || kernel.has(&module.name));
+        there.map(|module| module.name.to_string()).collect()
+    };
     let release = Release {
         board: selection.board.name.as_str(),
         version,
         arch: selection.board.arch,
-        kernel,
+        kernel: kernel.version(),
         overlays: selection
             .overlays
             .iter()
             .map(|overlay| overlay.name.as_str())
             .collect(),
-        modules: selection
-            .features
-            .modules
-            .early
-            .iter()
-            .map(|name| name.as_str())
-            .collect(),
-        autoload: selection
-            .features
-            .modules
-            .autoload
-            .iter()
-            .map(|name| name.as_str())
-            .collect(),
+        modules: names(&selection.modules.early),
+        autoload: names(&selection.modules.autoload),
         services: &selection.features.services,
     };
     serde_yaml::to_string(&release).expect("a release has only string keys")

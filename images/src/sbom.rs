@@ -225,6 +225,7 @@ mod tests {
 
     fn fetched(name: &str, version: &str) -> Fetched {
         Fetched {
+            suite: None,
             name: name.into(),
             arch: Arch::Arm64,
             version: version.into(),

@@ -137,6 +137,14 @@ impl Tree {
         self.nodes.get(path).map(|held| &held.node)
     }
 
+    /// Returns the content of a file by its path without leading slash, to be changed.
+    pub fn file_mut(&mut self, path: &str) -> Option<&mut Vec<u8>> {
+        match self.nodes.get_mut(path).map(|held| &mut held.node) {
+            Some(Node::File { data, .. }) => Some(data),
+            _ => None,
+        }
+    }
+
     /// Walks the tree in order of paths, folders before what is in them.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Node)> {
         self.nodes.iter().map(|(path, held)| (path.as_str(), &held.node))

@@ -1,30 +1,24 @@
 //! The boards and overlays that can be built from.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use text::LoadError;
-
-use crate::document::{Board, Overlay, RawBoard, parse_board, parse_overlay};
+use crate::device_trees::Apply;
+use crate::document::{Board, ModuleList, Overlay, RawBoard};
 use crate::error::{Error, Result};
 use crate::features::Features;
 use crate::inherit::{inherit, join_features};
+use crate::load::{self, Source};
+use crate::modules::{ListFault, ModuleEntry, Modules, WantedModules};
 use crate::names::Name;
 use crate::nearest;
-
-/// A parsed file, kept with its text so that a fault found later can still name the line.
-struct Source<T> {
-    path: PathBuf,
-    text: String,
-    value: T,
-}
 
 /// The boards and overlays found in some folders, each file valid on its own.
 #[derive(Default)]
 pub struct Catalog {
     boards: BTreeMap<String, Source<RawBoard>>,
     overlays: BTreeMap<String, Source<Overlay>>,
+    lists: BTreeMap<String, Source<ModuleList>>,
 }
 
 /// A board and the overlays chosen for it: everything that an image needs to know.
@@ -36,23 +30,24 @@ pub struct Selection {
     pub overlays: Vec<Overlay>,
     /// The features of board and overlays together; sources of files are full paths.
     pub features: Features,
+    /// The kernel modules of the features, with the modules of lists in the lists' places.
+    pub modules: WantedModules,
 }
 
 impl Catalog {
-    /// Reads `boards/*.yaml` and `overlays/*/overlay.yaml` under each root; a later root replaces equal names.
+    /// Reads `boards/*.yaml`, `boards/modules/*.yaml` and `overlays/*/overlay.yaml` under each root; a later root replaces
+    /// equal names.
     pub fn load(roots: &[PathBuf]) -> Result<Catalog> {
         let mut catalog = Catalog::default();
         for root in roots {
-            for path in entries(&root.join("boards"))? {
-                if path.extension().is_some_and(|extension| extension == "yaml") {
-                    catalog.add_board(&path)?;
-                }
+            for board in load::boards(&root.join("boards"))? {
+                catalog.boards.insert(board.value.name.to_string(), board);
             }
-            for folder in entries(&root.join("overlays"))? {
-                let path = folder.join("overlay.yaml");
-                if path.is_file() {
-                    catalog.add_overlay(&path)?;
-                }
+            for list in load::module_lists(&root.join("boards/modules"))? {
+                catalog.lists.insert(list.value.name.to_string(), list);
+            }
+            for overlay in load::overlays(&root.join("overlays"))? {
+                catalog.overlays.insert(overlay.value.name.to_string(), overlay);
             }
         }
         Ok(catalog)
@@ -64,6 +59,15 @@ impl Catalog {
             .values()
             .map(|source| &source.value)
             .filter(|board| !board.is_abstract)
+    }
+
+    /// Lists the folders of packages that boards take their kernels from.
+    pub fn kernel_folders(&self) -> impl Iterator<Item = PathBuf> {
+        let kernels = self
+            .boards
+            .values()
+            .filter_map(|board| board.value.kernel.as_ref());
+        kernels.filter_map(|kernel| kernel.from.as_ref().map(PathBuf::from))
     }
 
     /// Lists the overlays.
@@ -93,8 +97,8 @@ impl Catalog {
             kernel: merged.kernel.ok_or_else(|| missing("kernel"))?,
             name: merged.name,
             description: merged.description,
-            device_trees: merged.device_trees.unwrap_or_default(),
-            disk: merged.disk.unwrap_or_default(),
+            device_trees: merged.device_trees.into(),
+            disk: merged.disk.into(),
             esp: merged.esp,
             boot_code: merged.boot_code,
             overlays: merged.overlays,
@@ -129,11 +133,90 @@ impl Catalog {
             overlays: overlays.iter().map(|overlay| overlay.name.to_string()).collect(),
             source,
         })?;
+        self.check_firmware(&board, &features)?;
         Ok(Selection {
+            modules: self.expand(&features)?,
             board,
             overlays,
             features,
         })
+    }
+
+    /// Puts the modules of lists in the lists' places.
+    fn expand(&self, features: &Features) -> Result<WantedModules> {
+        let find = |name: &str| Some(self.lists.get(name)?.value.modules.as_slice());
+        WantedModules::expand(&features.modules, &find).map_err(|fault| match fault {
+            ListFault::Unknown(list) => {
+                let known: Vec<&str> = self.lists.keys().map(String::as_str).collect();
+                let hint = nearest::hint(list.as_str(), known.iter().copied());
+                let known = known.join(", ");
+                let message = format!(
+                    "list of modules {:?} not found{hint}; known: {known}",
+                    list.as_str()
+                );
+                self.at_list(&list, message)
+            }
+            ListFault::Loop(list) => {
+                let message = format!(
+                    "list of modules {:?} is among its own entries; take it out",
+                    list.as_str()
+                );
+                self.at_list(&list, message)
+            }
+        })
+    }
+
+    /// Reports a fault of a list at the first place that names it as an entry.
+    fn at_list(&self, list: &Name, message: String) -> Error {
+        let names = |entries: &[ModuleEntry]| {
+            entries
+                .iter()
+                .any(|entry| matches!(entry, ModuleEntry::List { list: name } if name == list))
+        };
+        let any = |modules: &Modules| {
+            [&modules.early, &modules.autoload, &modules.available]
+                .into_iter()
+                .any(|entries| names(entries))
+        };
+        let boards = self
+            .boards
+            .values()
+            .map(|board| (&board.value.features, board.place()));
+        let overlays = self.overlays.values();
+        let overlays = overlays.map(|overlay| (&overlay.value.features, overlay.place()));
+        let mut features = boards.chain(overlays);
+        let place = features.find_map(|(features, place)| any(&features.modules).then_some(place));
+        let mut lists = self.lists.values();
+        let place =
+            place.or_else(|| lists.find_map(|known| names(&known.value.modules).then(|| known.place())));
+        match place {
+            Some((path, text)) => Error::invalid(path, text, list.as_str(), message),
+            None => Error::invalid(Path::new("boards/modules"), "", "", message),
+        }
+    }
+
+    /// Refuses features that ask something of the board's firmware where the board does not say how it is configured.
+    fn check_firmware(&self, board: &Board, features: &Features) -> Result<()> {
+        let overlay = features
+            .device_tree_overlays
+            .iter()
+            .find(|overlay| overlay.apply == Apply::Firmware);
+        let line = features.firmware_config.first();
+        let asked = overlay
+            .map(|overlay| {
+                format!(
+                    "device-tree overlay {:?} with `apply: firmware`",
+                    overlay.file_name()
+                )
+            })
+            .or_else(|| line.map(|line| format!("the line {:?} of `firmwareConfig`", line.as_str())));
+        match asked {
+            Some(what) if board.esp.firmware_config.is_none() => Err(Error::NoFirmwareConfig {
+                what,
+                board: board.name.to_string(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     fn find_board(&self, name: &str) -> Result<&Source<RawBoard>> {
@@ -226,117 +309,4 @@ impl Catalog {
         chosen[place..].rotate_left(1);
         Ok(())
     }
-
-    fn add_board(&mut self, path: &Path) -> Result<()> {
-        let text = read(path)?;
-        let mut value = parse_board(&text, path)?;
-        expect_name(path, &text, &value.name, path.file_stem())?;
-        rebase(path, &text, &mut value.features, &mut value.esp.files)?;
-        self.boards.insert(
-            value.name.to_string(),
-            Source {
-                path: path.to_owned(),
-                text,
-                value,
-            },
-        );
-        Ok(())
-    }
-
-    fn add_overlay(&mut self, path: &Path) -> Result<()> {
-        let text = read(path)?;
-        let mut value = parse_overlay(&text, path)?;
-        expect_name(path, &text, &value.name, path.parent().and_then(Path::file_name))?;
-        rebase(path, &text, &mut value.features, &mut [])?;
-        self.overlays.insert(
-            value.name.to_string(),
-            Source {
-                path: path.to_owned(),
-                text,
-                value,
-            },
-        );
-        Ok(())
-    }
-}
-
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    if !folder.is_dir() {
-        return Ok(Vec::new());
-    }
-    let fault = |source| Error::Read {
-        path: folder.to_owned(),
-        source,
-    };
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(folder).map_err(fault)? {
-        paths.push(entry.map_err(fault)?.path());
-    }
-    paths.sort();
-    Ok(paths)
-}
-
-/// The longest board or overlay file.
-const LIMIT: usize = 1024 * 1024;
-
-fn read(path: &Path) -> Result<String> {
-    let path = path.to_owned();
-    match text::load(&path, LIMIT) {
-        Ok(text) => Ok(text.to_string()),
-        Err(LoadError::Access(source)) => Err(Error::Read { path, source }),
-        Err(LoadError::Text(error)) => Err(Error::Invalid {
-            path,
-            line: error.line().max(1),
-            message: error.message(),
-        }),
-    }
-}
-
-fn expect_name(path: &Path, text: &str, name: &Name, expected: Option<&std::ffi::OsStr>) -> Result<()> {
-    let expected = expected.unwrap_or_default().to_string_lossy();
-    if expected == name.as_str() {
-        return Ok(());
-    }
-    let message = format!(
-        "name is {:?}, but the file is that of {expected:?}; make them equal",
-        name.as_str()
-    );
-    Err(Error::invalid(path, text, name.as_str(), message))
-}
-
-/// Makes the sources of files full paths, and checks that each file has exactly one origin.
-fn rebase(
-    path: &Path,
-    text: &str,
-    features: &mut Features,
-    further: &mut [crate::files::OwnFile],
-) -> Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let resolve = |source: &mut String| {
-        let full = folder.join(source.as_str());
-        if !full.is_file() {
-            let message = format!(
-                "file {source:?} not found; it is looked for in {}",
-                folder.display()
-            );
-            return Err(Error::invalid(path, text, source, message));
-        }
-        *source = full.to_string_lossy().into_owned();
-        Ok(())
-    };
-    for file in features.files.iter_mut().chain(further) {
-        match (&file.content, &mut file.source) {
-            (Some(_), None) => {}
-            (None, Some(source)) => resolve(source)?,
-            _ => {
-                let target = file.path.to_string();
-                let message = format!("file {target:?} needs either `content` or `source`");
-                return Err(Error::invalid(path, text, &target, message));
-            }
-        }
-    }
-    features
-        .device_tree_overlays
-        .iter_mut()
-        .try_for_each(|overlay| resolve(&mut overlay.source))
 }

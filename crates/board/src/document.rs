@@ -1,13 +1,15 @@
-//! The two kinds of document: board and overlay.
+//! The kinds of document: board, overlay, and list of modules.
 
 use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::device_trees::{DeviceTrees, RawDeviceTrees};
 use crate::error::{Error, Result};
 use crate::features::Features;
-use crate::hardware::{BootCode, DeviceTrees, Disk, Esp, Kernel};
+use crate::hardware::{BootCode, Disk, Esp, Kernel, RawDisk};
+use crate::modules::ModuleEntry;
 use crate::names::{Arch, Name};
 use crate::nearest;
 
@@ -40,11 +42,11 @@ pub struct RawBoard {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernel: Option<Kernel>,
     /// Device trees that travel in the slot.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub device_trees: Option<DeviceTrees>,
+    #[serde(default)]
+    pub device_trees: RawDeviceTrees,
     /// How the medium is laid out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub disk: Option<Disk>,
+    #[serde(default)]
+    pub disk: RawDisk,
     /// What stands on the EFI system partition beside the loader.
     #[serde(default)]
     pub esp: Esp,
@@ -107,6 +109,22 @@ pub struct Overlay {
     pub features: Features,
 }
 
+/// A list of kernel modules that boards and overlays share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ModuleList {
+    /// `bedplate.dev/v1alpha1`.
+    pub api_version: String,
+    /// `ModuleList`.
+    pub kind: String,
+    /// The list's name: the same as the file's, without `.yaml`.
+    pub name: Name,
+    /// One sentence for people.
+    pub description: String,
+    /// The modules, in the order they are loaded.
+    pub modules: Vec<ModuleEntry>,
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Header {
@@ -122,6 +140,11 @@ pub fn parse_board(text: &str, path: &Path) -> Result<RawBoard> {
 /// Parses an overlay file; `path` is only for messages.
 pub fn parse_overlay(text: &str, path: &Path) -> Result<Overlay> {
     parse(text, path, "Overlay")
+}
+
+/// Parses a list of modules; `path` is only for messages.
+pub fn parse_module_list(text: &str, path: &Path) -> Result<ModuleList> {
+    parse(text, path, "ModuleList")
 }
 
 fn parse<T: serde::de::DeserializeOwned>(text: &str, path: &Path, kind: &str) -> Result<T> {

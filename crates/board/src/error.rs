@@ -61,6 +61,16 @@ pub enum Error {
         #[source]
         source: service_definition::Faults,
     },
+    /// A feature asks something of the board's firmware, and the board does not say how.
+    #[error(
+        "{what} is for boards whose firmware has a configuration file; board {board:?} has no `esp.firmwareConfig`"
+    )]
+    NoFirmwareConfig {
+        /// What asks for it.
+        what: String,
+        /// The board.
+        board: String,
+    },
     /// An overlay was asked for on a board that it is not for.
     #[error("overlay {overlay:?} is not for board {board:?}; it is for: {}", boards.join(", "))]
     NotForBoard {

@@ -4,8 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use service_definition::Service;
 
+use crate::device_trees::DeviceTreeOverlay;
 use crate::files::{Directory, Link, OwnFile, Pattern, Place, TargetPath};
-use crate::names::{KernelArgument, ModuleName, Name, PackageName};
+use crate::modules::Modules;
+use crate::names::{ConfigLine, KernelArgument, Name, PackageName, Suite};
 
 /// What a board or an overlay adds to an image; additions of several are joined in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -17,8 +19,10 @@ pub struct Features {
     pub kernel_arguments: Vec<KernelArgument>,
     /// Kernel modules.
     pub modules: Modules,
-    /// Changes to the board's device trees, applied when the image is built.
+    /// Changes to the board's device trees.
     pub device_tree_overlays: Vec<DeviceTreeOverlay>,
+    /// Lines that are added to the configuration file of the board's firmware, such as `dtparam=i2c_arm=on`.
+    pub firmware_config: Vec<ConfigLine>,
     /// Device firmware that the kernel loads, from packages, kept under `/usr/lib/firmware`.
     pub firmware: Vec<Firmware>,
     /// Container images made of programs of ours, imported when a node starts.
@@ -41,6 +45,9 @@ pub struct Features {
 pub struct Package {
     /// The package's name.
     pub name: PackageName,
+    /// The Debian suite that it comes from, such as `forky`; without one, the suite that all images are made of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suite: Option<Suite>,
     /// Files that keep their place. A package without `files` and `place` only lends the shared libraries
     /// that some program in the image needs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -50,35 +57,15 @@ pub struct Package {
     pub place: Vec<Place>,
 }
 
-/// Kernel modules by the time they are wanted; what each needs is added by itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Modules {
-    /// Loaded in the initramfs, before the disk is opened: what the board needs to see its disk.
-    pub early: Vec<ModuleName>,
-    /// Loaded by machined when it starts.
-    pub autoload: Vec<ModuleName>,
-    /// Present in the root, loaded when a device or a machine config asks for them.
-    pub available: Vec<ModuleName>,
-}
-
-/// A device-tree overlay (`.dtbo`) and the trees that it is for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct DeviceTreeOverlay {
-    /// The compiled overlay, relative to the folder of this YAML file.
-    pub source: String,
-    /// Names of the trees it is applied to, such as `bcm2837-rpi-3-b.dtb`; all of the board's when empty.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub trees: Vec<String>,
-}
-
 /// Device firmware out of one package.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Firmware {
     /// The package's name.
     pub package: PackageName,
+    /// The Debian suite that it comes from; without one, the suite that all images are made of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suite: Option<Suite>,
     /// Files, relative to `/usr/lib/firmware`.
     pub files: Vec<Pattern>,
 }

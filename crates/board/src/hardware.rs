@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::features::Package;
-use crate::files::{OwnFile, Pattern};
-use crate::names::PackageName;
+use crate::files::{OwnFile, Pattern, TargetPath};
+use crate::names::{ConfigLine, PackageName, Suite};
 use quantity::Size;
 
 /// Where the kernel comes from.
@@ -14,50 +14,48 @@ use quantity::Size;
 pub struct Kernel {
     /// A kernel package, or a package without files that depends on the newest kernel (`linux-image-arm64`).
     pub package: PackageName,
+    /// The Debian suite that it comes from, such as `trixie-backports`; without one, the suite that all images are made of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suite: Option<Suite>,
+    /// Or a folder of `.deb` files, relative to the folder of this YAML file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
 }
 
-/// Device trees out of the kernel package that travel in the slot, next to their kernel.
+/// How the medium is laid out, as a board file has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct DeviceTrees {
-    /// Paths below the package's folder of trees, such as `broadcom/bcm2837-rpi-3-b.dtb`.
-    pub files: Vec<Pattern>,
-    /// File name of the tree that the loader hands to the kernel.
+#[schemars(rename = "Disk")]
+pub struct RawDisk {
+    /// Size of each of the two slots; 512 MiB where no board says.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub default: Option<String>,
-    /// Whose tree wins when the firmware brings one, too.
-    pub prefer: Prefer,
-}
-
-/// Whose device tree the kernel gets.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum Prefer {
-    /// The firmware's where it has one.
-    #[default]
-    Firmware,
-    /// The one in the slot, which is upgraded together with its kernel.
-    Slot,
+    pub slot_size: Option<Size>,
+    /// Where the first partition starts; the space before it belongs to the vendor's boot code. 1 MiB where no board says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_partition: Option<Size>,
+    /// Also write an MBR that shows the ESP, for firmware that cannot read a GPT.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hybrid_mbr: Option<bool>,
 }
 
 /// How the medium is laid out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Disk {
     /// Size of each of the two slots.
     pub slot_size: Size,
     /// Where the first partition starts; the space before it belongs to the vendor's boot code.
     pub first_partition: Size,
-    /// Also write an MBR that shows the ESP, for firmware that cannot read a GPT.
+    /// Whether an MBR also shows the ESP, for firmware that cannot read a GPT.
     pub hybrid_mbr: bool,
 }
 
-impl Default for Disk {
-    fn default() -> Self {
+impl From<RawDisk> for Disk {
+    fn from(raw: RawDisk) -> Disk {
         Disk {
-            slot_size: Size::mib(512),
-            first_partition: Size::mib(1),
-            hybrid_mbr: false,
+            slot_size: raw.slot_size.unwrap_or(Size::mib(512)),
+            first_partition: raw.first_partition.unwrap_or(Size::mib(1)),
+            hybrid_mbr: raw.hybrid_mbr.unwrap_or(false),
         }
     }
 }
@@ -72,6 +70,26 @@ pub struct Esp {
     pub files: Vec<OwnFile>,
     /// Device trees out of the kernel package, put into the root folder.
     pub device_trees: Vec<Pattern>,
+    /// The file by which the firmware is configured, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub firmware_config: Option<FirmwareConfig>,
+}
+
+/// The configuration file of a board's firmware: features add lines to it, and it names the overlays to apply.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FirmwareConfig {
+    /// The file on the ESP, which is one of `files`.
+    pub path: TargetPath,
+    /// A line that comes before the lines of features, such as the heading of a section that is for every model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heading: Option<ConfigLine>,
+    /// The folder on the ESP where the firmware looks for device-tree overlays.
+    pub overlays: TargetPath,
+    /// The line that has it apply one, with `{name}` for the name of the overlay's file without `.dtbo`.
+    pub overlay_line: String,
+    /// What is between the line and each parameter.
+    pub parameter_separator: String,
 }
 
 /// Vendor boot code that is written to the raw medium, outside any partition.
@@ -80,6 +98,9 @@ pub struct Esp {
 pub struct BootCode {
     /// The package it comes from.
     pub package: PackageName,
+    /// The Debian suite that the package comes from; without one, the suite that all images are made of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suite: Option<Suite>,
     /// The file in the package.
     pub file: Pattern,
     /// Where on the medium it goes.

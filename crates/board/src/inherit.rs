@@ -1,8 +1,10 @@
 //! Joins a board with the one it inherits from, and features with features.
 
+use crate::device_trees::RawDeviceTrees;
 use crate::document::RawBoard;
-use crate::features::{Features, Modules};
-use crate::hardware::{DeviceTrees, Esp};
+use crate::features::Features;
+use crate::hardware::{Esp, RawDisk};
+use crate::modules::Modules;
 
 /// Gives `heir` whatever only `parent` says. Lists are joined, the parent's first; single values of the heir win.
 pub fn inherit(parent: RawBoard, heir: RawBoard) -> RawBoard {
@@ -15,19 +17,21 @@ pub fn inherit(parent: RawBoard, heir: RawBoard) -> RawBoard {
         is_abstract: heir.is_abstract,
         arch: heir.arch.or(parent.arch),
         kernel: heir.kernel.or(parent.kernel),
-        device_trees: match (parent.device_trees, heir.device_trees) {
-            (Some(parent), Some(heir)) => Some(DeviceTrees {
-                files: join(parent.files, heir.files),
-                default: heir.default.or(parent.default),
-                prefer: heir.prefer,
-            }),
-            (parent, heir) => heir.or(parent),
+        device_trees: RawDeviceTrees {
+            files: join(parent.device_trees.files, heir.device_trees.files),
+            default: heir.device_trees.default.or(parent.device_trees.default),
+            prefer: heir.device_trees.prefer.or(parent.device_trees.prefer),
         },
-        disk: heir.disk.or(parent.disk),
+        disk: RawDisk {
+            slot_size: heir.disk.slot_size.or(parent.disk.slot_size),
+            first_partition: heir.disk.first_partition.or(parent.disk.first_partition),
+            hybrid_mbr: heir.disk.hybrid_mbr.or(parent.disk.hybrid_mbr),
+        },
         esp: Esp {
             packages: join(parent.esp.packages, heir.esp.packages),
             files: join(parent.esp.files, heir.esp.files),
             device_trees: join(parent.esp.device_trees, heir.esp.device_trees),
+            firmware_config: heir.esp.firmware_config.or(parent.esp.firmware_config),
         },
         boot_code: heir.boot_code.or(parent.boot_code),
         overlays: join(parent.overlays, heir.overlays),
@@ -46,6 +50,7 @@ pub fn join_features(first: Features, second: Features) -> Features {
             available: join(first.modules.available, second.modules.available),
         },
         device_tree_overlays: join(first.device_tree_overlays, second.device_tree_overlays),
+        firmware_config: join(first.firmware_config, second.firmware_config),
         firmware: join(first.firmware, second.firmware),
         container_images: join(first.container_images, second.container_images),
         services: join(first.services, second.services),

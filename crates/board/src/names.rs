@@ -104,6 +104,33 @@ checked_string!(
     }
 );
 
+checked_string!(
+    /// Names a Debian suite, such as `trixie-backports`.
+    Suite,
+    r"^[a-z][a-z0-9-]*$",
+    |text| {
+        let good = text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+        if good && text.starts_with(|c: char| c.is_ascii_lowercase()) {
+            Ok(text.to_owned())
+        } else {
+            Err(format!("{text:?} is not a Debian suite, such as \"trixie-backports\""))
+        }
+    }
+);
+
+checked_string!(
+    /// One line of a firmware's configuration file, such as `dtparam=i2c_arm=on`; a Pi reads 98 characters of it.
+    ConfigLine,
+    r"^[ -~]{1,98}$",
+    |text| {
+        if !text.is_empty() && text.len() <= 98 && text.bytes().all(|b| (b' '..=b'~').contains(&b)) {
+            Ok(text.to_owned())
+        } else {
+            Err(format!("{text:?} is not a line of at most 98 printable ASCII characters"))
+        }
+    }
+);
+
 /// An architecture, by Debian's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -1,15 +1,20 @@
-//! JSON Schema of the two kinds of file, for editors.
+//! JSON Schema of each kind of file, for editors.
 
-use crate::document::{Overlay, RawBoard};
+use crate::document::{ModuleList, Overlay, RawBoard};
 
-/// Gives the JSON Schema of a board file, as pretty JSON with a final newline.
+/// Returns the JSON Schema of a board file, as pretty JSON with a final newline.
 pub fn board() -> String {
     pretty(&schemars::schema_for!(RawBoard))
 }
 
-/// Gives the JSON Schema of an overlay file, as pretty JSON with a final newline.
+/// Returns the JSON Schema of an overlay file, as pretty JSON with a final newline.
 pub fn overlay() -> String {
     pretty(&schemars::schema_for!(Overlay))
+}
+
+/// Returns the JSON Schema of a list of modules, as pretty JSON with a final newline.
+pub fn module_list() -> String {
+    pretty(&schemars::schema_for!(ModuleList))
 }
 
 fn pretty(schema: &schemars::Schema) -> String {

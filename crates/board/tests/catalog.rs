@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use board::{Arch, Catalog};
+use board::{Arch, Catalog, Prefer};
 
 const ARM: &str =
     "apiVersion: bedplate.dev/v1alpha1\nkind: Board\nname: arm\ndescription: base\nabstract: true
@@ -50,14 +50,127 @@ fn a_board_has_what_it_inherits_and_what_it_says() {
         .map(|a| a.as_str())
         .collect();
     assert_eq!(arguments, ["quiet", "panic=10", "console=ttyAMA0"]);
-    let early: Vec<_> = selection
-        .features
-        .modules
-        .early
-        .iter()
-        .map(|m| m.as_str())
-        .collect();
+    let early: Vec<_> = selection.modules.early.iter().map(|m| m.name.as_str()).collect();
     assert_eq!(early, ["mmc_block", "sdhci_iproc"]);
+}
+
+#[test]
+fn an_heir_changes_one_value_and_keeps_the_others() {
+    let family = format!(
+        "{ARM}disk: {{firstPartition: 16MiB, hybridMbr: true}}\ndeviceTrees: {{files: [a/a.dtb], prefer: slot}}\n"
+    );
+    let heir = format!(
+        "{}deviceTrees: {{files: [a/b.dtb]}}\n",
+        PI.replace(", hybridMbr: true", "")
+    );
+    let dir = tree(&[
+        ("boards/arm.yaml", &family),
+        ("boards/pi.yaml", &heir),
+        ("overlays/base/overlay.yaml", BASE),
+    ]);
+    let board = load(dir.path()).unwrap().board("pi").unwrap();
+    assert_eq!(
+        (board.disk.slot_size.0, board.disk.first_partition.0),
+        (256 << 20, 16 << 20)
+    );
+    assert!(board.disk.hybrid_mbr);
+    assert_eq!(board.device_trees.prefer, Prefer::Slot);
+    assert_eq!(board.device_trees.files.len(), 2);
+}
+
+#[test]
+fn boards_and_overlays_share_lists_of_modules() {
+    let list = "apiVersion: bedplate.dev/v1alpha1\nkind: ModuleList\nname: usb\ndescription: usb
+modules: [xhci_pci, {list: storage}]\n";
+    let storage = list
+        .replace("name: usb", "name: storage")
+        .replace("[xhci_pci, {list: storage}]", "[sd_mod, {optional: uas}]");
+    let pi = PI.replace(
+        "early: [sdhci-iproc]",
+        "early: [wdt, {list: usb}], available: [{list: storage}, uas]",
+    );
+    let files = |pi: &str, list: &str| {
+        tree(&[
+            ("boards/arm.yaml", ARM),
+            ("boards/pi.yaml", pi),
+            ("boards/modules/usb.yaml", list),
+            ("boards/modules/storage.yaml", &storage),
+            ("overlays/base/overlay.yaml", BASE),
+        ])
+    };
+    let modules = load(files(&pi, list).path())
+        .unwrap()
+        .select("pi", &[])
+        .unwrap()
+        .modules;
+    let names = |modules: &[board::WantedModule]| -> Vec<String> {
+        modules
+            .iter()
+            .map(|m| format!("{} {}", m.name, m.optional))
+            .collect()
+    };
+    let early = [
+        "mmc_block false",
+        "wdt false",
+        "xhci_pci false",
+        "sd_mod false",
+        "uas true",
+    ];
+    assert_eq!(names(&modules.early), early);
+    assert_eq!(names(&modules.available), ["sd_mod false", "uas false"]);
+
+    for (pi, list, expected) in [
+        (
+            pi.replace("list: usb", "list: usv"),
+            list.to_owned(),
+            ["pi.yaml:7:", "did you mean \"usb\"?"],
+        ),
+        (
+            pi.clone(),
+            list.replace("list: storage", "list: usb"),
+            ["pi.yaml:7:", "among its own entries"],
+        ),
+        (
+            pi.clone(),
+            list.replace("list: storage", "list: strage"),
+            ["usb.yaml:5:", "did you mean \"storage\"?"],
+        ),
+        (
+            pi.clone(),
+            list.replace("name: usb", "name: ubs"),
+            ["usb.yaml:3:", "make them equal"],
+        ),
+    ] {
+        let dir = files(&pi, &list);
+        let error = load(dir.path())
+            .and_then(|catalog| catalog.select("pi", &[]))
+            .unwrap_err();
+        for part in expected {
+            assert!(error.to_string().contains(part), "expected {part:?} in: {error}");
+        }
+    }
+}
+
+#[test]
+fn only_a_board_whose_firmware_has_a_configuration_takes_lines_for_it() {
+    let base = BASE.replace("kernelArguments: [quiet]", "firmwareConfig: [dtparam=i2c_arm=on]");
+    let pi = format!(
+        "{PI}esp: {{firmwareConfig: {{path: /config.txt, overlays: /overlays, overlayLine: \"dtoverlay={{name}}\", parameterSeparator: \",\"}}}}\n"
+    );
+    let files = |pi: &str| {
+        tree(&[
+            ("boards/arm.yaml", ARM),
+            ("boards/pi.yaml", pi),
+            ("overlays/base/overlay.yaml", &base),
+        ])
+    };
+    assert!(load(files(&pi).path()).unwrap().select("pi", &[]).is_ok());
+    let error = load(files(PI).path()).unwrap().select("pi", &[]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the line \"dtparam=i2c_arm=on\" of `firmwareConfig` is for boards whose firmware has a configuration file; \
+         board \"pi\" has no `esp.firmwareConfig`"
+    );
 }
 
 #[test]

@@ -172,8 +172,12 @@ impl Build {
             .map(|overlay| overlay.name.as_str())
             .collect();
         let kernel = board.kernel.package.as_str();
-        let names = inputs::names(selection).into_iter();
-        let names = names.chain([lock.kernel(kernel, board.arch).unwrap_or(kernel).to_owned()]);
+        let names = inputs::wanted(selection)?.into_iter().map(|wanted| wanted.name);
+        let kernels: Vec<String> = match lock.kernel(kernel, board.kernel.suite.as_ref(), board.arch) {
+            Some(locked) => locked.packages().map(str::to_owned).collect(),
+            None => vec![kernel.to_owned()],
+        };
+        let names = names.chain(kernels);
         let packages: Vec<(String, Option<&str>)> = names
             .map(|name| {
                 let version = lock

@@ -16,7 +16,7 @@ pub struct Boards {}
 #[derive(Debug, clap::Args)]
 pub struct Overlays {}
 
-/// Print the JSON Schema of board or overlay files, for editors.
+/// Print the JSON Schema of board, overlay or module list files, for editors.
 #[derive(Debug, clap::Args)]
 pub struct Schema {
     /// Which kind of file.
@@ -28,6 +28,7 @@ pub struct Schema {
 enum Kind {
     Board,
     Overlay,
+    ModuleList,
 }
 
 impl Boards {
@@ -77,6 +78,7 @@ impl Schema {
         let schema = match self.kind {
             Kind::Board => board::schema::board(),
             Kind::Overlay => board::schema::overlay(),
+            Kind::ModuleList => board::schema::module_list(),
         };
         stdio::print(schema)?;
         Ok(ExitCode::SUCCESS)

@@ -13,12 +13,13 @@ use images::packages::kept::keep;
 use images::packages::lock::{Lock, Locked, LockedKernel};
 use images::packages::mirror::SUITE;
 use images::packages::moment::Moment;
+use images::packages::wanted::{Wanted, WantedSet};
 use images::report::Progress;
 use serde_json::json;
 
 use super::{Global, Output};
 
-/// Renew the lock file: the exact versions of all packages.
+/// Update the lock file: the exact versions of all packages.
 #[derive(Debug, clap::Args)]
 pub struct Renew {
     /// Only say what would change.
@@ -44,31 +45,43 @@ impl Renew {
         let catalog = global.places.catalog()?;
         // An empty lock makes the fetcher take what the mirror has now.
         let mut fetcher = global.places.fetcher(Lock::default())?;
-        let mut wanted: BTreeMap<Arch, Vec<String>> = BTreeMap::new();
+        let mut wanted: BTreeMap<Arch, WantedSet> = BTreeMap::new();
         let mut kernels: Vec<LockedKernel> = Vec::new();
         let all: Vec<String> = catalog
             .overlays()
             .map(|overlay| overlay.name.to_string())
             .collect();
         let boards: Vec<String> = catalog.boards().map(|board| board.name.to_string()).collect();
-        for board in &boards {
-            let fits = |overlay: &&String| catalog.select(board, &[(*overlay).clone()]).is_ok();
+        for name in &boards {
+            let fits = |overlay: &&String| catalog.select(name, &[(*overlay).clone()]).is_ok();
             let overlays: Vec<String> = all.iter().filter(fits).cloned().collect();
-            let selection = catalog.select(board, &overlays)?;
-            let (arch, package) = (selection.board.arch, selection.board.kernel.package.to_string());
-            wanted.entry(arch).or_default().extend(inputs::names(&selection));
-            if !kernels
-                .iter()
-                .any(|kernel| kernel.package == package && kernel.arch == arch)
-            {
-                progress.step(&format!("asking the mirror about {arch}"));
-                let resolved = fetcher.kernel(&package, arch)?;
-                wanted.entry(arch).or_default().push(resolved.clone());
+            let selection = catalog.select(name, &overlays)?;
+            let (arch, kernel) = (selection.board.arch, &selection.board.kernel);
+            let set = wanted.entry(arch).or_default();
+            let add = |set: &mut WantedSet, package| {
+                set.add(package)
+                    .with_context(|| format!("cannot lock the packages of board {name:?}"))
+            };
+            for package in inputs::wanted(&selection)? {
+                add(set, package)?;
+            }
+            let known = kernels.iter().any(|known| {
+                known.package == kernel.package.as_str() && known.arch == arch && known.suite == kernel.suite
+            });
+            if !known {
+                progress.step(&format!("looking for {} for {arch}", kernel.package));
+                let parts = fetcher.kernel(kernel, arch)?;
+                let mut names = parts.iter().map(|part| part.name.clone());
                 kernels.push(LockedKernel {
-                    package,
+                    package: kernel.package.to_string(),
                     arch,
-                    resolved,
+                    suite: kernel.suite.clone(),
+                    resolved: names.next().unwrap_or_default(),
+                    further: names.collect(),
                 });
+                for package in parts {
+                    add(set, package)?;
+                }
             }
         }
         let created = SystemTime::now()
@@ -84,13 +97,14 @@ impl Renew {
             packages: Vec::new(),
         };
         for arch in Arch::ALL {
-            let mut names = wanted.remove(&arch).unwrap_or_default();
+            let mut set = wanted.remove(&arch).unwrap_or_default();
             // The tool runs on whichever architecture the image is built on.
-            names.extend(images::erofs::PACKAGES.map(str::to_owned));
-            names.sort();
-            names.dedup();
-            progress.step(&format!("getting {} packages for {arch}", names.len()));
-            let packages = fetcher.fetch(&names, arch)?;
+            for package in images::erofs::PACKAGES {
+                set.add(package.into())?;
+            }
+            let packages = set.into_vec();
+            progress.step(&format!("getting {} packages for {arch}", packages.len()));
+            let packages = fetcher.fetch(&packages, arch)?;
             if let Some(folder) = &self.keep {
                 keep(&packages, folder)?;
             }
@@ -125,6 +139,7 @@ fn locked(package: Fetched) -> Locked {
     Locked {
         name: package.name,
         arch: package.arch,
+        suite: package.suite,
         version: package.version,
         size: package.size,
         sha256: package.sha256,
@@ -133,9 +148,10 @@ fn locked(package: Fetched) -> Locked {
 
 /// Copies what the lock names now into a folder: all of it and nothing else, or it is an error.
 fn keep_as_is(lock: Lock, folder: &Path, progress: &Progress, global: &Global) -> Result<ExitCode> {
-    let mut names: BTreeMap<Arch, Vec<String>> = BTreeMap::new();
+    let mut names: BTreeMap<Arch, Vec<Wanted>> = BTreeMap::new();
     for package in &lock.packages {
-        names.entry(package.arch).or_default().push(package.name.clone());
+        let wanted = Wanted::of(&package.name, package.suite.as_ref());
+        names.entry(package.arch).or_default().push(wanted);
     }
     let count = lock.packages.len();
     let mut fetcher = global.places.fetcher(lock)?;

@@ -59,9 +59,9 @@ enum Command {
     Boards(lists::Boards),
     /// List the overlays that can be added.
     Overlays(lists::Overlays),
-    /// Print the JSON Schema of board or overlay files, for editors.
+    /// Print the JSON Schema of board, overlay or module list files, for editors.
     Schema(lists::Schema),
-    /// Renew the lock file: the exact versions of all packages.
+    /// Update the lock file: the exact versions of all packages.
     Lock(lock::Renew),
     /// Print a completion script for a shell.
     Completions {

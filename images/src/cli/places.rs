@@ -116,10 +116,17 @@ impl Places {
             let keyring = self.keyring.clone();
             Box::new(move |moment| Mirror::snapshot(&template, moment, keyring.as_deref()))
         });
+        // A kernel of one's own is looked for in its folder by its hash, like what was kept; where the folder is missing, only
+        // the board that names it cannot be built.
+        let mut folders = self.packages.clone();
+        // A fault of the boards is reported by whoever needs one of them.
+        if let Ok(catalog) = self.catalog() {
+            folders.extend(catalog.kernel_folders().filter(|folder| folder.is_dir()));
+        }
         let sources = Sources {
             mirror: Box::new(mirror),
             snapshot,
-            kept: Kept::open(&self.packages)?,
+            kept: Kept::open(&folders)?,
             allow_changed: self.allow_changed.clone(),
         };
         Ok(Fetcher::new(&self.cache()?, lock, sources))

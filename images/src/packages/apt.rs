@@ -11,13 +11,14 @@ use super::control::{Stanza, stanzas};
 use super::mirror::Mirror;
 use crate::process::{self, ProcessError};
 
-/// Options of the host that also hold in the isolated root: how the network is reached, and nothing else.
-const FROM_HOST: [&str; 5] = [
+/// Options of the host that also hold in the isolated root: how the network is reached, and how old an index may be.
+const FROM_HOST: [&str; 6] = [
     "Acquire::http::",
     "Acquire::https::",
     "Acquire::Retries",
     "Acquire::ForceIPv4",
     "Acquire::ForceIPv6",
+    "Acquire::Check-Valid-Until",
 ];
 
 /// A fault of asking apt.

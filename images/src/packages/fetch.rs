@@ -6,15 +6,18 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use board::Arch;
+use board::{Arch, Kernel, Suite};
 
 use super::apt::{Apt, AptError, Available};
 use super::cache::Cache;
 use super::fetched::Fetched;
+use super::folder::{self, FolderError};
 use super::kept::{Kept, KeptError};
+use super::kernel;
 use super::lock::{Lock, Locked};
 use super::mirror::{Mirror, MirrorError};
 use super::moment::Moment;
+use super::wanted::Wanted;
 use crate::hash;
 
 /// A fault of getting packages.
@@ -54,9 +57,27 @@ pub enum FetchError {
         /// Its architecture.
         arch: Arch,
     },
+    /// A folder of packages of one's own cannot be used.
+    #[error("cannot take packages from a folder")]
+    Folder(#[from] FolderError),
+    /// A folder does not have the very package that was locked.
+    #[error(
+        "package {name:?} {version} for {arch} is not in {folder} as it was locked: put the locked file there, or update \
+         the lock (`bedplate-image lock`)"
+    )]
+    NotInFolder {
+        /// The package.
+        name: String,
+        /// Its version.
+        version: String,
+        /// Its architecture.
+        arch: Arch,
+        /// Where was looked.
+        folder: PathBuf,
+    },
     /// A package that should stand for a kernel does not.
     #[error(
-        "package {package:?} depends on no kernel (linux-image-…): name a kernel package in the board file"
+        "package {package:?} leads to no kernel (linux-image-…): name a kernel package in the board file"
     )]
     NoKernel {
         /// The package.
@@ -94,9 +115,9 @@ pub struct Fetcher {
     cache: Cache,
     lock: Lock,
     sources: Sources,
-    roots: BTreeMap<(Origin, Arch), Apt>,
+    roots: BTreeMap<(Origin, Arch, Option<Suite>), Apt>,
     /// Mirrors that did not answer: asking again for each package would wait each time.
-    silent: BTreeSet<Arch>,
+    silent: BTreeSet<(Arch, Option<Suite>)>,
     notes: Vec<String>,
 }
 
@@ -124,38 +145,73 @@ impl Fetcher {
         &self.lock
     }
 
-    /// Gives the package with the kernel in it, for one that may only depend on it.
-    pub fn kernel(&mut self, package: &str, arch: Arch) -> Result<String, FetchError> {
-        if let Some(resolved) = self.lock.kernel(package, arch) {
-            return Ok(resolved.to_owned());
+    /// Finds the packages with the kernel in them, for one that may only depend on it.
+    pub fn kernel(&mut self, kernel: &Kernel, arch: Arch) -> Result<Vec<Wanted>, FetchError> {
+        let (package, suite) = (kernel.package.as_str(), kernel.suite.as_ref());
+        let from = kernel.from.as_ref().map(PathBuf::from);
+        let names: Vec<String> = if let Some(locked) = self.lock.kernel(package, suite, arch) {
+            locked.packages().map(str::to_owned).collect()
+        } else if self.lock.package(package, arch).is_some() {
+            vec![package.to_owned()]
+        } else if let Some(from) = &from {
+            kernel::parts(package, |name| {
+                Ok::<_, FetchError>(folder::find(from, name, arch)?.depends)
+            })?
+        } else {
+            let apt = self.apt(Origin::Mirror, arch, suite)?;
+            kernel::parts(package, |name| apt.candidate(name).map(|found| found.depends))?
+        };
+        if names.is_empty() {
+            return Err(FetchError::NoKernel {
+                package: package.to_owned(),
+            });
         }
-        if self.lock.package(package, arch).is_some() {
-            return Ok(package.to_owned());
-        }
-        let candidate = self.apt(Origin::Mirror, arch)?.candidate(package)?;
-        resolve_kernel(package, &candidate.depends).ok_or_else(|| FetchError::NoKernel {
-            package: package.to_owned(),
-        })
+        let wanted = |name| Wanted {
+            from: from.clone(),
+            ..Wanted::of(name, suite)
+        };
+        Ok(names.into_iter().map(wanted).collect())
     }
 
-    /// Gets packages of one architecture.
-    pub fn fetch(&mut self, names: &[String], arch: Arch) -> Result<Vec<Fetched>, FetchError> {
+    /// Gets packages of one architecture, sorted by name.
+    pub fn fetch(&mut self, packages: &[Wanted], arch: Arch) -> Result<Vec<Fetched>, FetchError> {
         let mut found = Vec::new();
-        let mut wanted: BTreeMap<Origin, Vec<Available>> = BTreeMap::new();
-        for name in names {
-            match self.at_hand(name, arch) {
-                Some(fetched) => found.push(fetched),
-                None => {
-                    let (origin, package) = self.choose(name, arch)?;
-                    wanted.entry(origin).or_default().push(package);
-                }
+        let mut wanted: BTreeMap<(Origin, Option<Suite>), Vec<Available>> = BTreeMap::new();
+        for package in packages {
+            if let Some(fetched) = self.at_hand(&package.name, arch) {
+                found.push(fetched);
+            } else if let Some(folder) = &package.from {
+                found.push(self.from_folder(&package.name, arch, folder)?);
+            } else {
+                let (origin, available) = self.choose(package, arch)?;
+                let key = (origin, package.suite.clone());
+                wanted.entry(key).or_default().push(available);
             }
         }
-        for (origin, packages) in wanted {
-            found.extend(self.download(&packages, origin, arch)?);
+        for ((origin, suite), packages) in wanted {
+            found.extend(self.download(&packages, origin, arch, suite.as_ref())?);
         }
         found.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(found)
+    }
+
+    /// Takes a package that is not locked from a folder, and notes that. A locked one is at hand, or it is not there.
+    fn from_folder(&mut self, name: &str, arch: Arch, folder: &Path) -> Result<Fetched, FetchError> {
+        if let Some(locked) = self.lock.package(name, arch) {
+            return Err(FetchError::NotInFolder {
+                name: name.to_owned(),
+                version: locked.version.clone(),
+                arch,
+                folder: folder.to_owned(),
+            });
+        }
+        let local = folder::find(folder, name, arch)?.fetched;
+        self.notes.push(format!(
+            "{name} {arch} is not in the lock file; using {} of {}",
+            local.version,
+            folder.display()
+        ));
+        Ok(local)
     }
 
     /// Finds the locked file on this host: in the cache, or among kept packages.
@@ -166,6 +222,7 @@ impl Fetcher {
         Some(Fetched {
             name: name.to_owned(),
             arch,
+            suite: locked.suite.clone(),
             version: locked.version.clone(),
             size: locked.size,
             sha256: locked.sha256.clone(),
@@ -174,20 +231,21 @@ impl Fetcher {
     }
 
     /// Chooses the locked version where there is one to be had, else the mirror's current one, and notes that.
-    fn choose(&mut self, name: &str, arch: Arch) -> Result<(Origin, Available), FetchError> {
+    fn choose(&mut self, wanted: &Wanted, arch: Arch) -> Result<(Origin, Available), FetchError> {
+        let (name, suite) = (wanted.name.as_str(), wanted.suite.as_ref());
         let Some(locked) = self.lock.package(name, arch).cloned() else {
-            let current = self.apt(Origin::Mirror, arch)?.candidate(name)?;
+            let current = self.apt(Origin::Mirror, arch, suite)?.candidate(name)?;
             self.notes.push(format!(
                 "{name} {arch} is not in the lock file; using {}",
                 current.version
             ));
             return Ok((Origin::Mirror, current));
         };
-        let found = self.on_mirror(&locked)?;
+        let found = self.on_mirror(&locked, suite)?;
         if let Some(found) = found.as_ref().filter(|found| found.sha256 == locked.sha256) {
             return Ok((Origin::Mirror, found.clone()));
         }
-        if let Some(found) = self.on_snapshot(&locked)? {
+        if let Some(found) = self.on_snapshot(&locked, suite)? {
             return Ok((Origin::Snapshot, found));
         }
         let version = locked.version;
@@ -200,7 +258,7 @@ impl Fetcher {
                 return Err(FetchError::Changed { name, version, arch });
             }
             None => {
-                let current = self.apt(Origin::Mirror, arch)?.candidate(name)?;
+                let current = self.apt(Origin::Mirror, arch, suite)?.candidate(name)?;
                 ("is no longer on the mirror", current)
             }
         };
@@ -212,16 +270,16 @@ impl Fetcher {
     }
 
     /// Finds the locked version on the mirror. Where a snapshot can stand in, a mirror that does not answer has nothing.
-    fn on_mirror(&mut self, locked: &Locked) -> Result<Option<Available>, FetchError> {
+    fn on_mirror(&mut self, locked: &Locked, suite: Option<&Suite>) -> Result<Option<Available>, FetchError> {
         let arch = locked.arch;
-        if self.silent.contains(&arch) {
+        if self.silent.contains(&(arch, suite.cloned())) {
             return Ok(None);
         }
         let another = self.sources.snapshot.is_some();
-        match self.apt(Origin::Mirror, arch) {
+        match self.apt(Origin::Mirror, arch, suite) {
             Ok(apt) => Ok(apt.version(&locked.name, &locked.version)?),
             Err(_) if another => {
-                self.silent.insert(arch);
+                self.silent.insert((arch, suite.cloned()));
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -229,11 +287,15 @@ impl Fetcher {
     }
 
     /// Finds the very file that was locked in the archive of all versions.
-    fn on_snapshot(&mut self, locked: &Locked) -> Result<Option<Available>, FetchError> {
+    fn on_snapshot(
+        &mut self,
+        locked: &Locked,
+        suite: Option<&Suite>,
+    ) -> Result<Option<Available>, FetchError> {
         if self.sources.snapshot.is_none() {
             return Ok(None);
         }
-        let apt = self.apt(Origin::Snapshot, locked.arch)?;
+        let apt = self.apt(Origin::Snapshot, locked.arch, suite)?;
         let found = apt.version(&locked.name, &locked.version)?;
         Ok(found.filter(|found| found.sha256 == locked.sha256))
     }
@@ -243,6 +305,7 @@ impl Fetcher {
         wanted: &[Available],
         origin: Origin,
         arch: Arch,
+        suite: Option<&Suite>,
     ) -> Result<Vec<Fetched>, FetchError> {
         let cache = self.cache.clone();
         let (have, lack): (Vec<_>, Vec<_>) = wanted
@@ -261,7 +324,7 @@ impl Fetcher {
         if !lack.is_empty() {
             let lack: Vec<&Available> = lack.into_iter().map(|(package, _)| package).collect();
             let scratch = cache.scratch()?;
-            self.apt(origin, arch)?.download(&lack, scratch.path())?;
+            self.apt(origin, arch, suite)?.download(&lack, scratch.path())?;
             for package in lack {
                 let file = find(scratch.path(), &package.name)?;
                 if hash::of_file(&file)? != package.sha256 {
@@ -274,6 +337,7 @@ impl Fetcher {
         let fetched = |(package, path): (&Available, PathBuf)| Fetched {
             name: package.name.clone(),
             arch,
+            suite: suite.cloned(),
             version: package.version.clone(),
             size: package.size,
             sha256: package.sha256.clone(),
@@ -282,17 +346,24 @@ impl Fetcher {
         Ok(paths.into_iter().map(fetched).collect())
     }
 
-    fn apt(&mut self, origin: Origin, arch: Arch) -> Result<&Apt, FetchError> {
-        if !self.roots.contains_key(&(origin, arch)) {
-            let (mirror, folder) = match (origin, &self.sources.snapshot) {
-                (Origin::Snapshot, Some(snapshot)) => (snapshot(&self.lock.moment())?, "apt-snapshot"),
-                _ => ((self.sources.mirror)()?, "apt"),
+    fn apt(&mut self, origin: Origin, arch: Arch, suite: Option<&Suite>) -> Result<&Apt, FetchError> {
+        let key = (origin, arch, suite.cloned());
+        if !self.roots.contains_key(&key) {
+            let (mut mirror, mut folder) = match (origin, &self.sources.snapshot) {
+                (Origin::Snapshot, Some(snapshot)) => {
+                    (snapshot(&self.lock.moment())?, "apt-snapshot".to_owned())
+                }
+                _ => ((self.sources.mirror)()?, "apt".to_owned()),
             };
+            if let Some(suite) = suite {
+                let locked = !self.lock.packages.is_empty();
+                mirror = mirror.of_suite(suite, locked);
+                folder = format!("{folder}-{suite}");
+            }
             let root = self.folder.join(folder).join(arch.as_str());
-            self.roots
-                .insert((origin, arch), Apt::open(&root, arch, &mirror)?);
+            self.roots.insert(key.clone(), Apt::open(&root, arch, &mirror)?);
         }
-        Ok(&self.roots[&(origin, arch)])
+        Ok(&self.roots[&key])
     }
 }
 
@@ -310,44 +381,9 @@ fn find(folder: &Path, name: &str) -> io::Result<PathBuf> {
     ))
 }
 
-/// Finds the kernel in what a package depends on; a package with a version in its name is the kernel itself.
-fn resolve_kernel(package: &str, depends: &str) -> Option<String> {
-    let names = depends
-        .split(',')
-        .filter_map(|part| part.split_whitespace().next());
-    let mut kernels = names.filter(|name| name.starts_with("linux-image-"));
-    match kernels.next() {
-        Some(kernel) => Some(kernel.to_owned()),
-        None => package
-            .strip_prefix("linux-image-")?
-            .starts_with(|c: char| c.is_ascii_digit())
-            .then(|| package.to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_kernel_is_found_behind_its_package() {
-        let cases = [
-            (
-                "linux-image-arm64",
-                "linux-image-6.12.1-arm64 (= 6.12.1-1)",
-                Some("linux-image-6.12.1-arm64"),
-            ),
-            (
-                "linux-image-6.12.1-arm64",
-                "kmod, initramfs-tools | x",
-                Some("linux-image-6.12.1-arm64"),
-            ),
-            ("linux-doc", "libc6", None),
-        ];
-        for (package, depends, expected) in cases {
-            assert_eq!(resolve_kernel(package, depends).as_deref(), expected, "{package}");
-        }
-    }
 
     #[test]
     fn locked_and_cached_packages_need_no_mirror() {
@@ -361,6 +397,7 @@ mod tests {
         let locked = super::super::lock::Locked {
             name: "x".into(),
             arch: Arch::Arm64,
+            suite: None,
             version: "1".into(),
             size: 3,
             sha256,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use board::Arch;
+use board::{Arch, Suite};
 
 /// A package on this host's disk, its hash checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub struct Fetched {
     pub name: String,
     /// The architecture it is for.
     pub arch: Arch,
+    /// The Debian suite that it was asked of; without one, the suite that all images are made of.
+    pub suite: Option<Suite>,
     /// Its version.
     pub version: String,
     /// Size of the `.deb`.

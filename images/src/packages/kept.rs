@@ -99,6 +99,7 @@ mod tests {
         let fetched = Fetched {
             name: "x".into(),
             arch: Arch::Arm64,
+            suite: None,
             version: "1:2".into(),
             size: 3,
             sha256: sha256.clone(),
@@ -117,6 +118,7 @@ mod tests {
         let mut locked = Locked {
             name: "x".into(),
             arch: Arch::Arm64,
+            suite: None,
             version: "1:2".into(),
             size: 3,
             sha256,

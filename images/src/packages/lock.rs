@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use board::Arch;
+use board::{Arch, Suite};
 use serde::{Deserialize, Serialize};
 
 use super::moment::Moment;
@@ -74,8 +74,24 @@ pub struct LockedKernel {
     pub package: String,
     /// Its architecture.
     pub arch: Arch,
+    /// The Debian suite that it comes from, where that is another than the lock's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suite: Option<Suite>,
     /// The package with the kernel in it.
     pub resolved: String,
+    /// Further packages that the kernel is split into.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<String>,
+}
+
+impl LockedKernel {
+    /// Returns the packages with the kernel in them.
+    pub fn packages(&self) -> impl Iterator<Item = &str> {
+        [&self.resolved]
+            .into_iter()
+            .chain(&self.further)
+            .map(String::as_str)
+    }
 }
 
 /// An exact package.
@@ -86,6 +102,9 @@ pub struct Locked {
     pub name: String,
     /// The architecture it is for.
     pub arch: Arch,
+    /// The Debian suite that it comes from, where that is another than the lock's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suite: Option<Suite>,
     /// Its version.
     pub version: String,
     /// Size of the `.deb`.
@@ -131,7 +150,7 @@ impl Lock {
             .sort_by(|a, b| (a.arch, &a.name).cmp(&(b.arch, &b.name)));
         sorted
             .kernels
-            .sort_by(|a, b| (a.arch, &a.package).cmp(&(b.arch, &b.package)));
+            .sort_by(|a, b| (a.arch, &a.package, &a.suite).cmp(&(b.arch, &b.package, &b.suite)));
         let body = serde_yaml::to_string(&sorted).expect("a lock has only string keys");
         format!("{HEADER}{body}")
     }
@@ -148,13 +167,11 @@ impl Lock {
             .find(|locked| locked.name == name && locked.arch == arch)
     }
 
-    /// Gives the kernel that a package stood for.
-    pub fn kernel(&self, package: &str, arch: Arch) -> Option<&str> {
-        let found = self
-            .kernels
+    /// Finds the kernel that a package stood for.
+    pub fn kernel(&self, package: &str, suite: Option<&Suite>, arch: Arch) -> Option<&LockedKernel> {
+        self.kernels
             .iter()
-            .find(|kernel| kernel.package == package && kernel.arch == arch);
-        found.map(|kernel| kernel.resolved.as_str())
+            .find(|kernel| kernel.package == package && kernel.arch == arch && kernel.suite.as_ref() == suite)
     }
 }
 
@@ -167,6 +184,7 @@ mod tests {
         let locked = |name: &str, arch| Locked {
             name: name.into(),
             arch,
+            suite: None,
             version: "1".into(),
             size: 1,
             sha256: "ab".into(),

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use board::Suite;
+
 use super::moment::Moment;
 
 /// The Debian release that images are made of.
@@ -13,6 +15,8 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const MOMENT: &str = "{moment}";
 /// Where the archive's name goes in the address of a snapshot.
 const ARCHIVE: &str = "{archive}";
+/// The option by which apt takes an index whose time is over.
+const ANY_AGE: &str = "check-valid-until=no";
 const COMPONENTS: &str = "main non-free-firmware";
 
 /// A mirror, as lines for an isolated `sources.list`.
@@ -93,9 +97,27 @@ impl Mirror {
             mirror.lines.extend(security);
         }
         // An old index is meant to be old; what it leads to is held against the lock's hashes.
-        let dated = |line: &String| line.replacen(']', " check-valid-until=no]", 1);
+        let dated = |line: &String| line.replacen(']', &format!(" {ANY_AGE}]"), 1);
         mirror.lines = mirror.lines.iter().map(dated).collect();
         Ok(mirror)
+    }
+
+    /// Returns the main archive's other suite. Security updates are left out: they are for the suite of all images.
+    ///
+    /// With `locked`, an index whose time is over will do: what it leads to is compared with the hashes of the lock.
+    pub fn of_suite(&self, suite: &Suite, locked: bool) -> Mirror {
+        let own = format!(" {SUITE} ");
+        let lines = self.lines.iter().filter(|line| line.contains(&own));
+        let other = |line: &String| {
+            let line = line.replace(&own, &format!(" {suite} "));
+            match locked && !line.contains(ANY_AGE) {
+                true => line.replacen(']', &format!(" {ANY_AGE}]"), 1),
+                false => line,
+            }
+        };
+        Mirror {
+            lines: lines.map(other).collect(),
+        }
     }
 
     /// Takes the mirror from `/etc/apt` of the host, or a folder like it.
@@ -253,6 +275,11 @@ Suites: bookworm-security\nComponents: main\nSigned-By: DIR/keys.gpg\n";
             mirror.lines[1],
             line(&keys, "http://sec.test/debian-security", "trixie-security")
         );
+        let suite = "trixie-backports".parse().unwrap();
+        let backports = line(&keys, "http://mirror.test/debian", "trixie-backports");
+        assert_eq!(mirror.of_suite(&suite, false).lines, [backports.clone()]);
+        let any_age = backports.replace(']', " check-valid-until=no]");
+        assert_eq!(mirror.of_suite(&suite, true).lines, [any_age]);
     }
 
     #[test]
@@ -287,6 +314,11 @@ deb-src http://src.test/debian trixie main\ndeb [arch=amd64 signed-by=DIR/keys.g
             ]
         );
         assert_eq!(lines("http://all.test/{moment}").unwrap().len(), 1);
+        let mirror = Mirror::snapshot("http://all.test/{archive}/{moment}/", &moment, Some(&keys)).unwrap();
+        assert_eq!(
+            mirror.of_suite(&"forky".parse().unwrap(), true).lines,
+            [format!("{options}/debian/20261123T030433Z/ forky {COMPONENTS}")]
+        );
         let error = lines("http://all.test/").unwrap_err().to_string();
         assert!(error.contains("/{archive}/{moment}"), "{error}");
     }
