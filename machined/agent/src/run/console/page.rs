@@ -124,7 +124,7 @@ fn way_out(locked: &Locked, fingerprint: Option<&str>) -> Vec<String> {
     };
     vec![
         format!("with an admin's certificate: bedplate {reach} apply --file FILE"),
-        "or bedplate reset, or bedplate rollback to the release that could use the config".to_owned(),
+        "or bedplate reset, or bedplate upgrade rollback to the release that could use the config".to_owned(),
     ]
 }
 
