@@ -1,7 +1,9 @@
 //! kube-controller-manager: the loops that make true what the API holds.
 
+use machine_config::value::ClusterNetworks;
+
 use crate::arguments::Arguments;
-use crate::cluster::{NODE_PREFIX, joined};
+use crate::cluster::joined;
 use crate::component::{Component, Health, Kind};
 use crate::node::text;
 use crate::plan::{ControlPlane, extra, gates};
@@ -55,13 +57,13 @@ pub(crate) fn component(
         .usual("profiling", "false")
         .list("feature-gates", gates(release, cluster, node)?);
     for network in cluster.pods() {
-        let v6 = usize::from(network.address.is_ipv6());
-        let flag = match (cluster.is_dual_stack(), v6) {
+        let v4 = network.address.is_ipv4();
+        let flag = match (cluster.is_dual_stack(), v4) {
             (false, _) => "node-cidr-mask-size",
-            (true, 0) => "node-cidr-mask-size-ipv4",
-            (true, _) => "node-cidr-mask-size-ipv6",
+            (true, true) => "node-cidr-mask-size-ipv4",
+            (true, false) => "node-cidr-mask-size-ipv6",
         };
-        arguments = arguments.own(flag, NODE_PREFIX[v6].to_string());
+        arguments = arguments.own(flag, ClusterNetworks::node_prefix(*network).to_string());
     }
     Ok(Component {
         kind: Kind::ControllerManager,

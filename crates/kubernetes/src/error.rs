@@ -79,17 +79,6 @@ pub enum Error {
         /// What was asked for.
         found: String,
     },
-    /// A network that cannot be used.
-    #[error("{field}: {reason}")]
-    Network {
-        /// The field of the machine config.
-        field: &'static str,
-        /// What is wrong, and what to do.
-        reason: String,
-    },
-    /// A DNS domain that is none.
-    #[error("{0:?} is not a DNS domain; expected lower-case names with dots between, such as cluster.local")]
-    Domain(String),
     /// A node without an address of its own.
     #[error("node {0} has no address of its own yet: neither a link-local nor a loopback address will do")]
     NoAddress(String),

@@ -70,19 +70,13 @@ fn document(cluster: &str, user: &str, server: &Value, credentials: &Value) -> V
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::Domain;
+    use machine_config::value::ClusterNetworks;
 
     #[test]
     fn a_person_s_file_holds_everything() {
-        let domain = Domain::parse("cluster.local").unwrap();
-        let cluster = Cluster::new(
-            "home".parse().unwrap(),
-            "https://k:6443".parse().unwrap(),
-            domain,
-            &[],
-            &[],
-        )
-        .unwrap();
+        let networks = ClusterNetworks::new(&[], &[]).unwrap();
+        let endpoint = "https://k:6443".parse().unwrap();
+        let cluster = Cluster::new("home".parse().unwrap(), endpoint, None, networks);
         let file = of_person(&cluster, "ann", "CA", "CERT", "KEY");
         let tree: Value = serde_yaml::from_str(&file).unwrap();
         assert_eq!(

@@ -291,7 +291,7 @@ impl Default for Ports {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::Domain;
+    use machine_config::value::ClusterNetworks;
 
     #[test]
     fn names_that_kubernetes_cannot_take_are_refused_with_the_way_out() {
@@ -316,14 +316,12 @@ mod tests {
 
     #[test]
     fn a_node_s_own_address_is_none_of_pods_services_or_the_link() {
-        let cluster = Cluster::new(
-            "home".parse().unwrap(),
-            "https://10.0.0.9:6443".parse().unwrap(),
-            Domain::parse("cluster.local").unwrap(),
+        let networks = ClusterNetworks::new(
             &["10.244.0.0/16".parse().unwrap(), "fd01::/48".parse().unwrap()],
             &["10.96.0.0/12".parse().unwrap(), "fd02::/112".parse().unwrap()],
-        )
-        .unwrap();
+        );
+        let endpoint = "https://10.0.0.9:6443".parse().unwrap();
+        let cluster = Cluster::new("home".parse().unwrap(), endpoint, None, networks.unwrap());
         let name: NodeName = "node1".parse().unwrap();
         let all = [
             "127.0.0.1",

@@ -4,12 +4,12 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use kubernetes::cluster::Domain;
 use kubernetes::node::{Effect, Taint};
 use kubernetes::plan::{Member, Membership};
 use kubernetes::release::ProxyMode;
 use kubernetes::tuning::Tuning;
 use kubernetes::{Cluster, ControlPlane, EtcdRelease, Kind, Node, Release, plan};
+use machine_config::value::ClusterNetworks;
 use proptest::prelude::*;
 
 /// Flags that people find in old guides, and others.
@@ -101,8 +101,8 @@ proptest! {
         let parsed = |texts: Vec<&str>| texts.into_iter().map(|text| text.parse().unwrap()).collect::<Vec<_>>();
         let (pods, services) = (parsed(pods), parsed(services));
         let endpoint = "https://[fd00::9]:6443".parse().unwrap();
-        let domain = Domain::parse("cluster.local").unwrap();
-        let cluster = Cluster::new("home".parse().unwrap(), endpoint, domain, &pods, &services).unwrap();
+        let networks = ClusterNetworks::new(&pods, &services).unwrap();
+        let cluster = Cluster::new("home".parse().unwrap(), endpoint, None, networks);
         let addresses = ["192.168.1.7".parse().unwrap(), "fd00::7".parse().unwrap()];
         let mut node = Node::new(&cluster, name.parse().unwrap(), &addresses).unwrap();
         node.extra = extra;

@@ -1,5 +1,6 @@
 //! Whole documents: what is accepted, what is refused, and that reading and writing agree.
 
+mod cluster;
 mod faults;
 mod limits;
 mod round_trip;

@@ -120,6 +120,13 @@ checked_text!(
     "A name: lower-case letters, digits and hyphens, 63 at most."
 );
 checked_text!(
+    /// Holds the domain under which a cluster's services have their names.
+    DnsDomain, is_domain,
+    "a DNS domain; expected lower-case names with dots between, such as cluster.local",
+    r"^[a-z0-9]([a-z0-9.-]{0,178}[a-z0-9])?$",
+    "A DNS domain in lower case, such as cluster.local."
+);
+checked_text!(
     /// The address of a cluster's API, without a path.
     Endpoint, is_endpoint,
     "an endpoint; expected https://HOST:PORT, with brackets around an IPv6 address",
@@ -135,12 +142,14 @@ checked_text!(
 );
 
 mod address;
+mod networks;
 mod pem;
 mod schedule;
 mod sysctl;
 mod web;
 
 pub use address::{IpPrefix, MacAddress};
+pub use networks::{ClusterNetworks, NetworkFault, NetworkKind};
 pub use pem::Certificate;
 pub(crate) use pem::private_key;
 pub use schedule::{ByteRate, TimeOfDay};
@@ -192,6 +201,11 @@ fn is_name(text: &str) -> bool {
         .bytes()
         .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
     lower && (1..=63).contains(&text.len()) && !text.starts_with('-') && !text.ends_with('-')
+}
+
+fn is_domain(text: &str) -> bool {
+    // Names of services stand in front of it, and the whole must stay within 253.
+    text.len() <= 180 && is_dns_name(text) && !text.bytes().any(|b| b.is_ascii_uppercase())
 }
 
 fn is_endpoint(text: &str) -> bool {

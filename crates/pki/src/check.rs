@@ -36,6 +36,7 @@ pub fn check_config(text: &str, config: &MachineConfig, moment: Moment) -> Resul
     {
         found.push(("machine.upgrades.ca", flaw.to_string()));
     }
+    found.extend(cluster(config, moment));
     if found.is_empty()
         && let Err(error) = rehearsal::rehearse(config, moment)
     {
@@ -60,6 +61,56 @@ pub fn parse_config(text: &str, moment: Moment) -> Result<MachineConfig, Faults>
     Ok(config)
 }
 
+/// Lists what is wrong with the authorities of a cluster's Kubernetes, each with its path.
+fn cluster(config: &MachineConfig, moment: Moment) -> Vec<(&'static str, String)> {
+    let cluster = &config.cluster;
+    let mut authorities = Vec::new();
+    if let Some(ca) = &cluster.ca {
+        authorities.push((ca, ["cluster.ca.cert", "cluster.ca.key"]));
+    }
+    if let Some(secrets) = &cluster.secrets {
+        authorities.push((
+            &secrets.etcd_ca,
+            ["cluster.secrets.etcdCA.cert", "cluster.secrets.etcdCA.key"],
+        ));
+        authorities.push((
+            &secrets.front_proxy_ca,
+            [
+                "cluster.secrets.frontProxyCA.cert",
+                "cluster.secrets.frontProxyCA.key",
+            ],
+        ));
+    }
+    let mut found = Vec::new();
+    for (ca, paths) in authorities {
+        let key = ca.key.as_ref().map(|key| key.expose());
+        for (part, flaw) in signing(ca.cert.as_str(), key, moment, |_| true) {
+            let path = match part {
+                Part::Certificate => paths[0],
+                Part::Key => paths[1],
+            };
+            found.push((path, flaw.to_string()));
+        }
+    }
+    let tokens = cluster
+        .secrets
+        .as_ref()
+        .map(|secrets| &secrets.service_account_key);
+    if let Some(flaw) = tokens.and_then(|key| token_key(key.expose())) {
+        found.push(("cluster.secrets.serviceAccountKey", flaw.to_string()));
+    }
+    found
+}
+
+/// Says what is wrong with a key that signs tokens: Kubernetes takes no Ed25519 for it.
+fn token_key(key: &str) -> Option<Flaw> {
+    match PrivateKey::read(key) {
+        Err(flaw) => Some(flaw),
+        Ok(key) if key.is_ed25519() => Some(Flaw::NotForTokens),
+        Ok(_) => None,
+    }
+}
+
 /// The part that has a flaw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
@@ -72,6 +123,16 @@ pub enum Part {
 /// Lists the flaws of an authority of Bedplate's own API. Of several certificates the first one signs; the others are
 /// trusted too, and may have expired.
 pub fn authority(certificates: &str, key: Option<&str>, moment: Moment) -> Vec<(Part, Flaw)> {
+    signing(certificates, key, moment, |kind| kind == KeyKind::Ed25519)
+}
+
+/// Lists what is wrong with an authority that signs with keys of some kinds.
+fn signing(
+    certificates: &str,
+    key: Option<&str>,
+    moment: Moment,
+    fits: impl Fn(KeyKind) -> bool,
+) -> Vec<(Part, Flaw)> {
     let mut flaws = Vec::new();
     let all = match Certificate::blocks(certificates) {
         Ok(all) => all,
@@ -84,7 +145,7 @@ pub fn authority(certificates: &str, key: Option<&str>, moment: Moment) -> Vec<(
         let details = certificate.details();
         let kind = details.key_kind;
         may_sign(details)
-            .or_else(|| (kind != KeyKind::Ed25519).then_some(Flaw::Kind(kind)))
+            .or_else(|| (!fits(kind)).then_some(Flaw::Kind(kind)))
             .or_else(|| (index == 0).then(|| valid(details, moment)).flatten())
     });
     flaws.extend(flaw.map(|flaw| (Part::Certificate, flaw)));

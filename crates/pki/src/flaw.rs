@@ -44,6 +44,9 @@ pub enum Flaw {
         "has a key of kind {0}, and all keys of Bedplate are Ed25519; make a new authority: bedplate gen secrets"
     )]
     Kind(KeyKind),
+    /// The key is of a kind that Kubernetes does not sign tokens with.
+    #[error("is an Ed25519 key, with which Kubernetes signs no tokens; make one: bedplate gen secrets")]
+    NotForTokens,
     /// It has expired.
     #[error("expired on {0}; give one that is valid")]
     Expired(Day),

@@ -57,6 +57,11 @@ impl PrivateKey {
         Zeroizing::new(self.0.serialize_pem())
     }
 
+    /// Tells whether it is of Bedplate's own kind.
+    pub(crate) fn is_ed25519(&self) -> bool {
+        self.0.is_compatible(&PKCS_ED25519)
+    }
+
     /// Returns the public half in PEM, for verifying only.
     pub fn public_pem(&self) -> String {
         self.0.public_key_pem()

@@ -2,16 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may unwrap")]
 
-use kubernetes::cluster::Domain;
 use kubernetes::plan::Membership;
 use kubernetes::tuning::Tuning;
 use kubernetes::{Cluster, ControlPlane, EtcdRelease, Node};
+use machine_config::value::ClusterNetworks;
 use zeroize::Zeroizing;
 
 /// Makes a cluster with the usual networks.
 pub fn cluster(endpoint: &str) -> Cluster {
     let (name, endpoint) = ("home".parse().unwrap(), endpoint.parse().unwrap());
-    Cluster::new(name, endpoint, Domain::parse("cluster.local").unwrap(), &[], &[]).unwrap()
+    Cluster::new(name, endpoint, None, ClusterNetworks::new(&[], &[]).unwrap())
 }
 
 /// Makes a node with one address.

@@ -26,10 +26,18 @@ fn secrets_are_shown_only_on_request() {
         serde_json::to_string(&config).unwrap()
     );
     assert!(
-        shown.contains(REDACTED) && !shown.contains("MC4CAQ") && !shown.contains("8e1d"),
+        shown.contains(REDACTED)
+            && !shown.contains("MC4CAQ")
+            && !shown.contains("MIGHAgEAMBM")
+            && !shown.contains("ExampleE=")
+            && !shown.contains("8e1d"),
         "{shown}"
     );
     let stored = config.to_yaml_with_secrets();
+    assert!(
+        stored.contains("ExampleE=") && stored.contains("MIGHAgEAMBM"),
+        "{stored}"
+    );
     assert!(stored.contains("MC4CAQ") && stored.contains("8e1d"), "{stored}");
     assert!(
         !config.to_yaml().contains("MC4CAQ"),
@@ -44,6 +52,8 @@ fn a_redacted_config_is_applied_over_its_original() {
     assert!(parse(&edited).is_err());
     let applied = parse_over(&edited, &config).unwrap();
     assert_eq!(applied.machine.ca.key, config.machine.ca.key);
+    assert_eq!(applied.cluster.secrets, config.cluster.secrets);
+    assert_eq!(applied.cluster.ca, config.cluster.ca);
     assert_eq!(applied.machine.hostname.unwrap().as_str(), "node2");
     assert!(
         parse_over(&edited, &parse(SMALLEST).unwrap())
@@ -177,7 +187,25 @@ prop_compose! {
             upgrades,
             services: BTreeMap::from([("no".parse().unwrap(), Service { enabled })]),
         };
-        let cluster = Cluster { name: "y".parse().ok(), id: "1".parse().ok(), endpoint: "https://[::1]:6443".parse().ok() };
+        let in_cluster = role == Role::ControlPlane && enabled;
+        let authority = || machine.ca.clone();
+        let cluster = Cluster {
+            name: "y".parse().ok(),
+            id: "1".parse().ok(),
+            endpoint: "https://[::1]:6443".parse().ok(),
+            ca: in_cluster.then(authority),
+            secrets: in_cluster.then(|| ClusterSecrets {
+                etcd_ca: authority(),
+                front_proxy_ca: authority(),
+                service_account_key: authority().key.unwrap(),
+                encryption_key: Secret::new(format!("{}=", "A".repeat(43))),
+            }),
+            network: ClusterNetwork {
+                dns_domain: enabled.then(|| "true.null".parse().unwrap()),
+                ..ClusterNetwork::default()
+            },
+            subnets: Vec::new(),
+        };
         MachineConfig { api_version: ApiVersion::V1Alpha1, kind: Kind::MachineConfig, machine, cluster }
     }
 }

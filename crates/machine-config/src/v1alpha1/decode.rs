@@ -3,13 +3,14 @@
 //! A rule about several fields is checked only when all of them could be read, so that no fault is a consequence of
 //! another.
 
+mod cluster;
 mod network;
 mod upgrades;
 
 use std::collections::BTreeMap;
 
 use super::types::*;
-use super::{Check, Health};
+use super::{CertificateAuthority, Check, Health};
 use crate::decode::{Cursor, Object};
 use crate::secret::Secret;
 use crate::value::private_key;
@@ -25,8 +26,6 @@ pub(crate) enum Marks<'a> {
     Keep,
 }
 
-const ENDPOINT_NEEDED: &str = "a worker must know where its control plane is";
-
 /// Reads the body.
 pub(crate) fn decode(root: Cursor<'_>, marks: Marks<'_>) -> Option<MachineConfig> {
     let mut document = root.object()?;
@@ -38,9 +37,12 @@ pub(crate) fn decode(root: Cursor<'_>, marks: Marks<'_>) -> Option<MachineConfig
         .and_then(|c| machine(c, marks));
     let worker = machine.as_ref().is_some_and(|m| m.role == Role::Worker);
     if worker && !document.has("cluster") {
-        document.missing("cluster.endpoint", ENDPOINT_NEEDED);
+        document.missing("cluster.endpoint", cluster::ENDPOINT_NEEDED);
     }
-    let cluster = document.field("cluster").and_then(|c| cluster(c, worker));
+    let role = machine.as_ref().map(|machine| machine.role);
+    let cluster = document
+        .field("cluster")
+        .and_then(|c| cluster::cluster(c, role, marks));
     document.finish();
     Some(MachineConfig {
         api_version: ApiVersion::V1Alpha1,
@@ -61,7 +63,7 @@ fn machine(cursor: Cursor<'_>, marks: Marks<'_>) -> Option<Machine> {
             "ca",
             "it signs the API's certificates; `bedplate gen secrets` makes one",
         )
-        .and_then(|c| authority(c, role, marks));
+        .and_then(|c| authority(c, role, marks, |config| Some(&config.machine.ca)));
     let token = o.field("token").and_then(|c| token(&c, marks));
     if role.is_some_and(|role| role != Role::Standalone) && !o.has("token") {
         o.missing(
@@ -98,26 +100,23 @@ fn machine(cursor: Cursor<'_>, marks: Marks<'_>) -> Option<Machine> {
     })
 }
 
-fn authority(cursor: Cursor<'_>, role: Option<Role>, marks: Marks<'_>) -> Option<CertificateAuthority> {
+/// Reads an authority. `pick` finds the one whose key a mark could stand for.
+fn authority(
+    cursor: Cursor<'_>,
+    role: Option<Role>,
+    marks: Marks<'_>,
+    pick: fn(&MachineConfig) -> Option<&CertificateAuthority>,
+) -> Option<CertificateAuthority> {
     let mut o = cursor.object()?;
     let cert = o
         .required("cert", "give the authority's certificate in PEM")
         .and_then(|c| c.parsed_unquoted());
     let key = o.field("key").and_then(|c| {
-        let key = secret(&c, marks, |machine| machine.ca.key.as_ref())?;
-        let pem = if key.is_redacted() {
-            Ok(())
-        } else {
-            private_key(key.expose())
-        };
-        if let Err(error) = &pem {
-            // Never the text itself: faults are logged, and this may be a key with a typo in it.
-            c.fault(format!("is not {error}"));
-        }
+        let key = pem_secret(&c, marks, |config| pick(config)?.key.as_ref());
         if role.is_some_and(|role| !role.holds_ca_key()) {
             c.fault("a worker must not have the authority's key; remove it");
         }
-        pem.is_ok().then_some(key)
+        key
     });
     if role.is_some_and(Role::holds_ca_key) && !o.has("key") {
         o.missing("key", "only workers do without it");
@@ -126,8 +125,27 @@ fn authority(cursor: Cursor<'_>, role: Option<Role>, marks: Marks<'_>) -> Option
     Some(CertificateAuthority { cert: cert?, key })
 }
 
+/// Reads a private key in PEM, or what stands for it.
+fn pem_secret<'p>(
+    cursor: &Cursor<'_>,
+    marks: Marks<'p>,
+    pick: impl FnOnce(&'p MachineConfig) -> Option<&'p Secret>,
+) -> Option<Secret> {
+    let key = secret(cursor, marks, pick)?;
+    let pem = if key.is_redacted() {
+        Ok(())
+    } else {
+        private_key(key.expose())
+    };
+    if let Err(error) = &pem {
+        // Never the text itself: a fault is logged, and this may be a key with a slip in it.
+        cursor.fault(format!("is not {error}"));
+    }
+    pem.is_ok().then_some(key)
+}
+
 fn token(cursor: &Cursor<'_>, marks: Marks<'_>) -> Option<Secret> {
-    let token = secret(cursor, marks, |machine| machine.token.as_ref())?;
+    let token = secret(cursor, marks, |config| config.machine.token.as_ref())?;
     let fine = token.is_redacted()
         || (16..=256).contains(&token.expose().len()) && token.expose().bytes().all(|b| b.is_ascii_graphic());
     if !fine {
@@ -137,14 +155,18 @@ fn token(cursor: &Cursor<'_>, marks: Marks<'_>) -> Option<Secret> {
 }
 
 /// Reads a secret, or the mark that stands for it.
-fn secret(cursor: &Cursor<'_>, marks: Marks<'_>, pick: fn(&Machine) -> Option<&Secret>) -> Option<Secret> {
+fn secret<'p>(
+    cursor: &Cursor<'_>,
+    marks: Marks<'p>,
+    pick: impl FnOnce(&'p MachineConfig) -> Option<&'p Secret>,
+) -> Option<Secret> {
     let secret = Secret::new(cursor.text()?);
     if !secret.is_redacted() {
         return Some(secret);
     }
     let kept = match marks {
         Marks::Keep => return Some(secret),
-        Marks::Replace(previous) => pick(&previous.machine),
+        Marks::Replace(previous) => pick(previous),
         Marks::Refuse => None,
     };
     if kept.is_none() {
@@ -239,16 +261,4 @@ fn service(mut o: Object<'_>) -> Option<Service> {
         .and_then(|c| c.boolean());
     o.finish();
     Some(Service { enabled: enabled? })
-}
-
-fn cluster(cursor: Cursor<'_>, worker: bool) -> Option<Cluster> {
-    let mut o = cursor.object()?;
-    if worker && !o.has("endpoint") {
-        o.missing("endpoint", ENDPOINT_NEEDED);
-    }
-    let name = o.field("name").and_then(|c| c.parsed());
-    let id = o.field("id").and_then(|c| c.parsed());
-    let endpoint = o.field("endpoint").and_then(|c| c.parsed());
-    o.finish();
-    Some(Cluster { name, id, endpoint })
 }

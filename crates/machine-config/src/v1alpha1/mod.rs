@@ -1,13 +1,15 @@
 //! Version `bedplate.dev/v1alpha1`.
 //!
-//! [`types`], `health` and `upgrades` are what users write, `decode` reads it and holds its rules.
+//! [`types`], `cluster`, `health` and `upgrades` are what users write, `decode` reads it and holds its rules.
 
+mod cluster;
 mod decode;
 mod defaults;
 mod health;
 mod types;
 mod upgrades;
 
+pub use cluster::{Cluster, ClusterNetwork, ClusterSecrets};
 pub(crate) use decode::{Marks, decode};
 pub use health::{Check, Health};
 pub use types::*;

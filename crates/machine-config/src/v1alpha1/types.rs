@@ -8,10 +8,10 @@ use serde::Serialize;
 #[cfg(any(test, feature = "schema"))]
 use super::defaults::yes;
 use super::defaults::{is_default, is_true};
-use super::{Health, Upgrades};
+use super::{Cluster, Health, Upgrades};
 use crate::secret::Secret;
 use crate::value::{
-    Certificate, Endpoint, Host, HostName, InterfaceName, IpPrefix, MacAddress, ModuleName, Name, SysctlName,
+    Certificate, Host, HostName, InterfaceName, IpPrefix, MacAddress, ModuleName, Name, SysctlName,
 };
 
 /// The configuration of a node: one document per node.
@@ -63,7 +63,7 @@ pub enum Kind {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Machine {
-    /// What the node does in its cluster. There are no clusters yet: nothing but `ca.key` depends on it.
+    /// What the node does in its cluster.
     pub role: Role,
     /// The node's name. Without one it comes from DHCP, or else is made from the machine's identity.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -141,7 +141,7 @@ impl std::fmt::Display for Role {
     }
 }
 
-/// The authority that signs the certificates of the node's API and of its users.
+/// An authority: its certificate and private key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(
     any(test, feature = "schema"),
@@ -287,25 +287,6 @@ impl schemars::JsonSchema for SysctlValue {
 pub struct Service {
     /// Set to true to run the service, to false to stop it.
     pub enabled: bool,
-}
-
-/// The cluster the node belongs to.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[cfg_attr(
-    any(test, feature = "schema"),
-    derive(schemars::JsonSchema),
-    schemars(deny_unknown_fields)
-)]
-pub struct Cluster {
-    /// The cluster's name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<Name>,
-    /// The cluster's identity: the same on all its nodes, and unique.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<Name>,
-    /// The address at which nodes and clients reach the control plane. Needed by workers.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub endpoint: Option<Endpoint>,
 }
 
 /// The metric of a route without one: the kernel's default for IPv6, and higher than DHCP's.

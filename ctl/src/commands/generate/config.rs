@@ -5,13 +5,14 @@ use std::time::SystemTime;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use machine_config::v1alpha1::{ApiVersion, CertificateAuthority, Cluster, Kind, Machine, Role};
+use machine_config::v1alpha1::{ApiVersion, CertificateAuthority, Kind, Machine, Role};
 use machine_config::value::{Endpoint, Host, Name, argument};
 use machine_config::{MachineConfig, Secret};
 use pki::Secrets;
 use zeroize::Zeroizing;
 
 use super::client::{User, client};
+use super::cluster::cluster;
 use super::load_secrets;
 use crate::address::Address;
 use crate::config::write_private;
@@ -168,11 +169,7 @@ impl GenConfig {
                 upgrades: Default::default(),
                 services: Default::default(),
             },
-            cluster: Cluster {
-                name: Some(self.name.clone()),
-                id: in_cluster.then(|| secrets.cluster_id.parse().expect(invariant)),
-                endpoint: in_cluster.then(|| endpoint.clone()),
-            },
+            cluster: cluster(role, &self.name, endpoint, secrets, self.with_secrets.as_deref())?,
         };
         config.check()?;
         let head = match role {

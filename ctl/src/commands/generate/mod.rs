@@ -1,6 +1,7 @@
 //! `bedplate gen`.
 
 mod client;
+mod cluster;
 mod config;
 mod secrets;
 
@@ -16,7 +17,7 @@ use crate::user_file;
 /// Generates the files of a cluster.
 #[derive(Debug, Subcommand)]
 pub enum Gen {
-    /// Generate the secrets of a new cluster: its certificate authority, token and ID.
+    /// Generate the secrets of a new cluster: its certificate authorities, keys, token and ID.
     Secrets(secrets::GenSecrets),
     /// Generate the machine configs of a cluster, and a client config to reach it.
     ///

@@ -1,0 +1,158 @@
+//! The rules of the cluster's section.
+
+use super::GOLDEN;
+use crate::parse;
+
+/// Lists what is wrong with the golden file after some replacements.
+fn faults(replacements: &[(&str, &str)]) -> Vec<String> {
+    let text = replacements.iter().fold(GOLDEN.to_owned(), |text, (from, to)| {
+        assert!(text.contains(from), "{from}");
+        text.replace(from, to)
+    });
+    match parse(&text) {
+        Ok(_) => Vec::new(),
+        Err(faults) => faults
+            .list()
+            .iter()
+            .map(|fault| format!("{}: {}", fault.path, fault.message))
+            .collect(),
+    }
+}
+
+/// The part of the golden file from one line on, up to another.
+fn part(from: &str, to: &str) -> &'static str {
+    let begin = GOLDEN.find(from).unwrap();
+    &GOLDEN[begin..begin + GOLDEN[begin..].find(to).unwrap()]
+}
+
+#[test]
+fn a_worker_s_config_holds_no_private_key() {
+    let found = faults(&[("role: controlPlane", "role: worker")]);
+    let refused = ["machine.ca.key", "cluster.ca.key", "cluster.secrets"];
+    for path in refused {
+        let fault = found.iter().find(|fault| fault.starts_with(&format!("{path}: ")));
+        assert!(
+            fault.is_some_and(|fault| fault.ends_with("remove it")),
+            "{path}: {found:?}"
+        );
+    }
+    assert_eq!(found.len(), refused.len(), "{found:?}");
+}
+
+#[test]
+fn a_worker_knows_its_authority_without_the_key() {
+    let key = |indent: &str, mark: &str| {
+        let block = part(
+            &format!("{indent}key: |\n{indent}  -----BEGIN PRIVATE KEY-----\n{indent}  {mark}"),
+            "-----END PRIVATE KEY-----\n",
+        );
+        format!("{block}-----END PRIVATE KEY-----\n")
+    };
+    let found = faults(&[
+        ("role: controlPlane", "role: worker"),
+        (&key("    ", "MC4CAQ"), ""),
+        (&key("    ", "MIGHAgEAMBMGByqGSM49Kubernetes"), ""),
+        (part("  secrets:\n    etcdCA", "  network:\n    pods"), ""),
+    ]);
+    assert_eq!(found, Vec::<String>::new());
+}
+
+#[test]
+fn a_control_plane_with_kubernetes_needs_the_rest() {
+    let found = faults(&[
+        (part("  secrets:\n    etcdCA", "  network:\n    pods"), ""),
+        ("  id: 8d1f2c\n", ""),
+        ("  name: attic\n", ""),
+        ("  endpoint: https://10.0.0.2:6443\n", ""),
+    ]);
+    for path in [
+        "cluster.secrets",
+        "cluster.endpoint",
+        "cluster.id",
+        "cluster.name",
+    ] {
+        let fault = found
+            .iter()
+            .find(|fault| fault.starts_with(&format!("{path}: is missing; ")));
+        assert!(
+            fault.is_some_and(|fault| fault.contains("bedplate gen config")),
+            "{path}: {found:?}"
+        );
+    }
+    let found = faults(&[("role: controlPlane", "role: standalone")]);
+    assert!(
+        found
+            .iter()
+            .any(|fault| fault.starts_with("cluster: ca is for nodes of a cluster")),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn what_is_wrong_is_named_with_its_path() {
+    let pods = "pods: [10.244.0.0/16, \"fd01::/48\"]";
+    for (from, to, fault) in [
+        (
+            pods,
+            "pods: [10.244.0.1/16, \"fd01::/48\"]",
+            "cluster.network.pods: 10.244.0.1/16 is an address in a network",
+        ),
+        (
+            pods,
+            "pods: [10.244.0.0/16]",
+            "cluster.network.services: needs the same families",
+        ),
+        (
+            pods,
+            "pods: [x]",
+            "cluster.network.pods[0]: \"x\" is not an address",
+        ),
+        (
+            pods,
+            "podz: []",
+            "cluster.network.podz: unknown field, did you mean \"pods\"?",
+        ),
+        (
+            "10.96.0.0/12",
+            "10.244.0.0/20",
+            "cluster.network.services: 10.244.0.0/20 overlaps with 10.244.0.0/16",
+        ),
+        (
+            "dnsDomain: cluster.local",
+            "dnsDomain: Cluster",
+            "cluster.network.dnsDomain: \"Cluster\" is not a DNS domain",
+        ),
+        (
+            "subnets: [10.0.0.0/24]",
+            "subnets: [10.0.0.0]",
+            "cluster.subnets[0]: \"10.0.0.0\" is not an address",
+        ),
+        (
+            "ExampleE=",
+            "ExampleE",
+            "cluster.secrets.encryptionKey: is not a key; expected 32 bytes in base64",
+        ),
+    ] {
+        let found = faults(&[(from, to)]);
+        assert!(
+            found.iter().any(|found| found.starts_with(fault)),
+            "{fault}: {found:?}"
+        );
+        assert!(
+            !found.iter().any(|found| found.contains("ExampleExample")),
+            "{found:?}"
+        );
+    }
+    let found = faults(&[("BEGIN PRIVATE KEY", "BEGIN PRIVAT KEY")]);
+    for path in [
+        "cluster.ca.key",
+        "cluster.secrets.etcdCA.key",
+        "cluster.secrets.serviceAccountKey",
+    ] {
+        assert!(
+            found.iter().any(|found| found.starts_with(path)),
+            "{path}: {found:?}"
+        );
+    }
+    assert!(!found.iter().any(|found| found.contains("MIGH")), "{found:?}");
+}

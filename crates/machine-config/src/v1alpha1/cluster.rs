@@ -1,0 +1,84 @@
+//! The cluster that a node belongs to. The doc comments here are the reference page: write them for users.
+
+use serde::Serialize;
+
+use super::CertificateAuthority;
+use super::defaults::is_default;
+use crate::secret::Secret;
+use crate::value::{DnsDomain, Endpoint, IpPrefix, Name};
+
+/// The cluster the node belongs to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    any(test, feature = "schema"),
+    derive(schemars::JsonSchema),
+    schemars(deny_unknown_fields)
+)]
+pub struct Cluster {
+    /// The cluster's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<Name>,
+    /// The cluster's identity: the same on all its nodes, and unique.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<Name>,
+    /// The address at which nodes and clients reach the control plane. Needed by workers, and by control planes with `ca`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Endpoint>,
+    /// The authority of the cluster's Kubernetes. Without it the node runs none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<CertificateAuthority>,
+    /// What else a control plane signs and encrypts with. Needed by control planes with `ca`; a worker must not have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<ClusterSecrets>,
+    /// The networks of pods and services: the same on all nodes.
+    #[serde(skip_serializing_if = "is_default")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub network: ClusterNetwork,
+    /// Networks that the node's own address is in, where it has several. With none listed, the first address will do that is neither link-local nor one of pods or services.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub subnets: Vec<IpPrefix>,
+}
+
+/// What else a control plane signs and encrypts with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    any(test, feature = "schema"),
+    derive(schemars::JsonSchema),
+    schemars(deny_unknown_fields)
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterSecrets {
+    /// The authority of etcd's members and clients.
+    #[serde(rename = "etcdCA")]
+    pub etcd_ca: CertificateAuthority,
+    /// The authority of the API server as it passes calls on to extensions of the API.
+    #[serde(rename = "frontProxyCA")]
+    pub front_proxy_ca: CertificateAuthority,
+    /// The key that signs the tokens of service accounts, in PEM.
+    pub service_account_key: Secret,
+    /// The key that encrypts secrets in etcd: 32 bytes in base64.
+    pub encryption_key: Secret,
+}
+
+/// The networks of pods and services. With two of a kind, one is of IPv4 and one of IPv6.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    any(test, feature = "schema"),
+    derive(schemars::JsonSchema),
+    schemars(deny_unknown_fields)
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterNetwork {
+    /// The network of pods: each node takes a part of it. `10.244.0.0/16` if not given.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub pods: Vec<IpPrefix>,
+    /// The network of services, of the same families as that of pods. `10.96.0.0/12` if not given.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub services: Vec<IpPrefix>,
+    /// The domain under which services have their names. `cluster.local` if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dns_domain: Option<DnsDomain>,
+}
