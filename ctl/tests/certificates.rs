@@ -28,11 +28,11 @@ fn made() -> Home {
 }
 
 fn yaml(home: &Home, name: &str) -> Value {
-    serde_yaml::from_str(&home.read(name)).expect("YAML")
+    yaml::from_str(&home.read(name)).expect("YAML")
 }
 
 fn write(home: &Home, name: &str, value: &Value) {
-    home.write(name, &serde_yaml::to_string(value).expect("YAML"));
+    home.write(name, &yaml::to_string(value).expect("YAML"));
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn secrets_of_an_authority_that_has_expired_make_nothing() {
     let home = Home::new();
     let long_ago = SystemTime::now() - AUTHORITY_LIFE - Duration::from_secs(86_400);
     let mut secrets = Secrets::generate(long_ago).expect("secrets");
-    home.write("old.yaml", &secrets.to_yaml().expect("YAML"));
+    home.write("old.yaml", &secrets.to_yaml());
     let made = [
         vec!["gen", "config", "lab", "10.0.0.2", "--with-secrets", "old.yaml"],
         vec![
@@ -90,7 +90,7 @@ fn secrets_of_an_authority_that_has_expired_make_nothing() {
         );
     }
     secrets.authority = Authority::generate("lab", SystemTime::now()).expect("an authority");
-    home.write("old.yaml", &secrets.to_yaml().expect("YAML"));
+    home.write("old.yaml", &secrets.to_yaml());
     for arguments in &made {
         home.run(arguments).success();
     }

@@ -98,7 +98,7 @@ fn a_client_has_the_given_role_and_lifetime() {
         secrets.authority.certificate().fingerprint().to_string()
     );
 
-    let file: serde_json::Value = serde_yaml::from_str(&home.read("client.yaml")).expect("YAML");
+    let file: serde_json::Value = yaml::from_str(&home.read("client.yaml")).expect("YAML");
     let certificate =
         Certificate::from_pem(file["contexts"]["lab"]["cert"].as_str().expect("PEM"), "x").expect("PEM");
     let left = certificate
@@ -181,7 +181,7 @@ fn a_context_is_added_from_parts_that_belong_together() {
         home.run(&["gen", "config", name, "10.0.0.2", "--folder", name])
             .success();
         let file: serde_json::Value =
-            serde_yaml::from_str(&home.read(&format!("{name}/client.yaml"))).expect("YAML");
+            yaml::from_str(&home.read(&format!("{name}/client.yaml"))).expect("YAML");
         for part in ["ca", "cert", "key"] {
             home.write(
                 &format!("{name}.{part}"),
@@ -242,7 +242,7 @@ fn a_cluster_is_generated_as_talos_users_type_it() {
         home.run(&words).success();
     }
     for (name, role) in [("controlplane.yaml", "controlPlane"), ("worker.yaml", "worker")] {
-        let config: serde_json::Value = serde_yaml::from_str(&home.read(name)).expect("YAML");
+        let config: serde_json::Value = yaml::from_str(&home.read(name)).expect("YAML");
         assert_eq!(config["machine"]["role"], role);
         assert_eq!(config["cluster"]["endpoint"], "https://k8s.talos.rlncl.eu:6443");
     }
@@ -314,7 +314,7 @@ fn without_a_context_it_says_how_to_get_one() {
     home.write("other.yaml", "kind: Pod\n");
     let error = home.run(&["status", "--config", "other.yaml"]).failure().err;
     assert!(
-        error.contains("expected bedplate.dev/v1alpha1 ClientConfig"),
+        error.contains("apiVersion: is missing; expected bedplate.dev/v1alpha1"),
         "{error}"
     );
 }

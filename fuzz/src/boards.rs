@@ -11,7 +11,7 @@ pub fn board(data: &[u8]) {
     let Some(board) = parsed(data, parse_board) else {
         return;
     };
-    let text = serde_yaml::to_string(&board).expect("what was read can be written");
+    let text = yaml::to_string(&board).expect("what was read can be written");
     let again: RawBoard =
         parse_board(&text, Path::new("again.yaml")).unwrap_or_else(|error| panic!("{error}\n{text}"));
     assert_eq!(again, board);
@@ -29,7 +29,7 @@ pub fn overlay(data: &[u8]) {
     let Some(overlay) = parsed(data, parse_overlay) else {
         return;
     };
-    let text = serde_yaml::to_string(&overlay).expect("what was read can be written");
+    let text = yaml::to_string(&overlay).expect("what was read can be written");
     let again: Overlay =
         parse_overlay(&text, Path::new("again.yaml")).unwrap_or_else(|error| panic!("{error}\n{text}"));
     assert_eq!(again, overlay);

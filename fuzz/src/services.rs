@@ -9,12 +9,12 @@ pub fn services(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
-    let Ok(services) = serde_yaml::from_str::<Vec<Service>>(text) else {
+    let Ok(services) = yaml::from_str::<Vec<Service>>(text) else {
         return;
     };
-    let written = serde_yaml::to_string(&services).expect("what was read can be written");
+    let written = yaml::to_string(&services).expect("what was read can be written");
     assert_eq!(
-        serde_yaml::from_str::<Vec<Service>>(&written).ok().as_ref(),
+        yaml::from_str::<Vec<Service>>(&written).ok().as_ref(),
         Some(&services)
     );
     check(services);

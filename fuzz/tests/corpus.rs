@@ -81,7 +81,7 @@ fn what_fuzzing_starts_from_is_sound() {
     for name in ["base", "containerd"] {
         board::document::parse_overlay(&text(&format!("overlay/{name}.yaml")), path).unwrap();
     }
-    let services = serde_yaml::from_str(&text("services/containerd.yaml")).unwrap();
+    let services = yaml::from_str(&text("services/containerd.yaml")).unwrap();
     assert_eq!(service_definition::check(services).unwrap().iter().count(), 2);
     Rollout::parse_unverified(&read("rollout/every-field.json")).unwrap();
     slots::decode(&read("slot-record/trial")).unwrap();

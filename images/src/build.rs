@@ -62,7 +62,7 @@ pub fn build(request: &Request<'_>, fetcher: &mut Fetcher, progress: &Progress) 
     kernel.choose(&modules.autoload, &mut all)?;
     kernel.choose(&modules.available, &mut all)?;
     modules::check_signatures(&request.selection.features.kernel_arguments, &all)?;
-    let release = release::yaml(request.selection, &request.version.to_string(), &kernel);
+    let release = release::facts(request.selection, &request.version.to_string(), &kernel).to_yaml();
     let root = contents::root(request, &inputs, &machined, &release, &kernel, &all)?;
     let initramfs = contents::initramfs(&machined, &release, &kernel, &early)?;
 

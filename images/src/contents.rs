@@ -17,7 +17,7 @@ use crate::request::Request;
 use crate::select::{self, SelectError};
 use crate::slot::Content;
 use crate::tree::{Node, Tree, TreeError};
-use crate::{firmware_config, initramfs, oci, release};
+use crate::{firmware_config, initramfs, oci};
 
 pub(crate) fn root(
     request: &Request<'_>,
@@ -30,7 +30,7 @@ pub(crate) fn root(
     let features = &request.selection.features;
     let mut tree = select::root(features, &inputs.packages, request.arch())?;
     tree.add("usr/bin/machined", Node::program(machined), "machined")?;
-    tree.add(release::ROOT_PATH, Node::text(release), "the build")?;
+    tree.add(release_file::PATH, Node::text(release), "the build")?;
     for image in &features.container_images {
         let program = request.binary(image.program.as_str())?;
         let archive = oci::archive(&image.reference, request.arch(), image.program.as_str(), &program)
@@ -61,7 +61,7 @@ pub(crate) fn initramfs(
         tree.add(folder, Node::Directory, "the build")?;
     }
     tree.add("init", Node::program(machined), "machined")?;
-    tree.add(release::INITRAMFS_PATH, Node::text(release), "the build")?;
+    tree.add(release_file::EARLY_PATH, Node::text(release), "the build")?;
     add_modules(
         &mut tree,
         &format!("lib/modules/{}", kernel.version()),

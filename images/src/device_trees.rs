@@ -181,7 +181,7 @@ mod tests {
         let path = dir.path().join("spi.dtbo");
         std::fs::write(&path, overlay(target)).unwrap();
         let text = format!("{{source: {}, trees: {trees:?}}}", path.display());
-        let overlay = serde_yaml::from_str(&text).unwrap();
+        let overlay = yaml::from_str(&text).unwrap();
         let read = Overlays::read(&[overlay], &Packages::new()).unwrap();
         (dir, read)
     }
@@ -206,7 +206,7 @@ mod tests {
         let packages = Packages::from([("firmware".to_owned(), files.into())]);
         let read = |file: &str, apply: &str| {
             let text = format!("{{package: firmware, file: /usr/lib/overlays/{file}, apply: {apply}}}");
-            Overlays::read(&[serde_yaml::from_str(&text).unwrap()], &packages)
+            Overlays::read(&[yaml::from_str(&text).unwrap()], &packages)
         };
         let built = read("spi.dtbo", "build").unwrap();
         assert_ne!(built.apply("a.dtb", &base()).unwrap(), base());

@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn features_add_lines_behind_what_the_file_says() {
-        let config: FirmwareConfig = serde_yaml::from_str(
+        let config: FirmwareConfig = yaml::from_str(
             "{path: /config.txt, heading: \"[all]\", overlays: /overlays, overlayLine: \"dtoverlay={name}\", parameterSeparator: \",\"}",
         )
         .unwrap();
@@ -84,7 +84,7 @@ mod tests {
         let file = dir.path().join("poe.dtbo");
         let empty = dtoolkit::model::DeviceTree::default();
         std::fs::write(&file, empty.to_dtb()).unwrap();
-        let features: Features = serde_yaml::from_str(&format!(
+        let features: Features = yaml::from_str(&format!(
             "{{firmwareConfig: [dtparam=i2c_arm=on], deviceTreeOverlays: [{{source: {}, apply: firmware, parameters: [t0=1, t1=2]}}]}}",
             file.display()
         ))

@@ -11,7 +11,6 @@ use crate::inherit::{inherit, join_features};
 use crate::load::{self, Source};
 use crate::modules::{ListFault, ModuleEntry, Modules, WantedModules};
 use crate::names::Name;
-use crate::nearest;
 
 /// The boards and overlays found in some folders, each file valid on its own.
 #[derive(Default)]
@@ -148,7 +147,7 @@ impl Catalog {
         WantedModules::expand(&features.modules, &find).map_err(|fault| match fault {
             ListFault::Unknown(list) => {
                 let known: Vec<&str> = self.lists.keys().map(String::as_str).collect();
-                let hint = nearest::hint(list.as_str(), known.iter().copied());
+                let hint = yaml::did_you_mean(list.as_str(), known.iter().copied());
                 let known = known.join(", ");
                 let message = format!(
                     "list of modules {:?} not found{hint}; known: {known}",
@@ -222,11 +221,9 @@ impl Catalog {
     fn find_board(&self, name: &str) -> Result<&Source<RawBoard>> {
         self.boards.get(name).ok_or_else(|| {
             let known: Vec<String> = self.boards().map(|board| board.name.to_string()).collect();
-            let hint = nearest::hint(name, known.iter().map(String::as_str));
             Error::Unknown {
                 what: "board",
                 name: name.to_owned(),
-                hint,
                 known,
             }
         })
@@ -256,7 +253,7 @@ impl Catalog {
         }
         let Some(found) = self.boards.get(parent.as_str()) else {
             let known: Vec<&str> = self.boards.keys().map(String::as_str).collect();
-            let hint = nearest::hint(parent.as_str(), known.iter().copied());
+            let hint = yaml::did_you_mean(parent.as_str(), known.iter().copied());
             return Err(fault(format!(
                 "board {parent:?} not found{hint}; known: {}",
                 known.join(", ")
@@ -278,18 +275,14 @@ impl Catalog {
         }
         let Some(source) = self.overlays.get(name) else {
             let known: Vec<String> = self.overlays.keys().cloned().collect();
-            let hint = nearest::hint(name, known.iter().map(String::as_str));
+            let unknown = Error::Unknown {
+                what: "overlay",
+                name: name.to_owned(),
+                known,
+            };
             return Err(match at {
-                Some((path, text)) => {
-                    let message = format!("overlay {name:?} not found{hint}; known: {}", known.join(", "));
-                    Error::invalid(path, text, name, message)
-                }
-                None => Error::Unknown {
-                    what: "overlay",
-                    name: name.to_owned(),
-                    hint,
-                    known,
-                },
+                Some((path, text)) => Error::invalid(path, text, name, unknown.to_string()),
+                None => unknown,
             });
         };
         let boards: Vec<String> = source.value.boards.iter().map(Name::to_string).collect();

@@ -167,7 +167,7 @@ mod tests {
             ),
         ];
         for (text, expected) in cases {
-            let overlay: DeviceTreeOverlay = serde_yaml::from_str(text).unwrap();
+            let overlay: DeviceTreeOverlay = yaml::from_str(text).unwrap();
             match (overlay.check(), expected) {
                 (Ok(()), None) => {}
                 (Err(message), Some(part)) => assert!(message.contains(part), "{text}: {message}"),

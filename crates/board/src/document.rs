@@ -11,7 +11,6 @@ use crate::features::Features;
 use crate::hardware::{BootCode, Disk, Esp, Kernel, RawDisk};
 use crate::modules::ModuleEntry;
 use crate::names::{Arch, Name};
-use crate::nearest;
 
 /// The version of the schema that this crate reads.
 pub const API_VERSION: &str = "bedplate.dev/v1alpha1";
@@ -125,13 +124,6 @@ pub struct ModuleList {
     pub modules: Vec<ModuleEntry>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Header {
-    api_version: String,
-    kind: String,
-}
-
 /// Parses a board file; `path` is only for messages.
 pub fn parse_board(text: &str, path: &Path) -> Result<RawBoard> {
     parse(text, path, "Board")
@@ -148,24 +140,5 @@ pub fn parse_module_list(text: &str, path: &Path) -> Result<ModuleList> {
 }
 
 fn parse<T: serde::de::DeserializeOwned>(text: &str, path: &Path, kind: &str) -> Result<T> {
-    // The header comes first: a document of another version would only give misleading faults about its fields.
-    let header: Header = serde_yaml::from_str(text).map_err(|error| Error::yaml(path, text, &error))?;
-    let fault = |value: &str, message: String| Error::invalid(path, text, value, message);
-    if header.api_version != API_VERSION {
-        return Err(fault(
-            &header.api_version,
-            format!(
-                "apiVersion {:?} is not known; known: {API_VERSION}",
-                header.api_version
-            ),
-        ));
-    }
-    if header.kind != kind {
-        let hint = nearest::hint(&header.kind, [kind]);
-        return Err(fault(
-            &header.kind,
-            format!("kind is {:?}, expected {kind:?}{hint}", header.kind),
-        ));
-    }
-    serde_yaml::from_str(text).map_err(|error| Error::yaml(path, text, &error))
+    yaml::document(text, API_VERSION, kind).map_err(|fault| Error::yaml(path, &fault))
 }

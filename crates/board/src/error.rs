@@ -3,8 +3,6 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::nearest;
-
 /// The result of everything in this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -31,14 +29,12 @@ pub enum Error {
         message: String,
     },
     /// A name that was asked for is not in the catalog.
-    #[error("{what} {name:?} not found{hint}; known: {}", known.join(", "))]
+    #[error("{what} {name:?} not found{}; known: {}", yaml::did_you_mean(name, known.iter().map(String::as_str)), known.join(", "))]
     Unknown {
         /// "board" or "overlay".
         what: &'static str,
         /// The name that was asked for.
         name: String,
-        /// The nearest known name, as a question.
-        hint: String,
         /// All known names.
         known: Vec<String>,
     },
@@ -93,37 +89,13 @@ impl Error {
         }
     }
 
-    /// Turns a fault of the YAML reader into ours, with the nearest known name.
-    pub(crate) fn yaml(path: &Path, text: &str, error: &serde_yaml::Error) -> Error {
-        if let Some(odd) = text::odd_blanks(text).next() {
-            return Error::Invalid {
-                path: path.to_owned(),
-                line: odd.line,
-                message: odd.message(),
-            };
-        }
-        // What ends too soon is missed on the line behind the last, which nobody could look at.
-        let last = text.lines().count().max(1);
-        let line = error.location().map_or(1, |location| location.line().min(last));
-        let said = error.to_string();
-        // The reader appends its own position, which we give in front of the message.
-        let message = said.rfind(" at line ").map_or(said.as_str(), |end| &said[..end]);
+    /// Says in which file a fault is.
+    pub(crate) fn yaml(path: &Path, fault: &yaml::Fault) -> Error {
         Error::Invalid {
             path: path.to_owned(),
-            line,
-            message: with_hint(message),
+            line: fault.line.max(1),
+            message: fault.without_line(),
         }
-    }
-}
-
-/// Adds the nearest known name to serde's "unknown field `x`, expected one of `a`, `b`".
-fn with_hint(message: &str) -> String {
-    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-    match quoted.split_first() {
-        Some((wrong, known)) if message.contains("unknown ") => {
-            format!("{message}{}", nearest::hint(wrong, known.iter().copied()))
-        }
-        _ => message.to_owned(),
     }
 }
 
@@ -148,19 +120,5 @@ mod tests {
         assert_eq!(line_of(text, "rpi"), 2);
         assert_eq!(line_of(text, "base"), 3);
         assert_eq!(line_of(text, "absent"), 1);
-    }
-
-    #[test]
-    fn a_file_that_ends_too_soon_is_wrong_on_its_last_line() {
-        let text = "kind: Board\nname: x\nnam";
-        let error = serde_yaml::from_str::<serde_yaml::Value>(text).unwrap_err();
-        let shown = Error::yaml(Path::new("x.yaml"), text, &error).to_string();
-        assert!(shown.starts_with("x.yaml:3: "), "{shown}");
-    }
-
-    #[test]
-    fn an_unknown_field_gets_the_nearest_name() {
-        let message = "unknown field `overlay`, expected one of `overlays`, `features`";
-        assert!(with_hint(message).ends_with("; did you mean \"overlays\"?"));
     }
 }

@@ -17,7 +17,6 @@ pub mod inherit;
 mod load;
 pub mod modules;
 pub mod names;
-pub mod nearest;
 pub mod schema;
 
 pub use catalog::{Catalog, Selection};

@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Vec<ModuleEntry> {
-        serde_yaml::from_str(text).unwrap()
+        yaml::from_str(text).unwrap()
     }
 
     fn shown(wanted: &[WantedModule]) -> Vec<String> {
@@ -218,15 +218,13 @@ mod tests {
     #[test]
     fn an_entry_says_one_thing() {
         for (text, expected) in [
-            ("[{lsit: a}]", "unknown field `lsit`"),
+            ("[{lsit: a}]", "unknown field, did you mean \"list\"?"),
             ("[{list: a, optional: b}]", "one field"),
             ("[{}]", "name a module"),
             ("[a.ko]", "not a kernel module name"),
             ("[7]", "a module name, `list: NAME` or `optional: MODULE`"),
         ] {
-            let error = serde_yaml::from_str::<Vec<ModuleEntry>>(text)
-                .unwrap_err()
-                .to_string();
+            let error = yaml::from_str::<Vec<ModuleEntry>>(text).unwrap_err().to_string();
             assert!(error.contains(expected), "{text}: {error}");
         }
     }

@@ -215,12 +215,12 @@ fn every_mistake_names_its_place_and_the_way_out() {
         (
             "boards/pi.yaml",
             PI.replace("v1alpha1", "v9"),
-            &["pi.yaml:1:", "known: bedplate.dev/v1alpha1"],
+            &["pi.yaml:1:", "expected bedplate.dev/v1alpha1"],
         ),
         (
             "boards/pi.yaml",
             PI.replace("kind: Board", "kind: Bord"),
-            &["pi.yaml:2:", "did you mean \"Board\"?"],
+            &["pi.yaml:2:", "expected Board"],
         ),
         (
             "boards/pi.yaml",
@@ -267,7 +267,7 @@ fn asking_for_the_wrong_name_lists_the_right_ones() {
     let catalog = load(dir.path()).unwrap();
     assert_eq!(
         catalog.select("pie", &[]).unwrap_err().to_string(),
-        "board \"pie\" not found; did you mean \"pi\"?; known: pi"
+        "board \"pie\" not found, did you mean \"pi\"?; known: pi"
     );
     assert!(
         catalog

@@ -37,7 +37,7 @@ fn compare(path: &str, old: &Value, new: &Value, paths: &mut Vec<String>) {
                 let null = Value::Null;
                 let at = |value: &Value| value.as_mapping().and_then(|map| map.get(&key)).cloned();
                 let (old, new) = (at(old).unwrap_or(null.clone()), at(new).unwrap_or(null));
-                compare(&crate::decode::join(path, name), &old, &new, paths);
+                compare(&yaml::join(path, name), &old, &new, paths);
                 seen.push(key);
             }
         }

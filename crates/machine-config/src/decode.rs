@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
 
-use crate::fault::{Fault, Faults};
+use yaml::{Fault, Node, Value, did_you_mean, join};
+
+use crate::fault::Faults;
 use crate::value::Period;
-use crate::yaml::{Node, Value};
 
 /// Collects faults while a document is read.
 #[derive(Default)]
@@ -58,18 +59,15 @@ impl<'a> Cursor<'a> {
         self.notes.0.borrow_mut().push(fault);
     }
 
-    /// Records that another kind of value is expected.
-    fn expected(&self, what: &str) {
-        self.fault(format!("expected {what}, found {}", self.node.kind()));
+    /// Records that a value is not what was expected.
+    fn noted<T>(&self, read: Result<T, String>) -> Option<T> {
+        read.map_err(|message| self.fault(message)).ok()
     }
 
     /// Reads a map with known names.
     pub fn object(self) -> Option<Object<'a>> {
-        let Value::Map(entries) = &self.node.value else {
-            self.expected("a map");
-            return None;
-        };
-        let fields = entries
+        let fields = self
+            .noted(self.node.entries())?
             .iter()
             .map(|(key, node)| (key.name.as_str(), (key.line, node)))
             .collect();
@@ -82,11 +80,8 @@ impl<'a> Cursor<'a> {
 
     /// Reads a map whose names are the user's: each name with its value.
     pub fn entries(self) -> Vec<(String, Cursor<'a>)> {
-        let Value::Map(entries) = &self.node.value else {
-            self.expected("a map");
-            return Vec::new();
-        };
-        let child = |key: &crate::yaml::Key, node: &'a Node| {
+        let entries = self.noted(self.node.entries()).unwrap_or_default();
+        let child = |key: &yaml::Key, node: &'a Node| {
             let path = join(&self.path, &key.name);
             let cursor = Cursor {
                 node,
@@ -101,10 +96,7 @@ impl<'a> Cursor<'a> {
 
     /// Reads the values of a list.
     pub fn items(self) -> Vec<Cursor<'a>> {
-        let Value::List(items) = &self.node.value else {
-            self.expected("a list");
-            return Vec::new();
-        };
+        let items = self.noted(self.node.items()).unwrap_or_default();
         let item = |(index, node): (usize, &'a Node)| Cursor {
             node,
             line: node.line,
@@ -116,47 +108,18 @@ impl<'a> Cursor<'a> {
 
     /// Reads `true` or `false`.
     pub fn boolean(&self) -> Option<bool> {
-        match &self.node.value {
-            Value::Scalar(s) if s.plain && s.text == "true" => Some(true),
-            Value::Scalar(s) if s.plain && s.text == "false" => Some(false),
-            _ => {
-                self.expected("true or false");
-                None
-            }
-        }
+        self.noted(self.node.boolean())
     }
 
     /// Reads a whole number from `least` to `most`.
     pub fn number(&self, least: u32, most: u32) -> Option<u32> {
-        let number = match &self.node.value {
-            Value::Scalar(s) if s.plain => s.text.parse::<u32>().ok(),
-            _ => None,
-        };
-        let inside = number.filter(|n| (least..=most).contains(n));
-        if inside.is_none() {
-            self.expected_near(&format!("a whole number from {least} to {most}"));
-        }
-        inside
+        self.noted(self.node.number(least, most))
     }
 
     /// Reads a text. A bare number or boolean is not one: only the writer knows if quotes were forgotten or the wrong field
     /// was set.
     pub fn text(&self) -> Option<&'a str> {
-        match &self.node.value {
-            Value::Scalar(s) if self.node.kind() == "a text" => Some(&s.text),
-            Value::Scalar(s) if !self.node.is_null() => {
-                self.fault(format!(
-                    "expected a text, found {}; put it in quotes: \"{}\"",
-                    self.node.kind(),
-                    s.text
-                ));
-                None
-            }
-            _ => {
-                self.expected("a text");
-                None
-            }
-        }
+        self.noted(self.node.text())
     }
 
     /// Reads a scalar as it is written, number or text.
@@ -164,7 +127,7 @@ impl<'a> Cursor<'a> {
         match &self.node.value {
             Value::Scalar(s) if !self.node.is_null() => Some(&s.text),
             _ => {
-                self.expected("a text or number");
+                self.fault(self.node.expected("a text or number"));
                 None
             }
         }
@@ -196,7 +159,7 @@ impl<'a> Cursor<'a> {
         if let (Value::Scalar(s), "a number") = (&self.node.value, self.node.kind()) {
             self.fault(format!(
                 "expected a length of time, found the number {0}; write {0}s for seconds, {0}m for minutes or {0}h for hours",
-                s.text
+                *s.text
             ));
             return None;
         }
@@ -213,7 +176,7 @@ impl<'a> Cursor<'a> {
         self.fault(format!(
             "{text:?} is not one of {}{}",
             words.join(", "),
-            did_you_mean(text, &words)
+            did_you_mean(text, words.iter().copied())
         ));
         None
     }
@@ -221,15 +184,6 @@ impl<'a> Cursor<'a> {
     /// Reads a list of texts with a format.
     pub fn list_of<T: FromStr<Err: Display>>(self) -> Vec<T> {
         self.items().iter().filter_map(Cursor::parsed).collect()
-    }
-
-    fn expected_near(&self, what: &str) {
-        match &self.node.value {
-            Value::Scalar(s) if !self.node.is_null() => {
-                self.fault(format!("expected {what}, found {:?}", s.text))
-            }
-            _ => self.expected(what),
-        }
     }
 }
 
@@ -289,7 +243,7 @@ impl<'a> Object<'a> {
             if self.known.contains(name) {
                 continue;
             }
-            let hint = did_you_mean(name, &self.known);
+            let hint = did_you_mean(name, self.known.iter().copied());
             let message = format!("unknown field{hint}; known here: {}", self.known.join(", "));
             let fault = Fault {
                 line: *line,
@@ -299,24 +253,4 @@ impl<'a> Object<'a> {
             self.cursor.notes.0.borrow_mut().push(fault);
         }
     }
-}
-
-/// Makes the path of a name in a map; a name that would look like several steps is quoted.
-pub(crate) fn join(path: &str, name: &str) -> String {
-    match path {
-        "" => name.to_owned(),
-        _ if name.contains(['.', '[', ' ']) => format!("{path}[\"{name}\"]"),
-        _ => format!("{path}.{name}"),
-    }
-}
-
-/// Suggests the nearest known word, if it is near enough to be a typo.
-pub(crate) fn did_you_mean(word: &str, known: &[&str]) -> String {
-    let near = |candidate: &&&str| strsim::jaro_winkler(&word.to_lowercase(), &candidate.to_lowercase());
-    known
-        .iter()
-        .max_by(|a, b| near(a).total_cmp(&near(b)))
-        .filter(|candidate| near(candidate) > 0.8)
-        .map(|candidate| format!(", did you mean \"{candidate}\"?"))
-        .unwrap_or_default()
 }

@@ -10,7 +10,7 @@ use crate::v1alpha1::{MachineConfig, Marks};
 impl MachineConfig {
     /// Writes the document with every secret redacted, to be shown.
     pub fn to_yaml(&self) -> String {
-        serde_yaml::to_string(self).expect("maps, lists and texts can always be written as YAML")
+        yaml::to_string(self).expect("maps, lists and texts can always be written as YAML")
     }
 
     /// Writes the document with its secrets, to be stored only.
@@ -30,7 +30,7 @@ impl MachineConfig {
 impl<'de> Deserialize<'de> for MachineConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let tree = serde_yaml::Value::deserialize(deserializer)?;
-        let text = serde_yaml::to_string(&tree).map_err(D::Error::custom)?;
+        let text = yaml::to_string(&tree).map_err(D::Error::custom)?;
         parse_with(&text, Marks::Keep).map_err(D::Error::custom)
     }
 }

@@ -2,29 +2,7 @@
 
 use std::fmt;
 
-/// A fault at one place of a document.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Fault {
-    /// The line, counted from 1; 0 when the fault has no line of its own (an override, an empty document).
-    pub line: usize,
-    /// The path of the value, such as `machine.network.interfaces[0].addresses[1]`; empty for the document.
-    pub path: String,
-    /// What is wrong, and what is expected instead.
-    pub message: String,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.path.is_empty() {
-            write!(f, "{}: ", self.path)?;
-        }
-        f.write_str(&self.message)?;
-        if self.line > 0 {
-            write!(f, " (line {})", self.line)?;
-        }
-        Ok(())
-    }
-}
+pub use yaml::Fault;
 
 /// All faults of a document, in the order of their lines. Never empty.
 ///
@@ -58,18 +36,19 @@ impl Faults {
     pub fn in_file(&self, file: &str) -> String {
         let mut text = String::new();
         for fault in &self.0 {
-            let path = if fault.path.is_empty() {
-                String::new()
-            } else {
-                format!("{}: ", fault.path)
-            };
             text.push_str(&format!(
-                "{file}:{}: {path}{}\n",
+                "{file}:{}: {}\n",
                 fault.line.max(1),
-                fault.message
+                fault.without_line()
             ));
         }
         text
+    }
+}
+
+impl From<Fault> for Faults {
+    fn from(fault: Fault) -> Self {
+        Self(vec![fault])
     }
 }
 

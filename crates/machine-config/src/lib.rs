@@ -5,8 +5,8 @@
 //!
 //! In reading order: [`v1alpha1`] holds the types of the only version so far, whose parts are made of the checked texts in
 //! [`value`]; [`secret`] keeps keys out of logs. [`parse`] is the only way in, after [`decode`] where there are only bytes:
-//! the YAML tree with line numbers (`yaml`), the cursor that collects faults instead of stopping at them (`decode`), and
-//! the rules of the version (`v1alpha1`). [`fault`] is the result when the document is wrong.
+//! the YAML tree with line numbers (the crate `yaml`), the cursor that collects faults instead of stopping at them
+//! (`decode`), and the rules of the version (`v1alpha1`). [`fault`] is the result when the document is wrong.
 
 pub mod fault;
 pub mod medium;
@@ -20,7 +20,6 @@ mod decode;
 mod emit;
 mod locate;
 mod parse;
-mod yaml;
 
 #[cfg(test)]
 mod reference;

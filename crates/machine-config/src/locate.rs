@@ -1,16 +1,11 @@
 //! Finds the line of a value, for checks that run after the document was read.
 
-use crate::yaml::{self, Value};
-
 /// Returns the line of the value with this path of plain names, such as `machine.ca.cert`; 0 when it is absent.
 pub fn line_of(text: &str, path: &str) -> usize {
     let Ok(root) = yaml::read(text) else { return 0 };
     let (mut node, mut line) = (&root, 0);
     for name in path.split('.') {
-        let Value::Map(entries) = &node.value else {
-            return 0;
-        };
-        let Some((key, value)) = entries.iter().find(|(key, _)| key.name == name) else {
+        let Some((key, value)) = node.entry(name) else {
             return 0;
         };
         (node, line) = (value, key.line);

@@ -1,9 +1,10 @@
 //! The only way from text to a checked config.
 
-use crate::decode::{Cursor, Notes, did_you_mean};
+use yaml::{Node, wrong_header};
+
+use crate::decode::{Cursor, Notes};
 use crate::fault::{Fault, Faults};
 use crate::v1alpha1::{self, MachineConfig, Marks};
-use crate::yaml::{self, Node, Value};
 
 /// The longest document, in bytes.
 pub const LIMIT: usize = 512 * 1024;
@@ -41,11 +42,7 @@ pub(crate) fn parse_with(text: &str, marks: Marks<'_>) -> Result<MachineConfig, 
     }
     read(text.trim_start_matches('\u{feff}'), marks).map_err(|faults| {
         // The other faults follow from a character that looks like a space.
-        let odd = ::text::odd_blanks(text).map(|odd| Fault {
-            line: odd.line,
-            path: String::new(),
-            message: odd.message(),
-        });
+        let odd = ::text::odd_blanks(text).map(|odd| Fault::at(odd.line, odd.message()));
         Faults::from_list(odd.collect()).unwrap_or(faults)
     })
 }
@@ -67,50 +64,6 @@ enum Version {
 
 /// Reads only `apiVersion` and `kind`: they decide how the rest is read, so a wrong one is the only fault reported.
 fn version(root: &Node) -> Result<Version, Faults> {
-    let kind = header(root, "kind", v1alpha1::KIND);
-    let version = header(root, "apiVersion", v1alpha1::API_VERSION);
-    match (version, kind) {
-        (Ok(()), Ok(())) => Ok(Version::V1Alpha1),
-        (version, kind) => {
-            let faults = [version, kind]
-                .into_iter()
-                .filter_map(Result::err)
-                .flat_map(|f| f.list().to_vec())
-                .collect();
-            Err(Faults::from_list(faults).expect("at least one of the two is a fault"))
-        }
-    }
-}
-
-fn header(root: &Node, name: &str, expected: &str) -> Result<(), Faults> {
-    let Value::Map(entries) = &root.value else {
-        return Err(Faults::one(
-            root.line,
-            "",
-            format!("expected a map, found {}", root.kind()),
-        ));
-    };
-    let Some((key, node)) = entries.iter().find(|(key, _)| key.name == name) else {
-        return Err(Faults::one(
-            root.line,
-            name,
-            format!("is missing; expected {expected}"),
-        ));
-    };
-    match &node.value {
-        Value::Scalar(scalar) if scalar.text == expected => Ok(()),
-        Value::Scalar(scalar) => {
-            let hint = did_you_mean(&scalar.text, &[expected]);
-            Err(Faults::one(
-                key.line,
-                name,
-                format!("{:?} is not known here; expected {expected}{hint}", scalar.text),
-            ))
-        }
-        _ => Err(Faults::one(
-            key.line,
-            name,
-            format!("expected {expected}, found {}", node.kind()),
-        )),
-    }
+    let wrong = wrong_header(root, v1alpha1::API_VERSION, v1alpha1::KIND);
+    Faults::from_list(wrong).map_or(Ok(Version::V1Alpha1), Err)
 }

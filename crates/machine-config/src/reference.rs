@@ -249,7 +249,7 @@ fn the_reader_knows_exactly_the_names_of_the_schema() {
                     Err(_) => &mut at[step],
                 });
         map["zzz"] = 1.into();
-        let faults = crate::parse(&serde_yaml::to_string(&document).unwrap()).unwrap_err();
+        let faults = crate::parse(&yaml::to_string(&document).unwrap()).unwrap_err();
         let message = &faults.list()[0].message;
         let known = message
             .split_once("known here: ")

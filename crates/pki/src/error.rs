@@ -36,15 +36,7 @@ pub enum Error {
     Verifier(#[from] rustls::server::VerifierBuilderError),
     /// The file of secrets is not what it should be.
     #[error("cannot read the secrets")]
-    Yaml(#[from] serde_yaml::Error),
-    /// The file is of another kind.
-    #[error("the secrets are {found:?}; expected {expected:?}")]
-    Kind {
-        /// What the file says.
-        found: String,
-        /// What it should say.
-        expected: String,
-    },
+    Yaml(#[from] yaml::Fault),
     /// A fingerprint is not 32 bytes in hex.
     #[error("{0:?} is no fingerprint; expected 64 hex digits, with or without colons")]
     Fingerprint(String),

@@ -48,13 +48,7 @@ impl Secrets {
 
     /// Reads the file.
     pub fn from_yaml(text: &str) -> Result<Self, Error> {
-        let header: Header = serde_yaml::from_str(text)?;
-        let found = format!("{} {}", header.api_version, header.kind);
-        let expected = format!("{API_VERSION} {KIND}");
-        if found != expected {
-            return Err(Error::Kind { found, expected });
-        }
-        let file: File = serde_yaml::from_str(text)?;
+        let file: File = yaml::document(text, API_VERSION, KIND)?;
         Ok(Self {
             authority: file.ca.authority("ca")?,
             token: Zeroizing::new(file.token),
@@ -64,7 +58,7 @@ impl Secrets {
     }
 
     /// Writes the file.
-    pub fn to_yaml(&self) -> Result<Zeroizing<String>, Error> {
+    pub fn to_yaml(&self) -> Zeroizing<String> {
         let mut file = File {
             api_version: API_VERSION.to_owned(),
             kind: KIND.to_owned(),
@@ -73,9 +67,9 @@ impl Secrets {
             ca: Pair::of(&self.authority),
             kubernetes: self.kubernetes.as_ref().map(kubernetes::File::from),
         };
-        let text = serde_yaml::to_string(&file).map(Zeroizing::new);
+        let text = yaml::to_string(&file).expect("texts can always be written as YAML");
         zeroize::Zeroize::zeroize(&mut file.token);
-        Ok(text?)
+        Zeroizing::new(text)
     }
 }
 
@@ -85,13 +79,6 @@ impl fmt::Debug for Secrets {
             .field("cluster_id", &self.cluster_id)
             .finish_non_exhaustive()
     }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Header {
-    api_version: String,
-    kind: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -153,9 +140,9 @@ mod tests {
     #[test]
     fn secrets_round_trip_and_differ_each_time() {
         let secrets = Secrets::generate(SystemTime::now()).unwrap();
-        let yaml = secrets.to_yaml().unwrap();
+        let yaml = secrets.to_yaml();
         let again = Secrets::from_yaml(&yaml).unwrap();
-        assert_eq!(again.to_yaml().unwrap(), yaml);
+        assert_eq!(again.to_yaml(), yaml);
         let other = Secrets::generate(SystemTime::now()).unwrap();
         assert_ne!(other.token, secrets.token);
         assert_ne!(other.cluster_id, secrets.cluster_id);
@@ -164,28 +151,26 @@ mod tests {
     #[test]
     fn a_file_from_before_there_were_clusters_is_read_and_completed() {
         let new = Secrets::generate(SystemTime::now()).unwrap();
-        let text = new.to_yaml().unwrap();
+        let text = new.to_yaml();
         let old = text.split("kubernetes:").next().unwrap();
         let mut secrets = Secrets::from_yaml(old).unwrap();
         assert!(secrets.kubernetes.is_none());
-        assert_eq!(secrets.to_yaml().unwrap().as_str(), old);
+        assert_eq!(secrets.to_yaml().as_str(), old);
         assert!(secrets.complete(SystemTime::now()).unwrap());
         assert!(!secrets.complete(SystemTime::now()).unwrap());
         assert_eq!(secrets.token, new.token);
-        let completed = secrets.to_yaml().unwrap();
-        assert_eq!(
-            Secrets::from_yaml(&completed).unwrap().to_yaml().unwrap(),
-            completed
-        );
+        let completed = secrets.to_yaml();
+        assert_eq!(Secrets::from_yaml(&completed).unwrap().to_yaml(), completed);
     }
 
     #[test]
     fn another_kind_of_file_is_refused() {
         let error =
             Secrets::from_yaml("apiVersion: bedplate.dev/v1alpha1\nkind: ClientConfig\n").unwrap_err();
+        let source = std::error::Error::source(&error).unwrap().to_string();
         assert_eq!(
-            error.to_string(),
-            "the secrets are \"bedplate.dev/v1alpha1 ClientConfig\"; expected \"bedplate.dev/v1alpha1 Secrets\""
+            source,
+            "kind: \"ClientConfig\" is not known here; expected Secrets (line 2)"
         );
     }
 

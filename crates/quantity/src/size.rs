@@ -107,12 +107,12 @@ mod tests {
             ("2GiB", 2 << 30),
             ("7", 7),
         ] {
-            let size: Size = serde_yaml::from_str(text).unwrap();
+            let size: Size = yaml::from_str(text).unwrap();
             assert_eq!(size, Size(bytes));
-            assert_eq!(serde_yaml::to_string(&size).unwrap().trim(), text);
+            assert_eq!(yaml::to_string(&size).unwrap().trim(), text);
         }
         for wrong in ["512XB", "-1MiB", "MiB", "99999999999999999GiB"] {
-            let error = serde_yaml::from_str::<Size>(wrong).unwrap_err();
+            let error = yaml::from_str::<Size>(wrong).unwrap_err();
             assert!(error.to_string().contains("such as 512MiB"), "{error}");
         }
     }

@@ -6,7 +6,7 @@ use service_definition::{
 };
 
 fn read(yaml: &str) -> Result<Definitions, String> {
-    let services: Vec<Service> = serde_yaml::from_str(yaml).map_err(|error| error.to_string())?;
+    let services: Vec<Service> = yaml::from_str(yaml).map_err(|error| error.to_string())?;
     check(services).map_err(|faults| faults.to_string())
 }
 
@@ -123,12 +123,12 @@ fn omitted_fields_have_sane_defaults() {
 
 #[test]
 fn a_service_is_written_as_it_is_read() {
-    let services: Vec<Service> = serde_yaml::from_str(EVERYTHING).unwrap();
-    let again: Vec<Service> = serde_yaml::from_str(&serde_yaml::to_string(&services).unwrap()).unwrap();
+    let services: Vec<Service> = yaml::from_str(EVERYTHING).unwrap();
+    let again: Vec<Service> = yaml::from_str(&yaml::to_string(&services).unwrap()).unwrap();
     assert_eq!(again, services);
-    let minimal = serde_yaml::to_string(&Service::new("a", ["/a"])).unwrap();
+    let minimal = yaml::to_string(&Service::new("a", ["/a"])).unwrap();
     assert_eq!(
-        check(vec![serde_yaml::from_str(&minimal).unwrap()])
+        check(vec![yaml::from_str(&minimal).unwrap()])
             .unwrap()
             .iter()
             .count(),
@@ -264,7 +264,7 @@ fn each_fault_names_the_field_and_the_way_out() {
             "the check speaks plain HTTP only",
         ),
         (
-            "{name: a, command: [/a], health: {exec: [true]}}",
+            "{name: a, command: [/a], health: {exec: ['true']}}",
             r#"health.exec: "true" is not a program"#,
         ),
         (

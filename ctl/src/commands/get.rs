@@ -156,7 +156,7 @@ impl Show for One {
     }
 
     fn detail(&self) -> Option<String> {
-        serde_yaml::to_string(&self.0).ok()
+        yaml::to_string(&self.0).ok()
     }
 }
 

@@ -46,16 +46,7 @@ pub struct Context {
 pub enum Error {
     /// Not YAML of that form.
     #[error("not a client config")]
-    Yaml(#[from] serde_yaml::Error),
-    /// Without apiVersion and kind.
-    #[error("apiVersion and kind are missing; expected apiVersion: {API_VERSION} and kind: {KIND}")]
-    Unnamed,
-    /// A document of another kind.
-    #[error("a document of kind {found:?}; expected {API_VERSION} {KIND}")]
-    Kind {
-        /// apiVersion and kind of the document.
-        found: String,
-    },
+    Yaml(#[from] yaml::Fault),
     /// An unknown context.
     #[error("unknown context {name:?}; known contexts: {known}")]
     NoContext {
@@ -64,15 +55,6 @@ pub enum Error {
         /// The known names.
         known: String,
     },
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Header {
-    #[serde(default)]
-    api_version: String,
-    #[serde(default)]
-    kind: String,
 }
 
 impl Default for ClientConfig {
@@ -89,20 +71,12 @@ impl Default for ClientConfig {
 impl ClientConfig {
     /// Parses a client config.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let header: Header = serde_yaml::from_str(text)?;
-        if header.api_version.is_empty() && header.kind.is_empty() {
-            return Err(Error::Unnamed);
-        }
-        if (header.api_version.as_str(), header.kind.as_str()) != (API_VERSION, KIND) {
-            let found = format!("{} {}", header.api_version, header.kind);
-            return Err(Error::Kind { found });
-        }
-        Ok(serde_yaml::from_str(text)?)
+        Ok(yaml::document(text, API_VERSION, KIND)?)
     }
 
     /// Returns the client config as YAML.
     pub fn to_yaml(&self) -> Zeroizing<String> {
-        let text = serde_yaml::to_string(self);
+        let text = yaml::to_string(self);
         Zeroizing::new(text.expect("maps and texts can always be written as YAML"))
     }
 
@@ -174,13 +148,18 @@ mod tests {
     #[test]
     fn errors_name_the_thing() {
         let error = ClientConfig::parse("apiVersion: v1\nkind: Config\n").unwrap_err();
+        let said = |error: Error| crate::ui::chain(&error);
         assert_eq!(
-            error.to_string(),
-            "a document of kind \"v1 Config\"; expected bedplate.dev/v1alpha1 ClientConfig"
+            said(error),
+            "not a client config: apiVersion: \"v1\" is not known here; expected bedplate.dev/v1alpha1 (line 1)"
         );
         let text = "apiVersion: bedplate.dev/v1alpha1\nkind: ClientConfig\nconteksts: {}\n";
         let error = ClientConfig::parse(text).unwrap_err();
-        assert!(format!("{error:?}").contains("conteksts"), "{error:?}");
+        assert_eq!(
+            said(error),
+            "not a client config: conteksts: unknown field, did you mean \"contexts\"?; \
+             known here: apiVersion, kind, current, contexts (line 3)"
+        );
         let error = ClientConfig::default().context("home").unwrap_err();
         assert_eq!(
             error.to_string(),

@@ -38,7 +38,7 @@ pub fn line(text: &str) -> anyhow::Result<()> {
 pub fn value<T: Serialize>(format: Format, value: &T) -> anyhow::Result<()> {
     match format {
         Format::Table | Format::Json => line(&serde_json::to_string_pretty(value)?),
-        Format::Yaml => write(serde_yaml::to_string(value)?.as_bytes()),
+        Format::Yaml => write(yaml::to_string(value)?.as_bytes()),
     }
 }
 
@@ -46,7 +46,7 @@ pub fn value<T: Serialize>(format: Format, value: &T) -> anyhow::Result<()> {
 pub fn item<T: Serialize>(format: Format, value: &T) -> anyhow::Result<()> {
     match format {
         Format::Table | Format::Json => line(&serde_json::to_string(value)?),
-        Format::Yaml => write(format!("---\n{}", serde_yaml::to_string(value)?).as_bytes()),
+        Format::Yaml => write(format!("---\n{}", yaml::to_string(value)?).as_bytes()),
     }
 }
 

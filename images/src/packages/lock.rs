@@ -43,7 +43,7 @@ pub enum LockError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: serde_yaml::Error,
+        source: yaml::Fault,
     },
 }
 
@@ -115,8 +115,8 @@ pub struct Locked {
 
 impl Lock {
     /// Parses a lock file.
-    pub fn parse(text: &str) -> Result<Lock, serde_yaml::Error> {
-        serde_yaml::from_str(text)
+    pub fn parse(text: &str) -> Result<Lock, yaml::Fault> {
+        yaml::from_str(text)
     }
 
     /// Reads a lock file; a file that is not there is an empty lock.
@@ -151,7 +151,7 @@ impl Lock {
         sorted
             .kernels
             .sort_by(|a, b| (a.arch, &a.package, &a.suite).cmp(&(b.arch, &b.package, &b.suite)));
-        let body = serde_yaml::to_string(&sorted).expect("a lock has only string keys");
+        let body = yaml::to_string(&sorted).expect("a lock has only string keys");
         format!("{HEADER}{body}")
     }
 

@@ -94,7 +94,7 @@ impl GenConfig {
         if self.with_secrets.is_none() {
             files.push(File {
                 name: "secrets.yaml",
-                text: secrets.to_yaml()?,
+                text: secrets.to_yaml(),
             });
         }
         let roles: &[(OutputType, &str, Role)] = if self.standalone {

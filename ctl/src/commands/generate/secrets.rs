@@ -36,7 +36,7 @@ impl GenSecrets {
             return self.complete();
         }
         let secrets = Secrets::generate(SystemTime::now())?;
-        write_private(&self.file, &secrets.to_yaml()?, self.force)?;
+        write_private(&self.file, &secrets.to_yaml(), self.force)?;
         ui::line(&self.file.display().to_string())?;
         ui::note("whoever has this file controls the cluster: keep it safe, and do not copy it to nodes");
         Ok(())

@@ -6,8 +6,9 @@
 mod input;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError};
+use zeroize::Zeroizing;
 
-use crate::fault::Faults;
+use crate::Fault;
 use input::Tabs;
 
 /// The maximum depth of nesting. The schema needs eight.
@@ -17,15 +18,19 @@ const VALUES: usize = 10_000;
 
 /// A value and the line it starts on.
 #[derive(Debug)]
-pub(crate) struct Node {
+pub struct Node {
+    /// The line, from 1.
     pub line: usize,
+    /// The value.
     pub value: Value,
 }
 
 /// The content of a node. Types of plain scalars are distinguished by [`Scalar`].
 #[derive(Debug)]
-pub(crate) enum Value {
+pub enum Value {
+    /// A text, number, truth value or nothing.
     Scalar(Scalar),
+    /// Values in the document's order.
     List(Vec<Node>),
     /// Keys in the document's order, each with its own line; keys are unique.
     Map(Vec<(Key, Node)>),
@@ -33,15 +38,19 @@ pub(crate) enum Value {
 
 /// A key of a map.
 #[derive(Debug)]
-pub(crate) struct Key {
+pub struct Key {
+    /// The line, from 1.
     pub line: usize,
+    /// The name.
     pub name: String,
 }
 
 /// A text, and whether it was quoted: `5` is a number, `"5"` is not.
 #[derive(Debug)]
-pub(crate) struct Scalar {
-    pub text: String,
+pub struct Scalar {
+    /// The text, without quotes; wiped when it is dropped, since it may be a secret.
+    pub text: Zeroizing<String>,
+    /// Whether it stood without quotes, on one line.
     pub plain: bool,
 }
 
@@ -49,6 +58,15 @@ impl Node {
     /// Returns true if the value is null: `key:` or `key: null`.
     pub fn is_null(&self) -> bool {
         matches!(&self.value, Value::Scalar(s) if s.plain && matches!(s.text.as_str(), "" | "~" | "null"))
+    }
+
+    /// Finds the entry of this name in a map.
+    pub fn entry(&self, name: &str) -> Option<(&Key, &Node)> {
+        let Value::Map(entries) = &self.value else {
+            return None;
+        };
+        let found = entries.iter().find(|(key, _)| key.name == name);
+        found.map(|(key, node)| (key, node))
     }
 
     /// Returns the kind of the value for a message.
@@ -69,7 +87,7 @@ impl Node {
 fn is_number(text: &str) -> bool {
     text.bytes()
         .all(|b| matches!(b, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'))
-        && text.parse::<f64>().is_ok()
+        && text.parse::<f64>().is_ok_and(f64::is_finite)
 }
 
 /// A list or map that is still being read.
@@ -85,8 +103,12 @@ enum Open {
     },
 }
 
-/// Reads the only document in `text`.
-pub(crate) fn read(text: &str) -> Result<Node, Faults> {
+/// Reads the only document in `text`. The caller limits its length.
+///
+/// # Errors
+///
+/// The first fault: what is not YAML, and what is more than this crate allows.
+pub fn read(text: &str) -> Result<Node, Fault> {
     let mut open: Vec<Open> = Vec::new();
     let mut root: Option<Node> = None;
     let mut values = 0;
@@ -104,16 +126,16 @@ pub(crate) fn read(text: &str) -> Result<Node, Faults> {
             _ => false,
         };
         if anchored {
-            return Err(at(
+            return Err(Fault::at(
                 line,
                 "anchors, aliases and tags are not allowed; write the value out",
             ));
         }
         let done = match event {
             Event::DocumentStart(_) if root.is_some() => {
-                return Err(at(
+                return Err(Fault::at(
                     line,
-                    "a second document starts here; a machine config is one document",
+                    "a second document starts here; one file is one document",
                 ));
             }
             Event::SequenceStart(..) => {
@@ -133,7 +155,7 @@ pub(crate) fn read(text: &str) -> Result<Node, Faults> {
             }
             Event::Scalar(text, style, _, _) => {
                 let scalar = Scalar {
-                    text: text.into_owned(),
+                    text: Zeroizing::new(text.into_owned()),
                     plain: style == ScalarStyle::Plain,
                 };
                 Some(Node {
@@ -154,12 +176,15 @@ pub(crate) fn read(text: &str) -> Result<Node, Faults> {
             _ => None,
         };
         if open.len() > DEPTH {
-            return Err(at(line, &format!("values are nested more than {DEPTH} deep")));
+            return Err(Fault::at(
+                line,
+                format!("values are nested more than {DEPTH} deep"),
+            ));
         }
         let Some(node) = done else { continue };
         values += 1;
         if values > VALUES {
-            return Err(at(line, &format!("more than {VALUES} values")));
+            return Err(Fault::at(line, format!("more than {VALUES} values")));
         }
         match open.last_mut() {
             Some(Open::List { items, .. }) => items.push(node),
@@ -170,33 +195,29 @@ pub(crate) fn read(text: &str) -> Result<Node, Faults> {
             None => root = Some(node),
         }
     }
-    root.ok_or_else(|| Faults::one(0, "", "the document is empty"))
+    root.ok_or_else(|| Fault::at(0, "the document is empty"))
 }
 
 /// Makes the key of a map from a node; keys are texts, and unique.
-fn as_key(node: Node, entries: &[(Key, Node)]) -> Result<Key, Faults> {
+fn as_key(node: Node, entries: &[(Key, Node)]) -> Result<Key, Fault> {
     let line = node.line;
     let Value::Scalar(scalar) = node.value else {
-        return Err(Faults::one(line, "", "the key of a map must be a text"));
+        return Err(Fault::at(line, "the key of a map must be a text"));
     };
-    if let Some((first, _)) = entries.iter().find(|(key, _)| key.name == scalar.text) {
+    if let Some((first, _)) = entries.iter().find(|(key, _)| key.name == *scalar.text) {
         let message = format!(
-            "key \"{}\" is listed twice; first on line {}",
-            scalar.text, first.line
+            "key {:?} is listed twice; first on line {}",
+            *scalar.text, first.line
         );
-        return Err(Faults::one(line, "", message));
+        return Err(Fault::at(line, message));
     }
     Ok(Key {
         line,
-        name: scalar.text,
+        name: (*scalar.text).clone(),
     })
 }
 
-fn at(line: usize, message: &str) -> Faults {
-    Faults::one(line, "", message)
-}
-
-fn malformed(error: &ScanError, last: usize) -> Faults {
+fn malformed(error: &ScanError, last: usize) -> Fault {
     let line = error.marker().line().min(last);
-    Faults::one(line, "", format!("not YAML: {}", error.info()))
+    Fault::at(line, format!("not YAML: {}", error.info()))
 }
