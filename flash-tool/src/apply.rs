@@ -1,8 +1,8 @@
-//! Carrying a plan out.
+//! Executes a plan.
 //!
-//! Order is what makes it safe. The whole bundle is checked before the first byte is written. The old partition table
-//! goes first and the new one comes last, each with a flush between: a medium that was interrupted at any point has no
-//! table, does not boot, and is completed by running again.
+//! Its safety depends on the order. The whole bundle is checked before the first byte is written. The old partition table
+//! is erased first and the new one is written last, each with a flush between: a medium that was interrupted at any point
+//! has no table, does not boot, and is completed by running the program again.
 
 use std::io::{self, Read, Seek};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -21,19 +21,19 @@ use crate::plan::{Content, Piece, Plan, What};
 use crate::report::{Clockwork, Numbers, Report};
 use crate::watch::{Stage, Watch};
 
-/// Bytes between two flushes: keeps the progress honest, and the host's memory free.
+/// Bytes between two flushes: keeps the progress accurate, and limits the host's dirty memory.
 const FLUSH: u64 = 16 * 1024 * 1024;
 
 /// Bytes of zeros that are handled at a time.
 const CHUNK: u64 = 1024 * 1024;
 
-/// What zeros are compared with.
+/// A buffer of zeros to compare with.
 const ZEROS: [u8; 4096] = [0; 4096];
 
-/// Unpacked frames that wait for the medium.
+/// The most decompressed frames that wait for the medium.
 const AHEAD: usize = 8;
 
-/// Carries out a plan that was made for this bundle, on a medium that is open already.
+/// Executes a plan that was made for this bundle, on an open medium.
 pub fn apply<R: Read + Seek + Send>(
     plan: &Plan,
     bundle: &mut Reader<R>,
@@ -62,7 +62,7 @@ impl<R: Read + Seek + Send> Checked<'_, R> {
         work.read_back()?;
         work.finish()?;
         if let Err(fault) = work.inspect() {
-            // What a node cannot use must not look as if it could. The fault found is the news, not this write's.
+            // What a node cannot use must not look usable. The fault matters, not the outcome of this write.
             let _ = work.erase();
             return Err(ApplyError::Inspect(fault));
         }
@@ -71,7 +71,7 @@ impl<R: Read + Seek + Send> Checked<'_, R> {
     }
 }
 
-/// A plan being carried out.
+/// A plan in execution.
 struct Work<'a> {
     plan: &'a Plan,
     medium: &'a mut dyn Medium,
@@ -80,7 +80,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Removes the old partition table, and lets the disk forget what the user said it may.
+    /// Erases the old partition table, and discards what the user allowed.
     fn erase(&mut self) -> Result<(), ApplyError> {
         let began = Instant::now();
         let ends = self.plan.table_extents();
@@ -102,7 +102,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Writes the pieces, while another thread unpacks the frames to come.
+    /// Writes the pieces, while another thread decompresses the next frames.
     fn write<R: Read + Seek + Send>(&mut self, bundle: &mut Reader<R>) -> Result<(), ApplyError> {
         let began = Instant::now();
         self.watch.stage(Stage::Write, self.plan.piece_bytes());
@@ -118,7 +118,7 @@ impl Work<'_> {
                 for frame in &frames {
                     let mut out = Vec::with_capacity(frame.raw_len as usize);
                     let result = bundle.frame(frame, &mut out).map(|()| out);
-                    // The other side hangs up when the medium fails, and says so itself.
+                    // The receiver hangs up when the medium fails, and reports that itself.
                     if sender.send(result).is_err() {
                         return;
                     }
@@ -167,7 +167,7 @@ impl Work<'_> {
         Ok(changes)
     }
 
-    /// Reads every piece from the medium itself: the slot against its signed tree, the rest against what was meant.
+    /// Reads every piece from the medium itself: the slot against its signed tree, the rest against the plan.
     fn read_back(&mut self) -> Result<(), ApplyError> {
         let began = Instant::now();
         self.watch.stage(Stage::ReadBack, self.plan.piece_bytes());
@@ -204,7 +204,7 @@ impl Work<'_> {
         let Content::Bytes(trailer) = &self.plan.trailer.content else {
             unreachable!("a plan's trailer is bytes");
         };
-        // Manifest, backup table, table: each is on the medium before the next is begun.
+        // Manifest, backup table, table: each is on the medium before the next one is started.
         let steps: [(Extent, &[u8]); 3] = [
             (self.plan.trailer.extent, trailer),
             (tail, &images.tail),
@@ -260,7 +260,7 @@ impl Work<'_> {
 fn compare(medium: &mut dyn Medium, piece: &Piece, buffer: &mut Vec<u8>) -> Result<(), ApplyError> {
     let Extent { start, len } = piece.extent;
     let mut at = 0;
-    // A frame is hashed whole, and is never long; zeros can be.
+    // A frame is hashed as a whole, and is never long; zeros can be.
     let step = if matches!(piece.content, Content::Zeros) {
         CHUNK
     } else {

@@ -15,11 +15,11 @@ Examples:
 --gateway 10.0.0.1 --interface eth0 node.bundle /dev/sdb
   bedplate-flash --key release.pub --yes --output json --size 8G node.bundle disk.img";
 
-/// Puts a bundle on a disk, or into a file.
+/// Writes a bundle to a disk or a file.
 ///
 /// Checks the bundle's signature, shows what will happen, asks, writes, and reads everything back. Nothing is written
-/// before the whole bundle and the machine config are found good; until the very end the disk does not boot, so an
-/// interrupted flash is simply run again.
+/// before the whole bundle and the machine config have been checked. The disk does not boot before the very end, so an
+/// interrupted flash can simply be repeated.
 #[derive(Debug, Clone, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, after_help = EXAMPLES)]
 pub struct Args {
@@ -34,7 +34,7 @@ pub struct Args {
     #[arg(required = true, value_name = "TARGET")]
     pub(crate) target: Option<PathBuf>,
 
-    /// The public key of whoever may sign bundles; several may be given.
+    /// The public key that bundles may be signed with; several may be given.
     #[arg(
         short,
         long = "key",
@@ -44,35 +44,35 @@ pub struct Args {
     )]
     pub(crate) keys: Vec<PathBuf>,
 
-    /// The machine config to put on the disk; without one the node waits to be given one over its API.
+    /// The machine config to write; without one the node waits to receive one over its API.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
-    /// Names the node, in place of the machine config's name.
+    /// Sets the node's name, instead of the machine config's.
     #[arg(long, value_name = "NAME", requires = "config", value_parser = argument::<HostName>)]
     pub(crate) hostname: Option<HostName>,
 
-    /// Gives the node one fixed address, such as 10.0.0.2/24, and no DHCP.
+    /// Sets one static address for the node, such as 10.0.0.2/24, instead of DHCP.
     #[arg(long, value_name = "CIDR", requires = "config", value_parser = argument::<IpPrefix>)]
     pub(crate) address: Option<IpPrefix>,
 
-    /// The router that goes with the address.
+    /// The gateway for the address.
     #[arg(long, value_name = "ADDRESS", requires = "config")]
     pub(crate) gateway: Option<IpAddr>,
 
-    /// The interface that address and router are for; needed when the config names several, or none.
+    /// The interface for address and gateway; needed when the config lists several, or none.
     #[arg(long, value_name = "NAME", requires = "config", value_parser = argument::<InterfaceName>)]
     pub(crate) interface: Option<InterfaceName>,
 
-    /// Size of the file to write, such as 8G; its unwritten parts take no space. As small as will do, by default.
+    /// Size of the file to write, such as 8G; its unwritten parts take no space. By default as small as possible.
     #[arg(long, value_name = "SIZE", value_parser = quantity::bytes)]
     pub(crate) size: Option<u64>,
 
-    /// Tells the disk that it may forget all it held: kinder to flash cells, and to the next owner of your data.
+    /// Discards everything on the disk first: better for flash cells, and erases your old data.
     #[arg(long)]
     pub(crate) discard: bool,
 
-    /// Allows a built-in or very large disk, by its serial number; asks for that when none is given.
+    /// Allows a built-in or very large disk, by its serial number; asks for it when none is given.
     #[arg(long, value_name = "SERIAL", num_args = 0..=1, require_equals = true)]
     pub(crate) allow_fixed: Option<Option<String>>,
 
@@ -80,7 +80,7 @@ pub struct Args {
     #[arg(long)]
     pub(crate) dry_run: bool,
 
-    /// Does not ask.
+    /// Does not ask for confirmation.
     #[arg(short, long)]
     pub(crate) yes: bool,
 
@@ -91,7 +91,7 @@ pub struct Args {
 
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Command {
-    /// Lists the disks, and says which can be flashed and why not.
+    /// Lists the disks, and which of them can be flashed.
     List,
 }
 

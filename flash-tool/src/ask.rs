@@ -1,56 +1,56 @@
-//! Asking before a disk is overwritten.
+//! Asks before a disk is overwritten.
 
 use std::io::{self, BufRead, IsTerminal};
 
 use crate::safety::Caution;
 
-/// What the user said beforehand, on the command line.
+/// The consent that the user gave on the command line.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Said {
+pub(crate) struct Consent {
     /// `--yes`.
     pub yes: bool,
-    /// `--allow-fixed`, and the word that came with it.
+    /// `--allow-fixed`, and its value.
     pub allow_fixed: Option<Option<String>>,
 }
 
 /// Why there is no consent.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// A built-in disk, and nothing said about it.
+    /// A built-in disk, without `--allow-fixed`.
     #[error("{target}: {why}. If it is the right one, add --allow-fixed={word}")]
     Fixed {
         /// The disk.
         target: String,
-        /// Why it takes more than a yes.
+        /// Why it needs more than a yes.
         why: String,
         /// What to add.
         word: String,
     },
-    /// The wrong word.
+    /// The value does not match.
     #[error("{target} is not {said:?} but {word:?}: nothing was written")]
     OtherDisk {
         /// The disk.
         target: String,
         /// What the user said.
         said: String,
-        /// What it is.
+        /// The expected value.
         word: String,
     },
-    /// Nobody is there to be asked.
-    #[error("nothing was written: there is no terminal to ask on; add --yes if all is well")]
+    /// There is no terminal.
+    #[error("nothing was written: there is no terminal to ask on; add --yes to go ahead")]
     NoTerminal,
     /// The answer was no.
     #[error("nothing was written")]
     No,
 }
 
-/// The person at the terminal.
+/// The user at the terminal.
 pub(crate) trait Person {
     /// Asks, and returns the answer; `None` when nobody is there.
     fn ask(&mut self, question: &str) -> Option<String>;
 }
 
-/// Whoever sits at standard input.
+/// Standard input.
 pub(crate) struct Terminal;
 
 impl Person for Terminal {
@@ -65,11 +65,11 @@ impl Person for Terminal {
     }
 }
 
-/// Returns when the user means it.
+/// Returns if the user consents.
 pub(crate) fn consent(
     target: &str,
     caution: Option<&Caution>,
-    said: &Said,
+    said: &Consent,
     person: &mut dyn Person,
 ) -> Result<(), Refused> {
     if let Some(Caution { why, word }) = caution {
@@ -93,7 +93,7 @@ pub(crate) fn consent(
                 word: word.clone(),
             });
         }
-        // Whoever typed the name of the disk just now has been asked already.
+        // The user has just typed the name of the disk, which is consent.
         if matches!(said.allow_fixed, Some(None)) {
             return Ok(());
         }
@@ -101,7 +101,7 @@ pub(crate) fn consent(
     if said.yes {
         return Ok(());
     }
-    match person.ask(&format!("All that is on {target} now will be lost. Go on? [y/N]")) {
+    match person.ask(&format!("Everything on {target} will be lost. Continue? [y/N]")) {
         None => Err(Refused::NoTerminal),
         Some(answer) if ["y", "yes"].contains(&answer.to_lowercase().as_str()) => Ok(()),
         Some(_) => Err(Refused::No),
@@ -112,7 +112,7 @@ pub(crate) fn consent(
 mod tests {
     use super::*;
 
-    /// Gives one answer, or is not there.
+    /// A user with one answer, or none.
     struct Says(Option<&'static str>);
 
     impl Person for Says {
@@ -121,8 +121,8 @@ mod tests {
         }
     }
 
-    fn said(yes: bool, allow_fixed: Option<Option<&str>>) -> Said {
-        Said {
+    fn said(yes: bool, allow_fixed: Option<Option<&str>>) -> Consent {
+        Consent {
             yes,
             allow_fixed: allow_fixed.map(|word| word.map(str::to_owned)),
         }

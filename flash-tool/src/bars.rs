@@ -45,7 +45,7 @@ impl Watch for Bars {
         let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr());
         bar.set_style(ProgressStyle::with_template(template).expect("the templates are constants"));
         bar.set_message(stage.title());
-        // A flush can take seconds: the clock goes on meanwhile.
+        // A flush can take seconds: the clock continues in the meantime.
         bar.enable_steady_tick(Duration::from_millis(200));
         self.bar = Some(bar);
     }

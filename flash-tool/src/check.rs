@@ -1,4 +1,4 @@
-//! Reading a whole bundle before a medium is touched.
+//! Reads a whole bundle before a medium is touched.
 
 use std::io::{Read, Seek};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -13,14 +13,14 @@ use crate::plan::Plan;
 use crate::report::{Clockwork, Numbers};
 use crate::watch::{Stage, Watch};
 
-/// A bundle of which every byte was read and is good: the last frame might have been the damaged one.
+/// A bundle whose every byte was read and verified: the last frame might be the damaged one.
 pub struct Checked<'a, R> {
     pub(crate) plan: &'a Plan,
     pub(crate) bundle: &'a mut Reader<R>,
     pub(crate) clock: Clockwork,
 }
 
-/// Reads and checks the whole bundle, before a medium is so much as opened for writing.
+/// Reads and checks the whole bundle, before a medium is even opened for writing.
 pub fn check<'a, R: Read + Seek + Send>(
     plan: &'a Plan,
     bundle: &'a mut Reader<R>,
@@ -60,7 +60,7 @@ pub fn check<'a, R: Read + Seek + Send>(
     Ok(Checked { plan, bundle, clock })
 }
 
-/// Checks frames, one after the other, until all are taken: reading takes turns, unpacking does not.
+/// Checks frames, one after the other, until all are taken: reading takes turns, decompression does not.
 fn check_some<R: Read + Seek>(
     frames: &[Frame],
     jobs: &Mutex<(usize, &mut Reader<R>)>,

@@ -1,4 +1,4 @@
-//! The machine config that goes onto the medium.
+//! The machine config that is written to the medium.
 
 use std::fmt;
 use std::io;
@@ -12,7 +12,7 @@ use serde::Serialize;
 use text::LoadError;
 use zeroize::Zeroizing;
 
-/// A machine config that was checked as a whole. Holds secrets: it never prints its text.
+/// A machine config that was checked as a whole. Contains secrets: it never prints its text.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Injected {
     yaml: Zeroizing<String>,
@@ -26,11 +26,11 @@ pub struct Injected {
 pub struct ConfigSummary {
     /// The file it came from.
     pub file: String,
-    /// The node's name, where it has one.
+    /// The node's name, if it has one.
     pub hostname: Option<String>,
-    /// What the node does.
+    /// The node's role.
     pub role: String,
-    /// Its fixed addresses.
+    /// Its static addresses.
     pub addresses: Vec<String>,
     /// Bytes of the document.
     pub bytes: usize,
@@ -47,16 +47,16 @@ pub enum ConfigError {
         /// Why.
         source: io::Error,
     },
-    /// The document is faulty.
-    #[error("the machine config is faulty, nothing was written:\n{}", .faults.in_file(&.path.display().to_string()))]
+    /// The document has faults.
+    #[error("the machine config has faults, nothing was written:\n{}", .faults.in_file(&.path.display().to_string()))]
     Faulty {
         /// The file.
         path: PathBuf,
         /// All its faults.
         faults: Faults,
     },
-    /// The overrides do not go with the document.
-    #[error("--hostname, --address, --gateway or --interface does not go with the machine config")]
+    /// The overrides do not fit the document.
+    #[error("--hostname, --address, --gateway or --interface does not fit the machine config")]
     Override(#[source] Faults),
     /// The document is too long for the medium.
     #[error(transparent)]
@@ -64,7 +64,7 @@ pub enum ConfigError {
 }
 
 impl Injected {
-    /// Reads a file, checks it, and puts the overrides in.
+    /// Reads a file, checks it, and applies the overrides.
     pub fn load(path: &Path, overrides: &Overrides) -> Result<Self, ConfigError> {
         let path = PathBuf::from(path);
         match text::load(&path, machine_config::LIMIT) {
@@ -77,7 +77,7 @@ impl Injected {
         }
     }
 
-    /// Checks a document, and puts the overrides in. Without any, it is injected as it is.
+    /// Checks a document, and applies the overrides. Without any, it is injected unchanged.
     pub fn parse(path: &Path, text: Zeroizing<String>, overrides: &Overrides) -> Result<Self, ConfigError> {
         let parsed = pki::parse_config(&text, Moment::of_host(SystemTime::now()));
         let parsed = parsed.map_err(|faults| ConfigError::Faulty {

@@ -7,40 +7,40 @@ use medium::SlotError;
 use crate::inspect::Fault;
 use crate::plan::What;
 
-/// Why a medium is not good.
+/// Why a medium was not flashed, or is not usable.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// The bundle is damaged.
     #[error(transparent)]
     Bundle(#[from] bundle::Error),
-    /// The medium is not the one that the plan is for.
-    #[error("the medium has {actual} bytes, but the plan is for {planned}: was it exchanged? plan again")]
+    /// The medium is not the one of the plan.
+    #[error("the medium has {actual} bytes, but the plan is for {planned}: was it replaced? plan again")]
     OtherMedium {
-        /// What the plan is for.
+        /// The size in the plan.
         planned: u64,
-        /// What there is.
+        /// The actual size.
         actual: u64,
     },
     /// The medium fails.
-    #[error("cannot {action} the medium, which is not bootable now: try again, or take another one")]
+    #[error("cannot {action} the medium, which is not bootable now: try again, or use another one")]
     Medium {
-        /// What was tried.
+        /// The failed action.
         action: &'static str,
-        /// The kernel's answer.
+        /// The kernel's error.
         source: io::Error,
     },
     /// The medium does not hold what was written to it.
     #[error(
-        "the medium does not hold what was written at byte {offset} ({what:?}); it is not bootable now: take another one"
+        "the medium does not hold what was written at byte {offset} ({what:?}); it is not bootable now: use another one"
     )]
     ReadBack {
         /// What was written there.
         what: What,
-        /// Where.
+        /// The offset.
         offset: u64,
     },
     /// The slot's hash tree does not match.
-    #[error("the medium is bad and is not bootable now: take another one")]
+    #[error("the medium is bad and is not bootable now: use another one")]
     Slot(#[from] SlotError),
     /// A node could not use the medium.
     #[error("the finished medium cannot be used; its partition table was erased again")]

@@ -1,4 +1,4 @@
-//! What the host knows of its disks: reads `/sys` and `/proc`, decides nothing.
+//! The host's disks, read from `/sys` and `/proc`. Makes no decisions.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -13,7 +13,7 @@ use sys::mount_table;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Disk {
-    /// The kernel's name for it.
+    /// The kernel's name of the disk.
     pub name: String,
     /// Its device file.
     #[serde(serialize_with = "crate::lossy_path::serialize")]
@@ -21,21 +21,21 @@ pub struct Disk {
     /// Its major and minor number.
     #[serde(skip)]
     pub number: (u64, u64),
-    /// What the maker calls it.
+    /// The model, by the manufacturer.
     pub model: Option<String>,
-    /// What tells it from its sisters.
+    /// The serial number.
     pub serial: Option<String>,
-    /// Its size in bytes; zero when no medium is in.
+    /// The size in bytes; zero when there is no medium in it.
     pub size: u64,
     /// Bytes in a logical sector.
     pub sector: u64,
-    /// Set when the medium can be taken out.
+    /// Set when the medium is removable.
     pub removable: bool,
-    /// Set when it refuses writes.
+    /// Set when it is read-only.
     pub read_only: bool,
     /// How it is attached.
     pub bus: Bus,
-    /// What it is in use for.
+    /// Its current uses.
     pub uses: Vec<Use>,
 }
 
@@ -55,15 +55,15 @@ pub enum Bus {
     Scsi,
     /// A virtual machine's disk.
     Virtio,
-    /// A file, or the network, made to look like a disk.
+    /// A file, or a network disk, that appears as a disk.
     Loop,
-    /// Put together from other devices: LVM, RAID, encryption.
+    /// Made from other devices: LVM, RAID, encryption.
     Stacked,
     /// Something else.
     Other,
 }
 
-/// What a disk, or a device on it, is in use for.
+/// A use of a disk, or of a device on it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase", tag = "kind")]
 pub enum Use {
@@ -71,15 +71,15 @@ pub enum Use {
     Mounted {
         /// The device that is mounted: the disk, a partition, or a device on top of these.
         device: String,
-        /// Where.
+        /// The mount point.
         at: String,
     },
-    /// It holds swap space.
+    /// It is swap space.
     Swap {
         /// The device.
         device: String,
     },
-    /// Another device stands on it.
+    /// Another device is made from it.
     Held {
         /// The device below.
         device: String,
@@ -88,7 +88,7 @@ pub enum Use {
     },
 }
 
-/// Where the kernel shows its disks.
+/// Where the kernel's file systems are.
 #[derive(Debug, Clone)]
 pub struct Host {
     root: PathBuf,
@@ -108,14 +108,14 @@ impl Host {
         Self { root: root.into() }
     }
 
-    /// Lists all disks that have a medium, by name.
+    /// Lists all disks with a medium, by name.
     pub fn disks(&self) -> io::Result<Vec<Disk>> {
         let mut disks = Vec::new();
         for entry in fs::read_dir(self.block())? {
             let name = entry?.file_name().to_string_lossy().into_owned();
             match self.disk(&name) {
                 Ok(disk) => disks.push(disk),
-                // A card reader may be pulled out while we look.
+                // A card reader may be removed in the meantime.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
@@ -125,7 +125,7 @@ impl Host {
         Ok(disks)
     }
 
-    /// Finds what a device number stands for: a disk, or a partition and its disk's name.
+    /// Finds the disk of a device number, or a partition and its disk's name.
     pub fn find(&self, number: (u64, u64)) -> io::Result<Found> {
         for entry in fs::read_dir(self.block())? {
             let name = entry?.file_name().to_string_lossy().into_owned();
@@ -147,14 +147,14 @@ impl Host {
         ))
     }
 
-    /// Finds the loop device that a file stands under, if any; the file is given as device and inode.
+    /// Finds the loop device whose backing file this is, if any; the file is given as device and inode.
     pub fn loop_over(&self, file: (u64, u64)) -> Option<String> {
         let names = self.names(&self.block()).into_iter();
         names.filter(|name| name.starts_with("loop")).find(|name| {
             let path = self.text(&self.block().join(name).join("loop/backing_file"));
             let named = path.and_then(|path| fs::metadata(path).ok());
-            // The path is that of long ago, perhaps in another mount namespace. The kernel knows the file itself, but
-            // tells it only those who may open the device.
+            // The path may be old, or from another mount namespace. The kernel knows the file itself, but shows it only to those
+            // who may open the device.
             named.is_some_and(|facts| (facts.dev(), facts.ino()) == file)
                 || File::open(self.dev().join(name)).is_ok_and(|device| {
                     sys::loop_device::backing_file(&device).is_ok_and(|known| known == file)
@@ -162,16 +162,16 @@ impl Host {
         })
     }
 
-    /// Returns true if a folder belongs to devices: `/dev` and what is below, by whichever way it was named.
+    /// Returns true if a directory is for devices: `/dev` and everything below, whichever path leads there.
     pub fn is_for_devices(&self, folder: &Path) -> bool {
         let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let (folder, dev) = (real(folder), real(&self.dev()));
         if folder.starts_with(&dev) {
-            // Memory for files, which somebody who names it means.
+            // A directory for shared memory, which is meant when it is named.
             return !folder.starts_with(dev.join("shm"));
         }
         let device = |path: &Path| fs::metadata(path).ok().map(|facts| facts.dev());
-        // Where /dev is a file system of its own, it is known by that, also mounted elsewhere.
+        // If /dev is a separate file system, it is recognised by that, also when mounted elsewhere.
         device(&dev)
             .is_some_and(|number| Some(number) != device(&self.root) && device(&folder) == Some(number))
     }
@@ -242,7 +242,7 @@ impl Host {
             .or_else(|| text("loop/backing_file"))
     }
 
-    /// Finds the serial number: the device's own, or that of the USB stick above it.
+    /// Finds the serial number: the device's own, or that of the USB stick it is part of.
     fn serial(&self, dir: &Path, real: &Path) -> Option<String> {
         let text = |path: PathBuf| self.text(&path).filter(|text| !text.is_empty());
         text(dir.join("device/serial"))
@@ -253,7 +253,7 @@ impl Host {
             })
     }
 
-    /// Finds what the disk, its partitions, and all that stands on them are in use for.
+    /// Finds the uses of the disk, its partitions, and everything made from them.
     fn uses(&self, name: &str, dir: &Path) -> Vec<Use> {
         let mut uses = BTreeSet::new();
         let mut family = vec![(name.to_owned(), dir.to_owned())];
@@ -313,7 +313,7 @@ impl Host {
         uses.into_iter().collect()
     }
 
-    /// Returns true if a path below `/dev` is a name of this device, by way of links such as `mapper/vg-root`.
+    /// Returns true if a path below `/dev` is a name of this device, possibly by links such as `mapper/vg-root`.
     fn is(&self, path: &str, device: &str) -> bool {
         let real = fs::canonicalize(self.dev().join(path));
         let name = real
@@ -357,12 +357,12 @@ impl Host {
     }
 
     fn read(&self, path: &str) -> Vec<u8> {
-        // No /proc, no mounts to be seen: opening the disk for oneself alone still refuses one that is in use.
+        // Without /proc no mounts are visible: opening the disk exclusively still refuses one that is in use.
         fs::read(self.root.join(path)).unwrap_or_default()
     }
 }
 
-/// What a device number stands for.
+/// What a device number belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
     /// A whole disk.

@@ -1,4 +1,4 @@
-//! Taking a finished medium apart the way a node does it, with the parsers that the node has.
+//! Inspects a finished medium as a node would, with the node's parsers.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -10,42 +10,42 @@ use slots::{COPY_OFFSETS, RECORD_LEN, Record};
 
 use crate::plan::{Content, Plan};
 
-/// What a node would trip over.
+/// A fault that a node would find.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     /// The medium cannot be read.
     #[error("cannot read the medium")]
     Io(#[from] io::Error),
-    /// The partition table is not there.
+    /// The partition table is missing.
     #[error("the partition table cannot be read back")]
     Table(#[from] TableError),
-    /// The partition table is another one.
+    /// The partition table differs.
     #[error("the partition table is not the one that was written")]
     OtherTable,
-    /// The manifest is not there.
+    /// The manifest is missing.
     #[error("the manifest cannot be read back")]
     Trailer(#[from] TrailerError),
-    /// The manifest is another one.
+    /// The manifest differs.
     #[error("the manifest is not the one that was written")]
     OtherManifest,
     /// The slot record is wrong.
     #[error("the slot record is not the one that was written")]
     Record,
-    /// The machine config is not there.
+    /// The machine config is missing.
     #[error("the machine config cannot be read back")]
     Config(#[from] MediumError),
-    /// The machine config is another one, or none where one should be.
+    /// The machine config differs.
     #[error("the machine config is not the one that was written")]
     OtherConfig,
 }
 
-/// Finds the partitions by the table on the medium, and reads each structure out of them.
+/// Finds the partitions in the table on the medium, and checks each structure in them.
 pub(crate) fn inspect(plan: &Plan, medium: &mut dyn Medium) -> Result<u64, Fault> {
     let table = Table::read(&mut Cursor { medium, at: 0 })?;
     if table != plan.table {
         return Err(Fault::OtherTable);
     }
-    // Either copy is enough to read it, so look at both.
+    // Either copy is enough to read the table, so check both.
     let mut bytes = 0;
     for (extent, written) in plan
         .table_extents()
@@ -91,7 +91,7 @@ pub(crate) fn inspect(plan: &Plan, medium: &mut dyn Medium) -> Result<u64, Fault
     Ok(bytes)
 }
 
-/// Reads a medium like a file.
+/// A reader over a medium.
 struct Cursor<'a> {
     medium: &'a mut dyn Medium,
     at: u64,

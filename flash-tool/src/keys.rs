@@ -7,7 +7,7 @@ use manifest::{KeyError, TrustedKey};
 /// The longest public key file.
 const LIMIT: usize = 16 * 1024;
 
-/// Why there is no key to check signatures with.
+/// Why there is no key to verify signatures with.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
     /// No key was given.
@@ -24,7 +24,7 @@ pub enum KeysError {
         /// Why.
         source: text::LoadError,
     },
-    /// A file is no key.
+    /// A file is not a public key.
     #[error("{} cannot be used", .path.display())]
     Key {
         /// The file.

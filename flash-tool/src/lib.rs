@@ -1,10 +1,10 @@
 //! Flashes a bundle to a disk or a file: verifies, writes, injects a machine config, reads back.
 //!
-//! Deciding and doing are apart. [`plan`] is pure: from a bundle's facts and a medium's size it works out every byte
-//! that will be written, and nothing else ever is. [`apply`] carries a plan out on any [`medium::Medium`]; it checks
-//! each piece before writing it, and does not call a medium good before it has read it back and taken it apart the way
-//! a node will. [`host`] finds disks, [`target`] says which of them may be written to. [`Args`] is all of this as a
-//! command, for `bedplate-flash` and for `bedplate flash`. Knows no board by name.
+//! Decisions and I/O are separate. [`plan`] is pure: from the bundle's facts and the medium's size it computes every byte
+//! that will be written. [`apply`] executes a plan on any [`medium::Medium`]; it checks each piece before writing it, and
+//! reports success only after it has read the medium back and inspected it as a node would. [`host`] lists disks, [`target`]
+//! decides which of them may be written to. [`Args`] is the command line of `bedplate-flash` and `bedplate flash`. Knows no
+//! board by name.
 
 mod piece;
 pub mod plan;
@@ -35,6 +35,6 @@ pub use args::Args;
 pub use check::{Checked, check};
 pub use error::ApplyError;
 pub use plan::{BundleFacts, Options, Plan, PlanError, plan};
-pub use program::{main_from, told};
+pub use program::{main_from, print_message};
 pub use report::Report;
 pub use run::FlashError;

@@ -1,4 +1,4 @@
-//! `bedplate-flash`: puts a bundle on a disk.
+//! `bedplate-flash`: writes a bundle to a disk.
 
 use std::env;
 use std::process::ExitCode;

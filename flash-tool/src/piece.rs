@@ -1,21 +1,21 @@
-//! What a plan is made of.
+//! The parts of a plan.
 
 use bundle::Frame;
 use layout::Extent;
 use serde::Serialize;
 
-/// Something to be written in one place.
+/// Bytes to be written in one place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
-    /// What it is for.
+    /// Its purpose.
     pub what: What,
-    /// Where it goes.
+    /// Its place.
     pub extent: Extent,
-    /// What is written.
+    /// Its content.
     pub content: Content,
 }
 
-/// What is written.
+/// The content of a piece.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
     /// A frame of the bundle.
@@ -26,7 +26,7 @@ pub enum Content {
     Zeros,
 }
 
-/// What a piece is for.
+/// The purpose of a piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum What {

@@ -1,4 +1,4 @@
-//! Deciding what is written where. Pure.
+//! Decides what is written where. Pure.
 
 use bundle::{Codec, Frame, ImageName, Reader};
 use layout::{DiskSpec, Extent, Guids, Images, Layout, LayoutError, Name, TABLE_HEAD, Table, TableError};
@@ -12,7 +12,7 @@ pub use crate::piece::{Content, Piece, What};
 
 const MIB: u64 = 1024 * 1024;
 
-/// What must be known of a bundle. Having it proves that the bundle's signature and index hold.
+/// The facts of a bundle. A value of this type proves that the bundle's signature and index are valid.
 #[derive(Debug, Clone)]
 pub struct BundleFacts {
     manifest: VerifiedManifest,
@@ -23,7 +23,7 @@ pub struct BundleFacts {
 }
 
 impl BundleFacts {
-    /// Takes the facts of an open bundle.
+    /// Takes the facts from an open bundle.
     pub fn of<R: std::io::Read + std::io::Seek>(bundle: &Reader<R>) -> Self {
         Self {
             manifest: bundle.manifest().clone(),
@@ -45,45 +45,45 @@ impl BundleFacts {
     }
 }
 
-/// What the user may choose.
+/// The user's choices.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The names of disk and partitions: random for a disk, fixed for an image that must always be the same.
+    /// The GUIDs of disk and partitions: random for a disk, fixed for a reproducible image.
     pub guids: Guids,
     /// The machine config to inject; without one the node waits in maintenance mode.
     pub config: Option<Injected>,
-    /// Set when to tell the disk that all it held before may be forgotten.
+    /// Set when everything else on the disk may be discarded.
     pub discard: bool,
 }
 
-/// Every byte that is to be written, in the order in which it is.
+/// Every byte that is to be written, in order.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// What is flashed.
+    /// The release.
     pub release: Release,
-    /// Bytes in the medium that this plan is for.
+    /// The size of the medium that this plan is for.
     pub medium: u64,
-    /// The partition table, which goes on last: before it is there, nothing boots.
+    /// The partition table, which is written last: before it is there, nothing boots.
     pub table: Table,
-    /// Ranges that the disk may forget first.
+    /// Ranges that are discarded first.
     pub discard: Vec<Extent>,
-    /// What goes between the two copies of the partition table, by offset, without overlaps.
+    /// The content between the two copies of the partition table, by offset, without overlaps.
     pub pieces: Vec<Piece>,
-    /// The manifest at the end of slot A, which goes on when all pieces have been read back.
+    /// The manifest at the end of slot A, which is written after all pieces have been read back.
     pub trailer: Piece,
-    /// The machine config, again, to compare with what is read back.
+    /// The machine config again, to compare with what is read back.
     pub config: Option<Injected>,
     pub(crate) manifest: Manifest,
     pub(crate) images: Images,
 }
 
-/// What is flashed.
+/// The release that is flashed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Release {
     /// The board it is for.
     pub board: String,
-    /// The instruction set.
+    /// The architecture.
     pub arch: String,
     /// Its version.
     pub version: String,
@@ -93,7 +93,7 @@ pub struct Release {
     pub manifest: String,
     /// The key that signed it.
     pub key: String,
-    /// Bytes in the bundle.
+    /// The size of the bundle in bytes.
     pub bundle_bytes: u64,
 }
 
@@ -106,24 +106,24 @@ pub enum PlanError {
     /// The bundle is for upgrades only.
     #[error("the bundle holds no ESP: it can upgrade a node, but not flash one")]
     NoEsp,
-    /// An image does not fit where it belongs.
+    /// An image does not fit in its place.
     #[error(
         "image {image} of {len} bytes does not fit at byte {start}: the bundle is faulty, build it again"
     )]
     Misfit {
-        /// Which image.
+        /// The image.
         image: ImageName,
-        /// Where it would start.
+        /// Its start.
         start: u64,
-        /// How long it is.
+        /// Its length.
         len: u64,
     },
-    /// An image goes to a place that this version does not know.
+    /// An image has no known place.
     #[error(
         "the bundle has an image {image}, and nobody here knows where on a disk it goes: use the flash tool of its release"
     )]
     UnknownImage {
-        /// Which image.
+        /// The image.
         image: ImageName,
     },
     /// The manifest is too long for its place.
@@ -134,7 +134,7 @@ pub enum PlanError {
     Table(#[from] TableError),
 }
 
-/// Works out what is written to a medium of `medium` bytes.
+/// Plans what is written to a medium of `medium` bytes.
 pub fn plan(bundle: &BundleFacts, medium: u64, options: Options) -> Result<Plan, PlanError> {
     let manifest = &bundle.manifest;
     let layout = Layout::for_medium(&spec(manifest), medium)?;
@@ -202,7 +202,7 @@ pub fn plan(bundle: &BundleFacts, medium: u64, options: Options) -> Result<Plan,
 }
 
 impl Plan {
-    /// Returns the two ends of the medium, where the partition table goes.
+    /// Returns the two ends of the medium, where the partition table is.
     pub fn table_extents(&self) -> [Extent; 2] {
         [
             Extent {
@@ -213,7 +213,7 @@ impl Plan {
         ]
     }
 
-    /// Returns all that may be written, by offset, with neighbours joined: what a sparse copy of the medium must hold.
+    /// Returns everything that may be written, by offset, with neighbours joined: what a sparse copy of the medium must hold.
     pub fn extents(&self) -> Vec<Extent> {
         let pieces = self.pieces.iter().map(|piece| piece.extent);
         let mut all = pieces
@@ -233,10 +233,10 @@ impl Plan {
         joined
     }
 
-    /// Returns what lies between the extents, in whole blocks.
+    /// Returns what is between the extents, in whole blocks.
     ///
-    /// Only this may be discarded: what a disk answers for discarded blocks can change from read to read, so that one
-    /// that seems to hold the right bytes already might not hold them later.
+    /// Only this may be discarded: what a disk returns for discarded blocks can change from read to read, so that one which
+    /// seems to hold the right bytes already might not hold them later.
     fn untouched(&self) -> Vec<Extent> {
         let block = bundle::FRAME_ALIGN;
         let extents = self.extents();
@@ -250,18 +250,18 @@ impl Plan {
         gaps.filter(|gap| gap.len > 0).collect()
     }
 
-    /// Returns how many bytes are looked at, and written unless they are there already.
+    /// Returns the number of bytes that are compared, and written if they differ.
     pub fn bytes(&self) -> u64 {
         self.extents().iter().map(|extent| extent.len).sum()
     }
 
-    /// Returns the bytes of the pieces alone.
+    /// Returns the number of bytes of the pieces alone.
     pub(crate) fn piece_bytes(&self) -> u64 {
         self.pieces.iter().map(|piece| piece.extent.len).sum()
     }
 }
 
-/// Returns what the board asks of its disk.
+/// Returns the board's requirements for its disk.
 fn spec(manifest: &Manifest) -> DiskSpec {
     DiskSpec {
         slot_size: manifest.disk.slot_size,
@@ -303,7 +303,7 @@ fn frames(bundle: &BundleFacts, layout: &Layout) -> Result<Vec<Piece>, PlanError
     Ok(pieces)
 }
 
-/// Finds where on the disk an image goes, and how much room it has there.
+/// Finds an image's place on the disk, and the space there.
 fn place(image: &Image, layout: &Layout) -> Result<(What, Extent), PlanError> {
     if let Some(start) = image.offset {
         let end = layout.extent(Name::Esp).start;
@@ -321,7 +321,7 @@ fn place(image: &Image, layout: &Layout) -> Result<(What, Extent), PlanError> {
     })
 }
 
-/// Finds the space before the first partition that neither the table nor boot code takes.
+/// Finds the space before the first partition that neither the table nor boot code uses.
 fn unused(layout: &Layout, manifest: &Manifest) -> Vec<Extent> {
     let mut images: Vec<(u64, u64)> = manifest
         .images
@@ -341,7 +341,7 @@ fn unused(layout: &Layout, manifest: &Manifest) -> Vec<Extent> {
     free
 }
 
-/// Returns the place of a slot's manifest.
+/// Returns the extent of a slot's manifest.
 fn trailer_of(slot: Extent) -> Extent {
     Extent {
         start: slot.end() - trailer::AREA as u64,

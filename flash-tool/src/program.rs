@@ -1,4 +1,4 @@
-//! The command as a program of its own, under whatever name.
+//! The command as a separate program, under any name.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -9,23 +9,23 @@ use clap_complete::Shell;
 
 use crate::args::Args;
 
-/// The program's own name.
+/// The program's name.
 const OWN_NAME: &str = "bedplate-flash";
 
-/// Puts a Bedplate bundle on a disk, or into a file.
+/// Writes a Bedplate bundle to a disk or a file.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Program {
     #[command(flatten)]
     flash: Args,
-    /// Prints a completion script for a shell, and does nothing else.
+    /// Prints a completion script for a shell, and exits.
     #[arg(long, value_name = "SHELL", exclusive = true)]
     completions: Option<Shell>,
 }
 
 /// Runs the command as program `name`; the first of `args` is the name it was called by.
 ///
-/// `bedplate flash` calls it too, before its own parser: its global options share names with the options here.
+/// `bedplate flash` also calls it, before its own parser: its global options share names with the options here.
 pub fn main_from(name: &'static str, args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut command = Program::command().name(name).bin_name(name);
     let parsed = command
@@ -33,10 +33,10 @@ pub fn main_from(name: &'static str, args: impl IntoIterator<Item = OsString>) -
         .and_then(|matches| Program::from_arg_matches(&matches));
     let program = match parsed {
         Ok(program) => program,
-        Err(error) => return told(&error.format(&mut command)),
+        Err(error) => return print_message(&error.format(&mut command)),
     };
     if let Some(shell) = program.completions {
-        // A shell completes programs: as a command of another one, the tool is completed as the program that it is, too.
+        // A shell completes programs: as a command of another one, the tool is also completed as the program that it is.
         let program = if name.contains(' ') { OWN_NAME } else { name };
         let mut command = Program::command().name(program).bin_name(program);
         let mut script = Vec::new();
@@ -46,15 +46,15 @@ pub fn main_from(name: &'static str, args: impl IntoIterator<Item = OsString>) -
     end(program.flash.run())
 }
 
-/// Prints what clap has to say, and gives the exit code: help and versions are results, which may be lost as any other.
-pub fn told(error: &clap::Error) -> ExitCode {
+/// Prints clap's message, and returns the exit code: help and versions are results, which may be lost like any other.
+pub fn print_message(error: &clap::Error) -> ExitCode {
     match error.print() {
         Err(_) if !error.use_stderr() => ExitCode::from(stdio::LOST),
         _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1)),
     }
 }
 
-/// Returns why it ends, if there is a reason, and gives the exit code.
+/// Prints the error, if there is one, and returns the exit code.
 fn end<E: Error + 'static>(result: Result<(), E>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -65,7 +65,7 @@ fn end<E: Error + 'static>(result: Result<(), E>) -> ExitCode {
     }
 }
 
-/// Writes an error and all that led to it on one line.
+/// Formats an error and its causes on one line.
 fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,4 +1,4 @@
-//! What was done, in numbers.
+//! The report of a flash, in numbers.
 
 use std::time::Instant;
 
@@ -7,19 +7,19 @@ use serde::Serialize;
 use crate::plan::Release;
 use crate::watch::Stage;
 
-/// What was done. Having one means that the medium was read back and is good.
+/// The report of a flash. A value of this type means that the medium was read back and verified.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// What was flashed.
+    /// The release.
     pub release: Release,
-    /// The GUID of the disk, by which the node finds it.
+    /// The disk's GUID, by which the node finds it.
     pub disk: String,
     /// Bytes that the plan covers.
     pub planned: u64,
     /// Bytes that were written.
     pub written: u64,
-    /// Bytes that were there already.
+    /// Bytes that were equal and not written.
     pub equal: u64,
     /// Bytes that were read from the medium: to compare, and to read back.
     pub read: u64,
@@ -29,13 +29,13 @@ pub struct Report {
     pub stages: Vec<StageReport>,
 }
 
-/// What one stage did.
+/// The report of one stage.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StageReport {
-    /// Which stage.
+    /// The stage.
     pub stage: Stage,
-    /// How long it took, waiting for the medium included.
+    /// Its duration, including waiting for the medium.
     pub seconds: f64,
     /// Bytes read from the bundle.
     pub bundle_read: u64,
@@ -43,11 +43,11 @@ pub struct StageReport {
     pub read: u64,
     /// Bytes written to the medium.
     pub written: u64,
-    /// Bytes that were there already.
+    /// Bytes that were equal and not written.
     pub equal: u64,
 }
 
-/// Takes the time of stages.
+/// Measures the time of stages.
 pub(crate) struct Clockwork {
     started: Instant,
     stages: Vec<StageReport>,
@@ -61,7 +61,7 @@ impl Clockwork {
         }
     }
 
-    /// Notes a stage that began at `began` and ends now; `numbers` are those of the stage.
+    /// Records a stage that started at `began` and ends now, with its numbers.
     pub fn note(&mut self, stage: Stage, began: Instant, numbers: Numbers) {
         let seconds = began.elapsed().as_secs_f64();
         let Numbers {
@@ -80,7 +80,7 @@ impl Clockwork {
         });
     }
 
-    /// Sums up.
+    /// Makes the report.
     pub fn report(self, release: Release, disk: String, planned: u64) -> Report {
         let sum = |number: fn(&StageReport) -> u64| self.stages.iter().map(number).sum();
         Report {

@@ -1,4 +1,4 @@
-//! Flashing, from the command line to the last line printed.
+//! The flash command, from the command line to the last line printed.
 
 use std::fs::File;
 use std::io::{self, BufReader};
@@ -10,7 +10,7 @@ use stdio::Lost;
 use uuid::Uuid;
 
 use crate::args::{Args, Command, Output};
-use crate::ask::{Refused, Said, Terminal, consent};
+use crate::ask::{Consent, Refused, Terminal, consent};
 use crate::bars::Bars;
 use crate::check::check;
 use crate::config::{ConfigError, Injected};
@@ -21,12 +21,12 @@ use crate::plan::{BundleFacts, Options, Plan, PlanError, plan};
 use crate::report::Report;
 use crate::safety::caution;
 use crate::show::{Outcome, PlanView, disks_text, judge, report_text};
-use crate::target::{Target, TargetError, Wanted};
+use crate::target::{Requirements, Target, TargetError};
 
 /// Why nothing was flashed, or a flash failed.
 #[derive(Debug, thiserror::Error)]
 pub enum FlashError {
-    /// No key.
+    /// There is no key.
     #[error(transparent)]
     Keys(#[from] KeysError),
     /// The bundle cannot be opened.
@@ -37,7 +37,7 @@ pub enum FlashError {
         /// Why.
         source: io::Error,
     },
-    /// The bundle is not to be trusted, or damaged.
+    /// The bundle is damaged, or cannot be trusted.
     #[error("{} is not flashed", .path.display())]
     Bundle {
         /// The file.
@@ -45,7 +45,7 @@ pub enum FlashError {
         /// Why.
         source: bundle::Error,
     },
-    /// The machine config is faulty.
+    /// The machine config has faults.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The bundle does not fit.
@@ -54,7 +54,7 @@ pub enum FlashError {
     /// The target must not be written to.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// The user does not want it.
+    /// The user did not consent.
     #[error(transparent)]
     Refused(#[from] Refused),
     /// The flash failed.
@@ -66,7 +66,7 @@ pub enum FlashError {
     /// The result cannot be written as JSON.
     #[error("cannot write the result as JSON")]
     Json(#[from] serde_json::Error),
-    /// The list or plan that was asked for cannot be printed.
+    /// The list or plan cannot be printed.
     #[error("the answer is lost")]
     Print(#[source] Lost),
     /// The flash is complete, and only its report cannot be printed.
@@ -75,7 +75,7 @@ pub enum FlashError {
 }
 
 impl Args {
-    /// Does what the command line says.
+    /// Executes the command line.
     pub fn run(self) -> Result<(), FlashError> {
         let host = Host::default();
         match (&self.command, &self.bundle, &self.target) {
@@ -120,15 +120,15 @@ impl Args {
             .chain([path])
             .collect::<Vec<_>>();
         let needed = facts.least().map_err(PlanError::from)?;
-        let wanted = Wanted {
+        let required = Requirements {
             needed,
             size: self.size,
             inputs: &inputs,
             private: config.is_some(),
         };
-        let target = Target::look(host, target, &wanted)?;
+        let target = Target::inspect(host, target, &required)?;
 
-        // Random, so that two disks in one machine are told apart.
+        // Random, so that two disks in one machine are distinguishable.
         let guids = Guids::from_seed(Uuid::new_v4().as_bytes());
         let plan = plan(
             &facts,
@@ -171,7 +171,7 @@ impl Args {
             Target::Disk(disk) => caution(disk),
             Target::File(_) => None,
         };
-        let said = Said {
+        let said = Consent {
             yes: self.yes,
             allow_fixed: self.allow_fixed.clone(),
         };

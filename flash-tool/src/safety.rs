@@ -1,17 +1,17 @@
-//! Which disks may be written to. Pure.
+//! Decides which disks may be written to. Pure.
 
 use quantity::human_bytes;
 use serde::Serialize;
 
 use crate::host::{Bus, Disk, Use};
 
-/// Larger disks are rarely cards, and often somebody's photographs.
+/// Larger disks are rarely cards, and often contain somebody's photographs.
 const LARGE: u64 = 256_000_000_000;
 
-/// Mount points that a running system cannot do without.
+/// Mount points that a running system needs.
 const SYSTEM: [&str; 6] = ["/", "/boot", "/boot/efi", "/boot/firmware", "/usr", "/var"];
 
-/// Why a disk must not be written to. There is no way round these.
+/// Why a disk must not be written to. These cannot be overridden.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize)]
 #[serde(rename_all = "camelCase", tag = "reason")]
 pub enum Refusal {
@@ -37,7 +37,7 @@ pub enum Refusal {
         /// Where it is mounted.
         at: String,
     },
-    /// Something stands on it.
+    /// Another device is made from it.
     #[error("{device} is in use by {by} (LVM, RAID or encryption): take that down first")]
     Held {
         /// The device below.
@@ -45,13 +45,13 @@ pub enum Refusal {
         /// The device on top.
         by: String,
     },
-    /// It is put together from other devices.
-    #[error("it is put together from other devices: name the disk itself")]
+    /// It is made from other devices.
+    #[error("it is made from other devices: name the disk itself")]
     Stacked,
-    /// It refuses writes.
+    /// It is read-only.
     #[error("it is read-only: look for a write-protect switch on the card or reader")]
     ReadOnly,
-    /// No medium is in.
+    /// There is no medium.
     #[error("there is no medium in it")]
     Empty,
     /// Its sectors are larger than the partition table's.
@@ -63,27 +63,27 @@ pub enum Refusal {
     /// It is too small.
     #[error("it has {}, and this image needs {}", human_bytes(*.has), human_bytes(*.needed))]
     TooSmall {
-        /// What it has.
+        /// Its size.
         has: u64,
-        /// What it needs.
+        /// The required size.
         needed: u64,
     },
 }
 
-/// Why a disk is written to only by one who names it.
+/// Why a disk is written to only if the user names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Caution {
-    /// Why.
+    /// The reason.
     pub why: String,
     /// What to type: the serial number, or the next best name.
     pub word: String,
 }
 
-/// Lists all that speaks against a disk; `needed` bytes must fit.
+/// Lists all reasons against a disk; `needed` bytes must fit.
 pub fn refusals(disk: &Disk, needed: u64) -> Vec<Refusal> {
     let mut found = disk.uses.iter().map(refusal).collect::<Vec<_>>();
-    // The system's own disk first: the rest follows from it.
+    // The system's own disk first: the other reasons follow from it.
     found.sort_by_key(|refusal| !matches!(refusal, Refusal::System { .. } | Refusal::Swap { .. }));
     if disk.bus == Bus::Stacked {
         found.push(Refusal::Stacked);
@@ -105,7 +105,7 @@ pub fn refusals(disk: &Disk, needed: u64) -> Vec<Refusal> {
     found
 }
 
-/// Returns why a disk should be named by hand before it is overwritten, if it should.
+/// Returns why a disk must be named before it is overwritten, if it must.
 pub fn caution(disk: &Disk) -> Option<Caution> {
     let portable = disk.removable || matches!(disk.bus, Bus::Usb | Bus::Sd | Bus::Loop);
     let why = if !portable {
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stick_is_fine() {
+    fn a_stick_is_accepted() {
         assert_eq!(refusals(&stick(), 2_000_000_000), []);
         assert_eq!(caution(&stick()), None);
     }
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn disks_that_may_be_somebodys_are_named_by_hand() {
+    fn built_in_and_large_disks_must_be_named() {
         let word = |disk: Disk| caution(&disk).map(|caution| caution.word);
         assert_eq!(
             word(Disk {

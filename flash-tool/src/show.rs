@@ -1,4 +1,4 @@
-//! Plans, reports and disks, for people and for programs.
+//! Formats plans, reports and disks, for people and for programs.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -14,21 +14,21 @@ use crate::report::Report;
 use crate::safety::{Caution, Refusal, caution, refusals};
 use crate::target::Target;
 
-/// A plan as programs see it.
+/// A plan for programs.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PlanView<'a> {
     release: &'a Release,
     target: &'a Target,
-    /// The GUID of the disk to be.
+    /// The GUID of the new disk.
     disk: String,
     hybrid_mbr: bool,
     partitions: Vec<PartitionView>,
-    /// Bytes by what they are for.
+    /// Bytes by purpose.
     pieces: BTreeMap<String, u64>,
-    /// All that is written, or found to be there already.
+    /// Everything that is written, or found to be equal.
     bytes: u64,
-    /// All that the disk is told to forget.
+    /// Everything that is discarded.
     discard: u64,
     config: Option<&'a ConfigSummary>,
 }
@@ -51,7 +51,7 @@ pub(crate) struct Outcome<'a> {
     pub report: Option<&'a Report>,
 }
 
-/// A disk as `list` shows it.
+/// A disk in the output of `list`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DiskView {
@@ -86,7 +86,7 @@ impl<'a> PlanView<'a> {
         }
     }
 
-    /// Writes the plan for people.
+    /// Formats the plan for people.
     pub fn text(&self) -> String {
         let release = self.release;
         let mut text = String::new();
@@ -118,7 +118,7 @@ impl<'a> PlanView<'a> {
             .map(|part| format!("{} {}", part.name, human_bytes(part.bytes)));
         line("Disk", partitions.collect::<Vec<_>>().join(", "));
         let discard = if self.discard > 0 {
-            format!("; {} may be forgotten", human_bytes(self.discard))
+            format!("; {} will be discarded", human_bytes(self.discard))
         } else {
             String::new()
         };
@@ -133,7 +133,7 @@ impl<'a> PlanView<'a> {
     }
 }
 
-/// Writes a report for people: one line.
+/// Formats a report for people: one line.
 pub(crate) fn report_text(report: &Report, target: &Target) -> String {
     format!(
         "{} now holds {} {}: {} written, {} there already, all read back and verified, in {:.1} s",
@@ -146,7 +146,7 @@ pub(crate) fn report_text(report: &Report, target: &Target) -> String {
     )
 }
 
-/// Judges disks for `list`.
+/// Checks disks for `list`.
 pub(crate) fn judge(disks: Vec<Disk>) -> Vec<DiskView> {
     let judged = |disk: Disk| DiskView {
         refused: refusals(&disk, 0).iter().map(Refusal::to_string).collect(),
@@ -156,7 +156,7 @@ pub(crate) fn judge(disks: Vec<Disk>) -> Vec<DiskView> {
     disks.into_iter().map(judged).collect()
 }
 
-/// Writes the disks for people, as a table.
+/// Formats the disks for people, as a table.
 pub(crate) fn disks_text(disks: &[DiskView]) -> String {
     let mut rows =
         vec![["DISK", "SIZE", "MODEL", "SERIAL", "BUS", "REMOVABLE", "VERDICT"].map(str::to_owned)];
@@ -237,7 +237,7 @@ fn config_text(config: &ConfigSummary) -> String {
 }
 
 fn no_config() -> String {
-    "none: the node waits to be given one over its API".to_owned()
+    "none: the node waits to receive one over its API".to_owned()
 }
 
 fn bus_word(bus: Bus) -> &'static str {

@@ -1,8 +1,8 @@
-//! What is written to: a disk, or a file.
+//! The target: a disk, or a file.
 
 mod error;
 mod file;
-mod wanted;
+mod requirements;
 
 use std::fs::{self, File};
 use std::io;
@@ -14,7 +14,7 @@ use serde::Serialize;
 
 pub use self::error::TargetError;
 pub use self::file::FileTarget;
-pub use self::wanted::Wanted;
+pub use self::requirements::Requirements;
 use crate::host::{Disk, Found, Host};
 use crate::safety::{Refusal, refusals};
 
@@ -29,15 +29,15 @@ pub enum Target {
 }
 
 impl Target {
-    /// Looks at what was named, and refuses what must not be written to. Changes nothing.
-    pub fn look(host: &Host, path: &Path, wanted: &Wanted<'_>) -> Result<Self, TargetError> {
+    /// Inspects the named target, and refuses what must not be written to. Changes nothing.
+    pub fn inspect(host: &Host, path: &Path, required: &Requirements<'_>) -> Result<Self, TargetError> {
         let facts = match fs::metadata(path) {
             Ok(facts) => facts,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return FileTarget::new(host, path, wanted).map(Target::File);
+                return FileTarget::new(host, path, required).map(Target::File);
             }
             Err(source) => {
-                return Err(TargetError::Look {
+                return Err(TargetError::Inspect {
                     path: path.into(),
                     source,
                 });
@@ -45,7 +45,7 @@ impl Target {
         };
         let kind = facts.file_type();
         if kind.is_block_device() {
-            if wanted.size.is_some() {
+            if required.size.is_some() {
                 return Err(TargetError::SizeOfDisk { path: path.into() });
             }
             let open = |source| TargetError::Open {
@@ -60,7 +60,7 @@ impl Target {
             if sys::lock::is_held(&device).map_err(asked)? {
                 return Err(TargetError::InUse { path: path.into() });
             }
-            return Self::disk(host, path, number, wanted.needed);
+            return Self::disk(host, path, number, required.needed);
         }
         if !kind.is_file() {
             let what = if kind.is_dir() {
@@ -73,24 +73,24 @@ impl Target {
                 what,
             });
         }
-        FileTarget::existing(host, path, &facts, wanted).map(Target::File)
+        FileTarget::existing(host, path, &facts, required).map(Target::File)
     }
 
-    /// Opens the target: a disk for ourselves alone, checked again on the open file; a file at its size.
+    /// Opens the target: a disk exclusively, checked again on the open file; a file at its size.
     pub fn open(&self, host: &Host) -> Result<FileMedium, TargetError> {
         match self {
             Target::Disk(disk) => {
                 let path = || disk.path.clone();
                 let file = sys::disk::open_exclusively(&disk.path)
                     .map_err(|source| TargetError::Busy { path: path(), source })?;
-                let look = |source: io::Error| TargetError::Look { path: path(), source };
+                let look = |source: io::Error| TargetError::Inspect { path: path(), source };
                 if !sys::lock::try_whole(&file).map_err(|error| look(io::Error::other(error)))? {
                     return Err(TargetError::InUse { path: path() });
                 }
                 let number = sys::disk::number(&file).map_err(|error| look(io::Error::other(error)))?;
                 let again = match host.find(disk.number).map_err(look)? {
                     Found::Disk(again) => again,
-                    Found::PartitionOf(_) => return Err(TargetError::Exchanged { path: path() }),
+                    Found::PartitionOf(_) => return Err(TargetError::Replaced { path: path() }),
                 };
                 let read_only =
                     sys::disk::is_read_only(&file).map_err(|error| look(io::Error::other(error)))?;
@@ -107,7 +107,7 @@ impl Target {
                 };
                 let same = number == Some(disk.number) && again == *disk;
                 if !same || medium::Medium::len(&medium) != disk.size {
-                    return Err(TargetError::Exchanged { path: path() });
+                    return Err(TargetError::Replaced { path: path() });
                 }
                 Ok(medium)
             }
@@ -115,7 +115,7 @@ impl Target {
         }
     }
 
-    /// Returns the bytes in the medium.
+    /// Returns the size of the medium.
     pub fn size(&self) -> u64 {
         match self {
             Target::Disk(disk) => disk.size,
@@ -132,7 +132,7 @@ impl Target {
     }
 
     fn disk(host: &Host, path: &Path, number: (u64, u64), needed: u64) -> Result<Self, TargetError> {
-        match host.find(number).map_err(|source| TargetError::Look {
+        match host.find(number).map_err(|source| TargetError::Inspect {
             path: path.into(),
             source,
         })? {

@@ -1,8 +1,8 @@
-//! Watching a plan being carried out.
+//! The progress of a plan in execution.
 
 use serde::Serialize;
 
-/// The steps of flashing, in order.
+/// The stages of flashing, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Stage {
@@ -16,12 +16,12 @@ pub enum Stage {
     ReadBack,
     /// The manifest is written, then the partition table.
     Finish,
-    /// The medium is taken apart as a node does it.
+    /// The medium is inspected as a node would.
     Inspect,
 }
 
 impl Stage {
-    /// Returns a word for the user.
+    /// Returns the title for the user.
     pub fn title(self) -> &'static str {
         match self {
             Stage::Check => "Checking the bundle",
@@ -34,16 +34,16 @@ impl Stage {
     }
 }
 
-/// Is told how far things are.
+/// Observes progress.
 pub trait Watch {
-    /// A stage begins, in which so many bytes will be handled.
+    /// Starts a stage with this many bytes.
     fn stage(&mut self, stage: Stage, bytes: u64);
 
-    /// So many bytes more are handled.
+    /// Adds this many bytes.
     fn advance(&mut self, bytes: u64);
 }
 
-/// Tells nobody.
+/// Shows nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;
 

@@ -1,4 +1,4 @@
-//! Files as targets of the real program: who may read them, who else uses them, where they must not be.
+//! Files as targets of the real program: who may read them, who else uses them, and where they must not be.
 
 #![expect(clippy::unwrap_used, reason = "a test may unwrap")]
 
@@ -25,7 +25,7 @@ fn with_config(sample: &Sample) -> String {
 }
 
 #[test]
-fn an_image_that_holds_a_config_is_for_its_owner_alone() {
+fn an_image_with_a_config_is_readable_by_its_owner_only() {
     let sample = sample(&Recipe::default());
     let config = with_config(&sample);
     let (new, open) = (target(&sample), sample.dir.path().join("open.img"));
@@ -53,7 +53,7 @@ fn an_image_that_holds_a_config_is_for_its_owner_alone() {
 
 #[test]
 fn a_file_that_cannot_be_kept_private_gets_no_config() {
-    // A file of somebody else that anybody may write to: its mode is not ours to change.
+    // A file of another user that anybody may write to: its mode is not ours to change.
     let sample = sample(&Recipe::default());
     let (folder, target) = (sample.dir.path(), target(&sample));
     let program = folder.join("bedplate-flash");
@@ -106,7 +106,7 @@ fn of_two_flashes_at_once_one_succeeds() {
     };
     for _ in 0..3 {
         let outputs = [start(), start()].map(|child: Child| child.wait_with_output().unwrap());
-        // The slower may come when the faster has ended: then both succeed, one after the other.
+        // The slower one may start after the faster one has ended: then both succeed.
         let failed = outputs.iter().filter(|output| !output.status.success());
         let failed = failed.map(stderr).collect::<Vec<_>>();
         assert!(failed.len() < 2, "{failed:?}");
@@ -174,7 +174,7 @@ fn the_disk_of_a_running_emulator_is_refused() {
         }
         emulator => emulator.unwrap(),
     };
-    // Its greeting comes when its disks are open.
+    // Its banner appears after its disks are open.
     let mut greeting = String::new();
     let mut said = BufReader::new(emulator.stdout.take().unwrap());
     said.read_line(&mut greeting).unwrap();
@@ -188,7 +188,7 @@ fn the_disk_of_a_running_emulator_is_refused() {
 }
 
 #[test]
-fn a_mistyped_disk_becomes_no_file_in_dev_by_whatever_way() {
+fn a_mistyped_disk_never_becomes_a_file_in_dev() {
     let sample = sample(&Recipe::default());
     let name = format!("bedplate-test-{}", std::process::id());
     let real = Path::new("/dev").join(&name);
@@ -222,7 +222,7 @@ fn a_mistyped_disk_becomes_no_file_in_dev_by_whatever_way() {
 }
 
 #[test]
-fn a_name_that_is_not_utf_8_is_flashed_and_told() {
+fn a_name_that_is_not_utf_8_is_flashed_and_reported() {
     let sample = sample(&Recipe::default());
     let target = sample.dir.path().join(OsStr::from_bytes(b"disk-\xff.img"));
     let outcome = good(&flash(
@@ -238,7 +238,7 @@ fn a_name_that_is_not_utf_8_is_flashed_and_told() {
 }
 
 #[test]
-fn a_result_that_cannot_be_printed_is_an_error_of_its_own() {
+fn a_result_that_cannot_be_printed_has_its_own_exit_code() {
     let sample = sample(&Recipe::default());
     let target = target(&sample);
     let full = || File::options().write(true).open("/dev/full").unwrap();
@@ -262,7 +262,7 @@ fn a_result_that_cannot_be_printed_is_an_error_of_its_own() {
             assert!(table(&target).is_some());
         }
     }
-    // Notes that nobody reads end nothing.
+    // Lost notes do not matter.
     let output = command(&sample, &target, &["--yes", "--output=json"])
         .stderr(closed())
         .output()

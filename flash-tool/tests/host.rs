@@ -1,4 +1,4 @@
-//! What is made of `/sys` and `/proc`, on made-up hosts.
+//! Reading `/sys` and `/proc` of made-up hosts.
 
 #![expect(clippy::unwrap_used, reason = "a test may unwrap")]
 
@@ -17,7 +17,7 @@ fn tree(root: &Path, files: &[(&str, &str)]) {
     }
 }
 
-/// Makes a disk where the kernel has it, and the link to it in `/sys/block`.
+/// Creates a disk in the kernel's place, and the link to it in `/sys/block`.
 fn disk(root: &Path, name: &str, place: &str, files: &[(&str, &str)]) {
     let dir = root.join("sys").join(place).join(name);
     fs::create_dir_all(&dir).unwrap();
@@ -137,7 +137,7 @@ fn laptop() -> (tempfile::TempDir, Host) {
 }
 
 #[test]
-fn the_ancestry_of_the_running_system_is_seen() {
+fn all_devices_below_the_running_system_are_found() {
     let (_dir, host) = laptop();
     let nvme = find(&host, "nvme0n1");
     assert_eq!(
@@ -172,7 +172,7 @@ fn the_ancestry_of_the_running_system_is_seen() {
 }
 
 #[test]
-fn sticks_and_cards_are_known() {
+fn sticks_and_cards_are_recognised() {
     let (_dir, host) = laptop();
     let stick = find(&host, "sdb");
     assert_eq!(
@@ -183,7 +183,7 @@ fn sticks_and_cards_are_known() {
         (stick.model.as_deref(), stick.serial.as_deref()),
         (Some("Acme Stick"), Some("4711"))
     );
-    // btrfs shows no device number of its own, and the path has a blank.
+    // btrfs shows no device number of its own, and the path has a space.
     assert_eq!(
         stick.uses,
         [Use::Mounted {
@@ -219,7 +219,7 @@ fn numbers_lead_to_disks_and_partitions() {
 }
 
 #[test]
-fn a_file_under_a_loop_device_is_known_by_any_of_its_names() {
+fn a_backing_file_is_recognised_by_any_of_its_names() {
     let (dir, host) = laptop();
     let root = dir.path();
     let (file, other) = (root.join("disk.img"), root.join("other.img"));
@@ -243,8 +243,8 @@ fn a_file_under_a_loop_device_is_known_by_any_of_its_names() {
 }
 
 #[test]
-fn this_very_host_can_be_looked_at() {
-    // Whatever there is: it must not fail where there is a /sys at all.
+fn the_real_host_can_be_read() {
+    // Whatever it has: it must not fail if there is a /sys at all.
     if Path::new("/sys/block").is_dir() {
         Host::default().disks().unwrap();
     }

@@ -1,4 +1,4 @@
-//! A block device from end to end: a loop device, where the host has them and lets us.
+//! A block device from end to end: a loop device, if the host has them and allows us.
 
 #![expect(clippy::unwrap_used, reason = "a test may unwrap")]
 
@@ -61,7 +61,7 @@ fn said(output: &Output) -> String {
 }
 
 #[test]
-fn a_disk_is_flashed_and_may_forget_the_rest() {
+fn a_disk_is_flashed_and_the_rest_discarded() {
     let sample = sample(&Recipe::default());
     let Some(disk) = Loop::new(320 * MIB, &[]) else {
         return;
@@ -80,7 +80,7 @@ fn a_disk_in_use_is_refused_with_the_reason() {
         return;
     };
 
-    // The file under it is in use, too, whichever name it goes by, and were it another than the loop device knows.
+    // Its backing file is in use as well, by any of its names.
     let (alias, moved) = (disk.dir.path().join("alias"), disk.dir.path().join("moved"));
     fs::hard_link(&disk.file, &alias).unwrap();
     let refused = |file: &Path| {
@@ -140,12 +140,12 @@ fn read_only_small_and_busy_disks_are_refused() {
     let ours = sys::disk::open_exclusively(&disk.device).unwrap();
     let output = flash(&sample, &disk.device, &["--yes"]);
     assert!(
-        !output.status.success() && said(&output).contains("something uses it"),
+        !output.status.success() && said(&output).contains("it is in use"),
         "{}",
         said(&output)
     );
     drop(ours);
-    // An emulator takes no disk for itself alone, but locks it.
+    // An emulator does not open a disk exclusively, but locks it.
     let ours = File::options().read(true).write(true).open(&disk.device).unwrap();
     assert!(sys::lock::try_whole(&ours).unwrap());
     let output = flash(&sample, &disk.device, &["--yes"]);
@@ -157,7 +157,7 @@ fn read_only_small_and_busy_disks_are_refused() {
 }
 
 #[test]
-fn swap_is_seen() {
+fn swap_is_recognised() {
     let Some(disk) = Loop::new(64 * MIB, &[]) else {
         return;
     };

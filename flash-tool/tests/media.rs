@@ -1,4 +1,4 @@
-//! Plans carried out on media in memory: good ones, small ones, dying ones, and ones that lie.
+//! Plans executed on media in memory: good ones, small ones, failing ones, and ones that lose data.
 
 #![expect(clippy::unwrap_used, reason = "a test may unwrap")]
 
@@ -17,7 +17,7 @@ use proptest::prelude::*;
 use slots::Record;
 use support::{AsFile, CONFIG, MIB, Memory, Recipe, Sample, noise, options, sample};
 
-/// Any size that is large enough, and not a whole MiB.
+/// A size that is large enough, but not whole MiB.
 const MEDIUM: u64 = 300 * MIB + 5 * 512;
 
 fn planned(sample: &Sample, config: Option<&str>) -> Plan {
@@ -62,7 +62,7 @@ fn a_blank_medium_becomes_a_node() {
 }
 
 #[test]
-fn what_was_there_before_is_gone_where_it_matters_and_left_where_it_does_not() {
+fn old_data_is_erased_only_where_it_matters() {
     let sample = sample(&Recipe::default());
     let plan = planned(&sample, None);
     let mut medium = Memory {
@@ -91,7 +91,7 @@ fn what_was_there_before_is_gone_where_it_matters_and_left_where_it_does_not() {
     assert!(zeros(at(Name::Esp).start + 512, 130_560), "the ESP's tables");
     assert!(
         !zeros(at(Name::Esp).start + MIB, 4096),
-        "the ESP's free space is nobody's business"
+        "the ESP's free space is not written"
     );
     assert!(!zeros(at(Name::SlotB).start, 4096) && !zeros(at(Name::Data).start + MIB, 4096));
 }
@@ -105,7 +105,7 @@ fn flashing_again_writes_only_what_changed() {
     };
     let first = flash(&planned(&old, Some(CONFIG)), &old, &mut medium).unwrap();
     let again = flash(&planned(&old, Some(CONFIG)), &old, &mut medium).unwrap();
-    // The table is taken off and put on again, so that the medium does not boot in between.
+    // The table is erased and written again, so that the medium does not boot in between.
     assert!(first.written > 8 * MIB / 2, "{}", first.written);
     assert!(again.written < 100_000, "{}", again.written);
 
@@ -128,7 +128,7 @@ fn flashing_again_writes_only_what_changed() {
 }
 
 #[test]
-fn whenever_the_power_goes_there_is_no_table_and_another_run_completes() {
+fn after_a_power_cut_there_is_no_table_and_another_run_completes() {
     let sample = sample(&Recipe::default());
     let old = support::sample(&Recipe {
         root: noise(400_000, 9),
@@ -155,7 +155,7 @@ fn whenever_the_power_goes_there_is_no_table_and_another_run_completes() {
             matches!(flash(&plan, &sample, &mut medium), Err(ApplyError::Medium { .. })),
             "cut at {cut}"
         );
-        // Until both copies are erased the old system is whole; when only the last write is missing, the new one is.
+        // Until both copies are erased the old system is complete; when only the last write is missing, the new one is.
         assert!(
             cut <= 1 || cut == total - 1 || !has_table(&medium),
             "cut at {cut} of {total}"
@@ -167,7 +167,7 @@ fn whenever_the_power_goes_there_is_no_table_and_another_run_completes() {
 }
 
 #[test]
-fn cells_that_forget_are_noticed_and_the_medium_does_not_boot() {
+fn bad_cells_are_noticed_and_the_medium_does_not_boot() {
     let sample = sample(&Recipe::default());
     let plan = planned(&sample, Some(CONFIG));
     let layout = plan.table.layout;
@@ -212,7 +212,7 @@ fn a_medium_of_another_size_is_not_touched() {
 }
 
 #[test]
-fn what_cannot_be_planned_is_said() {
+fn impossible_plans_are_refused() {
     let small = sample(&Recipe::default());
     let least = small.facts().least().unwrap();
     assert!(plan(&small.facts(), least, options(None)).is_ok());
@@ -244,7 +244,7 @@ fn what_cannot_be_planned_is_said() {
 }
 
 #[test]
-fn an_image_of_any_name_goes_where_its_manifest_says() {
+fn an_image_of_any_name_is_placed_by_its_manifest() {
     let second = (100 << 10, noise(5000, 5));
     let odd = sample(&Recipe {
         other: Some(("spl-2", Some(second.0), second.1.clone())),
@@ -322,7 +322,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn garbled_bundles_never_panic_and_never_cost_a_byte(
+    fn garbled_bundles_never_panic_and_write_nothing(
         spots in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
         cut in proptest::option::weighted(0.2, any::<prop::sample::Index>()),
     ) {
@@ -339,7 +339,7 @@ proptest! {
         match apply(&plan, &mut bundle, &mut medium, &mut Silent) {
             Err(ApplyError::Bundle(_)) => prop_assert!(medium.writes.is_empty()),
             Err(other) => prop_assert!(false, "{}", other),
-            // What was garbled means nothing (a comment, a spare bit), or was hit by its own value.
+            // The change was in a byte without meaning (a comment, a spare bit), or did not change the value.
             Ok(_) => {
                 let slot = plan.table.layout.extent(Name::SlotA);
                 prop_assert!(medium.read(slot.start, sample.slot.len() as u64) == sample.slot);

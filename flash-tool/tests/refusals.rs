@@ -1,4 +1,4 @@
-//! What the real program refuses, and that nothing is written then.
+//! What the real program refuses, without writing anything.
 
 mod support;
 
@@ -81,7 +81,7 @@ fn a_flipped_byte_anywhere_is_refused_and_nothing_is_written() {
     for at in places.into_iter().chain(frames) {
         let mut bytes = sample.bytes.clone();
         bytes[at] ^= 0x20;
-        // Inside the untrusted comment, flip the keyword instead: its text is nobody's word.
+        // Inside the untrusted comment, flip the keyword instead: its text is not signed.
         if at == 53_248 + 40 {
             bytes[at] ^= 0x20;
             bytes[53_248] ^= 0x20;
@@ -152,7 +152,7 @@ fn keys_are_needed_and_must_be_the_right_ones() {
 }
 
 #[test]
-fn without_yes_and_terminal_nothing_happens_and_dry_runs_only_tell() {
+fn without_yes_and_terminal_nothing_happens_and_dry_runs_only_report() {
     let sample = sample(&Recipe::default());
     let target = target(&sample);
     let output = flash(&sample.key_file, &sample.bundle, &target, &[]);
@@ -174,7 +174,7 @@ fn without_yes_and_terminal_nothing_happens_and_dry_runs_only_tell() {
 }
 
 #[test]
-fn targets_that_will_not_do_are_refused_with_the_reason() {
+fn unsuitable_targets_are_refused_with_the_reason() {
     let sample = sample(&Recipe::default());
     let small = sample.dir.path().join("small");
     fs::write(&small, b"my thesis").unwrap();

@@ -33,7 +33,7 @@ struct Partition {
     volume_name: [u8; 64],
 }
 
-/// Kept in a module of their own: the macro makes its functions public.
+/// In a module of their own, because the macro makes its functions public.
 mod ioctls {
     use super::Request;
 
@@ -47,7 +47,7 @@ pub fn size(path: &Path) -> Result<u64> {
     size.context(|| format!("find the size of {}", path.display()))
 }
 
-/// Tells the kernel that a partition, perhaps a mounted one, now ends elsewhere. The table is not touched.
+/// Informs the kernel that a partition, possibly a mounted one, now has another end. The table is not changed.
 pub fn resize_partition(disk: &Path, number: u32, start: u64, length: u64) -> Result<()> {
     let action = || format!("resize partition {number} of {}", disk.display());
     let file = File::open(disk).context(action)?;
@@ -71,9 +71,9 @@ pub fn resize_partition(disk: &Path, number: u32, start: u64, length: u64) -> Re
     Ok(())
 }
 
-/// Tells the kernel of partitions that changed.
+/// Informs the kernel of partitions that changed.
 pub trait Resize: Send + Sync {
-    /// Tells the kernel that a partition, perhaps a mounted one, now lies here. In bytes.
+    /// Informs the kernel that a partition, possibly a mounted one, now has this extent, in bytes.
     fn resize(&self, disk: &Path, number: u32, start: u64, length: u64) -> Result<()>;
 }
 
@@ -87,7 +87,7 @@ impl Resize for LinuxResize {
     }
 }
 
-/// Remembers number, start and length of what was to be resized.
+/// Records number, start and length of partitions that were to be resized.
 #[derive(Debug, Default)]
 pub struct RecordingResize {
     /// The calls, in order.
@@ -121,13 +121,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn layouts_are_the_kernels() {
+    fn layouts_match_the_kernel() {
         assert_eq!(size_of::<Partition>(), 152);
         assert_eq!(size_of::<Request>(), 24);
     }
 
     #[test]
-    fn a_file_has_a_size_and_a_missing_one_a_name() {
+    fn a_file_has_a_size_and_the_error_names_a_missing_one() {
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().set_len(12345).unwrap();
         assert_eq!(size(file.path()).unwrap(), 12345);

@@ -1,4 +1,4 @@
-//! The clocks: what time it is, how long the kernel has run, and setting the former.
+//! The clocks: wall time, and time since boot.
 
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
@@ -19,7 +19,7 @@ pub trait Clock: Send + Sync {
     /// Sets the wall clock.
     fn set(&self, to: SystemTime) -> Result<()>;
 
-    /// Moves the wall clock by some microseconds, without a jump where the clock can; replaces such a move under way.
+    /// Moves the wall clock by some microseconds, without a jump if the clock can; replaces a slew in progress.
     fn slew(&self, micros: i64) -> Result<()> {
         let by = Duration::from_micros(micros.unsigned_abs());
         self.set(if micros < 0 {
@@ -61,7 +61,7 @@ pub fn since_boot() -> Duration {
         .unwrap_or_default()
 }
 
-/// A clock that stands still until told, and keeps what it was set to.
+/// A clock that stands still until advanced, and keeps what it was set to.
 #[derive(Debug)]
 pub struct RecordingClock {
     state: Mutex<(SystemTime, Duration)>,
@@ -75,7 +75,7 @@ impl RecordingClock {
         }
     }
 
-    /// Lets time pass.
+    /// Advances the time.
     pub fn advance(&self, by: Duration) {
         let mut state = self.lock();
         state.0 += by;

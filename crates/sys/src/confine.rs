@@ -1,7 +1,7 @@
 // UNSAFETY: what a child does between fork and exec can only be said in an unsafe closure, and capabilities have no safe
 // wrapper in the crate nix.
 #![expect(unsafe_code)]
-//! Taking rights from a program before it starts: mounts of its own, a user, capabilities.
+//! Restricts a program before it starts: its own mounts, a user, capabilities.
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -19,9 +19,9 @@ use nix::sys::prctl;
 
 use crate::{Context, Result};
 
-/// The highest number that a set of capabilities has room for.
+/// The highest number in a set of capabilities.
 const LAST: u32 = u64::BITS - 1;
-/// An argument that a call does not use. The kernel looks at all its bits.
+/// An argument that a call does not use. The kernel checks all its bits.
 const NONE: libc::c_ulong = 0;
 /// `_LINUX_CAPABILITY_VERSION_3`: sets of 64 bits, as two halves.
 const VERSION: u32 = 0x2008_0522;
@@ -32,23 +32,23 @@ const TMP_FLAGS: MsFlags = MsFlags::MS_NOSUID
     .union(MsFlags::MS_NOEXEC);
 const TMP_OPTIONS: &CStr = c"mode=1777,size=25%";
 
-/// What a program may do when it has started, and everything that it starts.
+/// The restrictions of a program, and of everything that it starts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Confinement {
-    /// The user it runs as, who is also its only group; none is root.
+    /// The user it runs as, which is also its only group; root if none.
     pub user: Option<u32>,
-    /// Its capabilities, one bit for each number, and the most that anything it starts can have.
+    /// Its capabilities, one bit per number, and the most that anything it starts can have.
     pub capabilities: u64,
-    /// Set when programs it starts gain nothing by a set-user-id bit or file capabilities.
+    /// Set when programs it starts gain nothing from set-user-id bits or file capabilities.
     pub no_new_privileges: bool,
-    /// What it sees read-only, with all mounts below; absolute.
+    /// Paths that are read-only to it, with all mounts below; absolute.
     pub read_only: Vec<PathBuf>,
-    /// Set when `/tmp`, and `/var/tmp` where it is there, are empty and its own.
+    /// Set when it has its own empty `/tmp`, and `/var/tmp` if that exists.
     pub private_tmp: bool,
 }
 
-/// Makes a command start confined. The process that starts it must have every right that it gives or takes; one without
-/// any capability gives none, and has none to take.
+/// Makes a command start confined. The calling process must have every privilege that it grants or removes; one without
+/// any capability grants none, and has none to remove.
 pub fn confine(command: &mut Command, how: &Confinement) -> Result<()> {
     let read_only: Vec<CString> = how
         .read_only
@@ -70,7 +70,7 @@ pub fn confine(command: &mut Command, how: &Confinement) -> Result<()> {
         if let Some(user) = user {
             become_user(user)?;
         }
-        // A user's programs have what is ambient, root's what is bounding: nothing need be inheritable for root.
+        // A user's programs have the ambient set, root's the bounding set: root needs no inheritable ones.
         let inheritable = if user.is_some() { wanted } else { 0 };
         set_capabilities(wanted, inheritable)?;
         raise_ambient(inheritable)?;
@@ -85,7 +85,7 @@ pub fn confine(command: &mut Command, how: &Confinement) -> Result<()> {
     Ok(())
 }
 
-/// Returns a path for the kernel. It must be there: between fork and exec nobody could say which one is missing.
+/// Returns a path for the kernel. It must exist: between fork and exec the missing one could not be reported.
 fn named(path: &Path) -> Result<CString> {
     let action = || format!("make {} read-only for a service", path.display());
     path.symlink_metadata().context(action)?;
@@ -94,7 +94,7 @@ fn named(path: &Path) -> Result<CString> {
         .context(action)
 }
 
-/// Leaves the mounts of the machine as they are, and changes a copy. What is mounted on the machine later appears in it.
+/// Leaves the machine's mounts unchanged, and modifies a copy. Later mounts of the machine appear in the copy.
 fn own_mounts(read_only: &[CString], tmp: &[CString]) -> io::Result<()> {
     unshare(CloneFlags::CLONE_NEWNS)?;
     let none = None::<&CStr>;
@@ -142,7 +142,7 @@ fn set_read_only(path: &CStr) -> io::Result<()> {
     Ok(Errno::result(answer).map(drop)?)
 }
 
-/// Takes everything else out of the bounding set, for good: nothing that is started from here can have it again.
+/// Removes everything else from the bounding set, permanently: nothing that is started from here can regain it.
 fn bound(wanted: u64) -> io::Result<()> {
     for number in 0..=LAST {
         // SAFETY: the call takes numbers only, and changes nothing.
@@ -156,7 +156,7 @@ fn bound(wanted: u64) -> io::Result<()> {
             )
         };
         match has {
-            // Beyond the last that this kernel knows.
+            // Higher than the last one that this kernel knows.
             -1 => break,
             1 if wanted & (1 << number) == 0 => {
                 // SAFETY: the call takes numbers only, and changes the calling thread alone.
@@ -177,7 +177,7 @@ fn bound(wanted: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Becomes a user without other groups. What is permitted stays so: it is set right after this.
+/// Switches to a user without other groups. Permitted capabilities are kept: they are set right after this.
 fn become_user(user: u32) -> io::Result<()> {
     prctl::set_keepcaps(true)?;
     // SAFETY: the calls take numbers, and a list of none; they change the calling process alone, which has one thread.
@@ -228,7 +228,7 @@ fn set_capabilities(wanted: u64, inheritable: u64) -> io::Result<()> {
     Ok(Errno::result(answer).map(drop)?)
 }
 
-/// Returns what this process could use at most.
+/// Returns the capabilities that this process can use at most.
 fn permitted() -> io::Result<u64> {
     let mut header = Header {
         version: VERSION,
@@ -241,7 +241,7 @@ fn permitted() -> io::Result<u64> {
     Ok(u64::from(data[0].permitted) | (u64::from(data[1].permitted) << 32))
 }
 
-/// Lets a user's programs keep these. Root's are told by the bounding set.
+/// Lets a user's programs keep these. For root, the bounding set decides.
 fn raise_ambient(set: u64) -> io::Result<()> {
     let ambient = |what: libc::c_int, number: u32| {
         let (what, number) = (what as libc::c_ulong, libc::c_ulong::from(number));

@@ -18,7 +18,7 @@ const CONTROL: &str = "/dev/mapper/control";
 /// Room for the header and one table; a verity table has about 300 bytes.
 const BUFFER_LEN: usize = 4096;
 
-/// Kept in a module of their own: the macro makes its functions public.
+/// In a module of their own, because the macro makes its functions public.
 mod ioctls {
     use super::HEADER_LEN;
 
@@ -30,10 +30,10 @@ mod ioctls {
 
 /// Makes and removes mapped devices.
 pub trait DeviceMapper: Send + Sync {
-    /// Makes a read-only device of this name, and returns its node.
+    /// Creates a read-only device of this name, and returns its node.
     fn create(&self, name: &str, table: &Table) -> Result<PathBuf>;
 
-    /// Removes a device that nobody uses.
+    /// Removes a device that is not in use.
     fn remove(&self, name: &str) -> Result<()>;
 }
 
@@ -60,7 +60,7 @@ impl DeviceMapper for LinuxDeviceMapper {
         let finish = call(&control, ioctls::table_load, &load, &encode_table(table))
             .and_then(|_| call(&control, ioctls::dev_suspend, &resume, &[]));
         if let Err(error) = finish {
-            // A device without a table is of no use to anybody, and would stand in the way of the next try.
+            // A device without a table is useless, and would block the next try.
             let _ = call(&control, ioctls::dev_remove, &resume, &[]);
             return Err(error).context(action);
         }
@@ -106,11 +106,11 @@ fn call(
     Ok(answer)
 }
 
-/// The kernel copies its structs out of here: they hold 64-bit fields.
+/// The kernel's structs, which have 64-bit fields, are copied out of this buffer.
 #[repr(C, align(8))]
 struct Buffer([u8; BUFFER_LEN]);
 
-/// Remembers which devices were to be made.
+/// Records which devices were to be created.
 #[derive(Debug, Default)]
 pub struct RecordingDeviceMapper {
     /// Names and tables, in order.

@@ -1,6 +1,6 @@
 // UNSAFETY: the block layer's ioctls have no safe wrapper.
 #![expect(unsafe_code)]
-//! A disk that is written from end to end: opening it for oneself, its facts, and reading past the cache.
+//! A disk that is written from end to end: opening it exclusively, its properties, and reading past the cache.
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
@@ -12,7 +12,7 @@ use nix::sys::stat::{major, minor};
 
 use crate::{Context, Result};
 
-/// Kept in a module of their own: the macros make their functions public.
+/// In a module of their own, because the macros make their functions public.
 mod ioctls {
     nix::ioctl_none!(flush_buffers, 0x12, 97);
     nix::ioctl_read_bad!(read_only, 0x125e, nix::libc::c_int);
@@ -20,7 +20,7 @@ mod ioctls {
     nix::ioctl_write_ptr_bad!(discard, 0x1277, [u64; 2]);
 }
 
-/// Opens a whole disk for reading and writing, for oneself alone.
+/// Opens a whole disk for reading and writing, exclusively.
 ///
 /// The kernel refuses (busy) while the disk, or any partition of it, is mounted, used as swap, or held by another
 /// device; and it keeps others from mounting it while the file is open.
@@ -30,12 +30,12 @@ pub fn open_exclusively(path: &Path) -> Result<File> {
         .write(true)
         .custom_flags(OFlag::O_EXCL.bits())
         .open(path)
-        .context(|| format!("open {} for oneself alone", path.display()))
+        .context(|| format!("open {} exclusively", path.display()))
 }
 
-/// Returns the major and minor number of the block device that an open file is; `None` for any other file.
+/// Returns the major and minor number of the block device that an open file is; `None` for other files.
 pub fn number(file: &File) -> Result<Option<(u64, u64)>> {
-    let facts = file.metadata().context(|| "look at an open file".to_owned())?;
+    let facts = file.metadata().context(|| "inspect an open file".to_owned())?;
     Ok(facts
         .file_type()
         .is_block_device()
@@ -60,7 +60,7 @@ pub fn sector_size(disk: &File) -> Result<u64> {
     Ok(u64::try_from(answer).unwrap_or(0))
 }
 
-/// Drops what is cached of a file or disk, so that the next read comes from the medium. Sync before.
+/// Drops the cache of a file or disk, so that the next read comes from the medium. Sync first.
 pub fn drop_cache(file: &File) -> Result<()> {
     if number(file)?.is_some() {
         // SAFETY: the ioctl takes no argument; the descriptor is open for the whole call.
@@ -71,7 +71,7 @@ pub fn drop_cache(file: &File) -> Result<()> {
         .context(|| "drop the file's cached pages".to_owned())
 }
 
-/// Tells a disk that it may forget a range: faster writes later, less wear. What reads see there is undefined after.
+/// Discards a range of a disk: faster writes later, less wear. Reads there are undefined afterwards.
 pub fn discard(disk: &File, start: u64, len: u64) -> Result<()> {
     // SAFETY: the ioctl reads two u64, a start and a length, which is what it is given.
     unsafe { ioctls::discard(disk.as_raw_fd(), &[start, len]) }
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plain_file_is_no_disk_but_has_a_cache() {
+    fn a_regular_file_is_not_a_disk_but_has_a_cache() {
         let file = tempfile::NamedTempFile::new().unwrap();
         assert_eq!(number(file.as_file()).unwrap(), None);
         drop_cache(file.as_file()).unwrap();
@@ -96,6 +96,6 @@ mod tests {
     #[test]
     fn opening_names_the_path() {
         let error = open_exclusively(Path::new("/nowhere")).unwrap_err();
-        assert_eq!(error.to_string(), "cannot open /nowhere for oneself alone");
+        assert_eq!(error.to_string(), "cannot open /nowhere exclusively");
     }
 }

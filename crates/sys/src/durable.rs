@@ -1,4 +1,4 @@
-//! Files that a power cut leaves whole.
+//! Durable files: complete after a power cut.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -6,15 +6,16 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// Writes a file so that after a power cut it is the old one or the new one, whole. `mode` is its permissions, such as `0o600`.
+/// Writes a file so that after a power cut it is the complete old one or the complete new one. `mode` is its permissions,
+/// such as `0o600`.
 ///
-/// Writes beside it first, under its name with `.PID.new` behind it: processes do not disturb each other, threads of one must
-/// take turns, and what a cut leaves of PID 1 is replaced by its next write. A link is replaced, not followed. Once this
-/// returns, the new file is on the medium.
+/// The new content is first written to a file next to it, with `.PID.new` appended to its name: processes do not interfere
+/// with each other, threads of one process must take turns, and what a power cut leaves of PID 1 is replaced by its next
+/// write. A symbolic link is replaced, not followed. Once this returns, the new file is on the medium.
 ///
 /// # Errors
 ///
-/// As the file system has it. The old file is still there then, or the new one where only the last flush failed.
+/// Returns the file system's error. The old file is still there then, or the new one if only the last flush failed.
 pub fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let mut name = OsString::from(path);
     name.push(format!(".{}.new", std::process::id()));
@@ -35,28 +36,28 @@ pub fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a file that must not be there yet, and waits until it is on the medium. A power cut meanwhile may leave a part of it.
+/// Creates a file that must not exist yet, and waits until it is on the medium. A power cut may leave a part of it.
 ///
 /// # Errors
 ///
-/// As the file system has it; [`io::ErrorKind::AlreadyExists`] where there is such a file, or a link of that name.
+/// Returns the file system's error; [`io::ErrorKind::AlreadyExists`] if there is such a file, or a link of that name.
 pub fn create(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     fill(path, content, mode)?.sync_all()?;
     flush_folder(path)
 }
 
-/// A step of [`write`]. A power cut may come before, between and behind any.
+/// A step of [`write`]. A power cut may come before, between and after any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
-    /// Removes what an earlier cut left over: it may have other permissions, so nothing is written into it.
+    /// Removes what an earlier power cut left: it may have other permissions, so it is not reused.
     Clear,
-    /// Makes the new file beside the old one.
+    /// Creates the new file next to the old one.
     Fill,
     /// Waits until its content is on the medium.
     FlushFile,
-    /// Puts it in the place of the old one.
+    /// Replaces the old one with it.
     Rename,
-    /// Waits until the folder's entry is on the medium.
+    /// Waits until the directory entry is on the medium.
     FlushFolder,
 }
 
@@ -90,7 +91,7 @@ mod tests {
 
     use super::*;
 
-    /// A folder as a medium has it, with what waits to be written to it.
+    /// A directory on a medium, with pending writes to it.
     #[derive(Default)]
     struct Medium {
         /// How much of the new file's content is certain.

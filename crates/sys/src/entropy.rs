@@ -1,6 +1,6 @@
 // UNSAFETY: crediting the kernel's random pool is an ioctl without a safe wrapper.
 #![expect(unsafe_code)]
-//! The kernel's random pool: what a boot adds to it, takes from it, and waits for.
+//! The kernel's random pool: seeding it, reading it, and waiting for it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
@@ -11,7 +11,7 @@ use nix::libc::O_NONBLOCK;
 
 use crate::{Context, Result};
 
-/// The seed's length in bytes: the pool's own strength.
+/// The seed's length in bytes: the pool's strength.
 pub const SEED_LEN: usize = 32;
 
 /// `struct rand_pool_info` of `linux/random.h`, with its variable tail fixed to the seed.
@@ -22,32 +22,32 @@ struct PoolInfo {
     buf: [u8; SEED_LEN],
 }
 
-/// Kept in a module of their own: the macro makes its functions public.
+/// In a module of their own, because the macro makes its functions public.
 mod ioctls {
     use super::PoolInfo;
 
-    // The kernel's number is made with the size of the head alone: two ints.
+    // The kernel's number is computed with the size of the head alone: two ints.
     nix::ioctl_write_ptr_bad!(add_entropy, nix::request_code_write!(b'R', 0x03, 8), PoolInfo);
 }
 
-/// Adds to the random pool, and takes from it.
+/// Adds to the random pool, and reads from it.
 pub trait RandomPool: Send + Sync {
-    /// Mixes bytes in, and counts nothing of them as unknown to others.
+    /// Mixes bytes in, without crediting any entropy.
     fn mix(&self, seed: &[u8; SEED_LEN]) -> Result<()>;
 
-    /// Mixes a seed in, and counts all its bits as unknown to others.
+    /// Mixes a seed in, and credits all its bits as entropy.
     ///
     /// The caller must have removed or replaced the saved seed first: crediting one seed on two boots would start both
     /// with the same "random" numbers.
     fn credit(&self, seed: &[u8; SEED_LEN]) -> Result<()>;
 
-    /// Takes what there is, also before the pool is seeded. Not for keys.
+    /// Reads what there is, even before the pool is seeded. Not for keys.
     fn draw(&self) -> Result<[u8; SEED_LEN]>;
 
-    /// Returns true if the pool is seeded: only then are its numbers good for keys.
+    /// Returns true if the pool is seeded: only then are its numbers suitable for keys.
     fn is_seeded(&self) -> Result<bool>;
 
-    /// Blocks until the pool is seeded. Waiting also makes the kernel gather randomness from the timing of its own work.
+    /// Blocks until the pool is seeded. Waiting also makes the kernel gather entropy from the timing of its own work.
     fn wait(&self) -> Result<()>;
 }
 
@@ -55,9 +55,9 @@ pub trait RandomPool: Send + Sync {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LinuxPool;
 
-/// Does not wait for the pool, and takes seeds.
+/// The flags to read without waiting for the seed.
 const ANY_TIME: &str = "/dev/urandom";
-/// Waits until the pool is seeded, and not any longer.
+/// The flags to wait until the pool is seeded, and no longer.
 const SEEDED: &str = "/dev/random";
 
 impl RandomPool for LinuxPool {
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pool_that_has_run_for_long_is_seeded_and_takes_what_it_is_given() {
+    fn a_seeded_pool_accepts_more() {
         let pool = LinuxPool;
         pool.wait().unwrap();
         assert!(pool.is_seeded().unwrap());

@@ -1,4 +1,4 @@
-//! The one error of this crate: what was tried, and what the kernel answered.
+//! The error of this crate: what was tried, and the kernel's error.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use std::io;
 pub struct Error {
     /// What was tried, as a verb phrase: `mount proc on /proc`.
     pub action: String,
-    /// The kernel's answer.
+    /// The kernel's error.
     #[source]
     pub source: io::Error,
 }
@@ -16,7 +16,7 @@ pub struct Error {
 /// The result of a call.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Adds what was tried to the kernel's answer.
+/// Adds what was tried to the kernel's error.
 pub trait Context<T> {
     /// Names the action, as a verb phrase that follows "cannot".
     fn context(self, action: impl FnOnce() -> String) -> Result<T>;

@@ -1,4 +1,4 @@
-//! File systems: room, and writing back.
+//! File systems: free space, and writing back.
 
 use std::path::Path;
 
@@ -6,26 +6,26 @@ use nix::sys::statvfs::statvfs;
 
 use crate::{Context, Result};
 
-/// Opens a file so that reading never waits: `O_NONBLOCK`, for `OpenOptionsExt::custom_flags`.
+/// Opens a file so that reading never blocks: `O_NONBLOCK`, for `OpenOptionsExt::custom_flags`.
 pub const NONBLOCK: i32 = nix::libc::O_NONBLOCK;
 
-/// Opens a terminal without being given it: `O_NOCTTY`, for `OpenOptionsExt::custom_flags`.
+/// Opens a terminal without making it the controlling one: `O_NOCTTY`, for `OpenOptionsExt::custom_flags`.
 pub const NO_TERMINAL: i32 = nix::libc::O_NOCTTY;
 
-/// Tells how full a file system is, in bytes.
+/// The space of a file system, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
-    /// All of it.
+    /// Total space.
     pub total: u64,
-    /// What is free, the reserve of root included.
+    /// Free space, including root's reserve.
     pub free: u64,
-    /// What is free for everyone.
+    /// Free space for everyone.
     pub available: u64,
 }
 
-/// Returns the room of the file system that holds `path`.
+/// Returns the space of the file system that contains `path`.
 pub fn room(path: &Path) -> Result<Room> {
-    let found = statvfs(path).context(|| format!("find the room of {}", path.display()))?;
+    let found = statvfs(path).context(|| format!("find the free space of {}", path.display()))?;
     let unit = found.fragment_size();
     Ok(Room {
         total: found.blocks() * unit,
@@ -34,7 +34,7 @@ pub fn room(path: &Path) -> Result<Room> {
     })
 }
 
-/// Writes back everything that any file system still holds in memory.
+/// Writes back everything that any file system still has in memory.
 pub fn sync() {
     nix::unistd::sync();
 }

@@ -1,4 +1,4 @@
-//! Locks on whole files that other programs honour: open file description locks, which QEMU takes on its disk images, too.
+//! Locks on whole files that other programs honour: open file description locks, which QEMU also takes on disk images.
 
 use std::fs::File;
 use std::io;
@@ -9,10 +9,10 @@ use nix::libc;
 
 use crate::{Context, Result};
 
-/// Locks a file that is open for writing, from its first byte to the last there can be, until the file is closed.
+/// Locks a file that is open for writing, from its first byte to the last possible one, until the file is closed.
 ///
-/// Returns false when another program has locked any byte of it, were it only for reading. A file system without locks
-/// has none to heed: there the answer is true.
+/// Returns false when another program has locked any byte of it, even for reading. A file system without locks has none to
+/// honour: there it returns true.
 pub fn try_whole(file: &File) -> Result<bool> {
     match fcntl(file, FcntlArg::F_OFD_SETLK(&whole())) {
         Ok(_) | Err(Errno::ENOLCK | Errno::EOPNOTSUPP | Errno::ENOSYS) => Ok(true),
@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn a_byte_that_is_locked_for_reading_is_enough() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        // As QEMU does it: bytes from 100 on stand for what an emulator does with its disk.
+        // As QEMU does it: bytes from 100 on represent an emulator's use of its disk.
         let byte = libc::flock {
             l_type: libc::F_RDLCK as libc::c_short,
             l_whence: libc::SEEK_SET as libc::c_short,

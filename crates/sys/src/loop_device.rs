@@ -1,13 +1,13 @@
 // UNSAFETY: the loop driver's ioctl has no safe wrapper.
 #![expect(unsafe_code)]
-//! The file that a loop device stands on.
+//! The backing file of a loop device.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
 
 use crate::{Context, Result};
 
-/// The kernel's `struct loop_info64`: only what names the file is of interest.
+/// The kernel's `struct loop_info64`: only the fields that identify the file are used.
 #[repr(C)]
 struct Info {
     device: u64,
@@ -15,14 +15,14 @@ struct Info {
     rest: [u64; 27],
 }
 
-/// Kept in a module of their own: the macros make their functions public.
+/// In a module of their own, because the macros make their functions public.
 mod ioctls {
     nix::ioctl_read_bad!(status, 0x4c05, super::Info);
 }
 
-/// Returns device and inode of the file under a loop device: whatever its name, and whether it has one any more.
+/// Returns device and inode of a loop device's backing file, whatever its name, and even if it has none any more.
 ///
-/// Fails for a loop device that stands on nothing.
+/// Fails for a loop device without a backing file.
 pub fn backing_file(device: &File) -> Result<(u64, u64)> {
     let mut info = Info {
         device: 0,
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernel_s_layout_is_kept_and_a_plain_file_is_refused() {
+    fn the_layout_matches_the_kernel_and_a_regular_file_is_refused() {
         assert_eq!(size_of::<Info>(), 232);
         let file = tempfile::NamedTempFile::new().unwrap();
         assert!(backing_file(file.as_file()).is_err());

@@ -1,11 +1,11 @@
-// UNSAFETY: asking the allocator to give memory back has no safe wrapper.
+// UNSAFETY: asking the allocator to return memory has no safe wrapper.
 #![expect(unsafe_code)]
 //! This process's memory.
 
-/// Returns free memory back to the kernel.
+/// Returns free memory to the kernel.
 ///
-/// glibc keeps what was freed below something that is still in use, in each of its arenas, for ever. Takes some
-/// milliseconds, and other threads wait for memory meanwhile. Does nothing where the allocator knows no such thing.
+/// glibc keeps what was freed below something that is still in use, in each of its arenas, forever. This takes some
+/// milliseconds, and other threads wait for memory in the meantime. Does nothing with allocators that lack this function.
 pub fn give_back() {
     #[cfg(target_env = "gnu")]
     // SAFETY: it takes a plain number, may be called by any thread at any time, and moves nothing that is in use.
@@ -26,7 +26,7 @@ mod tests {
 
     #[cfg(target_env = "gnu")]
     #[test]
-    fn what_was_freed_below_something_in_use_is_given_back() {
+    fn memory_freed_below_something_in_use_is_returned() {
         let pieces: Vec<Vec<u8>> = (0..2000).map(|_| vec![1; 16 * 1024]).collect();
         let above = std::hint::black_box(vec![1_u8; 16 * 1024]);
         drop(pieces);

@@ -10,9 +10,9 @@ use nix::kmod::{ModuleInitFlags, finit_module};
 
 use crate::{Context, Result};
 
-/// Hands module files to the kernel.
+/// Loads module files.
 pub trait ModuleLoader: Send + Sync {
-    /// Loads one module file. One that is loaded already is no error.
+    /// Loads one module file. One that is already loaded is not an error.
     fn load(&self, file: &Path, parameters: &str) -> Result<()>;
 }
 
@@ -34,7 +34,7 @@ impl ModuleLoader for LinuxModules {
     }
 }
 
-/// Compressed modules are unpacked by the kernel, when it is told that they are.
+/// Compressed modules are decompressed by the kernel, when this flag says so.
 fn flags(file: &Path) -> ModuleInitFlags {
     match file.extension().and_then(|ending| ending.to_str()) {
         Some("xz" | "zst" | "gz") => ModuleInitFlags::from_bits_retain(4),
@@ -42,7 +42,7 @@ fn flags(file: &Path) -> ModuleInitFlags {
     }
 }
 
-/// Remembers what was to be loaded.
+/// Records what was to be loaded.
 #[derive(Debug, Default)]
 pub struct RecordingModules {
     /// The files, in order.

@@ -8,12 +8,12 @@ use nix::mount::{MntFlags, mount, umount2};
 
 use crate::{Context, Result};
 
-/// One mount, as `mount(2)` takes it.
+/// A mount, as for `mount(2)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
     /// The device, or the name of a virtual file system.
     pub source: String,
-    /// Where it appears.
+    /// The mount point.
     pub target: PathBuf,
     /// The file system's type; empty for bind mounts and changes of flags.
     pub fstype: String,
@@ -24,7 +24,7 @@ pub struct Mount {
 }
 
 impl Mount {
-    /// Describes a mount without flags or options.
+    /// Makes a mount without flags or options.
     pub fn new(source: impl Into<String>, target: impl Into<PathBuf>, fstype: impl Into<String>) -> Self {
         Mount {
             source: source.into(),
@@ -35,7 +35,7 @@ impl Mount {
         }
     }
 
-    /// Describes a bind mount of `from`.
+    /// Makes a bind mount of `from`.
     pub fn bind(from: impl Into<String>, target: impl Into<PathBuf>) -> Self {
         Mount::new(from, target, "").flags(MountFlags::MS_BIND)
     }
@@ -55,12 +55,12 @@ impl Mount {
     }
 }
 
-/// Changes what is mounted where.
+/// Mounts and unmounts.
 pub trait Mounter: Send + Sync {
     /// Mounts.
     fn mount(&self, mount: &Mount) -> Result<()>;
 
-    /// Takes a mount away; with `lazy`, from the tree now and for good when nobody uses it any more.
+    /// Unmounts; with `lazy`, detaches now and cleans up when it is no longer in use.
     fn unmount(&self, target: &Path, lazy: bool) -> Result<()>;
 }
 
@@ -92,7 +92,7 @@ impl Mounter for LinuxMounts {
     }
 }
 
-/// One call that a [`RecordingMounts`] took.
+/// A recorded call of [`RecordingMounts`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MountCall {
     /// A mount.
@@ -101,7 +101,7 @@ pub enum MountCall {
     Unmount(PathBuf),
 }
 
-/// Remembers what was mounted and unmounted.
+/// Records what was mounted and unmounted.
 #[derive(Debug, Default)]
 pub struct RecordingMounts {
     /// The calls, in order.

@@ -1,4 +1,4 @@
-//! What is mounted.
+//! The table of mounts.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
@@ -23,7 +23,7 @@ pub struct Mounted {
 }
 
 impl Mounted {
-    /// Tells whether nothing can be written through this mount.
+    /// Returns true if nothing can be written through this mount.
     pub fn is_read_only(&self) -> bool {
         [&self.options, &self.super_options]
             .into_iter()
@@ -32,25 +32,25 @@ impl Mounted {
     }
 }
 
-/// Lists what is mounted for this process, in the order in which it was mounted.
+/// Lists the mounts of this process, in the order in which they were mounted.
 ///
 /// # Errors
 ///
-/// Without `/proc`.
+/// Fails without `/proc`.
 pub fn load() -> io::Result<Vec<Mounted>> {
     fs::read("/proc/self/mountinfo").map(|table| parse(&table))
 }
 
-/// Reads `/proc/PID/mountinfo`; lines of another form are left out.
+/// Parses `/proc/PID/mountinfo`; malformed lines are skipped.
 ///
-/// Takes bytes: the kernel escapes what would end a field, and passes on any other byte that a path has.
+/// Takes bytes: the kernel escapes what would end a field, and passes on any other byte of a path.
 pub fn parse(table: &[u8]) -> Vec<Mounted> {
     table.split(|byte| *byte == b'\n').filter_map(line).collect()
 }
 
-/// Reads `ID PARENT MAJOR:MINOR ROOT TARGET OPTIONS TAGS… - TYPE SOURCE SUPER-OPTIONS`.
+/// Parses `ID PARENT MAJOR:MINOR ROOT TARGET OPTIONS TAGS… - TYPE SOURCE SUPER-OPTIONS`.
 fn line(line: &[u8]) -> Option<Mounted> {
-    // One blank between fields: a source may be empty.
+    // One space between fields: a source may be empty.
     let mut fields = line.split(|byte| *byte == b' ');
     let number = text(fields.nth(2)?);
     let (major, minor) = number.split_once(':')?;
@@ -75,7 +75,7 @@ fn text(field: &[u8]) -> String {
     String::from_utf8_lossy(&unescape(field)).into_owned()
 }
 
-/// Undoes what the kernel does to space, tab, newline, backslash and `#`: a backslash and three octal digits.
+/// Undoes the kernel's escaping of space, tab, newline, backslash and `#`: a backslash and three octal digits.
 fn unescape(field: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
@@ -132,7 +132,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_path_comes_through(path in proptest::collection::vec(1u8.., 1..40)) {
+        fn every_path_round_trips(path in proptest::collection::vec(1u8.., 1..40)) {
             let escaped: Vec<u8> = path
                 .iter()
                 .flat_map(|byte| match byte {

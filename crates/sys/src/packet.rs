@@ -1,6 +1,6 @@
-// UNSAFETY: packet sockets have addresses and filters that no safe wrapper makes.
+// UNSAFETY: packet sockets have addresses and filters without safe wrappers.
 #![expect(unsafe_code)]
-//! IPv4 packets on one interface, past the kernel's own network: for a node that has no address yet.
+//! IPv4 packets on one interface, bypassing the kernel's network stack: for a node that has no address yet.
 
 use std::io;
 use std::mem::size_of;
@@ -11,12 +11,12 @@ use nix::libc;
 
 use crate::{Context, Result};
 
-/// The hardware address of everybody.
+/// The broadcast hardware address.
 const EVERYBODY: [u8; 6] = [255; 6];
 
-/// Sends and receives IPv4 packets, without the Ethernet header. Non-blocking: wait for it to be ready first.
+/// Sends and receives IPv4 packets, without the Ethernet header. Non-blocking: wait for readiness first.
 ///
-/// Receives only UDP packets to one port that are not fragments: the kernel drops the rest unseen.
+/// Receives only unfragmented UDP packets to one port: the kernel drops the rest.
 #[derive(Debug)]
 pub struct PacketSocket {
     socket: OwnedFd,
@@ -31,7 +31,7 @@ impl PacketSocket {
             .map_err(|_| io::Error::from(Errno::ENODEV))
             .context(action)?;
         let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-        // Without a protocol nothing is received until the filter is there and `bind` names one.
+        // Without a protocol nothing is received until the filter is attached and `bind` sets one.
         // SAFETY: takes no pointers.
         let number = Errno::result(unsafe { libc::socket(libc::AF_PACKET, kind, 0) }).context(action)?;
         // SAFETY: the kernel has just made this descriptor, and nobody else has it.
@@ -47,7 +47,7 @@ impl PacketSocket {
 
     /// Sends an IPv4 packet to everybody on the interface.
     ///
-    /// Fails with `WouldBlock` when the interface cannot take it now, and with `ENETDOWN` when it is off.
+    /// Fails with `WouldBlock` when the interface cannot accept it now, and with `ENETDOWN` when it is down.
     pub fn broadcast(&self, packet: &[u8]) -> io::Result<()> {
         let address = self.address();
         // SAFETY: packet and address outlive the call and have the lengths that are told.
@@ -108,7 +108,7 @@ fn length_of(address: &libc::sockaddr_ll) -> libc::socklen_t {
     size_of_val(address) as libc::socklen_t
 }
 
-/// Makes a classic BPF program that lets pass whole UDP packets to a port; offsets are from the IPv4 header.
+/// Makes a classic BPF program that accepts unfragmented UDP packets to a port; offsets are from the IPv4 header.
 fn udp_to(port: u16) -> [libc::sock_filter; 9] {
     const LOAD_BYTE: u16 = 0x30; // BPF_LD | BPF_B | BPF_ABS
     const LOAD_HALF: u16 = 0x28; // BPF_LD | BPF_H | BPF_ABS
@@ -117,7 +117,7 @@ fn udp_to(port: u16) -> [libc::sock_filter; 9] {
     const IS: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
     const HAS_BITS: u16 = 0x45; // BPF_JMP | BPF_JSET | BPF_K
     const RETURN: u16 = 0x06; // BPF_RET | BPF_K
-    // The two numbers in the middle are how many steps are left out if the test holds, and if it does not.
+    // The two numbers in the middle are the instructions to skip if the test is true, and if it is false.
     let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
     [
         step(LOAD_BYTE, 0, 0, 9),

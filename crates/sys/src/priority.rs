@@ -1,6 +1,6 @@
-// UNSAFETY: the priority of a thread for disks has no safe wrapper, and neither has its niceness in the crate nix.
+// UNSAFETY: the I/O priority of a thread has no safe wrapper, and neither has its niceness in the crate nix.
 #![expect(unsafe_code)]
-//! Giving way: how much a thread gets of the processor and of the disks when others want them, too.
+//! Priorities: a thread's share of the processor and of the disks under contention.
 
 use nix::errno::Errno;
 use nix::libc;
@@ -9,13 +9,13 @@ use crate::{Context, Result};
 
 /// `IOPRIO_WHO_PROCESS` of `linux/ioprio.h`: one thread, 0 for the calling one.
 const WHO_THREAD: libc::c_int = 1;
-/// The last of the eight levels of the usual class: served after all others, and yet served.
+/// The lowest of the eight levels of the default class: served after all others, but still served.
 const LAST_OF_BEST_EFFORT: libc::c_int = (2 << 13) | 7;
-/// What a niceness of ten means: about a tenth of the processor against one busy thread of the usual kind.
+/// A niceness of ten: about a tenth of the processor against one busy normal thread.
 const NICE: libc::c_int = 10;
 
-/// Makes the calling thread, and the threads it starts, give way to all others. There is no way back: use a thread that
-/// ends with its work.
+/// Lowers the priority of the calling thread, and of the threads it starts, below all others. This cannot be undone: use a
+/// thread that ends with its work.
 pub fn give_way() -> Result<()> {
     // SAFETY: both calls take numbers only, and change nothing but the scheduling of the calling thread.
     let (disk, processor) = unsafe {
@@ -24,8 +24,8 @@ pub fn give_way() -> Result<()> {
             libc::setpriority(libc::PRIO_PROCESS, 0, NICE),
         )
     };
-    Errno::result(disk).context(|| "lower the thread's priority for disks".to_owned())?;
-    Errno::result(processor).context(|| "lower the thread's priority for the processor".to_owned())?;
+    Errno::result(disk).context(|| "lower the thread's I/O priority".to_owned())?;
+    Errno::result(processor).context(|| "lower the thread's CPU priority".to_owned())?;
     Ok(())
 }
 
@@ -34,10 +34,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_gives_way_and_others_do_not() {
+    fn only_the_calling_thread_gets_a_lower_priority() {
         let niceness = || {
             let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
-            // Behind the name, which may hold anything, the niceness is field 19.
+            // After the name, which may contain anything, the niceness is field 19.
             let fields = stat.rsplit_once(") ").unwrap().1;
             fields.split(' ').nth(16).unwrap().parse::<i32>().unwrap()
         };

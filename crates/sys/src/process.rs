@@ -1,6 +1,6 @@
 // UNSAFETY: what a child does between fork and exec can only be said in an unsafe closure.
 #![expect(unsafe_code)]
-//! Processes: starting them apart from PID 1, signalling, and reaping.
+//! Processes: starting them in sessions of their own, signalling, and reaping.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -15,12 +15,12 @@ use nix::unistd::{Pid, setsid};
 
 use crate::{Context, Result};
 
-/// Tells how a process ended.
+/// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// It returned this code.
+    /// It exited with this code.
     Code(i32),
-    /// This signal ended it.
+    /// It was killed by this signal.
     Signal(i32),
 }
 
@@ -39,15 +39,15 @@ impl std::fmt::Display for Exit {
 /// A signal that PID 1 sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
-    /// Asks to end.
+    /// Requests to exit.
     Terminate,
-    /// Ends.
+    /// Kills.
     Kill,
 }
 
-/// Makes a command start in a session of its own, with no signal blocked, in the cgroup of this folder.
+/// Makes a command start in its own session, with no signal blocked, in the cgroup of this directory.
 ///
-/// The child enters the cgroup before it becomes the program, so no process of it can stand outside.
+/// The child enters the cgroup before exec, so none of its processes can be outside.
 pub fn isolate(command: &mut Command, cgroup: Option<&Path>) -> Result<()> {
     let procs = cgroup.map(|folder| folder.join("cgroup.procs"));
     let procs = procs
@@ -71,12 +71,12 @@ pub fn isolate(command: &mut Command, cgroup: Option<&Path>) -> Result<()> {
     Ok(())
 }
 
-/// Takes one dead child, if there is one. PID 1 calls this until it returns none.
+/// Reaps one dead child, if there is one. PID 1 calls this until it returns none.
 pub fn reap_any() -> Option<(u32, Exit)> {
     reap(None)
 }
 
-/// Takes this child, if it is dead.
+/// Reaps this child, if it is dead.
 pub fn reap_child(pid: u32) -> Option<Exit> {
     let pid = i32::try_from(pid).ok().filter(|pid| *pid > 0)?;
     reap(Some(Pid::from_raw(pid))).map(|(_, exit)| exit)
@@ -99,7 +99,7 @@ fn reap(pid: Option<Pid>) -> Option<(u32, Exit)> {
     }
 }
 
-/// Sends a signal to one process. One that is gone is no error.
+/// Sends a signal to one process. One that has already exited is not an error.
 pub fn stop(pid: u32, how: Stop) -> Result<()> {
     let signal = match how {
         Stop::Terminate => Signal::SIGTERM,
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn exits_read_well() {
+    fn exits_are_readable() {
         assert_eq!(Exit::Code(3).to_string(), "exit code 3");
         assert_eq!(Exit::Signal(9).to_string(), "SIGKILL");
         assert_eq!(Exit::Signal(64).to_string(), "signal 64");

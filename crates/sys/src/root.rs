@@ -1,4 +1,4 @@
-//! Moving from the initramfs to the real root.
+//! Switches from the initramfs to the real root.
 
 use std::convert::Infallible;
 use std::ffi::OsStr;
@@ -12,9 +12,9 @@ use nix::mount::{MsFlags, mount};
 
 use crate::{Context, Result};
 
-/// Makes `new_root` the root, takes these mounts along, and frees the memory of the old root's files.
+/// Makes `new_root` the root, moves these mounts along, and frees the memory of the old root's files.
 ///
-/// Afterwards the working folder is the new root.
+/// Afterwards the working directory is the new root.
 pub fn switch(new_root: &Path, moved: &[&str]) -> Result<()> {
     let action = || format!("switch the root to {}", new_root.display());
     for from in moved {
@@ -24,20 +24,20 @@ pub fn switch(new_root: &Path, moved: &[&str]) -> Result<()> {
     }
     std::env::set_current_dir(new_root).context(action)?;
     let device = fs::metadata("/").context(action)?.dev();
-    // The initramfs is memory: what is not deleted now is lost to the machine until it restarts.
+    // The initramfs is in memory: what is not deleted now is lost until the machine restarts.
     delete_below(Path::new("/"), device);
     mount(Some("."), "/", None::<&str>, MsFlags::MS_MOVE, None::<&str>).context(action)?;
     nix::unistd::chroot(".").context(action)?;
     std::env::set_current_dir("/").context(action)
 }
 
-/// Becomes another program. Returns only when that fails.
+/// Executes another program in place of this one. Returns only when that fails.
 pub fn become_program(program: &Path, arguments: &[&OsStr]) -> Result<Infallible> {
     let error: io::Error = Command::new(program).args(arguments).exec();
     Err(error).context(|| format!("start {}", program.display()))
 }
 
-/// Deletes what it can of one file system; what it cannot costs memory only.
+/// Deletes what it can of one file system; what it cannot only costs memory.
 fn delete_below(folder: &Path, device: u64) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn deletes_everything_below_but_not_the_folder() {
+    fn everything_below_is_deleted_but_not_the_directory() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder.path().join("a/b")).unwrap();
         fs::write(folder.path().join("a/b/file"), "x").unwrap();
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn leaves_other_file_systems_alone() {
+    fn other_file_systems_are_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("file"), "x").unwrap();
         delete_below(folder.path(), u64::MAX);

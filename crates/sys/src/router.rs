@@ -1,4 +1,4 @@
-//! What IPv6 routers say beside addresses and routes, and asking them to say it.
+//! Options of IPv6 router advertisements, and soliciting them.
 
 use std::net::Ipv6Addr;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -15,13 +15,13 @@ const USER_OPTIONS: u32 = 1 << 19;
 /// A router solicitation without options, RFC 4861, 4.1. The kernel fills in the checksum.
 const SOLICITATION: [u8; 8] = [133, 0, 0, 0, 0, 0, 0, 0];
 const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
-/// Neighbour discovery takes only messages that no router can have passed on.
+/// Neighbour discovery accepts only messages that no router has forwarded.
 const HOPS: i32 = 255;
 
 /// Receives the options of router advertisements that the kernel leaves to programs, as rtnetlink messages.
 ///
 /// As a descriptor it is read one datagram at a time, and is non-blocking. A read fails with `ENOBUFS` when some were
-/// lost, which routers will say again.
+/// lost; routers will send them again.
 #[derive(Debug)]
 pub struct UserOptions {
     socket: OwnedFd,
@@ -30,7 +30,7 @@ pub struct UserOptions {
 impl UserOptions {
     /// Opens the socket; options from now on are kept until read.
     pub fn open() -> Result<Self> {
-        let action = || "listen for what IPv6 routers say".to_owned();
+        let action = || "listen for options of IPv6 routers".to_owned();
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let protocol = SockProtocol::NetlinkRoute;
         let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, protocol).context(action)?;
@@ -45,7 +45,7 @@ impl From<UserOptions> for OwnedFd {
     }
 }
 
-/// Asks the routers on an interface, by its number, to say at once what they say from time to time.
+/// Asks the routers on an interface, by its number, to send their periodic advertisements at once.
 pub fn solicit(index: u32) -> Result<()> {
     let action = || format!("ask the IPv6 routers on interface {index}");
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;

@@ -7,10 +7,10 @@ use nix::libc;
 
 use crate::{Context, Result};
 
-/// The kernel's limit for one slew (`ADJ_OFFSET_SINGLESHOT` takes microseconds; more than this is a step's work).
+/// The kernel's limit for one slew (`ADJ_OFFSET_SINGLESHOT` takes microseconds; more than this needs a step).
 const MOST_MICROS: i64 = 500_000;
 
-/// Lets the wall clock run a little faster or slower until it has moved by `micros`; replaces any slew under way.
+/// Makes the wall clock run slightly faster or slower until it has moved by `micros`; replaces a slew in progress.
 pub fn slew(micros: i64) -> Result<()> {
     let micros = micros.clamp(-MOST_MICROS, MOST_MICROS);
     // SAFETY: `timex` is plain data; all zeros is a valid value of it.
@@ -19,7 +19,7 @@ pub fn slew(micros: i64) -> Result<()> {
     request.offset = micros as libc::c_long;
     // SAFETY: `request` is a `timex` that lives through the call, which writes nothing beyond it.
     let answer = unsafe { libc::clock_adjtime(libc::CLOCK_REALTIME, &raw mut request) };
-    // The answer is the clock's state, not only success: anything from zero up is fine.
+    // The result is the clock's state: anything from zero up is success.
     Errno::result(answer)
         .map(drop)
         .context(|| format!("slew the clock by {micros} µs"))

@@ -1,4 +1,4 @@
-//! The kernel's messages about devices that come and go.
+//! The kernel's messages about added and removed devices.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -22,12 +22,12 @@ impl Uevents {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let protocol = SockProtocol::NetlinkKObjectUEvent;
         let socket = socket(AddressFamily::Netlink, SockType::Datagram, flags, protocol).context(action)?;
-        // Group 1 is the kernel's own; group 2 is udev's, which nobody sends here.
+        // Group 1 is the kernel's own; group 2 is udev's, which is not used here.
         bind(socket.as_raw_fd(), &NetlinkAddr::new(0, 1)).context(action)?;
         Ok(Uevents { socket })
     }
 
-    /// Takes one message: an action and path, then `KEY=value` strings, each ended by NUL.
+    /// Receives one message: an action and path, then `KEY=value` strings, each ended by NUL.
     ///
     /// Fails with `WouldBlock` when there is none, and with `ENOBUFS` when some were lost.
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {

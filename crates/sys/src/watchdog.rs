@@ -20,28 +20,28 @@ mod ioctls {
     nix::ioctl_read!(get_boot_status, b'W', 2, i32);
 }
 
-/// The bit by which a driver says that its watchdog restarted the machine (`WDIOF_CARDRESET`).
+/// The bit with which a driver reports that its watchdog restarted the machine (`WDIOF_CARDRESET`).
 const RESTARTED: i32 = 0x20;
 
-/// Fed, or bites.
+/// A timer that restarts the machine unless it is fed in time.
 pub trait Watchdog: Send {
-    /// Starts its clock again.
+    /// Restarts the timer.
     fn feed(&mut self) -> Result<()>;
 
-    /// Stops it for good, where the hardware allows.
+    /// Stops it, if the hardware supports that.
     fn disarm(&mut self) -> Result<()>;
 
-    /// Returns how long it waits for food.
+    /// Returns the time after which it restarts the machine.
     fn timeout(&self) -> Duration;
 
-    /// Returns true if it restarted the machine the last time, as far as the hardware knows.
+    /// Returns true if it restarted the machine last time, as far as the hardware knows.
     fn has_restarted(&self) -> bool;
 }
 
-/// A watchdog device. It runs from when it is opened, to the machine's end unless [`Watchdog::disarm`] stops it.
+/// A watchdog device. It runs from when it is opened until the machine stops, unless [`Watchdog::disarm`] stops it.
 #[derive(Debug)]
 pub struct LinuxWatchdog {
-    /// Never closed: the kernel takes a closed watchdog for a mishap, and says so on every console.
+    /// Never closed: the kernel treats a closed watchdog as an accident, and reports it on every console.
     device: ManuallyDrop<File>,
     timeout: Duration,
 }
@@ -52,7 +52,7 @@ impl LinuxWatchdog {
         let device = match File::options().write(true).open(path) {
             Ok(device) => device,
             Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound) => return Ok(None),
-            // The node may stand there before, or without, hardware behind it.
+            // The device node may exist before, or without, the hardware.
             Err(error) if error.raw_os_error() == Some(nix::libc::ENODEV) => return Ok(None),
             Err(error) => return Err(error).context(|| format!("open the watchdog {}", path.display())),
         };
@@ -63,7 +63,7 @@ impl LinuxWatchdog {
         let mut seconds = i32::try_from(wanted.as_secs()).unwrap_or(i32::MAX);
         // SAFETY: the kernel reads and writes one int, which outlives the call.
         let answer = unsafe { ioctls::set_timeout(device.as_raw_fd(), &raw mut seconds) };
-        // Hardware with a fixed time refuses; it is fed often enough for any.
+        // Hardware with a fixed timeout refuses; it is fed often enough for any.
         let timeout = answer.map_or(wanted, |_| Duration::from_secs(u64::from(seconds.unsigned_abs())));
         LinuxWatchdog {
             device: ManuallyDrop::new(device),
@@ -71,7 +71,7 @@ impl LinuxWatchdog {
         }
     }
 
-    /// Keeps it open for the program that this process becomes next; returns the number by which that one
+    /// Keeps it open for the program that this process executes next; returns the descriptor with which that one
     /// [takes it over](LinuxWatchdog::take_over).
     pub fn leave_open(&self) -> Result<i32> {
         fcntl(&*self.device, FcntlArg::F_SETFD(FdFlag::empty()))
@@ -79,8 +79,8 @@ impl LinuxWatchdog {
         Ok(self.device.as_raw_fd())
     }
 
-    /// Takes over a watchdog that the program before this one left open, and feeds it. A number that stands for
-    /// anything else is refused. To be called once.
+    /// Takes over a watchdog that the previous program left open, and feeds it. A descriptor of
+    /// anything else is refused. Call it once.
     pub fn take_over(path: &Path, number: i32, wanted: Duration) -> Result<Self> {
         let action = || format!("take over the watchdog {}", path.display());
         let opened = std::fs::read_link(format!("/proc/self/fd/{number}")).context(action)?;
@@ -88,7 +88,7 @@ impl LinuxWatchdog {
             let other = std::io::Error::other(format!("number {number} is {}", opened.display()));
             return Err(other).context(action);
         }
-        // SAFETY: it is open, as was seen just now, and nothing in this process owns it: it was opened before its start.
+        // SAFETY: it is open, as was checked just now, and nothing in this process owns it: it was opened before the process started.
         let device = unsafe { File::from_raw_fd(number) };
         let mut watchdog = LinuxWatchdog::with(device, wanted);
         watchdog.feed()?;
@@ -121,16 +121,16 @@ impl Watchdog for LinuxWatchdog {
     }
 }
 
-/// Counts its meals.
+/// Counts how often it is fed.
 #[derive(Debug, Default)]
 pub struct RecordingWatchdog {
     /// How often it was fed. Shared, so that a test sees it from outside.
-    pub meals: std::sync::Arc<AtomicU32>,
+    pub fed: std::sync::Arc<AtomicU32>,
 }
 
 impl Watchdog for RecordingWatchdog {
     fn feed(&mut self) -> Result<()> {
-        self.meals.fetch_add(1, Ordering::SeqCst);
+        self.fed.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
 
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_machine_without_one_has_none() {
+    fn a_missing_watchdog_is_none() {
         let found = LinuxWatchdog::open(Path::new("/dev/no-such-watchdog"), Duration::from_secs(15)).unwrap();
         assert!(found.is_none());
     }
@@ -164,7 +164,7 @@ mod tests {
         let before = LinuxWatchdog::open(file.path(), wanted).unwrap().unwrap();
         let number = before.leave_open().unwrap();
         let flags = fcntl(&*before.device, FcntlArg::F_GETFD).unwrap();
-        assert_eq!(flags, 0, "a new program would not have it");
+        assert_eq!(flags, 0, "it must stay open in the next program");
         let error = LinuxWatchdog::take_over(Path::new("/dev/watchdog0"), number, wanted).unwrap_err();
         assert!(error.source.to_string().contains("number"), "{error:?}");
         assert!(LinuxWatchdog::take_over(file.path(), 9999, wanted).is_err());
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn food_is_a_byte_and_disarming_the_magic_letter() {
+    fn feeding_writes_a_byte_and_disarming_the_magic_letter() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let mut watchdog = LinuxWatchdog::open(file.path(), Duration::from_secs(15))
             .unwrap()

@@ -1,4 +1,4 @@
-//! A file as a target: where it really is, whether it may be written to, and opening it for oneself alone.
+//! A file as a target: where it really is, whether it may be written to, and opening it exclusively.
 
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io;
@@ -9,17 +9,17 @@ use medium::FileMedium;
 use serde::{Serialize, Serializer};
 
 use super::error::TargetError;
-use super::wanted::Wanted;
+use super::requirements::Requirements;
 use crate::host::Host;
 
-/// As many links as the kernel itself follows.
+/// As many links as the kernel follows.
 const LINKS: usize = 40;
 /// The mode of a file that holds a machine config.
 const PRIVATE: u32 = 0o600;
-/// What others must not be allowed to do with it.
+/// The permissions of others that it must not have.
 const OTHERS: u32 = 0o077;
 
-/// A file that may be written to, and may be yet to be made.
+/// A file that may be written to, and may not exist yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FileTarget {
@@ -28,30 +28,30 @@ pub struct FileTarget {
     pub path: PathBuf,
     /// The bytes that it will have.
     pub size: u64,
-    /// Set when it is for its owner alone (mode 0600), because it will hold a machine config, and with it keys.
+    /// Set when only its owner may read it (mode 0600), because it will hold a machine config with keys.
     pub private: bool,
-    /// Where it really is, or will be made.
+    /// Its real path.
     #[serde(skip)]
     place: PathBuf,
-    /// Device and inode of what is there; nothing for a file that has to be made.
+    /// Device and inode of the existing file; none for a new one.
     #[serde(rename = "new", serialize_with = "is_new")]
     there: Option<(u64, u64)>,
 }
 
 impl FileTarget {
-    /// Looks at a file that is there.
+    /// Inspects an existing file.
     pub(super) fn existing(
         host: &Host,
         path: &Path,
         facts: &Metadata,
-        wanted: &Wanted<'_>,
+        required: &Requirements<'_>,
     ) -> Result<Self, TargetError> {
         let there = identity(facts);
         let same = |input: &&Path| fs::metadata(input).is_ok_and(|other| identity(&other) == there);
-        if wanted.inputs.iter().any(same) {
+        if required.inputs.iter().any(same) {
             return Err(TargetError::OwnInput { path: path.into() });
         }
-        let look = |source| TargetError::Look {
+        let look = |source| TargetError::Inspect {
             path: path.into(),
             source,
         };
@@ -65,8 +65,8 @@ impl FileTarget {
                 by,
             });
         }
-        // Asked here, so that nobody is asked to agree to what will be refused; a file that we may not read is told of
-        // when it is opened.
+        // Checked here, so that nobody has to confirm what will be refused; a file that we may not read is reported when it is
+        // opened.
         if let Ok(file) = File::open(&place)
             && sys::lock::is_held(&file).map_err(|error| look(io::Error::other(error)))?
         {
@@ -75,26 +75,32 @@ impl FileTarget {
         Self::sized(
             path,
             place,
-            wanted.size.unwrap_or(facts.len()),
+            required.size.unwrap_or(facts.len()),
             Some(there),
-            wanted,
+            required,
         )
     }
 
-    /// Looks at where a file is to be made.
-    pub(super) fn new(host: &Host, path: &Path, wanted: &Wanted<'_>) -> Result<Self, TargetError> {
-        // A mistyped disk must not become a file that fills /dev's memory, whichever way it was named.
+    /// Inspects the place of a new file.
+    pub(super) fn new(host: &Host, path: &Path, required: &Requirements<'_>) -> Result<Self, TargetError> {
+        // A mistyped disk must not become a file that fills /dev's memory, whichever path leads there.
         if host.is_for_devices(parent(path)) {
             return Err(TargetError::NoDevice { path: path.into() });
         }
-        let place = resolve(path).map_err(|source| TargetError::Look {
+        let place = resolve(path).map_err(|source| TargetError::Inspect {
             path: path.into(),
             source,
         })?;
         if host.is_for_devices(parent(&place)) {
             return Err(TargetError::NoDevice { path: path.into() });
         }
-        Self::sized(path, place, wanted.size.unwrap_or(wanted.needed), None, wanted)
+        Self::sized(
+            path,
+            place,
+            required.size.unwrap_or(required.needed),
+            None,
+            required,
+        )
     }
 
     fn sized(
@@ -102,48 +108,48 @@ impl FileTarget {
         place: PathBuf,
         size: u64,
         there: Option<(u64, u64)>,
-        wanted: &Wanted<'_>,
+        required: &Requirements<'_>,
     ) -> Result<Self, TargetError> {
-        if size < wanted.needed {
+        if size < required.needed {
             return Err(TargetError::FileTooSmall {
                 path: path.into(),
                 has: size,
-                needed: wanted.needed,
+                needed: required.needed,
             });
         }
         Ok(Self {
             path: path.into(),
             size,
-            private: wanted.private,
+            private: required.private,
             place,
             there,
         })
     }
 
-    /// Returns true if the file has to be made.
+    /// Returns true if the file does not exist yet.
     pub fn is_new(&self) -> bool {
         self.there.is_none()
     }
 
-    /// Opens the file at its size, locked against every other program that heeds locks, and private where it must be.
+    /// Opens the file at its size, locked against other programs that honour locks, and private if necessary.
     pub(super) fn open(&self) -> Result<FileMedium, TargetError> {
         let path = || self.path.clone();
         let open = |source| TargetError::Open { path: path(), source };
         let mut options = OpenOptions::new();
         options.read(true).write(true);
         if self.there.is_none() {
-            // Private from its first moment on: what is open already stays open to whoever opened it.
+            // Private from the start: what is open already stays open to whoever opened it.
             options
                 .create_new(true)
                 .mode(if self.private { PRIVATE } else { 0o666 });
         }
         let file = match options.open(&self.place) {
-            // Nothing was there a moment ago, so another flash made it.
+            // It did not exist a moment ago, so another flash created it.
             Err(error) if self.there.is_none() && error.kind() == io::ErrorKind::AlreadyExists => {
                 return Err(TargetError::InUse { path: path() });
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound && self.there.is_some() => {
-                return Err(TargetError::Exchanged { path: path() });
+                return Err(TargetError::Replaced { path: path() });
             }
             opened => opened.map_err(open)?,
         };
@@ -152,7 +158,7 @@ impl FileTarget {
         }
         let now = identity(&file.metadata().map_err(open)?);
         if self.there.is_some_and(|there| there != now) {
-            return Err(TargetError::Exchanged { path: path() });
+            return Err(TargetError::Replaced { path: path() });
         }
         if self.private {
             self.make_private(&file)?;
@@ -161,7 +167,7 @@ impl FileTarget {
         FileMedium::new(file).map_err(open)
     }
 
-    /// Takes a file from all others, and looks whether that worked: a file system without owners may only pretend.
+    /// Removes all permissions of others, and checks that: a file system without owners may only pretend.
     fn make_private(&self, file: &File) -> Result<(), TargetError> {
         let fault = |source| TargetError::Private {
             path: self.path.clone(),
@@ -181,7 +187,7 @@ impl FileTarget {
     }
 }
 
-/// Follows links to where a file would be made, also those that lead to nothing yet.
+/// Follows links to where a file would be created, including those that lead to nothing yet.
 fn resolve(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..LINKS {
@@ -195,15 +201,15 @@ fn resolve(path: &Path) -> io::Result<PathBuf> {
             Err(_) => return Ok(place),
         }
     }
-    Err(io::Error::other("too many links lead on from it"))
+    Err(io::Error::other("too many symbolic links"))
 }
 
-/// Returns what tells one file from all others on this host, whatever its names.
+/// Returns what identifies a file on this host, whatever its names.
 fn identity(facts: &Metadata) -> (u64, u64) {
     (facts.dev(), facts.ino())
 }
 
-/// Returns the folder of a path, which is the current one for a name alone.
+/// Returns the directory of a path, which is the current one for a name alone.
 fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -222,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_are_followed_to_what_is_not_there_yet() {
+    fn links_are_followed_to_files_that_do_not_exist_yet() {
         let dir = tempfile::tempdir().unwrap();
         let root = fs::canonicalize(dir.path()).unwrap();
         fs::create_dir(root.join("dev")).unwrap();
@@ -239,52 +245,52 @@ mod tests {
     }
 
     #[test]
-    fn devices_have_their_folder_for_themselves() {
+    fn files_are_refused_in_dev() {
         let dir = tempfile::tempdir().unwrap();
         let root = fs::canonicalize(dir.path()).unwrap();
         fs::create_dir_all(root.join("dev/shm")).unwrap();
         symlink("dev/sdzz", root.join("disk.img")).unwrap();
         fs::write(root.join("dev/left"), "").unwrap();
         let host = Host::at(&root);
-        let wanted = Wanted {
+        let required = Requirements {
             needed: 0,
             size: None,
             inputs: &[],
             private: false,
         };
         for name in ["dev/sdzz", "disk.img", "dev/shm/../sdzz"] {
-            let refused = FileTarget::new(&host, &root.join(name), &wanted);
+            let refused = FileTarget::new(&host, &root.join(name), &required);
             assert!(matches!(refused, Err(TargetError::NoDevice { .. })), "{name}");
         }
         let left = root.join("dev/left");
-        let refused = FileTarget::existing(&host, &left, &fs::metadata(&left).unwrap(), &wanted);
+        let refused = FileTarget::existing(&host, &left, &fs::metadata(&left).unwrap(), &required);
         assert!(matches!(refused, Err(TargetError::FileInDev { .. })));
-        // Memory for files is mounted there.
-        assert!(FileTarget::new(&host, &root.join("dev/shm/disk.img"), &wanted).is_ok());
-        assert!(FileTarget::new(&host, &root.join("disk2.img"), &wanted).is_ok());
+        // Shared memory is mounted there.
+        assert!(FileTarget::new(&host, &root.join("dev/shm/disk.img"), &required).is_ok());
+        assert!(FileTarget::new(&host, &root.join("disk2.img"), &required).is_ok());
     }
 
     #[test]
-    fn a_file_that_was_exchanged_or_came_meanwhile_is_left_alone() {
+    fn a_file_that_was_replaced_or_created_meanwhile_is_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         let (path, host) = (dir.path().join("disk.img"), Host::at(dir.path()));
-        let wanted = Wanted {
+        let required = Requirements {
             needed: 7,
             size: None,
             inputs: &[],
             private: true,
         };
-        let target = FileTarget::new(&host, &path, &wanted).unwrap();
+        let target = FileTarget::new(&host, &path, &required).unwrap();
         fs::write(&path, "precious").unwrap();
         assert!(matches!(target.open(), Err(TargetError::InUse { .. })));
 
-        let target = FileTarget::existing(&host, &path, &fs::metadata(&path).unwrap(), &wanted).unwrap();
+        let target = FileTarget::existing(&host, &path, &fs::metadata(&path).unwrap(), &required).unwrap();
         let other = dir.path().join("other");
         fs::write(&other, "treasure").unwrap();
         fs::rename(&other, &path).unwrap();
-        assert!(matches!(target.open(), Err(TargetError::Exchanged { .. })));
+        assert!(matches!(target.open(), Err(TargetError::Replaced { .. })));
         assert_eq!(fs::read_to_string(&path).unwrap(), "treasure");
         fs::remove_file(&path).unwrap();
-        assert!(matches!(target.open(), Err(TargetError::Exchanged { .. })));
+        assert!(matches!(target.open(), Err(TargetError::Replaced { .. })));
     }
 }

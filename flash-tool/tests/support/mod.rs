@@ -23,7 +23,7 @@ pub use samples::{CONFIG, noise};
 
 pub const MIB: u64 = 1024 * 1024;
 
-/// What to put into a bundle.
+/// The content of a bundle.
 #[derive(Clone)]
 pub struct Recipe {
     pub root: Vec<u8>,
@@ -31,7 +31,7 @@ pub struct Recipe {
     pub first_partition: u64,
     pub bootcode: Option<(u64, Vec<u8>)>,
     pub esp: bool,
-    /// One more image: its name, its place when it belongs to no partition, its bytes.
+    /// One more image: its name, its offset when it belongs to no partition, its bytes.
     pub other: Option<(&'static str, Option<u64>, Vec<u8>)>,
     pub hybrid: bool,
 }
@@ -177,17 +177,17 @@ pub fn options(config: Option<&str>) -> Options {
     }
 }
 
-/// A sparse medium that notes its writes, and fails as it is told to.
+/// A sparse medium that records its writes, and fails on demand.
 #[derive(Clone, Default)]
 pub struct Memory {
     pub len: u64,
     pub blocks: BTreeMap<u64, Vec<u8>>,
-    /// What blocks hold that were never written.
+    /// The value of blocks that were never written.
     pub fill: u8,
     pub writes: Vec<(u64, u64)>,
-    /// Writes that still succeed; `None` is all.
+    /// The number of writes that still succeed; `None` is all.
     pub writes_left: Option<usize>,
-    /// Blocks that take writes and forget them.
+    /// Blocks that lose their writes.
     pub dead: Vec<u64>,
     pub syncs: usize,
 }
@@ -274,7 +274,7 @@ impl Medium for Memory {
     }
 }
 
-/// Lends a memory to those who want a file.
+/// A file view of a memory.
 #[derive(Debug)]
 pub struct AsFile<'a> {
     memory: &'a Memory,

@@ -1,4 +1,4 @@
-//! The real program, and what it says.
+//! The real program and its output.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -49,7 +49,7 @@ pub fn config(sample: &Sample, text: &str) -> PathBuf {
     path
 }
 
-/// A bundle flash with the given arguments, ready to be started.
+/// A flash command with the given arguments, ready to be started.
 pub fn command(sample: &Sample, target: &Path, arguments: &[&str]) -> Command {
     let mut command = program();
     command.arg("--key").arg(&sample.key_file).args(arguments);

@@ -1,4 +1,4 @@
-//! Confined programs, as they see themselves. Only root can take rights away and give some.
+//! Confined programs, as they see themselves. Only root can grant and remove privileges.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -91,9 +91,9 @@ fn a_user_has_exactly_what_it_is_given_and_no_other_group() {
     }
 }
 
-/// A copy of a program with the set-user-id bit of root, as a container might bring one along.
+/// A copy of a program with root's set-user-id bit, as a container might contain it.
 #[test]
-fn nothing_that_is_started_gains_what_was_taken() {
+fn no_child_regains_what_was_removed() {
     if !is_root() {
         return;
     }
@@ -127,7 +127,7 @@ fn nothing_that_is_started_gains_what_was_taken() {
 }
 
 #[test]
-fn what_is_read_only_is_so_for_the_program_alone() {
+fn read_only_paths_apply_to_the_program_alone() {
     if !is_root() {
         return;
     }
@@ -148,7 +148,7 @@ fn what_is_read_only_is_so_for_the_program_alone() {
 }
 
 #[test]
-fn a_tmp_of_its_own_is_empty_and_seen_by_nobody_else() {
+fn a_private_tmp_is_empty_and_invisible_to_others() {
     if !is_root() {
         return;
     }
@@ -166,7 +166,7 @@ fn a_tmp_of_its_own_is_empty_and_seen_by_nobody_else() {
 }
 
 #[test]
-fn a_path_that_is_not_there_is_named_before_anything_starts() {
+fn a_missing_path_is_reported_before_anything_starts() {
     let how = Confinement {
         read_only: vec!["/no/such/folder".into()],
         ..Confinement::default()

@@ -13,7 +13,7 @@ const NAME_LEN: usize = 128;
 const DEVICE_AT: usize = 40;
 const READ_ONLY: u32 = 1;
 
-/// What we fill in of `struct dm_ioctl`.
+/// The fields of `struct dm_ioctl` that we set.
 #[derive(Clone, Copy)]
 pub(super) struct Header<'a> {
     pub name: &'a str,
@@ -56,7 +56,7 @@ pub(super) fn encode_table(table: &Table) -> Vec<u8> {
     bytes
 }
 
-/// Finds the node of the device that the kernel's answer names.
+/// Returns the node of the device in the kernel's answer.
 pub(super) fn node_of(answer: &[u8; HEADER_LEN]) -> PathBuf {
     let mut device = [0; 8];
     device.copy_from_slice(&answer[DEVICE_AT..DEVICE_AT + 8]);

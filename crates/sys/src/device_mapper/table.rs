@@ -2,18 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-/// One target over a whole mapped device.
+/// A target over a whole mapped device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
     /// The kernel's name of the target: `verity`, `linear`.
     pub target: &'static str,
     /// The device's length in bytes, a multiple of 512.
     pub len: u64,
-    /// The target's own parameters.
+    /// The target's parameters.
     pub parameters: String,
 }
 
-/// What a dm-verity device is made of.
+/// The description of a dm-verity device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verity {
     /// The device that holds both the data, from its start, and the tree.
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tables_are_what_the_kernel_documents() {
+    fn tables_match_the_kernels_documentation() {
         let verity = Verity {
             device: "/dev/vda4".into(),
             data_blocks: 10,

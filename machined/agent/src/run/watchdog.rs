@@ -109,7 +109,7 @@ mod tests {
     #[tokio::test]
     async fn feeds_thrice_in_its_time() {
         let watchdog = RecordingWatchdog::default();
-        let meals = watchdog.meals.clone();
+        let meals = watchdog.fed.clone();
         let mut feeder = WatchdogFeeder {
             open: || Ok(None),
             watchdog: Some(Box::new(watchdog)),
