@@ -1,7 +1,7 @@
 //! The state of a node, and what keeps it true.
 //!
 //! A [`Resource`] is plain data of one kind. The [`Store`] holds all of them; a kind has one owner, and only the owner
-//! writes it. A [`Controller`] reads some kinds and owns others; the [`Runtime`] calls it when one of its inputs changes.
+//! writes it, unless it is [shared](Resource::SHARED). A [`Controller`] reads some kinds and owns others; the [`Runtime`] calls it when one of its inputs changes.
 //!
 //! | part | what it is |
 //! |---|---|

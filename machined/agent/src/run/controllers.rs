@@ -202,11 +202,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_shared_kind_is_nobodys_alone() {
+        let runtimes = all();
+        let shared: Vec<_> = runtimes.iter().flat_map(Runtime::shared_outputs).collect();
+        for (kind, owner) in runtimes.iter().flat_map(Runtime::outputs) {
+            let others: Vec<_> = shared.iter().filter(|(other, _)| *other == kind).collect();
+            assert!(
+                others.is_empty(),
+                "{owner} owns {kind}, and {others:?} write it too"
+            );
+        }
+    }
+
+    #[tokio::test]
     async fn what_is_read_is_written_by_somebody() {
         let runtimes = all();
         let written: Vec<&str> = runtimes
             .iter()
-            .flat_map(Runtime::outputs)
+            .flat_map(|runtime| runtime.outputs().chain(runtime.shared_outputs()))
             .map(|(kind, _)| kind)
             .collect();
         for (kind, reader) in runtimes.iter().flat_map(Runtime::inputs) {

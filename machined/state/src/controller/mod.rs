@@ -34,6 +34,11 @@ pub trait Controller: Send {
     /// Lists the kinds it writes. No other controller may name one of them.
     fn outputs(&self) -> &'static [&'static str];
 
+    /// Lists the [shared](crate::Resource::SHARED) kinds in which it has resources of its own, beside those of others.
+    fn shared_outputs(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Makes true what should be true now. It may be called at any moment, and finds the same end twice.
     async fn reconcile(&mut self, store: &Store) -> Result<Action, ControllerError>;
 

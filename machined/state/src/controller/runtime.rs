@@ -48,6 +48,14 @@ impl Runtime {
             .flat_map(|controller| controller.outputs().iter().map(|kind| (*kind, controller.name())))
     }
 
+    /// Lists the shared kinds that are written, each with one of its controllers.
+    pub fn shared_outputs(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.controllers.iter().flat_map(|controller| {
+            let kinds = controller.shared_outputs().iter();
+            kinds.map(|kind| (*kind, controller.name()))
+        })
+    }
+
     /// Lists the kinds that are read, each with its controller.
     pub fn inputs(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         self.controllers
@@ -164,11 +172,14 @@ struct Record {
 
 impl Record {
     fn new(controller: &dyn Controller) -> Self {
-        let owned = |kinds: &[&str]| kinds.iter().map(|kind| (*kind).to_owned()).collect();
+        let owned = |kinds: &[&str]| -> Vec<String> { kinds.iter().map(|kind| (*kind).to_owned()).collect() };
         let status = ControllerStatus {
             state: ControllerState::Starting,
             inputs: owned(controller.inputs()),
-            outputs: owned(controller.outputs()),
+            outputs: [controller.outputs(), controller.shared_outputs()]
+                .iter()
+                .flat_map(|kinds| owned(kinds))
+                .collect(),
             failures: 0,
             panics: 0,
         };

@@ -12,6 +12,7 @@ pub mod health;
 pub mod kernel;
 pub mod network;
 pub mod rollout;
+pub mod service_spec;
 pub mod services;
 pub mod storage;
 pub mod trial;
@@ -30,6 +31,7 @@ pub use network::{
     RouterAdvertisement,
 };
 pub use rollout::{RolloutSeen, RolloutState, RolloutStatus};
+pub use service_spec::{FileContents, FileMode, ServiceFile, ServiceSpec};
 pub use services::{Rights, ServiceHealth, ServiceState, ServiceStatus};
 pub use storage::{DiskStatus, RoomStatus, Volume, VolumeState, VolumeStatus};
 pub use trial::TrialStatus;

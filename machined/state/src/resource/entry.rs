@@ -11,7 +11,7 @@ pub struct Entry {
     pub id: String,
     /// The store's revision at which this value was written: it grows with every change.
     pub version: u64,
-    /// Who writes this kind.
+    /// Who writes this resource.
     pub owner: String,
     /// The value, redacted.
     pub value: serde_json::Value,

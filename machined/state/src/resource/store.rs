@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::{DynWatch, Entry, Resource, Watch};
 
-/// Holds every resource of the node. Clones share the same state.
+/// Every resource of the node. Clones share the same state.
 #[derive(Clone)]
 pub struct Store {
     shared: Arc<Shared>,
@@ -27,7 +27,8 @@ struct Inner {
 }
 
 struct Kind {
-    owner: String,
+    /// The owner of the kind; none when it is shared.
+    owner: Option<String>,
     /// The revision of the last change to any resource of this kind, removals included.
     changed: u64,
     values: BTreeMap<String, Held>,
@@ -37,10 +38,11 @@ struct Kind {
 
 struct Held {
     version: u64,
+    owner: String,
     value: Box<dyn Any + Send + Sync>,
 }
 
-/// Says what a write did.
+/// What a write did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Changed {
     /// The same value was there already: nobody is woken.
@@ -53,12 +55,12 @@ pub enum Changed {
     Removed,
 }
 
-/// Says that a kind was written by someone who does not own it.
+/// A write by someone who does not own the kind, or the resource of a shared kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{writer} may not write {kind}: it belongs to {owner}")]
+#[error("{writer} may not write {resource}: it belongs to {owner}")]
 pub struct OwnerConflict {
-    /// The kind that was to be written.
-    pub kind: &'static str,
+    /// What was to be written: a kind, or `KIND NAME` where the kind is shared.
+    pub resource: String,
     /// Its owner: whoever wrote it first.
     pub owner: String,
     /// The one who tried.
@@ -105,19 +107,23 @@ impl Store {
             .collect()
     }
 
-    /// Writes one resource. The first to write a kind owns it from then on.
+    /// Writes one resource. The first to write a kind owns it from then on; of a shared kind, the resource.
     ///
     /// An equal value changes nothing and wakes nobody, so a controller may write what it finds on every run.
+    ///
+    /// # Errors
+    ///
+    /// [`OwnerConflict`] when the kind, or this resource of a shared kind, belongs to someone else.
     pub fn put<R: Resource>(&self, owner: &str, id: &str, value: R) -> Result<Changed, OwnerConflict> {
         let mut inner = self.lock();
         let next = inner.revision + 1;
         let kind = inner.kinds.entry(R::KIND).or_insert_with(|| Kind {
-            owner: owner.to_owned(),
+            owner: (!R::SHARED).then(|| owner.to_owned()),
             changed: 0,
             values: BTreeMap::new(),
             show: show::<R>,
         });
-        kind.check_owner::<R>(owner)?;
+        kind.check_owner::<R>(owner, id)?;
         let changed = match kind.values.get(id).map(typed::<R>) {
             Some(Some(old)) if *old == value => return Ok(Changed::No),
             Some(_) => Changed::Updated,
@@ -127,6 +133,7 @@ impl Store {
             id.to_owned(),
             Held {
                 version: next,
+                owner: owner.to_owned(),
                 value: Box::new(value),
             },
         );
@@ -137,14 +144,18 @@ impl Store {
         Ok(changed)
     }
 
-    /// Removes one resource; one that is not there is no error.
+    /// Removes one resource; one that is not there is not an error.
+    ///
+    /// # Errors
+    ///
+    /// [`OwnerConflict`] as for [`Store::put`].
     pub fn remove<R: Resource>(&self, owner: &str, id: &str) -> Result<Changed, OwnerConflict> {
         let mut inner = self.lock();
         let next = inner.revision + 1;
         let Some(kind) = inner.kinds.get_mut(R::KIND) else {
             return Ok(Changed::No);
         };
-        kind.check_owner::<R>(owner)?;
+        kind.check_owner::<R>(owner, id)?;
         if kind.values.remove(id).is_none() {
             return Ok(Changed::No);
         }
@@ -155,9 +166,14 @@ impl Store {
         Ok(Changed::Removed)
     }
 
-    /// Makes the resources of a kind be exactly these: puts what differs, removes what is not named.
+    /// Makes the resources of a kind be exactly these: puts what differs, removes what is not named. Of a shared kind,
+    /// only the resources of this owner are removed.
+    ///
+    /// # Errors
+    ///
+    /// [`OwnerConflict`] as for [`Store::put`]; what was written before it stays written.
     pub fn replace<R: Resource>(&self, owner: &str, values: Vec<(String, R)>) -> Result<(), OwnerConflict> {
-        for (id, _) in self.list::<R>() {
+        for id in self.owned::<R>(owner) {
             if !values.iter().any(|(kept, _)| *kept == id) {
                 self.remove::<R>(owner, &id)?;
             }
@@ -166,6 +182,18 @@ impl Store {
             self.put(owner, &id, value)?;
         }
         Ok(())
+    }
+
+    /// Names the resources that a writer may remove: all of its kind, or its own of a shared kind.
+    fn owned<R: Resource>(&self, owner: &str) -> Vec<String> {
+        let inner = self.lock();
+        let Some(kind) = inner.kinds.get(R::KIND) else {
+            return Vec::new();
+        };
+        let all = kind.values.iter();
+        all.filter(|(_, held)| !R::SHARED || held.owner == owner)
+            .map(|(id, _)| id.clone())
+            .collect()
     }
 
     /// Watches kinds. The first [`Watch::changed`] returns when something changes after this call.
@@ -232,15 +260,22 @@ impl Store {
 }
 
 impl Kind {
-    fn check_owner<R: Resource>(&self, writer: &str) -> Result<(), OwnerConflict> {
-        if self.owner == writer {
-            return Ok(());
+    fn check_owner<R: Resource>(&self, writer: &str, id: &str) -> Result<(), OwnerConflict> {
+        let (owner, resource) = match &self.owner {
+            Some(owner) => (Some(owner), R::KIND.to_owned()),
+            None => (
+                self.values.get(id).map(|held| &held.owner),
+                format!("{} {id}", R::KIND),
+            ),
+        };
+        match owner {
+            Some(owner) if owner != writer => Err(OwnerConflict {
+                resource,
+                owner: owner.clone(),
+                writer: writer.to_owned(),
+            }),
+            _ => Ok(()),
         }
-        Err(OwnerConflict {
-            kind: R::KIND,
-            owner: self.owner.clone(),
-            writer: writer.to_owned(),
-        })
     }
 
     fn entry(&self, name: &str, id: &str, held: &Held) -> Entry {
@@ -248,7 +283,7 @@ impl Kind {
             kind: name.to_owned(),
             id: id.to_owned(),
             version: held.version,
-            owner: self.owner.clone(),
+            owner: held.owner.clone(),
             value: (self.show)(held.value.as_ref()),
         }
     }
@@ -300,6 +335,38 @@ mod tests {
         assert_eq!(refused.to_string(), "b may not write Lamp: it belongs to a");
         assert!(store.remove::<Lamp>("b", "hall").is_err());
         assert_eq!(store.list::<Lamp>().len(), 1);
+    }
+
+    #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+    struct Shelf(u32);
+
+    impl Resource for Shelf {
+        const KIND: &'static str = "Shelf";
+        const SHARED: bool = true;
+    }
+
+    #[test]
+    fn each_resource_of_a_shared_kind_belongs_to_its_first_writer() {
+        let store = Store::new();
+        store.put("a", "low", Shelf(1)).unwrap();
+        store.put("b", "high", Shelf(2)).unwrap();
+        let refused = store.put("b", "low", Shelf(3)).unwrap_err();
+        assert_eq!(refused.to_string(), "b may not write Shelf low: it belongs to a");
+        assert!(store.remove::<Shelf>("b", "low").is_err());
+        let owners: Vec<String> = store
+            .list_dyn("Shelf")
+            .into_iter()
+            .map(|entry| entry.owner)
+            .collect();
+        assert_eq!(owners, ["b", "a"]);
+        // The shelves of others are left alone.
+        store.replace("b", vec![("middle".into(), Shelf(4))]).unwrap();
+        let names: Vec<String> = store.list::<Shelf>().into_iter().map(|(id, _)| id).collect();
+        assert_eq!(names, ["low", "middle"]);
+        assert!(store.replace("b", vec![("low".into(), Shelf(5))]).is_err());
+        // What is removed belongs to nobody.
+        store.remove::<Shelf>("a", "low").unwrap();
+        assert_eq!(store.put("b", "low", Shelf(6)), Ok(Changed::Created));
     }
 
     #[test]
