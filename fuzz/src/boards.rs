@@ -6,7 +6,7 @@ use board::document::{parse_board, parse_overlay};
 use board::inherit::{inherit, join_features};
 use board::{Error, Overlay, RawBoard};
 
-/// A board that is taken is written and read back the same, and inherits from itself without a change.
+/// A board that is accepted can be written and read back unchanged, and inherits from itself without a change.
 pub fn board(data: &[u8]) {
     let Some(board) = parsed(data, parse_board) else {
         return;
@@ -17,14 +17,14 @@ pub fn board(data: &[u8]) {
     assert_eq!(again, board);
     assert!(
         !board.name.as_str().contains(['/', '.']),
-        "a name stays in its folder"
+        "a name has no path separators"
     );
     let twice = inherit(board.clone(), board.clone());
-    // Equal entries are kept once, so that a list may have grown shorter; after that nothing changes any more.
+    // Equal entries are kept once, so a list may have become shorter; after that nothing changes any more.
     assert_eq!(inherit(twice.clone(), twice.clone()), twice);
 }
 
-/// An overlay that is taken is written and read back the same, and its services are judged without a panic.
+/// An overlay that is accepted can be written and read back unchanged, and its services are checked without a panic.
 pub fn overlay(data: &[u8]) {
     let Some(overlay) = parsed(data, parse_overlay) else {
         return;
@@ -35,14 +35,14 @@ pub fn overlay(data: &[u8]) {
     assert_eq!(again, overlay);
     assert!(
         !overlay.name.as_str().contains(['/', '.']),
-        "a name stays in its folder"
+        "a name has no path separators"
     );
     let joined = join_features(overlay.features.clone(), overlay.features.clone());
     assert_eq!(join_features(joined.clone(), joined.clone()), joined);
     crate::services::check(overlay.features.services);
 }
 
-/// Reads a document; a fault names a line that is there.
+/// Parses a document; a fault refers to an existing line.
 fn parsed<T>(data: &[u8], parse: impl Fn(&str, &Path) -> board::Result<T>) -> Option<T> {
     let text = std::str::from_utf8(data).ok()?;
     match parse(text, Path::new("file.yaml")) {

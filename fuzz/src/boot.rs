@@ -1,4 +1,4 @@
-//! Which slot boots: the loader's decision over several boots, with failures, torn writes and a hand in the menu.
+//! Which slot boots: the loader's decision over several boots, with failures, torn writes and menu selections.
 
 use arbitrary::{Arbitrary, Unstructured};
 use bootloader_core::{Attempt, Boot, Cause, Step};
@@ -8,7 +8,7 @@ use slots::{COPY_OFFSETS, RECORD_LEN, Reason, Record, Slot, SlotState, Version, 
 #[derive(Debug, Arbitrary)]
 struct Story {
     copies: [Option<Copy>; 2],
-    boots: Vec<Night>,
+    boots: Vec<BootScript>,
 }
 
 #[derive(Debug, Arbitrary)]
@@ -29,13 +29,13 @@ enum State {
 
 /// One boot.
 #[derive(Debug, Arbitrary)]
-struct Night {
+struct BootScript {
     /// What the slots' manifests say: a version, or the code of a reason.
     findings: [Result<u8, u8>; 2],
     menu: Option<bool>,
-    /// What becomes of each attempt, in turn; further ones start.
+    /// The outcome of each attempt, in turn; further ones start.
     attempts: [Outcome; 3],
-    /// Which writes of the record fail, and which is cut short by the power, and where.
+    /// Which writes of the record fail, and which is torn by a power cut, and where.
     failing_writes: u8,
     power_cut: Option<(u8, u16)>,
 }
@@ -47,8 +47,8 @@ enum Outcome {
     ComesBack,
 }
 
-/// Most boots in a story.
-const NIGHTS: usize = 8;
+/// The most boots in a story.
+const MOST_BOOTS: usize = 8;
 
 /// Whatever the record says and whatever fails: the rules of the decision hold in every boot, and over all of them.
 pub fn boot(data: &[u8]) {
@@ -60,13 +60,13 @@ pub fn boot(data: &[u8]) {
     };
     let begin = disk.record();
     let mut counted = [0_u32; 2];
-    for night in story.boots.iter().take(NIGHTS) {
+    for script in story.boots.iter().take(MOST_BOOTS) {
         let before = disk.clone();
-        let mut run = Run::new(&mut disk, night);
+        let mut run = Run::new(&mut disk, script);
         run.boot();
         counted = [0, 1].map(|slot| counted[slot] + u32::from(run.counted[slot]));
         let started = run.started;
-        if started == Some(Cause::Preferred) && night.menu.is_none() && before.record().is_some() {
+        if started == Some(Cause::Preferred) && script.menu.is_none() && before.record().is_some() {
             assert_eq!(disk, before, "starting a committed slot writes nothing");
         }
         if let Some(begin) = begin {
@@ -119,10 +119,10 @@ impl Disk {
     }
 }
 
-/// One boot in the making: the loader with a script for its luck.
+/// A boot in progress: the loader with a script of failures.
 struct Run<'a> {
     disk: &'a mut Disk,
-    night: &'a Night,
+    script: &'a BootScript,
     findings: [Result<Version, Reason>; 2],
     /// Slots that were attempted in this boot.
     attempted: [bool; 2],
@@ -131,18 +131,18 @@ struct Run<'a> {
     started: Option<Cause>,
 }
 
-/// The power went.
+/// A power cut.
 struct PowerCut;
 
 impl<'a> Run<'a> {
-    fn new(disk: &'a mut Disk, night: &'a Night) -> Self {
-        let findings = night.findings.map(|found| match found {
+    fn new(disk: &'a mut Disk, script: &'a BootScript) -> Self {
+        let findings = script.findings.map(|found| match found {
             Ok(number) => Ok(version(number)),
             Err(code) => Err(Reason::from_code(code)),
         });
         Run {
             disk,
-            night,
+            script,
             findings,
             attempted: [false; 2],
             counted: [0; 2],
@@ -154,7 +154,7 @@ impl<'a> Run<'a> {
     fn boot(&mut self) {
         let loaded = load(&self.disk.copies[0], &self.disk.copies[1]);
         let mut boot = Boot::new(&loaded, self.findings);
-        if let Some(b) = self.night.menu {
+        if let Some(b) = self.script.menu {
             boot.choose(if b { Slot::B } else { Slot::A });
         }
         // Five turns, and the end.
@@ -185,7 +185,7 @@ impl<'a> Run<'a> {
         panic!("the decision comes to no end");
     }
 
-    /// Does what the loader does with an attempt; gives the reason why it failed.
+    /// Does what the loader does with an attempt; returns the reason why it failed.
     fn attempt(&mut self, boot: &mut Boot, attempt: &Attempt) -> Result<Option<Reason>, PowerCut> {
         let number = self.attempted.iter().filter(|attempted| **attempted).count();
         self.attempted[attempt.slot.index()] = true;
@@ -196,7 +196,7 @@ impl<'a> Run<'a> {
             self.counted[attempt.slot.index()] += 1;
         }
         let outcome = self
-            .night
+            .script
             .attempts
             .get(number)
             .copied()
@@ -218,7 +218,7 @@ impl<'a> Run<'a> {
     fn write(&mut self, boot: &mut Boot, record: &Record) -> Result<bool, PowerCut> {
         let number = self.writes;
         self.writes += 1;
-        if self.night.failing_writes >> number.min(7) & 1 == 1 {
+        if self.script.failing_writes >> number.min(7) & 1 == 1 {
             return Ok(false);
         }
         let loaded = load(&self.disk.copies[0], &self.disk.copies[1]);
@@ -227,7 +227,7 @@ impl<'a> Run<'a> {
             .iter()
             .position(|offset| *offset == at)
             .expect("a place of a copy");
-        match self.night.power_cut {
+        match self.script.power_cut {
             Some((cut, len)) if u32::from(cut) == number => {
                 let len = usize::from(len) % RECORD_LEN;
                 self.disk.copies[copy][..len].copy_from_slice(&bytes[..len]);
@@ -241,7 +241,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The rules that hold for any attempt, given the record before it.
+    /// Checks the rules that hold for any attempt, given the record before it.
     fn check(&self, record: &Record, attempt: &Attempt) {
         let slot = attempt.slot;
         let state = record.slot(slot);
@@ -277,11 +277,11 @@ impl<'a> Run<'a> {
                     other == SlotState::Committed || matches!(other, SlotState::Trial { tries: 1.. });
                 assert!(
                     !regular || !self.can_start(record, slot.other()),
-                    "a given-up slot goes last"
+                    "an abandoned slot is last"
                 );
             }
             Cause::Fallback => assert_ne!(slot, record.preferred),
-            Cause::Menu => assert_eq!(Some(slot == Slot::B), self.night.menu),
+            Cause::Menu => assert_eq!(Some(slot == Slot::B), self.script.menu),
         }
         assert_eq!(
             attempt.before_load, counts,
@@ -299,7 +299,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Returns whether a slot could be attempted still.
+    /// Returns true if a slot could still be attempted.
     fn can_start(&self, record: &Record, slot: Slot) -> bool {
         let verified = self.findings[slot.index()].is_ok_and(|version| version >= record.floor);
         verified && !self.attempted[slot.index()] && record.slot(slot) != SlotState::Empty

@@ -14,7 +14,7 @@ const BLOCK: usize = 4096;
 /// Parts and hash tree of the slot images here: four blocks.
 const SLOT: usize = 4 * BLOCK;
 
-/// A bundle that was signed opens and gives its very bytes; one that was damaged gives those, or an error.
+/// A signed bundle opens and returns its original bytes; a damaged one returns those, or an error.
 pub fn bundle(data: &[u8]) {
     let key = Signer::number(1).key();
     // Nobody signed these.
@@ -38,7 +38,7 @@ struct Case {
     ends: [bool; 3],
     codecs: [u8; 4],
     bootcode: Option<(Filling, u8)>,
-    /// Bytes of a patch, which need not make sense: nobody vouches for them before they are used.
+    /// Bytes of a patch, which need not be valid: nothing verifies them before they are used.
     patch: Option<(Filling, u8)>,
     damage: Vec<Damage>,
     /// Bytes that the file is longer or shorter.
@@ -98,7 +98,7 @@ impl Case {
                 contents == whole.frames && patches == whole.patches,
                 "what comes out was signed"
             );
-            // Nothing depends on the untrusted comment, and a patch is judged by what it makes.
+            // Nothing depends on the untrusted comment, and a patch is verified by its result.
             let mut same = file;
             for free in [53_267..53_277, whole.set_at + 48..whole.file.len()] {
                 if let Some(bytes) = same.get_mut(free.clone()) {
@@ -109,7 +109,7 @@ impl Case {
         }
     }
 
-    /// Makes the file by the tables in `docs/formats.md`, with other code than the crate's writer.
+    /// Makes the file by the tables in `docs/formats.md`, independently of the crate's writer.
     fn write(&self) -> Whole {
         let slot: Vec<u8> = self
             .blocks
@@ -202,7 +202,7 @@ impl Case {
     }
 }
 
-/// A file, lengths and places of some sections, and what it holds.
+/// A file, lengths and places of some sections, and its content.
 struct Whole {
     file: Vec<u8>,
     json: usize,
@@ -239,7 +239,7 @@ fn manifest(slot: &[u8]) -> Manifest {
     manifest
 }
 
-/// Packs a frame as asked, or in the way that is left.
+/// Compresses a frame as requested, or in the way that remains.
 fn pack(raw: &[u8], codec: u8) -> (Codec, Vec<u8>) {
     if raw.iter().all(|byte| *byte == 0) && codec.is_multiple_of(3) {
         return (Codec::Zero, Vec::new());
@@ -282,7 +282,7 @@ fn read(file: &[u8], key: TrustedKey) -> Result<(Vec<Vec<u8>>, Vec<Patch>), bund
         patches.extend_from_slice(reader.patches(&set)?.all());
     }
     for patch in &patches {
-        // Whether it makes sense is another matter.
+        // Whether it applies is another matter.
         let unpacked = reader.patch(patch, &[0; BLOCK], &mut out)?;
         assert_eq!(out.len(), unpacked.map_or(0, |()| patch.raw_len as usize));
     }

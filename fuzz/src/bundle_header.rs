@@ -2,16 +2,16 @@
 
 use bundle::{ENTRY_LEN, HEADER_LEN, Header, INDEX_AT, MANIFEST_AT, SIGNATURES_AT, SIGNATURES_MAX};
 
-/// Where the header's numbers end.
+/// The end of the header's numbers.
 const USED: usize = 64;
 
-/// A header that is taken has one form, and its sections do not run into each other.
+/// An accepted header has one form, and its sections do not overlap.
 pub fn header(data: &[u8]) {
     let mut bytes = [0; HEADER_LEN];
     let len = data.len().min(HEADER_LEN);
     bytes[..len].copy_from_slice(&data[..len]);
     check(&bytes);
-    check(&mend(bytes));
+    check(&repair(bytes));
     if let Some((lengths, _)) = data.split_first_chunk::<24>() {
         let length = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| lengths[at + i]));
         if let Ok(header) = Header::for_lengths(length(0), length(8), length(16)) {
@@ -36,8 +36,8 @@ fn check(bytes: &[u8; HEADER_LEN]) {
     assert!(header.manifest.end() <= SIGNATURES_AT && header.signatures.end() <= INDEX_AT);
 }
 
-/// Puts in what a fuzzer does not guess: magic, format, places and checksum; lengths are left.
-fn mend(mut bytes: [u8; HEADER_LEN]) -> [u8; HEADER_LEN] {
+/// Repairs what a fuzzer does not guess: magic, format, places and checksum; lengths are kept.
+fn repair(mut bytes: [u8; HEADER_LEN]) -> [u8; HEADER_LEN] {
     bytes[..8].copy_from_slice(b"BEDPLATE");
     bytes[8..12].copy_from_slice(&1_u32.to_le_bytes());
     for (at, place) in [(16, MANIFEST_AT), (32, SIGNATURES_AT), (48, INDEX_AT)] {

@@ -6,7 +6,7 @@ use manifest::{Digest, Image, Manifest};
 
 use crate::sample;
 
-/// An index is taken when it keeps the rules of `docs/formats.md`, written down here a second time, and only then.
+/// An index is accepted if and only if it obeys the rules of `docs/formats.md`, which are implemented here a second time.
 pub fn index(data: &[u8]) {
     if let Some((sizes, entries)) = data.split_first_chunk::<12>() {
         let size = |at: usize| u64::from(u32::from_le_bytes(std::array::from_fn(|i| sizes[at + i])));
@@ -18,13 +18,13 @@ pub fn index(data: &[u8]) {
     }
 }
 
-/// An index that is nearly right: entries follow each other, and a few bytes are changed.
+/// A nearly valid index: entries follow each other, and a few bytes are changed.
 #[derive(Debug, Arbitrary)]
 struct Plan {
     esp: bool,
     bootcode: bool,
     changes: Vec<(u16, u8)>,
-    /// Which piece comes first in the file.
+    /// Which piece is first in the file.
     lead: u8,
     pieces: Vec<Piece>,
 }
@@ -110,14 +110,14 @@ fn parse(sizes: &[Option<u64>; 3], entries: &[u8]) {
     let refused = Index::parse(entries, &other);
     assert!(
         matches!(refused, Err(IndexError::Hash | IndexError::Length { .. })),
-        "nobody vouches for it"
+        "its hash is not in the manifest"
     );
     if let Ok(index) = parsed {
         promises(&index, entries);
     }
 }
 
-/// Makes a manifest that vouches for the entries.
+/// Makes a manifest with the hash of the entries.
 fn manifest(sizes: &[Option<u64>; 3], entries: &[u8]) -> Manifest {
     let mut manifest = sample::manifest();
     let names = [ImageName::SLOT, ImageName::ESP, ImageName::BOOTCODE];
@@ -137,7 +137,7 @@ fn manifest(sizes: &[Option<u64>; 3], entries: &[u8]) -> Manifest {
     manifest
 }
 
-/// The rules, as `docs/formats.md` has them.
+/// The rules of `docs/formats.md`.
 fn rules(sizes: &[Option<u64>; 3], bytes: &[u8]) -> bool {
     let (entries, rest) = bytes.as_chunks::<ENTRY_LEN>();
     let mut places = Vec::new();
@@ -184,7 +184,7 @@ fn rules(sizes: &[Option<u64>; 3], bytes: &[u8]) -> bool {
     rest.is_empty() && whole && together
 }
 
-/// What holding an index proves.
+/// Checks what a value of an index proves.
 fn promises(index: &Index, entries: &[u8]) {
     let frames = index.frames();
     assert_eq!(frames.len() * ENTRY_LEN, entries.len());
@@ -200,7 +200,7 @@ fn promises(index: &Index, entries: &[u8]) {
     assert_eq!(index.file_len(), start + stored);
 }
 
-/// Lays out an entry, by the table in `docs/formats.md`.
+/// Encodes an entry, by the table in `docs/formats.md`.
 pub fn entry(frame: &Frame) -> [u8; ENTRY_LEN] {
     let mut entry = [0; ENTRY_LEN];
     entry[0] = match frame.image {

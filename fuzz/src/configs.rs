@@ -1,10 +1,10 @@
-//! The machine config, and the partition that it is handed over on.
+//! The machine config, and the partition that contains it.
 
 use machine_config::secret::REDACTED;
 use machine_config::{LIMIT, MachineConfig, Secret, changes, medium, parse, parse_over};
 
-/// A config that is taken is written and read back the same; its secrets show only where they must; and whatever is
-/// wrong has a place.
+/// An accepted config can be written and read back unchanged; its secrets are shown only where they must be; and every
+/// fault has a place.
 pub fn document(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -24,7 +24,7 @@ pub fn document(data: &[u8]) {
     }
 }
 
-/// Counts lines as YAML does, which knows more ends of a line than an editor.
+/// Counts lines as YAML does, which knows more line ends than an editor.
 pub fn lines(text: &str) -> usize {
     let lines = text.split_terminator(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']);
     lines.count().max(1)
@@ -32,7 +32,11 @@ pub fn lines(text: &str) -> usize {
 
 fn taken(config: &MachineConfig) {
     let stored = config.to_yaml_with_secrets();
-    assert_eq!(parse(&stored).as_ref(), Ok(config), "what is stored comes back");
+    assert_eq!(
+        parse(&stored).as_ref(),
+        Ok(config),
+        "what is stored can be read back"
+    );
     assert_eq!(config.check(), Ok(()));
 
     let shown = config.to_yaml();
@@ -47,23 +51,23 @@ fn taken(config: &MachineConfig) {
         *secret = Secret::new("another");
         assert!(
             shown.contains(REDACTED) && parse(&shown).is_err(),
-            "a config without its secrets is none"
+            "a config without its secrets is invalid"
         );
     }
     assert!(
         other.to_yaml() == shown && format!("{other:?}") == format!("{config:?}"),
-        "secrets do not show"
+        "secrets are not shown"
     );
 
     assert_eq!(changes(Some(config), config), [""; 0]);
     assert!(!changes(None, config).is_empty());
 }
 
-/// A frame gives back its document, and a frame that was torn gives none.
+/// A frame returns its document, and a torn frame returns none.
 pub fn partition(data: &[u8]) {
     check(data);
     if let Some((header, document)) = data.split_first_chunk::<16>() {
-        // The hash and the magic would keep out nearly everything.
+        // Hash and magic would reject nearly every input.
         let mut frame = header.to_vec();
         frame[..8].copy_from_slice(b"BPCONFIG");
         frame[8..12].copy_from_slice(&1_u32.to_le_bytes());
@@ -94,7 +98,7 @@ fn check(bytes: &[u8]) {
         }
         Ok(None) => assert!(
             bytes[..48].iter().all(|byte| *byte == 0),
-            "only zeros are no config"
+            "only zeros mean that there is no config"
         ),
         Err(_) => {}
     }

@@ -1,4 +1,4 @@
-//! The key chain: its bytes, its two copies, and whom a loader trusts at its end.
+//! The key chain: its bytes, its two copies, and the keys a loader trusts at its end.
 
 use arbitrary::{Arbitrary, Unstructured};
 use manifest::TrustedKey;
@@ -6,7 +6,7 @@ use manifest::chain::{self, AREA, HEADER, Link, MAX_LINKS};
 
 use crate::sample::{self, Signer};
 
-/// Any bytes are a chain with one form, or none; and whatever a chain says, only those are trusted whom the trusted named.
+/// Any bytes are a chain with one form, or an error; and whatever a chain says, only keys named by trusted keys are trusted.
 pub fn chain(data: &[u8]) {
     bytes(data);
     if let Ok(case) = Case::arbitrary_take_rest(Unstructured::new(data)) {
@@ -15,7 +15,7 @@ pub fn chain(data: &[u8]) {
 }
 
 fn bytes(data: &[u8]) {
-    let mended = mend(data);
+    let mended = repair(data);
     for copy in [data, &mended] {
         let Ok((generation, links)) = chain::decode(copy) else {
             continue;
@@ -52,8 +52,8 @@ fn bytes(data: &[u8]) {
     }
 }
 
-/// Puts in what a fuzzer does not guess: magic, format, length and checksum.
-fn mend(data: &[u8]) -> Vec<u8> {
+/// Repairs what a fuzzer does not guess: magic, format, length and checksum.
+fn repair(data: &[u8]) -> Vec<u8> {
     let mut bytes = data.to_vec();
     bytes.resize(bytes.len().max(HEADER), 0);
     let body = (bytes.len() - HEADER) as u32;
@@ -74,9 +74,9 @@ struct Case {
 
 #[derive(Debug, Arbitrary)]
 struct Release {
-    /// Who signed it.
+    /// The keys that signed it.
     signers: u8,
-    /// Whom it trusts.
+    /// The keys that it trusts.
     keys: u8,
     /// Set when it was changed after it was signed.
     forged: bool,
@@ -88,7 +88,7 @@ impl Case {
         let links: Vec<Link> = releases.iter().map(link).collect();
         let mut trusted = self.own;
         for release in releases {
-            // Signed by somebody who is trusted, and by somebody who will be.
+            // Signed by a trusted key, and by one that will be trusted.
             if release.forged || release.signers & trusted == 0 || release.signers & release.keys == 0 {
                 break;
             }
@@ -110,13 +110,13 @@ impl Case {
                     assert_eq!(
                         chain::follow(&keys(self.own), &made),
                         keys(trusted),
-                        "the way is kept"
+                        "the path is kept"
                     );
                     assert_eq!(chain::end(&made), Some(keys(trusted)));
                 }
                 Err(_) => assert!(
                     release.signers & release.keys == 0,
-                    "a release that owns up is taken"
+                    "an unmodified release is accepted"
                 ),
             }
         }
@@ -139,7 +139,7 @@ fn link(release: &Release) -> Link {
         .map(|number| Signer::number(number).sign(&json))
         .collect();
     if release.forged {
-        // Still a manifest: another year.
+        // Still a valid manifest: another year.
         manifest.created += 1;
         json = manifest.to_json().expect("the manifest is sound");
     }

@@ -1,11 +1,11 @@
-//! Fuzz targets: every format that comes from outside, and what must hold for any bytes of it.
+//! Fuzz targets: every format that comes from outside, and its invariants for arbitrary bytes.
 //!
-//! A target is a function that takes bytes and panics when a promise is broken: a reader panics, two forms of one value,
-//! a limit exceeded. Where a checksum or a signature would keep the fuzzer out, the target mends or makes it, and goes
-//! on. [`TARGETS`] lists them; `main.rs` hands one of them to libFuzzer, and the test `corpus` runs each on every input
+//! A target is a function that takes bytes and panics when an invariant is broken: a reader panics, a value has two forms,
+//! a limit is exceeded. Where a checksum or a signature would stop the fuzzer, the target repairs or makes it, and goes
+//! on. [`TARGETS`] lists them; `main.rs` runs one of them with libFuzzer, and the test `corpus` runs each on every input
 //! under `corpus/`, with nothing but cargo.
 //!
-//! Targets know the formats from `docs/formats.md`: what a crate does is compared with what is written there.
+//! Targets implement the formats of `docs/formats.md`: the crates are compared with what is written there.
 
 extern crate alloc;
 
@@ -32,12 +32,12 @@ mod sample;
 
 use std::sync::OnceLock;
 
-/// One way in for bytes from outside.
+/// A fuzz target.
 #[derive(Debug)]
 pub struct Target {
-    /// Its name, and that of its folder under `corpus/`.
+    /// Its name, and that of its directory under `corpus/`.
     pub name: &'static str,
-    /// Takes any bytes, and panics when something does not hold that should.
+    /// The function that takes any bytes, and panics when an invariant is broken.
     pub run: fn(&[u8]),
 }
 
@@ -65,13 +65,14 @@ pub const TARGETS: &[Target] = &[
     target("slot-trailer", slot_texts::trailer),
 ];
 
-/// Names the variable that chooses the target.
+/// The environment variable that selects the target.
 pub const VARIABLE: &str = "FUZZ_TARGET";
 
 /// Returns the target that [`VARIABLE`] names.
 ///
 /// # Panics
-/// When there is none of that name: nothing could be fuzzed.
+///
+/// Panics when there is no target of that name.
 pub fn chosen() -> &'static Target {
     static CHOSEN: OnceLock<&Target> = OnceLock::new();
     CHOSEN.get_or_init(|| {

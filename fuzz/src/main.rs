@@ -1,6 +1,6 @@
-//! The program that libFuzzer drives: runs the target that `FUZZ_TARGET` names on whatever libFuzzer makes up.
+//! The program that libFuzzer drives: runs the target named by `FUZZ_TARGET` on libFuzzer's inputs.
 //!
-//! `cargo xtask fuzz` builds and starts it; `docs/fuzzing.md` tells how.
+//! `cargo xtask fuzz` builds and starts it; see `docs/fuzzing.md`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(

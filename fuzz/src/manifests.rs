@@ -3,7 +3,7 @@
 use manifest::trailer::AREA;
 use manifest::{ImageName, MAX_CMDLINE, MAX_JSON, Manifest, PART_ALIGNMENT, TrustedKey};
 
-/// A manifest that is taken has one form, and keeps every promise that loader, flash tool and agent build on.
+/// An accepted manifest has one form, and obeys every rule that loader, flash tool and agent rely on.
 pub fn manifest(data: &[u8]) {
     let Ok(manifest) = Manifest::parse_unverified(data) else {
         return;
@@ -23,7 +23,10 @@ fn check(manifest: &Manifest) {
     assert_eq!(manifest.check(), Ok(()));
     let (slot, disk) = (&manifest.slot, &manifest.disk);
     let room = disk.slot_size - AREA as u64;
-    assert!(slot.size <= room, "the trailer has its place behind the image");
+    assert!(
+        slot.size <= room,
+        "there is space for the trailer after the image"
+    );
 
     let mut end = 0;
     for part in &slot.parts {

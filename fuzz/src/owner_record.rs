@@ -1,12 +1,12 @@
-//! The owner record: its bytes, its two copies, and what a torn write leaves.
+//! The owner record: its bytes, its two copies, and torn writes.
 
 use owner::{AREA, DecodeError, OFFSETS, Owner, decode, encode, load};
 
-/// A record that is taken has one form, and a node that is somebody's is never nobody's by damage or a torn write.
+/// An accepted record has one form, and no damage or torn write makes an owned node unowned.
 pub fn record(data: &[u8]) {
     let (first, second) = data.split_at(data.len() / 2);
     let copies = [first, second].map(area);
-    let mended = copies.each_ref().map(|copy| mend(copy.clone()));
+    let mended = copies.each_ref().map(|copy| repair(copy.clone()));
     for copy in copies.iter().chain(&mended) {
         if let Ok((generation, owner)) = decode(copy) {
             assert!(encode(generation, &owner) == *copy, "one record, one form");
@@ -31,11 +31,11 @@ fn area(bytes: &[u8]) -> Vec<u8> {
     area
 }
 
-/// Puts in what a fuzzer does not guess: magic, format and checksum.
-fn mend(mut copy: Vec<u8>) -> Vec<u8> {
+/// Repairs what a fuzzer does not guess: magic, format and checksum.
+fn repair(mut copy: Vec<u8>) -> Vec<u8> {
     copy[..8].copy_from_slice(b"BPOWNER1");
     copy[8..12].copy_from_slice(&1_u32.to_le_bytes());
-    // Most kinds and lengths have no meaning.
+    // Most kinds and lengths are invalid.
     copy[24] %= 3;
     copy[25..28].fill(0);
     copy[30..32].fill(0);
@@ -56,7 +56,7 @@ fn two_copies(mut copies: [Vec<u8>; 2], cut: usize) {
     let blank = each.contains(&Err(DecodeError::Blank));
     match valid[..] {
         [] if blank => assert_eq!(found, Owner::Nobody),
-        [] => assert_eq!(found, Owner::Unknown, "in doubt it is somebody's"),
+        [] => assert_eq!(found, Owner::Unknown, "in doubt it has an owner"),
         _ => assert!(valid.contains(&&found), "a valid copy counts"),
     }
 
@@ -66,7 +66,7 @@ fn two_copies(mut copies: [Vec<u8>; 2], cut: usize) {
             let loaded = load([Some(&copies[0]), Some(&copies[1])]);
             let (at, bytes) = loaded.next(&owner);
             let which = usize::from(at == OFFSETS[1]);
-            // The power fails while it is written: the rest is the old one's.
+            // The power is cut during the write: the rest is from the old record.
             let mut torn = copies.clone();
             let cut = cut.min(AREA);
             torn[which][..cut].copy_from_slice(&bytes[..cut]);
@@ -83,7 +83,7 @@ fn two_copies(mut copies: [Vec<u8>; 2], cut: usize) {
         for which in 0..2 {
             let mut damaged = copies.clone();
             damaged[which][cut % 32] ^= 1;
-            assert_eq!(owner_of(&damaged), owner, "the other copy knows");
+            assert_eq!(owner_of(&damaged), owner, "the other copy has it");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Partition tables: two readers, the loader's and everybody else's, on one damaged disk.
+//! Partition tables: two readers, the loader's and the shared one, on a damaged disk.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -11,7 +11,7 @@ use crate::loader_gpt;
 
 const MIB: u64 = 1024 * 1024;
 
-/// A disk that was flashed once, and what happened to its tables since.
+/// A disk that was flashed once, and the changes to its tables since.
 #[derive(Debug, Arbitrary)]
 struct Case {
     slot_mib: u8,
@@ -20,7 +20,7 @@ struct Case {
     odd_bytes: u16,
     hybrid: bool,
     edits: Vec<Edit>,
-    /// Set when a copy's checksums are made to match after the edits.
+    /// Set when a copy's checksums are recomputed after the edits.
     mended: [bool; 2],
 }
 
@@ -54,7 +54,7 @@ pub fn table(data: &[u8]) {
     }
     for (copy, mended) in case.mended.into_iter().enumerate() {
         if mended {
-            medium.mend(copy == 1);
+            medium.repair(copy == 1);
         }
     }
 
@@ -72,7 +72,7 @@ pub fn table(data: &[u8]) {
             let end = partition.offset.checked_add(partition.len);
             assert!(
                 end.is_some_and(|end| end <= medium.len),
-                "{partition:?} lies outside the disk"
+                "{partition:?} is outside the disk"
             );
         }
     }
@@ -109,7 +109,7 @@ impl Case {
 }
 
 impl Edit {
-    /// Returns true if a checksum is over the place.
+    /// Returns true if a checksum covers the place.
     fn is_checked(&self) -> bool {
         !matches!(self.place, Place::Mbr(_))
     }
@@ -133,7 +133,7 @@ fn promises(table: &Table) {
     assert_eq!(again, *table);
 }
 
-/// A disk of which only the two ends hold anything.
+/// A disk with content only at its two ends.
 #[derive(Clone, Debug)]
 struct Medium {
     head: Vec<u8>,
@@ -183,8 +183,8 @@ impl Medium {
         }
     }
 
-    /// Makes the checksums of a copy match its bytes.
-    fn mend(&mut self, backup: bool) {
+    /// Recomputes the checksums of a copy.
+    fn repair(&mut self, backup: bool) {
         let (header, entries) = self.copy(backup);
         let field =
             |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
@@ -198,7 +198,7 @@ impl Medium {
         header[16..20].copy_from_slice(&crc.to_le_bytes());
     }
 
-    /// Fills `out` with what stands at `at`: between the two ends there are zeros.
+    /// Fills `out` with the content at `at`: between the two ends there are zeros.
     fn fill(&self, at: u64, out: &mut [u8]) {
         out.fill(0);
         let tail = self.len / SECTOR * SECTOR - TABLE_TAIL;
@@ -234,7 +234,7 @@ impl Seek for Medium {
     }
 }
 
-/// Says that blocks outside the disk were asked for, as firmware does.
+/// The error for blocks outside the disk, as in firmware.
 #[derive(Debug, thiserror::Error)]
 #[error("outside the disk")]
 struct Outside;

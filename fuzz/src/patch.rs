@@ -1,4 +1,4 @@
-//! A patch's bytes: what zstd packed with pieces of the older image in front.
+//! The bytes of a patch, compressed by zstd with pieces of the old image as prefix.
 
 use std::cell::RefCell;
 
@@ -8,7 +8,7 @@ use zstd::zstd_safe::{CCtx, CParameter};
 
 const BLOCK: usize = 4096;
 
-/// A patch gives its extent, or an error; and never more bytes than were asked for.
+/// A patch makes its extent, or returns an error; and never more bytes than requested.
 pub fn patch(data: &[u8]) {
     if let Some(([blocks, sources], stored)) = data.split_first_chunk() {
         let sources = old(usize::from(sources % 8));
@@ -19,7 +19,7 @@ pub fn patch(data: &[u8]) {
     }
 }
 
-/// An extent that is made from pieces of an older one, and what happened to the packed bytes.
+/// An extent that is made from pieces of an old one, and changes to the compressed bytes.
 #[derive(Debug, Arbitrary)]
 struct Case<'a> {
     sources: u8,
@@ -29,11 +29,11 @@ struct Case<'a> {
     window_log: u8,
     damage: Vec<(u16, u8)>,
     appended: u8,
-    /// How much longer or shorter the extent is said to be.
+    /// How much longer or shorter the extent is claimed to be.
     off: i8,
 }
 
-/// Makes pieces of an older image.
+/// Makes pieces of an old image.
 fn old(blocks: usize) -> Vec<u8> {
     let mut state = 1_u32;
     let next = || {
@@ -93,7 +93,7 @@ fn unpack(raw_len: usize, sources: &[u8], stored: &[u8]) -> Option<Vec<u8>> {
     result.is_ok().then_some(out)
 }
 
-/// Packs as the image builder does, but sooner.
+/// Compresses as the image builder does, but faster.
 fn pack(sources: &[u8], extent: &[u8], window_log: u32) -> Vec<u8> {
     let mut context = CCtx::create();
     for parameter in [CParameter::CompressionLevel(1), CParameter::WindowLog(window_log)] {

@@ -6,10 +6,10 @@ use manifest::{Digest, Manifest, PatchSet};
 
 use crate::sample;
 
-/// Where the set lies in the bundle.
+/// The offset of the set in the bundle.
 const SET_AT: u64 = 1 << 20;
 
-/// An index is taken when it keeps the rules of the format, written down here a second time, and only then.
+/// An index is accepted if and only if it obeys the rules of the format, which are implemented here a second time.
 pub fn index(data: &[u8]) {
     if let Some((numbers, entries)) = data.split_first_chunk::<8>() {
         let number = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| numbers[at + i]));
@@ -21,7 +21,7 @@ pub fn index(data: &[u8]) {
     }
 }
 
-/// An index that is nearly right, and a few changed bytes.
+/// A nearly valid index, and a few changed bytes.
 #[derive(Debug, Arbitrary)]
 struct Plan {
     /// Blocks of the last extent, and whole extents before it.
@@ -92,18 +92,18 @@ fn parse(data_len: u64, size: u64, entries: &[u8]) {
     let unlisted = Patches::parse(entries, &manifest, &other);
     assert!(
         matches!(unlisted, Err(PatchError::Unlisted(_))),
-        "nobody vouches for it"
+        "its hash is not in the manifest"
     );
     let mut other = manifest.clone();
     other.patches[0].sha256.0[0] ^= 1;
     let refused = Patches::parse(entries, &other, &other.patches[0]);
-    assert_eq!(refused, Err(PatchError::Hash), "nobody vouches for it");
+    assert_eq!(refused, Err(PatchError::Hash), "its hash is not in the manifest");
     if let Ok(patches) = parsed {
         promises(&patches, data_len, size, entries);
     }
 }
 
-/// Makes a manifest that vouches for the entries.
+/// Makes a manifest with the hash of the entries.
 fn manifest(data_len: u64, size: u64, entries: &[u8]) -> (Manifest, PatchSet) {
     let mut manifest = sample::manifest();
     manifest.slot.verity.tree_offset = data_len;
@@ -154,7 +154,7 @@ fn take<const N: usize>(left: &mut &[u8]) -> Option<[u64; N]> {
     Some(words)
 }
 
-/// What holding the patches proves.
+/// Checks what a value of the patches proves.
 fn promises(patches: &Patches, data_len: u64, size: u64, entries: &[u8]) {
     let again: Vec<u8> = patches.all().iter().flat_map(entry).collect();
     assert!(again == entries, "an index gives back every number");
@@ -169,7 +169,7 @@ fn promises(patches: &Patches, data_len: u64, size: u64, entries: &[u8]) {
     assert_eq!(patches.at(1), None);
 }
 
-/// Lays out an entry.
+/// Encodes an entry.
 pub fn entry(patch: &Patch) -> Vec<u8> {
     let mut bytes = patch.target.to_le_bytes().to_vec();
     bytes.extend(patch.raw_len.to_le_bytes());

@@ -1,4 +1,4 @@
-//! Rollouts: the document, and the course that one takes.
+//! Rollouts: the document, and a simulated run.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use slots::Version;
 
 use crate::sample::Signer;
 
-/// A rollout that is taken has one form; a signature makes it one that may be acted upon; and its course keeps to waves,
-/// to the number of nodes at a time, and to the failures that it bears.
+/// An accepted rollout has one form; a signature makes it one that may be acted upon; and its run respects waves, the
+/// number of concurrent nodes, and the number of tolerated failures.
 pub fn rollout(data: &[u8]) {
     if let Ok(rollout) = Rollout::parse_unverified(data) {
         document(&rollout);
@@ -53,7 +53,7 @@ fn document(rollout: &Rollout) {
     assert!(verify(changed.as_bytes(), signature.as_bytes(), &keys).is_err());
 }
 
-/// A node that follows by itself begins when its wave is open, not before, and never when the rollout is stopped, or has
+/// A node that follows by itself starts when its wave is open, not before, and never when the rollout is stopped or has
 /// ended.
 fn followed(rollout: &Rollout, name: &str) {
     let begins_at = |clock: Option<Moment>| {
@@ -81,7 +81,7 @@ fn followed(rollout: &Rollout, name: &str) {
     assert!(early.is_none_or(|early| !begins_at(Some(early))));
 }
 
-/// A fleet, and what becomes of each node.
+/// A fleet, and the outcome for each node.
 #[derive(Debug, Arbitrary)]
 struct Course {
     waves: Vec<u8>,
@@ -89,9 +89,9 @@ struct Course {
     parallel: u8,
     max_failure_percent: u8,
     pause: bool,
-    /// The document says stop after so many steps.
+    /// The document is stopped after this many steps.
     stopped_after: Option<u8>,
-    /// Which of the running nodes ends next, step by step.
+    /// Which of the running nodes finishes next, step by step.
     ends: Vec<u8>,
 }
 
@@ -120,7 +120,7 @@ impl Course {
             .collect();
         let parallel = usize::from(self.parallel % 5);
         let (mut paused, mut ends) = (None, self.ends.iter());
-        // Each node begins and ends, and each wave may be waited for.
+        // Each node starts and finishes, and each wave may be waited for.
         for step in 0..3 * members.len() + count + 2 {
             if self.stopped_after.is_some_and(|after| usize::from(after) <= step) {
                 (rollout.stopped, rollout.reason) = (true, "enough".to_owned());
@@ -159,7 +159,7 @@ impl Course {
                 }
             }
         }
-        panic!("the rollout comes to no end");
+        panic!("the rollout does not end");
     }
 
     fn check_begin(&self, rollout: &Rollout, members: &[Member], node: usize) {
@@ -167,13 +167,13 @@ impl Course {
         assert!(member.turn == Turn::Pending && !rollout.stopped);
         for before in members.iter().filter(|before| before.wave < member.wave) {
             let had_its_turn = !matches!(before.turn, Turn::Pending | Turn::Running);
-            assert!(had_its_turn, "a wave begins when those before it are done");
+            assert!(had_its_turn, "a wave starts when those before it are done");
         }
         for wave in 0..=member.wave {
             let here: Vec<_> = members.iter().filter(|member| member.wave == wave).collect();
             let failed = here.iter().filter(|member| member.turn == Turn::Failed).count();
             let borne = failed * 100 <= usize::from(rollout.max_failure_percent) * here.len();
-            assert!(borne, "no node begins behind too many failures");
+            assert!(borne, "no node starts after too many failures");
         }
     }
 

@@ -1,4 +1,4 @@
-//! What targets start from: a sound manifest, a key, and signatures by it.
+//! The starting points of targets: a valid manifest, a key, and signatures by it.
 
 use std::sync::OnceLock;
 
@@ -7,25 +7,25 @@ use blake2::{Blake2b512, Digest as _};
 use ed25519_dalek::{Signer as _, SigningKey};
 use manifest::{Manifest, TrustedKey};
 
-/// The manifest that crate `manifest` is tested with.
+/// The test manifest of the crate `manifest`.
 pub const MANIFEST: &[u8] = include_bytes!("../../crates/manifest/tests/golden/manifest.json");
 /// Its signature, made by minisign.
 pub const SIGNATURE: &str = include_str!("../../crates/manifest/tests/golden/manifest.json.minisig");
 /// The key of that signature.
 pub const PUBLIC_KEY: &str = include_str!("../../crates/manifest/tests/golden/minisign.pub");
 
-/// Returns a sound manifest to change.
+/// Returns a valid manifest to change.
 pub fn manifest() -> Manifest {
-    Manifest::parse_unverified(MANIFEST).expect("the golden manifest is sound")
+    Manifest::parse_unverified(MANIFEST).expect("the golden manifest is valid")
 }
 
-/// Signs as minisign does: keys for tests, always the same.
+/// Signs as minisign does, with deterministic test keys.
 pub struct Signer {
     secret: SigningKey,
     public: TrustedKey,
 }
 
-/// How many signers there are.
+/// The number of signers.
 const SIGNERS: u8 = 8;
 
 impl Signer {
@@ -39,7 +39,7 @@ impl Signer {
     fn make(number: u8) -> Self {
         let secret = SigningKey::from_bytes(&[number; 32]);
         let public = TrustedKey {
-            // All have the same id: it proves nothing.
+            // All have the same ID: it proves nothing.
             id: *b"fuzz key",
             key: secret.verifying_key().to_bytes(),
         };

@@ -1,4 +1,4 @@
-//! Services, as images carry them and as they are run.
+//! Service definitions, as images contain them and as they are run.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ pub fn services(data: &[u8]) {
     check(services);
 }
 
-/// Judges services that were read.
+/// Checks services that were parsed.
 pub fn check(services: Vec<Service>) {
     let count = services.len();
     match service_definition::check(services) {
@@ -33,7 +33,7 @@ pub fn check(services: Vec<Service>) {
                 let name = one.name.as_str();
                 assert!(
                     !name.is_empty() && !name.contains(['/', '.']),
-                    "a name stays in its folder"
+                    "a name has no path separators"
                 );
                 assert!(one.run.program.starts_with('/'));
                 for other in &one.depends_on {

@@ -1,11 +1,11 @@
-//! minisign's texts: keys and signatures. What is signed is taken, and nothing else is.
+//! minisign's texts: keys and signatures. Only what was signed is accepted.
 
 use arbitrary::{Arbitrary, Unstructured};
 use manifest::{MAX_SIGNATURES, TrustedKey, VerifyError, verify};
 
 use crate::sample::{MANIFEST, PUBLIC_KEY, SIGNATURE, Signer};
 
-/// A key has one text; a signature holds for the very bytes, or not at all.
+/// A key has one form; a signature is valid for exactly one message.
 pub fn signatures(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data) {
         key(text);
@@ -24,13 +24,13 @@ fn key(text: &str) {
     }
 }
 
-/// The golden manifest was signed once, so a text that is taken for it holds that signature.
+/// The golden manifest was signed once, so a text that is accepted for it contains that signature.
 fn forged(text: &[u8]) {
     let key = TrustedKey::parse(PUBLIC_KEY).expect("the golden key is sound");
     if verify(MANIFEST, text, &[key]).is_ok() {
         let text = String::from_utf8_lossy(text);
         for line in SIGNATURE.lines().skip(1) {
-            assert!(text.contains(line), "a signature that nobody made is taken");
+            assert!(text.contains(line), "a forged signature is accepted");
         }
     }
 }
@@ -41,7 +41,7 @@ struct Case<'a> {
     message: &'a [u8],
     untrusted: &'a str,
     trusted: &'a str,
-    /// How many other signatures stand before, by keys that nobody knows.
+    /// The number of other signatures before it, by unknown keys.
     strangers: u8,
     carriage_returns: bool,
     change: Option<Change>,
@@ -59,7 +59,7 @@ fn made(case: &Case<'_>) {
     let (untrusted, trusted) = (one_line(case.untrusted), one_line(case.trusted));
     let signer = Signer::number(1);
     let strangers = usize::from(case.strangers) % (MAX_SIGNATURES + 2);
-    // The same id, another key: an id proves nothing.
+    // The same ID, another key: an ID proves nothing.
     let stranger = Signer::number(2)
         .lines(case.message, &untrusted, &trusted)
         .map(Vec::from);
@@ -86,7 +86,7 @@ fn made(case: &Case<'_>) {
         .collect::<Vec<_>>();
 
     let result = verify(&message, &text, &[signer.key()]);
-    // What follows a signature that holds is the manifest's business.
+    // What follows a valid signature concerns the manifest.
     let holds = !matches!(result, Err(VerifyError::Signature(_)));
     assert_eq!(holds, !changed && strangers < MAX_SIGNATURES, "{result:?}");
     assert!(result.map_or(true, |manifest| manifest.signer() == signer.key()));

@@ -1,11 +1,11 @@
-//! The slot record: its bytes, its two copies, and what a torn write leaves.
+//! The slot record: its bytes, its two copies, and torn writes.
 
 use slots::{COPY_OFFSETS, Loaded, RECORD_LEN, Record, decode, encode, load};
 
-/// A record that is taken has one form, and whatever a write leaves behind, one of the two copies counts.
+/// An accepted record has one form, and after any write one of the two copies is valid.
 pub fn record(data: &[u8]) {
     let copies = copies(data);
-    let mended = copies.map(mend);
+    let mended = copies.map(repair);
     for copy in copies.iter().chain(&mended) {
         if let Ok((generation, record)) = decode(copy) {
             assert_eq!(&encode(generation, &record), copy, "one record, one form");
@@ -33,8 +33,8 @@ pub fn copies(data: &[u8]) -> [[u8; RECORD_LEN]; 2] {
     })
 }
 
-/// Puts in what a fuzzer does not guess: magic, format and checksum.
-pub fn mend(mut copy: [u8; RECORD_LEN]) -> [u8; RECORD_LEN] {
+/// Repairs what a fuzzer does not guess: magic, format and checksum.
+pub fn repair(mut copy: [u8; RECORD_LEN]) -> [u8; RECORD_LEN] {
     copy[..8].copy_from_slice(b"BPSLOTS1");
     copy[8..12].copy_from_slice(&1_u32.to_le_bytes());
     let crc = crc32fast::hash(&copy[..RECORD_LEN - 4]);
@@ -67,12 +67,12 @@ fn two_copies(copies: [[u8; RECORD_LEN]; 2], cut: usize) {
         "what is written counts from then on"
     );
 
-    // The power fails while it is written: the rest of the sector is the old one's.
+    // The power is cut during the write: the rest of the sector is the old one's.
     let mut torn = copies;
     let cut = cut.min(RECORD_LEN);
     torn[which][..cut].copy_from_slice(&bytes[..cut]);
     let after = load(&torn[0], &torn[1]).record;
-    // The first bytes may mend a copy whose magic was damaged. That one counts by its generation, as it did before.
+    // The first bytes may repair a copy whose magic was damaged. That one counts by its generation, as it did before.
     let mended = decode(&copies[which]).is_err() && decode(&torn[which]).is_ok();
     assert!(
         mended || after == found.record || after == Some(record),
@@ -80,7 +80,7 @@ fn two_copies(copies: [[u8; RECORD_LEN]; 2], cut: usize) {
     );
 }
 
-/// Makes another record out of one, as an upgrade does.
+/// Makes another record from one, as an upgrade does.
 fn changed(found: &Loaded) -> Record {
     let record = found.record.unwrap_or_else(Record::initial);
     let spare = record.preferred.other();

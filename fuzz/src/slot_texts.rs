@@ -1,8 +1,8 @@
-//! What surrounds a manifest: the trailer at the end of a slot, and the loader's keys.
+//! The texts around a manifest: the trailer at the end of a slot, and the loader's keys.
 
 use manifest::{keyring, trailer};
 
-/// A trailer gives back the two texts that lie in it; whatever else the area holds does not matter.
+/// A trailer returns the two texts in it; whatever else the area holds does not matter.
 pub fn trailer(data: &[u8]) {
     let short = trailer::decode(data);
     assert!(
@@ -12,7 +12,7 @@ pub fn trailer(data: &[u8]) {
 
     let mut area = data.to_vec();
     area.resize(trailer::AREA, 0);
-    // Half of the inputs would be lost on the magic.
+    // Half of the inputs would fail on the magic.
     for magic in [false, true] {
         if magic {
             area[..8].copy_from_slice(b"BPMANIF1");
@@ -35,7 +35,7 @@ pub fn trailer(data: &[u8]) {
     write(data);
 }
 
-/// Writes texts of any length: what does not fit is refused, and what fits comes back.
+/// Writes texts of any length: what is too long is refused, and the rest can be read back.
 fn write(data: &[u8]) {
     let Some((lengths, _)) = data.split_first_chunk::<4>() else {
         return;
@@ -51,7 +51,7 @@ fn write(data: &[u8]) {
     }
 }
 
-/// A keyring gives back its keys, and never more than a loader has room for.
+/// A keyring returns its keys, and never more than a loader has space for.
 pub fn keyring(data: &[u8]) {
     assert!(
         data.len() >= keyring::LEN || keyring::decode(data).is_err(),

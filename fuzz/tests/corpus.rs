@@ -1,4 +1,4 @@
-//! Every target holds on every input of its corpus: no fault that was found once comes back.
+//! Every target passes on every input of its corpus: no fault that was found once returns.
 
 #![expect(clippy::unwrap_used, reason = "a test may unwrap")]
 
@@ -10,9 +10,9 @@ use fuzz::TARGETS;
 use manifest::Manifest;
 use rollout::Rollout;
 
-/// Most inputs of a target.
+/// The most inputs of a target.
 const INPUTS: usize = 110;
-/// Most bytes in all.
+/// The most bytes in total.
 const BYTES: usize = 1 << 20;
 
 fn corpus() -> PathBuf {
@@ -63,7 +63,7 @@ fn every_target_has_a_small_corpus_and_every_corpus_a_target() {
     assert!(bytes <= BYTES, "{bytes} bytes");
 }
 
-/// A format that changes leaves its seeds behind, and a fuzzer that starts from nonsense finds nothing.
+/// A changed format invalidates its seeds, and a fuzzer that starts from invalid inputs finds nothing.
 #[test]
 fn what_fuzzing_starts_from_is_sound() {
     let read = |path: &str| fs::read(corpus().join(path)).unwrap();

@@ -1,4 +1,4 @@
-//! What the loader adds to the kernel's command line.
+//! The kernel arguments that the loader adds.
 
 use core::fmt::{self, Display};
 
@@ -14,26 +14,26 @@ pub struct Timings {
     pub total: u64,
     /// Of that, reading and checking: signatures and hashes.
     pub verify: u64,
-    /// From power-on to the loader's first instruction, as far as the machine's counter tells.
+    /// From power-on to the loader's first instruction, by the machine's counter.
     pub firmware: u64,
 }
 
-/// Describes this boot to the kernel; [`Display`] writes it, to be appended to the manifest's command line.
+/// The arguments that describe this boot; [`Display`] formats them to be appended to the manifest's command line.
 #[derive(Debug, Clone)]
 pub struct KernelArguments<'a, G> {
     /// The slot that is started.
     pub slot: Slot,
     /// Hash of its manifest's JSON.
     pub manifest: Digest,
-    /// GUID of the disk that the loader came from.
+    /// The GUID of the disk that the loader came from.
     pub disk: G,
     /// The number of the start mark on that disk; none when no other disk has its GUID.
     pub start: Option<u64>,
-    /// Why this slot.
+    /// Why this slot was chosen.
     pub cause: Cause,
     /// Slots that were not started, and why.
     pub failed: &'a [(Slot, Reason)],
-    /// Where the time went.
+    /// The durations of this boot.
     pub timings: Timings,
 }
 
@@ -99,7 +99,7 @@ mod tests {
         arguments.start = None;
         let usual = arguments.to_string();
         assert!(!usual.contains("failed") && !usual.contains("start"), "{usual}");
-        // With the longest command line of a manifest, and the longest of ours, no kernel cuts it off.
+        // Even the longest command line of a manifest with the longest of ours is not truncated by any kernel.
         arguments.start = Some(u64::MAX);
         arguments.timings = Timings {
             total: u64::MAX,

@@ -1,14 +1,14 @@
-//! The decision: which slot next, and what must be on the disk before.
+//! The decision: which slot is next, and what must be on the disk first.
 //!
 //! The rules, in order:
 //! 1. A slot is only ever started when its manifest is verified and its version is not below the floor.
 //! 2. The preferred slot first, then the other; each must be committed, or on trial with tries left.
 //! 3. A trial is counted, on disk, before a byte of it is loaded. What cannot be counted is not tried.
-//! 4. When neither is left, a slot that was given up is started after all, if it verifies now: a node that might come
-//!    up beats one that cannot. Such a start changes nothing in the record.
-//! 5. A slot that failed is marked bad only when the other one is started in its place. So a medium that stutters
-//!    can never talk the record out of its last committed slot.
-//! 6. Without any valid record, the newer verified slot is on trial and the older one counts as committed: the newer
+//! 4. When neither is left, an abandoned slot is started after all, if it verifies now: a node that might come up is
+//!    better than one that cannot. Such a start changes nothing in the record.
+//! 5. A failed slot is marked bad only when the other one is started instead. So a medium with read errors can never
+//!    make the record abandon its last committed slot.
+//! 6. Without a valid record, the newer verified slot is on trial and the older one counts as committed: the newer
 //!    was written by a running system, which must have been the older.
 
 use core::fmt;
@@ -24,7 +24,7 @@ pub enum Cause {
     Trial,
     /// The other slot could not be started.
     Fallback,
-    /// Somebody picked it in the menu.
+    /// It was selected in the menu.
     Menu,
 }
 
@@ -39,46 +39,46 @@ impl fmt::Display for Cause {
     }
 }
 
-/// Tells the loader what to do next.
+/// The loader's next step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Say that this slot is not started, and ask again.
+    /// Report that this slot is not started, and ask again.
     Refuse {
-        /// The slot that is passed over.
+        /// The slot that is skipped.
         slot: Slot,
         /// Why.
         reason: Reason,
     },
     /// Load and start this slot. If that fails, report [`Boot::failed`] and ask again.
     Try(Attempt),
-    /// Nothing can be started. Write the record if there is one, tell the user, and start over later.
+    /// Nothing can be started. Write the record if there is one, report it, and start over later.
     Exhausted(Option<Record>),
 }
 
-/// Describes one start.
+/// A start of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempt {
     /// The slot to start.
     pub slot: Slot,
     /// Its version.
     pub version: Version,
-    /// Why this slot.
+    /// Why this slot was chosen.
     pub cause: Cause,
-    /// Must be on disk before anything of the slot is loaded. If it cannot be written, the attempt has failed with
+    /// The record that must be on disk before anything of the slot is loaded. If it cannot be written, the attempt fails with
     /// [`Reason::RecordNotWritten`].
     pub before_load: Option<Record>,
-    /// To be written once the slot is verified as a whole, right before it is started. May fail.
+    /// The record to write after the whole slot is verified, right before it is started. Writing it may fail.
     pub before_start: Option<Record>,
 }
 
-/// Decides, step by step, what happens in one boot.
+/// The decisions of one boot, step by step.
 #[derive(Debug, Clone)]
 pub struct Boot {
     /// What is on the disk.
     stored: Option<Record>,
-    /// What is true: the record as it was found (or made up for, rule 6), less the tries spent in this boot.
+    /// The actual state: the record as it was found (or rebuilt, rule 6), minus the tries used in this boot.
     base: Record,
-    /// `base` before the latest try was spent.
+    /// `base` before the latest try was used.
     uncounted: Record,
     findings: [Result<Version, Reason>; 2],
     failed: [Option<Reason>; 2],
@@ -94,7 +94,7 @@ enum Turn {
 }
 
 impl Boot {
-    /// Starts deciding, from the record and from what [`crate::examine`] says about slot A and slot B.
+    /// Starts the decision, from the record and the result of [`crate::examine`] for slot A and slot B.
     pub fn new(loaded: &Loaded, findings: [Result<Version, Reason>; 2]) -> Boot {
         let base = loaded.record.unwrap_or_else(|| rebuilt(&findings));
         let (first, second) = (base.preferred, base.preferred.other());
@@ -116,25 +116,24 @@ impl Boot {
         }
     }
 
-    /// Puts the slot that somebody picked in the menu before all others. Even then it must verify, and respect the
-    /// floor.
+    /// Puts the slot that was selected in the menu before all others. It must still verify, and respect the floor.
     pub fn choose(&mut self, slot: Slot) {
         self.turns[0] = Some(Turn::Chosen(slot));
     }
 
-    /// Returns the record that the decision rests on.
+    /// Returns the record that the decision is based on.
     pub fn record(&self) -> &Record {
         &self.base
     }
 
-    /// Returns why each slot was passed over or failed, as far as this boot came.
+    /// Returns why each slot was skipped or failed so far.
     pub fn failures(&self) -> impl Iterator<Item = (Slot, Reason)> {
         Slot::ALL
             .into_iter()
             .filter_map(|slot| Some((slot, self.failed[slot.index()]?)))
     }
 
-    /// Reports that a record of ours is on the disk now.
+    /// Reports that this record is now on the disk.
     pub fn stored(&mut self, record: Record) {
         self.stored = Some(record);
     }
@@ -146,7 +145,7 @@ impl Boot {
             self.base = self.uncounted;
         }
         self.failed[slot.index()] = Some(reason);
-        // What failed just now is not tried again in this boot, whatever the record says.
+        // What has just failed is not tried again in this boot, whatever the record says.
         self.findings[slot.index()] = Err(reason);
     }
 
@@ -156,7 +155,7 @@ impl Boot {
             self.next += 1;
             let step = match turn {
                 Some(Turn::Chosen(slot)) => Some(self.chosen(slot)),
-                // Picked in the menu, and passed over or failed already.
+                // Selected in the menu, and skipped or failed already.
                 Some(Turn::Regular(slot)) if self.turns[0] == Some(Turn::Chosen(slot)) => None,
                 Some(Turn::Regular(slot)) => Some(self.regular(slot)),
                 Some(Turn::LastResort(slot)) => self.last_resort(slot),
@@ -181,7 +180,7 @@ impl Boot {
     fn regular(&mut self, slot: Slot) -> Step {
         let version = match (self.base.slot(slot), self.startable(slot)) {
             (SlotState::Empty, _) => return self.refuse(slot, Reason::Empty),
-            // Why it was given up is worth more to the user than what is wrong with it today.
+            // The reason why it was abandoned is more useful than what is wrong with it today.
             (SlotState::Bad(reason), _) => return self.refuse(slot, reason),
             (_, Err(reason)) => return self.refuse(slot, reason),
             (SlotState::Trial { tries: 0 }, Ok(_)) => return self.refuse(slot, Reason::TriesExhausted),
@@ -201,7 +200,7 @@ impl Boot {
             SlotState::Bad(_) | SlotState::Trial { tries: 0 }
         );
         let version = self.startable(slot).ok().filter(|_| given_up)?;
-        // Nothing is marked: when the medium reads better tomorrow, the committed slot is started again.
+        // Nothing is marked: if the medium reads better tomorrow, the committed slot is started again.
         let attempt = Attempt {
             slot,
             version,
@@ -242,7 +241,7 @@ impl Boot {
         })
     }
 
-    /// The record that is true once `started` runs: the other slot, if it failed, is bad (rule 5).
+    /// Returns the record after `started` runs: the other slot, if it failed, is bad (rule 5).
     fn settled(&self, started: Slot) -> Record {
         let other = started.other();
         let given_up = match (self.base.slot(other), self.failed[other.index()]) {
@@ -256,13 +255,13 @@ impl Boot {
     }
 }
 
-/// Makes up for a lost record, from nothing but what the slots prove (rule 6).
+/// Rebuilds a lost record only from what the slots prove (rule 6).
 fn rebuilt(findings: &[Result<Version, Reason>; 2]) -> Record {
     let record = Record::initial();
     match findings {
         [Ok(a), Ok(b)] if b > a => record.arm_trial(Slot::B, TRIAL_TRIES),
         [Ok(a), Ok(b)] if b < a => record.commit(Slot::B).arm_trial(Slot::A, TRIAL_TRIES),
-        // The same release twice: either will do.
+        // The same release twice: either is fine.
         [Ok(_), Ok(_)] => record.commit(Slot::B).commit(Slot::A),
         [Err(_), Ok(_)] => record.erase(Slot::A).commit(Slot::B),
         [_, Err(_)] => record,

@@ -4,33 +4,33 @@ use manifest::trailer::{self, TrailerError};
 use manifest::{Arch, ParseError, SignatureError, TrustedKey, VerifiedManifest, VerifyError};
 use slots::Reason;
 
-/// What a slot must satisfy to be started here.
+/// The requirements for a slot to be started here.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected<'a> {
-    /// Keys of which one must have signed the manifest.
+    /// The keys, one of which must have signed the manifest.
     pub keys: &'a [TrustedKey],
-    /// Instruction set that this machine runs.
+    /// The architecture of this machine.
     pub arch: Arch,
     /// Length of the slot's partition.
     pub partition_len: u64,
 }
 
-/// Why a slot is not to be started.
+/// Why a slot is not started.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// There is no manifest to look at.
+    /// There is no manifest.
     #[error(transparent)]
     Trailer(#[from] TrailerError),
-    /// The manifest is not to be trusted, or makes no sense.
+    /// The manifest is invalid, or cannot be trusted.
     #[error(transparent)]
     Manifest(#[from] VerifyError),
-    /// The programs in the slot would not run here.
+    /// The programs in the slot are for another architecture.
     #[error("slot is for {found}")]
     Arch {
-        /// What the slot is for.
+        /// The architecture of the slot.
         found: Arch,
     },
-    /// The manifest speaks of more bytes than the partition has.
+    /// The slot image is larger than the partition.
     #[error("slot image of {size} bytes is larger than its partition")]
     TooLarge {
         /// Length of the slot image.
@@ -39,7 +39,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Returns the reason as it goes into the slot record and onto the console.
+    /// Returns the reason for the slot record and the console.
     pub fn reason(&self) -> Reason {
         match self {
             Refusal::Trailer(TrailerError::Missing) => Reason::ManifestMissing,
@@ -61,7 +61,7 @@ impl Refusal {
     }
 }
 
-/// Checks the trailer of a slot. The parts' bytes are not looked at: their hashes are checked as they are loaded.
+/// Checks the trailer of a slot. The content of the parts is not read: their hashes are checked when they are loaded.
 pub fn examine(area: &[u8], expected: &Expected<'_>) -> Result<VerifiedManifest, Refusal> {
     let found = trailer::decode(area)?;
     let manifest = manifest::verify(found.json, found.signatures, expected.keys)?;

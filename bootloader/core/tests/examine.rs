@@ -1,4 +1,4 @@
-//! What a slot's last 64 KiB prove: each way in which they can be wrong has a reason of its own.
+//! What a slot's last 64 KiB prove: each way in which they can be wrong has its own reason.
 #[path = "../../../crates/manifest/tests/support/mod.rs"]
 mod support;
 
@@ -22,7 +22,7 @@ fn reason(area: &[u8], keys: &[TrustedKey], arch: Arch, partition_len: u64) -> O
 }
 
 #[test]
-fn each_fault_has_its_reason() {
+fn each_fault_has_its_own_reason() {
     let signer = Signer::new();
     let (keys, len) = ([signer.key()], sample().disk.slot_size);
     let good = signed(&signer, &sample());

@@ -36,7 +36,7 @@ pub fn run() -> Status {
     machine::restart_later()
 }
 
-/// What is known about the disk, and the clock.
+/// The disk, and the clock.
 struct Loader {
     disk: Disk,
     table: Table,
@@ -52,7 +52,7 @@ impl Loader {
         if !own.twins.is_empty() {
             say!("another disk is a copy of this one, with the same GUID: it is left alone");
         }
-        // The kernel then sees two disks that it cannot tell apart, and stops.
+        // The kernel would see two identical disks, and stop.
         let start = start_mark::write(&mut own).unwrap_or_else(|error| {
             say!("cannot mark this disk: {error}");
             None
@@ -89,7 +89,7 @@ impl Loader {
         }
     }
 
-    /// Takes the steps that the decision says. Comes back only when nothing is left to start.
+    /// Executes the steps of the decision. Returns only when nothing is left to start.
     fn boot(mut self) {
         let loaded = self
             .store
@@ -108,7 +108,7 @@ impl Loader {
             Choice::Start(slot) => boot.choose(slot),
             Choice::Restart => machine::restart(),
         }
-        // The menu may have taken its time.
+        // The menu may have taken a while.
         watchdog::arm();
         loop {
             match boot.step() {
@@ -129,11 +129,11 @@ impl Loader {
         }
     }
 
-    /// Says that a slot is not started, and why. Details, where there are any, are on a line of their own.
+    /// Reports that a slot is not started, and why. Details, if there are any, are on a separate line.
     fn refuse(&self, slot: Slot, reason: Reason, fault: Option<&Fault>) {
         say!("slot {slot} refused: {reason}");
         let fault = fault.or(self.manifests[slot.index()].as_ref().err());
-        // A slot may be passed over for what the record says of it, whatever else is wrong with it.
+        // A slot may be skipped for its state in the record, whatever else is wrong with it.
         if let Some(fault) = fault.filter(|fault| fault.reason() == reason && fault.is_telling()) {
             say!("slot {slot}: {}", Chain(fault));
         }
@@ -161,7 +161,7 @@ impl Loader {
         }
     }
 
-    /// Loads and starts one slot. Comes back with what went wrong.
+    /// Loads and starts one slot. Returns what went wrong.
     fn attempt(&mut self, boot: &mut Boot, attempt: &Attempt) -> Fault {
         if let Some(record) = attempt.before_load
             && !self.store(boot, record)
@@ -178,7 +178,7 @@ impl Loader {
             Err(fault) => return fault,
         };
         if let Some(record) = attempt.before_start {
-            // The slot is verified and committed, or counted already: a node that runs beats a record that is right.
+            // The slot is verified and committed, or counted already: a running node is more important than an exact record.
             self.store(boot, record);
         }
         let arguments = self.arguments(boot, attempt, &manifest);
@@ -224,7 +224,7 @@ impl Loader {
         read
     }
 
-    /// What the kernel is told about this boot.
+    /// Returns the kernel arguments for this boot.
     fn arguments(&self, boot: &Boot, attempt: &Attempt, manifest: &VerifiedManifest) -> String {
         let failed: Vec<_> = boot.failures().collect();
         let millis = |duration: Duration| duration.as_millis() as u64;
@@ -245,7 +245,7 @@ impl Loader {
         arguments.to_string()
     }
 
-    /// Writes the record; says so when it cannot be written.
+    /// Writes the record; reports if it cannot be written.
     fn store(&mut self, boot: &mut Boot, record: Record) -> bool {
         let stored = match &mut self.store {
             Some(store) => store.store(&mut self.disk, record),
@@ -259,7 +259,7 @@ impl Loader {
     }
 }
 
-/// A kernel in memory, and what it will ask for. Dropped, everything is as it was before.
+/// A kernel in memory, with what it will request. Dropping it restores the former state.
 struct Prepared {
     kernel: Kernel,
     _initramfs: Offer,

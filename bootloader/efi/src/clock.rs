@@ -1,4 +1,4 @@
-//! Time: the driver under `embassy-time`, and the times that the kernel is told.
+//! Time: the driver for `embassy-time`, and the durations in the kernel arguments.
 #![expect(unsafe_code)]
 // UNSAFETY: reads the processor's counter registers, and exports the driver by the names that embassy-time links to.
 
@@ -9,7 +9,7 @@ use core::time::Duration;
 use embassy_time_driver::{Driver, TICK_HZ};
 use uefi::boot;
 
-/// Ticks are the processor's free-running counter, which runs from power-on, scaled to [`TICK_HZ`].
+/// Ticks of the processor's free-running counter, which starts at power-on, scaled to [`TICK_HZ`].
 struct Counter {
     /// Counts per second; 0 until [`start`].
     frequency: AtomicU64,
@@ -28,7 +28,7 @@ impl Driver for Counter {
     fn schedule_wake(&self, _at: u64, _waker: &Waker) {}
 }
 
-/// Finds out how fast the counter runs. Before this, no time passes.
+/// Determines the counter's frequency. Before this, no time passes.
 pub fn start() {
     let frequency = match stated_frequency() {
         // Some early firmware leaves the register at zero.
@@ -38,7 +38,7 @@ pub fn start() {
     COUNTER.frequency.store(frequency, Ordering::Relaxed);
 }
 
-/// Returns the time since power-on, as far as the machine's counter tells.
+/// Returns the time since power-on, by the machine's counter.
 pub fn since_power_on() -> Duration {
     Duration::from_micros(COUNTER.now())
 }
@@ -72,7 +72,7 @@ fn counts() -> u64 {
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 
-/// What CPUID says about the time-stamp counter is wrong or missing on too many machines.
+/// CPUID's frequency of the time-stamp counter is wrong or missing on too many machines.
 #[cfg(target_arch = "x86_64")]
 fn stated_frequency() -> u64 {
     0

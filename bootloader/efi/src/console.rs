@@ -1,6 +1,6 @@
 //! One-line messages on the firmware's console.
 //!
-//! Each message is one line that starts with `bedplate: `; tests and people's notes rely on the wording.
+//! Each message is one line that starts with `bedplate: `; tests and users rely on the wording.
 
 /// Writes one line.
 macro_rules! say {

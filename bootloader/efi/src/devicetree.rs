@@ -1,4 +1,4 @@
-//! Handing over a device tree of ours, where the firmware's is missing or of no use.
+//! Passes our own device tree to the kernel, if the firmware's is missing or unusable.
 #![expect(unsafe_code)]
 // UNSAFETY: calls U-Boot's fix-up protocol, and installs a configuration table.
 
@@ -16,10 +16,10 @@ use crate::slot::VerifiedPart;
 
 const DTB_TABLE: Guid = guid!("b1b621d5-f19c-41a5-830b-d9152c69aae0");
 
-/// Room for what the fix-up adds: memory, serial number, MAC addresses, reservations.
+/// Space for what the fix-up adds: memory, serial number, MAC addresses, reservations.
 const SLACK: usize = 64 * 1024;
 
-/// EFI_DT_APPLY_FIXUPS | EFI_DT_RESERVE_MEMORY. Installing is left to us, so that it can be undone.
+/// EFI_DT_APPLY_FIXUPS | EFI_DT_RESERVE_MEMORY. We install it ourselves, so that it can be undone.
 const FIXUPS: u32 = 1 | 2;
 
 /// U-Boot's EFI_DT_FIXUP_PROTOCOL.
@@ -35,10 +35,10 @@ struct DtFixup {
     ) -> Status,
 }
 
-/// Picks the part that is to be handed over; `None` when the firmware's own description is to stay.
+/// Selects the part to pass on; `None` when the firmware's own description stays.
 ///
-/// Ours wins when the manifest says so. Otherwise only a machine that describes itself neither by device tree nor by
-/// ACPI gets it: what the firmware brings knows this very board.
+/// Ours is used if the manifest says so. Otherwise only a machine without device tree and ACPI gets it: the firmware's
+/// description is made for this board.
 pub fn choose(manifest: &Manifest) -> Option<&Part> {
     let trees = manifest.device_trees.as_ref()?;
     let described = find_table(DTB_TABLE)
@@ -50,14 +50,14 @@ pub fn choose(manifest: &Manifest) -> Option<&Part> {
     manifest.device_tree(&trees.default)
 }
 
-/// Hands a device tree over for as long as it lives; then the firmware's is back.
+/// Installs a device tree for as long as it lives; then the firmware's is restored.
 pub struct Installed {
     before: *const c_void,
     _ours: Pages,
 }
 
 impl Installed {
-    /// Has the firmware fix the tree up where it can, and installs it.
+    /// Makes the firmware fix the tree up if it can, and installs it.
     pub fn new(part: &VerifiedPart) -> Result<Installed> {
         let tree = fixed_up(part.bytes())?;
         let before = find_table(DTB_TABLE).unwrap_or(ptr::null());
@@ -90,7 +90,7 @@ fn fixed_up(tree: &[u8]) -> Result<Pages> {
     }
 }
 
-/// Calls the firmware's fix-up; `None` when it has none. `room` becomes what it would like to have.
+/// Calls the firmware's fix-up; `None` when it has none. `room` becomes the space that it requires.
 fn fix_up(pages: &mut Pages, room: &mut usize) -> Option<Status> {
     let handle = boot::get_handle_for_protocol::<DtFixup>().ok()?;
     let params = OpenProtocolParams {

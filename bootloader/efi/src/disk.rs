@@ -19,10 +19,10 @@ use uefi::{Handle, Status};
 use crate::gpt::{Partition, Table};
 use crate::pages::Pages;
 
-/// Most that is asked of a driver at once: some copy through a buffer of their own.
+/// The most that is requested of a driver at once: some copy through a buffer of their own.
 const CHUNK: usize = 1 << 20;
 
-/// Gives block access to a whole disk.
+/// Block access to a whole disk.
 pub struct Disk {
     io: ScopedProtocol<BlockIO>,
     block_size: BlockSize,
@@ -34,19 +34,19 @@ pub enum DiskFault {
     /// A call to the firmware failed.
     #[error("firmware says {0}")]
     Firmware(Status),
-    /// Blocks are of a size that nothing works with.
+    /// The block size is not supported.
     #[error("impossible block size")]
     BlockSize,
-    /// No disk carries the partition that we were started from, nor a Bedplate disk's partitions.
+    /// No disk contains the partition that we were started from, nor a Bedplate disk's partitions.
     #[error("none of {seen} disks has partitions SLOT-A and SLOT-B")]
     NotFound {
-        /// Disks that were looked at.
+        /// The number of disks that were checked.
         seen: usize,
     },
-    /// The range lies outside the disk, or is not whole blocks.
+    /// The range is outside the disk, or is not whole blocks.
     #[error("impossible range")]
     Range,
-    /// There is no place for what the loader keeps.
+    /// There is no partition for the loader's data.
     #[error("the disk has no partition BOOTSTATE")]
     NoBootstate,
 }
@@ -63,20 +63,20 @@ pub struct Own {
     pub disk: Disk,
     /// Its partitions.
     pub table: Table,
-    /// Other disks with the same GUID: one is the other's copy.
+    /// Other disks with the same GUID: one is a copy of the other.
     pub twins: Vec<(Disk, Table)>,
 }
 
 /// Finds the disk that we were started from, and reads its table.
 ///
-/// It is the disk whose GPT lists the partition that our device path names. Of two such disks (one is a copy), the one
-/// that our device path leads through wins. Firmware that names no GPT partition (it may have gone by a hybrid MBR)
-/// gets that disk, or else the first that is laid out as ours.
+/// It is the disk whose GPT lists the partition in our device path. Of two such disks (one is a copy), the one that our
+/// device path leads through is used. If the firmware names no GPT partition (it may have used a hybrid MBR), it is the
+/// disk that the path leads through, or else the first with our layout.
 pub fn own() -> Result<Own, DiskFault> {
     let origin = Origin::find();
     let (mut seen, mut ours) = (0, Vec::new());
     for handle in boot::find_handles::<BlockIO>()? {
-        // A broken disk somewhere else is no reason not to boot from this one.
+        // A broken disk elsewhere is no reason not to boot from this one.
         let Ok(Some(mut disk)) = Disk::open(handle) else {
             continue;
         };
@@ -89,7 +89,7 @@ pub fn own() -> Result<Own, DiskFault> {
             ours.push((rank, disk, table));
         }
     }
-    // The sort is stable: of equals the first wins.
+    // The sort is stable: of equal ranks the first is used.
     ours.sort_by_key(|(rank, ..)| Reverse(*rank));
     let mut ours = ours.into_iter().map(|(_, disk, table)| (disk, table));
     let (disk, table) = ours.next().ok_or(DiskFault::NotFound { seen })?;
@@ -97,7 +97,7 @@ pub fn own() -> Result<Own, DiskFault> {
     Ok(Own { disk, table, twins })
 }
 
-/// What the firmware says about where we came from.
+/// What the firmware says about our origin.
 struct Origin {
     device: Option<ScopedProtocol<DevicePath>>,
     partition: Option<Guid>,
@@ -121,7 +121,7 @@ impl Origin {
         Origin { device, partition }
     }
 
-    /// Rates how surely a disk is ours; 0 is not ours.
+    /// Rates how likely a disk is ours; 0 if it is not.
     fn rank(&self, handle: Handle, table: &Table) -> u8 {
         // Without BOOTSTATE a node still boots what it can verify.
         let ours = Slot::ALL
@@ -191,7 +191,7 @@ impl Disk {
     }
 }
 
-/// Whole blocks, in whatever memory: what is not aligned for the device goes through a page.
+/// Whole blocks, in any memory: what is not aligned for the device is copied through a page.
 impl BlockIo for Disk {
     type Error = Failed;
 
@@ -233,7 +233,7 @@ impl BlockIo for Disk {
 
 impl Disk {
     fn aligned(&self, start: *const u8) -> bool {
-        // 0 and 1 both mean that any address will do.
+        // 0 and 1 both mean that any address is allowed.
         start
             .addr()
             .is_multiple_of((self.io.media().io_align() as usize).max(1))

@@ -1,4 +1,4 @@
-//! Where the firmware enters, and where a bug of ours ends.
+//! The firmware's entry point, and the panic handler.
 
 use core::panic::PanicInfo;
 
@@ -11,7 +11,7 @@ fn main() -> Status {
     boot::run()
 }
 
-/// A panic is a bug. The node must not stay down for it: say so, and try again.
+/// A panic is a bug. The node must not stay down because of it: it is reported, and the machine restarts.
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     console::say!("internal error: {info}");

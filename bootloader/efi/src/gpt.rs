@@ -1,4 +1,4 @@
-//! Reading a GPT: which partitions a disk has. Knows nothing of firmware.
+//! Reads a GPT: the partitions of a disk. Knows nothing about firmware.
 
 use alloc::string::{String, ToString};
 use alloc::vec;
@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use gpt_disk_io::gpt_disk_types::{BlockSize, GptHeader, Guid};
 use gpt_disk_io::{BlockIo, Disk, DiskError};
 
-/// Most entries that are looked at; our disks have 128, of which 7 are used.
+/// The most entries that are read; our disks have 128, of which 7 are used.
 const MAX_ENTRIES: u32 = 512;
 
 /// The partitions of a disk.
@@ -19,7 +19,7 @@ pub struct Table {
     pub partitions: Vec<Partition>,
 }
 
-/// Describes one partition. It lies within the disk.
+/// A partition. It lies within the disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partition {
     /// The partition's own GUID.
@@ -38,7 +38,7 @@ pub enum GptError<E: core::fmt::Debug + core::fmt::Display + Send + Sync + 'stat
     /// The disk cannot be read.
     #[error("partition table cannot be read: {0}")]
     Read(DiskError<E>),
-    /// Neither copy of the table is sound.
+    /// Neither copy of the table is valid.
     #[error("no GPT on the disk")]
     Missing,
 }
@@ -73,7 +73,7 @@ impl Table {
     }
 }
 
-/// Reads the entries that a header speaks of; `None` when header or entries are not sound.
+/// Reads the entries of a header; `None` when header or entries are invalid.
 fn table<Io: BlockIo>(
     disk: &mut Disk<Io>,
     block_size: BlockSize,
@@ -99,7 +99,7 @@ fn table<Io: BlockIo>(
         .filter_map(|index| entries.get_partition_entry(index))
         .filter_map(|entry| {
             let (first, last) = (entry.starting_lba.to_u64(), entry.ending_lba.to_u64());
-            // The header's word is not enough: it may have been written for a larger disk.
+            // The header is not enough: it may have been written for a larger disk.
             let used = entry.is_used()
                 && first >= header.first_usable_lba.to_u64()
                 && last <= header.last_usable_lba.to_u64()
@@ -218,15 +218,15 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_cut_short_has_no_partition_behind_its_end() {
+    fn a_truncated_disk_has_no_partition_beyond_its_end() {
         let whole = disk(512, |_| {});
         assert_eq!(read(&whole[..30 * 512], 512).unwrap().partitions.len(), 1);
         assert_eq!(read(&whole[..29 * 512], 512).unwrap().partitions, []);
     }
 
-    /// A signed-looking header may claim anything: it costs neither memory nor a panic.
+    /// A header with a valid checksum may claim anything: it costs neither memory nor a panic.
     #[test]
-    fn absurd_headers_are_passed_over() {
+    fn absurd_headers_are_skipped() {
         type Spoil = fn(&mut GptHeader);
         let spoils: &[Spoil] = &[
             |header| header.number_of_partition_entries = U32Le::from_u32(u32::MAX),

@@ -1,4 +1,4 @@
-//! Handing over the initramfs: the kernel asks the firmware for it, and the firmware asks us.
+//! Passes the initramfs to the kernel, which requests it through the firmware.
 #![expect(unsafe_code)]
 // UNSAFETY: implements a firmware protocol, which is called back through raw pointers.
 
@@ -15,7 +15,7 @@ use uefi_raw::protocol::media::LoadFile2Protocol;
 
 use crate::slot::VerifiedPart;
 
-/// LINUX_EFI_INITRD_MEDIA_GUID: the kernel looks for a file at the device path that is this one vendor node.
+/// LINUX_EFI_INITRD_MEDIA_GUID: the kernel looks for a file at the device path with this single vendor node.
 const INITRD_MEDIA: Guid = guid!("5568e427-68fc-4f3d-ac74-ca555231cc68");
 
 /// Offers an initramfs for as long as it lives.
@@ -24,7 +24,7 @@ pub struct Offer {
     shared: NonNull<Shared>,
 }
 
-/// What the firmware holds pointers to. The protocol comes first, so that a pointer to it is one to all of this.
+/// What the firmware has pointers to. The protocol is first, so that a pointer to it is also a pointer to the whole.
 #[repr(C)]
 struct Shared {
     protocol: LoadFile2Protocol,
@@ -74,7 +74,7 @@ impl Drop for Offer {
         // Not installed: `new` failed half-way.
         let file_gone = file.is_ok() || file.is_err_and(|error| error.status() == Status::NOT_FOUND);
         let path_gone = remove(&DevicePathProtocol::GUID, path.cast()).is_ok();
-        // What the firmware still points to is kept: better lost memory than memory that changes under it.
+        // What the firmware still points to is leaked: that is better than memory that changes under it.
         if file_gone && path_gone {
             // SAFETY: leaked by `new`, and nothing points to it any more.
             drop(unsafe { Box::from_raw(self.shared.as_ptr()) });
@@ -82,7 +82,7 @@ impl Drop for Offer {
     }
 }
 
-/// The firmware's `LoadFile`: says how long the file is, then copies it.
+/// The firmware's `LoadFile`: returns the file's length, then copies it.
 unsafe extern "efiapi" fn load_file(
     this: *mut LoadFile2Protocol,
     _path: *const DevicePathProtocol,

@@ -1,4 +1,4 @@
-//! Loading and starting the kernel, which is an EFI program itself.
+//! Loads and starts the kernel, which is an EFI program itself.
 #![expect(unsafe_code)]
 // UNSAFETY: gives the loaded image a pointer to its command line.
 
@@ -14,7 +14,7 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Has the firmware place the kernel. The verified bytes are copied, so that they can be freed.
+    /// Makes the firmware load the kernel. The verified bytes are copied, so that they can be freed.
     pub fn load(part: &VerifiedPart) -> Result<Kernel> {
         let source = LoadImageSource::FromBuffer {
             buffer: part.bytes(),
@@ -25,7 +25,7 @@ impl Kernel {
         })
     }
 
-    /// Starts the kernel. Comes back only when it fails.
+    /// Starts the kernel. Returns only when it fails.
     pub fn start(self, command_line: &str) -> Status {
         let Ok(options) = CString16::try_from(command_line) else {
             return Status::INVALID_PARAMETER;
@@ -43,7 +43,7 @@ impl Kernel {
 
 impl Drop for Kernel {
     fn drop(&mut self) {
-        // An image that ended has been unloaded by the firmware already, which then says so.
+        // The firmware has already unloaded an image that ended, and reports that.
         let _gone = boot::unload_image(self.image);
     }
 }

@@ -1,4 +1,4 @@
-//! Facts about the machine, and starting it anew.
+//! Facts about the machine, and restarting it.
 
 use core::time::Duration;
 
@@ -8,14 +8,14 @@ use uefi::{Status, boot};
 
 use crate::console::say;
 
-/// Instruction set that this program was built for, and that a kernel must have.
+/// The architecture that this program was built for, which a kernel must match.
 pub const ARCH: Arch = if cfg!(target_arch = "aarch64") {
     Arch::Arm64
 } else {
     Arch::Amd64
 };
 
-/// Long enough to read the screen, short enough for a node that nobody looks at.
+/// Long enough to read the screen, short enough for an unattended node.
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// Waits so that the last message can be read, then resets the machine.

@@ -1,8 +1,8 @@
 //! The UEFI program that verifies a slot and starts its kernel.
 //!
-//! [`boot`] is the story from first instruction to kernel; what to do when is decided in `bootloader-core`, never here.
-//! Around it, one file per piece of firmware: [`disk`], [`kernel`], [`initrd`], [`devicetree`], [`watchdog`], [`clock`],
-//! [`console`]. Nothing here trusts a byte of the medium before [`slot`] has checked it.
+//! [`boot`] is the sequence from first instruction to kernel; all decisions are made in `bootloader-core`, none here.
+//! There is one file per firmware service: [`disk`], [`kernel`], [`initrd`], [`devicetree`], [`watchdog`], [`clock`],
+//! [`console`]. Nothing here trusts a byte of the medium before [`slot`] has verified it.
 //!
 //! `cargo xtask` builds it; by hand, with Debian's toolchain (`rustc-web`, `rust-web-src`, `lld`), it is
 //!

@@ -1,7 +1,7 @@
-//! The menu: for somebody with a screen or a serial line.
+//! The menu, for users with a screen or a serial line.
 //!
-//! It opens only for `m` or Escape within a moment, and never waits for ever: characters that a floating serial line
-//! makes up must not keep a node from booting.
+//! It opens only for `m` or Escape within a short time, and never waits forever: characters from a floating serial line
+//! must not keep a node from booting.
 
 use core::task::Poll;
 use core::time::Duration;
@@ -14,17 +14,17 @@ use uefi::{boot, system};
 
 use crate::console::say;
 
-/// How long somebody has to ask for the menu. Every boot pays for it; a key that was hit while the firmware was still
+/// How long the loader waits for the menu key. Every boot pays for it; a key that was pressed while the firmware was still
 /// busy waits in its buffer.
 const MOMENT: embassy_time::Duration = embassy_time::Duration::from_millis(250);
 
 /// How long an open menu waits.
 const PATIENCE: embassy_time::Duration = embassy_time::Duration::from_secs(30);
 
-/// What somebody wants.
+/// The user's choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
-    /// Go on as decided.
+    /// Continue as decided.
     GoOn,
     /// Start this slot.
     Start(Slot),
@@ -32,7 +32,7 @@ pub enum Choice {
     Restart,
 }
 
-/// Returns somebody a moment to ask for the menu; then `list` writes the slots, and the choice is read.
+/// Waits briefly for the menu key; then `list` prints the slots, and the choice is read.
 pub fn offer(list: impl FnOnce()) -> Choice {
     embassy_futures::block_on(async {
         if within(MOMENT, asked).await.is_none() {
@@ -47,12 +47,12 @@ pub fn offer(list: impl FnOnce()) -> Choice {
     })
 }
 
-/// Waits for the first key that means something.
+/// Waits for the first key with a meaning.
 async fn within<T>(limit: embassy_time::Duration, meaning: impl Fn(Key) -> Option<T>) -> Option<T> {
     let key = core::future::poll_fn(|context| match pressed().and_then(&meaning) {
         Some(found) => Poll::Ready(found),
         None => {
-            // Consoles are polled. A rest between looks leaves the firmware time for its own timers.
+            // Consoles are polled. A pause between polls gives the firmware time for its own timers.
             boot::stall(Duration::from_millis(1));
             context.waker().wake_by_ref();
             Poll::Pending
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn noise_opens_nothing() {
+    fn noise_does_not_open_the_menu() {
         for letter in ['\0', ' ', '\r', '~', 'a', 'x', '\u{7f}'] {
             assert_eq!(asked(key(letter)), None);
         }
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_mean_what_the_line_says() {
+    fn keys_do_what_the_message_says() {
         assert_eq!(choice(key('b')), Some(Choice::Start(Slot::B)));
         assert_eq!(choice(key('\r')), Some(Choice::GoOn));
         assert_eq!(choice(key('R')), Some(Choice::Restart));

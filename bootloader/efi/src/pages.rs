@@ -1,4 +1,4 @@
-//! Memory by the page, for what is too large or too particular for the heap.
+//! Page-aligned memory, for what is too large or too particular for the heap.
 #![expect(unsafe_code)]
 // UNSAFETY: turns the firmware's page allocations into slices, and frees them.
 
@@ -9,7 +9,7 @@ use core::slice;
 use uefi::boot::{self, AllocateType, MemoryType, PAGE_SIZE};
 use uefi::{Result, Status};
 
-/// Owns zeroed, page-aligned memory; freed when dropped.
+/// Zeroed, page-aligned memory; freed when dropped.
 ///
 /// Page alignment satisfies every block device's `IoAlign`, so disks can read straight into it.
 pub struct Pages {

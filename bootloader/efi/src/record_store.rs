@@ -17,21 +17,21 @@ pub struct RecordStore {
 impl RecordStore {
     /// Reads both copies. A copy that cannot be read counts as damaged: the other one decides.
     pub fn load(disk: &mut Disk, partition: Partition) -> RecordStore {
-        // Nothing that was read is no valid copy.
+        // An empty buffer is not a valid copy.
         let mut copy = |at| read(disk, &partition, at).map_or(Vec::new(), |page| page[..RECORD_LEN].to_vec());
         let loaded = slots::load(&copy(COPY_OFFSETS[0]), &copy(COPY_OFFSETS[1]));
         RecordStore { partition, loaded }
     }
 
-    /// Returns what was read, or written last.
+    /// Returns the record that was read, or last written.
     pub fn loaded(&self) -> &Loaded {
         &self.loaded
     }
 
-    /// Writes the older copy, flushes, and reads it back: a card that lost the write must not be believed.
+    /// Writes the older copy, flushes, and reads it back: a card that lost the write must not be trusted.
     pub fn store(&mut self, disk: &mut Disk, record: Record) -> Result<(), StoreError> {
         let (at, bytes) = self.loaded.next(&record);
-        // Blocks may be longer than a copy; nothing else is in them.
+        // Blocks may be longer than a copy; the rest of them is unused.
         let mut page = Pages::new(RECORD_LEN)?;
         page[..RECORD_LEN].copy_from_slice(&bytes);
         let len = disk.whole_blocks(RECORD_LEN);

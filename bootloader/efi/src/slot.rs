@@ -1,4 +1,4 @@
-//! A slot's bytes: checked before anybody uses them.
+//! The content of a slot, verified before it is used.
 
 use bootloader_core::{Expected, examine};
 use manifest::{Digest, Part, PartKind, TrustedKey, VerifiedManifest, trailer};
@@ -11,10 +11,10 @@ use crate::gpt::Partition;
 use crate::machine::ARCH;
 use crate::pages::Pages;
 
-/// How much is read before it is hashed: small enough to be still in the cache.
+/// How much is read before it is hashed: small enough to still be in the cache.
 const STRIDE: usize = 1 << 20;
 
-/// A part of a slot whose hash was found to be the manifest's.
+/// A part of a slot whose hash matches the manifest's.
 pub struct VerifiedPart {
     pages: Pages,
     len: usize,
@@ -76,13 +76,13 @@ pub enum Fault {
     /// Its bytes do not fit into memory.
     #[error("not enough memory")]
     Memory,
-    /// Its bytes are not those that were signed.
+    /// Its hash differs from the signed one.
     #[error("{0} has another hash than in the manifest")]
     Hash(PartKind),
     /// The firmware refuses the kernel.
     #[error("kernel cannot be loaded: firmware says {0}")]
     Load(Status),
-    /// The firmware refuses to hand initramfs or device tree over.
+    /// The firmware refuses initramfs or device tree.
     #[error("initramfs or device tree cannot be handed over: firmware says {0}")]
     HandOver(Status),
     /// Its kernel ended instead of starting.
@@ -97,7 +97,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Returns true if the error's text says more than its reason does.
+    /// Returns true if the error's text says more than its reason.
     pub fn is_telling(&self) -> bool {
         match self {
             Fault::Read(_) | Fault::Load(_) | Fault::HandOver(_) | Fault::Start(_) => true,
@@ -106,7 +106,7 @@ impl Fault {
         }
     }
 
-    /// Returns the reason as it goes into the slot record and onto the console.
+    /// Returns the reason for the slot record and the console.
     pub fn reason(&self) -> Reason {
         match self {
             Fault::Manifest(refusal) => refusal.reason(),

@@ -1,4 +1,4 @@
-//! The start mark on its partition: written only when another disk looks the same to the kernel.
+//! The start mark in its partition: written only when another disk looks the same to the kernel.
 
 use alloc::vec::Vec;
 
@@ -9,10 +9,10 @@ use crate::disk::{Disk, DiskFault, Own};
 use crate::gpt::Table;
 use crate::pages::Pages;
 
-/// Marks our disk so that the kernel can tell it from its copies, and returns the number to pass on; `None` when there is no
-/// copy in sight, and the kernel has not asked for a mark.
+/// Marks our disk so that the kernel can distinguish it from its copies, and returns the number for the kernel arguments;
+/// `None` when there is no copy, and the kernel has not requested a mark.
 pub fn write(own: &mut Own) -> Result<Option<u64>, DiskFault> {
-    // What cannot be read has no number that ours could be taken for.
+    // A mark that cannot be read has no number that could be confused with ours.
     let mut found: Vec<Option<StartMark>> = own
         .twins
         .iter_mut()

@@ -1,4 +1,4 @@
-//! The firmware's watchdog: a loader or kernel that hangs before it leaves the firmware must not stay so.
+//! The firmware's watchdog, for a loader or kernel that hangs before it leaves the firmware.
 
 use uefi::boot;
 
@@ -10,7 +10,7 @@ const LIMIT_SECONDS: usize = 180;
 /// Codes up to 0xffff are the firmware's own.
 const CODE: u64 = 0x1_0000;
 
-/// Starts the count anew. A firmware without a watchdog is told of once, and used nevertheless.
+/// Restarts the timer. Firmware without a watchdog is reported once, and used nevertheless.
 pub fn arm() {
     if let Err(error) = boot::set_watchdog_timer(LIMIT_SECONDS, CODE, None) {
         say!("no firmware watchdog: {}", error.status());

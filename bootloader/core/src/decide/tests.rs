@@ -96,7 +96,7 @@ fn trial_that_cannot_be_counted_is_not_tried() {
 
 #[test]
 fn last_committed_slot_is_never_marked_bad() {
-    // Nothing in B: A stays what it is, however often it fails.
+    // Nothing in B: A keeps its state, however often it fails.
     let mut boot = Boot::new(
         &loaded(Record::initial()),
         [Ok(OLD), Err(Reason::ManifestMissing)],
@@ -112,7 +112,7 @@ fn last_committed_slot_is_never_marked_bad() {
     );
     assert_eq!(boot.step(), Step::Exhausted(None));
 
-    // B takes over, and A's mark is written; B comes back, and the mark is taken off again.
+    // B takes over, and A's mark is written; B recovers, and the mark is removed again.
     let record = Record::initial().commit(Slot::B).commit(Slot::A);
     let mut boot = Boot::new(&loaded(record), [Ok(OLD), Ok(OLD)]);
     assert_eq!(tries(boot.step()).slot, Slot::A);
@@ -126,7 +126,7 @@ fn last_committed_slot_is_never_marked_bad() {
 }
 
 #[test]
-fn given_up_slot_is_the_last_resort() {
+fn an_abandoned_slot_is_the_last_resort() {
     let record = Record::initial().arm_trial(Slot::B, 0);
     let mut boot = Boot::new(&loaded(record), [Ok(OLD), Ok(NEW)]);
     assert_eq!(
@@ -144,7 +144,7 @@ fn given_up_slot_is_the_last_resort() {
 }
 
 #[test]
-fn floor_holds_even_for_the_menu() {
+fn the_floor_applies_even_to_the_menu() {
     let record = Record::initial().commit(Slot::B).raise_floor(NEW);
     let mut boot = Boot::new(&loaded(record), [Ok(OLD), Ok(NEW)]);
     boot.choose(Slot::A);
@@ -159,7 +159,7 @@ fn floor_holds_even_for_the_menu() {
 }
 
 #[test]
-fn menu_starts_what_was_given_up() {
+fn the_menu_starts_an_abandoned_slot() {
     let record = Record::initial().with_slot(Slot::B, SlotState::Bad(Reason::NotHealthy));
     let mut boot = Boot::new(&loaded(record), [Ok(OLD), Ok(NEW)]);
     boot.choose(Slot::B);
@@ -173,7 +173,7 @@ fn menu_starts_what_was_given_up() {
 }
 
 #[test]
-fn lost_record_is_made_up_for() {
+fn a_lost_record_is_rebuilt() {
     let nothing = load(&[], &[]);
     let none = Err(Reason::ManifestMissing);
     for (findings, slot, cause, writes_first) in [
@@ -188,7 +188,7 @@ fn lost_record_is_made_up_for() {
         assert_eq!(attempt.before_load.is_some(), writes_first);
         assert!(
             writes_first || attempt.before_start.is_some(),
-            "a new record is written at the first chance"
+            "a new record is written at the first opportunity"
         );
     }
     let mut boot = Boot::new(&nothing, [none, none]);

@@ -1,4 +1,4 @@
-//! What must hold from every record, whole, torn, stale or garbage, and whatever fails on the way.
+//! What must hold from every record, valid, torn, stale or garbage, and whatever fails on the way.
 use super::*;
 
 fn any_version() -> impl Strategy<Value = Version> {
@@ -26,7 +26,7 @@ fn any_record() -> impl Strategy<Value = Record> {
     })
 }
 
-/// A copy as a disk may hold it: valid, damaged by one byte, torn in the middle, or anything.
+/// A copy as a disk may hold it: valid, with one damaged byte, torn in the middle, or arbitrary.
 fn any_copy() -> impl Strategy<Value = Vec<u8>> {
     let valid =
         || (any::<u64>(), any_record()).prop_map(|(generation, record)| encode(generation, &record).to_vec());
@@ -49,7 +49,7 @@ fn any_findings() -> impl Strategy<Value = [Result<Version, Reason>; 2]> {
     [finding(), finding()]
 }
 
-/// Whether the rules allow this slot before all last resorts.
+/// Returns true if the rules allow this slot before all last resorts.
 fn sound(record: &Record, findings: &[Result<Version, Reason>; 2], slot: Slot) -> bool {
     findings[slot.index()].is_ok_and(|version| version >= record.floor)
         && matches!(
@@ -61,9 +61,9 @@ fn sound(record: &Record, findings: &[Result<Version, Reason>; 2], slot: Slot) -
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 
-    /// Runs a boot to its end, with each attempt failing and each write succeeding or not, and checks every step.
+    /// Runs a boot to its end, with random failures of attempts and writes, and checks every step.
     #[test]
-    fn every_boot_keeps_the_rules(
+    fn every_boot_obeys_the_rules(
         copies in [any_copy(), any_copy()],
         findings in any_findings(),
         reasons in proptest::collection::vec(any_reason(), 5),
@@ -97,7 +97,7 @@ proptest! {
             let left: Vec<_> = Slot::ALL.into_iter().filter(|other| !tried.contains(other)).collect();
             let better = left.iter().any(|&other| sound(&before, &findings, other));
             if cause != Cause::Menu {
-                prop_assert!(!better || sound(&before, &findings, slot), "given up before sound");
+                prop_assert!(!better || sound(&before, &findings, slot), "abandoned before valid");
             }
             match (before.slot(slot), before_load) {
                 (SlotState::Trial { tries: 1.. }, Some(written)) => {
@@ -149,7 +149,7 @@ proptest! {
         }
     }
 
-    /// Switching a committed node off and on, at any moment, never changes the slot or the record.
+    /// Power cycling a committed node at any time never changes the slot or the record.
     #[test]
     fn power_cycling_a_committed_node_changes_nothing(record in any_record(), findings in any_findings(), cycles in 1..50) {
         let preferred = record.preferred;
@@ -181,7 +181,7 @@ proptest! {
             if attempt.slot == Slot::A {
                 break;
             }
-            // The write is torn now and then, and the power comes back: the start was not counted, nor did it happen.
+            // The write is sometimes torn by the power cut: then the start was neither counted, nor did it happen.
             let (_, bytes) = now.next(&attempt.before_load.expect("a trial is counted"));
             let cut = cuts.next().filter(|cut| cut % 3 == 0).unwrap_or(RECORD_LEN);
             disk[now.write_to][..cut].copy_from_slice(&bytes[..cut]);
