@@ -3,120 +3,102 @@
 use std::error::Error;
 use std::fmt::Write as _;
 
-use prost_reflect::{
-    DescriptorPool, DynamicMessage, EnumDescriptor, ExtensionDescriptor, MethodDescriptor,
-    ReflectMessage as _,
-};
+use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, ReflectMessage as _};
 
 /// Name of the option.
 const OPTION: &str = "bedplate.access";
 
-/// Methods of others that a node serves, too: their `.proto` files cannot carry our option.
-const STANDARD: [Method; 3] = [
-    Method::read_only("/grpc.health.v1.Health/Check"),
-    Method::read_only("/grpc.health.v1.Health/Watch"),
-    Method::read_only("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"),
+/// Methods of others that a node serves, too: their `.proto` files cannot have our option. All are reads.
+const STANDARD: [&str; 3] = [
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/Watch",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
 ];
 
-/// One row of the table, as Rust code.
-struct Method {
-    path: std::borrow::Cow<'static, str>,
-    role: std::borrow::Cow<'static, str>,
-    open: std::borrow::Cow<'static, str>,
-    max_request_bytes: u32,
-}
-
-impl Method {
-    /// Returns a method for readers, and for everybody in maintenance mode.
-    const fn read_only(path: &'static str) -> Self {
-        use std::borrow::Cow::Borrowed;
-        Self {
-            path: Borrowed(path),
-            role: Borrowed("Reader"),
-            open: Borrowed("InMaintenance"),
-            max_request_bytes: 0,
-        }
-    }
-
-    /// Reads a method's option.
-    fn read(method: &MethodDescriptor, option: &ExtensionDescriptor) -> Result<Self, Box<dyn Error>> {
-        let service = method.parent_service();
-        let path = format!("/{}/{}", service.full_name(), method.name());
-        let options = method.options();
-        if !options.has_extension(option) {
-            return Err(format!(
-                "{path} does not say who may call it: add `option ({OPTION}) = {{role: …}}`"
-            )
-            .into());
-        }
-        let access = options.get_extension(option);
-        let access = access.as_message().ok_or("the option is not a message")?;
-        let max_request_bytes = access.get_field_by_name("max_request_bytes");
-        let max_request_bytes = max_request_bytes.and_then(|value| value.as_u32()).unwrap_or(0);
-        let role = word(access, "role")?;
-        if role == "Unspecified" {
-            return Err(format!("{path} names no role").into());
-        }
-        Ok(Self {
-            path: path.into(),
-            role: role.into(),
-            open: word(access, "open")?.into(),
-            max_request_bytes,
-        })
-    }
-}
-
-/// Writes the tables `METHODS` and `LARGE` as Rust code.
-pub fn tables(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
+/// Writes the table `METHODS` as Rust code.
+///
+/// # Errors
+///
+/// A method without the option, or without a role in it.
+pub fn methods(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
     let option = pool
         .get_extension_by_name(OPTION)
         .ok_or("access.proto is not imported")?;
-    let mut methods = Vec::new();
-    for service in pool.services() {
-        for method in service.methods() {
-            methods.push(Method::read(&method, &option)?);
-        }
-    }
-    methods.extend(STANDARD);
     let mut code = String::from(
-        "/// Every method a node serves: its path, the least role, and when callers without a certificate are answered.\n///\n\
-         /// Methods that are not in this table are refused.\n\
-         pub const METHODS: &[(&str, Role, Open)] = &[\n",
+        "/// Every method that a node serves. Others are refused.\npub const METHODS: &[Method] = &[\n",
     );
-    for method in &methods {
-        writeln!(
-            code,
-            "    ({:?}, Role::{}, Open::{}),",
-            method.path, method.role, method.open
-        )?;
+    for method in pool
+        .services()
+        .flat_map(|service| service.methods().collect::<Vec<_>>())
+    {
+        let path = path(&method);
+        let options = method.options();
+        if !options.has_extension(&option) {
+            let hint = format!("add `option ({OPTION}) = {{role: …}}`");
+            return Err(format!("{path} does not say who may call it: {hint}").into());
+        }
+        let access = options.get_extension(&option);
+        code.push_str(&row(
+            &path,
+            access.as_message().ok_or("the option is not a message")?,
+        )?);
     }
-    code.push_str(
-        "];\n\n/// The methods whose requests may be larger than [`crate::MAX_SMALL_MESSAGE`].\n\
-         const LARGE: &[(&str, usize)] = &[\n",
-    );
-    for method in methods.iter().filter(|method| method.max_request_bytes > 0) {
-        writeln!(code, "    ({:?}, {}),", method.path, method.max_request_bytes)?;
+    for path in STANDARD {
+        write_row(&mut code, path, "Reader", "InMaintenance", 0, false)?;
     }
     code.push_str("];\n");
     Ok(code)
 }
 
+fn path(method: &MethodDescriptor) -> String {
+    format!("/{}/{}", method.parent_service().full_name(), method.name())
+}
+
+/// Writes the row of a method with this option.
+fn row(path: &str, access: &DynamicMessage) -> Result<String, Box<dyn Error>> {
+    let (role, open) = (variant(access, "role")?, variant(access, "open")?);
+    if role == "Unspecified" {
+        return Err(format!("the option of {path} names no role").into());
+    }
+    let largest = access.get_field_by_name("max_request_bytes");
+    let largest = largest.and_then(|value| value.as_u32()).unwrap_or(0);
+    let paced = access.get_field_by_name("paced");
+    let paced = paced.and_then(|value| value.as_bool()).unwrap_or(false);
+    let mut code = String::new();
+    write_row(&mut code, path, &role, &open, largest, paced)?;
+    Ok(code)
+}
+
+fn write_row(
+    code: &mut String,
+    path: &str,
+    role: &str,
+    open: &str,
+    largest: u32,
+    paced: bool,
+) -> std::fmt::Result {
+    let largest = match largest {
+        0 => "crate::MAX_SMALL_MESSAGE".to_owned(),
+        largest => largest.to_string(),
+    };
+    writeln!(
+        code,
+        "    Method {{ path: {path:?}, role: Role::{role}, open: Open::{open}, max_request_bytes: {largest}, paced: {paced} }},"
+    )
+}
+
 /// Reads an enumeration field as the Rust variant of the same name: `OPEN_WHEN_LOCKED` is `WhenLocked`.
-fn word(access: &DynamicMessage, field: &str) -> Result<String, Box<dyn Error>> {
-    let value = access
-        .get_field_by_name(field)
-        .ok_or("the option lacks a field")?;
-    let number = value.as_enum_number().ok_or("the field is not an enumeration")?;
-    let kind = access
-        .descriptor()
-        .get_field_by_name(field)
-        .map(|field| field.kind());
-    let kind: Option<EnumDescriptor> = kind.and_then(|kind| kind.as_enum().cloned());
+fn variant(access: &DynamicMessage, field: &str) -> Result<String, Box<dyn Error>> {
+    let descriptor = access.descriptor().get_field_by_name(field);
+    let kind = descriptor.map(|field| field.kind());
+    let number = access.get_field_by_name(field);
     let value = kind
-        .and_then(|kind| kind.get_value(number))
-        .ok_or("an unknown value")?;
-    let name = value.name().split('_').skip(1).map(capitalized);
-    Ok(name.collect())
+        .as_ref()
+        .and_then(|kind| kind.as_enum())
+        .zip(number.and_then(|number| number.as_enum_number()))
+        .and_then(|(kind, number)| kind.get_value(number));
+    let value = value.ok_or_else(|| format!("the option has no value of {field} that is known"))?;
+    Ok(value.name().split('_').skip(1).map(capitalized).collect())
 }
 
 fn capitalized(word: &str) -> String {

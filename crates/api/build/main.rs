@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(
         out.join("methods.rs"),
-        access::tables(&compiler.descriptor_pool())?,
+        access::methods(&compiler.descriptor_pool())?,
     )?;
     std::fs::write(out.join("names.rs"), enums::names(&described)?)?;
 

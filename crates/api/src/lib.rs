@@ -1,13 +1,16 @@
 //! The gRPC API: messages, services, and the least role of each method.
 //!
 //! The `.proto` files in `proto/` are the interface; [`v1alpha1`] is made from them when the crate is built.
-//! Each method states there who may call it; [`roles`] is the table of that, which the node enforces and the reference is
+//! Each method states there who may call it; [`METHODS`] is the table of that, which the node enforces and the reference is
 //! written from. [`names`] turns enumerations into words. There is no client and no server here, and no TLS: see `pki`.
 
 pub mod names;
-pub mod roles;
 
-pub use roles::{METHODS, Open, Role};
+mod methods;
+mod roles;
+
+pub use methods::{METHODS, Method, Open, method, methods_of};
+pub use roles::{Role, UnknownRole};
 
 /// Port on which every node serves the API.
 pub const PORT: u16 = 50000;
@@ -15,7 +18,7 @@ pub const PORT: u16 = 50000;
 /// Largest message that either side accepts: a machine config and its envelope fit, a flood does not.
 pub const MAX_MESSAGE: usize = 1024 * 1024;
 
-/// Largest request of a method that takes only names, numbers and paths: see [`roles::largest_message`].
+/// Largest request of a method that takes only names, numbers and paths: see [`Method::max_request_bytes`].
 pub const MAX_SMALL_MESSAGE: usize = 8 * 1024;
 
 /// Largest piece of a pushed bundle in one message, in bytes.

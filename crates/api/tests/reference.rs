@@ -78,7 +78,8 @@ impl File {
                     service.name(),
                     method.name()
                 );
-                let (role, open) = api::roles::method(&path).expect("every method is in the table");
+                let api::Method { role, open, .. } =
+                    api::method(&path).expect("every method is in the table");
                 let many = |stream| if stream { "stream of " } else { "" };
                 writeln!(
                     page,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use api::{Open, Role};
+use api::{Method, Open, Role};
 use backend::grant::{Grant, Revoked};
 use backend::peer::{Caller, Peer};
 use pki::{Mode, NodeClock, ServerTls};
@@ -46,13 +46,13 @@ impl Guard {
         }
     }
 
-    fn check(&self, path: &str, peer: &Peer) -> Result<Caller, Status> {
+    fn check(&self, method: &Method, peer: &Peer) -> Result<Caller, Status> {
         let grant = Grant::of(peer, self.tls.clone(), self.clock.clone());
         let locked = self
             .tls
             .current()
             .is_some_and(|serving| serving.mode == Mode::Locked);
-        let role = decide(path, peer, grant.check(), locked)?;
+        let role = decide(method, peer, grant.check(), locked)?;
         Ok(Caller {
             role,
             who: peer.who(),
@@ -65,10 +65,18 @@ impl Guard {
 /// it is refused.
 ///
 /// `holds` tells whether what the handshake found still does; `locked`, whether the node knows of nobody it could ask.
-fn decide(path: &str, peer: &Peer, holds: Result<(), Revoked>, locked: bool) -> Result<Option<Role>, Status> {
-    let Some((least, open)) = api::roles::method(path) else {
-        return Err(Status::unimplemented(format!("this node has no method {path}")));
-    };
+fn decide(
+    method: &Method,
+    peer: &Peer,
+    holds: Result<(), Revoked>,
+    locked: bool,
+) -> Result<Option<Role>, Status> {
+    let Method {
+        path,
+        role: least,
+        open,
+        ..
+    } = *method;
     holds?;
     let Some(identity) = peer.identity.as_ref().filter(|_| peer.trust.is_some()) else {
         return match (peer.trust, open) {
@@ -131,22 +139,25 @@ impl Service<http::Request<Body>> for Guard {
 
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
         let path = request.uri().path().to_owned();
+        let Some(method) = api::method(&path) else {
+            return refuse(Status::unimplemented(format!("this node has no method {path}")));
+        };
         let Some(peer) = request.extensions_mut().remove::<Peer>() else {
             return refuse(Status::internal("the connection does not say who is at its end"));
         };
-        let caller = match self.check(&path, &peer) {
+        let caller = match self.check(method, &peer) {
             Ok(caller) => caller,
             Err(status) => {
                 tracing::debug!("refused {path}: {}", status.message());
                 return refuse(status);
             }
         };
-        if api::roles::method(&path).is_some_and(|(least, _)| least > Role::Reader) {
+        if method.role > Role::Reader {
             tracing::info!("{} calls {path}", caller.who);
         }
         let grant = caller.grant.clone();
         request.extensions_mut().insert(caller);
-        let (allowance, room) = (self.requests.of(&path, Class::of(&peer)), Room::default());
+        let (allowance, room) = (self.requests.of(method, Class::of(&peer)), Room::default());
         let request = request.map(|body| Body::new(Metered::new(body, allowance, room.clone())));
         Box::pin(guarded(self.routes.call(&path, request), grant, room))
     }
@@ -211,8 +222,7 @@ mod tests {
             (REBOOT, peer(Some(Role::Operator)), Ok(()), None),
             (REBOOT, reader, Ok(()), Some(Code::PermissionDenied)),
             (VERSION, peer(None), Ok(()), Some(Code::PermissionDenied)),
-            (VERSION, admin.clone(), expired, Some(Code::Unauthenticated)),
-            ("/x/Y", admin, Ok(()), Some(Code::Unimplemented)),
+            (VERSION, admin, expired, Some(Code::Unauthenticated)),
             (VERSION, nameless, Ok(()), Some(Code::Unauthenticated)),
             (REBOOT, unvouched, Ok(()), Some(Code::FailedPrecondition)),
             (VERSION, stranger(), Ok(()), None),
@@ -231,13 +241,19 @@ mod tests {
             ),
         ];
         for (path, peer, holds, expected) in cases {
-            let found = decide(path, &peer, holds, false).map_err(|status| status.code());
+            let method = api::method(path).unwrap();
+            let found = decide(method, &peer, holds, false).map_err(|status| status.code());
             assert_eq!(found.err(), expected, "{path} {peer:?} {holds:?}");
         }
-        for (path, least, open) in api::METHODS {
-            let answered = decide(path, &stranger(), Ok(()), true).is_ok();
-            assert_eq!(answered, *open == Open::WhenLocked, "{path} of a locked node");
-            assert!(!answered || *least == Role::Reader);
+        for method in api::METHODS {
+            let answered = decide(method, &stranger(), Ok(()), true).is_ok();
+            assert_eq!(
+                answered,
+                method.open == Open::WhenLocked,
+                "{} of a locked node",
+                method.path
+            );
+            assert!(!answered || method.role == Role::Reader);
         }
     }
 }

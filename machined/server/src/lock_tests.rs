@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use api::v1alpha1::machine_service_client::MachineServiceClient;
 use api::v1alpha1::{ApplyConfigRequest, Phase, ResetRequest, StatusRequest, VersionRequest};
-use api::{METHODS, Open, Role};
+use api::{METHODS, Method, Open, Role};
 use config::testing::places;
 use config::{ConfigHandle, acquire};
 use node::events::Events;
@@ -128,7 +128,7 @@ async fn a_locked_node_without_an_owner_shows_its_state_and_changes_nothing() {
     );
     let refused = machine.reset(ResetRequest::default()).await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
-    for (path, _, open) in METHODS {
+    for Method { path, open, .. } in METHODS {
         if *open != Open::WhenLocked {
             assert!(call(&channel, path).await.is_err(), "{path}");
         }

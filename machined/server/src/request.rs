@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use api::Method;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -30,16 +31,14 @@ pub(super) struct Allowance {
     pub(super) message: usize,
     /// How long it may take until the whole request is here.
     pub(super) time: Duration,
-    /// Whether only the first message has to be here by then: the others come when the node asks for them.
-    pub(super) asked: bool,
+    /// Only the first message has to be here by then: the others come when the node requests them.
+    pub(super) paced: bool,
     /// Kibibytes that large messages of the same class share.
     pub(super) room: Arc<Semaphore>,
 }
 
 /// How long a small request may take until it is here, and a large one, over a thin line.
 const TIMES: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(60));
-/// What takes its messages one by one, as the node asks for them.
-const ASKED: &str = "/bedplate.v1alpha1.UpgradeService/Upgrade";
 
 /// What all requests may be, by method and class. Clones share the room.
 #[derive(Debug, Clone)]
@@ -57,8 +56,8 @@ impl Default for Allowances {
 
 impl Allowances {
     /// Returns what a request may be.
-    pub(super) fn of(&self, path: &str, class: Class) -> Allowance {
-        let message = api::roles::largest_message(path);
+    pub(super) fn of(&self, method: &Method, class: Class) -> Allowance {
+        let message = method.max_request_bytes;
         let (small, large) = TIMES;
         Allowance {
             message,
@@ -67,7 +66,7 @@ impl Allowances {
             } else {
                 small
             },
-            asked: path == ASKED,
+            paced: method.paced,
             room: self.rooms[class.index()].clone(),
         }
     }
@@ -118,7 +117,7 @@ impl Metered {
                 })?);
             }
         }
-        if self.allowance.asked && self.framing.whole > 0 {
+        if self.allowance.paced && self.framing.whole > 0 {
             self.deadline = None;
         }
         Ok(())
@@ -215,7 +214,7 @@ mod tests {
         Allowance {
             message: 40 * 1024,
             time: Duration::from_secs(10),
-            asked: false,
+            paced: false,
             room: Arc::new(Semaphore::new(room)),
         }
     }
@@ -283,9 +282,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_the_node_asks_for_may_come_late() {
+    async fn messages_that_the_node_requests_may_come_late() {
         let mut allowance = allowance(40);
-        allowance.asked = true;
+        allowance.paced = true;
         let mut body = metered(&message(3), &allowance);
         let late = tokio::time::timeout(Duration::from_secs(3600), failure(&mut body)).await;
         assert!(late.is_err(), "it waits for the next message");

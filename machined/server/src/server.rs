@@ -15,6 +15,7 @@ use pki::{NodeClock, ServerTls};
 use state::Store;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tonic::server::NamedService as _;
 use tonic_health::pb::health_server::HealthServer;
 
 use super::connection::Connections;
@@ -77,23 +78,29 @@ impl ApiServer {
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .build_v1()
             .expect("the descriptors were made when this was built");
+        // The guard keeps each method to its own limit; this one is that of the largest request of the service.
         macro_rules! limited {
             ($server:ident) => {
-                $server::new(handlers.clone()).max_decoding_message_size(api::MAX_MESSAGE)
+                $server::new(handlers.clone())
+                    .max_decoding_message_size(largest_request($server::<Handlers>::NAME))
             };
         }
-        let upgrades =
-            UpgradeServiceServer::new(handlers.clone()).max_decoding_message_size(api::MAX_UPGRADE_MESSAGE);
         RoutesBuilder::default()
-            .add(upgrades)
             .add(limited!(MachineServiceServer))
             .add(limited!(ResourceServiceServer))
             .add(limited!(ServiceServiceServer))
             .add(limited!(LogServiceServer))
             .add(limited!(StatsServiceServer))
             .add(limited!(FileServiceServer))
+            .add(limited!(UpgradeServiceServer))
             .add(health)
             .add(reflection)
             .build()
     }
+}
+
+/// Returns the size limit of the largest request of a service, in bytes.
+fn largest_request(service: &str) -> usize {
+    let limits = api::methods_of(service).map(|method| method.max_request_bytes);
+    limits.max().unwrap_or(api::MAX_SMALL_MESSAGE)
 }

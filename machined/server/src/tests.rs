@@ -12,7 +12,7 @@ use api::v1alpha1::{
     ApplyConfigRequest, GetConfigRequest, ReadFileRequest, ResetRequest, StatusRequest, WatchEvent,
     WatchResourcesRequest,
 };
-use api::{METHODS, Open, Role};
+use api::{METHODS, Method, Open, Role};
 use pki::authority::{self, CLIENT_LIFE, SERVER_LIFE};
 use pki::{Authority, Client, Issued, NodeClock, Serving, Validity};
 use serde::{Deserialize, Serialize};
@@ -93,7 +93,10 @@ async fn every_method_lets_in_exactly_the_roles_of_the_table() {
         let channel = connect(server.address, &user(&home, &home, role.organization()))
             .await
             .unwrap();
-        for (path, least, _) in METHODS {
+        for Method {
+            path, role: least, ..
+        } in METHODS
+        {
             let result = call(&channel, path).await;
             assert_eq!(refused(&result), role < *least, "{role} calls {path}: {result:?}");
         }
@@ -101,7 +104,7 @@ async fn every_method_lets_in_exactly_the_roles_of_the_table() {
     let channel = connect(server.address, &user(&home, &home, "bedplate:root"))
         .await
         .unwrap();
-    for (path, _, _) in METHODS {
+    for Method { path, .. } in METHODS {
         let status = call(&channel, path).await.unwrap_err();
         assert_eq!(status.code(), Code::PermissionDenied, "no role calls {path}");
     }
@@ -119,7 +122,7 @@ async fn no_method_lets_in_strangers() {
         ),
     ];
     for (what, client) in strangers {
-        for (path, _, _) in METHODS {
+        for Method { path, .. } in METHODS {
             let error = call_with(&server, &client, path).await.expect_err(what);
             // TLS ends it: nothing of gRPC is answered, not even a refusal.
             let alert = [
@@ -146,7 +149,7 @@ async fn maintenance_mode_answers_what_the_table_says_to_anybody() {
         .unwrap();
     let client = Client::pinned(made.certificate.fingerprint()).unwrap();
     let channel = connect(server.address, &client).await.unwrap();
-    for (path, _, open) in METHODS {
+    for Method { path, open, .. } in METHODS {
         let result = call(&channel, path).await;
         assert_eq!(refused(&result), *open == Open::Never, "{path}: {result:?}");
     }

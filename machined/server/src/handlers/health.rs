@@ -26,9 +26,7 @@ impl Handlers {
                 ServingStatus::NotServing
             });
         }
-        let method = format!("/{service}/");
-        let known =
-            service.starts_with(SERVICES) && api::METHODS.iter().any(|(path, ..)| path.starts_with(&method));
+        let known = service.starts_with(SERVICES) && api::methods_of(service).next().is_some();
         known.then_some(ServingStatus::Serving)
     }
 }

@@ -38,7 +38,7 @@ impl Besieged {
         let home = home();
         let mut process = Command::new(std::env::current_exe().unwrap())
             .args([
-                "api::siege::server::a_server_has_a_process_of_its_own_and_ends_with_its_test",
+                "siege::server::a_server_has_a_process_of_its_own_and_ends_with_its_test",
                 "--exact",
                 "--nocapture",
             ])
