@@ -34,7 +34,7 @@ impl Bounds {
         }
     }
 
-    /// Tells whether a time can be true.
+    /// Returns true if a time can be true.
     pub fn contain(&self, time: SystemTime) -> bool {
         (self.earliest..=self.latest).contains(&time)
     }

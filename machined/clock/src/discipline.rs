@@ -178,7 +178,7 @@ fn shifted(now: SystemTime, micros: i64) -> Option<SystemTime> {
     }
 }
 
-/// Tells how long to wait before the servers are asked again.
+/// Returns how long to wait before the servers are asked again.
 ///
 /// `failures` counts the rounds without an answer, `successes` those with one since the last failure: a server that
 /// does not answer is asked ever more rarely, and a clock that keeps time well needs to ask ever more rarely.
@@ -192,7 +192,7 @@ pub(super) fn pause(failures: u32, successes: u32) -> Duration {
     }
 }
 
-/// Tells how long to wait before a claim is asked for again.
+/// Returns how long to wait before a claim is asked for again.
 pub(super) fn pause_in_doubt(in_step: bool) -> Duration {
     if in_step { WAIT } else { WAIT_AT_START }
 }

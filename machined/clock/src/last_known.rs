@@ -15,7 +15,7 @@ use super::bounds::Bounds;
 /// Where the time is saved, in STATE.
 pub const SAVED: &str = "/var/lib/bedplate/clock";
 
-/// Tells what the clock was set to, and why.
+/// What the clock was set to, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Restored {
     /// Where the time comes from now.
@@ -115,7 +115,7 @@ fn parse(text: &str) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }
 
-/// Says which file could not be written.
+/// Which file could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot save the time in {}", path.display())]
 pub struct SaveError {

@@ -25,7 +25,7 @@ pub trait TimeSource: Send + Sync {
     async fn ask(&self, server: &str) -> Result<Sample, SntpError>;
 }
 
-/// Says why a server is of no use now.
+/// Why a server is of no use now.
 #[derive(Debug, thiserror::Error)]
 pub enum SntpError {
     /// Its name is not known, or nobody could be asked for it.
@@ -151,7 +151,7 @@ impl NtpUdpSocket for Connected {
     }
 }
 
-/// Tells sntpc the clock's time.
+/// The clock's time for sntpc.
 #[derive(Clone, Copy)]
 struct Stamp<'a> {
     clock: &'a dyn Clock,

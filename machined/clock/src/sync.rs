@@ -32,7 +32,7 @@ pub struct TimeSync<S> {
     restored: Restored,
     last_save: Option<Duration>,
     asked: Asked,
-    /// Whether a server has told the time in this boot.
+    /// Set when a server has told the time in this boot.
     told: bool,
 }
 
@@ -196,7 +196,7 @@ pub fn save_at_end(store: &Store, clock: &dyn Clock, path: &Path) {
     }
 }
 
-/// Says for people why an answer is not followed yet.
+/// Returns for people why an answer is not followed yet.
 fn in_doubt(sample: &Sample, rounds: u32, needed: u32) -> String {
     let (seconds, way) = (
         sample.offset_micros.unsigned_abs() / 1_000_000,
@@ -310,7 +310,7 @@ mod tests {
 
     const BUILT: u64 = 1_700_000_000;
 
-    /// Gives the next answer of a list; none means silence.
+    /// A source of answers from a list; none means no reply.
     #[derive(Clone, Default)]
     struct Scripted(Arc<Mutex<VecDeque<i64>>>);
 

@@ -29,7 +29,7 @@ impl NodeHealth {
         NodeHealth { clock, events }
     }
 
-    /// Tells a change. What passes while the node starts is none.
+    /// Logs a change. What happens while the node starts is not one.
     fn tell(&self, before: &HealthStatus, after: &HealthStatus, now: Duration) {
         if now < STARTING && after.state != HealthState::Degraded {
             return;

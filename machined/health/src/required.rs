@@ -3,14 +3,14 @@
 use machine_config::v1alpha1::Check;
 use state::kinds::CheckResult;
 
-/// Is what the decision is made from.
+/// What the decision is made from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Facts {
     /// What is wrong with the API; none when it serves, with a certificate that can be believed.
     pub api: Option<String>,
     /// What the network lacks; none while nothing is known of it.
     pub network: Option<Vec<String>>,
-    /// Whether the clock is in step with a server.
+    /// Set when the clock is synchronized.
     pub time: bool,
     /// Services that should run and are not well, each with why.
     pub unwell: Vec<String>,
@@ -21,7 +21,7 @@ pub(super) struct Facts {
 /// What a lock is called among the checks.
 const CONFIG: &str = "config";
 
-/// Tells of everything that is required whether it holds. Pure.
+/// Evaluates every required check. Pure.
 ///
 /// A node that was configured and cannot use its config is never well, whatever is required: what was required of it
 /// stands in that config.

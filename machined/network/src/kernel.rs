@@ -35,7 +35,7 @@ pub trait Kernel: Send + Sync {
     fn bell(&self) -> Arc<Notify>;
 }
 
-/// Says what the kernel refused.
+/// What the kernel refused.
 #[derive(Debug, thiserror::Error)]
 pub enum NetlinkError {
     /// There is no way to talk to it.
@@ -80,7 +80,7 @@ pub enum NetlinkError {
 }
 
 impl NetlinkError {
-    /// Tells whether the driver does not know such a value: asking again has the same answer.
+    /// Returns true if the driver does not know such a value: asking again has the same answer.
     pub fn is_invalid(&self) -> bool {
         const EINVAL: i32 = -22;
         const ERANGE: i32 = -34;

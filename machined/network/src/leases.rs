@@ -40,7 +40,7 @@ pub(super) struct Leases<L> {
 }
 
 impl<L: Lasting> Leases<L> {
-    /// Holds nothing yet.
+    /// Starts without leases.
     pub(super) fn new() -> Self {
         Leases {
             book: Arc::default(),
@@ -91,7 +91,7 @@ impl<L> Clone for Reporter<L> {
 }
 
 impl<L: Lasting> Reporter<L> {
-    /// Tells the lease of the interface, or that it has none any more.
+    /// Sends the lease of the interface, or that it has none any more.
     pub fn report(&self, lease: Option<L>) {
         let mut book = lock(&self.book);
         match lease {

@@ -71,7 +71,7 @@ pub(super) fn decode_shortened(bytes: &[u8]) -> Vec<Host> {
     decode(&whole)
 }
 
-/// Tells whether an address can be a server's.
+/// Returns true if an address can be a server's.
 pub(super) fn is_server(address: &Ipv6Addr) -> bool {
     !address.is_unspecified() && !address.is_loopback() && !address.is_multicast()
 }

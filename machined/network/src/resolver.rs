@@ -30,7 +30,7 @@ impl Resolver {
     }
 }
 
-/// Says which file could not be written.
+/// Which file could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write {}", path.display())]
 pub struct WriteError {

@@ -18,7 +18,7 @@ use super::plan::Desired;
 /// The smallest packet size a DHCP server may talk us into. With a smaller one the kernel takes IPv6 off the interface.
 pub(super) const LEAST_DHCP_MTU: u32 = 1280;
 
-/// Says what the network should be. Sole owner of `LinkSpec`, `AddressSpec`, `RouteSpec` and `DhcpSpec`.
+/// Decides the desired state of the network. Sole owner of `LinkSpec`, `AddressSpec`, `RouteSpec` and `DhcpSpec`.
 pub struct Specs;
 
 /// Everything that should be, and who should ask for a lease.
@@ -97,7 +97,7 @@ pub(super) fn wanted(
     wanted
 }
 
-/// Tells whether an interface listens to IPv6 routers: all that are looked after do, unless a parameter of the config
+/// Returns true if an interface listens to IPv6 routers: all that are looked after do, unless a parameter of the config
 /// says otherwise. Those of pods and bridges are not looked after.
 fn accepts_routers(config: Option<&MachineConfig>, link: &str) -> bool {
     let parameter = format!("net.ipv6.conf.{}.accept_ra", link.replace('.', "/"));
@@ -181,7 +181,7 @@ fn add(
     }
 }
 
-/// Tells whether a router is in the network of one of the interface's addresses.
+/// Returns true if a router is in the network of one of the interface's addresses.
 fn reached(via: IpAddr, addresses: &[IpPrefix]) -> bool {
     let link_local = matches!(via, IpAddr::V6(v6) if v6.is_unicast_link_local());
     link_local || addresses.iter().any(|address| address.contains(via))

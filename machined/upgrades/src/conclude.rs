@@ -21,13 +21,13 @@ pub(super) struct Facts {
     pub other_manifest: String,
     /// Version in that slot.
     pub other_version: String,
-    /// Whether the running system was on trial in this boot, and is kept.
+    /// Set when the running system was on trial in this boot, and is kept.
     pub kept_now: bool,
     /// What the last trial left.
     pub diary: Option<Diary>,
     /// The upgrade that is worked on right now; its end is its own business.
     pub busy: Option<String>,
-    /// Whether the watchdog restarted the machine the last time.
+    /// Set when the watchdog restarted the machine the last time.
     pub watchdog: bool,
     /// Names this boot.
     pub boot_id: String,
@@ -203,7 +203,7 @@ fn fall_back(entry: &mut Entry, facts: &Facts) {
     entry.trial = report;
 }
 
-/// Says in one sentence why a trial failed.
+/// Returns in one sentence why a trial failed.
 fn cause(reason: Reason, diary: Option<&Diary>, watchdog: bool) -> String {
     // What gives up by itself restarts by itself, too.
     let hung = if watchdog && reason == Reason::TriesExhausted {

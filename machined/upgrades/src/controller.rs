@@ -136,7 +136,7 @@ impl UpgradeKeeper {
         LOOK_AT_WINDOW
     }
 
-    /// Says why the node does not restart into it now; an empty text when its window has yet to come.
+    /// Returns why the node does not restart into it now; an empty text when its window has yet to come.
     fn too_early(&self, entry: &Entry, opening: Option<Opening>, store: &Store) -> Option<String> {
         if entry.mode == Mode::Window {
             let synchronised = store

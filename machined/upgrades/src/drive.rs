@@ -15,7 +15,7 @@ use super::job::{Done, Job, JobError};
 const BEFORE_REBOOT: Duration = Duration::from_secs(300);
 
 impl UpgradeHandle {
-    /// Has a job done, and does what follows from its end.
+    /// Runs a job, and does what follows from its outcome.
     pub(super) async fn drive(&self, job: Job, mut entry: Entry, stop: &AtomicBool, cancelled: &AtomicBool) {
         let power = self.shared.means.power.clone();
         let plan_only = job.plan_only;

@@ -73,7 +73,7 @@ pub(super) struct Running {
     pub id: String,
     pub stop: Arc<AtomicBool>,
     pub cancelled: Arc<AtomicBool>,
-    /// Whether it has come to its end.
+    /// Set when it has come to its end.
     pub done: watch::Receiver<bool>,
 }
 

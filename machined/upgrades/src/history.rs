@@ -58,7 +58,7 @@ pub struct TrialReport {
 pub struct Again {
     /// The address, with what may be secret in it: it is never shown.
     pub url: String,
-    /// Whether refusals that may be overridden are.
+    /// Set when refusals that may be overridden are.
     pub force: bool,
     /// Bytes a second at most.
     #[serde(default)]
@@ -71,7 +71,7 @@ pub struct Again {
     pub attempts: u32,
 }
 
-/// Is one upgrade. A release reads what an older or newer one wrote: what it does not know it passes over.
+/// One upgrade. A release reads what an older or newer one wrote: what it does not know it passes over.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Entry {
@@ -129,7 +129,7 @@ struct Document {
     entries: Vec<Entry>,
 }
 
-/// Holds the history. Clones share it.
+/// The history. Clones share it.
 #[derive(Clone)]
 pub struct History {
     folder: PathBuf,

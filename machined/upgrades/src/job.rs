@@ -45,7 +45,7 @@ pub(super) enum Origin {
     Client(Box<dyn PushedBundle>),
 }
 
-/// Is one upgrade to be done.
+/// One upgrade to be done.
 pub(super) struct Job {
     pub ground: Ground,
     pub origin: Origin,
@@ -62,7 +62,7 @@ pub(super) struct Job {
     pub stop: Arc<AtomicBool>,
 }
 
-/// Is the end of a job.
+/// The end of a job.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Done {
     /// Only a plan was asked for.

@@ -12,7 +12,7 @@ use super::preflight::{Finding, Ground};
 /// Blocks are what the hash tree counts.
 const BLOCK: u64 = 4096;
 
-/// Tells what is known before there is a plan: which release it is, and what speaks against it.
+/// Returns what is known before there is a plan: which release it is, and what speaks against it.
 pub(super) fn outline(bundle: &VerifiedManifest, ground: &Ground, findings: &[Finding]) -> api::UpgradePlan {
     api::UpgradePlan {
         from_version: ground.release.manifest.version.to_string(),
@@ -115,7 +115,7 @@ fn reason(plan: &Plan, patches_from: &str) -> String {
     }
 }
 
-/// Tells how much of the work is for a part. An extent that several parts share is divided by its bytes.
+/// Returns how much of the work is for a part. An extent that several parts share is divided by its bytes.
 fn show_part(part: &Part, plan: &Plan) -> api::PlannedPart {
     let end = (part.offset + part.size).next_multiple_of(BLOCK);
     let (mut write, mut fetch) = (0, 0);

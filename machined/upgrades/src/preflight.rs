@@ -60,7 +60,7 @@ impl Ground {
             .unwrap_or_else(|| Record::initial().commit(self.running))
     }
 
-    /// Tells whether the other slot is to be tried with the next start.
+    /// Returns true if the other slot is to be tried with the next start.
     pub fn is_armed(&self) -> bool {
         let record = self.record();
         record.preferred == self.target()
@@ -95,14 +95,14 @@ impl Ground {
     }
 }
 
-/// Is one reason against an upgrade.
+/// One reason against an upgrade.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Finding {
     /// Short name for programs.
     pub code: &'static str,
     /// What is wrong, and the way out.
     pub text: String,
-    /// Whether an admin may override it.
+    /// Set when an admin may override it.
     pub can_be_forced: bool,
 }
 

@@ -32,7 +32,7 @@ impl Gauge {
         self.fetched.load(Ordering::Relaxed)
     }
 
-    /// Tells whether the file was, or may have been, changed while it was read, and forgets it.
+    /// Returns true if the file was, or may have been, changed while it was read, and forgets it.
     pub fn take_changed(&self) -> bool {
         self.changed.swap(false, Ordering::Relaxed)
     }

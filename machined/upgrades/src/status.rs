@@ -104,7 +104,7 @@ fn message(status: &UpgradeStatus, beside: &Beside) -> api::UpgradeStatus {
     }
 }
 
-/// Gives a stage as the API has it.
+/// Returns a stage as the API has it.
 pub(super) fn stage(stage: Stage) -> api::UpgradeStage {
     match stage {
         Stage::Idle => api::UpgradeStage::Idle,
@@ -119,7 +119,7 @@ pub(super) fn stage(stage: Stage) -> api::UpgradeStage {
     }
 }
 
-/// Gives a mode as the API has it.
+/// Returns a mode as the API has it.
 pub(super) fn mode(mode: Mode) -> api::UpgradeMode {
     match mode {
         Mode::Now => api::UpgradeMode::Now,

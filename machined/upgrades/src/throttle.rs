@@ -42,7 +42,7 @@ impl Throttle {
         }
     }
 
-    /// Tells whether everything is called off.
+    /// Returns true if everything is called off.
     pub fn is_called_off(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }

@@ -6,7 +6,7 @@ use machine_config::v1alpha1::{Day, Window};
 
 const DAY: u64 = 24 * 3600;
 
-/// Says how a window stands at a moment.
+/// The state of a window at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opening {
     /// It is open until then, in seconds since 1970.
@@ -15,7 +15,7 @@ pub enum Opening {
     At(u64),
 }
 
-/// Tells how a window stands, given the seconds since 1970. Pure; whether the clock is right is the caller's business.
+/// Returns the state of a window, given the seconds since 1970. Pure; whether the clock is right is the caller's business.
 pub fn look(window: &Window, now: u64) -> Opening {
     let duration = Duration::from(window.duration).as_secs();
     let today = now / DAY;
@@ -34,7 +34,7 @@ pub fn look(window: &Window, now: u64) -> Opening {
     }
 }
 
-/// Tells whether a window opens on a day, counted from 1970-01-01, a Thursday.
+/// Returns true if a window opens on a day, counted from 1970-01-01, a Thursday.
 fn opens_on(window: &Window, day: u64) -> bool {
     let weekday = Day::ALL[(day as usize + 3) % 7].1;
     window.days.is_empty() || window.days.contains(&weekday)

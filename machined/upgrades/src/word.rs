@@ -48,7 +48,7 @@ pub(super) struct LastWord {
 pub(super) struct Unwanted {
     /// In a sentence.
     pub text: String,
-    /// Whether another look may tell otherwise at once.
+    /// Set when another look may tell otherwise at once.
     pub ask: bool,
 }
 
@@ -63,7 +63,7 @@ impl LastWord {
         *self.word.lock().unwrap_or_else(PoisonError::into_inner) = word;
     }
 
-    /// Tells once whether a look is asked for.
+    /// Returns once if a poll is requested.
     pub fn is_asked_for(&self) -> bool {
         self.asked.swap(false, Ordering::Relaxed)
     }
@@ -75,7 +75,7 @@ impl LastWord {
 }
 
 impl UpgradeHandle {
-    /// Says why an upgrade that a rollout began is held, though it could go on. Any other is not.
+    /// Returns why an upgrade that a rollout began is held, though it could go on. Any other is not.
     pub(super) fn unwanted(&self, entry: &Entry) -> Option<Unwanted> {
         let pin = entry.pin()?;
         let feed = self.config().rollout;
@@ -85,7 +85,7 @@ impl UpgradeHandle {
         unwanted(pin, url, word.as_ref(), shared.means.clock.since_boot())
     }
 
-    /// Says the same, and asks for a look where that may help.
+    /// Returns the same, and requests a poll if that may help.
     pub(super) fn ask_whether_wanted(&self, entry: &Entry) -> Option<String> {
         let Unwanted { text, ask } = self.unwanted(entry)?;
         if ask {

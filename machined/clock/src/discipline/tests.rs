@@ -35,7 +35,7 @@ fn chosen(samples: &[Sample]) -> Option<String> {
     }
 }
 
-/// Tells after how many rounds of the same answers they are followed.
+/// Returns after how many rounds of the same answers they are followed.
 fn rounds(samples: &[Sample], in_step: bool) -> u32 {
     let mut claim = None;
     let (mut now, mut rounds) = (now(), 0);

@@ -308,7 +308,7 @@ impl<W: Wire> Client<W> {
         self.tell(format!("the {what} of {server} is left out: {reason}"));
     }
 
-    /// Tells why a message is left out, unless it was the last thing told.
+    /// Logs why a message is ignored, unless that was the last thing logged.
     fn tell(&mut self, sentence: String) {
         if self.told.as_ref() != Some(&sentence) {
             tracing::warn!("network: {}: {sentence}", self.asker.name);

@@ -16,7 +16,7 @@ use super::message::{Answer, option};
 /// How long a lease is taken to hold whose server does not say: an hour, as other clients have it.
 const DEFAULT_SECONDS: u32 = 3600;
 
-/// Says why a lease cannot be used.
+/// Why a lease cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LeaseError {
     /// The address is not one a node can have.

@@ -72,7 +72,7 @@ pub(super) enum Kind {
     Nak = 6,
 }
 
-/// Says why bytes are no answer to the node.
+/// Why bytes are no answer to the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ParseError {
     /// Cut short.

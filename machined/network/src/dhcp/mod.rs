@@ -49,7 +49,7 @@ pub struct Asker {
     pub hostname: Option<HostName>,
 }
 
-/// Says why no lease can be got at the moment.
+/// Why there is no lease at the moment.
 #[derive(Debug, thiserror::Error)]
 pub enum DhcpError {
     /// The interface carries no messages.
@@ -160,7 +160,7 @@ mod tests {
     use super::super::spec::tests::{lease, link};
     use super::*;
 
-    /// Gives one lease per run, then waits for ever; or fails, or panics, at once.
+    /// A client that returns one lease per run, then waits forever; or fails, or panics, at once.
     struct Scripted {
         runs: Arc<AtomicU32>,
         then: Then,

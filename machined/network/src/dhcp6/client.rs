@@ -218,7 +218,7 @@ impl<W: Wire> Client<W> {
         self.report.report(Some(answer.lease.clone()));
     }
 
-    /// Tells something, unless it was the last thing told.
+    /// Logs something, unless it was the last thing logged.
     fn tell(&mut self, sentence: String) {
         if self.told.as_ref() != Some(&sentence) {
             tracing::warn!("network: {}: {sentence}", self.asker.name);

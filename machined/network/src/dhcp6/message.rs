@@ -119,7 +119,7 @@ pub(super) struct Answer {
     pub rebinding: u32,
 }
 
-/// Says why a message is passed over.
+/// Why a message is passed over.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum AnswerError {
     /// It is somebody else's, or of another question.

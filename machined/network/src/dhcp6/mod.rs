@@ -21,7 +21,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::leases::{Leases, Reporter};
 
-/// Says why an interface carries no messages.
+/// Why an interface carries no messages.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot talk to DHCPv6 servers on {link}")]
 pub struct Dhcp6Error {
@@ -38,7 +38,7 @@ struct Asker {
     mac_address: MacAddress,
     /// Its link-local address.
     own: Ipv6Addr,
-    /// Whether it asks for an address, too.
+    /// Set when it asks for an address, too.
     managed: bool,
 }
 

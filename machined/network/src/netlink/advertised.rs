@@ -110,7 +110,7 @@ fn holds(until: Option<Instant>, now: Instant) -> bool {
     until.is_none_or(|until| until > now)
 }
 
-/// Gives entries a new end. One that was not there is added, up to the limit; one that ends now goes.
+/// Sets a new end for entries. One that was not there is added, up to the limit; one that ends now goes.
 fn renew<T: PartialEq>(entries: &mut Entries<T>, values: Vec<T>, until: Option<Instant>, now: Instant) {
     for value in values {
         if let Some(known) = entries.iter_mut().find(|(known, _)| *known == value) {

@@ -317,7 +317,7 @@ impl Kernel for Netlink {
     }
 }
 
-/// Is a parameter, not a message: netlink has no word for it.
+/// Sets a parameter by a file, since netlink has no message for it.
 fn accept_routers(link: &str, change: &Change) -> Result<(), NetlinkError> {
     let path = format!("/proc/sys/net/ipv6/conf/{link}/accept_ra");
     std::fs::write(path, format!("{ACCEPT_THOUGH_FORWARDING}\n")).map_err(|source| NetlinkError::Setting {

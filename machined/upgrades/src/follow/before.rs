@@ -35,7 +35,7 @@ pub(super) fn before(entries: &[Entry], release: &Digest, interval: Duration, no
     })
 }
 
-/// Says what keeps an upgrade from being begun again, if its end does.
+/// Returns what keeps an upgrade from being begun again, if its end does.
 fn over(entry: &Entry) -> Option<String> {
     match entry.outcome? {
         Outcome::FellBack => Some(format!("it fell back: {}", entry.cause)),

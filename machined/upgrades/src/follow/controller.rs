@@ -190,7 +190,7 @@ impl RolloutFollower {
     }
 }
 
-/// Says what a rollout would have the node do, had it never begun: what is underway was begun already.
+/// Returns what a rollout would have the node do, had it never begun: what is underway was begun already.
 fn say(rollout: &Rollout, node: &Standing<'_>) -> Said {
     let before = Before::Never;
     let decided = follow(

@@ -7,7 +7,7 @@ use rollout::Rollout;
 
 use super::pace;
 
-/// Is what is known. Another address starts anew.
+/// What is known. Another address starts anew.
 pub(super) struct Feed {
     /// Where the document is.
     pub url: String,

@@ -8,7 +8,7 @@ use remote::{Options, Proxy, Remote};
 use rollout::{MAX_LEN, MAX_SIGNATURES, signatures_of};
 use state::chain;
 
-/// Says where the files are, and which way leads there.
+/// Where the files are, and which way leads there.
 #[derive(Debug, Clone)]
 pub(super) struct Ask {
     pub url: String,
@@ -18,7 +18,7 @@ pub(super) struct Ask {
     pub stop: Arc<AtomicBool>,
 }
 
-/// Is what came. Nobody vouches for it.
+/// What came. Nobody vouches for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Texts {
     pub document: Vec<u8>,

@@ -42,7 +42,7 @@ impl Looker {
         self.bell.clone()
     }
 
-    /// Tells whether a look is under way, or its end was not taken yet.
+    /// Returns true if a look is under way, or its end was not taken yet.
     pub fn looks(&self) -> bool {
         self.looks
     }

@@ -96,7 +96,7 @@ impl Disk {
         file.write(&file.read().unwrap(), record).unwrap();
     }
 
-    /// Whether a slot holds exactly this release.
+    /// Returns true if a slot holds exactly this release.
     pub fn holds(&self, slot: Slot, release: &Release) -> bool {
         let bytes = fs::read(self.path(slot.name())).unwrap();
         let end = bytes.len() - release.trailer.len();
@@ -237,7 +237,7 @@ impl Node {
         self.store.put("config", state::kinds::NODE, config).unwrap();
     }
 
-    /// Has a client push a bundle.
+    /// Pushes a bundle as a client.
     pub async fn push(&self, bundle: &[u8], mode: UpgradeMode) -> Result<String, BackendError> {
         self.push_with(bundle, mode, |_| {}).await
     }

@@ -15,7 +15,7 @@ pub struct Web {
     next: Arc<Mutex<Option<Next>>>,
     /// Answers nothing but 503.
     pub down: Arc<AtomicBool>,
-    /// Gives no ranges: the file comes whole, whatever is asked for.
+    /// Set when there is no support for ranges: the whole file is sent, whatever is requested.
     pub plain: Arc<AtomicBool>,
     /// Marks the same file differently from request to request, as servers behind a balancer do.
     pub balanced: Arc<AtomicBool>,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use manifest::chain::{self, AREA, Link, Loaded, OFFSETS};
 use medium::{FileMedium, Medium, read_copies};
 
-/// Is the partition, or a file of a test.
+/// The partition, or a file of a test.
 #[derive(Debug, Clone)]
 pub struct ChainFile {
     device: PathBuf,

@@ -18,7 +18,7 @@ pub fn kept(record: &Record, slot: Slot, release: Option<&InSlot>) -> Record {
     record.commit(slot).raise_floor(floor)
 }
 
-/// Says why the keys of a kept release could not be kept with it.
+/// Why the keys of a kept release could not be kept with it.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
     /// The chain cannot be read or written.

@@ -87,7 +87,7 @@ impl Slots {
         }
     }
 
-    /// Gives the running slot up, and says so where the next system looks: first in the diary, then in the record.
+    /// Abandons the running slot, and records that where the next system looks: first in the diary, then in the record.
     ///
     /// The tries that are left are not used up, because each would take as long as this one did. Only when there is
     /// nothing kept to fall back to the record stays as it is, and the loader counts.

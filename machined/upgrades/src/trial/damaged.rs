@@ -7,7 +7,7 @@ use slots::{Reason, Slot, SlotState};
 use super::keeper::{last_words, own_bootstate};
 use super::record::RecordFile;
 
-/// Says why in the diary, and makes the loader start the other slot from now on, if that one was kept: also when the
+/// Records why in the diary, and makes the loader start the other slot from now on, if that one was kept: also when the
 /// running one was. No count of starts is needed where the medium itself says that it does not hold what was signed.
 ///
 /// Without another slot that was kept, nothing is marked: the medium may read better tomorrow.

@@ -86,19 +86,19 @@ impl From<TrialStage> for &'static str {
     }
 }
 
-/// Is one check of the node's health.
+/// One check of the node's health.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiaryCheck {
     /// What is required.
     pub name: String,
-    /// Whether it held.
+    /// Set when it passed.
     pub healthy: bool,
     /// What was missing.
     #[serde(default)]
     pub message: String,
 }
 
-/// Is the entry.
+/// The entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Diary {
@@ -140,7 +140,7 @@ impl Diary {
         self.checks = checks.collect();
     }
 
-    /// Tells whether it says the same as another one, apart from the log and from when it was written.
+    /// Returns true if it says the same as another one, apart from the log and from when it was written.
     pub fn says_the_same(&self, other: &Diary) -> bool {
         let known = |diary: &Diary| Diary {
             uptime_ms: 0,
@@ -151,7 +151,7 @@ impl Diary {
     }
 }
 
-/// Says why there is no diary.
+/// Why there is no diary.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DiaryError {
     /// Nothing is there.

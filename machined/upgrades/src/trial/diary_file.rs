@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::diary::{self, AREA, Diary, OFFSETS};
 
-/// Is the partition, or a file of a test.
+/// The partition, or a file of a test.
 #[derive(Debug, Clone)]
 pub struct DiaryFile {
     device: PathBuf,

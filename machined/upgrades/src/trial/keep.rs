@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Is what the decision is made from. Times are since the kernel started.
+/// What the decision is made from. Times are since the kernel started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
     /// Now.
@@ -15,7 +15,7 @@ pub struct Facts {
     pub timeout: Duration,
 }
 
-/// Says what becomes of a system on trial.
+/// What becomes of a system on trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// It is not well. At this moment it has had its time.

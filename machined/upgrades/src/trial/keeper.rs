@@ -26,7 +26,7 @@ pub struct Keeper {
     log_grew: bool,
 }
 
-/// Is the end of a log that grows.
+/// The end of a log that grows.
 pub trait Log: Send {
     /// Takes what is new, without waiting; returns whether anything was.
     fn refresh(&mut self) -> bool;

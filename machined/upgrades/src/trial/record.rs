@@ -9,7 +9,7 @@ use medium::FileMedium;
 use slots::{Loaded, Record};
 use upgrade::SlotRecord;
 
-/// Is the partition, or a file of a test.
+/// The partition, or a file of a test.
 #[derive(Debug, Clone)]
 pub struct RecordFile {
     device: PathBuf,
@@ -38,7 +38,7 @@ impl RecordFile {
     }
 }
 
-/// Is what a slot's trailer holds.
+/// What a slot's trailer holds.
 #[derive(Debug, Clone)]
 pub struct InSlot {
     /// The manifest.

@@ -24,7 +24,7 @@ struct Asked {
     kind: u8,
     xid: u32,
     address: Option<[u8; 4]>,
-    /// Whether it came from the node's own address, and to whom.
+    /// Set when it came from the node's own address, and to whom.
     own: bool,
     server: Option<Ipv4Addr>,
 }

@@ -176,7 +176,7 @@ impl Field {
         self.node.store.get(NODE).unwrap()
     }
 
-    /// Whether nothing was begun.
+    /// Returns true if nothing was started.
     pub async fn is_idle(&self) -> bool {
         self.node.handle.busy().await.is_none() && self.node.handle.shared.history.entries().is_empty()
     }

@@ -22,7 +22,7 @@ use crate::tests::bench::{manifest_of, on_trial, recipe};
 /// For so long a look counts, and a little longer.
 const LATER: Duration = Duration::from_secs(61);
 
-/// Gives the node a maintenance window of an hour.
+/// Sets a maintenance window of an hour.
 fn open_at(field: &Field, start: &str) {
     let id = state::kinds::NODE;
     let mut config: MachineConfig = field.node.store.get(id).unwrap();
