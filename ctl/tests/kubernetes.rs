@@ -6,11 +6,11 @@ use program::Home;
 use serde_json::Value;
 
 fn yaml(home: &Home, name: &str) -> Value {
-    serde_yaml::from_str(&home.read(name)).expect("YAML")
+    yaml::from_str(&home.read(name)).expect("YAML")
 }
 
 fn write(home: &Home, name: &str, value: &Value) {
-    home.write(name, &serde_yaml::to_string(value).expect("YAML"));
+    home.write(name, &yaml::to_string(value).expect("YAML"));
 }
 
 const GEN_CONFIG: [&str; 6] = [

@@ -45,7 +45,7 @@ impl GenSecrets {
     fn complete(self) -> anyhow::Result<()> {
         let mut secrets = load_secrets(&self.file)?;
         if secrets.complete(SystemTime::now())? {
-            write_private(&self.file, &secrets.to_yaml()?, true)?;
+            write_private(&self.file, &secrets.to_yaml(), true)?;
             ui::note("added the certificate authorities and keys of Kubernetes");
         } else {
             ui::note("nothing is missing");
