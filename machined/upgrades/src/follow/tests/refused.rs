@@ -115,10 +115,10 @@ async fn another_release_under_its_address_is_refused_before_a_byte_is_written()
     let entries = field.node.handle.shared.history.entries();
     assert_eq!((entries.len(), entries[0].outcome), (1, Some(Outcome::Failed)));
 
-    // Nothing was tried, so it is begun again: after a pause, which doubles.
+    // Nothing was tried, so it is retried: after a pause, which doubles.
     field.step().await;
     assert!(
-        field.status().why.contains("begun again after"),
+        field.status().why.contains("will be retried after"),
         "{:?}",
         field.status()
     );
