@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use http::header::{AUTHORIZATION, IF_RANGE, RANGE};
+use quantity::human_time;
 use ureq::{Agent, BodyReader};
 
 use crate::address::Address;
@@ -374,7 +375,7 @@ impl Remote {
             .pause_after(failures)
             .max(retry_after.unwrap_or_default());
         if let Some(on_retry) = &self.options.on_retry {
-            on_retry(&format!("{cause}; trying again in {:.1} s", pause.as_secs_f32()));
+            on_retry(&format!("{cause}; trying again in {}", human_time(pause)));
         }
         let until = Instant::now() + pause;
         while let Some(left) = until

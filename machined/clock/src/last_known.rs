@@ -2,8 +2,8 @@
 //!
 //! The file holds seconds since 1970 and a line end: a person can read and correct it.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -127,14 +127,8 @@ pub struct SaveError {
 /// Saves a time that has certainly passed. After a power cut the file is the old one or the new one.
 pub fn save(time: SystemTime, path: &Path) -> Result<(), SaveError> {
     let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let fresh = path.with_extension("new");
-    let write = || {
-        let mut file = File::create(&fresh)?;
-        writeln!(file, "{seconds}")?;
-        file.sync_all()?;
-        fs::rename(&fresh, path)
-    };
-    write().map_err(|source| SaveError {
+    let written = sys::durable::write(path, format!("{seconds}\n").as_bytes(), 0o644);
+    written.map_err(|source| SaveError {
         path: path.to_owned(),
         source,
     })

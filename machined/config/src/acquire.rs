@@ -302,7 +302,8 @@ mod tests {
     fn a_state_file_is_the_owners_alone() {
         use std::os::unix::fs::PermissionsExt;
         let (_dir, disk) = places();
-        std::fs::write(disk.state.join("config.yaml.new"), "left over").unwrap();
+        let cut_short = format!("{ACCEPTED}.{}.new", std::process::id());
+        std::fs::write(disk.state.join(cut_short), "left over").unwrap();
         disk.file_accepted("a").unwrap();
         for name in [ACCEPTED, SECOND] {
             let mode = std::fs::metadata(disk.state.join(name))

@@ -1,8 +1,7 @@
 //! The places on the node's own disk: the CONFIG partition, and the files in STATE.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use ::medium::Medium;
@@ -195,21 +194,8 @@ impl ConfigDisk {
 
     /// Writes a file of STATE so that after a power cut it is the old one or the new one, and nobody else can read it.
     fn write(&self, name: &str, text: &str) -> Result<(), DiskError> {
-        let (path, fresh) = (self.state.join(name), self.state.join(format!("{name}.new")));
-        let write = || {
-            // A left-over of a power cut may have other permissions: never written into.
-            remove_if_there(&fresh)?;
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&fresh)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&fresh, &path)?;
-            File::open(&self.state)?.sync_all()
-        };
-        write().map_err(context("write", &path))
+        let path = self.state.join(name);
+        sys::durable::write(&path, text.as_bytes(), 0o600).map_err(context("write", &path))
     }
 
     /// Removes a file of STATE, if it is there.

@@ -188,7 +188,7 @@ async fn a_trial_is_taken_back_in_time_and_never_filed() {
     assert_eq!(bench.store.get(NODE), Some(config()));
     let told = bench.told();
     assert!(
-        told[0].contains("is tried for 60 s, by ") && told[0].ends_with("machine.hostname differs"),
+        told[0].contains("is tried for 1m, by ") && told[0].ends_with("machine.hostname differs"),
         "{told:?}"
     );
     assert!(

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use quantity::human_time;
+
 use super::plan::{ApplyPlan, Effect};
 
 /// The most paths that are named.
@@ -18,7 +20,7 @@ pub(super) fn told(plan: &ApplyPlan, who: &str, try_timeout: Duration) -> String
         Effect::Live => "was applied".to_owned(),
         Effect::Reboot => "was applied, and the node restarts for it".to_owned(),
         Effect::Stage => "was staged for the next start".to_owned(),
-        Effect::Try => format!("is tried for {} s", try_timeout.as_secs()),
+        Effect::Try => format!("is tried for {}", human_time(try_timeout)),
     };
     format!("a machine config {done}, by {who}: {changes}")
 }
@@ -37,7 +39,7 @@ mod tests {
         let minute = Duration::from_secs(60);
         assert_eq!(
             told(&plan(Effect::Try, &["machine.hostname"]), "ann", minute),
-            "a machine config is tried for 60 s, by ann: machine.hostname differs"
+            "a machine config is tried for 1m, by ann: machine.hostname differs"
         );
         assert_eq!(
             told(&plan(Effect::Live, &["a"; 6]), "ann", minute),

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use pki::{Client, Fingerprint};
+use quantity::human_time;
 use state::kinds::{ApiStatus, BootStatus, CertificateStatus, NODE, TimeStatus};
 use state::{Action, Controller, ControllerError, Resource, Store, chain};
 use sys::clock::Clock;
@@ -88,7 +89,7 @@ async fn shake_hands(address: SocketAddr, fingerprint: &str) -> Result<(), Strin
     };
     match timeout(PATIENCE, hands).await {
         Ok(done) => done,
-        Err(_) => Err(format!("the API does not answer within {} s", PATIENCE.as_secs())),
+        Err(_) => Err(format!("the API does not answer within {}", human_time(PATIENCE))),
     }
 }
 

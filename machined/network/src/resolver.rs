@@ -1,7 +1,7 @@
 //! Writes `/etc/resolv.conf`.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -152,13 +152,7 @@ pub(super) fn keep_file(path: &Path, text: &str) -> Result<bool, WriteError> {
     if fs::read(&target).is_ok_and(|found| found == text.as_bytes()) {
         return Ok(false);
     }
-    let mut fresh = target.clone().into_os_string();
-    fresh.push(".new");
-    let write = || {
-        fs::File::create(&fresh)?.write_all(text.as_bytes())?;
-        fs::rename(&fresh, &target)
-    };
-    write().map_err(failed)?;
+    sys::durable::write(&target, text.as_bytes(), 0o644).map_err(failed)?;
     Ok(true)
 }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use state::Store;
 
-use crate::boot::{Release, Stamps};
+use release_file::Release;
+
+use crate::boot::Stamps;
 use crate::disk::Devices;
 use crate::events::Events;
 use crate::logs::Logs;

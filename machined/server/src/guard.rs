@@ -14,6 +14,7 @@ use api::{Method, Open, Role};
 use backend::grant::{Grant, Revoked};
 use backend::peer::{Caller, Peer};
 use pki::{Mode, NodeClock, ServerTls};
+use quantity::human_time;
 use tonic::Status;
 use tonic::body::Body;
 use tower::Service;
@@ -120,7 +121,7 @@ async fn guarded(answer: Answer, grant: Grant, _room: Room) -> Result<http::Resp
         why = revoked.revoked() => Ok(Status::from(why).into_http()),
         // Cancel safe.
         () = tokio::time::sleep(ANSWER_TIME) => {
-            let text = format!("there was no answer within {} s", ANSWER_TIME.as_secs());
+            let text = format!("there was no answer within {}", human_time(ANSWER_TIME));
             Ok(Status::deadline_exceeded(text).into_http())
         }
         // Not cancel safe, and need not be: a client that hangs up ends it as well.

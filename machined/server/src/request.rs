@@ -12,6 +12,7 @@ use std::time::Duration;
 use api::Method;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use quantity::human_time;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 use tonic::Status;
@@ -136,8 +137,8 @@ impl HttpBody for Metered {
         if let Some(deadline) = &mut this.deadline
             && deadline.as_mut().poll(cx).is_ready()
         {
-            let seconds = this.allowance.time.as_secs();
-            let text = format!("the request was not here within {seconds} s; try again");
+            let time = human_time(this.allowance.time);
+            let text = format!("the request was not here within {time}; try again");
             return Poll::Ready(Some(Err(Status::deadline_exceeded(text))));
         }
         let frame = std::task::ready!(Pin::new(&mut this.body).poll_frame(cx));

@@ -1,5 +1,6 @@
 //! Says in a status what a service does.
 
+use quantity::human_time;
 use service_definition::Definition;
 use state::kinds::{Rights, ServiceHealth, ServiceState, ServiceStatus};
 
@@ -94,8 +95,8 @@ fn message(definition: &Definition, machine: &Machine) -> String {
         } => "was asked to end".to_owned(),
         State::Stopping { .. } => "did not end when asked, and was killed".to_owned(),
         State::BackOff { failures, reason, .. } => {
-            let pause = super::machine::pause(*failures).as_secs();
-            format!("{reason}; failures in a row: {failures}, pause before the next start: {pause} s")
+            let pause = human_time(super::machine::pause(*failures));
+            format!("{reason}; failures in a row: {failures}, pause before the next start: {pause}")
         }
     }
 }
@@ -166,7 +167,7 @@ mod tests {
                     reason: "ended: exit code 1".into(),
                 },
                 ServiceState::Failed,
-                "ended: exit code 1; failures in a row: 3, pause before the next start: 4 s",
+                "ended: exit code 1; failures in a row: 3, pause before the next start: 4s",
             ),
         ];
         for (state, word, sentence) in table {

@@ -10,6 +10,7 @@ mod words;
 
 use std::time::Duration;
 
+use quantity::human_time;
 use service_definition::{Restart, Unhealthy};
 use sys::process::Exit;
 
@@ -206,7 +207,7 @@ impl Machine {
         let pause = pause(failures);
         effects.push(tell(
             false,
-            format!("{reason}; the next start is in {} s", pause.as_secs()),
+            format!("{reason}; the next start is in {}", human_time(pause)),
         ));
         self.state = State::BackOff {
             until: now + pause,

@@ -4,6 +4,7 @@ use std::future::pending;
 use std::pin::Pin;
 use std::time::Duration;
 
+use quantity::human_time;
 use service_definition::{Definition, Health as Check};
 use state::chain;
 use sys::process::Exit;
@@ -212,7 +213,7 @@ impl Task {
 async fn ask(host: &dyn super::host::Host, definition: &Definition, check: &Check) -> Result<(), String> {
     match timeout(check.timeout, host.check(definition, &check.check)).await {
         Ok(result) => result,
-        Err(_) => Err(format!("no answer within {} s", check.timeout.as_secs())),
+        Err(_) => Err(format!("no answer within {}", human_time(check.timeout))),
     }
 }
 

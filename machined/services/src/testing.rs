@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use machine_config::MachineConfig;
 use node::Node;
-use node::boot::Release;
+use release_file::Release;
 use service_definition::Service;
 use state::Resource;
 use state::kinds::{NODE, ServiceStatus};

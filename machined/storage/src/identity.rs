@@ -1,8 +1,10 @@
 //! What tells this machine from every other: made on the first boot, kept in STATE.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::Path;
+
+use sys::durable;
 
 const FILE: &str = "machine-id";
 
@@ -16,23 +18,12 @@ pub fn machine_id(state: &Path) -> io::Result<String> {
         Err(error) => return Err(error),
     }
     let id = uuid::Uuid::new_v4().simple().to_string();
-    write_durably(&path, format!("{id}\n").as_bytes())?;
+    durable::write(&path, format!("{id}\n").as_bytes(), 0o644)?;
     Ok(id)
 }
 
 fn is_id(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-/// Writes a file so that after a power cut either the old or the new content is there.
-pub fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    let draft = path.with_extension("new");
-    let mut file = File::create(&draft)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&draft, path)?;
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

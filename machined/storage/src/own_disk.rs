@@ -14,7 +14,6 @@ use state::{Action, Controller, ControllerError, Resource, Store};
 use uuid::Uuid;
 
 use super::disk_identity::{Decision, Reason, Remembered, decide};
-use super::identity::write_durably;
 
 const NAME: &str = "disk";
 /// The file in STATE.
@@ -78,7 +77,8 @@ impl OwnDisk {
         };
         let next = Remembered::next(before.as_ref(), &guid, serial, reason.as_ref());
         let text = serde_json::to_string(&next).map_err(|error| ControllerError::msg(error.to_string()))?;
-        write_durably(&path, text.as_bytes()).map_err(|source| Error::Remember { path, source })?;
+        sys::durable::write(&path, text.as_bytes(), 0o644)
+            .map_err(|source| Error::Remember { path, source })?;
         if let Some(reason) = reason {
             self.report(disk, &guid, &reason);
         }

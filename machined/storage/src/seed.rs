@@ -8,8 +8,6 @@ use sha2::{Digest as _, Sha256};
 use sys::entropy::{RandomPool, SEED_LEN};
 use zeroize::Zeroizing;
 
-use super::identity::write_durably;
-
 const FILE: &str = "random-seed";
 
 /// Replaces the saved seed, and gives the old one to the pool.
@@ -55,7 +53,7 @@ fn replace(path: &Path, old: Option<&[u8; SEED_LEN]>, pool: &dyn RandomPool) -> 
     hash.update(old.unwrap_or(&[0; SEED_LEN]));
     hash.update(Zeroizing::new(pool.draw()?).as_slice());
     let new: Zeroizing<[u8; SEED_LEN]> = Zeroizing::new(hash.finalize().into());
-    write_durably(path, new.as_slice()).map_err(Error::Write)
+    sys::durable::write(path, new.as_slice(), 0o600).map_err(Error::Write)
 }
 
 /// Says why the seed was not carried on.

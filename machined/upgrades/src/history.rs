@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use slots::Slot;
 use state::kinds::upgrade::{Mode, Stage};
 
-use super::state_file;
 use crate::trial::{DiaryCheck, TrialStage};
 
 /// How many upgrades are remembered.
@@ -217,7 +216,7 @@ fn write(folder: &Path, entries: &[Entry]) -> io::Result<()> {
         entries: entries.to_vec(),
     };
     let text = serde_json::to_string(&document).map_err(io::Error::other)?;
-    state_file::write(folder, FILE, &text)
+    sys::durable::write(&folder.join(FILE), text.as_bytes(), 0o600)
 }
 
 #[cfg(test)]

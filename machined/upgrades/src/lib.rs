@@ -25,7 +25,6 @@ mod rollback;
 mod serve;
 mod show;
 mod source;
-mod state_file;
 pub mod status;
 mod supersede;
 mod throttle;

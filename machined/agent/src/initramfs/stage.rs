@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
 
-use node::boot::{Cmdline, Handover, Release, cmdline, mounts, release};
+use node::boot::{Cmdline, Handover, cmdline, mounts};
 use node::disk::{Devices, FindError, Partition};
 use node::logs::uptime_ms;
 use node::modules;
 use node::modules::{Index, coldplug};
+use quantity::human_time;
+use release_file::Release;
 use state::chain;
 use sys::clock::since_boot;
 use sys::device_mapper::LinuxDeviceMapper;
@@ -33,12 +35,15 @@ pub(super) enum Error {
     #[error(transparent)]
     System(#[from] sys::Error),
     #[error(transparent)]
-    Release(#[from] release::Error),
+    Release(#[from] release_file::Error),
     #[error("the kernel's command line has no {0}: was the machine started without the Bedplate loader?")]
     NotFromLoader(&'static str),
     #[error("cannot read {path}")]
     Read { path: String, source: io::Error },
-    #[error("{partition} of disk {guid} did not appear in {} s; there is {seen}{failures}", DISK_WAIT.as_secs())]
+    #[error(
+        "{partition} of disk {guid} did not appear in {}; there is {seen}{failures}",
+        human_time(DISK_WAIT)
+    )]
     NoSlot {
         partition: &'static str,
         guid: String,
@@ -76,7 +81,7 @@ fn open_root(handover: &mut Handover) -> Result<Infallible, Error> {
     })?;
     let told = cmdline::parse(&line);
     let wanted = Wanted::from(told.clone())?;
-    let release = release::load(Path::new(release::EARLY_PATH))?;
+    let release = release_file::load(Path::new(release_file::EARLY_PATH))?;
     // Modules ask for further ones in their own time, such as the hash behind dm-verity. Without an answer they tell.
     let _asks_nobody = fs::write(modules::helper::SYSCTL, "/init");
     let mut modules = EarlyModules::new(&release);

@@ -147,7 +147,7 @@ mod tests {
 
     use clock::Bounds;
     use machine_config::MachineConfig;
-    use node::boot::Release;
+    use release_file::Release;
     use state::kinds::{
         BootStatus, ConfigStatus, ContainerStoreStatus, OwnerStatus, ServiceStatus, TimeFrom, UpgradeStatus,
     };

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use node::boot::release;
 use node::modules::helper;
 use node::power::Stop;
 use state::panic_message;
@@ -63,7 +62,7 @@ fn pid_1() -> ! {
 
 /// The initramfs has its facts elsewhere: see `initramfs::run`.
 fn in_root() -> bool {
-    Path::new(release::PATH).exists()
+    Path::new(release_file::PATH).exists()
 }
 
 /// Runs the node, and returns how it is to stop when everything has stopped.

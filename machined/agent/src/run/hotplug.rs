@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use node::boot::Release;
 use node::modules;
 use node::modules::{Index, coldplug, modaliases};
+use release_file::Release;
 use state::chain;
 use sys::modules::{LinuxModules, ModuleLoader};
 use sys::uevent::Uevents;

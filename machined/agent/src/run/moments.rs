@@ -29,7 +29,7 @@ pub(super) async fn stamp(node: &Node) {
 
 #[cfg(test)]
 mod tests {
-    use node::boot::Release;
+    use release_file::Release;
     use state::kinds::BootStatus;
 
     use super::*;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::{fs, io};
 
 use node::Node;
-use node::boot::{Cmdline, Handover, Stamps, cmdline, etc, lockdown, mounts, release, sysctls};
+use node::boot::{Cmdline, Handover, Stamps, cmdline, etc, lockdown, mounts, sysctls};
 use node::disk::Devices;
 use node::logs::{own, uptime_ms};
 use node::modules::helper;
@@ -30,14 +30,14 @@ pub(super) enum Error {
     #[error(transparent)]
     System(#[from] sys::Error),
     #[error(transparent)]
-    Release(#[from] release::Error),
+    Release(#[from] release_file::Error),
     #[error("cannot fill /etc from the image")]
     Etc(#[source] io::Error),
 }
 
 /// Prepares the machine. What is missing and not needed is only told.
 pub(super) fn prepare() -> Result<Prepared, Error> {
-    let release = release::load(Path::new(release::PATH))?;
+    let release = release_file::load(Path::new(release_file::PATH))?;
     let mut remarks = mount_everything()?;
     etc::copy_tree(Path::new(etc::FACTORY), Path::new("/etc")).map_err(Error::Etc)?;
     etc::add_users(Path::new("/etc"), &release.services).map_err(Error::Etc)?;

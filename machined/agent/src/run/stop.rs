@@ -1,7 +1,7 @@
 //! How the node stops: processes, then file systems, then what is to be forgotten, then the machine.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use node::Node;
@@ -14,6 +14,7 @@ use state::kinds::{BootStatus, NODE};
 use storage::{seed, wipe};
 use sys::entropy::LinuxPool;
 use sys::mount::{LinuxMounts, Mount, MountFlags, Mounter};
+use sys::mount_table::{self, Mounted};
 use sys::process::Stop as Signal;
 use tokio::time::{Instant, sleep};
 
@@ -92,30 +93,31 @@ fn alone() -> bool {
 
 /// Unmounts what holds data, leaves first, and makes read-only what cannot be unmounted. Returns the latter.
 fn unmount_all(mounter: &dyn Mounter) -> Vec<String> {
-    let mounted = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let mounted = mount_table::load().unwrap_or_default();
     let mut stubborn = Vec::new();
     for target in to_unmount(&mounted) {
-        if mounter.unmount(Path::new(&target), false).is_err() {
+        if mounter.unmount(&target, false).is_err() {
             let flags = MountFlags::MS_REMOUNT | MountFlags::MS_RDONLY;
             let remount = Mount::new("none", &target, "").flags(flags);
             if let Err(error) = mounter.mount(&remount) {
                 tracing::warn!("{}", chain(&error));
             }
-            stubborn.push(target);
+            stubborn.push(target.display().to_string());
         }
     }
     stubborn
 }
 
 /// Lists what a stop unmounts, leaves first.
-fn to_unmount(mounted: &str) -> Vec<String> {
+fn to_unmount(mounted: &[Mounted]) -> Vec<PathBuf> {
     let mut targets = mounts::below(mounted, "/");
-    let inner = |target: &str| {
-        ["/dev/", "/proc/", "/sys/"]
+    let kept = |target: &Path| KEPT.iter().any(|kept| target == Path::new(kept));
+    let inner = |target: &Path| {
+        ["/dev", "/proc", "/sys"]
             .iter()
             .any(|folder| target.starts_with(folder))
     };
-    targets.retain(|target| !KEPT.contains(&target.as_str()) && !inner(target));
+    targets.retain(|target| !kept(target) && !inner(target));
     targets
 }
 
@@ -152,24 +154,26 @@ mod tests {
 
     #[test]
     fn data_goes_before_what_it_lies_on_and_the_kernels_own_stays() {
-        let mounted = "\
-/dev/dm-1 / erofs ro 0 0
-proc /proc proc rw 0 0
-sysfs /sys sysfs rw 0 0
-cgroup2 /sys/fs/cgroup cgroup2 rw 0 0
-tmpfs /run tmpfs rw 0 0
-tmpfs /etc tmpfs rw 0 0
-/dev/vda7 /var ext4 rw 0 0
-/dev/vda6 /var/lib/bedplate ext4 rw 0 0
-overlay /run/containerd/io.containerd.runtime.v2.task/k8s.io/x/rootfs overlay rw 0 0
-";
-        let targets = to_unmount(mounted);
+        let mounted = mount_table::parse(
+            b"\
+21 1 254:1 / / ro - erofs /dev/dm-1 ro
+22 21 0:5 / /proc rw - proc proc rw
+23 21 0:6 / /sys rw - sysfs sysfs rw
+24 23 0:7 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw
+25 21 0:8 / /run rw - tmpfs tmpfs rw
+26 21 0:9 / /etc rw - tmpfs tmpfs rw
+27 21 254:7 / /var rw - ext4 /dev/vda7 rw
+28 27 254:6 / /var/lib/bedplate rw - ext4 /dev/vda6 rw
+29 25 0:10 / /run/containerd/io.containerd.runtime.v2.task/k8s.io/x/rootfs rw - overlay overlay rw
+",
+        );
+        let targets = to_unmount(&mounted);
         let expected = [
             "/var/lib/bedplate",
             "/var",
             "/run/containerd/io.containerd.runtime.v2.task/k8s.io/x/rootfs",
             "/etc",
         ];
-        assert_eq!(targets, expected);
+        assert_eq!(targets, expected.map(PathBuf::from));
     }
 }

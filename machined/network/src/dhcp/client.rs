@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use quantity::human_time;
 use tokio::time::{Instant, timeout};
 
 use super::lease::{self, Terms};
@@ -252,7 +253,8 @@ impl<W: Wire> Client<W> {
     fn take(&mut self, answer: &Answer, (lease, terms): (super::DhcpLease, Terms)) -> Bound {
         self.told = None;
         let (address, seconds) = (lease.address, lease.seconds);
-        tracing::info!("network: {}: leased {address} for {seconds} s", self.asker.name);
+        let time = human_time(Duration::from_secs(seconds.into()));
+        tracing::info!("network: {}: leased {address} for {time}", self.asker.name);
         for remark in &lease.remarks {
             tracing::warn!("network: {}: {remark}", self.asker.name);
         }

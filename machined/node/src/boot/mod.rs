@@ -6,11 +6,9 @@ pub mod etc;
 mod handover;
 pub mod lockdown;
 pub mod mounts;
-pub mod release;
 mod stamps;
 pub mod sysctls;
 
 pub use cmdline::Cmdline;
 pub use handover::Handover;
-pub use release::Release;
 pub use stamps::Stamps;

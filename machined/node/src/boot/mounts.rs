@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sys::mount::{Mount, MountFlags, Mounter};
+use sys::mount_table::{self, Mounted};
 
 /// Is one line of the table.
 #[derive(Debug)]
@@ -125,9 +126,13 @@ impl Row {
 /// Mounts what is not mounted yet, in the table's order. Returns what could not be, and was not needed.
 pub fn mount_all(mounter: &dyn Mounter, table: &[Row]) -> Result<Vec<sys::Error>, sys::Error> {
     // Before /proc is there nothing can be known, and nothing has been mounted.
-    let mounted = targets(&fs::read_to_string("/proc/self/mounts").unwrap_or_default());
+    let already = mount_table::load().unwrap_or_default();
+    let mounted = targets(&already);
     let mut warnings = Vec::new();
-    for row in table.iter().filter(|row| !mounted.contains(row.target)) {
+    for row in table
+        .iter()
+        .filter(|row| !mounted.contains(Path::new(row.target)))
+    {
         // A folder that cannot be made is reported by the mount that misses it.
         let _exists = fs::create_dir_all(row.target);
         match mounter.mount(&row.mount()) {
@@ -139,48 +144,23 @@ pub fn mount_all(mounter: &dyn Mounter, table: &[Row]) -> Result<Vec<sys::Error>
     Ok(warnings)
 }
 
-/// Reads the targets out of `/proc/self/mounts`.
-pub fn targets(mounts: &str) -> BTreeSet<String> {
-    mounts
-        .lines()
-        .filter_map(|line| line.split(' ').nth(1))
-        .map(unescape)
-        .collect()
-}
-
-/// The kernel writes space, tab, newline and backslash as three octal digits.
-fn unescape(text: &str) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        let digits = tail
-            .get(..3)
-            .filter(|digits| byte == b'\\' && digits.iter().all(|d| (b'0'..=b'7').contains(d)));
-        if let Some(digits) = digits {
-            let value = digits
-                .iter()
-                .fold(0_u32, |value, digit| value * 8 + u32::from(digit - b'0'));
-            out.push(u8::try_from(value).unwrap_or(b'?'));
-            rest = &tail[3..];
-        } else {
-            out.push(byte);
-            rest = tail;
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
-}
-
 /// Lists what is mounted at or below a folder, deepest first: the order in which it can be unmounted.
-pub fn below(mounts: &str, folder: &str) -> Vec<String> {
-    let inside = |target: &String| target == folder || Path::new(target).starts_with(folder);
-    let mut found: Vec<String> = targets(mounts).into_iter().filter(inside).collect();
+pub fn below(mounted: &[Mounted], folder: &str) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = targets(mounted)
+        .into_iter()
+        .filter(|target| target.starts_with(folder))
+        .map(Path::to_owned)
+        .collect();
     found.reverse();
     found
 }
 
+fn targets(mounted: &[Mounted]) -> BTreeSet<&Path> {
+    mounted.iter().map(|mounted| mounted.target.as_path()).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
     use sys::mount::RecordingMounts;
 
     use super::*;
@@ -208,14 +188,11 @@ mod tests {
 
     #[test]
     fn unmounts_go_from_the_leaves_to_the_root() {
-        let mounts = "/dev/a /var ext4 rw 0 0\n/dev/b /var/lib/bed\\040plate ext4 rw 0 0\noverlay /var/lib x rw 0 0\nx /varnish x rw 0 0\n";
-        assert_eq!(below(mounts, "/var"), ["/var/lib/bed plate", "/var/lib", "/var"]);
-    }
-
-    proptest! {
-        #[test]
-        fn never_panics(text in ".*") {
-            let _ = targets(&text);
-        }
+        let mounted = mount_table::parse(
+            b"1 1 8:1 / /var rw - ext4 /dev/a rw\n2 1 8:2 / /var/lib/bed\\040plate rw - ext4 /dev/b rw\n\
+              3 1 0:1 / /var/lib rw - overlay overlay rw\n4 1 0:2 / /varnish rw - x x rw\n",
+        );
+        let expected = ["/var/lib/bed plate", "/var/lib", "/var"].map(PathBuf::from);
+        assert_eq!(below(&mounted, "/var"), expected);
     }
 }

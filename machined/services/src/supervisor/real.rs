@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use machine_config::MachineConfig;
-use node::boot::Release;
 use node::children::Children;
+use release_file::Release;
 use service_definition::{HealthCheck, KillMode, Service};
 use state::kinds::{NODE, ServiceState};
 use sys::process::Stop;

@@ -119,7 +119,7 @@ async fn a_crash_is_followed_by_a_start_after_a_pause() {
     let failed = bench
         .until("a", |status| status.state == ServiceState::Failed)
         .await;
-    let sentence = "ended: exit code 2; failures in a row: 1, pause before the next start: 1 s";
+    let sentence = "ended: exit code 2; failures in a row: 1, pause before the next start: 1s";
     assert_eq!(failed.message, sentence);
     assert_eq!(
         (failed.last_exit.as_deref(), failed.pid),

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use node::power::Power;
+use quantity::human_time;
 use state::tasks::caught;
 use tokio::sync::Notify;
 
@@ -87,7 +88,7 @@ async fn within_limits(
     };
     stop.store(true, Ordering::Relaxed);
     match too_long {
-        true => Err(format!("it took longer than {} s", LIMIT.as_secs())),
+        true => Err(format!("it took longer than {}", human_time(LIMIT))),
         false => Err("the node is stopping".to_owned()),
     }
 }

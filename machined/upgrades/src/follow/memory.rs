@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 use rollout::{ReplaceError, Rollout};
 use serde::{Deserialize, Serialize};
 
-use crate::state_file;
-
 /// How many rollouts are remembered.
 const KEPT: usize = 16;
 /// Nothing of ours is larger.
@@ -83,7 +81,8 @@ impl Memory {
         // Cards wear out: the same again is not written.
         if next != self.held {
             let text = serde_json::to_string(&next).map_err(|error| RefusedVersion::Write(error.into()))?;
-            state_file::write(&self.folder, FILE, &text).map_err(RefusedVersion::Write)?;
+            sys::durable::write(&self.folder.join(FILE), text.as_bytes(), 0o600)
+                .map_err(RefusedVersion::Write)?;
             self.held = next;
         }
         Ok(())

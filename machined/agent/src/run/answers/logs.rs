@@ -88,8 +88,8 @@ fn event(read: Read<Event>) -> EventsResponse {
 #[cfg(test)]
 mod tests {
     use futures::StreamExt;
-    use node::boot::Release;
     use node::logs::say;
+    use release_file::Release;
 
     use super::*;
 

@@ -56,7 +56,7 @@ impl Api for NodePower {
 
 #[cfg(test)]
 mod tests {
-    use node::boot::Release;
+    use release_file::Release;
 
     use super::*;
 

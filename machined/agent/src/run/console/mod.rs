@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use machine_config::MachineConfig;
 use node::Node;
-use node::boot::Release;
 use node::boot::consoles::print;
 use node::logs::uptime_ms;
 use node::power::Power;
+use release_file::Release;
 use state::kinds::config::Phase;
 use state::kinds::health::Reason;
 use state::kinds::{
