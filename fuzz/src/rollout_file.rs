@@ -5,8 +5,8 @@ use std::time::Duration;
 use arbitrary::{Arbitrary, Unstructured};
 use manifest::{Digest, TrustedKey};
 use rollout::{
-    Before, Bundle, Follow, Halt, Member, Moment, Next, POSITIONS, Rollout, Standing, Turn, follow, next,
-    position, verify,
+    Bundle, Follow, Halt, Member, Moment, Next, NodeState, POSITIONS, PreviousAttempt, Rollout, Turn, follow,
+    next, position, verify,
 };
 use slots::Version;
 
@@ -57,14 +57,14 @@ fn document(rollout: &Rollout) {
 /// ended.
 fn followed(rollout: &Rollout, name: &str) {
     let begins_at = |clock: Option<Moment>| {
-        let node = Standing {
+        let node = NodeState {
             name,
             board: &rollout.bundle.board,
             version: Version::new(0, 0, 0),
             manifest: Digest::of(b"another"),
             on_trial: false,
             clock,
-            before: Before::Never,
+            before: PreviousAttempt::Never,
         };
         follow(rollout, &node) == Follow::Begin
     };

@@ -9,7 +9,7 @@ use crate::{Moment, Rollout};
 
 /// What a node knows about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing<'a> {
+pub struct NodeState<'a> {
     /// Its hostname, which determines its position.
     pub name: &'a str,
     /// Its board.
@@ -23,12 +23,12 @@ pub struct Standing<'a> {
     /// The current time; none while the clock is not synchronized.
     pub clock: Option<Moment>,
     /// The previous attempt to install this release on this node.
-    pub before: Before,
+    pub before: PreviousAttempt,
 }
 
 /// The previous attempt to install a release on a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Before {
+pub enum PreviousAttempt {
     /// There was none.
     Never,
     /// It is in progress, or waits for the restart.
@@ -73,7 +73,7 @@ pub enum Wait {
     /// The end of its upgrade to this release.
     Underway,
     /// The next retry.
-    Again,
+    Retry,
 }
 
 /// Why there is nothing to do.
@@ -90,7 +90,7 @@ pub enum Done {
 }
 
 /// Decides for one node. It knows nothing about other nodes: only a stop of the document holds it back.
-pub fn follow(rollout: &Rollout, node: &Standing<'_>) -> Follow {
+pub fn follow(rollout: &Rollout, node: &NodeState<'_>) -> Follow {
     let wait = |why| Follow::Wait { until: None, why };
     let until = |moment, why| Follow::Wait {
         until: Some(moment),
@@ -110,10 +110,10 @@ pub fn follow(rollout: &Rollout, node: &Standing<'_>) -> Follow {
         return Follow::Done(Done::Newer(node.version));
     }
     let again = match &node.before {
-        Before::Over(what) => return Follow::Done(Done::Over(what.clone())),
-        Before::Underway => return wait(Wait::Underway),
-        Before::Failed(again) => Some(*again),
-        Before::Never => None,
+        PreviousAttempt::Over(what) => return Follow::Done(Done::Over(what.clone())),
+        PreviousAttempt::Underway => return wait(Wait::Underway),
+        PreviousAttempt::Failed(again) => Some(*again),
+        PreviousAttempt::Never => None,
     };
     if rollout.stopped {
         return wait(Wait::Stopped(rollout.reason.clone()));
@@ -135,7 +135,7 @@ pub fn follow(rollout: &Rollout, node: &Standing<'_>) -> Follow {
         return wait(Wait::Trial);
     }
     match again.filter(|again| now < *again) {
-        Some(again) => until(again, Wait::Again),
+        Some(again) => until(again, Wait::Retry),
         None => Follow::Begin,
     }
 }
@@ -166,7 +166,7 @@ impl fmt::Display for Wait {
             Wait::Wave(wave) => write!(f, "wave {} is not open yet", wave + 1),
             Wait::Trial => f.write_str("the running system is on trial"),
             Wait::Underway => f.write_str("its release is being installed"),
-            Wait::Again => f.write_str("its last attempt failed and will be retried"),
+            Wait::Retry => f.write_str("its last attempt failed and will be retried"),
         }
     }
 }

@@ -15,7 +15,7 @@ mod verified;
 mod waves;
 
 pub use document::{ApiVersion, Bundle, DEFAULT_WAVES, Kind, MAX_LEN, ParseError, Rollout};
-pub use follow::{Before, Done, Follow, Standing, Wait, follow};
+pub use follow::{Done, Follow, NodeState, PreviousAttempt, Wait, follow};
 pub use next::{Halt, Member, Next, Turn, next};
 pub use replace::ReplaceError;
 pub use signature_path::{MAX_SIGNATURES, signatures_of};

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may unwrap")]
 
 use proptest::prelude::*;
-use rollout::{Before, Bundle, Done, Follow, Moment, Rollout, Standing, Wait, follow};
+use rollout::{Bundle, Done, Follow, Moment, NodeState, PreviousAttempt, Rollout, Wait, follow};
 
 const BEGINS: Moment = Moment::from_unix(1_795_420_800);
 const PAUSE: u64 = 3600;
@@ -31,15 +31,15 @@ fn stopped() -> Rollout {
 }
 
 /// A node in wave 4 of 7, by its position 3247, long after the last wave opened.
-fn node() -> Standing<'static> {
-    Standing {
+fn node() -> NodeState<'static> {
+    NodeState {
         name: "node1",
         board: "rpi4",
         version: "0.1.0".parse().unwrap(),
         manifest: "cd".repeat(32).parse().unwrap(),
         on_trial: false,
         clock: Some(BEGINS.after(100 * PAUSE)),
-        before: Before::Never,
+        before: PreviousAttempt::Never,
     }
 }
 
@@ -56,9 +56,9 @@ fn each_state_has_its_decision() {
         ..sample()
     };
     let runs = sample().bundle.manifest;
-    let over = || Before::Over("it fell back".into());
+    let over = || PreviousAttempt::Over("it fell back".into());
     let again = BEGINS.after(200 * PAUSE);
-    let with = |edit: &dyn Fn(&mut Standing<'static>)| {
+    let with = |edit: &dyn Fn(&mut NodeState<'static>)| {
         let mut changed = node();
         edit(&mut changed);
         changed
@@ -150,28 +150,28 @@ fn each_state_has_its_decision() {
         (
             "on the way",
             sample(),
-            with(&|node| node.before = Before::Underway),
+            with(&|node| node.before = PreviousAttempt::Underway),
             wait(Wait::Underway),
         ),
         (
             "failed just now",
             sample(),
-            with(&|node| node.before = Before::Failed(again)),
+            with(&|node| node.before = PreviousAttempt::Failed(again)),
             Follow::Wait {
                 until: Some(again),
-                why: Wait::Again,
+                why: Wait::Retry,
             },
         ),
         (
             "failed a while ago",
             sample(),
-            with(&|node| node.before = Before::Failed(BEGINS)),
+            with(&|node| node.before = PreviousAttempt::Failed(BEGINS)),
             Follow::Begin,
         ),
         (
             "failed before the stop",
             stopped(),
-            with(&|node| node.before = Before::Failed(BEGINS)),
+            with(&|node| node.before = PreviousAttempt::Failed(BEGINS)),
             wait(Wait::Stopped("batch 7".into())),
         ),
     ];
@@ -216,7 +216,7 @@ fn from_its_end_on_no_node_starts() {
     let text = bounded.to_text().unwrap();
     assert_eq!(Rollout::parse_unverified(text.as_bytes()).unwrap(), bounded);
     let at = |clock| {
-        let node = Standing { clock, ..node() };
+        let node = NodeState { clock, ..node() };
         follow(&bounded, &node)
     };
     assert_eq!(at(Some(Moment::from_unix(ends.unix() - 1))), Follow::Begin);
@@ -242,12 +242,12 @@ fn from_its_end_on_no_node_starts() {
     }
 }
 
-fn befores() -> impl Strategy<Value = Before> {
+fn befores() -> impl Strategy<Value = PreviousAttempt> {
     prop_oneof![
-        Just(Before::Never),
-        Just(Before::Underway),
-        (0..4_000_000_000_u64).prop_map(|at| Before::Failed(Moment::from_unix(at))),
-        Just(Before::Over("it fell back".into())),
+        Just(PreviousAttempt::Never),
+        Just(PreviousAttempt::Underway),
+        (0..4_000_000_000_u64).prop_map(|at| PreviousAttempt::Failed(Moment::from_unix(at))),
+        Just(PreviousAttempt::Over("it fell back".into())),
     ]
 }
 
@@ -256,8 +256,8 @@ prop_compose! {
         ours: bool, runs: bool, older: bool, on_trial: bool,
         clock in proptest::option::of(1_795_000_000..1_797_000_000_u64),
         before in befores(),
-    ) -> Standing<'static> {
-        Standing {
+    ) -> NodeState<'static> {
+        NodeState {
             board: if ours { "rpi4" } else { "rpi3" },
             manifest: if runs { sample().bundle.manifest } else { node().manifest },
             version: if older { "0.1.0" } else { "0.3.0" }.parse().unwrap(),
@@ -272,7 +272,7 @@ prop_compose! {
 proptest! {
     #[test]
     fn a_stop_holds_every_node(standing in standings(), name in "[a-z0-9-]{1,20}") {
-        prop_assert_ne!(follow(&stopped(), &Standing { name: &name, ..standing }), Follow::Begin);
+        prop_assert_ne!(follow(&stopped(), &NodeState { name: &name, ..standing }), Follow::Begin);
     }
 
     #[test]
@@ -285,14 +285,14 @@ proptest! {
             ends: ends.map(Moment::from_unix),
             ..sample()
         };
-        let standing = Standing { name: &name, ..standing };
+        let standing = NodeState { name: &name, ..standing };
         if follow(&rollout, &standing) == Follow::Begin {
             let opens = rollout.opens(rollout.wave(&name)).unwrap();
             prop_assert!(standing.clock.unwrap() >= opens);
             prop_assert!(rollout.ends.is_none_or(|ends| standing.clock.unwrap() < ends));
             prop_assert!(standing.board == "rpi4" && !standing.on_trial);
             prop_assert!(standing.manifest != rollout.bundle.manifest && standing.version <= rollout.bundle.version);
-            prop_assert!(matches!(standing.before, Before::Never | Before::Failed(_)));
+            prop_assert!(matches!(standing.before, PreviousAttempt::Never | PreviousAttempt::Failed(_)));
         }
     }
 
@@ -305,7 +305,7 @@ proptest! {
     ) {
         let rollout = Rollout { pause_seconds, ..sample() };
         let begin_at = |name: &str, now: Moment| {
-            follow(&rollout, &Standing { name, clock: Some(now), ..node() }) == Follow::Begin
+            follow(&rollout, &NodeState { name, clock: Some(now), ..node() }) == Follow::Begin
         };
         let mut times = times;
         times.sort_unstable();

@@ -6,16 +6,16 @@ use medium::FileMedium;
 use state::chain;
 
 use super::history::Entry;
-use super::preflight::Ground;
+use super::preflight::RunningSystem;
 use crate::trial::{Places, release_in};
 
 /// Arms the slot of an upgrade of which all was written. It may have been written long ago: it must still hold the very
 /// release. Blocks.
-pub(super) fn arm(ground: &Ground, entry: &Entry) -> Result<(), String> {
-    let places = &ground.places;
+pub(super) fn arm(system: &RunningSystem, entry: &Entry) -> Result<(), String> {
+    let places = &system.places;
     let slot = entry.slot.ok_or("the upgrade names no slot")?;
     // What runs would lose that it was kept.
-    if slot != ground.target() {
+    if slot != system.target() {
         return Err(format!("slot {slot} runs by now: run the upgrade again"));
     }
     let holds = release_in(&places.slots[slot.index()], Some(&entry.manifest));
@@ -29,8 +29,8 @@ pub(super) fn arm(ground: &Ground, entry: &Entry) -> Result<(), String> {
 }
 
 /// Takes an armed slot back: the next start is one of the running system. Blocks.
-pub(super) fn disarm(ground: &Ground) -> Result<(), String> {
-    upgrade::disarm(&mut bootstate(&ground.places)?, ground.target()).map_err(|error| chain(&error))
+pub(super) fn disarm(system: &RunningSystem) -> Result<(), String> {
+    upgrade::disarm(&mut bootstate(&system.places)?, system.target()).map_err(|error| chain(&error))
 }
 
 fn bootstate(places: &Places) -> Result<FileMedium, String> {

@@ -37,7 +37,7 @@ pub(super) struct Facts {
 
 /// How often an upgrade that a power cut interrupted is begun again. One that takes the node down each time would do so
 /// for ever.
-const BEGUN_AGAIN: u32 = 5;
+const MAX_RESUMES: u32 = 5;
 
 /// Returns the entries that are new or have changed. Pure; once they are stored it returns none.
 pub(super) fn conclude(entries: &[Entry], facts: &Facts) -> Vec<Entry> {
@@ -107,7 +107,7 @@ fn ended(entry: &Entry, facts: &Facts) -> Option<Entry> {
         _ if entry
             .again
             .as_ref()
-            .is_some_and(|again| again.attempts < BEGUN_AGAIN) =>
+            .is_some_and(|again| again.attempts < MAX_RESUMES) =>
         {
             return None;
         }
@@ -148,18 +148,18 @@ fn runs(mut entry: Entry, facts: &Facts) -> Option<Entry> {
     Some(entry)
 }
 
-fn may_begin_again(entry: &Entry) -> bool {
+fn may_resume(entry: &Entry) -> bool {
     entry
         .again
         .as_ref()
-        .is_some_and(|again| again.attempts < BEGUN_AGAIN)
+        .is_some_and(|again| again.attempts < MAX_RESUMES)
 }
 
 /// Goes on with an upgrade that a power cut caught right before it was armed.
 fn unarmed(entry: &mut Entry, facts: &Facts) {
     if entry.mode == Mode::Window && facts.other_manifest == entry.manifest {
         entry.stage = Stage::Waiting;
-    } else if may_begin_again(entry) {
+    } else if may_resume(entry) {
         entry.stage = Stage::Opening;
     } else {
         let cause = "the node restarted before it was armed; run the upgrade again: what was written stays";

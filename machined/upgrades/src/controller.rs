@@ -19,23 +19,23 @@ use super::window::Opening;
 use crate::trial::release_in;
 
 /// How often what passes by itself is looked at.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL: Duration = Duration::from_secs(1);
 /// How often a window that is shut is looked at: the clock may be set meanwhile.
-const LOOK_AT_WINDOW: Duration = Duration::from_secs(30);
+const POLL_WINDOW: Duration = Duration::from_secs(30);
 /// After so long a start an interrupted upgrade is begun again even if the node is not well: it will say why it is refused.
-const WELL_BY: Duration = Duration::from_secs(300);
+const HEALTHY_BY: Duration = Duration::from_secs(300);
 
 /// Keeps watch over upgrades. Owns no resource: `UpgradeStatus` is the handle's.
-pub struct UpgradeKeeper {
+pub struct UpgradeController {
     handle: UpgradeHandle,
     /// What the last conclusion was drawn from.
     concluded: Option<(TrialStatus, [SlotState; 2])>,
 }
 
-impl UpgradeKeeper {
+impl UpgradeController {
     /// Makes the controller.
     pub fn new(handle: UpgradeHandle) -> Self {
-        UpgradeKeeper {
+        UpgradeController {
             handle,
             concluded: None,
         }
@@ -65,7 +65,7 @@ impl UpgradeKeeper {
         let (Some(running), Some(manifest)) = (boot.slot, boot.manifest) else {
             return Ok(());
         };
-        let places = self.handle.shared.means.places.clone();
+        let places = self.handle.shared.context.places.clone();
         let looked = blocking(move || {
             let release = release_in(&places.slots[running.index()], Some(&manifest));
             (
@@ -103,7 +103,7 @@ impl UpgradeKeeper {
     }
 
     fn tell(&self, entry: &Entry) {
-        let events = &self.handle.shared.means.events;
+        let events = &self.handle.shared.context.events;
         match entry.outcome {
             Some(Outcome::Committed) => events.info(NAME, format!("{} is kept", entry.to)),
             Some(Outcome::FellBack) => {
@@ -125,15 +125,15 @@ impl UpgradeKeeper {
 
     /// Goes on with an upgrade of which all is written; returns when to look again. Nobody may change it meanwhile.
     async fn wait(&self, entry: Entry, opening: Option<Opening>, store: &Store) -> Duration {
-        let board = &self.handle.shared.board;
-        if board.status().id != entry.id {
-            board.update(|status, _| *status = shown_again(&entry));
+        let published = &self.handle.shared.published;
+        if published.status().id != entry.id {
+            published.update(|status, _| *status = restored_status(&entry));
         }
         match self.too_early(&entry, opening, store) {
             None => self.handle.arm(entry).await,
-            Some(message) => board.update(|status, _| status.message = message),
+            Some(message) => published.update(|status, _| status.message = message),
         }
-        LOOK_AT_WINDOW
+        POLL_WINDOW
     }
 
     /// Returns why the node does not restart into it now; an empty text when its window has yet to come.
@@ -150,7 +150,7 @@ impl UpgradeKeeper {
                     return Some(why.to_owned());
                 }
                 Some(Opening::At(_)) => {
-                    let stands = self.handle.unwanted(entry).filter(|why| !why.ask);
+                    let stands = self.handle.hold_reason(entry).filter(|why| !why.ask);
                     return Some(stands.map(|why| why.text).unwrap_or_default());
                 }
                 Some(Opening::Until(_)) => {}
@@ -159,16 +159,11 @@ impl UpgradeKeeper {
         if !self.handle.objections().is_empty() {
             return Some("it could restart now, but the node is not well".to_owned());
         }
-        self.handle.ask_whether_wanted(entry)
+        self.handle.hold_or_poll(entry)
     }
 
     /// Begins an upgrade again that a restart interrupted, once the node is well. Nobody may change it meanwhile.
-    async fn begin_again(
-        &self,
-        current: &mut Option<Running>,
-        entry: Entry,
-        store: &Store,
-    ) -> Option<Duration> {
+    async fn resume(&self, current: &mut Option<Running>, entry: Entry, store: &Store) -> Option<Duration> {
         let again = entry.again.clone()?;
         let well = store
             .get::<HealthStatus>(NODE)
@@ -176,13 +171,13 @@ impl UpgradeKeeper {
         let boot: BootStatus = store.get(NODE).unwrap_or_default();
         let kept = boot.slot.and_then(|slot| store.get::<SlotStatus>(slot.name()));
         let kept = kept.is_some_and(|status| status.state == SlotState::Committed);
-        if !kept || !(well || self.handle.shared.means.clock.since_boot() >= WELL_BY) {
-            return Some(LOOK_AT_WINDOW);
+        if !kept || !(well || self.handle.shared.context.clock.since_boot() >= HEALTHY_BY) {
+            return Some(POLL_WINDOW);
         }
-        if let Some(why) = self.handle.ask_whether_wanted(&entry) {
-            let board = &self.handle.shared.board;
-            board.update(|status, _| status.message = why);
-            return Some(LOOK_AT_WINDOW);
+        if let Some(why) = self.handle.hold_or_poll(&entry) {
+            let published = &self.handle.shared.published;
+            published.update(|status, _| status.message = why);
+            return Some(POLL_WINDOW);
         }
         let request = Request {
             url: Some(again.url),
@@ -206,7 +201,7 @@ impl UpgradeKeeper {
 }
 
 /// Returns the status of an upgrade that waits since before the last restart.
-fn shown_again(entry: &Entry) -> UpgradeStatus {
+fn restored_status(entry: &Entry) -> UpgradeStatus {
     UpgradeStatus {
         id: entry.id.clone(),
         stage: Stage::Waiting,
@@ -223,7 +218,7 @@ fn shown_again(entry: &Entry) -> UpgradeStatus {
 }
 
 #[async_trait]
-impl Controller for UpgradeKeeper {
+impl Controller for UpgradeController {
     fn name(&self) -> &'static str {
         "upgrade-keeper"
     }
@@ -255,15 +250,15 @@ impl Controller for UpgradeKeeper {
         self.conclude(store, &trial, busy.clone()).await?;
 
         let mut look =
-            matches!(trial, TrialStatus::Waiting { .. } | TrialStatus::Holding { .. }).then_some(LOOK);
-        if shared.means.power.requested().is_none() {
+            matches!(trial, TrialStatus::Waiting { .. } | TrialStatus::Holding { .. }).then_some(POLL);
+        if shared.context.power.requested().is_none() {
             let open = shared.history.open_entry();
             let next = match open {
                 // It may be at its very end, of which nothing tells.
-                _ if busy.is_some() => Some(LOOK),
+                _ if busy.is_some() => Some(POLL),
                 Some(entry) if entry.stage == Stage::Waiting => Some(self.wait(entry, opening, store).await),
                 Some(entry) if !matches!(entry.stage, Stage::Armed | Stage::Rebooting) => {
-                    self.begin_again(&mut current, entry, store).await
+                    self.resume(&mut current, entry, store).await
                 }
                 _ => None,
             };

@@ -17,7 +17,7 @@ const BEFORE_REBOOT: Duration = Duration::from_secs(300);
 impl UpgradeHandle {
     /// Runs a job, and does what follows from its outcome.
     pub(super) async fn drive(&self, job: Job, mut entry: Entry, stop: &AtomicBool, cancelled: &AtomicBool) {
-        let power = self.shared.means.power.clone();
+        let power = self.shared.context.power.clone();
         let plan_only = job.plan_only;
         let work = on_a_thread(move || job.run());
         tokio::pin!(work);
@@ -29,7 +29,7 @@ impl UpgradeHandle {
                 work.await
             }
         };
-        let status = self.shared.board.status();
+        let status = self.shared.published.status();
         entry.to.clone_from(&status.to_version);
         if !status.manifest.is_empty() {
             // Whatever its end: by this it is known that a release was cancelled here.
@@ -42,7 +42,10 @@ impl UpgradeHandle {
                 .await;
         }
         match ended {
-            Ok(Done::Planned) => self.shared.board.update(|status, _| status.stage = Stage::Idle),
+            Ok(Done::Planned) => self
+                .shared
+                .published
+                .update(|status, _| status.stage = Stage::Idle),
             Ok(Done::Written { manifest }) => {
                 entry.manifest = manifest;
                 self.written(entry).await;
@@ -55,17 +58,17 @@ impl UpgradeHandle {
 
     /// Ends an upgrade that came to nothing.
     pub(super) async fn end(&self, mut entry: Entry, plan_only: bool, outcome: Outcome, reason: &str) {
-        entry.stage = self.shared.board.status().stage;
+        entry.stage = self.shared.published.status().stage;
         if !plan_only {
             entry.end(outcome, reason, self.now_ms());
             self.write_down(entry).await;
         }
-        let events = &self.shared.means.events;
+        let events = &self.shared.context.events;
         match outcome {
             Outcome::Cancelled => events.info(NAME, format!("the upgrade ended: {reason}")),
             _ => events.warning(NAME, format!("the upgrade ended: {reason}")),
         }
-        self.shared.board.update(|status, _| {
+        self.shared.published.update(|status, _| {
             status.stage = if outcome == Outcome::Cancelled {
                 Stage::Idle
             } else {
@@ -88,7 +91,7 @@ impl UpgradeHandle {
                 Mode::Now | Mode::Staged => "a last look at its rollout",
             };
             let said = format!("{} is written, and waits for {what}", entry.to);
-            self.shared.means.events.info(NAME, said);
+            self.shared.context.events.info(NAME, said);
             return self.set_stage(Stage::Waiting);
         }
         self.arm(entry).await;
@@ -104,15 +107,15 @@ impl UpgradeHandle {
             return self.end(entry, false, Outcome::Failed, &reason).await;
         }
         let wanted = entry.clone();
-        let armed = match self.ground().await {
-            Ok(ground) => blocking(move || arm::arm(&ground, &wanted)).await,
+        let armed = match self.system().await {
+            Ok(system) => blocking(move || arm::arm(&system, &wanted)).await,
             Err(reason) => Err(reason),
         };
         if let Err(reason) = armed.and_then(|armed| armed) {
             return self.end(entry, false, Outcome::Failed, &reason).await;
         }
         self.set_stage(entry.stage);
-        let events = &self.shared.means.events;
+        let events = &self.shared.context.events;
         if restart {
             events.info(NAME, format!("restarting into {}", entry.to));
             self.restart().await;
@@ -122,7 +125,7 @@ impl UpgradeHandle {
     }
 
     fn set_stage(&self, stage: Stage) {
-        self.shared.board.update(|status, _| {
+        self.shared.published.update(|status, _| {
             (status.stage, status.eta_ms) = (stage, 0);
             status.message.clear();
         });
@@ -130,7 +133,7 @@ impl UpgradeHandle {
 
     /// Restarts, once all that has to be done before has been done or has had its time.
     pub(super) async fn restart(&self) {
-        for part in &self.shared.means.before {
+        for part in &self.shared.context.before {
             let done = tokio::time::timeout(BEFORE_REBOOT, part.prepare()).await;
             let failure = match done {
                 Ok(Ok(())) => continue,
@@ -138,11 +141,11 @@ impl UpgradeHandle {
                 Err(_) => "it took too long".to_owned(),
             };
             self.shared
-                .means
+                .context
                 .events
                 .warning(NAME, format!("{} before the restart: {failure}", part.name()));
         }
-        self.shared.means.power.request(Stop::Reboot);
+        self.shared.context.power.request(Stop::Reboot);
     }
 }
 

@@ -19,21 +19,21 @@ use state::tasks::caught;
 use sys::clock::Clock;
 use tokio::sync::{Mutex, watch};
 
-use super::history::{Again, Entry, History, Outcome};
+use super::history::{Entry, History, Outcome, ResumeRequest};
 use super::hooks::{BeforeReboot, SurvivesReboot};
 use super::job::{Job, Origin};
-use super::preflight::Ground;
+use super::preflight::RunningSystem;
+use super::rollout_verdict::LastVerdict;
 use super::show;
-use super::status::Board;
+use super::status::StatusPublisher;
 use super::window::{self, Opening};
-use super::word::LastWord;
 use crate::trial::Places;
 
 /// The owner of what is said about upgrades.
 pub(super) const NAME: &str = "upgrades";
 
 /// What upgrades need of the node.
-pub struct Means {
+pub struct UpgradeContext {
     /// The node's state.
     pub store: Store,
     /// What happened.
@@ -59,13 +59,13 @@ pub struct UpgradeHandle {
 }
 
 pub(super) struct Shared {
-    pub means: Means,
-    pub board: Board,
+    pub context: UpgradeContext,
+    pub published: StatusPublisher,
     pub history: History,
     /// Who changes what became of an upgrade holds this, or is the job in it.
     pub current: Mutex<Option<Running>>,
     /// What the rollout said the last time, for one who is about to restart the node.
-    pub word: LastWord,
+    pub word: LastVerdict,
 }
 
 /// The job that is worked on.
@@ -95,14 +95,14 @@ pub(super) struct Request {
 
 impl UpgradeHandle {
     /// Makes the handle; reads what is known of past upgrades.
-    pub fn new(means: Means) -> Self {
+    pub fn new(context: UpgradeContext) -> Self {
         let handle = UpgradeHandle {
             shared: Arc::new(Shared {
-                board: Board::new(means.store.clone()),
-                history: History::open(&means.state),
-                means,
+                published: StatusPublisher::new(context.store.clone()),
+                history: History::open(&context.state),
+                context,
                 current: Mutex::new(None),
-                word: LastWord::default(),
+                word: LastVerdict::default(),
             }),
         };
         handle.refresh();
@@ -110,7 +110,7 @@ impl UpgradeHandle {
     }
 
     pub(super) fn config(&self) -> Config {
-        let config: Option<MachineConfig> = self.shared.means.store.get(state::kinds::NODE);
+        let config: Option<MachineConfig> = self.shared.context.store.get(state::kinds::NODE);
         config.map(|config| config.machine.upgrades).unwrap_or_default()
     }
 
@@ -118,7 +118,7 @@ impl UpgradeHandle {
     pub(super) fn now_ms(&self) -> i64 {
         let now = self
             .shared
-            .means
+            .context
             .clock
             .now()
             .duration_since(SystemTime::UNIX_EPOCH);
@@ -128,7 +128,7 @@ impl UpgradeHandle {
     /// Lists why the node should not restart now.
     pub(super) fn objections(&self) -> Vec<String> {
         self.shared
-            .means
+            .context
             .survives
             .iter()
             .flat_map(|part| part.objections())
@@ -137,10 +137,10 @@ impl UpgradeHandle {
 
     /// Publishes what passes by itself: how the trial fares, and when the next window opens. Returns the latter.
     pub(super) fn refresh(&self) -> Option<Opening> {
-        let means = &self.shared.means;
-        let trial: TrialStatus = means.store.get(NODE).unwrap_or(TrialStatus::None);
-        let health: HealthStatus = means.store.get(NODE).unwrap_or_default();
-        let uptime = u64::try_from(means.clock.since_boot().as_millis()).unwrap_or(u64::MAX);
+        let context = &self.shared.context;
+        let trial: TrialStatus = context.store.get(NODE).unwrap_or(TrialStatus::None);
+        let health: HealthStatus = context.store.get(NODE).unwrap_or_default();
+        let uptime = u64::try_from(context.clock.since_boot().as_millis()).unwrap_or(u64::MAX);
         let now = u64::try_from(self.now_ms() / 1000).unwrap_or(0);
         let window = self.config().window;
         let opening = window.as_ref().map(|window| window::look(window, now));
@@ -151,9 +151,9 @@ impl UpgradeHandle {
             }
             _ => 0,
         };
-        self.shared.board.update(|_, beside| {
-            beside.trial = show::trial(&trial, &health, uptime);
-            beside.next_window_unix_ms = i64::try_from(opens).unwrap_or(0).saturating_mul(1000);
+        self.shared.published.update(|_, extra| {
+            extra.trial = show::trial(&trial, &health, uptime);
+            extra.next_window_unix_ms = i64::try_from(opens).unwrap_or(0).saturating_mul(1000);
         });
         opening
     }
@@ -164,16 +164,16 @@ impl UpgradeHandle {
     }
 
     /// Looks at slots and record, off the threads that answer.
-    pub(super) async fn ground(&self) -> Result<Ground, String> {
-        let boot: BootStatus = self.shared.means.store.get(NODE).unwrap_or_default();
-        let places = self.shared.means.places.clone();
-        blocking(move || Ground::look(&places, &boot)).await?
+    pub(super) async fn system(&self) -> Result<RunningSystem, String> {
+        let boot: BootStatus = self.shared.context.store.get(NODE).unwrap_or_default();
+        let places = self.shared.context.places.clone();
+        blocking(move || RunningSystem::look(&places, &boot)).await?
     }
 
     /// Writes an entry of the history down. One that cannot be written is told.
     pub(super) async fn write_down(&self, entry: Entry) {
         if let Err(error) = self.put(entry).await {
-            self.shared.means.events.warning(NAME, error);
+            self.shared.context.events.warning(NAME, error);
         }
     }
 
@@ -213,9 +213,9 @@ impl UpgradeHandle {
         if request.resumed.is_none() {
             self.check_waiting(request.pin)?;
         }
-        let ground = self.ground().await.map_err(BackendError::Refused)?;
+        let system = self.system().await.map_err(BackendError::Refused)?;
         let config = self.config();
-        if ground.is_armed() {
+        if system.is_armed() {
             return Err(BackendError::Refused(
                 "an upgrade is armed: restart the node to try it, or take it back with `bedplate upgrade cancel`".to_owned(),
             ));
@@ -226,10 +226,10 @@ impl UpgradeHandle {
                     .to_owned(),
             ));
         }
-        let entry = self.entry(&request, &ground);
+        let entry = self.entry(&request, &system);
         let id = entry.id.clone();
         if !request.plan_only {
-            self.supersede(&ground, &id).await;
+            self.supersede(&system, &id).await;
             if let Err(error) = self.write_down_first(entry.clone()).await {
                 let mut entry = entry;
                 entry.end(Outcome::Failed, &error, self.now_ms());
@@ -237,7 +237,7 @@ impl UpgradeHandle {
                 return Err(BackendError::Refused(error));
             }
         }
-        self.shared.board.update(|status, beside| {
+        self.shared.published.update(|status, extra| {
             *status = UpgradeStatus {
                 id: entry.id.clone(),
                 stage: Stage::Opening,
@@ -245,18 +245,18 @@ impl UpgradeHandle {
                 source: entry.source.clone(),
                 mode: entry.mode,
                 started_unix_ms: entry.started_ms,
-                started_uptime_ms: u64::try_from(self.shared.means.clock.since_boot().as_millis())
+                started_uptime_ms: u64::try_from(self.shared.context.clock.since_boot().as_millis())
                     .unwrap_or(u64::MAX),
                 ..UpgradeStatus::default()
             };
-            beside.plan = None;
+            extra.plan = None;
         });
         let what = if request.plan_only {
             "a plan of an upgrade"
         } else {
             "an upgrade"
         };
-        self.shared.means.events.info(
+        self.shared.context.events.info(
             NAME,
             format!("{what} from {} was asked for by {}", entry.source, request.who),
         );
@@ -267,7 +267,7 @@ impl UpgradeHandle {
             cancelled: Arc::default(),
             done,
         };
-        let job = self.job(request, ground, &config, running.stop.clone());
+        let job = self.job(request, system, &config, running.stop.clone());
         let (stop, cancelled) = (running.stop.clone(), running.cancelled.clone());
         *current = Some(running);
         let handle = self.clone();
@@ -287,7 +287,7 @@ impl UpgradeHandle {
                 "upgrade {id} runs already: `bedplate upgrade status` shows it, `bedplate upgrade cancel` ends it"
             )));
         }
-        if self.shared.means.power.requested().is_some() {
+        if self.shared.context.power.requested().is_some() {
             return Err(BackendError::Refused(
                 "the node is stopping; try again when it is back".to_owned(),
             ));
@@ -311,16 +311,16 @@ impl UpgradeHandle {
     }
 
     /// Makes the entry of an upgrade; one that was interrupted keeps its own.
-    fn entry(&self, request: &Request, ground: &Ground) -> Entry {
+    fn entry(&self, request: &Request, system: &RunningSystem) -> Entry {
         if let Some(mut entry) = request.resumed.clone() {
-            entry.slot = Some(ground.target());
-            entry.again = entry.again.map(|again| Again {
+            entry.slot = Some(system.target());
+            entry.again = entry.again.map(|again| ResumeRequest {
                 attempts: again.attempts + 1,
                 ..again
             });
             return entry;
         }
-        let again = request.url.as_ref().map(|url| Again {
+        let again = request.url.as_ref().map(|url| ResumeRequest {
             url: url.clone(),
             force: request.force,
             rate_limit: request.rate_limit,
@@ -329,10 +329,10 @@ impl UpgradeHandle {
         });
         Entry {
             id: uuid::Uuid::new_v4().simple().to_string()[..12].to_owned(),
-            from: ground.release.manifest.version.to_string(),
+            from: system.release.manifest.version.to_string(),
             // What must not be another one is known before it is read.
             manifest: request.pin.map(|pin| pin.to_string()).unwrap_or_default(),
-            slot: Some(ground.target()),
+            slot: Some(system.target()),
             source: request
                 .url
                 .as_deref()
@@ -345,7 +345,7 @@ impl UpgradeHandle {
         }
     }
 
-    fn job(&self, request: Request, ground: Ground, config: &Config, stop: Arc<AtomicBool>) -> Job {
+    fn job(&self, request: Request, system: RunningSystem, config: &Config, stop: Arc<AtomicBool>) -> Job {
         let limit = config.rate_limit.map(|rate| rate.bytes());
         let rate = [request.rate_limit, limit].into_iter().flatten().min();
         let origin = match (request.pushed, request.url) {
@@ -357,7 +357,7 @@ impl UpgradeHandle {
             },
         };
         Job {
-            ground,
+            system,
             origin,
             rate,
             pin: request.pin,
@@ -365,7 +365,7 @@ impl UpgradeHandle {
             force: request.force,
             patient: request.resumed.is_some(),
             objections: self.objections(),
-            board: self.shared.board.clone(),
+            published: self.shared.published.clone(),
             stop,
         }
     }

@@ -54,7 +54,7 @@ pub struct TrialReport {
 /// How an upgrade from a web server is begun again after a power cut.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Again {
+pub struct ResumeRequest {
     /// The address, with what may be secret in it: it is never shown.
     pub url: String,
     /// Set when refusals that may be overridden are.
@@ -107,7 +107,7 @@ pub struct Entry {
     pub written: u64,
     /// How it is begun again; none when it is not, or has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub again: Option<Again>,
+    pub again: Option<ResumeRequest>,
 }
 
 impl Entry {

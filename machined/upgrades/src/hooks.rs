@@ -26,18 +26,18 @@ pub trait BeforeReboot: Send + Sync {
 
 /// Objects while the node is not well by its own machine config: a system that is not well before a restart may not come
 /// back after it.
-pub struct NodeIsWell {
+pub struct NodeIsHealthy {
     store: Store,
 }
 
-impl NodeIsWell {
+impl NodeIsHealthy {
     /// Looks at the node's health.
     pub fn new(store: Store) -> Self {
-        NodeIsWell { store }
+        NodeIsHealthy { store }
     }
 }
 
-impl SurvivesReboot for NodeIsWell {
+impl SurvivesReboot for NodeIsHealthy {
     fn objections(&self) -> Vec<String> {
         let Some(health) = self.store.get::<HealthStatus>(NODE) else {
             return vec!["nothing is known of its health yet".to_owned()];
@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn a_node_that_is_not_well_objects() {
         let store = Store::new();
-        let well = NodeIsWell::new(store.clone());
+        let well = NodeIsHealthy::new(store.clone());
         assert_eq!(well.objections().len(), 1);
         let reason = |source: &str, state, text: &str| Reason {
             source: source.into(),

@@ -19,15 +19,15 @@ use upgrade::{Disk, Progress, Release, Slots, Source};
 
 use super::estimate::{self, Left, Speeds};
 use super::plan;
-use super::preflight::{Ground, findings, in_the_way};
+use super::preflight::{RunningSystem, findings, in_the_way};
 use super::source::{Gauge, Pushed, Web};
-use super::status::Board;
+use super::status::StatusPublisher;
 use super::throttle::Throttle;
 
 /// Progress is published this often at most; a new stage is at once.
-const TELL_EVERY: Duration = Duration::from_millis(250);
+const PUBLISH_EVERY: Duration = Duration::from_millis(250);
 /// How often a file that was changed while it was read is opened anew.
-const OPEN_ANEW: u32 = 3;
+const MAX_REOPENS: u32 = 3;
 /// How often it is tried in a row to reach a server: a line may be dead for a quarter of an hour.
 const TRIES: u32 = 40;
 /// A server without ranges sends the file from its start once more for the hash tree, and once for the patches' index.
@@ -47,7 +47,7 @@ pub(super) enum Origin {
 
 /// One upgrade to be done.
 pub(super) struct Job {
-    pub ground: Ground,
+    pub system: RunningSystem,
     pub origin: Origin,
     pub rate: Option<NonZeroU64>,
     /// The manifest that the bundle must have.
@@ -58,7 +58,7 @@ pub(super) struct Job {
     pub patient: bool,
     /// What speaks against a restart of the node.
     pub objections: Vec<String>,
-    pub board: Board,
+    pub published: StatusPublisher,
     pub stop: Arc<AtomicBool>,
 }
 
@@ -92,7 +92,8 @@ impl Job {
         let (gauge, mut anew) = (Gauge::default(), 0);
         loop {
             let ended = self.open(&gauge).and_then(|source| self.once(source, &gauge));
-            let again = gauge.take_changed() && anew < OPEN_ANEW && matches!(self.origin, Origin::Url { .. });
+            let again =
+                gauge.take_changed() && anew < MAX_REOPENS && matches!(self.origin, Origin::Url { .. });
             match ended {
                 _ if self.stop.load(Ordering::Relaxed) => return Err(JobError::Stopped),
                 Err(reason) if again => {
@@ -107,7 +108,7 @@ impl Job {
 
     /// Opens the bundle's source. A client's can be opened once.
     fn open(&mut self, gauge: &Gauge) -> Result<Box<dyn Source>, String> {
-        self.board.update(|status, _| status.stage = Stage::Opening);
+        self.published.update(|status, _| status.stage = Stage::Opening);
         let mut throttle = Throttle::new(self.rate, self.stop.clone());
         let taken = Origin::Url {
             url: String::new(),
@@ -121,7 +122,7 @@ impl Job {
                 proxy,
                 authority,
             } => {
-                let (board, counted) = (self.board.clone(), gauge.clone());
+                let (published, counted) = (self.published.clone(), gauge.clone());
                 let options = Options {
                     proxy: proxy.clone().map_or(Proxy::None, Proxy::At),
                     authority: authority.clone(),
@@ -137,7 +138,7 @@ impl Job {
                     restarts: RESTARTS,
                     stop: self.stop.clone(),
                     on_retry: Some(Box::new(move |text| {
-                        board.update(|status, _| status.message = text.to_owned())
+                        published.update(|status, _| status.message = text.to_owned())
                     })),
                     pace: Some(Box::new(move |bytes| {
                         counted.add(bytes);
@@ -160,22 +161,22 @@ impl Job {
     /// Takes one run through the upgrade.
     fn once(&self, source: Box<dyn Source>, gauge: &Gauge) -> Result<Done, String> {
         let started = Instant::now();
-        let ground = &self.ground;
-        let mut release = Release::open(source, ground.keys()?).map_err(|error| chain(&error))?;
+        let system = &self.system;
+        let mut release = Release::open(source, system.keys()?).map_err(|error| chain(&error))?;
         self.check_pin(release.manifest())?;
-        let mut running = read_only(&ground.places.slots[ground.running.index()])?;
-        let mut target = read_write(ground.target_path())?;
-        let mut bootstate = read_write(&ground.places.bootstate)?;
+        let mut running = read_only(&system.places.slots[system.running.index()])?;
+        let mut target = read_write(system.target_path())?;
+        let mut bootstate = read_write(&system.places.bootstate)?;
 
-        let node = ground.node(medium::Medium::len(&target), &self.objections);
+        let node = system.node(medium::Medium::len(&target), &self.objections);
         let against = findings(release.manifest(), &node);
-        let outline = plan::outline(release.manifest(), ground, &against);
+        let outline = plan::outline(release.manifest(), system, &against);
         let manifest = outline.manifest_sha256.clone();
-        self.board.update(|status, beside| {
+        self.published.update(|status, extra| {
             status.to_version.clone_from(&outline.to_version);
             status.manifest.clone_from(&manifest);
             status.message.clear();
-            beside.plan = None;
+            extra.plan = None;
         });
         if let Some(reason) = in_the_way(&against, self.force) {
             self.publish_plan(&outline);
@@ -186,9 +187,9 @@ impl Job {
             bootstate: &mut bootstate,
             slots: Slots {
                 running: &mut running,
-                old: &ground.release.manifest,
+                old: &system.release.manifest,
                 target: &mut target,
-                slot: ground.target(),
+                slot: system.target(),
             },
         };
         let mut reporter = Reporter::new(self, gauge);
@@ -214,7 +215,7 @@ impl Job {
         let shown = plan::complete(
             &outline,
             &manifest_of(&release),
-            &ground.release.manifest,
+            &system.release.manifest,
             &prepared.plan,
             time,
         );
@@ -242,15 +243,16 @@ impl Job {
     }
 
     fn publish_plan(&self, plan: &UpgradePlan) {
-        self.board.update(|status, beside| {
+        self.published.update(|status, extra| {
             status.fetch_bytes = plan.fetch_bytes;
             status.write_bytes = plan.write_blocks * u64::from(plan.block_size);
-            beside.plan = Some(plan.clone());
+            extra.plan = Some(plan.clone());
         });
     }
 
     fn say(&self, text: &str) {
-        self.board.update(|status, _| status.message = text.to_owned());
+        self.published
+            .update(|status, _| status.message = text.to_owned());
     }
 }
 
@@ -267,7 +269,7 @@ fn read_write(path: &Path) -> Result<FileMedium, String> {
 
 /// Publishes how far it is, and hears when it is called off.
 struct Reporter {
-    board: Board,
+    published: StatusPublisher,
     gauge: Gauge,
     stop: Arc<AtomicBool>,
     told: Option<(Instant, Stage)>,
@@ -280,7 +282,7 @@ struct Reporter {
 impl Reporter {
     fn new(job: &Job, gauge: &Gauge) -> Self {
         Reporter {
-            board: job.board.clone(),
+            published: job.published.clone(),
             gauge: gauge.clone(),
             stop: job.stop.clone(),
             told: None,
@@ -296,7 +298,7 @@ impl Reporter {
         }
         let due = self
             .told
-            .is_none_or(|(at, stage)| stage != stage_of(&progress) || at.elapsed() >= TELL_EVERY);
+            .is_none_or(|(at, stage)| stage != stage_of(&progress) || at.elapsed() >= PUBLISH_EVERY);
         if due {
             self.tell(&progress);
         }
@@ -311,7 +313,7 @@ impl Reporter {
         self.told = Some((Instant::now(), stage));
         let eta = self.time_left(progress);
         let fetched = self.gauge.fetched();
-        self.board.update(|status, _| {
+        self.published.update(|status, _| {
             if status.fetched_bytes != fetched {
                 // What was waited for has come.
                 status.message.clear();

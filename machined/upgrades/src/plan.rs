@@ -7,19 +7,23 @@ use api::v1alpha1 as api;
 use manifest::{Manifest, Part, VerifiedManifest};
 use upgrade::{Choice, ExtentSource, Plan};
 
-use super::preflight::{Finding, Ground};
+use super::preflight::{Finding, RunningSystem};
 
 /// Blocks are what the hash tree counts.
 const BLOCK: u64 = 4096;
 
 /// Returns what is known before there is a plan: which release it is, and what speaks against it.
-pub(super) fn outline(bundle: &VerifiedManifest, ground: &Ground, findings: &[Finding]) -> api::UpgradePlan {
+pub(super) fn outline(
+    bundle: &VerifiedManifest,
+    system: &RunningSystem,
+    findings: &[Finding],
+) -> api::UpgradePlan {
     api::UpgradePlan {
-        from_version: ground.release.manifest.version.to_string(),
+        from_version: system.release.manifest.version.to_string(),
         to_version: bundle.version.to_string(),
         board: bundle.board.clone(),
         manifest_sha256: bundle.id().to_string(),
-        slot: ground.target().to_string(),
+        slot: system.target().to_string(),
         block_size: BLOCK as u32,
         findings: findings.iter().map(show_finding).collect(),
         ..api::UpgradePlan::default()

@@ -11,7 +11,7 @@ use crate::trial::{InSlot, Places, release_in};
 
 /// What an upgrade stands on: the running system, as the loader vouched for it.
 #[derive(Clone)]
-pub(super) struct Ground {
+pub(super) struct RunningSystem {
     /// Where everything lies.
     pub places: Places,
     /// The slot that runs.
@@ -22,9 +22,9 @@ pub(super) struct Ground {
     pub loaded: Loaded,
 }
 
-impl Ground {
+impl RunningSystem {
     /// Looks. Blocks.
-    pub fn look(places: &Places, boot: &BootStatus) -> Result<Ground, String> {
+    pub fn look(places: &Places, boot: &BootStatus) -> Result<RunningSystem, String> {
         let missing = "this system was not started by the loader: it does not know which slot it runs from";
         let (running, hash) = boot.slot.zip(boot.manifest.as_deref()).ok_or(missing)?;
         let path = &places.slots[running.index()];
@@ -35,7 +35,7 @@ impl Ground {
             .record()
             .read()
             .map_err(|error| format!("the slot record cannot be read: {error}"))?;
-        Ok(Ground {
+        Ok(RunningSystem {
             places: places.clone(),
             running,
             release,

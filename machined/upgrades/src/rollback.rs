@@ -6,7 +6,7 @@ use medium::{FileMedium, Medium as _, check_slot};
 use slots::{Record, SlotState};
 use state::chain;
 
-use super::preflight::Ground;
+use super::preflight::RunningSystem;
 use crate::trial::{InSlot, release_in};
 
 /// What is gone back to.
@@ -19,9 +19,9 @@ pub(super) struct Rollback {
 
 /// Looks whether the other slot holds a system to go back to: one that was kept before, that the loader would still
 /// trust, and of which every byte is right. Blocks, as long as it takes to read a slot.
-pub(super) fn prepare(ground: &Ground) -> Result<Rollback, String> {
-    let (slot, record) = (ground.target(), ground.record());
-    let release = release_in(ground.target_path(), None)
+pub(super) fn prepare(system: &RunningSystem) -> Result<Rollback, String> {
+    let (slot, record) = (system.target(), system.record());
+    let release = release_in(system.target_path(), None)
         .ok_or_else(|| format!("slot {slot} holds no system to go back to"))?;
     let version = release.manifest.version;
     let state = record.slot(slot);
@@ -36,7 +36,7 @@ pub(super) fn prepare(ground: &Ground) -> Result<Rollback, String> {
             record.floor
         ));
     }
-    let keys = &ground.release.manifest.keys;
+    let keys = &system.release.manifest.keys;
     if !keys.is_empty()
         && let Err(error) = manifest::verify(&release.json, &release.signatures, keys)
     {
@@ -46,7 +46,7 @@ pub(super) fn prepare(ground: &Ground) -> Result<Rollback, String> {
         ));
     }
     let open = || -> std::io::Result<FileMedium> {
-        let mut medium = FileMedium::new(File::open(ground.target_path())?)?;
+        let mut medium = FileMedium::new(File::open(system.target_path())?)?;
         medium.drop_cache()?;
         Ok(medium)
     };
@@ -54,8 +54,8 @@ pub(super) fn prepare(ground: &Ground) -> Result<Rollback, String> {
     check_slot(&mut medium, 0, &release.manifest.slot, |_| {})
         .map_err(|error| format!("slot {slot} no longer holds {version}: {}", chain(&error)))?;
     // A system on trial that somebody does not want is not tried again.
-    let left = match record.slot(ground.running) {
-        SlotState::Trial { .. } => record.erase(ground.running),
+    let left = match record.slot(system.running) {
+        SlotState::Trial { .. } => record.erase(system.running),
         SlotState::Empty | SlotState::Committed | SlotState::Bad(_) => record,
     };
     Ok(Rollback {

@@ -38,7 +38,7 @@ impl Upgrades for UpgradeHandle {
     }
 
     fn status(&self) -> watch::Receiver<UpgradeStatus> {
-        self.shared.board.subscribe()
+        self.shared.published.subscribe()
     }
 
     async fn history(&self) -> Result<Vec<UpgradeRecord>, BackendError> {
@@ -52,10 +52,10 @@ impl Upgrades for UpgradeHandle {
     }
 
     async fn cancel(&self) -> Result<String, BackendError> {
-        self.take_back().await
+        self.cancel_open().await
     }
 
     async fn rollback(&self) -> Result<String, BackendError> {
-        self.go_back().await
+        self.roll_back().await
     }
 }

@@ -74,7 +74,7 @@ pub(super) fn trial(status: &TrialStatus, health: &HealthStatus, uptime_ms: u64)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::Again;
+    use crate::history::ResumeRequest;
     use crate::trial::{DiaryCheck, TrialStage};
 
     #[test]
@@ -94,7 +94,7 @@ mod tests {
                 checks: vec![check],
                 log: "one\ntwo\n".into(),
             }),
-            again: Some(Again {
+            again: Some(ResumeRequest {
                 url: "http://me:secret@files/b".into(),
                 force: false,
                 rate_limit: None,

@@ -133,7 +133,7 @@ impl Read for Pushed {
         let Ok(wanted @ 1..) = u32::try_from(len) else {
             return Ok(0);
         };
-        if self.throttle.is_called_off() {
+        if self.throttle.is_cancelled() {
             // Without asking the client for one more.
             return Err(io::Error::other("the upgrade was called off"));
         }

@@ -11,9 +11,9 @@ use tokio::sync::watch;
 /// The owner of [`UpgradeStatus`].
 pub(super) const OWNER: &str = "upgrades";
 
-/// What the API tells beside that.
+/// What the API tells extra that.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Beside {
+pub(super) struct ExtraStatus {
     pub plan: Option<api::UpgradePlan>,
     pub trial: api::UpgradeTrial,
     pub next_window_unix_ms: i64,
@@ -22,30 +22,30 @@ pub(super) struct Beside {
 
 /// Publishes the status, in the store and to whoever waits. Clones share it.
 #[derive(Clone)]
-pub(super) struct Board {
+pub(super) struct StatusPublisher {
     store: Store,
-    state: Arc<Mutex<(UpgradeStatus, Beside)>>,
+    state: Arc<Mutex<(UpgradeStatus, ExtraStatus)>>,
     sender: watch::Sender<api::UpgradeStatus>,
 }
 
-impl Board {
+impl StatusPublisher {
     /// Publishes that nothing runs.
     pub fn new(store: Store) -> Self {
-        let board = Board {
+        let published = StatusPublisher {
             store,
             state: Arc::default(),
             sender: watch::Sender::default(),
         };
-        board.update(|_, _| {});
-        board
+        published.update(|_, _| {});
+        published
     }
 
     /// Changes the status and publishes it, if it is another one then.
-    pub fn update(&self, change: impl FnOnce(&mut UpgradeStatus, &mut Beside)) {
+    pub fn update(&self, change: impl FnOnce(&mut UpgradeStatus, &mut ExtraStatus)) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (status, beside) = &mut *state;
-        change(status, beside);
-        let (shown, told) = (status.clone(), message(status, beside));
+        let (status, extra) = &mut *state;
+        change(status, extra);
+        let (shown, told) = (status.clone(), message(status, extra));
         // Still under the lock: what is published last is what is true.
         if let Err(conflict) = self.store.put(OWNER, NODE, shown) {
             tracing::error!("{conflict}");
@@ -73,7 +73,7 @@ impl Board {
 }
 
 /// Puts the API's message together.
-fn message(status: &UpgradeStatus, beside: &Beside) -> api::UpgradeStatus {
+fn message(status: &UpgradeStatus, extra: &ExtraStatus) -> api::UpgradeStatus {
     api::UpgradeStatus {
         id: status.id.clone(),
         stage: stage(status.stage).into(),
@@ -95,12 +95,12 @@ fn message(status: &UpgradeStatus, beside: &Beside) -> api::UpgradeStatus {
         started_unix_ms: status.started_unix_ms,
         started_uptime_ms: status.started_uptime_ms,
         eta_ms: status.eta_ms,
-        plan: beside.plan.clone(),
+        plan: extra.plan.clone(),
         reason: status.reason.clone(),
         message: status.message.clone(),
-        trial: Some(beside.trial.clone()),
-        next_window_unix_ms: beside.next_window_unix_ms,
-        rollout: beside.rollout.clone(),
+        trial: Some(extra.trial.clone()),
+        next_window_unix_ms: extra.next_window_unix_ms,
+        rollout: extra.rollout.clone(),
     }
 }
 
@@ -135,12 +135,12 @@ mod tests {
     #[tokio::test]
     async fn store_and_waiters_see_the_same() {
         let store = Store::new();
-        let board = Board::new(store.clone());
-        let mut waiter = board.subscribe();
+        let published = StatusPublisher::new(store.clone());
+        let mut waiter = published.subscribe();
         assert_eq!(waiter.borrow_and_update().stage(), api::UpgradeStage::Idle);
-        board.update(|status, beside| {
+        published.update(|status, extra| {
             (status.id, status.stage) = ("u1".into(), Stage::Fetching);
-            beside.next_window_unix_ms = 5;
+            extra.next_window_unix_ms = 5;
         });
         waiter.changed().await.unwrap();
         let told = waiter.borrow_and_update().clone();
@@ -148,8 +148,8 @@ mod tests {
             (told.stage(), told.mode(), told.next_window_unix_ms),
             (api::UpgradeStage::Fetching, api::UpgradeMode::Now, 5)
         );
-        assert_eq!(store.get::<UpgradeStatus>(NODE), Some(board.status()));
-        board.update(|status, _| status.stage = Stage::Fetching);
+        assert_eq!(store.get::<UpgradeStatus>(NODE), Some(published.status()));
+        published.update(|status, _| status.stage = Stage::Fetching);
         assert!(!waiter.has_changed().unwrap(), "the same again is no news");
     }
 }

@@ -5,16 +5,16 @@ use state::kinds::upgrade::Stage;
 
 use super::handle::UpgradeHandle;
 use super::history::{Entry, Outcome};
-use super::preflight::Ground;
+use super::preflight::RunningSystem;
 
 const ANOTHER: &str = "another upgrade took its place";
 
 impl UpgradeHandle {
     /// Ends all open upgrades but one, which is about to be worked on.
-    pub(super) async fn supersede(&self, ground: &Ground, but: &str) {
+    pub(super) async fn supersede(&self, system: &RunningSystem, but: &str) {
         for mut entry in self.shared.history.open_entries() {
             if entry.id != but
-                && let Some((outcome, cause)) = end(&entry, ground.running, &ground.record())
+                && let Some((outcome, cause)) = end(&entry, system.running, &system.record())
             {
                 entry.end(outcome, cause, self.now_ms());
                 self.write_down(entry).await;

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use api::v1alpha1::{UpgradeMode, UpgradeOutcome, UpgradeStage};
 use backend::Upgrades as _;
-use bench::{Disk, Node, Noted, on_trial, recipe, signer};
+use bench::{Disk, Node, RecordingHook, on_trial, recipe, signer};
 use node::power::Stop;
 use slots::{Slot, SlotState};
 use state::kinds::TrialStatus;
@@ -29,7 +29,7 @@ async fn a_pushed_bundle_is_written_tried_kept_and_remembered() {
     let calls = Arc::new(Mutex::new(0));
     let before: Vec<Arc<dyn crate::hooks::BeforeReboot>> = [true, false]
         .map(|fails| {
-            Arc::new(Noted {
+            Arc::new(RecordingHook {
                 calls: calls.clone(),
                 fails,
             }) as _

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// How much may come at once before it is slowed down, in time of the limit.
 const BURST: Duration = Duration::from_secs(1);
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+const POLL_EVERY: Duration = Duration::from_millis(100);
 
 /// Keeps to a number of bytes a second by taking its time.
 pub(super) struct Throttle {
@@ -35,15 +35,15 @@ impl Throttle {
             .checked_duration_since(Instant::now())
             .filter(|left| !left.is_zero())
         {
-            if self.is_called_off() {
+            if self.is_cancelled() {
                 return;
             }
-            std::thread::sleep(left.min(LOOK_EVERY));
+            std::thread::sleep(left.min(POLL_EVERY));
         }
     }
 
     /// Returns true if everything is called off.
-    pub fn is_called_off(&self) -> bool {
+    pub fn is_cancelled(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
 

@@ -67,7 +67,7 @@ pub fn run() -> Result<Infallible, String> {
     open_root(&mut handover).map_err(|error| {
         let reason = chain(&error);
         if matches!(&error, Error::Root(error) if error.is_damage()) {
-            trial::give_up_damaged(&reason);
+            trial::abandon_damaged(&reason);
         }
         reason
     })

@@ -23,9 +23,9 @@ use sys::block::LinuxResize;
 use sys::clock::LinuxClock;
 use sys::modules::LinuxModules;
 use sys::mount::LinuxMounts;
-use upgrades::hooks::NodeIsWell;
+use upgrades::hooks::NodeIsHealthy;
 use upgrades::trial::{Places, Slots};
-use upgrades::{Means, RolloutFollower, UpgradeHandle, UpgradeKeeper};
+use upgrades::{RolloutFollower, UpgradeContext, UpgradeController, UpgradeHandle};
 
 use super::kernel::KernelSettings;
 use super::watchdog::WatchdogFeeder;
@@ -119,7 +119,7 @@ pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError>
         .add(WatchRoom::new(node.events.clone()));
     if let Some(upgrades) = upgrades {
         runtime
-            .add(UpgradeKeeper::new(upgrades.clone()))
+            .add(UpgradeController::new(upgrades.clone()))
             .add(RolloutFollower::new(upgrades));
     }
     Ok(runtime)
@@ -127,7 +127,7 @@ pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError>
 
 /// Makes what upgrades the node.
 pub(super) fn upgrades(node: &Node, places: Places, state: &Path) -> UpgradeHandle {
-    UpgradeHandle::new(Means {
+    UpgradeHandle::new(UpgradeContext {
         store: node.store.clone(),
         events: node.events.clone(),
         power: node.power.clone(),
@@ -135,7 +135,7 @@ pub(super) fn upgrades(node: &Node, places: Places, state: &Path) -> UpgradeHand
         places,
         state: state.to_owned(),
         // A member of a cluster will have more to say here, and something to do before a restart.
-        survives: vec![Arc::new(NodeIsWell::new(node.store.clone()))],
+        survives: vec![Arc::new(NodeIsHealthy::new(node.store.clone()))],
         before: Vec::new(),
     })
 }

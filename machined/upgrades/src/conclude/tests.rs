@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::history::Again;
+use crate::history::ResumeRequest;
 use crate::trial::DiaryCheck;
 
 const NEW: &str = "new-manifest";
@@ -212,7 +212,7 @@ fn what_was_interrupted_is_begun_again_or_has_failed() {
         stage: Stage::Fetching,
         ..armed()
     };
-    entry.again = Some(Again {
+    entry.again = Some(ResumeRequest {
         url: "http://h/b".into(),
         force: false,
         rate_limit: None,
@@ -232,7 +232,7 @@ fn what_was_interrupted_is_begun_again_or_has_failed() {
         history(vec![pushed.clone()], &busy),
         std::slice::from_ref(&pushed)
     );
-    entry.again = entry.again.map(|again| Again { attempts: 5, ..again });
+    entry.again = entry.again.map(|again| ResumeRequest { attempts: 5, ..again });
     for entry in [entry, pushed] {
         let entries = history(vec![entry], &facts);
         assert_eq!(
@@ -272,7 +272,7 @@ fn what_waits_ends_when_its_slot_runs_by_other_means() {
 #[test]
 fn a_power_cut_right_before_it_was_armed_loses_nothing() {
     let facts = facts(Slot::A, SlotState::Committed, SlotState::Empty);
-    let again = Again {
+    let again = ResumeRequest {
         url: "http://h/b".into(),
         force: false,
         rate_limit: None,
@@ -343,7 +343,7 @@ fn any_entry() -> impl Strategy<Value = Entry> {
             manifest: manifest.into(),
             slot: Some(if b { Slot::B } else { Slot::A }),
             mode: if window { Mode::Window } else { Mode::Now },
-            again: again.then(|| Again {
+            again: again.then(|| ResumeRequest {
                 url: "http://h/b".into(),
                 force: false,
                 rate_limit: None,

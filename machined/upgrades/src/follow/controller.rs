@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use machine_config::MachineConfig;
 use manifest::Digest;
-use rollout::{Before, Follow, Moment, Rollout, Standing, follow, verify};
+use rollout::{Follow, Moment, NodeState, PreviousAttempt, Rollout, follow, verify};
 use slots::SlotState;
 use state::kinds::upgrade::Mode;
 use state::kinds::{
@@ -16,16 +16,16 @@ use state::kinds::{
 use state::{Action, Controller, ControllerError, Resource, Store, chain};
 use tokio::sync::Notify;
 
-use super::before::before;
 use super::feed::Feed;
 use super::fetch::{Ask, Fetch, Texts, Web};
-use super::look::Looker;
-use super::memory::Memory;
+use super::poll::Poller;
+use super::previous_attempt::previous_attempt;
+use super::seen_versions::SeenVersions;
 use super::status::shown;
 use crate::UpgradeHandle;
 use crate::handle::Request;
-use crate::preflight::Ground;
-use crate::word::{Said, Word};
+use crate::preflight::RunningSystem;
+use crate::rollout_verdict::{PollResult, RolloutVerdict};
 
 const NAME: &str = "rollout-follower";
 /// How often it is looked how an upgrade fares that is worked on.
@@ -37,8 +37,8 @@ const LOOK_AT_WORK: Duration = Duration::from_secs(10);
 /// It begins only right after a look: a stop that was published before is seen.
 pub struct RolloutFollower {
     handle: UpgradeHandle,
-    looker: Looker,
-    memory: Memory,
+    poller: Poller,
+    seen: SeenVersions,
     feed: Option<Feed>,
     /// What was told of last: an event tells of a change, not of a look.
     told: RolloutStatus,
@@ -51,15 +51,15 @@ impl RolloutFollower {
     }
 
     pub(super) fn with(handle: UpgradeHandle, fetch: Arc<dyn Fetch>) -> Self {
-        let means = &handle.shared.means;
-        let (memory, wrong) = Memory::open(&means.state);
+        let context = &handle.shared.context;
+        let (seen, wrong) = SeenVersions::open(&context.state);
         if let Some(error) = wrong {
             let text = format!("which rollouts were seen cannot be read, and is begun anew: {error}");
-            means.events.warning(NAME, text);
+            context.events.warning(NAME, text);
         }
         RolloutFollower {
-            looker: Looker::new(fetch, means.power.clone(), handle.shared.word.bell()),
-            memory,
+            poller: Poller::new(fetch, context.power.clone(), handle.shared.word.bell()),
+            seen,
             feed: None,
             told: RolloutStatus::default(),
             handle,
@@ -67,40 +67,40 @@ impl RolloutFollower {
     }
 
     /// Takes what a look came to; tells whether there is a version that may be acted upon.
-    fn take(&mut self, feed: &mut Feed, ground: &Ground) -> bool {
+    fn take(&mut self, feed: &mut Feed, system: &RunningSystem) -> bool {
         // What came from an address that counts no longer is dropped.
-        let Some((_, found)) = self.looker.take().filter(|(url, _)| *url == feed.url) else {
+        let Some((_, found)) = self.poller.take().filter(|(url, _)| *url == feed.url) else {
             return false;
         };
-        let found = found.and_then(|texts| self.believe(&feed.url, &texts, ground));
+        let found = found.and_then(|texts| self.believe(&feed.url, &texts, system));
         feed.looked(found, self.handle.unix(), self.handle.since_boot())
     }
 
     /// Returns the rollout, if a key that is trusted for releases signed it and no newer version was seen.
-    fn believe(&mut self, url: &str, texts: &Texts, ground: &Ground) -> Result<Rollout, String> {
+    fn believe(&mut self, url: &str, texts: &Texts, system: &RunningSystem) -> Result<Rollout, String> {
         let verified =
-            verify(&texts.document, &texts.signatures, ground.keys()?).map_err(|error| chain(&error))?;
-        self.memory
+            verify(&texts.document, &texts.signatures, system.keys()?).map_err(|error| chain(&error))?;
+        self.seen
             .remember(url, &verified)
             .map_err(|error| chain(&error))?;
         Ok((*verified).clone())
     }
 
     /// Passes on what the last look came to, for one who is about to restart the node. `said` is of the newest version.
-    fn pass_on(&self, feed: &Feed, said: Option<Said>) {
+    fn pass_on(&self, feed: &Feed, said: Option<RolloutVerdict>) {
         let word = feed.ended.and_then(|ended| {
             let found = match (&feed.error, said) {
                 (Some(error), _) => Err(error.clone()),
                 (None, said) => Ok(said?),
             };
             let url = feed.url.clone();
-            Some(Word { url, ended, found })
+            Some(PollResult { url, ended, found })
         });
         self.handle.shared.word.note(word);
     }
 
     /// Decides, and begins if this is the moment. Returns how the node stands then.
-    async fn act(&self, rollout: &Rollout, node: &Standing<'_>, fresh: bool) -> (RolloutState, String) {
+    async fn act(&self, rollout: &Rollout, node: &NodeState<'_>, fresh: bool) -> (RolloutState, String) {
         let decided = follow(rollout, node);
         if decided != Follow::Begin || !fresh {
             return shown(&decided);
@@ -129,7 +129,7 @@ impl RolloutFollower {
 
     /// Looks if it is time; returns when to come again.
     async fn look_when_due(&mut self, feed: &Feed) -> Action {
-        if self.looker.looks() {
+        if self.poller.is_polling() {
             return Action::WaitForChange;
         }
         let left = feed.due.saturating_sub(self.handle.since_boot());
@@ -138,7 +138,7 @@ impl RolloutFollower {
             return Action::After(if works { left.min(LOOK_AT_WORK) } else { left });
         }
         let config = self.handle.config();
-        self.looker.begin(Ask {
+        self.poller.begin(Ask {
             url: feed.url.clone(),
             proxy: config.proxy.as_ref().map(ToString::to_string),
             authority: config.ca.as_ref().map(ToString::to_string),
@@ -149,7 +149,7 @@ impl RolloutFollower {
 
     /// Shows how the node stands, and tells of what has changed.
     fn publish(&mut self, store: &Store, status: RolloutStatus) -> Result<(), ControllerError> {
-        let events = &self.handle.shared.means.events;
+        let events = &self.handle.shared.context.events;
         let serial = |status: &RolloutStatus| {
             status
                 .document
@@ -173,8 +173,8 @@ impl RolloutFollower {
             _ => {}
         }
         let sentence = status.sentence();
-        let board = &self.handle.shared.board;
-        board.update(|_, beside| beside.rollout = sentence);
+        let published = &self.handle.shared.published;
+        published.update(|_, extra| extra.rollout = sentence);
         self.told = status.clone();
         store.put(NAME, NODE, status)?;
         Ok(())
@@ -183,24 +183,24 @@ impl RolloutFollower {
     /// Follows nothing.
     fn forget(&mut self, store: &Store) -> Result<Action, ControllerError> {
         (self.feed, self.told) = (None, RolloutStatus::default());
-        let board = &self.handle.shared.board;
-        board.update(|_, beside| beside.rollout.clear());
+        let published = &self.handle.shared.published;
+        published.update(|_, extra| extra.rollout.clear());
         store.remove::<RolloutStatus>(NAME, NODE)?;
         Ok(Action::WaitForChange)
     }
 }
 
 /// Returns what a rollout would have the node do, had it never begun: what is underway was begun already.
-fn say(rollout: &Rollout, node: &Standing<'_>) -> Said {
-    let before = Before::Never;
+fn say(rollout: &Rollout, node: &NodeState<'_>) -> RolloutVerdict {
+    let before = PreviousAttempt::Never;
     let decided = follow(
         rollout,
-        &Standing {
+        &NodeState {
             before,
             ..node.clone()
         },
     );
-    Said {
+    RolloutVerdict {
         rollout: rollout.id.clone(),
         manifest: rollout.bundle.manifest,
         refusal: (decided != Follow::Begin).then(|| shown(&decided).1),
@@ -248,19 +248,19 @@ impl Controller for RolloutFollower {
             return Ok(Action::WaitForChange);
         };
         let name = name.name.as_str();
-        let ground = self.handle.ground().await.map_err(ControllerError::msg)?;
+        let system = self.handle.system().await.map_err(ControllerError::msg)?;
         let now = self.handle.since_boot();
 
         let same = self.feed.take().filter(|feed| feed.url == wanted.url.as_str());
         let mut feed = same.unwrap_or_else(|| {
-            let newest = self.memory.newest(wanted.url.as_str()).cloned();
+            let newest = self.seen.newest(wanted.url.as_str()).cloned();
             Feed::new(&wanted, name, newest, now)
         });
         feed.set_interval(wanted.interval.duration(), now);
-        if self.handle.shared.word.is_asked_for() {
+        if self.handle.shared.word.take_poll_request() {
             feed.due = now;
         }
-        let fresh = self.take(&mut feed, &ground);
+        let fresh = self.take(&mut feed, &system);
 
         let mut status = RolloutStatus {
             url: remote::shown(&feed.url),
@@ -270,16 +270,16 @@ impl Controller for RolloutFollower {
         };
         if let Some(rollout) = &feed.newest {
             let clock = clock(store, &config, self.handle.unix());
-            let release = &ground.release;
+            let release = &system.release;
             let entries = self.handle.shared.history.entries();
-            let standing = Standing {
+            let standing = NodeState {
                 name,
                 board: &release.manifest.board,
                 version: release.manifest.version,
                 manifest: Digest::of(&release.json),
-                on_trial: matches!(ground.record().slot(ground.running), SlotState::Trial { .. }),
+                on_trial: matches!(system.record().slot(system.running), SlotState::Trial { .. }),
                 clock,
-                before: before(&entries, &rollout.bundle.manifest, feed.interval, clock),
+                before: previous_attempt(&entries, &rollout.bundle.manifest, feed.interval, clock),
             };
             self.pass_on(&feed, Some(say(rollout, &standing)));
             status.document = Some(RolloutSeen::of(rollout, name));
@@ -294,7 +294,7 @@ impl Controller for RolloutFollower {
     }
 
     fn wake(&self) -> Option<Arc<Notify>> {
-        Some(self.looker.bell())
+        Some(self.poller.bell())
     }
 }
 
@@ -304,6 +304,6 @@ impl UpgradeHandle {
     }
 
     fn since_boot(&self) -> Duration {
-        self.shared.means.clock.since_boot()
+        self.shared.context.clock.since_boot()
     }
 }

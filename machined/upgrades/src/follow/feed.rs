@@ -5,7 +5,7 @@ use std::time::Duration;
 use machine_config::v1alpha1::RolloutFeed;
 use rollout::Rollout;
 
-use super::pace;
+use super::poll_interval;
 
 /// What is known. Another address starts anew.
 pub(super) struct Feed {
@@ -32,7 +32,7 @@ impl Feed {
         Feed {
             url: url.to_owned(),
             interval,
-            due: now + pace::first(interval, rollout::position(url, name)),
+            due: now + poll_interval::first(interval, rollout::position(url, name)),
             newest,
             looked: None,
             ended: None,
@@ -61,7 +61,7 @@ impl Feed {
             }
         };
         self.ended = Some(now);
-        self.due = now + pace::next(self.interval, !fresh);
+        self.due = now + poll_interval::next(self.interval, !fresh);
         fresh
     }
 }

@@ -5,13 +5,13 @@
 //! begins is decided in the crate `rollout`. The controller [`RolloutFollower`] puts them together, and publishes
 //! `RolloutStatus`.
 
-mod before;
 mod controller;
 mod feed;
 mod fetch;
-mod look;
-mod memory;
-mod pace;
+mod poll;
+mod poll_interval;
+mod previous_attempt;
+mod seen_versions;
 mod status;
 
 pub use controller::RolloutFollower;

@@ -14,11 +14,11 @@ pub(super) fn shown(follow: &Follow) -> (RolloutState, String) {
             let state = match why {
                 Wait::Stopped(_) | Wait::Ended(_) => RolloutState::Stopped,
                 Wait::Underway => RolloutState::Underway,
-                Wait::Client | Wait::Clock | Wait::Wave(_) | Wait::Trial | Wait::Again => {
+                Wait::Client | Wait::Clock | Wait::Wave(_) | Wait::Trial | Wait::Retry => {
                     RolloutState::Waiting
                 }
             };
-            let until = until.filter(|_| *why == Wait::Again);
+            let until = until.filter(|_| *why == Wait::Retry);
             let until = until.map(|until| format!(" after {until}")).unwrap_or_default();
             (state, format!("{why}{until}"))
         }

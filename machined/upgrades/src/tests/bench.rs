@@ -22,9 +22,9 @@ use state::kinds::{CheckResult, HealthState, HealthStatus, NODE, SlotStatus, Tim
 use state::{Action, Controller as _, Store};
 use sys::clock::{Clock, RecordingClock};
 
-use crate::hooks::{BeforeReboot, NodeIsWell};
+use crate::hooks::{BeforeReboot, NodeIsHealthy};
 use crate::trial::{Places, RecordFile, release_in};
-use crate::{Means, UpgradeHandle, UpgradeKeeper};
+use crate::{UpgradeContext, UpgradeController, UpgradeHandle};
 
 pub const PARTITION: usize = 6 << 20;
 /// 2026-11-02, a Monday, 12:00 UTC.
@@ -111,7 +111,7 @@ pub struct Node {
     pub events: Events,
     pub clock: Arc<RecordingClock>,
     pub handle: UpgradeHandle,
-    pub keeper: UpgradeKeeper,
+    pub keeper: UpgradeController,
     places: Places,
     slot: Slot,
 }
@@ -150,22 +150,22 @@ impl Node {
             SystemTime::UNIX_EPOCH + Duration::from_secs(NOON),
         ));
         let (power, events) = (Power::new(), Events::new());
-        let means = Means {
+        let context = UpgradeContext {
             store: store.clone(),
             events: events.clone(),
             power: power.clone(),
             clock: Arc::new(SharedClock(clock.clone())),
             places: disk.places(),
             state: disk.path("state"),
-            survives: vec![Arc::new(NodeIsWell::new(store.clone()))],
+            survives: vec![Arc::new(NodeIsHealthy::new(store.clone()))],
             before,
         };
         store
             .put("config", state::kinds::NODE, state::testkit::config())
             .unwrap();
-        let handle = UpgradeHandle::new(means);
+        let handle = UpgradeHandle::new(context);
         let node = Node {
-            keeper: UpgradeKeeper::new(handle.clone()),
+            keeper: UpgradeController::new(handle.clone()),
             store,
             power,
             events,
@@ -324,15 +324,15 @@ impl PushedBundle for Client {
 }
 
 /// Notes that it was asked, and fails if told to.
-pub struct Noted {
+pub struct RecordingHook {
     pub calls: Arc<Mutex<u32>>,
     pub fails: bool,
 }
 
 #[async_trait::async_trait]
-impl BeforeReboot for Noted {
+impl BeforeReboot for RecordingHook {
     fn name(&self) -> &'static str {
-        "noted"
+        "hook"
     }
     async fn prepare(&self) -> Result<(), String> {
         *self.calls.lock().unwrap() += 1;

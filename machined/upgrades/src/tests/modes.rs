@@ -349,10 +349,10 @@ async fn what_runs_is_not_put_on_trial() {
     let signer = signer();
     let disk = Disk::with(&recipe("0.1.0", 1, &signer).build(&signer));
     let node = Node::start(&disk, Slot::A);
-    let ground = node.handle.ground().await.unwrap();
+    let system = node.handle.system().await.unwrap();
     let entry = Entry {
         slot: Some(Slot::A),
-        manifest: ground.release.id(),
+        manifest: system.release.id(),
         ..Entry::default()
     };
     node.handle.arm(entry).await;

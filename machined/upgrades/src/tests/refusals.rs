@@ -100,7 +100,7 @@ async fn a_node_that_is_not_well_refuses_unless_forced_and_its_plan_says_so() {
     let plan = node
         .handle
         .shared
-        .board
+        .published
         .subscribe()
         .borrow()
         .plan

@@ -14,13 +14,13 @@ use state::{Action, Controller, ControllerError, Resource, Store, chain};
 use sys::clock::Clock;
 
 use super::commit;
-use super::keep::{self, Verdict};
+use super::decision::{self, Verdict};
 use super::places::Places;
 use super::progress::Progress;
 use super::record::{manifest_in, release_in};
 
 /// How often a trial is looked at while nothing changes: its diary follows the kernel's log.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL: Duration = Duration::from_secs(1);
 
 type Find = Box<dyn Fn(&str) -> Option<Places> + Send + Sync>;
 
@@ -35,7 +35,7 @@ pub struct Slots {
     events: Events,
     power: Power,
     committed: bool,
-    given_up: bool,
+    abandoned: bool,
     keys_kept: bool,
     progress: Progress,
 }
@@ -55,7 +55,7 @@ impl Slots {
             events,
             power,
             committed: false,
-            given_up: false,
+            abandoned: false,
             keys_kept: false,
             progress: Progress::default(),
         }
@@ -91,7 +91,7 @@ impl Slots {
     ///
     /// The tries that are left are not used up, because each would take as long as this one did. Only when there is
     /// nothing kept to fall back to the record stays as it is, and the loader counts.
-    async fn give_up(&mut self, store: &Store, places: &Places, loaded: &Loaded, slot: Slot, reason: &str) {
+    async fn abandon(&mut self, store: &Store, places: &Places, loaded: &Loaded, slot: Slot, reason: &str) {
         let boot: BootStatus = store.get(NODE).unwrap_or_default();
         let health: HealthStatus = store.get(NODE).unwrap_or_default();
         let now = self.clock.since_boot();
@@ -106,7 +106,7 @@ impl Slots {
         {
             tracing::warn!("cannot mark slot {slot} as bad: {error}; the loader counts its tries");
         }
-        self.given_up = true;
+        self.abandoned = true;
         self.restart(reason);
     }
 
@@ -175,20 +175,20 @@ impl Slots {
                 });
             }
             // Ours is the mark: the restart is under way.
-            SlotState::Bad(_) if self.given_up => return Ok(TrialStatus::GivenUp),
+            SlotState::Bad(_) if self.abandoned => return Ok(TrialStatus::GivenUp),
             SlotState::Empty | SlotState::Bad(_) => return Ok(TrialStatus::None),
         }
         // No time makes this release use the config, but the one before could. With nothing to go back to, its owner has the
         // time of a trial to repair it.
         if let Some(reason) = locked(store).filter(|_| record.slot(slot.other()) == SlotState::Committed) {
             let reason = format!("slot {slot} leaves the node locked: {reason}");
-            self.give_up(store, places, loaded, slot, &reason).await;
+            self.abandon(store, places, loaded, slot, &reason).await;
             return Ok(TrialStatus::GivenUp);
         }
         let health: HealthStatus = store.get(NODE).unwrap_or_default();
-        let verdict = keep::decide(keep::Facts {
+        let verdict = decision::decide(decision::Facts {
             now: self.clock.since_boot(),
-            well_since: health.keepable_since(),
+            healthy_since: health.keepable_since(),
             commit_after: wanted.commit_after.into(),
             timeout: wanted.timeout.into(),
         });
@@ -204,9 +204,9 @@ impl Slots {
                 self.keep_keys(places, &boot);
                 TrialStatus::Committed
             }
-            Verdict::GiveUp => {
+            Verdict::FallBack => {
                 let reason = format!("slot {slot} was not healthy in time");
-                self.give_up(store, places, loaded, slot, &reason).await;
+                self.abandon(store, places, loaded, slot, &reason).await;
                 TrialStatus::GivenUp
             }
         })
@@ -279,7 +279,7 @@ impl Controller for Slots {
         self.publish_slots(store, &places, &after)?;
         store.put(self.name(), NODE, trial)?;
         Ok(if waiting {
-            Action::After(LOOK)
+            Action::After(POLL)
         } else {
             Action::WaitForChange
         })

@@ -4,14 +4,14 @@ use std::io;
 
 use slots::{Reason, Slot, SlotState};
 
-use super::keeper::{last_words, own_bootstate};
+use super::diary_writer::{last_words, own_bootstate};
 use super::record::RecordFile;
 
 /// Records why in the diary, and makes the loader start the other slot from now on, if that one was kept: also when the
 /// running one was. No count of starts is needed where the medium itself says that it does not hold what was signed.
 ///
 /// Without another slot that was kept, nothing is marked: the medium may read better tomorrow.
-pub fn give_up_damaged(reason: &str) {
+pub fn abandon_damaged(reason: &str) {
     // First, because only a slot on trial has a diary.
     last_words(reason);
     // What cannot be marked is tried again, and a trial is counted by the loader.

@@ -8,22 +8,22 @@
 mod chain_file;
 mod commit;
 mod controller;
-#[cfg(test)]
-mod cuts;
 mod damaged;
+mod decision;
 mod diary;
 mod diary_file;
-mod keep;
-mod keeper;
+mod diary_writer;
 mod places;
+#[cfg(test)]
+mod power_cut_tests;
 mod progress;
 mod record;
 
 pub use chain_file::ChainFile;
 pub use controller::Slots;
-pub use damaged::give_up_damaged;
+pub use damaged::abandon_damaged;
 pub use diary::{Diary, DiaryCheck, TrialStage};
 pub use diary_file::DiaryFile;
-pub use keeper::{Keeper, begin, boot_id, last_words};
+pub use diary_writer::{DiaryWriter, begin, boot_id, last_words};
 pub use places::Places;
 pub use record::{InSlot, RecordFile, manifest_in, release_in};

@@ -6,14 +6,14 @@ use std::time::Duration;
 use state::kinds::{BootStatus, HealthStatus};
 
 use super::diary::{Diary, TrialStage};
-use super::keeper::Keeper;
+use super::diary_writer::DiaryWriter;
 use super::places::Places;
 use super::record::manifest_in;
 
 /// Keeps the diary of the running system.
 #[derive(Default)]
 pub struct Progress {
-    keeper: Option<Keeper>,
+    writer: Option<DiaryWriter>,
     version: Option<String>,
     furthest: TrialStage,
     /// A diary that cannot be written is told of once: what is told is in the kernel's log, which the diary holds.
@@ -51,14 +51,17 @@ impl Progress {
             log: String::new(),
         };
         diary.set_health(health);
-        let mut keeper = self.keeper.take().unwrap_or_else(|| Keeper::new(places.diary()));
+        let mut writer = self
+            .writer
+            .take()
+            .unwrap_or_else(|| DiaryWriter::new(places.diary()));
         let write = tokio::task::spawn_blocking(move || {
-            let noted = keeper.note(now, diary);
-            (keeper, noted)
+            let noted = writer.note(now, diary);
+            (writer, noted)
         });
         let error = match write.await {
-            Ok((keeper, noted)) => {
-                self.keeper = Some(keeper);
+            Ok((writer, noted)) => {
+                self.writer = Some(writer);
                 noted.err().map(|error| error.to_string())
             }
             Err(error) => Some(error.to_string()),

@@ -153,7 +153,7 @@ impl Field {
 
     /// What is said of the upgrade.
     pub fn message(&self) -> String {
-        self.node.handle.shared.board.status().message
+        self.node.handle.shared.published.status().message
     }
 
     /// Waits until a look has come to its end.
@@ -164,7 +164,7 @@ impl Field {
 
     /// The pause before the first look.
     pub fn first(&self) -> Duration {
-        crate::follow::pace::first(INTERVAL, rollout::position(URL, "node1"))
+        crate::follow::poll_interval::first(INTERVAL, rollout::position(URL, "node1"))
     }
 
     /// Runs the controller once.

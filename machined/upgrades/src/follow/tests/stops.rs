@@ -43,7 +43,7 @@ async fn waiting() -> Field {
     assert_eq!(field.look().await.state, RolloutState::Underway);
     field.node.ended().await;
     field.node.keep().await;
-    assert_eq!(field.node.handle.shared.board.status().stage, Stage::Waiting);
+    assert_eq!(field.node.handle.shared.published.status().stage, Stage::Waiting);
     field
 }
 
@@ -232,7 +232,7 @@ async fn what_cannot_be_written_down_is_neither_begun_nor_armed() {
     field.node.keep().await;
     field.looks_when_asked().await;
     field.node.keep().await;
-    let reason = field.node.handle.shared.board.status().reason;
+    let reason = field.node.handle.shared.published.status().reason;
     assert!(
         reason.contains("history of upgrades") && !is_armed(&field),
         "{reason}"
@@ -249,7 +249,7 @@ async fn what_a_person_began_and_cancelled_is_not_begun_again() {
         ..start
     };
     field.node.handle.start(start, None).await.unwrap();
-    while field.node.handle.shared.board.status().to_version.is_empty() {
+    while field.node.handle.shared.published.status().to_version.is_empty() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     field.node.handle.cancel().await.unwrap();

@@ -85,7 +85,7 @@ impl Bench {
         self.slots.reconcile(&self.store).await
     }
 
-    fn get_well(&self) {
+    fn become_healthy(&self) {
         self.store.put("api-check", NODE, ApiStatus::default()).unwrap();
         let network = NetworkStatus {
             ready: true,
@@ -112,7 +112,7 @@ fn trial() -> Record {
 async fn a_trial_is_kept_once_it_was_well_for_long_enough() {
     let mut bench = bench(&trial(), "bedplate.slot=b bedplate.cause=trial");
     assert!(matches!(bench.after(5).await, TrialStatus::Waiting { .. }));
-    bench.get_well();
+    bench.become_healthy();
     assert!(matches!(bench.after(5).await, TrialStatus::Holding { .. }));
     assert_eq!(bench.record().slot(Slot::B), SlotState::Trial { tries: 2 });
     assert_eq!(bench.after(30).await, TrialStatus::Committed);
@@ -137,7 +137,7 @@ async fn a_trial_that_leaves_the_node_locked_is_given_up_at_once() {
         problems: vec![],
     };
     let mut bench = bench(&trial(), "bedplate.slot=b bedplate.cause=trial");
-    bench.get_well();
+    bench.become_healthy();
     bench.store.put("config", NODE, locked.clone()).unwrap();
     assert_eq!(bench.after(1).await, TrialStatus::GivenUp);
     assert_eq!(bench.power.requested(), Some(Stop::Reboot));
@@ -151,7 +151,7 @@ async fn a_trial_that_leaves_the_node_locked_is_given_up_at_once() {
     // With nothing to go back to, its owner has time to repair it; it is not kept before.
     let alone = trial().erase(Slot::A);
     let mut bench = self::bench(&alone, "bedplate.slot=b bedplate.cause=trial");
-    bench.get_well();
+    bench.become_healthy();
     bench.store.put("config", NODE, locked).unwrap();
     for _ in 0..10 {
         assert!(matches!(bench.after(30).await, TrialStatus::Waiting { .. }));
@@ -201,7 +201,7 @@ async fn a_trial_keeps_a_diary_and_a_kept_system_does_not() {
         (TrialStage::Root, Slot::B, 5000)
     );
     bench.stamps.mark("storage");
-    bench.get_well();
+    bench.become_healthy();
     bench.after(5).await;
     assert_eq!(bench.diary().unwrap().stage, TrialStage::Healthy);
     bench.after(30).await;
@@ -221,14 +221,14 @@ async fn a_trial_keeps_a_diary_and_a_kept_system_does_not() {
 #[tokio::test]
 async fn a_break_starts_the_while_anew() {
     let mut bench = bench(&trial(), "bedplate.slot=b");
-    bench.get_well();
+    bench.become_healthy();
     bench.after(1).await;
     bench
         .store
         .put("network", NODE, NetworkStatus::default())
         .unwrap();
     assert!(matches!(bench.after(20).await, TrialStatus::Waiting { .. }));
-    bench.get_well();
+    bench.become_healthy();
     bench
         .store
         .put(
@@ -247,7 +247,7 @@ async fn a_break_starts_the_while_anew() {
 #[tokio::test]
 async fn a_trial_without_its_data_is_not_kept() {
     let mut bench = bench(&trial(), "bedplate.slot=b bedplate.cause=trial");
-    bench.get_well();
+    bench.become_healthy();
     let volume = |state| VolumeStatus {
         target: "/var".into(),
         device: None,
@@ -269,7 +269,7 @@ async fn a_trial_without_its_data_is_not_kept() {
 #[tokio::test]
 async fn a_trial_whose_api_only_listens_is_not_kept() {
     let mut bench = bench(&trial(), "bedplate.slot=b bedplate.cause=trial");
-    bench.get_well();
+    bench.become_healthy();
     bench.stamps.mark("api");
     let status = ApiStatus {
         problem: Some("the API refuses a handshake: EOF".into()),
@@ -286,7 +286,7 @@ async fn a_trial_whose_manifest_cannot_be_read_is_not_kept_yet() {
     let manifest = "7".repeat(64);
     let words = format!("bedplate.slot=b bedplate.cause=trial bedplate.manifest={manifest}");
     let mut bench = bench(&trial(), &words);
-    bench.get_well();
+    bench.become_healthy();
     bench.after(5).await;
     bench.clock.0.advance(Duration::from_secs(30));
     let error = bench.look().await.unwrap_err();
@@ -297,7 +297,7 @@ async fn a_trial_whose_manifest_cannot_be_read_is_not_kept_yet() {
 #[tokio::test]
 async fn another_slots_trial_is_none_of_ours() {
     let mut bench = bench(&trial(), "bedplate.slot=a bedplate.cause=fallback");
-    bench.get_well();
+    bench.become_healthy();
     assert_eq!(bench.after(1000).await, TrialStatus::None);
     assert_eq!(bench.record(), trial());
     assert!(bench.store.get::<SlotStatus>("a").unwrap().running);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use manifest::Digest;
-use rollout::{Before, Moment};
+use rollout::{Moment, PreviousAttempt};
 
 use crate::history::{Entry, Outcome};
 
@@ -12,24 +12,29 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// Tells it. Pure. What could not be brought is begun again, after a pause that doubles from `interval` on; what was tried or
 /// cancelled is not.
-pub(super) fn before(entries: &[Entry], release: &Digest, interval: Duration, now: Option<Moment>) -> Before {
+pub(super) fn previous_attempt(
+    entries: &[Entry],
+    release: &Digest,
+    interval: Duration,
+    now: Option<Moment>,
+) -> PreviousAttempt {
     let name = release.to_string();
     let ours: Vec<&Entry> = entries.iter().filter(|entry| entry.manifest == name).collect();
     if ours.first().is_some_and(|latest| latest.outcome.is_none()) {
-        return Before::Underway;
+        return PreviousAttempt::Underway;
     }
     if let Some(over) = ours.iter().find_map(|entry| over(entry)) {
-        return Before::Over(over);
+        return PreviousAttempt::Over(over);
     }
     let Some(last) = ours.first() else {
-        return Before::Never;
+        return PreviousAttempt::Never;
     };
     let doublings = u32::try_from(ours.len() - 1).unwrap_or(u32::MAX).min(20);
     let pause = interval.saturating_mul(1 << doublings).min(LONGEST).as_secs();
     let ended = Moment::from_unix(u64::try_from(last.ended_ms / 1000).unwrap_or(0));
     // By a clock that was ahead, since when it waits cannot be told. It is begun again at once: to wait from now on would be to
     // wait at each look anew, until that clock's time has come.
-    Before::Failed(match now.filter(|now| *now < ended) {
+    PreviousAttempt::Failed(match now.filter(|now| *now < ended) {
         Some(now) => now,
         None => ended.after(pause),
     })
@@ -70,12 +75,12 @@ mod tests {
     #[test]
     fn the_history_decides() {
         use Outcome::{Cancelled, Committed, Failed, FellBack, RolledBack};
-        let over = |text: &str| Before::Over(text.into());
-        let after = |hours: u64| Before::Failed(NOW.after(hours * 3600));
-        let cases: &[(&[Option<Outcome>], Before)] = &[
-            (&[], Before::Never),
-            (&[None], Before::Underway),
-            (&[None, Some(FellBack)], Before::Underway),
+        let over = |text: &str| PreviousAttempt::Over(text.into());
+        let after = |hours: u64| PreviousAttempt::Failed(NOW.after(hours * 3600));
+        let cases: &[(&[Option<Outcome>], PreviousAttempt)] = &[
+            (&[], PreviousAttempt::Never),
+            (&[None], PreviousAttempt::Underway),
+            (&[None, Some(FellBack)], PreviousAttempt::Underway),
             (&[Some(FellBack)], over("it fell back: why")),
             (&[Some(Failed), Some(FellBack)], over("it fell back: why")),
             (&[Some(Cancelled)], over("it was cancelled here")),
@@ -92,7 +97,7 @@ mod tests {
         for (outcomes, expected) in cases {
             let mut entries: Vec<Entry> = outcomes.iter().map(|outcome| entry(*outcome)).collect();
             entries.insert(0, Entry::default());
-            let found = before(&entries, &release(), HOUR, Some(NOW));
+            let found = previous_attempt(&entries, &release(), HOUR, Some(NOW));
             assert_eq!(found, *expected, "{outcomes:?}");
         }
     }
@@ -101,12 +106,13 @@ mod tests {
     fn a_clock_that_went_back_makes_nobody_wait_for_ever() {
         let entries = [entry(Some(Outcome::Failed))];
         for earlier in [1000, 2000, NOW.unix() - 1].map(Moment::from_unix) {
-            let Before::Failed(again) = before(&entries, &release(), HOUR, Some(earlier)) else {
+            let PreviousAttempt::Failed(again) = previous_attempt(&entries, &release(), HOUR, Some(earlier))
+            else {
                 panic!("nothing was tried");
             };
             assert!(again <= earlier, "{again} at {earlier}");
         }
-        let unknown = before(&entries, &release(), HOUR, None);
-        assert_eq!(unknown, Before::Failed(NOW.after(3600)));
+        let unknown = previous_attempt(&entries, &release(), HOUR, None);
+        assert_eq!(unknown, PreviousAttempt::Failed(NOW.after(3600)));
     }
 }

@@ -8,7 +8,7 @@ pub struct Facts {
     /// Now.
     pub now: Duration,
     /// Since when everything that is required holds without a break; none when it does not.
-    pub well_since: Option<Duration>,
+    pub healthy_since: Option<Duration>,
     /// How long it must hold.
     pub commit_after: Duration,
     /// How long the system may take.
@@ -25,21 +25,21 @@ pub enum Verdict {
     /// It is kept.
     Commit,
     /// It has had its time: back to the old one.
-    GiveUp,
+    FallBack,
 }
 
 /// Decides. A system that is well when its time is over is given the rest of the while it has to hold.
 pub fn decide(facts: Facts) -> Verdict {
     let Facts {
         now,
-        well_since,
+        healthy_since,
         commit_after,
         timeout,
     } = facts;
-    match well_since {
+    match healthy_since {
         Some(since) if now >= since + commit_after => Verdict::Commit,
         Some(since) => Verdict::Hold(since + commit_after),
-        None if now >= timeout => Verdict::GiveUp,
+        None if now >= timeout => Verdict::FallBack,
         None => Verdict::Wait(timeout),
     }
 }
@@ -54,10 +54,10 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    fn at(now: u64, well_since: Option<u64>) -> Verdict {
+    fn at(now: u64, healthy_since: Option<u64>) -> Verdict {
         decide(Facts {
             now: s(now),
-            well_since: well_since.map(s),
+            healthy_since: healthy_since.map(s),
             commit_after: s(30),
             timeout: s(600),
         })
@@ -68,7 +68,7 @@ mod tests {
         assert_eq!(at(10, None), Verdict::Wait(s(600)));
         assert_eq!(at(20, Some(15)), Verdict::Hold(s(45)));
         assert_eq!(at(45, Some(15)), Verdict::Commit);
-        assert_eq!(at(600, None), Verdict::GiveUp);
+        assert_eq!(at(600, None), Verdict::FallBack);
         assert_eq!(
             at(601, Some(590)),
             Verdict::Hold(s(620)),

@@ -15,7 +15,7 @@ const COUNTS: Duration = Duration::from_secs(60);
 
 /// What a document says of this node, as if its upgrade were to begin now.
 #[derive(Debug, Clone)]
-pub(super) struct Said {
+pub(super) struct RolloutVerdict {
     /// Names the rollout.
     pub rollout: String,
     /// The release that it names.
@@ -26,45 +26,45 @@ pub(super) struct Said {
 
 /// What the last look came to.
 #[derive(Debug, Clone)]
-pub(super) struct Word {
+pub(super) struct PollResult {
     /// Where it looked.
     pub url: String,
     /// When, on the clock that never jumps.
     pub ended: Duration,
     /// What was read, or why nothing was.
-    pub found: Result<Said, String>,
+    pub found: Result<RolloutVerdict, String>,
 }
 
 /// Keeps the last word since the node started, and rings for another. The follower notes it, the keeper asks for it.
 #[derive(Default)]
-pub(super) struct LastWord {
-    word: Mutex<Option<Word>>,
+pub(super) struct LastVerdict {
+    word: Mutex<Option<PollResult>>,
     asked: AtomicBool,
     bell: Arc<Notify>,
 }
 
 /// Why an upgrade is held.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Unwanted {
+pub(super) struct HoldReason {
     /// In a sentence.
     pub text: String,
     /// Set when another look may tell otherwise at once.
     pub ask: bool,
 }
 
-impl LastWord {
+impl LastVerdict {
     /// Returns what rings when another look is asked for.
     pub fn bell(&self) -> Arc<Notify> {
         self.bell.clone()
     }
 
     /// Takes note of the last look; of none, when nothing was looked at yet.
-    pub fn note(&self, word: Option<Word>) {
+    pub fn note(&self, word: Option<PollResult>) {
         *self.word.lock().unwrap_or_else(PoisonError::into_inner) = word;
     }
 
     /// Returns once if a poll is requested.
-    pub fn is_asked_for(&self) -> bool {
+    pub fn take_poll_request(&self) -> bool {
         self.asked.swap(false, Ordering::Relaxed)
     }
 
@@ -76,18 +76,18 @@ impl LastWord {
 
 impl UpgradeHandle {
     /// Returns why an upgrade that a rollout began is held, though it could go on. Any other is not.
-    pub(super) fn unwanted(&self, entry: &Entry) -> Option<Unwanted> {
+    pub(super) fn hold_reason(&self, entry: &Entry) -> Option<HoldReason> {
         let pin = entry.pin()?;
         let feed = self.config().rollout;
         let shared = &self.shared;
         let word = shared.word.word.lock().unwrap_or_else(PoisonError::into_inner);
         let url = feed.as_ref().map(|feed| feed.url.as_str());
-        unwanted(pin, url, word.as_ref(), shared.means.clock.since_boot())
+        hold_reason(pin, url, word.as_ref(), shared.context.clock.since_boot())
     }
 
     /// Returns the same, and requests a poll if that may help.
-    pub(super) fn ask_whether_wanted(&self, entry: &Entry) -> Option<String> {
-        let Unwanted { text, ask } = self.unwanted(entry)?;
+    pub(super) fn hold_or_poll(&self, entry: &Entry) -> Option<String> {
+        let HoldReason { text, ask } = self.hold_reason(entry)?;
         if ask {
             self.shared.word.ask();
         }
@@ -96,8 +96,13 @@ impl UpgradeHandle {
 }
 
 /// Decides. Pure. In doubt an upgrade is held: nothing but a document that was just read lets it go on.
-fn unwanted(pin: Digest, url: Option<&str>, word: Option<&Word>, now: Duration) -> Option<Unwanted> {
-    let held = |text: String, ask: bool| Some(Unwanted { text, ask });
+fn hold_reason(
+    pin: Digest,
+    url: Option<&str>,
+    word: Option<&PollResult>,
+    now: Duration,
+) -> Option<HoldReason> {
+    let held = |text: String, ask: bool| Some(HoldReason { text, ask });
     let Some(url) = url else {
         return held(
             "the machine config names no rollout any more: take it back with `bedplate upgrade cancel`"
@@ -131,12 +136,12 @@ mod tests {
     const URL: &str = "https://a/rollout.json";
     const PIN: Digest = Digest([7; 32]);
 
-    fn word(found: Result<(u8, Option<&str>), &str>) -> Word {
-        Word {
+    fn word(found: Result<(u8, Option<&str>), &str>) -> PollResult {
+        PollResult {
             url: URL.into(),
             ended: Duration::from_secs(100),
             found: found
-                .map(|(manifest, refusal)| Said {
+                .map(|(manifest, refusal)| RolloutVerdict {
                     rollout: "one".into(),
                     manifest: Digest([manifest; 32]),
                     refusal: refusal.map(Into::into),
@@ -148,7 +153,7 @@ mod tests {
     #[test]
     fn only_a_document_that_was_just_read_lets_it_go_on() {
         let fine = word(Ok((7, None)));
-        let elsewhere = Word {
+        let elsewhere = PollResult {
             url: "https://a/other".into(),
             ..fine.clone()
         };
@@ -179,7 +184,7 @@ mod tests {
             (None, Some(&fine), 100, Some(("names no rollout", false))),
         ];
         for (url, word, now, expected) in cases {
-            let found = unwanted(PIN, url, word, Duration::from_secs(now));
+            let found = hold_reason(PIN, url, word, Duration::from_secs(now));
             let (text, ask) = expected.unzip();
             assert_eq!(found.as_ref().map(|found| found.ask), ask, "{word:?} at {now}");
             let told = found.map(|found| found.text).unwrap_or_default();

@@ -30,7 +30,7 @@ pub(super) enum RefusedVersion {
 }
 
 /// Remembers versions. What nobody can read is told, and begun anew.
-pub(super) struct Memory {
+pub(super) struct SeenVersions {
     folder: PathBuf,
     held: Document,
 }
@@ -43,7 +43,7 @@ struct Document {
     rollouts: Vec<Rollout>,
 }
 
-impl Memory {
+impl SeenVersions {
     /// Reads the memory of a folder; also returns what is wrong with it.
     pub fn open(folder: &Path) -> (Self, Option<String>) {
         let (held, wrong) = match read(&folder.join(FILE)) {
@@ -52,7 +52,7 @@ impl Memory {
             Err(error) => (Document::default(), Some(error.to_string())),
         };
         let folder = folder.to_owned();
-        (Memory { folder, held }, wrong)
+        (SeenVersions { folder, held }, wrong)
     }
 
     /// Returns the version that was seen last, if it came from there.
@@ -128,16 +128,16 @@ mod tests {
     #[test]
     fn nothing_older_is_believed_also_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut memory, wrong) = Memory::open(folder.path());
-        assert_eq!((memory.newest(URL), wrong), (None, None));
-        memory.remember(URL, &version("one", 3)).unwrap();
-        memory.remember("https://a/other", &version("two", 1)).unwrap();
-        memory.remember(URL, &version("one", 3)).unwrap();
+        let (mut seen, wrong) = SeenVersions::open(folder.path());
+        assert_eq!((seen.newest(URL), wrong), (None, None));
+        seen.remember(URL, &version("one", 3)).unwrap();
+        seen.remember("https://a/other", &version("two", 1)).unwrap();
+        seen.remember(URL, &version("one", 3)).unwrap();
 
-        let (mut memory, wrong) = Memory::open(folder.path());
-        assert_eq!((memory.newest(URL), wrong), (Some(&version("one", 3)), None));
-        assert_eq!(memory.newest("https://a/other"), None, "another address");
-        let refused = memory.remember(URL, &version("one", 2)).unwrap_err();
+        let (mut seen, wrong) = SeenVersions::open(folder.path());
+        assert_eq!((seen.newest(URL), wrong), (Some(&version("one", 3)), None));
+        assert_eq!(seen.newest("https://a/other"), None, "another address");
+        let refused = seen.remember(URL, &version("one", 2)).unwrap_err();
         assert!(matches!(
             refused,
             RefusedVersion::Replace {
@@ -145,7 +145,7 @@ mod tests {
                 ..
             }
         ));
-        memory.remember(URL, &version("one", 4)).unwrap();
+        seen.remember(URL, &version("one", 4)).unwrap();
         let mode = fs::metadata(folder.path().join(FILE))
             .unwrap()
             .permissions()
@@ -164,29 +164,29 @@ mod tests {
             &format!("{{\"url\":\"\",\"rollouts\":[{broken}]}}"),
         ] {
             fs::write(folder.path().join(FILE), text).unwrap();
-            let (mut memory, wrong) = Memory::open(folder.path());
-            assert!(wrong.is_some() && memory.newest("").is_none(), "{text}");
-            memory.remember(URL, &version("one", 1)).unwrap();
-            assert!(Memory::open(folder.path()).0.newest(URL).is_some());
+            let (mut seen, wrong) = SeenVersions::open(folder.path());
+            assert!(wrong.is_some() && seen.newest("").is_none(), "{text}");
+            seen.remember(URL, &version("one", 1)).unwrap();
+            assert!(SeenVersions::open(folder.path()).0.newest(URL).is_some());
         }
     }
 
     #[test]
     fn what_cannot_be_written_down_is_not_taken() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut memory, _) = Memory::open(&folder.path().join("missing"));
-        let refused = memory.remember(URL, &version("one", 1)).unwrap_err();
+        let (mut seen, _) = SeenVersions::open(&folder.path().join("missing"));
+        let refused = seen.remember(URL, &version("one", 1)).unwrap_err();
         assert!(matches!(refused, RefusedVersion::Write(_)));
-        assert_eq!(memory.newest(URL), None);
+        assert_eq!(seen.newest(URL), None);
     }
 
     #[test]
     fn the_same_again_is_not_written() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut memory, _) = Memory::open(folder.path());
-        memory.remember(URL, &version("one", 1)).unwrap();
+        let (mut seen, _) = SeenVersions::open(folder.path());
+        seen.remember(URL, &version("one", 1)).unwrap();
         fs::remove_file(folder.path().join(FILE)).unwrap();
-        memory.remember(URL, &version("one", 1)).unwrap();
+        seen.remember(URL, &version("one", 1)).unwrap();
         assert!(!folder.path().join(FILE).exists());
     }
 }

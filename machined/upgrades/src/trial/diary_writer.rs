@@ -19,7 +19,7 @@ const LOG_EVERY: Duration = Duration::from_secs(10);
 const START: Duration = Duration::from_secs(60);
 
 /// Keeps the diary.
-pub struct Keeper {
+pub struct DiaryWriter {
     file: DiaryFile,
     log: Box<dyn Log>,
     written: Option<(Duration, Diary)>,
@@ -44,15 +44,15 @@ impl Log for KernelTail {
     }
 }
 
-impl Keeper {
+impl DiaryWriter {
     /// Keeps a diary on this partition, with the kernel's log.
     pub fn new(file: DiaryFile) -> Self {
-        Keeper::with(file, Box::new(KernelTail::open(LOG_MAX)))
+        DiaryWriter::with(file, Box::new(KernelTail::open(LOG_MAX)))
     }
 
     /// The same, with another log.
     pub fn with(file: DiaryFile, log: Box<dyn Log>) -> Self {
-        Keeper {
+        DiaryWriter {
             file,
             log,
             written: None,
@@ -96,7 +96,7 @@ pub fn begin(bootstate: &Partition, line: &Cmdline, boot_id: &str) {
     // Without a diary the trial goes on: there will only be less to tell.
     let _untold = on_trial(bootstate, line).map(|mut diary| {
         diary.boot_id = boot_id.to_owned();
-        Keeper::new(DiaryFile::new(&bootstate.device)).note(sys::clock::since_boot(), diary)
+        DiaryWriter::new(DiaryFile::new(&bootstate.device)).note(sys::clock::since_boot(), diary)
     });
 }
 
@@ -119,7 +119,7 @@ pub fn last_words(reason: &str) {
         .filter(|known| known.boot_id == boot_id);
     let mut diary = known.unwrap_or(Diary { boot_id, ..fresh });
     diary.reason = reason.to_owned();
-    let _untold = Keeper::new(file).note(sys::clock::since_boot(), diary);
+    let _untold = DiaryWriter::new(file).note(sys::clock::since_boot(), diary);
 }
 
 /// Finds what the loader said, and BOOTSTATE of the disk that it named.
@@ -206,14 +206,14 @@ mod tests {
         file.as_file().set_len(1024 * 1024).unwrap();
         let on_disk = DiaryFile::new(file.path());
         let grows = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
-        let mut keeper = Keeper::with(on_disk.clone(), Box::new(Growing(grows.clone())));
+        let mut writer = DiaryWriter::with(on_disk.clone(), Box::new(Growing(grows.clone())));
         let entry = |stage| Diary {
             stage,
             reason: String::new(),
             ..diary()
         };
         let mut after = |now, diary| {
-            keeper.note(now, diary).unwrap();
+            writer.note(now, diary).unwrap();
             on_disk.read().unwrap().unwrap()
         };
         let first = after(s(10), entry(TrialStage::Root));

@@ -12,7 +12,7 @@ use super::{arm, rollback};
 
 impl UpgradeHandle {
     /// Ends what runs, waits or is armed.
-    pub(super) async fn take_back(&self) -> Result<String, BackendError> {
+    pub(super) async fn cancel_open(&self) -> Result<String, BackendError> {
         let waiting = {
             let current = self.shared.current.lock().await;
             current
@@ -27,24 +27,24 @@ impl UpgradeHandle {
         if let Some((id, mut done)) = waiting {
             // The one who sends holds on until it is done.
             let _gone = done.wait_for(|done| *done).await;
-            if self.shared.board.status().stage == Stage::Idle {
+            if self.shared.published.status().stage == Stage::Idle {
                 return Ok(id);
             }
         }
         // It may have come to its end in the meantime.
         let _nobody_begins = self.shared.current.lock().await;
-        if self.shared.means.power.requested().is_some() {
+        if self.shared.context.power.requested().is_some() {
             return Err(BackendError::Refused("the node restarts already".to_owned()));
         }
         let open = self.shared.history.open_entry();
-        let ground = self.ground().await.map_err(BackendError::Refused)?;
-        if open.is_none() && !ground.is_armed() {
+        let system = self.system().await.map_err(BackendError::Refused)?;
+        if open.is_none() && !system.is_armed() {
             return Err(BackendError::Refused(
                 "no upgrade runs, waits or is armed".to_owned(),
             ));
         }
-        if ground.is_armed() {
-            let disarmed = blocking(move || arm::disarm(&ground))
+        if system.is_armed() {
+            let disarmed = blocking(move || arm::disarm(&system))
                 .await
                 .and_then(|disarmed| disarmed);
             disarmed.map_err(BackendError::Internal)?;
@@ -57,22 +57,22 @@ impl UpgradeHandle {
     }
 
     /// Makes the loader start the other slot, and restarts.
-    pub(super) async fn go_back(&self) -> Result<String, BackendError> {
+    pub(super) async fn roll_back(&self) -> Result<String, BackendError> {
         let current = self.shared.current.lock().await;
         self.check_free(&current)?;
         self.check_waiting(None)?;
-        let ground = self.ground().await.map_err(BackendError::Refused)?;
-        if ground.is_armed() {
+        let system = self.system().await.map_err(BackendError::Refused)?;
+        if system.is_armed() {
             return Err(BackendError::Refused(
                 "an upgrade is armed: take it back with `bedplate upgrade cancel` first".to_owned(),
             ));
         }
-        let looked = ground.clone();
+        let looked = system.clone();
         let found = blocking(move || rollback::prepare(&looked))
             .await
             .and_then(|found| found);
         let found = found.map_err(BackendError::Refused)?;
-        let (record, before) = (ground.places.record(), ground.loaded);
+        let (record, before) = (system.places.record(), system.loaded);
         let written = blocking(move || {
             record
                 .write(&before, &found.record)
@@ -83,7 +83,7 @@ impl UpgradeHandle {
             .map_err(|error| BackendError::Internal(format!("the slot record cannot be written: {error}")))?;
 
         // Neither what is on trial is wanted nor what was interrupted: left open, it would be begun again after the restart.
-        let running = ground.release.id();
+        let running = system.release.id();
         for mut open in self.shared.history.open_entries() {
             let outcome = match open.manifest == running {
                 true => Outcome::RolledBack,
@@ -95,10 +95,10 @@ impl UpgradeHandle {
         let version = found.release.manifest.version.to_string();
         let mut entry = Entry {
             id: uuid::Uuid::new_v4().simple().to_string()[..12].to_owned(),
-            from: ground.release.manifest.version.to_string(),
+            from: system.release.manifest.version.to_string(),
             to: version.clone(),
             manifest: found.release.id(),
-            slot: Some(ground.target()),
+            slot: Some(system.target()),
             started_ms: self.now_ms(),
             stage: Stage::Rebooting,
             ..Entry::default()
@@ -110,13 +110,13 @@ impl UpgradeHandle {
         );
         self.write_down(entry).await;
         self.shared
-            .means
+            .context
             .events
             .info(NAME, format!("going back to {version}, as was asked for"));
         let handle = self.clone();
         tokio::spawn(async move {
             if let Err(reason) = caught(handle.restart()).await {
-                let events = &handle.shared.means.events;
+                let events = &handle.shared.context.events;
                 events.error(
                     NAME,
                     format!("the restart for going back {reason}; ask for `bedplate reboot`"),

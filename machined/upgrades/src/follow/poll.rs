@@ -15,21 +15,21 @@ use super::fetch::{Ask, Fetch, Texts};
 const LIMIT: Duration = Duration::from_secs(180);
 
 /// What a look came to, and where it looked.
-type Found = (String, Result<Texts, String>);
+type PollOutcome = (String, Result<Texts, String>);
 
 /// Looks, one at a time, and rings when it has.
-pub(super) struct Looker {
+pub(super) struct Poller {
     fetch: Arc<dyn Fetch>,
     power: Power,
     bell: Arc<Notify>,
-    found: Arc<Mutex<Option<Found>>>,
+    found: Arc<Mutex<Option<PollOutcome>>>,
     looks: bool,
 }
 
-impl Looker {
+impl Poller {
     /// Makes one that looks by these means, and rings that bell.
     pub fn new(fetch: Arc<dyn Fetch>, power: Power, bell: Arc<Notify>) -> Self {
-        Looker {
+        Poller {
             fetch,
             power,
             bell,
@@ -44,7 +44,7 @@ impl Looker {
     }
 
     /// Returns true if a look is under way, or its end was not taken yet.
-    pub fn looks(&self) -> bool {
+    pub fn is_polling(&self) -> bool {
         self.looks
     }
 
@@ -64,7 +64,7 @@ impl Looker {
     }
 
     /// Takes what a look came to, if one has come to its end.
-    pub fn take(&mut self) -> Option<Found> {
+    pub fn take(&mut self) -> Option<PollOutcome> {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.looks &= found.is_none();
         found
@@ -108,17 +108,17 @@ mod tests {
     #[tokio::test]
     async fn a_look_that_panics_ends_so_that_another_can_begin() {
         let bell = Arc::new(Notify::new());
-        let mut looker = Looker::new(Arc::new(Broken), Power::default(), bell.clone());
+        let mut poller = Poller::new(Arc::new(Broken), Power::default(), bell.clone());
         for _ in 0..2 {
-            looker.begin(Ask {
+            poller.begin(Ask {
                 url: "https://example.org/rollout.yaml".into(),
                 proxy: None,
                 authority: None,
                 stop: Arc::default(),
             });
             bell.notified().await;
-            assert!(looker.take().is_some_and(|(_, texts)| texts.is_err()));
-            assert!(!looker.looks());
+            assert!(poller.take().is_some_and(|(_, texts)| texts.is_err()));
+            assert!(!poller.is_polling());
         }
     }
 }
