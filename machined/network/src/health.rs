@@ -9,7 +9,7 @@ use state::kinds::{
 };
 use state::{Action, Controller, ControllerError, Resource, Store};
 
-use super::spec::select;
+use super::from_config::select;
 
 /// Sums the network up. Sole owner of `NetworkStatus`.
 pub struct NetworkHealth;

@@ -1,20 +1,24 @@
 //! Brings links, addresses, routes and names to what the machine config asks.
 //!
-//! From wish to kernel: `spec` turns the machine config and the leases of `dhcp` into `LinkSpec`, `AddressSpec` and
-//! `RouteSpec`; `links` looks at the kernel, publishes what it sees as `LinkStatus`, `AddressStatus` and
-//! `RouteStatus`, and carries out what `plan` finds missing. `resolver` and `hostname` write the names, `health` sums
-//! it all up as `NetworkStatus`. The kernel stands behind the trait of `kernel`; `netlink` is the real one.
+//! From config to kernel: each part of the node that wants something of the network publishes a `NetworkContribution` of its own, here
+//! `from_config` for the machine config and `from_leases` for the leases of `dhcp` and `dhcp6`. `merge` makes one of them, by documented
+//! precedence, and `spec` publishes it as `LinkSpec`, `AddressSpec` and `RouteSpec`. `links` looks at the kernel, publishes what it sees as
+//! `LinkStatus`, `AddressStatus` and `RouteStatus`, and carries out what `plan` finds missing. `resolver` and `hostname` write the
+//! names, `health` sums it all up as `NetworkStatus`. The kernel stands behind the trait of `kernel`; `netlink` is the real one.
 //!
 //! Every run compares all that is with all that should be: what somebody removed comes back. What somebody else added
 //! stays: our addresses and routes carry our mark.
 
 mod dhcp;
 mod dhcp6;
+mod from_config;
+mod from_leases;
 mod health;
 mod hostname;
 mod kernel;
 mod leases;
 mod links;
+mod merge;
 mod names;
 mod netlink;
 mod plan;
@@ -26,6 +30,8 @@ mod namespace_tests;
 
 pub use dhcp::{Asker, Dhcp, DhcpError, LeaseError, LeaseSource, Reporter, Servers};
 pub use dhcp6::{Dhcp6, Dhcp6Error};
+pub use from_config::FromConfig;
+pub use from_leases::FromLeases;
 pub use health::NetworkHealth;
 pub use hostname::HostName;
 pub use kernel::{Kernel, NetlinkError, Observed, RecordingKernel};
@@ -63,6 +69,8 @@ impl Default for NetworkFiles {
 /// Adds every controller of the network. Must run inside the tokio runtime that the controllers will run in.
 pub fn add_controllers(runtime: &mut Runtime, files: NetworkFiles) -> Result<(), NetlinkError> {
     runtime.add(Links::new(Netlink::open()?));
+    runtime.add(FromConfig);
+    runtime.add(FromLeases);
     runtime.add(Specs);
     runtime.add(Dhcp::new(Servers::default()));
     runtime.add(Dhcp6::new());

@@ -9,8 +9,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use machine_config::value::{Host, HostName, IpPrefix};
 use state::kinds::{DhcpLease, LeaseRoute};
 
+use super::super::from_leases::LEAST_DHCP_MTU;
 use super::super::names::{self, LIST};
-use super::super::spec::LEAST_DHCP_MTU;
 use super::message::{Answer, option};
 
 /// How long a lease is taken to hold whose server does not say: an hour, as other clients have it.

@@ -1,14 +1,40 @@
-use machine_config::value::MacAddress;
-use state::kinds::LeaseRoute;
+use std::collections::BTreeMap;
 
+use machine_config::MachineConfig;
+use machine_config::value::MacAddress;
+use state::kinds::{Dhcp6Lease, DhcpLease, DhcpSpec, LeaseRoute, LinkKind, LinkStatus};
+use state::testkit::settle;
+
+use super::super::plan::Desired;
+use super::super::{from_config, from_leases};
 use super::*;
+
+struct Wanted {
+    desired: Desired,
+    dhcp: BTreeMap<String, DhcpSpec>,
+}
 
 fn wanted(
     config: Option<&MachineConfig>,
     links: &BTreeMap<String, LinkStatus>,
     leases: &BTreeMap<String, DhcpLease>,
 ) -> Wanted {
-    super::wanted(config, links, leases, &BTreeMap::new())
+    all_wanted(config, links, leases, &BTreeMap::new())
+}
+
+fn all_wanted(
+    config: Option<&MachineConfig>,
+    links: &BTreeMap<String, LinkStatus>,
+    leases: &BTreeMap<String, DhcpLease>,
+    leases6: &BTreeMap<String, Dhcp6Lease>,
+) -> Wanted {
+    let (asked, dhcp) = from_config::asked(config, links);
+    let mut all = from_leases::contributions(&dhcp, links, leases, leases6);
+    all.push(("config".into(), asked));
+    Wanted {
+        desired: merge(&all),
+        dhcp,
+    }
 }
 
 pub(in super::super) fn link(index: u32, kind: LinkKind) -> LinkStatus {
@@ -97,7 +123,7 @@ fn an_address_by_dhcpv6_stands_for_itself() {
         ..Dhcp6Lease::default()
     };
     let leases6 = BTreeMap::from([("eth0".into(), leased.clone()), ("br0".into(), leased)]);
-    let found = super::wanted(None, &links(), &BTreeMap::new(), &leases6).desired;
+    let found = all_wanted(None, &links(), &BTreeMap::new(), &leases6).desired;
     let shown: Vec<_> = found
         .addresses
         .iter()
@@ -189,4 +215,30 @@ fn an_absurd_packet_size_of_a_server_is_ignored() {
             .mtu,
         None
     );
+}
+
+#[tokio::test]
+async fn parts_contribute_by_themselves_and_take_back_what_is_theirs() {
+    let store = Store::new();
+    store.put("links", "eth0", link(2, LinkKind::Ethernet)).unwrap();
+    store
+        .put("dhcp", "eth0", lease("10.0.2.15/24", "10.0.2.2"))
+        .unwrap();
+    let (mut config, mut leases) = (from_config::FromConfig, from_leases::FromLeases);
+    settle(&store, &mut [&mut config, &mut leases, &mut Specs])
+        .await
+        .unwrap();
+    assert!(store.get::<AddressSpec>("eth0/10.0.2.15/24").is_some());
+    store.remove::<DhcpLease>("dhcp", "eth0").unwrap();
+    settle(&store, &mut [&mut config, &mut leases, &mut Specs])
+        .await
+        .unwrap();
+    let names: Vec<String> = store
+        .list::<NetworkContribution>()
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(names, ["config"]);
+    assert_eq!(store.list::<AddressSpec>(), []);
+    assert_eq!(store.list::<LinkSpec>().len(), 1);
 }

@@ -11,6 +11,7 @@ pub mod containers;
 pub mod health;
 pub mod kernel;
 pub mod network;
+pub mod network_contribution;
 pub mod rollout;
 pub mod service_spec;
 pub mod services;
@@ -29,6 +30,9 @@ pub use network::{
     AddressSpec, AddressStatus, Dhcp6Lease, DhcpLease, DhcpSpec, HostNameStatus, Ipv6Status, LeaseRoute,
     LinkKind, LinkSpec, LinkStatus, NameSource, NetworkStatus, ResolverStatus, RouteSpec, RouteStatus,
     RouterAdvertisement,
+};
+pub use network_contribution::{
+    ContributedAddress, ContributedRoute, LinkSettings, NetworkContribution, Precedence,
 };
 pub use rollout::{RolloutSeen, RolloutState, RolloutStatus};
 pub use service_spec::{FileContents, FileMode, ServiceFile, ServiceSpec};
