@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use service_definition::Resources;
 
-/// Under this name all services stand in the tree of cgroups.
+/// The parent of the cgroups of all services.
 pub const PARENT: &str = "bedplate";
 /// Controllers that the limits of services need.
 const CONTROLLERS: [&str; 4] = ["cpu", "io", "memory", "pids"];
@@ -20,17 +20,20 @@ pub trait Cgroups: Send + Sync {
     /// Returns the folder of a service's cgroup, for its first process to enter; none when there are no cgroups.
     fn folder(&self, name: &str) -> Option<PathBuf>;
 
-    /// Kills everything in the cgroup of a service at once. One that was never made is no error.
+    /// Kills everything in the cgroup of a service at once. One that was never made is not an error.
     fn kill(&self, name: &str) -> Result<(), CgroupError>;
 
-    /// Tells whether a process is left in the cgroup of a service.
+    /// Removes the cgroup of a service, which must be empty. One that was never made is not an error.
+    fn remove(&self, name: &str) -> Result<(), CgroupError>;
+
+    /// Returns true if a process is left in the cgroup of a service.
     fn is_populated(&self, name: &str) -> bool;
 
     /// Returns the memory that a service uses, in bytes; none when that is not known.
     fn memory(&self, name: &str) -> Option<u64>;
 }
 
-/// Says what could not be done with a cgroup.
+/// What could not be done with a cgroup.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {}", path.display())]
 pub struct CgroupError {
@@ -107,6 +110,14 @@ impl Cgroups for LinuxCgroups {
         }
     }
 
+    fn remove(&self, name: &str) -> Result<(), CgroupError> {
+        let path = self.path(name);
+        match fs::remove_dir(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", &path)(error)),
+            _ => Ok(()),
+        }
+    }
+
     fn is_populated(&self, name: &str) -> bool {
         let events = fs::read_to_string(self.path(name).join("cgroup.events")).unwrap_or_default();
         populated(&events)
@@ -121,8 +132,8 @@ impl Cgroups for LinuxCgroups {
 const DEFAULT_WEIGHT: &str = "100";
 const DEFAULT_IO_WEIGHT: &str = "default 100";
 
-/// Says what is written into which file. A limit that is not given is taken back: the cgroup may be there from an
-/// earlier start of machined, with other limits.
+/// Returns what is written into which file. A limit that is not given is taken back: the cgroup may be there from an
+/// earlier start, with other limits.
 fn settings(resources: &Resources) -> [(&'static str, String); 4] {
     let most = |limit: Option<u64>| limit.map_or_else(|| "max".to_owned(), |limit| limit.to_string());
     let weight = |weight: Option<u32>| weight.unwrap_or(100).to_string();

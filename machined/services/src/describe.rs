@@ -1,4 +1,4 @@
-//! Says in a status what a service does.
+//! Describes in a status what a service does.
 
 use quantity::human_time;
 use service_definition::Definition;
@@ -8,7 +8,7 @@ use super::machine::{Health, Machine, State, Step};
 
 const MIB: u64 = 1 << 20;
 
-/// Is what a status holds besides what the state machine knows.
+/// What a status holds besides what the state machine knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Measured {
     /// When the present state began, in milliseconds since the kernel started.
@@ -21,17 +21,30 @@ pub struct Measured {
     pub rights: Option<Rights>,
 }
 
-/// Describes a service.
-pub fn describe(definition: &Definition, machine: &Machine, measured: &Measured) -> ServiceStatus {
+/// Describes a service. `fault` is what is wrong with its newest spec, when an earlier one runs in its place.
+pub fn describe(
+    definition: &Definition,
+    machine: &Machine,
+    measured: &Measured,
+    fault: Option<&str>,
+) -> ServiceStatus {
     let (pid, health) = match machine.state() {
         State::Running { pid, health, .. } => (Some(*pid), health_of(health)),
         State::Stopping { pid, .. } => (Some(*pid), ServiceHealth::Unknown),
         _ => (None, ServiceHealth::Unknown),
     };
+    let message = message(definition, machine);
+    let (health, message) = match fault {
+        Some(fault) => (
+            ServiceHealth::Unhealthy,
+            format!("its new spec is not valid, and the last valid one stays in effect: {fault} ({message})"),
+        ),
+        None => (health, message),
+    };
     ServiceStatus {
         state: state_of(machine.state()),
         health,
-        message: message(definition, machine),
+        message,
         pid,
         restarts: machine.restarts(),
         since_ms: measured.since_ms,
@@ -40,6 +53,27 @@ pub fn describe(definition: &Definition, machine: &Machine, measured: &Measured)
         last_exit: machine.last_exit().map(|exit| exit.to_string()),
         memory_bytes: measured.memory.map(|bytes| (bytes + MIB / 2) / MIB * MIB),
         rights: pid.and(measured.rights.clone()),
+    }
+}
+
+/// Describes a service that cannot run because its spec is not valid.
+pub fn describe_refused(fault: &str, wanted: bool, since_ms: u64) -> ServiceStatus {
+    ServiceStatus {
+        state: if wanted {
+            ServiceState::Failed
+        } else {
+            ServiceState::Stopped
+        },
+        health: ServiceHealth::Unhealthy,
+        message: format!("its spec is not valid: {fault}"),
+        pid: None,
+        restarts: 0,
+        since_ms,
+        cgroup: String::new(),
+        wanted,
+        last_exit: None,
+        memory_bytes: None,
+        rights: None,
     }
 }
 
@@ -62,8 +96,8 @@ pub fn state_of(state: &State) -> ServiceState {
 fn health_of(health: &Health) -> ServiceHealth {
     match health {
         Health::Unknown => ServiceHealth::Unknown,
-        Health::Well | Health::Failing { .. } => ServiceHealth::Healthy,
-        Health::Unwell { .. } => ServiceHealth::Unhealthy,
+        Health::Healthy | Health::Failing { .. } => ServiceHealth::Healthy,
+        Health::Unhealthy { .. } => ServiceHealth::Unhealthy,
     }
 }
 
@@ -77,17 +111,21 @@ fn message(definition: &Definition, machine: &Machine) -> String {
         State::Running { .. } if !machine.should_run() => {
             format!(
                 "waits for {} to end first",
-                machine.around().dependents.join(", ")
+                machine.dependencies().dependents.join(", ")
             )
         }
+        State::Running { .. } if machine.outdated() => {
+            let first = machine.dependencies().restarting.join(", ");
+            format!("waits for {first} to end first, and is restarted with its new definition")
+        }
         State::Running { health, .. } => match health {
-            Health::Unknown => "runs, and is not well yet".to_owned(),
-            Health::Well => "runs".to_owned(),
+            Health::Unknown => "runs, and is not healthy yet".to_owned(),
+            Health::Healthy => "runs".to_owned(),
             Health::Failing { checks } => {
                 let limit = definition.health.as_ref().map_or(0, |health| health.failures);
                 format!("runs; {checks} of {limit} checks failed")
             }
-            Health::Unwell { reason } => reason.clone(),
+            Health::Unhealthy { reason } => reason.clone(),
         },
         State::Stopping {
             step: Step::Asked { .. },
@@ -116,7 +154,7 @@ mod tests {
             memory: Some(3 * MIB - 7),
             ..Measured::default()
         };
-        describe(all.get("a").unwrap(), &Machine::in_state(state), &measured)
+        describe(all.get("a").unwrap(), &Machine::in_state(state), &measured, None)
     }
 
     fn running(health: Health) -> State {
@@ -146,9 +184,9 @@ mod tests {
             (
                 running(Health::Unknown),
                 ServiceState::Starting,
-                "runs, and is not well yet",
+                "runs, and is not healthy yet",
             ),
-            (running(Health::Well), ServiceState::Running, "runs"),
+            (running(Health::Healthy), ServiceState::Running, "runs"),
             (
                 stopping(Step::Asked { until }),
                 ServiceState::Stopping,
@@ -178,7 +216,7 @@ mod tests {
 
     #[test]
     fn health_and_process_are_those_of_the_running() {
-        let status = describe_state(running(Health::Unwell {
+        let status = describe_state(running(Health::Unhealthy {
             reason: "deaf".into(),
         }));
         assert_eq!((status.health, status.pid), (ServiceHealth::Unhealthy, Some(9)));

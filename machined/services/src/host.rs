@@ -1,5 +1,6 @@
 //! What a service does to the machine it runs on, behind one trait.
 
+mod files;
 mod linux;
 mod prepared;
 mod probe;
@@ -8,7 +9,7 @@ mod recording;
 
 use async_trait::async_trait;
 use service_definition::{Check, Definition};
-use state::kinds::Rights;
+use state::kinds::{Rights, ServiceFile};
 use sys::process::Exit;
 use tokio::sync::oneshot;
 
@@ -20,8 +21,14 @@ pub use recording::{HostCall, RecordingHost};
 /// Starts, watches and ends the processes of services.
 #[async_trait]
 pub trait Host: Send + Sync {
-    /// Makes what a service needs, and starts it.
-    async fn spawn(&self, service: &Definition) -> Result<Process, HostError>;
+    /// Makes what a service needs, its files included, and starts it.
+    async fn spawn(&self, service: &Definition, files: &[ServiceFile]) -> Result<Process, HostError>;
+
+    /// Replaces files of a service while it runs. Its paths are the same as at its start.
+    fn refresh(&self, service: &Definition, files: &[ServiceFile]) -> Result<(), HostError>;
+
+    /// Removes what was made for a service that is stopped and will not come back.
+    fn forget(&self, service: &Definition) -> Result<(), HostError>;
 
     /// Asks the main process of a service to end.
     fn terminate(&self, pid: u32) -> Result<(), HostError>;
@@ -32,7 +39,7 @@ pub trait Host: Send + Sync {
     /// Removes what the main process left behind when the kill mode says so, and returns when it is gone.
     async fn sweep(&self, service: &Definition) -> Result<(), HostError>;
 
-    /// Asks a service how it is. The error says what is wrong, and nothing else.
+    /// Checks the health of a service. The error says what is wrong, and nothing else.
     async fn check(&self, service: &Definition, check: &Check) -> Result<(), String>;
 
     /// Returns the memory that a service uses, in bytes.
@@ -45,7 +52,7 @@ pub trait Host: Send + Sync {
     fn cgroup(&self, service: &Definition) -> String;
 }
 
-/// Is the main process of a service.
+/// The main process of a service.
 #[derive(Debug)]
 pub struct Process {
     /// Its number.
@@ -54,13 +61,22 @@ pub struct Process {
     pub exit: oneshot::Receiver<Exit>,
 }
 
-/// Says what could not be done to the machine.
+/// What could not be done to the machine.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
     /// A folder that the service needs cannot be made.
     #[error("cannot make folder {path}")]
     Folder {
         /// The folder.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file of the service cannot be written or removed.
+    #[error("cannot write or remove {path}")]
+    File {
+        /// The file, or its folder.
         path: String,
         /// Why.
         #[source]

@@ -6,7 +6,7 @@
 
 mod back_off;
 mod health;
-mod words;
+mod types;
 
 use std::time::Duration;
 
@@ -16,29 +16,31 @@ use sys::process::Exit;
 
 pub use back_off::{STABLE, pause};
 pub use health::Health;
-pub use words::{Around, Effect, Event, Policy, State, Step, Then};
+pub use types::{Dependencies, Effect, Event, Policy, State, Step, Then};
 
 /// How long a killed process may take to be gone before it is killed once more.
 const KILL_AGAIN: Duration = Duration::from_secs(10);
 
-/// Is one service: what is wanted of it, what is around it, and what it does.
+/// One service: what is wanted of it, its dependencies, and what it does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
     policy: Policy,
     wanted: bool,
-    around: Around,
+    dependencies: Dependencies,
+    outdated: bool,
     state: State,
     restarts: u32,
     last_exit: Option<Exit>,
 }
 
 impl Machine {
-    /// Makes a service that rests, and that nobody wants yet.
+    /// Makes a service that is stopped, and that nobody wants yet.
     pub fn new(policy: Policy) -> Self {
         Machine {
             policy,
             wanted: false,
-            around: Around::default(),
+            dependencies: Dependencies::default(),
+            outdated: false,
             state: State::Stopped,
             restarts: 0,
             last_exit: None,
@@ -60,19 +62,37 @@ impl Machine {
         self.last_exit
     }
 
-    /// Tells whether it is wanted.
+    /// Returns true if it is wanted.
     pub fn wanted(&self) -> bool {
         self.wanted
     }
 
-    /// Returns what is around it, as it was told last.
-    pub fn around(&self) -> &Around {
-        &self.around
+    /// Returns its dependencies, as they were last reported.
+    pub fn dependencies(&self) -> &Dependencies {
+        &self.dependencies
     }
 
-    /// Tells whether it is wanted and nothing it cannot do without is about to rest.
+    /// Returns true if its process is to be replaced because its definition changed.
+    pub fn outdated(&self) -> bool {
+        self.outdated
+    }
+
+    /// Returns what its definition says about starting and stopping.
+    pub fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    /// Returns true if a process of it may exist.
+    pub fn is_up(&self) -> bool {
+        matches!(
+            self.state,
+            State::Starting { .. } | State::Running { .. } | State::Stopping { .. }
+        )
+    }
+
+    /// Returns true if it is wanted and nothing it depends on is about to stop.
     pub fn should_run(&self) -> bool {
-        self.wanted && self.around.withdrawn.is_empty()
+        self.wanted && self.dependencies.withdrawn.is_empty()
     }
 
     /// Returns the time at which it wants [`Event::Time`].
@@ -93,7 +113,9 @@ impl Machine {
         let mut effects = Vec::new();
         match event {
             Event::Want(wanted) => self.wanted = wanted,
-            Event::Around(around) => self.around = around,
+            Event::Dependencies(dependencies) => self.dependencies = dependencies,
+            Event::Policy(policy) => self.set_policy(policy),
+            Event::Outdated(outdated) => self.outdated = outdated && self.is_up(),
             Event::Start => self.start_asked(),
             Event::Restart => self.restart_asked(now, &mut effects),
             Event::Spawned { pid } => self.spawned(now, pid, &mut effects),
@@ -104,6 +126,15 @@ impl Machine {
         }
         self.settle(now, &mut effects);
         (self, effects)
+    }
+
+    fn set_policy(&mut self, policy: Policy) {
+        self.policy = policy;
+        if let State::Running { health, .. } = &mut self.state
+            && policy.checks.is_none()
+        {
+            *health = Health::at_start(false);
+        }
     }
 
     fn start_asked(&mut self) {
@@ -126,7 +157,7 @@ impl Machine {
 
     fn spawned(&mut self, now: Duration, pid: u32, effects: &mut Vec<Effect>) {
         if let State::Starting { failures } = self.state {
-            effects.push(tell(true, format!("started as process {pid}")));
+            effects.push(report(true, format!("started as process {pid}")));
             self.state = State::Running {
                 pid,
                 since: now,
@@ -163,7 +194,7 @@ impl Machine {
                 let then = then.clone();
                 self.last_exit = Some(exit);
                 effects.push(Effect::Sweep);
-                effects.push(tell(true, format!("ended: {exit}")));
+                effects.push(report(true, format!("ended: {exit}")));
                 match then {
                     Then::BackOff { failures, reason } if self.should_run() => {
                         self.back_off(now, failures, reason, effects);
@@ -177,23 +208,23 @@ impl Machine {
 
     fn ended_by_itself(&mut self, now: Duration, exit: Exit, failures: u32, effects: &mut Vec<Effect>) {
         if !self.wanted {
-            effects.push(tell(true, format!("ended: {exit}")));
+            effects.push(report(true, format!("ended: {exit}")));
             self.state = State::Stopped;
             return;
         }
-        let well = exit == Exit::Code(0);
+        let succeeded = exit == Exit::Code(0);
         let again = match self.policy.restart {
             Restart::Always => true,
-            Restart::OnFailure => !well,
+            Restart::OnFailure => !succeeded,
             Restart::Never => false,
         };
         if again {
             self.back_off(now, failures, format!("ended: {exit}"), effects);
-        } else if well {
-            effects.push(tell(true, "finished".to_owned()));
+        } else if succeeded {
+            effects.push(report(true, "finished".to_owned()));
             self.state = State::Finished;
         } else {
-            effects.push(tell(
+            effects.push(report(
                 false,
                 format!("ended: {exit}; its policy is to leave it so"),
             ));
@@ -205,7 +236,7 @@ impl Machine {
 
     fn back_off(&mut self, now: Duration, failures: u32, reason: String, effects: &mut Vec<Effect>) {
         let pause = pause(failures);
-        effects.push(tell(
+        effects.push(report(
             false,
             format!("{reason}; the next start is in {}", human_time(pause)),
         ));
@@ -232,20 +263,20 @@ impl Machine {
         let before = std::mem::replace(health, Health::Unknown);
         *health = before.clone().next(result, limit);
         match (before, &*health) {
-            (Health::Well | Health::Failing { .. }, Health::Unwell { reason }) => {
-                effects.push(tell(false, format!("is unwell: {reason}")));
+            (Health::Healthy | Health::Failing { .. }, Health::Unhealthy { reason }) => {
+                effects.push(report(false, format!("is unhealthy: {reason}")));
                 if unhealthy == Unhealthy::Restart {
                     let stable = now.saturating_sub(*since) >= STABLE;
                     let then = Then::BackOff {
                         failures: if stable { 1 } else { *failures + 1 },
-                        reason: format!("was unwell: {reason}"),
+                        reason: format!("was unhealthy: {reason}"),
                     };
                     let pid = *pid;
                     self.stop(now, pid, then, effects);
                 }
             }
-            (Health::Unknown | Health::Unwell { .. }, Health::Well) => {
-                effects.push(tell(true, "is well".to_owned()))
+            (Health::Unknown | Health::Unhealthy { .. }, Health::Healthy) => {
+                effects.push(report(true, "is healthy".to_owned()))
             }
             _ => {}
         }
@@ -258,7 +289,7 @@ impl Machine {
         match &mut self.state {
             State::Stopping { pid, step, .. } => {
                 if let Step::Asked { .. } = step {
-                    effects.push(tell(false, "did not end in time, and is killed".to_owned()));
+                    effects.push(report(false, "did not end in time, and is killed".to_owned()));
                 }
                 *step = Step::Killed {
                     until: now + KILL_AGAIN,
@@ -286,12 +317,12 @@ impl Machine {
         };
     }
 
-    /// Makes the state follow from what is wanted and what is around. It ends: each step leads to a state in which
-    /// the service rests, waits, or depends on an answer from outside.
+    /// Makes the state follow from what is wanted and from the dependencies. It ends: each step leads to a state in which
+    /// the service is stopped, waits, or depends on an answer from outside.
     fn settle(&mut self, now: Duration, effects: &mut Vec<Effect>) {
         if !self.wanted {
             match self.state {
-                State::Running { pid, .. } if self.around.dependents.is_empty() => {
+                State::Running { pid, .. } if self.dependencies.dependents.is_empty() => {
                     self.stop(now, pid, Then::AsWanted, effects);
                 }
                 // What is being started is stopped when it has a process; what still has dependents waits for them.
@@ -306,27 +337,34 @@ impl Machine {
                 self.settle(now, effects);
             }
             State::Running { pid, .. }
-                if !self.around.withdrawn.is_empty() && self.around.dependents.is_empty() =>
+                if !self.dependencies.withdrawn.is_empty() && self.dependencies.dependents.is_empty() =>
             {
                 let pid = *pid;
                 self.stop(now, pid, Then::AsWanted, effects);
             }
-            State::BackOff { .. } if !self.around.withdrawn.is_empty() => {
+            // Those that depend on it and stay as they are need not end, as with a restart on request.
+            State::Running { pid, .. } if self.outdated && self.dependencies.restarting.is_empty() => {
+                let pid = *pid;
+                effects.push(report(true, "its definition changed; it is restarted".to_owned()));
+                self.stop(now, pid, Then::AsWanted, effects);
+            }
+            State::BackOff { .. } if !self.dependencies.withdrawn.is_empty() => {
                 self.state = waiting();
                 self.settle(now, effects);
             }
             State::Waiting { on, failures } => {
-                *on = self.around.withdrawn.clone();
+                *on = self.dependencies.withdrawn.clone();
                 let more = self
-                    .around
+                    .dependencies
                     .missing
                     .iter()
-                    .filter(|name| !self.around.withdrawn.contains(name));
+                    .filter(|name| !self.dependencies.withdrawn.contains(name));
                 on.extend(more.cloned());
                 if on.is_empty() {
                     if self.last_exit.is_some() || *failures > 0 {
                         self.restarts += 1;
                     }
+                    self.outdated = false;
                     self.state = State::Starting { failures: *failures };
                     effects.push(Effect::Spawn);
                 }
@@ -343,8 +381,8 @@ fn waiting() -> State {
     }
 }
 
-fn tell(good: bool, text: String) -> Effect {
-    Effect::Tell { good, text }
+fn report(good: bool, text: String) -> Effect {
+    Effect::Report { good, text }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use quantity::human_time;
@@ -11,23 +12,29 @@ use sys::process::Exit;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::around::around;
+use super::catalogue::Entry;
+use super::dependencies::{Peer, dependencies};
 use super::describe::{Measured, describe, state_of};
 use super::machine::{Effect, Event, Health, Machine, Policy, State};
 use super::order::Order;
 use super::supervisor::Shared;
 
-/// How often a service that has never been well is asked how it is: the boot waits for it.
-const IMPATIENT: Duration = Duration::from_millis(250);
-/// How often its memory is looked at.
+/// How often to check a service that has never been healthy: the boot waits for it.
+const EAGER: Duration = Duration::from_millis(250);
+/// How often to read how much memory it uses.
 const MEASURE: Duration = Duration::from_secs(30);
 
 type Checked = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
-/// Is one service on its way.
+/// One service that is supervised.
 pub struct Task {
     shared: Shared,
-    definition: Definition,
+    /// The service as it is wanted now.
+    entry: Arc<Entry>,
+    /// What the last process was started from, until a later change has been dealt with.
+    started: Option<Arc<Entry>>,
+    /// What is wrong with a spec that is newer than the entry.
+    fault: Option<String>,
     orders: watch::Receiver<Order>,
     done: Order,
     machine: Machine,
@@ -37,12 +44,12 @@ pub struct Task {
 }
 
 impl Task {
-    /// Makes a service that rests.
-    pub fn new(shared: Shared, definition: Definition, orders: watch::Receiver<Order>) -> Self {
+    /// Makes a service that is stopped.
+    pub fn new(shared: Shared, entry: Arc<Entry>, orders: watch::Receiver<Order>) -> Self {
         let measured = Measured {
             since_ms: shared.clock.uptime_ms(),
             memory: None,
-            cgroup: shared.host.cgroup(&definition),
+            cgroup: shared.host.cgroup(&entry.definition),
             rights: None,
         };
         // Requests that were made before this service had a task are done with.
@@ -51,9 +58,11 @@ impl Task {
             ..*orders.borrow()
         };
         Task {
-            machine: Machine::new(Policy::of(&definition)),
+            machine: Machine::new(Policy::of(&entry.definition)),
             shared,
-            definition,
+            entry,
+            started: None,
+            fault: None,
             orders,
             done,
             exit: None,
@@ -62,18 +71,25 @@ impl Task {
         }
     }
 
-    /// Drives the service for as long as the future lives.
+    fn definition(&self) -> &Definition {
+        &self.entry.definition
+    }
+
+    /// Drives the service until it is stopped and nobody defines it any longer.
     pub async fn run(mut self) {
-        let mut neighbours = self.shared.neighbours.subscribe();
-        self.look_around_and_take_orders().await;
+        let mut overview = self.shared.overview.subscribe();
+        self.take_changes_and_orders().await;
         let mut measure = tokio::time::interval(MEASURE);
         loop {
             self.publish();
+            if self.done.removed && *self.machine.state() == State::Stopped {
+                return;
+            }
             let event = tokio::select! {
                 // Cancel safe: a change that is not taken is there the next time, as with all watches.
                 _ = self.orders.changed() => None,
                 // Cancel safe, as above.
-                _ = neighbours.changed() => None,
+                _ = overview.changed() => None,
                 // Cancel safe: an exit that is not taken stays in its channel.
                 event = ended(&mut self.exit) => Some(event),
                 // Cancel safe: the check stays where it is and goes on.
@@ -89,25 +105,35 @@ impl Task {
             match event {
                 Some(event) => self.handle(event).await,
                 None => {
-                    neighbours.mark_unchanged();
-                    self.look_around_and_take_orders().await;
+                    overview.mark_unchanged();
+                    self.take_changes_and_orders().await;
                 }
             }
         }
     }
 
-    /// Looks first: an order to start is taken knowing for whom to wait, and one to end knowing who ends before.
-    async fn look_around_and_take_orders(&mut self) {
+    /// Takes changes first: an order to start is taken knowing for whom to wait, and one to end knowing who ends before.
+    async fn take_changes_and_orders(&mut self) {
         // The order first, though it is taken last: what all know is never older than what one is told.
         let order = *self.orders.borrow_and_update();
-        let around = around(
-            &self.definition,
-            &self.shared.definitions,
-            &self.shared.neighbours.borrow(),
-        );
-        if around != *self.machine.around() {
-            self.handle(Event::Around(around)).await;
+        let name = self.definition().name.clone();
+        let (entry, fault, dependencies) = {
+            let overview = self.shared.overview.borrow();
+            let catalogue = &overview.catalogue;
+            (
+                catalogue.entries.get(&name).cloned(),
+                catalogue.faults.get(&name).cloned(),
+                dependencies(&name, &overview),
+            )
+        };
+        self.fault = fault;
+        if let Some(entry) = entry {
+            self.adopt(entry).await;
         }
+        if dependencies != *self.machine.dependencies() {
+            self.handle(Event::Dependencies(dependencies)).await;
+        }
+        self.replace_if_outdated().await;
         let done = std::mem::replace(&mut self.done, order);
         if order.wanted != done.wanted {
             self.handle(Event::Want(order.wanted)).await;
@@ -118,6 +144,61 @@ impl Task {
         if order.restarts != done.restarts {
             self.handle(Event::Restart).await;
         }
+    }
+
+    /// Takes the service as it is wanted now. What needs no restart takes effect at once.
+    async fn adopt(&mut self, entry: Arc<Entry>) {
+        if *entry != *self.entry {
+            if entry.definition.health != self.definition().health {
+                self.check = None;
+            }
+            self.entry = entry;
+        }
+        let policy = Policy::of(self.definition());
+        if policy != self.machine.policy() {
+            self.handle(Event::Policy(policy)).await;
+        }
+    }
+
+    /// Lets a process be replaced that runs from another command, or with other rights, limits or files.
+    async fn replace_if_outdated(&mut self) {
+        let Some(started) = self.started.clone() else {
+            return;
+        };
+        let same = self.entry.starts_like(&started);
+        if self.machine.is_up() {
+            if same && *started != *self.entry {
+                self.refresh(&started);
+            }
+            if self.machine.outdated() == same {
+                self.handle(Event::Outdated(!same)).await;
+            }
+        } else {
+            if self.machine.outdated() {
+                self.handle(Event::Outdated(false)).await;
+            }
+            if !same {
+                // What failed, or has finished, was another program: the new one is tried at once.
+                self.started = None;
+                self.handle(Event::Start).await;
+            }
+        }
+    }
+
+    /// Puts files in place that the service reads again by itself.
+    fn refresh(&mut self, started: &Entry) {
+        if started.files != self.entry.files {
+            let refreshed = self.shared.host.refresh(self.definition(), &self.entry.files);
+            let name = &self.definition().name;
+            match refreshed {
+                Ok(()) => self
+                    .shared
+                    .events
+                    .info(name, "its files were replaced while it runs"),
+                Err(error) => self.shared.events.error(name, chain(&error)),
+            }
+        }
+        self.started = Some(self.entry.clone());
     }
 
     /// Takes an event, does what follows, and takes the answers to that.
@@ -144,17 +225,20 @@ impl Task {
     }
 
     async fn act(&mut self, effect: Effect) -> Option<Event> {
-        let (host, name) = (self.shared.host.clone(), self.definition.name.clone());
+        let (host, name) = (self.shared.host.clone(), self.definition().name.clone());
+        // How much is killed is decided by what the process was started from.
+        let started = self.started.clone().unwrap_or_else(|| self.entry.clone());
+        let running = &started.definition;
         let result = match effect {
             Effect::Spawn => return Some(self.spawn().await),
             Effect::Terminate { pid } => host.terminate(pid),
-            Effect::Kill { pid } => host.kill(&self.definition, pid),
-            Effect::Sweep => host.sweep(&self.definition).await,
-            Effect::Tell { good: true, text } => {
+            Effect::Kill { pid } => host.kill(running, pid),
+            Effect::Sweep => host.sweep(running).await,
+            Effect::Report { good: true, text } => {
                 self.shared.events.info(&name, text);
                 Ok(())
             }
-            Effect::Tell { good: false, text } => {
+            Effect::Report { good: false, text } => {
                 self.shared.events.warning(&name, text);
                 Ok(())
             }
@@ -166,7 +250,9 @@ impl Task {
     }
 
     async fn spawn(&mut self) -> Event {
-        match self.shared.host.spawn(&self.definition).await {
+        let entry = self.entry.clone();
+        self.started = Some(entry.clone());
+        match self.shared.host.spawn(&entry.definition, &entry.files).await {
             Ok(process) => {
                 self.measured.rights = self.shared.host.rights(process.pid);
                 self.exit = Some((process.pid, process.exit));
@@ -178,9 +264,10 @@ impl Task {
         }
     }
 
-    /// Sees to it that a service that runs is asked how it is, and no other.
+    /// Checks the health of a service that runs, and of no other.
     fn plan_check(&mut self) {
-        let (State::Running { health, .. }, Some(check)) = (self.machine.state(), &self.definition.health)
+        let (State::Running { health, .. }, Some(check)) =
+            (self.machine.state(), &self.entry.definition.health)
         else {
             self.check = None;
             return;
@@ -189,10 +276,10 @@ impl Task {
             return;
         }
         let pause = match health {
-            Health::Unknown => IMPATIENT.min(check.interval),
+            Health::Unknown => EAGER.min(check.interval),
             _ => check.interval,
         };
-        let (host, definition, check) = (self.shared.host.clone(), self.definition.clone(), check.clone());
+        let (host, definition, check) = (self.shared.host.clone(), self.definition().clone(), check.clone());
         self.check = Some(Box::pin(async move {
             sleep(pause).await;
             ask(host.as_ref(), &definition, &check).await
@@ -201,12 +288,18 @@ impl Task {
 
     fn measure(&self) -> Option<u64> {
         let runs = matches!(self.machine.state(), State::Running { .. });
-        runs.then(|| self.shared.host.memory(&self.definition)).flatten()
+        runs.then(|| self.shared.host.memory(self.definition())).flatten()
     }
 
     fn publish(&self) {
-        let status = describe(&self.definition, &self.machine, &self.measured);
-        self.shared.publish(&self.definition.name, &self.machine, status);
+        let status = describe(
+            self.definition(),
+            &self.machine,
+            &self.measured,
+            self.fault.as_deref(),
+        );
+        let peer = Peer::of(&self.machine, self.started.clone());
+        self.shared.publish(&self.definition().name, peer, status);
     }
 }
 
@@ -235,7 +328,8 @@ async fn checked(check: &mut Option<Checked>) -> Result<(), String> {
     }
 }
 
-async fn until(deadline: Option<Instant>) {
+/// Waits until a moment, or for ever when there is none.
+pub(super) async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline).await,
         None => pending().await,

@@ -40,7 +40,11 @@ pub(super) fn prepare() -> Result<Prepared, Error> {
     let release = release_file::load(Path::new(release_file::PATH))?;
     let mut remarks = mount_everything()?;
     etc::copy_tree(Path::new(etc::FACTORY), Path::new("/etc")).map_err(Error::Etc)?;
-    etc::add_users(Path::new("/etc"), &release.services).map_err(Error::Etc)?;
+    let users = release
+        .services
+        .iter()
+        .filter_map(|service| service.user.as_ref());
+    etc::add_users(Path::new("/etc"), users).map_err(Error::Etc)?;
     remarks.extend(set_parameters());
     remarks.extend(lockdown::read(Path::new("/")).gaps());
     if let Err(error) = sys::power::signal_on_ctrl_alt_del() {

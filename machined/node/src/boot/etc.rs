@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use service_definition::Service;
+use service_definition::User;
 
 /// Where the image keeps what `/etc` starts with.
 pub const FACTORY: &str = "/usr/share/factory/etc";
@@ -34,21 +34,30 @@ pub fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Adds the users of services, each with a group of its own, to `passwd` and `group`, so that programs find their names.
-pub fn add_users(etc: &Path, services: &[Service]) -> io::Result<()> {
-    let users = services.iter().filter_map(|service| service.user.as_ref());
-    let users: BTreeMap<u32, &str> = users.map(|user| (user.id, user.name.as_str())).collect();
-    let (mut passwd, mut group) = (String::new(), String::new());
-    for (id, name) in users {
-        passwd.push_str(&format!("{name}:x:{id}:{id}:{name}:/:/nonexistent\n"));
-        group.push_str(&format!("{name}:x:{id}:\n"));
-    }
-    for (file, lines) in [("passwd", passwd), ("group", group)] {
+/// Adds users of services, each with a group of its own, to `passwd` and `group`, so that programs find their names. Those
+/// that are listed already are left alone.
+pub fn add_users<'a>(etc: &Path, users: impl IntoIterator<Item = &'a User>) -> io::Result<()> {
+    let users: BTreeMap<u32, &str> = users
+        .into_iter()
+        .map(|user| (user.id, user.name.as_str()))
+        .collect();
+    let files: [(&str, fn(u32, &str) -> String); 2] = [
+        ("passwd", |id, name| {
+            format!("{name}:x:{id}:{id}:{name}:/:/nonexistent\n")
+        }),
+        ("group", |id, name| format!("{name}:x:{id}:\n")),
+    ];
+    for (file, line) in files {
+        let path = etc.join(file);
+        let listed = match fs::read_to_string(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            read => read.unwrap_or_default(),
+        };
+        let is_new = |name: &str| !listed.lines().any(|line| line.split(':').next() == Some(name));
+        let new = users.iter().filter(|(_, name)| is_new(name));
+        let lines: String = new.map(|(id, name)| line(*id, name)).collect();
         if !lines.is_empty() {
-            let mut file = fs::File::options()
-                .create(true)
-                .append(true)
-                .open(etc.join(file))?;
+            let mut file = fs::File::options().create(true).append(true).open(path)?;
             file.write_all(lines.as_bytes())?;
         }
     }
@@ -57,28 +66,18 @@ pub fn add_users(etc: &Path, services: &[Service]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use service_definition::User;
-
     use super::*;
 
     #[test]
     fn users_of_services_have_names() {
         let etc = tempfile::tempdir().unwrap();
         fs::write(etc.path().join("passwd"), "root:x:0:0:root:/:/nonexistent\n").unwrap();
-        let service = |name: &str, user: Option<(&str, u32)>| {
-            let mut service = Service::new(name, ["/a"]);
-            service.user = user.map(|(name, id)| User {
-                name: name.into(),
-                id,
-            });
-            service
+        let user = User {
+            name: "etcd".into(),
+            id: 201,
         };
-        let shared = Some(("etcd", 201));
-        add_users(
-            etc.path(),
-            &[service("a", shared), service("b", None), service("c", shared)],
-        )
-        .unwrap();
+        add_users(etc.path(), [&user, &user]).unwrap();
+        add_users(etc.path(), [&user]).unwrap();
         let file = |name: &str| fs::read_to_string(etc.path().join(name)).unwrap();
         assert_eq!(
             file("passwd"),

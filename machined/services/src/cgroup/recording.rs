@@ -8,13 +8,15 @@ use service_definition::Resources;
 
 use super::{CgroupError, Cgroups};
 
-/// Is one call that [`RecordingCgroups`] took.
+/// One call that [`RecordingCgroups`] took.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CgroupCall {
     /// A cgroup was made and limited.
     Prepare(String, Resources),
     /// Everything in it was killed.
     Kill(String),
+    /// It was removed.
+    Remove(String),
 }
 
 /// Remembers what was done with cgroups; makes none.
@@ -49,6 +51,11 @@ impl Cgroups for RecordingCgroups {
     fn kill(&self, name: &str) -> Result<(), CgroupError> {
         lock(&self.calls).push(CgroupCall::Kill(name.to_owned()));
         lock(&self.populated).insert(name.to_owned(), false);
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> Result<(), CgroupError> {
+        lock(&self.calls).push(CgroupCall::Remove(name.to_owned()));
         Ok(())
     }
 

@@ -2,27 +2,29 @@
 
 use std::collections::HashMap;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use std::{fs, io};
 
 use async_trait::async_trait;
+use node::boot::etc;
 use node::children::Children;
 use node::logs::{Capture, Logs};
 use service_definition::{Check, Definition, Directory, KillMode, Run, User};
-use state::kinds::Rights;
+use state::kinds::{Rights, ServiceFile};
 use sys::confine::Confinement;
 use sys::process::Stop;
 
+use super::files::ServiceFiles;
 use super::{Host, HostError, Process, probe};
 use crate::cgroup::{Cgroups, PARENT};
 use crate::{containerd, rights};
 
 /// How long killed processes may take to be gone.
 const GONE: Duration = Duration::from_secs(5);
-/// How often it is looked whether they are.
+/// How often to check whether they are.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Runs services as processes of this machine, each in its cgroup, and takes down what they say.
@@ -31,6 +33,9 @@ pub struct LinuxHost {
     cgroups: Arc<dyn Cgroups>,
     logs: Logs,
     captures: Mutex<HashMap<String, Capture>>,
+    files: ServiceFiles,
+    /// Where users are listed. One at a time adds to it.
+    etc: Mutex<PathBuf>,
 }
 
 impl LinuxHost {
@@ -41,6 +46,38 @@ impl LinuxHost {
             cgroups,
             logs,
             captures: Mutex::default(),
+            files: ServiceFiles::below(Path::new("/")),
+            etc: Mutex::new("/etc".into()),
+        }
+    }
+
+    /// Keeps files of services and the list of users below `root` instead of `/`.
+    #[must_use]
+    pub fn below(self, root: &Path) -> Self {
+        LinuxHost {
+            files: ServiceFiles::below(root),
+            etc: Mutex::new(root.join("etc")),
+            ..self
+        }
+    }
+
+    fn install(&self, service: &Definition, files: &[ServiceFile]) -> Result<(), HostError> {
+        let installed = self
+            .files
+            .install(&service.name, service.run.user.as_ref(), files);
+        installed.map_err(file_error)
+    }
+
+    /// Gives the user of a service a name, for programs that look for it. The number is what counts.
+    fn name_user(&self, service: &Definition) {
+        let Some(user) = &service.run.user else { return };
+        let etc = self.etc.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = etc::add_users(&etc, [user]) {
+            tracing::warn!(
+                "{}: cannot list its user in {}: {error}",
+                service.name,
+                etc.display()
+            );
         }
     }
 
@@ -56,13 +93,15 @@ impl LinuxHost {
         Ok((capture.stdio()?, capture.stdio()?))
     }
 
-    fn command(&self, service: &Definition) -> Result<Command, HostError> {
+    fn command(&self, service: &Definition, files: &[ServiceFile]) -> Result<Command, HostError> {
+        self.name_user(service);
         for directory in &service.directories {
             make(directory, service.run.user.as_ref()).map_err(|source| HostError::Folder {
                 path: directory.path.display().to_string(),
                 source,
             })?;
         }
+        self.install(service, files)?;
         let lacking = self.cgroups.prepare(&service.name, &service.resources)?;
         if !lacking.is_empty() {
             let name = &service.name;
@@ -92,8 +131,8 @@ impl LinuxHost {
 
 #[async_trait]
 impl Host for LinuxHost {
-    async fn spawn(&self, service: &Definition) -> Result<Process, HostError> {
-        let mut command = self.command(service)?;
+    async fn spawn(&self, service: &Definition, files: &[ServiceFile]) -> Result<Process, HostError> {
+        let mut command = self.command(service, files)?;
         let children = self.children.clone();
         // From a slow card, starting a program takes its time.
         let started = tokio::task::spawn_blocking(move || children.spawn(&mut command));
@@ -113,6 +152,19 @@ impl Host for LinuxHost {
             pid: child.pid,
             exit: child.into_exit(),
         })
+    }
+
+    fn refresh(&self, service: &Definition, files: &[ServiceFile]) -> Result<(), HostError> {
+        self.install(service, files)
+    }
+
+    fn forget(&self, service: &Definition) -> Result<(), HostError> {
+        self.files.remove(&service.name).map_err(file_error)?;
+        // What a service left running, as its kill mode lets it, stays where it is.
+        match self.cgroups.is_populated(&service.name) {
+            true => Ok(()),
+            false => Ok(self.cgroups.remove(&service.name)?),
+        }
     }
 
     fn terminate(&self, pid: u32) -> Result<(), HostError> {
@@ -172,6 +224,13 @@ impl Host for LinuxHost {
             Some(_) => format!("/{PARENT}/{}", service.name),
             None => String::new(),
         }
+    }
+}
+
+fn file_error((path, source): (PathBuf, io::Error)) -> HostError {
+    HostError::File {
+        path: path.display().to_string(),
+        source,
     }
 }
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use service_definition::{Check, Definition};
-use state::kinds::Rights;
+use state::kinds::{Rights, ServiceFile};
 
 use super::{Host, HostError, Process};
 
-/// Does what has to be done before each start of a service, while it does not run. What fails is told by itself, and the
+/// Something that has to be done before each start of a service, while it does not run. It reports its own failures, and the
 /// service is started all the same.
 #[async_trait]
 pub trait BeforeStart: Send + Sync {
@@ -36,11 +36,19 @@ impl<H: Host> PreparedHost<H> {
 
 #[async_trait]
 impl<H: Host> Host for PreparedHost<H> {
-    async fn spawn(&self, service: &Definition) -> Result<Process, HostError> {
+    async fn spawn(&self, service: &Definition, files: &[ServiceFile]) -> Result<Process, HostError> {
         if service.name == self.service {
             self.before.before_start().await;
         }
-        self.host.spawn(service).await
+        self.host.spawn(service, files).await
+    }
+
+    fn refresh(&self, service: &Definition, files: &[ServiceFile]) -> Result<(), HostError> {
+        self.host.refresh(service, files)
+    }
+
+    fn forget(&self, service: &Definition) -> Result<(), HostError> {
+        self.host.forget(service)
     }
 
     fn terminate(&self, pid: u32) -> Result<(), HostError> {

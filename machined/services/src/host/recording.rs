@@ -1,17 +1,18 @@
-//! A host without processes, for tests: it remembers what it was told, and its processes end when the test says so.
+//! A host without processes, for tests: it records its calls, and its processes end when the test says so.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use service_definition::{Check, Definition, KillMode};
-use state::kinds::Rights;
+use state::kinds::{Rights, ServiceFile};
 use sys::process::Exit;
 use tokio::sync::{oneshot, watch};
 
 use super::{Host, HostError, Process};
 
-/// Is one call that a [`RecordingHost`] took: the service it was about comes first.
+/// One call that a [`RecordingHost`] took: the service it was about comes first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HostCall {
     /// It was started.
@@ -20,9 +21,13 @@ pub enum HostCall {
     Terminate(String),
     /// It was killed.
     Kill(String),
+    /// Its files were replaced while it ran.
+    Refresh(String),
+    /// What was made for it was removed.
+    Forget(String),
 }
 
-/// Remembers what it was told. Processes obey: they end when they are asked to, unless they are told to be stubborn.
+/// Records its calls. Processes end when they are asked to, unless they are made stubborn.
 pub struct RecordingHost {
     state: Mutex<State>,
     changes: watch::Sender<u64>,
@@ -32,11 +37,26 @@ pub struct RecordingHost {
 struct State {
     calls: Vec<HostCall>,
     running: BTreeMap<u32, (String, oneshot::Sender<Exit>)>,
+    /// What each process runs: its command line without the program, and its files.
+    programs: BTreeMap<u32, Program>,
+    /// Services that had two processes at once.
+    doubled: Vec<String>,
     started: u32,
     stubborn: Vec<String>,
+    slow: BTreeMap<String, Duration>,
+    panics: Vec<String>,
     missing: Vec<String>,
-    unwell: BTreeMap<String, String>,
+    unhealthy: BTreeMap<String, String>,
     checks: u32,
+}
+
+/// What a process was started with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Program {
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// Its files, as they were written last.
+    pub files: Vec<ServiceFile>,
 }
 
 impl Default for RecordingHost {
@@ -64,15 +84,22 @@ impl RecordingHost {
             .count()
     }
 
+    /// Returns what the process of a service runs; none when it has none.
+    pub fn program(&self, name: &str) -> Option<Program> {
+        let state = self.state();
+        let pid = state.pid(name)?;
+        state.programs.get(&pid).cloned()
+    }
+
+    /// Names the services that ever had two processes at once.
+    pub fn doubled(&self) -> Vec<String> {
+        self.state().doubled.clone()
+    }
+
     /// Ends the process of a service.
     pub fn end(&self, name: &str, exit: Exit) {
         let mut state = self.state();
-        let pid = state
-            .running
-            .iter()
-            .find(|(_, (service, _))| service == name)
-            .map(|(pid, _)| *pid);
-        if let Some(pid) = pid {
+        if let Some(pid) = state.pid(name) {
             state.end(pid, exit);
         }
     }
@@ -80,6 +107,16 @@ impl RecordingHost {
     /// Makes a service end only when it is killed.
     pub fn make_stubborn(&self, name: &str) {
         self.state().stubborn.push(name.to_owned());
+    }
+
+    /// Makes each start of a service take its time.
+    pub fn make_slow(&self, name: &str, time: Duration) {
+        self.state().slow.insert(name.to_owned(), time);
+    }
+
+    /// Makes the supervision of a service panic when its process has ended: an error of ours, for tests of what contains it.
+    pub fn panic_at_next_end(&self, name: &str) {
+        self.state().panics.push(name.to_owned());
     }
 
     /// Takes the program of a service away, or gives it back.
@@ -95,8 +132,8 @@ impl RecordingHost {
     pub fn set_health(&self, name: &str, health: Result<(), &str>) {
         let mut state = self.state();
         match health {
-            Ok(()) => state.unwell.remove(name),
-            Err(reason) => state.unwell.insert(name.to_owned(), reason.to_owned()),
+            Ok(()) => state.unhealthy.remove(name),
+            Err(reason) => state.unhealthy.insert(name.to_owned(), reason.to_owned()),
         };
     }
 
@@ -128,6 +165,13 @@ impl RecordingHost {
 }
 
 impl State {
+    fn pid(&self, name: &str) -> Option<u32> {
+        let mut running = self.running.iter();
+        running
+            .find(|(_, (service, _))| service == name)
+            .map(|(pid, _)| *pid)
+    }
+
     fn end(&mut self, pid: u32, exit: Exit) {
         if let Some((_, sender)) = self.running.remove(&pid) {
             // Whoever started it may have lost interest.
@@ -144,7 +188,11 @@ impl State {
 
 #[async_trait]
 impl Host for RecordingHost {
-    async fn spawn(&self, service: &Definition) -> Result<Process, HostError> {
+    async fn spawn(&self, service: &Definition, files: &[ServiceFile]) -> Result<Process, HostError> {
+        let time = self.state().slow.get(&service.name).copied();
+        if let Some(time) = time {
+            tokio::time::sleep(time).await;
+        }
         let mut state = self.record(HostCall::Spawn(service.name.clone()));
         if state.missing.contains(&service.name) {
             return Err(HostError::Start {
@@ -152,11 +200,33 @@ impl Host for RecordingHost {
                 source: std::io::ErrorKind::NotFound.into(),
             });
         }
+        if state.pid(&service.name).is_some() {
+            state.doubled.push(service.name.clone());
+        }
         state.started += 1;
         let pid = 1000 + state.started;
         let (sender, exit) = oneshot::channel();
         state.running.insert(pid, (service.name.clone(), sender));
+        let program = Program {
+            arguments: service.run.arguments.clone(),
+            files: files.to_vec(),
+        };
+        state.programs.insert(pid, program);
         Ok(Process { pid, exit })
+    }
+
+    fn refresh(&self, service: &Definition, files: &[ServiceFile]) -> Result<(), HostError> {
+        let mut state = self.record(HostCall::Refresh(service.name.clone()));
+        let pid = state.pid(&service.name);
+        if let Some(program) = pid.and_then(|pid| state.programs.get_mut(&pid)) {
+            program.files = files.to_vec();
+        }
+        Ok(())
+    }
+
+    fn forget(&self, service: &Definition) -> Result<(), HostError> {
+        drop(self.record(HostCall::Forget(service.name.clone())));
+        Ok(())
     }
 
     fn terminate(&self, pid: u32) -> Result<(), HostError> {
@@ -174,7 +244,13 @@ impl Host for RecordingHost {
         Ok(())
     }
 
-    async fn sweep(&self, _service: &Definition) -> Result<(), HostError> {
+    async fn sweep(&self, service: &Definition) -> Result<(), HostError> {
+        let mut state = self.state();
+        let panics = state.panics.iter().position(|name| *name == service.name);
+        if let Some(index) = panics {
+            state.panics.remove(index);
+            panic!("as the test wants it");
+        }
         Ok(())
     }
 
@@ -182,9 +258,12 @@ impl Host for RecordingHost {
         let mut state = self.state();
         state.checks += 1;
         // An error of ours, for the test of what contains it.
-        assert_ne!(state.unwell.get(&service.name).map(String::as_str), Some("PANIC"));
+        assert_ne!(
+            state.unhealthy.get(&service.name).map(String::as_str),
+            Some("PANIC")
+        );
         state
-            .unwell
+            .unhealthy
             .get(&service.name)
             .map_or(Ok(()), |reason| Err(reason.clone()))
     }

@@ -1,19 +1,19 @@
 //! What health checks say over time.
 
-/// Tells how a running service is.
+/// The health of a running service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
     /// Its check has never succeeded: it may still be starting.
     Unknown,
     /// Its last check succeeded, or it has none.
-    Well,
-    /// It was well, and its last checks failed; not often enough to count.
+    Healthy,
+    /// It was healthy, and its last checks failed; not often enough to count.
     Failing {
         /// How many in a row.
         checks: u32,
     },
     /// Its checks failed too often in a row.
-    Unwell {
+    Unhealthy {
         /// What the last one said.
         reason: String,
     },
@@ -22,27 +22,27 @@ pub enum Health {
 impl Health {
     /// Returns the health of a service that has just been started.
     pub(super) fn at_start(checked: bool) -> Self {
-        if checked { Health::Unknown } else { Health::Well }
+        if checked { Health::Unknown } else { Health::Healthy }
     }
 
-    /// Tells whether services that depend on it may start.
-    pub fn is_well(&self) -> bool {
-        matches!(self, Health::Well | Health::Failing { .. })
+    /// Returns true if services that depend on it may start.
+    pub fn is_healthy(&self) -> bool {
+        matches!(self, Health::Healthy | Health::Failing { .. })
     }
 
-    /// Takes the result of a check; `limit` failures in a row make a service unwell.
+    /// Takes the result of a check; `limit` failures in a row make a service unhealthy.
     ///
-    /// One that was never well stays unknown: how long a start may take, nobody can tell on a slow card.
+    /// One that was never healthy stays unknown: on a slow card nobody can say how long a start may take.
     pub(super) fn next(self, result: Result<(), String>, limit: u32) -> Self {
         let failed = match (self, &result) {
-            (_, Ok(())) => return Health::Well,
+            (_, Ok(())) => return Health::Healthy,
             (Health::Unknown, Err(_)) => return Health::Unknown,
-            (Health::Well, Err(_)) => 1,
+            (Health::Healthy, Err(_)) => 1,
             (Health::Failing { checks }, Err(_)) => checks.saturating_add(1),
-            (Health::Unwell { .. }, Err(_)) => limit,
+            (Health::Unhealthy { .. }, Err(_)) => limit,
         };
         match result {
-            Err(reason) if failed >= limit => Health::Unwell { reason },
+            Err(reason) if failed >= limit => Health::Unhealthy { reason },
             _ => Health::Failing { checks: failed },
         }
     }
@@ -54,30 +54,37 @@ mod tests {
 
     fn after(results: &[bool]) -> Health {
         let start = Health::at_start(true);
-        results.iter().fold(start, |health, well| {
-            health.next(if *well { Ok(()) } else { Err("no answer".into()) }, 3)
+        results.iter().fold(start, |health, succeeded| {
+            health.next(
+                if *succeeded {
+                    Ok(())
+                } else {
+                    Err("no answer".into())
+                },
+                3,
+            )
         })
     }
 
     #[test]
-    fn three_failures_in_a_row_make_a_service_unwell() {
-        let unwell = Health::Unwell {
+    fn three_failures_in_a_row_make_a_service_unhealthy() {
+        let unhealthy = Health::Unhealthy {
             reason: "no answer".into(),
         };
         let table = [
             (&[][..], Health::Unknown),
             (&[false, false, false, false], Health::Unknown),
-            (&[false, true], Health::Well),
+            (&[false, true], Health::Healthy),
             (&[true, false, false], Health::Failing { checks: 2 }),
             (&[true, false, false, true, false], Health::Failing { checks: 1 }),
-            (&[true, false, false, false], unwell.clone()),
-            (&[true, false, false, false, false], unwell),
-            (&[true, false, false, false, true], Health::Well),
+            (&[true, false, false, false], unhealthy.clone()),
+            (&[true, false, false, false, false], unhealthy),
+            (&[true, false, false, false, true], Health::Healthy),
         ];
         for (results, expected) in table {
             assert_eq!(after(results), expected, "{results:?}");
         }
-        assert!(Health::Failing { checks: 2 }.is_well());
-        assert_eq!(Health::at_start(false), Health::Well);
+        assert!(Health::Failing { checks: 2 }.is_healthy());
+        assert_eq!(Health::at_start(false), Health::Healthy);
     }
 }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::tests::{Bench, checked};
 use super::*;
 
-/// Is what may happen next, before it is known what the service does.
+/// What may happen next, before it is known what the service does.
 #[derive(Debug, Clone)]
 enum Chance {
     Event(Event),
@@ -18,17 +18,21 @@ enum Chance {
 
 fn chance() -> impl Strategy<Value = Chance> {
     let names = || proptest::collection::vec(prop_oneof![Just("x".to_owned()), Just("y".to_owned())], 0..2);
-    let around = (names(), names(), names()).prop_map(|(missing, withdrawn, dependents)| Around {
+    let dependencies = (names(), names(), names(), names());
+    let dependencies = dependencies.prop_map(|(missing, withdrawn, dependents, restarting)| Dependencies {
         missing,
         withdrawn,
         dependents,
+        restarting,
     });
     let health = prop_oneof![Just(Ok(())), Just(Err("e".to_owned()))];
     prop_oneof![
         3 => any::<bool>().prop_map(|wanted| Chance::Event(Event::Want(wanted))),
         2 => Just(Chance::Event(Event::Start)),
         2 => Just(Chance::Event(Event::Restart)),
-        2 => around.prop_map(|around| Chance::Event(Event::Around(around))),
+        2 => dependencies.prop_map(|dependencies| Chance::Event(Event::Dependencies(dependencies))),
+        2 => any::<bool>().prop_map(|outdated| Chance::Event(Event::Outdated(outdated))),
+        1 => any_policy().prop_map(|policy| Chance::Event(Event::Policy(policy))),
         2 => health.prop_map(|result| Chance::Event(Event::Checked(result))),
         1 => (0..9_u32).prop_map(|pid| Chance::Event(Event::Ended { pid: 1_000_000 + pid, exit: Exit::Code(0) })),
         4 => any::<bool>().prop_map(Chance::Answer),
@@ -66,9 +70,9 @@ proptest! {
         for chance in chances {
             let event = match chance {
                 Chance::Event(event) => event,
-                Chance::Answer(well) if asked => {
+                Chance::Answer(starts) if asked => {
                     asked = false;
-                    if well {
+                    if starts {
                         pids += 1;
                         alive = Some(pids);
                         Event::Spawned { pid: pids }
@@ -94,13 +98,13 @@ proptest! {
                 match effect {
                     Effect::Spawn => {
                         prop_assert!(wanted, "a service that nobody wants is never started");
-                        prop_assert!(machine.around().missing.is_empty() && machine.around().withdrawn.is_empty());
+                        prop_assert!(machine.dependencies().missing.is_empty() && machine.dependencies().withdrawn.is_empty());
                         prop_assert!(alive.is_none() && !asked, "one process at most");
                         asked = true;
                     }
                     Effect::Terminate { pid } | Effect::Kill { pid } => prop_assert_eq!(alive, Some(pid)),
                     Effect::Sweep => prop_assert_eq!(alive, None),
-                    Effect::Tell { .. } => {}
+                    Effect::Report { .. } => {}
                 }
             }
             // What the state says is what the world is.
@@ -114,7 +118,10 @@ proptest! {
                 State::Waiting { on, .. } => prop_assert!(!on.is_empty()),
                 State::BackOff { .. } | State::Stopping { .. } => prop_assert!(machine.deadline().is_some()),
                 State::Stopped => prop_assert!(!wanted),
-                State::Running { .. } if !wanted => prop_assert!(!machine.around().dependents.is_empty()),
+                State::Running { .. } if !wanted => prop_assert!(!machine.dependencies().dependents.is_empty()),
+                State::Running { .. } if machine.outdated() => {
+                    prop_assert!(!machine.dependencies().restarting.is_empty());
+                }
                 _ => {}
             }
         }
@@ -135,7 +142,7 @@ proptest! {
             }
             bench.obey();
         }
-        bench.around(&[], &[], &[]);
+        bench.depend(&[], &[], &[]);
         bench.send(Event::Want(false));
         bench.obey();
         // The longest a service may be given is an hour.

@@ -67,7 +67,7 @@ impl Bench {
         self.machine = machine;
         let deeds = effects
             .into_iter()
-            .filter(|effect| !matches!(effect, Effect::Tell { .. }));
+            .filter(|effect| !matches!(effect, Effect::Report { .. }));
         self.effects.extend(deeds);
     }
 
@@ -83,12 +83,13 @@ impl Bench {
         });
     }
 
-    pub(super) fn around(&mut self, missing: &[&str], withdrawn: &[&str], dependents: &[&str]) {
+    pub(super) fn depend(&mut self, missing: &[&str], withdrawn: &[&str], dependents: &[&str]) {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        self.send(Event::Around(Around {
+        self.send(Event::Dependencies(Dependencies {
             missing: names(missing),
             withdrawn: names(withdrawn),
             dependents: names(dependents),
+            restarting: Vec::new(),
         }));
     }
 
@@ -127,15 +128,15 @@ impl Bench {
 #[test]
 fn waits_for_others_then_starts_once() {
     let mut bench = Bench::new(policy(|_| {}));
-    bench.around(&["engine"], &[], &[]);
+    bench.depend(&["engine"], &[], &[]);
     bench.send(Event::Want(true));
     let waiting = State::Waiting {
         on: vec!["engine".into()],
         failures: 0,
     };
     assert_eq!(bench.machine.state(), &waiting);
-    bench.around(&[], &[], &[]);
-    bench.around(&[], &[], &[]);
+    bench.depend(&[], &[], &[]);
+    bench.depend(&[], &[], &[]);
     assert_eq!(bench.done(), [Effect::Spawn]);
     bench.send(Event::Spawned { pid: PID });
     assert!(bench.is_running());
@@ -240,7 +241,7 @@ fn a_program_that_cannot_start_is_tried_again() {
 #[test]
 fn a_restart_is_an_end_and_a_start_without_a_pause() {
     let mut bench = Bench::running(policy(|_| {}));
-    bench.around(&[], &[], &["kubelet"]);
+    bench.depend(&[], &[], &["kubelet"]);
     bench.send(Event::Restart);
     bench.ends(1);
     let expected = [Effect::Terminate { pid: PID }, Effect::Sweep, Effect::Spawn];
@@ -251,17 +252,17 @@ fn a_restart_is_an_end_and_a_start_without_a_pause() {
 #[test]
 fn an_unwanted_service_waits_for_those_that_depend_on_it() {
     let mut bench = Bench::running(policy(|_| {}));
-    bench.around(&[], &[], &["kubelet"]);
+    bench.depend(&[], &[], &["kubelet"]);
     bench.send(Event::Want(false));
     assert_eq!(bench.done(), []);
-    bench.around(&[], &[], &[]);
+    bench.depend(&[], &[], &[]);
     assert_eq!(bench.done(), [Effect::Terminate { pid: PID }]);
 }
 
 #[test]
 fn a_service_ends_when_what_it_needs_is_about_to_and_comes_back_with_it() {
     let mut bench = Bench::running(policy(|_| {}));
-    bench.around(&[], &["engine"], &[]);
+    bench.depend(&[], &["engine"], &[]);
     bench.ends(0);
     assert_eq!(bench.done(), [Effect::Terminate { pid: PID }, Effect::Sweep]);
     let waiting = State::Waiting {
@@ -269,20 +270,20 @@ fn a_service_ends_when_what_it_needs_is_about_to_and_comes_back_with_it() {
         failures: 0,
     };
     assert_eq!(bench.machine.state(), &waiting);
-    bench.around(&[], &[], &[]);
+    bench.depend(&[], &[], &[]);
     assert_eq!(bench.done(), [Effect::Spawn]);
 }
 
 #[test]
 fn a_crash_of_what_it_needs_leaves_a_service_alone() {
     let mut bench = Bench::running(policy(|_| {}));
-    bench.around(&["engine"], &[], &[]);
+    bench.depend(&["engine"], &[], &[]);
     assert!(bench.is_running());
     assert_eq!(bench.done(), []);
 }
 
 #[test]
-fn an_unwell_service_is_reported_and_restarted_only_if_it_says_so() {
+fn an_unhealthy_service_is_reported_and_restarted_only_if_it_says_so() {
     for (unhealthy, expected) in [
         (Unhealthy::Report, vec![]),
         (Unhealthy::Restart, vec![Effect::Terminate { pid: PID }]),

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use machine_config::MachineConfig;
+use machine_config::{MachineConfig, Secret};
 use node::children::Children;
 use release_file::Release;
 use service_definition::{HealthCheck, KillMode, Service};
-use state::kinds::{NODE, ServiceState};
+use state::Resource;
+use state::kinds::{NODE, ServiceSpec, ServiceState};
 use sys::process::Stop;
 
 use super::*;
@@ -19,6 +20,7 @@ use crate::testing::config;
 const LIMIT: Duration = Duration::from_secs(30);
 
 struct Bench {
+    root: tempfile::TempDir,
     node: Node,
     children: Children,
     supervisor: Supervisor,
@@ -32,10 +34,12 @@ impl Bench {
             ..Release::default()
         };
         let (node, children) = (Node::new(release), Children::new());
-        let host = LinuxHost::new(children.clone(), cgroups, node.logs.clone());
+        let root = tempfile::tempdir().unwrap();
+        let host = LinuxHost::new(children.clone(), cgroups, node.logs.clone()).below(root.path());
         let config: MachineConfig = config("{}");
         node.store.put("config", NODE, config).unwrap();
         Bench {
+            root,
             supervisor: Supervisor::start(&node, Arc::new(host)),
             _reaper: AbortOnDropHandle::new(tokio::spawn(children.clone().reap_forever())),
             node,
@@ -123,4 +127,60 @@ async fn a_life_with_health_a_crash_and_an_orderly_end() {
     for pid in [first.pid, again.pid, second.pid] {
         assert!(!is_alive(pid.unwrap()), "{pid:?}");
     }
+}
+
+/// Makes a service that shows one of its files over and over, and another argument.
+fn shows(file: &str, argument: &str) -> Service {
+    Service::new("shows", ["/usr/bin/tail", "-n", argument, "-F", file])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_spec_from_its_first_file_to_its_removal() {
+    let cgroups: Arc<dyn Cgroups> = match kernel_cgroups("spec") {
+        Some(cgroups) => Arc::new(cgroups),
+        None => Arc::new(RecordingCgroups::default()),
+    };
+    let bench = Bench::start(vec![], cgroups.clone());
+    let folder = bench.root.path().join("run/bedplate/services/shows");
+    let file = folder.join("greeting").display().to_string();
+    let want = |argument: &str, text: &str| {
+        let spec = ServiceSpec::new(shows(&file, argument))
+            .with_secret("greeting", Secret::new(text))
+            .reloading();
+        bench.node.store.put("test", "shows", spec).unwrap();
+    };
+    want("5", "hello\n");
+    let first = bench.until("shows", runs).await;
+    let mut log = bench.node.logs.ring("shows").reader(None);
+    let mut says = async |text: &str| {
+        let found = async { while !log.next().await.item.text.contains(text) {} };
+        timeout(LIMIT, found).await.expect("a line in time");
+    };
+    says("hello").await;
+
+    // Another content does not restart it; the file is replaced as a whole, which tail reports.
+    want("5", "good day\n");
+    says("good day").await;
+    assert_eq!(
+        bench.node.store.get::<ServiceStatus>("shows").unwrap().pid,
+        first.pid
+    );
+
+    // Another command does.
+    want("6", "good day\n");
+    let second = bench
+        .until("shows", |status| runs(status) && status.pid != first.pid)
+        .await;
+    assert!(!is_alive(first.pid.unwrap()));
+    let line = std::fs::read_to_string(format!("/proc/{}/cmdline", second.pid.unwrap())).unwrap();
+    assert!(line.contains("\u{0}6\u{0}"), "{line:?}");
+
+    bench.node.store.remove::<ServiceSpec>("test", "shows").unwrap();
+    let mut watch = bench.node.store.watch(&[ServiceStatus::KIND]);
+    while bench.node.store.get::<ServiceStatus>("shows").is_some() {
+        timeout(LIMIT, watch.changed()).await.expect("forgotten in time");
+    }
+    assert!(!is_alive(second.pid.unwrap()));
+    assert!(!folder.exists());
+    assert!(cgroups.folder("shows").is_none_or(|folder| !folder.exists()));
 }

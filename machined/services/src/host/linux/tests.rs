@@ -13,6 +13,7 @@ use crate::cgroup::tests::kernel_cgroups;
 use crate::cgroup::{CgroupCall, RecordingCgroups};
 
 struct Bench {
+    root: TempDir,
     host: LinuxHost,
     logs: Logs,
     reaper: JoinHandle<io::Result<()>>,
@@ -21,8 +22,11 @@ struct Bench {
 impl Bench {
     fn new(cgroups: Arc<dyn Cgroups>) -> Self {
         let (children, logs) = (Children::new(), Logs::new());
+        let root = TempDir::new().unwrap();
+        fs::create_dir(root.path().join("etc")).unwrap();
         Bench {
-            host: LinuxHost::new(children.clone(), cgroups, logs.clone()),
+            host: LinuxHost::new(children.clone(), cgroups, logs.clone()).below(root.path()),
+            root,
             logs,
             reaper: tokio::spawn(children.reap_forever()),
         }
@@ -80,7 +84,7 @@ async fn a_service_gets_its_environment_folders_and_log_and_nothing_else() {
     }];
     let (all, name) = one(service);
     let definition = all.get(&name).unwrap();
-    let process = bench.host.spawn(definition).await.unwrap();
+    let process = bench.host.spawn(definition, &[]).await.unwrap();
     assert_eq!(exit(process).await, Exit::Code(0));
     assert_eq!(bench.says("env", 1).await, ["GREETING=hello world"]);
     assert_eq!(
@@ -98,7 +102,7 @@ async fn both_outputs_of_all_starts_are_one_log() {
     let bench = Bench::new(Arc::new(RecordingCgroups::default()));
     let (all, name) = one(Service::new("cat", ["/bin/cat", "/no/such/file"]));
     for _ in 0..2 {
-        let process = bench.host.spawn(all.get(&name).unwrap()).await.unwrap();
+        let process = bench.host.spawn(all.get(&name).unwrap(), &[]).await.unwrap();
         assert_eq!(exit(process).await, Exit::Code(1));
     }
     for line in bench.says("cat", 2).await {
@@ -111,10 +115,10 @@ async fn a_service_ends_when_asked_and_when_killed() {
     let bench = Bench::new(Arc::new(RecordingCgroups::default()));
     let (all, name) = one(Service::new("sleep", ["/bin/sleep", "1000"]));
     let definition = all.get(&name).unwrap();
-    let process = bench.host.spawn(definition).await.unwrap();
+    let process = bench.host.spawn(definition, &[]).await.unwrap();
     bench.host.terminate(process.pid).unwrap();
     assert_eq!(exit(process).await, Exit::Signal(15));
-    let process = bench.host.spawn(definition).await.unwrap();
+    let process = bench.host.spawn(definition, &[]).await.unwrap();
     bench.host.kill(definition, process.pid).unwrap();
     assert_eq!(exit(process).await, Exit::Signal(9));
 }
@@ -123,7 +127,7 @@ async fn a_service_ends_when_asked_and_when_killed() {
 async fn a_program_that_is_not_there_is_named() {
     let bench = Bench::new(Arc::new(RecordingCgroups::default()));
     let (all, name) = one(Service::new("none", ["/no/such/program"]));
-    let error = bench.host.spawn(all.get(&name).unwrap()).await.unwrap_err();
+    let error = bench.host.spawn(all.get(&name).unwrap(), &[]).await.unwrap_err();
     assert_eq!(error.to_string(), "cannot start /no/such/program");
     assert_eq!(
         bench
@@ -149,13 +153,15 @@ async fn user_and_oom_score_are_set() {
     service.oom_score_adj = 321;
     let (all, name) = one(service);
     let definition = all.get(&name).unwrap();
-    let process = bench.host.spawn(definition).await.unwrap();
+    let process = bench.host.spawn(definition, &[]).await.unwrap();
     for own in ["Uid", "Gid"] {
         assert_eq!(field(process.pid, own), "432\t432\t432\t432");
     }
     assert_eq!(field(process.pid, "Groups"), "");
     let score = fs::read_to_string(format!("/proc/{}/oom_score_adj", process.pid)).unwrap();
     assert_eq!(score.trim(), "321");
+    let users = fs::read_to_string(bench.root.path().join("etc/passwd")).unwrap();
+    assert_eq!(users, "x:x:432:432:x:/:/nonexistent\n");
     bench.host.kill(definition, process.pid).unwrap();
     exit(process).await;
 }
@@ -185,7 +191,7 @@ async fn a_service_and_its_check_have_the_rights_that_it_names() {
         ),
     ] {
         let definition = all.get(name).unwrap();
-        let process = bench.host.spawn(definition).await.unwrap();
+        let process = bench.host.spawn(definition, &[]).await.unwrap();
         let expected = Rights {
             user: 0,
             capabilities,
@@ -236,7 +242,7 @@ async fn no_grandchild_outlives_a_service_in_the_kernels_cgroups() {
     let all = check(vec![Service::new("swept", LEAVES_ONE.iter().copied()), kept]).unwrap();
     for (name, survives) in [("swept", false), ("kept", true)] {
         let definition = all.get(name).unwrap();
-        let process = bench.host.spawn(definition).await.unwrap();
+        let process = bench.host.spawn(definition, &[]).await.unwrap();
         assert_eq!(exit(process).await, Exit::Code(0));
         assert!(cgroups.is_populated(name), "it left a process");
         let before = Instant::now();

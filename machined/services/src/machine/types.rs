@@ -1,4 +1,4 @@
-//! The words of the state machine: states, events, effects.
+//! The types of the state machine: states, events, effects.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use sys::process::Exit;
 
 use super::Health;
 
-/// Is what a service does.
+/// What a service does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// It rests because nobody wants it.
+    /// It is stopped because nobody wants it.
     Stopped,
-    /// It did what it had to do, and rests.
+    /// It did what it had to do, and stays stopped.
     Finished,
-    /// It ended badly, and its policy says to leave it.
+    /// It failed, and its policy says to leave it.
     Failed {
         /// How it ended.
         reason: String,
@@ -62,7 +62,7 @@ pub enum State {
     },
 }
 
-/// Says how far stopping has come.
+/// How far stopping has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// It was asked to end, and is killed at this time.
@@ -77,12 +77,12 @@ pub enum Step {
     },
 }
 
-/// Says what follows when a service that was asked to end has ended.
+/// What follows when a service that was asked to end has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Then {
-    /// Whatever is wanted then: rest, or a new start at once.
+    /// Whatever is wanted then: staying stopped, or a new start at once.
     AsWanted,
-    /// A new start after a pause: it had to be stopped because it was unwell.
+    /// A new start after a pause: it had to be stopped because it was unhealthy.
     BackOff {
         /// How often it failed in a row.
         failures: u32,
@@ -91,28 +91,34 @@ pub enum Then {
     },
 }
 
-/// Tells what is around a service.
+/// The other services that a service depends on now, and those that depend on it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Around {
+pub struct Dependencies {
     /// Services that it waits for before it starts.
     pub missing: Vec<String>,
-    /// Services it cannot do without that are about to rest: it must end before they do.
+    /// Services it depends on that are about to stop, or are not there: it must end before they do.
     pub withdrawn: Vec<String>,
-    /// Services that must end before it does.
+    /// Services that must end before it is stopped.
     pub dependents: Vec<String>,
+    /// Services behind it that are to be restarted as well: they end before it does.
+    pub restarting: Vec<String>,
 }
 
-/// Is something that happened to a service.
+/// Something that happened to a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// Image, machine config and requests together want it to run, or to rest.
+    /// Definition, machine config and requests together want it to run, or to be stopped.
     Want(bool),
-    /// Somebody asked for a start: a pause or a rest by policy ends now.
+    /// Somebody asked for a start: a pause, or what its policy left stopped, ends now.
     Start,
     /// Somebody asked for an end and a new start.
     Restart,
-    /// What is around it changed.
-    Around(Around),
+    /// Its dependencies changed.
+    Dependencies(Dependencies),
+    /// Its policy changed; that takes no restart.
+    Policy(Policy),
+    /// Its process was, or was not, started from a definition that is no longer the one wanted.
+    Outdated(bool),
     /// It was started.
     Spawned {
         /// Its main process.
@@ -136,7 +142,7 @@ pub enum Event {
     Time,
 }
 
-/// Is something that is to be done.
+/// Something that is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
     /// Start it, and answer with [`Event::Spawned`] or [`Event::SpawnFailed`].
@@ -153,16 +159,16 @@ pub enum Effect {
     },
     /// Remove what its main process left behind, as far as its kill mode says.
     Sweep,
-    /// Tell people.
-    Tell {
-        /// Whether it is good news.
+    /// Report it as an event.
+    Report {
+        /// Set unless it is a warning.
         good: bool,
         /// One sentence.
         text: String,
     },
 }
 
-/// Holds what a definition says about starting and stopping.
+/// What a definition says about starting and stopping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
     pub(super) restart: Restart,
@@ -172,7 +178,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Takes what matters here from a definition.
+    /// Returns what matters here of a definition.
     pub fn of(definition: &Definition) -> Self {
         let checks = definition.health.as_ref();
         Policy {
