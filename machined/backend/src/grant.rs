@@ -1,8 +1,8 @@
-//! Under what a call was let through, and whether that still holds.
+//! The conditions under which a call was allowed, and whether they still hold.
 //!
 //! A call can be under way for long: its body may be held back, it may wait for a lock, a stream may never end.
 //! Meanwhile maintenance mode may end, the authority may change, a certificate may expire. So what the guard found
-//! travels with the call, and is asked again at each of its steps.
+//! travels with the call, and is checked again at each of its steps.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,10 +12,11 @@ use pki::{Fingerprint, NodeClock, ServerTls};
 
 use super::peer::Peer;
 
-/// How often the clock is looked at: one that is set shows in no other way.
+/// Interval at which the clock is polled: nothing else shows that it was set.
 const LOOK: Duration = Duration::from_secs(30);
 
-/// What lets a call go on: the authority it was made under, and the life of its caller's certificate. Clones share it.
+/// The conditions under which a call may continue: the CA it was made under, and the validity of its caller's certificate.
+/// Clones share them.
 #[derive(Debug, Clone)]
 pub struct Grant {
     terms: Terms,
@@ -27,33 +28,35 @@ pub struct Grant {
 /// The terms of a grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terms {
-    /// The authorities that vouched for the caller; none in maintenance mode.
+    /// Fingerprint of the CAs that the caller was verified with; none in maintenance mode.
     pub trust: Option<Fingerprint>,
-    /// First and last moment of the caller's certificate; none in maintenance mode.
+    /// Validity of the caller's certificate; none in maintenance mode.
     pub life: Option<(SystemTime, SystemTime)>,
 }
 
-/// Why a call may not go on, or a connection may not make another one.
+/// The reason why a call may not continue, or a connection may not make another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Revoked {
-    /// Other authorities vouch for clients.
-    #[error("the node takes other certificates since the connection was made; connect again with one")]
-    Authority,
-    /// The node has no authority any more.
-    #[error("the node is back in maintenance mode; connect again, without a certificate")]
-    Maintenance,
-    /// The certificate's life is over.
+    /// The CA of clients has changed.
     #[error(
-        "the client certificate has expired since the connection was made; make a new one: bedplate gen client"
+        "the node's CA has changed since the connection was made; connect again with a certificate of the new CA"
+    )]
+    Authority,
+    /// The node no longer has a CA.
+    #[error("the node is back in maintenance mode; connect again without a certificate")]
+    Maintenance,
+    /// The client certificate has expired.
+    #[error(
+        "the client certificate has expired since the connection was made; generate a new one with `bedplate gen client`"
     )]
     Expired,
-    /// It is not known now who may connect. Nothing new begins; what is under way waits to be judged.
+    /// The node has no certificate at the moment: nothing new starts, and calls in progress continue.
     #[error("the node has no certificate at the moment; connect again in a few seconds")]
     NotServing,
 }
 
 impl Grant {
-    /// Grants what holds for a peer.
+    /// Returns the grant of a peer.
     pub fn of(peer: &Peer, tls: Arc<ServerTls>, clock: Arc<NodeClock>) -> Self {
         let identity = peer.identity.as_ref();
         Self {
@@ -67,25 +70,25 @@ impl Grant {
         }
     }
 
-    /// Returns the authorities that vouched for the caller; none in maintenance mode.
+    /// Returns the fingerprint of the CAs that the caller was verified with; none in maintenance mode.
     pub fn trust(&self) -> Option<Fingerprint> {
         self.terms.trust
     }
 
-    /// Checks that the call may go on.
+    /// Checks that the call may continue.
     pub fn check(&self) -> Result<(), Revoked> {
         let serving = self.tls.current().map(|serving| serving.trust);
         let judge = |not_before| self.clock.judge(SystemTime::now(), not_before);
         self.terms.check(serving, judge)
     }
 
-    /// Lets the call end on its own terms: it has passed its last check and acts now, and may change whom the node
-    /// trusts by that. Whoever ends maintenance mode shall still read that it worked.
+    /// Exempts the call from further checks: it has passed its last one and acts now, which may change whom the node trusts.
+    /// A caller that ends maintenance mode must still receive the response.
     pub fn settle(&self) {
         self.settled.store(true, Ordering::Relaxed);
     }
 
-    /// Waits until the call may not go on.
+    /// Waits until the call may no longer continue.
     ///
     /// Cancel safe. Ready as soon as the authority has changed or the certificate has expired; after the clock was set,
     /// half a minute later at the latest.
@@ -93,7 +96,7 @@ impl Grant {
         let mut changes = self.tls.subscribe();
         loop {
             match self.check() {
-                // Nobody said that the caller may not: it is decided when the node serves again.
+                // Undecided: it is decided when the node serves again.
                 Ok(()) | Err(Revoked::NotServing) => {}
                 Err(_) if self.settled.load(Ordering::Relaxed) => {}
                 Err(why) => return why,
@@ -120,8 +123,8 @@ impl Grant {
 }
 
 impl Terms {
-    /// Decides whether the terms hold. `serving` is whom the node trusts now, if it serves at all; `now` is asked for
-    /// the time at which a certificate with that first day is to be judged.
+    /// Decides whether the terms hold. `serving` is the CA that the node trusts now, if it serves at all; `now` returns the
+    /// time by which to judge a certificate that is valid from the given time.
     pub fn check(
         &self,
         serving: Option<Option<Fingerprint>>,

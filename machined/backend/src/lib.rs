@@ -1,7 +1,7 @@
 //! What the API needs from the rest of the node.
 //!
-//! Small traits, one for each part that answers. They speak in the API's own messages: a second set of structs would
-//! only be copied field by field. The parts implement them; [`super::testing`] has a fake of all.
+//! Small traits, one for each part that answers. They use the API's own messages: a second set of structs would
+//! only be copied field by field. The parts implement them; the crate `server` has a fake of all for tests.
 
 pub mod grant;
 mod health;
@@ -28,29 +28,29 @@ pub use upgrades::{PushError, PushedBundle, StartUpgrade, UpgradeSource, Upgrade
 /// Everything the handlers call, besides the resource store and the kernel's own files.
 #[derive(Clone)]
 pub struct Backend {
-    /// Knows what the node is and how it fares.
+    /// Version and status of the node.
     pub machine: Arc<dyn Machine>,
-    /// Runs the services.
+    /// The services.
     pub services: Arc<dyn Services>,
-    /// Keeps what was said.
+    /// Logs and events.
     pub logs: Arc<dyn Logs>,
-    /// Holds the machine config.
+    /// The machine config.
     pub configs: Arc<dyn Configs>,
-    /// Restarts, stops and wipes the node.
+    /// Reboot, shutdown and reset.
     pub power: Arc<dyn Power>,
-    /// Upgrades the node.
+    /// Upgrades.
     pub upgrades: Arc<dyn Upgrades>,
 }
 
-/// Knows what the node is and how it fares. Answers at once, from what is in memory.
+/// Version and status of the node. Answers at once, from memory.
 pub trait Machine: Send + Sync {
-    /// Tells the release; `api` is filled in by the server.
+    /// Returns the release; the server fills in `api`.
     fn version(&self) -> VersionResponse;
-    /// Tells the state; `kernel`, `uptime_ms` and `agent_rss_bytes` are filled in by the server.
+    /// Returns the status; the server fills in `kernel`, `uptime_ms` and `agent_rss_bytes`.
     fn status(&self) -> StatusResponse;
 }
 
-/// Runs the services.
+/// The services of the node.
 #[async_trait]
 pub trait Services: Send + Sync {
     /// Lists all, by name.
@@ -63,12 +63,12 @@ pub trait Services: Send + Sync {
     async fn restart(&self, name: &str) -> Result<(), BackendError>;
 }
 
-/// A stream of answers. A reader that is too slow loses some; it never holds up the writer.
+/// A stream of responses. A reader that is too slow loses some; it never blocks the writer.
 pub type Answers<T> = Pin<Box<dyn Stream<Item = T> + Send>>;
 
-/// Keeps what was said.
+/// The logs and events of the node.
 pub trait Logs: Send + Sync {
-    /// Names the sources: `machined` and the services.
+    /// Returns the sources: `machined` and the services.
     fn sources(&self) -> Vec<String>;
     /// Opens the log of one source, the last `tail` lines first (`None`: all), then, to follow, what comes.
     fn open(
@@ -81,61 +81,60 @@ pub trait Logs: Send + Sync {
     fn events(&self, tail: Option<usize>, follow: bool) -> Answers<EventsResponse>;
 }
 
-/// Asks for a new machine config.
+/// A request to apply a machine config.
 #[derive(Debug, Clone)]
 pub struct Apply {
-    /// Who asks. What the caller may do is checked once more before anything is done: the request may have been on its
-    /// way for long.
+    /// The caller. Its rights are checked once more before anything is done: the request may have taken long.
     pub caller: Caller,
     /// The whole document.
     pub yaml: String,
-    /// How it takes effect; never unspecified.
+    /// The mode; never unspecified.
     pub mode: ApplyMode,
     /// Validate and compare only.
     pub dry_run: bool,
-    /// After how long mode `try` takes it back.
+    /// Time after which mode `try` reverts it.
     pub try_timeout: std::time::Duration,
 }
 
-/// Holds the machine config.
+/// The machine config of the node.
 #[async_trait]
 pub trait Configs: Send + Sync {
     /// Returns the accepted config as YAML, with or without its secrets; `None` in maintenance mode.
     fn current(&self, secrets: bool) -> Option<String>;
-    /// Validates a config, and makes it the node's unless it is a dry run. An error has changed nothing.
+    /// Validates a config, and applies it unless it is a dry run. An error has changed nothing.
     async fn apply(&self, apply: Apply) -> Result<ApplyConfigResponse, BackendError>;
 }
 
-/// Restarts, stops and wipes the node. Each call returns once the node is bound to do it, before it does.
+/// Reboot, shutdown and reset of the node. Each call returns once the node is committed to it, before it happens.
 #[async_trait]
 pub trait Power: Send + Sync {
-    /// Restarts.
+    /// Reboots the node.
     async fn reboot(&self) -> Result<(), BackendError>;
-    /// Switches off.
+    /// Shuts the node down.
     async fn shutdown(&self) -> Result<(), BackendError>;
-    /// Wipes, then restarts, or switches off.
+    /// Wipes the node, then reboots or shuts down.
     async fn reset(&self, scope: ResetScope, shutdown: bool) -> Result<(), BackendError>;
 }
 
-/// Why a part could not do as asked. The text names the thing and the way out.
+/// The reason why a request failed. The text names the thing and the way out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BackendError {
-    /// There is no such thing: gRPC `NOT_FOUND`.
+    /// The thing does not exist: gRPC `NOT_FOUND`.
     #[error("{0}")]
     NotFound(String),
-    /// The request is wrong, fault by fault, each as path and text: gRPC `INVALID_ARGUMENT` with details.
+    /// The request is invalid; each fault as path and text: gRPC `INVALID_ARGUMENT` with details.
     #[error("{}", faults_text(.0))]
     Invalid(Vec<(String, String)>),
-    /// It cannot be done in the present state: gRPC `FAILED_PRECONDITION`.
+    /// The request cannot be done in the current state: gRPC `FAILED_PRECONDITION`.
     #[error("{0}")]
     Refused(String),
-    /// Whoever asks may no longer do so: gRPC `UNAUTHENTICATED`.
+    /// The caller is no longer allowed to: gRPC `UNAUTHENTICATED`.
     #[error("{0}")]
     Unauthenticated(String),
-    /// It may work later: gRPC `UNAVAILABLE`.
+    /// The request may work later: gRPC `UNAVAILABLE`.
     #[error("{0}")]
     Unavailable(String),
-    /// Something broke: gRPC `INTERNAL`.
+    /// An internal error: gRPC `INTERNAL`.
     #[error("{0}")]
     Internal(String),
 }
@@ -148,7 +147,7 @@ fn faults_text(faults: &[(String, String)]) -> String {
     faults.iter().map(one).collect::<Vec<_>>().join("\n")
 }
 
-/// Makes a stream of what was kept, then of what comes. `lost` notes in the next item how many were lost before it.
+/// Returns a stream of the kept items, then of new ones. `lost` records in the next item how many were lost before it.
 pub fn answers<T: Clone + Send + 'static>(
     kept: Vec<T>,
     live: Option<broadcast::Receiver<T>>,

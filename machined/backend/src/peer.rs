@@ -1,4 +1,4 @@
-//! Who is at the other end of a connection, and who asks for something.
+//! The peer of a connection, and the caller of a method.
 
 use std::net::SocketAddr;
 use std::time::SystemTime;
@@ -13,44 +13,43 @@ use {
 
 use super::grant::Grant;
 
-/// The other end of a connection, as its handshake left it. A connection keeps what it was then: the guard looks at
-/// each request whether that still holds.
+/// The peer of a connection, as of its handshake. The guard checks with each request whether that still holds.
 #[derive(Debug, Clone)]
 pub struct Peer {
-    /// The authorities that vouched for it when the connection was made; none in maintenance mode.
+    /// Fingerprint of the CAs that it was verified with; none in maintenance mode.
     pub trust: Option<Fingerprint>,
-    /// Who it is; none in maintenance mode.
+    /// The identity in its certificate; none in maintenance mode.
     pub identity: Option<Identity>,
-    /// Where it comes from.
+    /// Its address.
     pub address: Option<SocketAddr>,
 }
 
-/// What a client certificate, checked by TLS, says of its holder.
+/// The identity in a client certificate that TLS has verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// The holder's name.
+    /// Common name.
     pub name: String,
-    /// What the holder may do; a certificate may carry no role, and then lets nothing be done.
+    /// The role. A certificate without one allows nothing.
     pub role: Option<Role>,
-    /// When the certificate starts to be valid.
+    /// Start of the certificate's validity.
     pub not_before: SystemTime,
-    /// When it ends.
+    /// End of the certificate's validity.
     pub not_after: SystemTime,
 }
 
-/// Who makes a request, once the guard has let it through. Handlers find it among the request's extensions.
+/// The caller of a request that the guard has allowed. Handlers find it in the request's extensions.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// The role, or none in maintenance mode.
     pub role: Option<Role>,
     /// Name and address, for the log.
     pub who: String,
-    /// Under what the guard let it through.
+    /// The conditions under which the guard allowed it.
     pub grant: Grant,
 }
 
 impl Identity {
-    /// Takes the identity out of a certificate. Of several roles the highest counts.
+    /// Returns the identity in a certificate. Of several roles the highest counts.
     pub fn of(details: &Details) -> Self {
         let roles = details
             .organizations
@@ -66,7 +65,7 @@ impl Identity {
 }
 
 impl Peer {
-    /// Names the peer for the log.
+    /// Returns name and address of the peer, for the log.
     pub fn who(&self) -> String {
         let name = self
             .identity
@@ -80,7 +79,7 @@ impl Peer {
 }
 
 impl Caller {
-    /// Makes a caller with a role, under the authority that a node serves with now.
+    /// Returns a caller with a role, under the CA that a node serves with now.
     #[cfg(feature = "testing")]
     pub fn current(role: Option<Role>, tls: Arc<ServerTls>, clock: Arc<NodeClock>) -> Self {
         let peer = Peer {

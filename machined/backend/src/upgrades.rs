@@ -1,4 +1,4 @@
-//! What the API needs from the part that upgrades the node.
+//! The interface of the part that upgrades the node.
 
 use std::num::NonZeroU64;
 
@@ -8,63 +8,65 @@ use tokio::sync::watch;
 
 use super::BackendError;
 
-/// Asks for an upgrade.
+/// A request for an upgrade.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StartUpgrade {
-    /// Where the bundle is.
+    /// The bundle.
     pub source: UpgradeSource,
-    /// When the node restarts into it; never unspecified.
+    /// When the node reboots into it; never unspecified.
     pub mode: UpgradeMode,
-    /// Only find out what would be done.
+    /// Only plan.
     pub plan_only: bool,
-    /// Go on in spite of refusals that may be overridden. Whoever asks has been found to be allowed to.
+    /// Override refusals, where that is possible. The caller was found to be allowed to.
     pub force: bool,
-    /// Bytes a second to fetch at most.
+    /// Download limit in bytes per second.
     pub rate_limit: Option<NonZeroU64>,
-    /// Who asks, for the log.
+    /// Name of the caller, for the log.
     pub who: String,
 }
 
-/// Where a bundle is.
+/// The source of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UpgradeSource {
     /// On a web server: http or https.
     Url(String),
-    /// With the client, which sends what is wanted of it.
+    /// The client has the bundle, and sends what is requested.
     Pushed {
         /// Length of the bundle in bytes.
         length: u64,
     },
 }
 
-/// A bundle that a client holds.
+/// A bundle that a client has.
 ///
-/// Blocks: to be used off the threads that answer. A read that nobody answers ends by itself after a while, with
+/// Blocks: not to be used on the threads of the async runtime. A read without an answer fails after a while with
 /// [`PushError::Silent`].
 pub trait PushedBundle: Send {
-    /// Returns the length of the bundle, as the client said it.
+    /// Returns the length of the bundle, as announced by the client.
     fn length(&self) -> u64;
-    /// Asks for a piece and waits for it: 1 to [`api::MAX_DATA`] bytes, all within the bundle. The answer is exactly as
-    /// long as asked for.
+    /// Requests a piece and waits for it: 1 to [`api::MAX_DATA`] bytes, all within the bundle. The result has exactly the
+    /// requested length.
     fn read(&mut self, offset: u64, length: u32) -> Result<Vec<u8>, PushError>;
 }
 
-/// Why a piece of a pushed bundle did not come. After any of these no other piece comes either.
+/// The reason why a piece of a pushed bundle did not arrive. After any of these no other piece arrives.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PushError {
     /// The connection ended.
-    #[error("the client that pushed the bundle is gone; run the upgrade again: what was written stays")]
-    Gone,
-    /// The client lives, and sends nothing.
     #[error(
-        "the client did not send the wanted piece in time; run the upgrade again: what was written stays"
+        "the client that pushed the bundle has disconnected; run the upgrade again: what was written is kept"
+    )]
+    Gone,
+    /// The client is connected, but sends nothing.
+    #[error(
+        "the client did not send the requested data in time; run the upgrade again: what was written is kept"
     )]
     Silent,
-    /// The client sent something else than was asked for.
-    #[error("the client broke the rules: {0}")]
+    /// The client sent something that was not requested.
+    #[error("the client violated the protocol: {0}")]
     Wrong(String),
-    /// The node asked for what there is not: a fault of the caller.
-    #[error("{length} bytes from {offset} are no piece of a bundle of {bundle} bytes")]
+    /// The node requested bytes outside the bundle: a bug of the caller.
+    #[error("{length} bytes at offset {offset} are not within the bundle of {bundle} bytes")]
     OutOfRange {
         /// First byte.
         offset: u64,
@@ -120,7 +122,7 @@ impl Default for WithoutSlots {
 
 fn without_slots() -> BackendError {
     BackendError::Refused(
-        "this system was not started from a slot, so there is no other to upgrade; install a bundle: bedplate flash"
+        "this system was not started from a slot, so there is no other slot to upgrade; install a bundle with `bedplate flash`"
             .to_owned(),
     )
 }

@@ -1,4 +1,4 @@
-//! Serves connections whose handshake is done, each within what its class may cost.
+//! Serves connections after their handshake, each within the limits of its class.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -23,18 +23,18 @@ use super::class::{Class, Holder};
 use super::guard::Guard;
 use crate::limits::Limiter;
 
-/// How often a quiet connection is asked whether its other end still lives, and how long that may take to answer.
+/// Interval of keep-alive pings on an idle connection, and time limit of the answer.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
-/// Bytes of headers of one request.
+/// Size limit of the headers of a request, in bytes.
 const HEADERS: u32 = 8 * 1024;
-/// Bytes of an answer that wait for the line, for one call.
+/// Size of the send buffer of one call, in bytes.
 const ANSWERS: usize = 64 * 1024;
-/// How often memory is given back at most.
+/// Shortest interval at which memory is given back.
 const TIDY: Duration = Duration::from_secs(10);
-/// How long a connection lives on after its rights have ended, so that its calls can be told.
+/// Time that a connection stays open after its rights have ended, so that its calls receive the reason.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
-/// Every connection there is. Clones share them.
+/// All connections. Clones share them.
 #[derive(Clone)]
 pub(super) struct Connections {
     shared: Arc<Shared>,
@@ -46,11 +46,11 @@ struct Shared {
     clock: Arc<NodeClock>,
     places: [Limiter<Holder>; Class::ALL.len()],
     tasks: TaskTracker,
-    /// The node stops: no more calls.
+    /// The node is stopping: no more calls.
     stop: CancellationToken,
     /// A connection has ended since memory was given back.
     ended: AtomicBool,
-    /// Calls have had their time.
+    /// The time limit of the last calls is over.
     cut: CancellationToken,
 }
 
@@ -141,7 +141,7 @@ impl Connections {
                 }
                 // Cancel safe: asks only for a state.
                 () = place.lost() => {
-                    tracing::debug!("ended the API connection of {who}: somebody else needs its place");
+                    tracing::debug!("closed the API connection of {who}: the limit of connections was reached");
                     return;
                 }
                 // Cancel safe.

@@ -1,8 +1,8 @@
-//! Which files the API may show, and how they are opened.
+//! The files that the API may read, and how they are opened.
 //!
 //! A path is allowed when it lies under one of the [roots](ROOTS) *after* every symbolic link in it is followed, and
-//! under none of the [secrets](SECRETS). What was opened is looked at once more: the kernel says which file a handle
-//! really holds, so a link that is swapped meanwhile gains nothing.
+//! under none of the [secrets](SECRETS). What was opened is checked once more: the kernel tells which file a handle
+//! refers to, so a link that is swapped in the meantime gains nothing.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -28,10 +28,10 @@ const SECRETS: &[&str] = &[
 /// The file system that holds the node's identity and keys, wherever it is mounted.
 const STATE: &str = "/var/lib/bedplate";
 
-/// Entries of one answer: a folder of more is no folder one reads.
+/// Largest number of entries in one response.
 const ENTRIES: usize = 4096;
 
-/// Decides about files. Tests put other roots in.
+/// The policy of which files may be read. Tests use other roots.
 #[derive(Debug, Clone)]
 pub struct FilePolicy {
     roots: Vec<PathBuf>,
@@ -110,7 +110,7 @@ impl FilePolicy {
             return Err(self.refused(asked));
         }
         if !metadata.is_file() {
-            return Err(BackendError::Refused(format!("{asked} is no regular file")));
+            return Err(BackendError::Refused(format!("{asked} is not a regular file")));
         }
         Ok(file)
     }
@@ -152,7 +152,7 @@ impl FilePolicy {
     fn refused(&self, asked: &str) -> BackendError {
         let roots: Vec<String> = self.roots.iter().map(|root| root.display().to_string()).collect();
         BackendError::Refused(format!(
-            "{asked:?} is not shown by the API; shown are files below {}, except for secrets",
+            "{asked:?} cannot be read over the API; only files below {} can, except for secrets",
             roots.join(", ")
         ))
     }
@@ -172,7 +172,7 @@ fn of_a_process(path: &Path) -> bool {
 
 fn failed(asked: &str, error: &io::Error) -> BackendError {
     match error.kind() {
-        io::ErrorKind::NotFound => BackendError::NotFound(format!("there is no file {asked}")),
+        io::ErrorKind::NotFound => BackendError::NotFound(format!("{asked} does not exist")),
         _ => BackendError::Refused(format!("cannot read {asked}: {error}")),
     }
 }

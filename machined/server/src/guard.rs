@@ -1,7 +1,7 @@
-//! The one place where a request is let through or refused.
+//! The one place where requests are allowed or refused.
 //!
-//! What is let through is not let go: each step of a call, and of the stream that may be its answer, first asks
-//! whether its [`Grant`] still holds.
+//! An allowed call is checked on: each step of it, and of the stream that may be its response, first checks that its [`Grant`]
+//! still holds.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -24,10 +24,10 @@ use super::class::Class;
 use super::request::{Allowances, Metered, Room};
 use super::route::Routes;
 
-/// How long a call may take until its answer starts, its request included; streams may then go on for ever.
+/// Time limit until the response of a call starts, its request included; streams may then continue forever.
 const ANSWER_TIME: Duration = Duration::from_secs(90);
 
-/// Stands before the services: checks each request against the table of methods.
+/// The layer in front of the services that checks each request against the table of methods.
 #[derive(Clone)]
 pub struct Guard {
     requests: Allowances,
@@ -62,10 +62,10 @@ impl Guard {
     }
 }
 
-/// Decides on one request, and returns the role in which it is let through; none in maintenance mode. In case of doubt
-/// it is refused.
+/// Decides on a request, and returns the role with which it is allowed; none in maintenance mode. In case of doubt it is
+/// refused.
 ///
-/// `holds` tells whether what the handshake found still does; `locked`, whether the node knows of nobody it could ask.
+/// `holds` is whether what the handshake found still holds; `locked`, whether the node has no CA to verify callers with.
 fn decide(
     method: &Method,
     peer: &Peer,
@@ -83,13 +83,13 @@ fn decide(
         return match (peer.trust, open) {
             (None, Open::WhenLocked) => Ok(None),
             (None, _) if locked => Err(Status::failed_precondition(format!(
-                "{path} is not answered: the node is locked, and does not know its owner any more; its console says what to do"
+                "{path} is not answered: the node is locked, and no longer knows its owner; see its console"
             ))),
             (None, Open::InMaintenance) => Ok(None),
             (None, Open::Never) => Err(Status::failed_precondition(format!(
-                "{path} is not answered in maintenance mode; apply a machine config first: bedplate apply"
+                "{path} is not answered in maintenance mode; apply a machine config first with `bedplate apply`"
             ))),
-            (Some(_), _) => Err(Status::unauthenticated("a client certificate is needed")),
+            (Some(_), _) => Err(Status::unauthenticated("a client certificate is required")),
         };
     };
     match identity.role {
@@ -110,9 +110,8 @@ fn decide(
 
 type Answer = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Infallible>> + Send>>;
 
-/// Makes the answer for as long as the grant holds. Whenever the call goes on, the grant is asked first, so nothing is
-/// done for somebody who waited, or kept the node waiting, until the right to ask was over. The room of its request is
-/// kept until then.
+/// Produces the response for as long as the grant holds. The grant is checked before each step of the call, so nothing is done
+/// for a caller whose rights have ended while it waited, or kept the node waiting. The room of its request is kept until then.
 async fn guarded(answer: Answer, grant: Grant, _room: Room) -> Result<http::Response<Body>, Infallible> {
     let revoked = grant.clone();
     tokio::select! {
@@ -144,7 +143,7 @@ impl Service<http::Request<Body>> for Guard {
             return refuse(Status::unimplemented(format!("this node has no method {path}")));
         };
         let Some(peer) = request.extensions_mut().remove::<Peer>() else {
-            return refuse(Status::internal("the connection does not say who is at its end"));
+            return refuse(Status::internal("the connection has no peer"));
         };
         let caller = match self.check(method, &peer) {
             Ok(caller) => caller,

@@ -1,8 +1,8 @@
-//! Accepts connections and shakes hands, with whatever certificate the node has at that moment.
+//! Accepts connections and performs their handshakes, with the certificate that the node has at the time.
 //!
-//! Everybody is let in at once, so that nobody waits behind somebody who does nothing; what is too much leaves again,
-//! by the rules of [`crate::limits`]. A connection passes three kinds of places: until its first bytes, which costs a
-//! socket; while hands are shaken, which costs a few buffers; and then those of its [`Class`](super::class::Class).
+//! Every connection is accepted at once, so that none waits behind an idle one; those beyond a limit are closed, by the rules
+//! of [`crate::limits`]. A connection has three limits in turn: until its first bytes, when it costs a socket; during the
+//! handshake, when it costs a few buffers; and then that of its [`Class`](super::class::Class).
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -20,17 +20,17 @@ use tokio_rustls::server::TlsStream;
 use super::connection::Connections;
 use crate::limits::{Bounds, Limiter, Source};
 
-/// Connections that have not said anything yet.
+/// Limit of connections that have not sent anything yet.
 const SILENT: Bounds = Bounds { all: 256, each: 32 };
-/// How long they may keep silent: a client speaks first, and at once.
+/// Time limit of the first bytes: a client speaks first, and at once.
 const SILENCE: Duration = Duration::from_secs(2);
-/// Handshakes at a time.
+/// Limit of concurrent handshakes.
 const HANDSHAKES: Bounds = Bounds { all: 24, each: 12 };
-/// How long a handshake may take in all: a Pi on a bad line, not a byte at a time.
+/// Time limit of a handshake: enough for a Pi on a bad link, not for a byte at a time.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
-/// How long a refused peer may take to read why, and how much of what it says is passed over meanwhile.
-const PARTING_TIME: Duration = Duration::from_secs(1);
-const PARTING_BYTES: usize = 16 * 1024;
+/// Time that a refused peer has to read the reason, and bytes that are read from it in the meantime.
+const CLOSE_TIME: Duration = Duration::from_secs(1);
+const CLOSE_BYTES: usize = 16 * 1024;
 /// Connections that the kernel keeps until they are accepted. Were it full, others would wait for a second and more.
 const QUEUE: u32 = 4096;
 /// Pause after the system could not accept a connection, for example for want of file descriptors.
@@ -56,17 +56,17 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(QUEUE)
 }
 
-/// Where connections come in. Clones share the places.
+/// Accepts connections. Clones share the limits.
 #[derive(Clone)]
-pub(super) struct Door {
+pub(super) struct Acceptor {
     tls: Arc<ServerTls>,
     connections: Connections,
     silent: Limiter<Source>,
     handshakes: Limiter<Source>,
 }
 
-impl Door {
-    /// Lets in whoever holds a certificate that `tls` asks for.
+impl Acceptor {
+    /// Accepts clients with a certificate that `tls` requires.
     pub(super) fn new(tls: Arc<ServerTls>, connections: Connections) -> Self {
         Self {
             tls,
@@ -81,22 +81,22 @@ impl Door {
         loop {
             match listener.accept().await {
                 Ok((stream, address)) => {
-                    let door = self.clone();
+                    let acceptor = self.clone();
                     let source = Source::from(address.ip());
                     let place = self.silent.enter(source);
                     self.connections.track(async move {
-                        let spoken = tokio::select! {
+                        let readable = tokio::select! {
                             // Cancel safe: asks only for a state.
                             () = place.lost() => return,
                             // Cancel safe: asks only for a state.
-                            () = door.connections.stopping() => return,
+                            () = acceptor.connections.stopping() => return,
                             // Cancel safe: nothing is read.
-                            spoken = timeout(SILENCE, stream.readable()) => spoken,
+                            readable = timeout(SILENCE, stream.readable()) => readable,
                         };
                         drop(place);
-                        if let Ok(Ok(())) = spoken {
+                        if let Ok(Ok(())) = readable {
                             // Boxed, so that those who keep silent cost no more than this.
-                            Box::pin(door.greet(stream, address, source)).await;
+                            Box::pin(acceptor.handshake(stream, address, source)).await;
                         }
                     });
                 }
@@ -108,18 +108,18 @@ impl Door {
         }
     }
 
-    async fn greet(&self, stream: TcpStream, address: SocketAddr, source: Source) {
+    async fn handshake(&self, stream: TcpStream, address: SocketAddr, source: Source) {
         let place = self.handshakes.enter(source);
-        let shaken = tokio::select! {
+        let accepted = tokio::select! {
             // Cancel safe: asks only for a state.
             () = place.lost() => return,
             // Cancel safe: asks only for a state.
             () = self.connections.stopping() => return,
             // Not cancel safe, and need not be: what has lost its place is closed.
-            shaken = timeout(HANDSHAKE_TIME, shake_hands(stream, address, &self.tls)) => shaken,
+            accepted = timeout(HANDSHAKE_TIME, accept_tls(stream, address, &self.tls)) => accepted,
         };
         drop(place);
-        match shaken {
+        match accepted {
             Ok(Ok((stream, peer))) => Box::pin(self.connections.serve(stream, peer)).await,
             Ok(Err(error)) => tracing::debug!("no API connection with {address}: {error}"),
             Err(_) => tracing::debug!("no API connection with {address}: the handshake took too long"),
@@ -127,7 +127,7 @@ impl Door {
     }
 }
 
-async fn shake_hands(
+async fn accept_tls(
     stream: TcpStream,
     address: SocketAddr,
     tls: &ServerTls,
@@ -142,7 +142,7 @@ async fn shake_hands(
     let stream = match handshake.await {
         Ok(stream) => stream,
         Err((error, stream)) => {
-            part(stream).await;
+            close(stream).await;
             return Err(error);
         }
     };
@@ -164,11 +164,11 @@ async fn shake_hands(
 
 /// Ends a connection so that the other side gets to read why: what it has sent already is taken off the line, for
 /// otherwise the kernel answers it with a reset, and throws our alert away on the other side.
-async fn part(mut stream: TcpStream) {
+async fn close(mut stream: TcpStream) {
     let drain = async {
         stream.shutdown().await?;
         let mut rest = [0; 1024];
-        let mut left = PARTING_BYTES;
+        let mut left = CLOSE_BYTES;
         while left > 0 {
             match stream.read(&mut rest).await? {
                 0 => break,
@@ -178,5 +178,5 @@ async fn part(mut stream: TcpStream) {
         Ok::<(), io::Error>(())
     };
     // Whoever does not take the answer does not get it.
-    let _ = timeout(PARTING_TIME, drain).await;
+    let _ = timeout(CLOSE_TIME, drain).await;
 }

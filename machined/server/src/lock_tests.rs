@@ -122,7 +122,7 @@ async fn a_locked_node_without_an_owner_shows_its_state_and_changes_nothing() {
     let refused = machine.apply_config(asking()).await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
     assert!(
-        refused.message().contains("does not know its owner"),
+        refused.message().contains("no longer knows its owner"),
         "{}",
         refused.message()
     );

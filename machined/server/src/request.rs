@@ -1,4 +1,4 @@
-//! The body of a request: how large it may be, how long it may take, and what all of them together may hold.
+//! The body of a request: its size limit, its time limit, and the memory limit of all of them together.
 //!
 //! gRPC puts the length before each message. It is read here, before the message is: one that is too large, or has no
 //! room beside the others, costs nothing.
@@ -20,28 +20,28 @@ use tonic::body::Body;
 
 use super::class::Class;
 
-/// Bytes of a message that any call may have in memory; more is taken from what its class has.
+/// Bytes of a message that any call may have in memory; more counts against the limit of its class.
 const FREE: u32 = 16 * 1024;
 /// Bytes before each message: whether it is compressed, and its length.
 const PREFIX: usize = 5;
 
-/// What a request may be.
+/// The limits of a request.
 #[derive(Debug, Clone)]
 pub(super) struct Allowance {
-    /// Bytes of one message.
+    /// Size limit of one message, in bytes.
     pub(super) message: usize,
-    /// How long it may take until the whole request is here.
+    /// Time limit until the whole request is received.
     pub(super) time: Duration,
-    /// Only the first message has to be here by then: the others come when the node requests them.
+    /// The time limit applies to the first message only: the node requests the others.
     pub(super) paced: bool,
     /// Kibibytes that large messages of the same class share.
     pub(super) room: Arc<Semaphore>,
 }
 
-/// How long a small request may take until it is here, and a large one, over a thin line.
+/// Time limits of a small request, and of a large one over a slow link.
 const TIMES: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(60));
 
-/// What all requests may be, by method and class. Clones share the room.
+/// The limits of all requests, by method and class. Clones share the room.
 #[derive(Debug, Clone)]
 pub(super) struct Allowances {
     rooms: [Arc<Semaphore>; Class::ALL.len()],
@@ -56,7 +56,7 @@ impl Default for Allowances {
 }
 
 impl Allowances {
-    /// Returns what a request may be.
+    /// Returns the limits of a request.
     pub(super) fn of(&self, method: &Method, class: Class) -> Allowance {
         let message = method.max_request_bytes;
         let (small, large) = TIMES;
@@ -103,7 +103,7 @@ impl Metered {
             let allowed = u32::try_from(self.allowance.message).unwrap_or(u32::MAX);
             if length > allowed {
                 return Err(Status::out_of_range(format!(
-                    "the request is {length} bytes long, and may be {allowed}"
+                    "the request has {length} bytes; the limit is {allowed}"
                 )));
             }
             let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
@@ -112,9 +112,7 @@ impl Metered {
                 let room = self.allowance.room.clone();
                 let permit = room.try_acquire_many_owned(length.div_ceil(1024));
                 *taken = Some(permit.map_err(|_| {
-                    Status::resource_exhausted(
-                        "the node has as many large requests under way as it takes at a time; try again",
-                    )
+                    Status::resource_exhausted("the node is handling too many large requests; try again")
                 })?);
             }
         }

@@ -1,4 +1,4 @@
-//! Puts the server together.
+//! The API server, assembled from its parts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,12 +23,12 @@ use super::files::FilePolicy;
 use super::guard::Guard;
 use super::handlers::Handlers;
 use super::host::Host;
-use super::listen::Door;
+use super::listen::Acceptor;
 use super::route::{Routes, RoutesBuilder};
 
-/// How long calls may go on when the node stops: a watch would go on for ever.
+/// Time that calls in progress have when the node stops: a watch would never end.
 const LAST_CALLS: Duration = Duration::from_secs(2);
-/// Everything the API is served from.
+/// The API server, with everything that it serves from.
 #[derive(Clone)]
 pub struct ApiServer {
     /// The node's state.
@@ -37,9 +37,9 @@ pub struct ApiServer {
     pub backend: Backend,
     /// The kernel's files.
     pub host: Host,
-    /// Which files are shown.
+    /// The files that may be read.
     pub files: FilePolicy,
-    /// The certificate and whom it trusts: changes while serving.
+    /// The certificate and the CAs of clients: change while serving.
     pub tls: Arc<ServerTls>,
     /// What the node knows about the time.
     pub clock: Arc<NodeClock>,
@@ -52,12 +52,12 @@ impl ApiServer {
         let connections = Connections::new(guard, self.tls.clone(), self.clock.clone());
         // However this ends: no connection outlives it.
         let _cut = connections.cut_guard();
-        let door = Door::new(self.tls.clone(), connections.clone());
+        let acceptor = Acceptor::new(self.tls.clone(), connections.clone());
         tokio::select! {
             // Cancel safe: asks for a state.
             () = stop.cancelled() => {}
             // Cancel safe: a connection that was not taken stays in the kernel's queue.
-            () = door.accept(&listener) => {}
+            () = acceptor.accept(&listener) => {}
             // Cancel safe: what is not given back now is later.
             () = connections.tidy() => {}
         }

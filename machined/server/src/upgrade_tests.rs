@@ -153,7 +153,7 @@ async fn a_client_that_sends_something_else_is_cut_off_and_the_upgrade_fails() {
         }
         assert_eq!(status.stage(), UpgradeStage::Failed, "{what}");
         assert!(
-            status.reason.contains("broke the rules"),
+            status.reason.contains("violated the protocol"),
             "{what}: {}",
             status.reason
         );
@@ -176,7 +176,10 @@ async fn a_pushed_upgrade_ends_with_its_client_and_can_be_run_again() {
             break status.reason;
         }
     };
-    assert!(reason.contains("is gone; run the upgrade again"), "{reason}");
+    assert!(
+        reason.contains("has disconnected; run the upgrade again"),
+        "{reason}"
+    );
     let mut again = start(&mut client, from_client(5000)).await.unwrap();
     again.until(UpgradeStage::Rebooting, &[7; 5000]).await;
 }

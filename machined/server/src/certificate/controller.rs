@@ -14,7 +14,7 @@ use state::kinds::{
 use state::{Action, Controller, ControllerError, Resource as _, Store, chain};
 use sys::clock::Clock;
 
-use super::plan::{Facts, Span, Wish, wish};
+use super::plan::{Desired, Facts, Span, desired};
 
 const NAME: &str = "certificate";
 /// How often it is looked whether the certificate is due. When our own controller sets the clock this is noticed at
@@ -23,7 +23,7 @@ const LOOK: Duration = Duration::from_secs(60);
 /// The certificate's common name; what it is for stands in its alternative names.
 const NODE_NAME: &str = "Bedplate node";
 /// What is said when nobody can believe the certificate any more.
-const EXPIRED: &str = "machine.ca has expired: give the node a config with another authority";
+const EXPIRED: &str = "machine.ca has expired: apply a config with another CA";
 /// What the config's authority is called in errors.
 const CA: &str = "machine.ca";
 
@@ -62,7 +62,7 @@ impl New {
 
 /// What is in service.
 struct Made {
-    wish: Wish,
+    desired: Desired,
     stays: Span,
 }
 
@@ -84,19 +84,19 @@ impl CertificateController {
         }
     }
 
-    fn make(&self, store: &Store, wish: &Wish, now: SystemTime) -> Result<Option<New>, pki::Error> {
-        Ok(Some(match wish {
-            Wish::Nothing => {
+    fn make(&self, store: &Store, desired: &Desired, now: SystemTime) -> Result<Option<New>, pki::Error> {
+        Ok(Some(match desired {
+            Desired::Nothing => {
                 self.tls.set(None);
                 return Ok(None);
             }
-            Wish::Maintenance => {
+            Desired::Maintenance => {
                 let issued = authority::maintenance(&[])?;
                 self.tls.set(Some(Serving::maintenance(&issued)?));
                 New::vouchless(issued, false)
             }
-            Wish::Locked { authorities } => self.reachable(authorities.iter())?,
-            Wish::Mutual {
+            Desired::Locked { authorities } => self.reachable(authorities.iter())?,
+            Desired::Mutual {
                 authorities, names, ..
             } => match self.mutual(store, authorities, names, now) {
                 Ok(new) => new,
@@ -105,9 +105,9 @@ impl CertificateController {
                     let last = store.get::<OwnerStatus>(NODE).and_then(|owner| owner.authorities);
                     let new = self.reachable([authorities].into_iter().chain(&last))?;
                     let error = chain(&error);
-                    tracing::error!("the API's certificate cannot be made: {error}");
+                    tracing::error!("cannot create the API's certificate: {error}");
                     New {
-                        problem: Some(format!("the API's certificate cannot be made: {error}")),
+                        problem: Some(format!("cannot create the API's certificate: {error}")),
                         ..new
                     }
                 }
@@ -203,7 +203,7 @@ impl Controller for CertificateController {
         let status = store.get::<ConfigStatus>(NODE);
         let config = store.get::<MachineConfig>(NODE);
         let owner = store.get::<OwnerStatus>(NODE);
-        let wish = wish(status.as_ref(), config.as_ref(), owner.as_ref(), facts);
+        let desired = desired(status.as_ref(), config.as_ref(), owner.as_ref(), facts);
         self.trust
             .raise_floor(self.restored.passed(self.clock.since_boot()));
         let system = self.clock.now();
@@ -211,11 +211,11 @@ impl Controller for CertificateController {
         if self
             .made
             .as_ref()
-            .is_some_and(|made| made.wish == wish && made.stays.contains(now))
+            .is_some_and(|made| made.desired == desired && made.stays.contains(now))
         {
             return Ok(Action::After(LOOK));
         }
-        let Some(new) = self.make(store, &wish, system)? else {
+        let Some(new) = self.make(store, &desired, system)? else {
             self.made = None;
             store.remove::<CertificateStatus>(NAME, ID)?;
             return Ok(Action::WaitForChange);
@@ -228,7 +228,7 @@ impl Controller for CertificateController {
         tracing::info!("the API's certificate is {}", certificate.fingerprint());
         let stays = new.stays;
         store.put(NAME, ID, describe(new, expired))?;
-        self.made = Some(Made { wish, stays });
+        self.made = Some(Made { desired, stays });
         Ok(Action::After(LOOK))
     }
 }
@@ -240,7 +240,7 @@ fn describe(new: New, expired: bool) -> CertificateStatus {
         since.map_or(0, |since| since.as_secs())
     };
     let fingerprint = new.issued.certificate.fingerprint().to_string();
-    let reach = format!("reach it with bedplate --fingerprint {fingerprint}");
+    let reach = format!("use bedplate --fingerprint {fingerprint}");
     let unjoined = new.mutual && !new.signed && details.name == authority::UNJOINED_NAME;
     let problem = match new.problem {
         Some(problem) if new.mutual => Some(format!("{problem}; {reach}")),

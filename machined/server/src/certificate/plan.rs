@@ -9,7 +9,7 @@ use state::kinds::{ConfigStatus, OwnerStatus};
 
 /// What certificate the node should have.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wish {
+pub enum Desired {
     /// None: it is not known yet what the node is.
     Nothing,
     /// One that nobody vouches for, and no client certificates.
@@ -33,7 +33,7 @@ pub enum Wish {
     },
 }
 
-/// What the wish is made from, beside the config.
+/// What the desired is made from, beside the config.
 #[derive(Debug, Default)]
 pub struct Facts {
     /// The node's name.
@@ -45,24 +45,24 @@ pub struct Facts {
 }
 
 /// Decides what certificate the node should have.
-pub fn wish(
+pub fn desired(
     status: Option<&ConfigStatus>,
     config: Option<&MachineConfig>,
     owner: Option<&OwnerStatus>,
     facts: Facts,
-) -> Wish {
+) -> Desired {
     match (status.map(|status| &status.phase), config) {
-        (Some(Phase::Running { .. }), Some(config)) => Wish::Mutual {
+        (Some(Phase::Running { .. }), Some(config)) => Desired::Mutual {
             authorities: config.machine.ca.cert.to_string(),
             signed: config.machine.ca.key.is_some(),
             names: names(config, &facts),
             synchronised: facts.synchronised,
         },
-        (Some(Phase::Maintenance), _) => Wish::Maintenance,
-        (Some(Phase::Locked { .. }), _) => Wish::Locked {
+        (Some(Phase::Maintenance), _) => Desired::Maintenance,
+        (Some(Phase::Locked { .. }), _) => Desired::Locked {
             authorities: owner.and_then(|owner| owner.authorities.clone()),
         },
-        _ => Wish::Nothing,
+        _ => Desired::Nothing,
     }
 }
 
@@ -133,14 +133,17 @@ mod tests {
 
     #[test]
     fn nothing_is_served_before_it_is_known_what_the_node_is() {
-        assert_eq!(wish(None, None, None, Facts::default()), Wish::Nothing);
+        assert_eq!(desired(None, None, None, Facts::default()), Desired::Nothing);
         let running = status(Phase::Running {
             source: Source::State,
         });
-        assert_eq!(wish(Some(&running), None, None, Facts::default()), Wish::Nothing);
         assert_eq!(
-            wish(Some(&status(Phase::Maintenance)), None, None, Facts::default()),
-            Wish::Maintenance
+            desired(Some(&running), None, None, Facts::default()),
+            Desired::Nothing
+        );
+        assert_eq!(
+            desired(Some(&status(Phase::Maintenance)), None, None, Facts::default()),
+            Desired::Maintenance
         );
         let locked = status(Phase::Locked {
             reason: "damaged".into(),
@@ -150,8 +153,8 @@ mod tests {
             authorities: Some("PEM".into()),
         };
         for (owner, authorities) in [(Some(&owner), Some("PEM".to_owned())), (None, None)] {
-            let found = wish(Some(&locked), None, owner, Facts::default());
-            assert_eq!(found, Wish::Locked { authorities }, "never maintenance");
+            let found = desired(Some(&locked), None, owner, Facts::default());
+            assert_eq!(found, Desired::Locked { authorities }, "never maintenance");
         }
     }
 

@@ -40,7 +40,7 @@ impl FileService for Handlers {
                 Ok(0)
             };
             sought.map_err(|error| {
-                Status::out_of_range(format!("cannot start there in {}: {error}", request.path))
+                Status::out_of_range(format!("cannot seek to that offset in {}: {error}", request.path))
             })?;
             Ok::<_, Status>(file.take(limit))
         });
@@ -55,7 +55,7 @@ impl FileService for Handlers {
                 })
             })
             .await?
-            .map_err(|error| Status::unavailable(format!("cannot read on: {error}")))?;
+            .map_err(|error| Status::unavailable(format!("cannot read further: {error}")))?;
             Ok((!data.is_empty()).then_some((ReadFileResponse { data }, file)))
         });
         Ok(Response::new(Box::pin(chunks)))

@@ -1,4 +1,4 @@
-//! What the node and its services say.
+//! Logs and events.
 
 use api::v1alpha1::log_service_server::LogService;
 use api::v1alpha1::{
@@ -20,7 +20,7 @@ impl LogService for Handlers {
         if request.source.is_empty() {
             let sources = logs.sources().join(", ");
             return Err(Status::invalid_argument(format!(
-                "a source is needed; there are: {sources}"
+                "a source is required; there are: {sources}"
             )));
         }
         let lines = logs.open(&request.source, tail(request.tail), request.follow)?;
@@ -34,7 +34,7 @@ impl LogService for Handlers {
         request: Request<KernelLogRequest>,
     ) -> Result<Response<Answers<KernelLogResponse>>, Status> {
         let request = request.into_inner();
-        let failed = |error| Status::unavailable(format!("cannot read the kernel's log: {error}"));
+        let failed = |error| Status::unavailable(format!("cannot read the kernel log: {error}"));
         let first = match tail(request.tail) {
             Some(count) => KernelLog::start_of_last(count).await.map_err(failed)?,
             None => 0,

@@ -52,7 +52,7 @@ impl MachineService for Handlers {
         let secrets = caller(&request)?.sees_secrets();
         let yaml = self.backend.configs.current(secrets).ok_or_else(|| {
             Status::failed_precondition(
-                "the node has no machine config that it can use; apply one: bedplate apply",
+                "the node has no usable machine config; apply one with `bedplate apply`",
             )
         })?;
         Ok(Response::new(GetConfigResponse {
@@ -72,7 +72,7 @@ impl MachineService for Handlers {
             Ok(mode) => mode,
             Err(_) => {
                 let text = format!(
-                    "apply mode {} is not known; the client may be newer than the node",
+                    "unknown apply mode {}; the client may be newer than the node",
                     request.mode
                 );
                 return Err(Status::invalid_argument(text));
@@ -106,7 +106,7 @@ impl MachineService for Handlers {
             // Wiping less or more than was asked for would both be wrong.
             Err(_) => {
                 return Err(Status::invalid_argument(format!(
-                    "reset scope {} is not known",
+                    "unknown reset scope {}",
                     request.scope
                 )));
             }

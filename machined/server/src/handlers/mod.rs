@@ -1,4 +1,4 @@
-//! Answers requests that the guard has let through. One file for each service.
+//! Handlers of the requests that the guard has allowed. One file for each service.
 
 mod file;
 mod health;
@@ -21,7 +21,7 @@ use tonic::{Request, Status};
 use super::files::FilePolicy;
 use super::host::Host;
 
-/// Answers every service. Clones share everything.
+/// The implementation of every service. Clones share everything.
 #[derive(Clone)]
 pub struct Handlers {
     store: Store,
@@ -30,11 +30,11 @@ pub struct Handlers {
     files: Arc<FilePolicy>,
 }
 
-/// A stream of answers with its possible end in an error.
+/// A stream of responses that may end with an error.
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Handlers {
-    /// Answers from these sources.
+    /// Returns handlers that read from these sources.
     pub fn new(store: Store, backend: Backend, host: Host, files: FilePolicy) -> Self {
         Self {
             store,
@@ -45,7 +45,7 @@ impl Handlers {
     }
 }
 
-/// Returns who asks. The guard has put it there; without it nobody is trusted with anything.
+/// Returns the caller, which the guard has inserted.
 fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
     let caller = request.extensions().get::<Caller>().cloned();
     caller.ok_or_else(|| Status::internal("the request did not pass the guard"))
@@ -56,8 +56,8 @@ fn tail(count: u32) -> Option<usize> {
     (count > 0).then(|| usize::try_from(count).unwrap_or(usize::MAX))
 }
 
-/// Runs something that may wait for a disk, away from the threads that answer.
+/// Runs work that may wait for a disk, off the threads of the async runtime.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Status> {
     let ended = tokio::task::spawn_blocking(work).await;
-    ended.map_err(|error| Status::internal(format!("the answer could not be made: {error}")))
+    ended.map_err(|error| Status::internal(format!("the request failed: {error}")))
 }

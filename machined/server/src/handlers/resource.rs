@@ -1,4 +1,4 @@
-//! The typed state of the node.
+//! Resources.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -69,7 +69,7 @@ impl ResourceService for Handlers {
         if kind.is_empty() {
             let kinds = self.store.kinds().join(", ");
             return Err(Status::invalid_argument(format!(
-                "a kind is needed; there are: {kinds}"
+                "a kind is required; there are: {kinds}"
             )));
         }
         // A kind that nobody has written yet may be waited for: only its exact name is known then.

@@ -5,8 +5,8 @@ use std::num::NonZeroU64;
 
 use api::Role;
 use api::v1alpha1::start_upgrade::Source;
-use api::v1alpha1::upgrade_request::Request as Said;
-use api::v1alpha1::upgrade_response::Response as Answer;
+use api::v1alpha1::upgrade_request::Request as RequestKind;
+use api::v1alpha1::upgrade_response::Response as ResponseKind;
 use api::v1alpha1::upgrade_service_server::UpgradeService;
 use api::v1alpha1::{
     CancelUpgradeRequest, CancelUpgradeResponse, RollbackRequest, RollbackResponse, StartUpgrade,
@@ -19,9 +19,9 @@ use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{Answers, Handlers, caller, tail};
-use crate::push::{Desk, pushed};
+use crate::push::{self, PieceQueue};
 
-/// Longest URL that is taken.
+/// Longest URL that is accepted.
 const MAX_URL: usize = 2048;
 
 #[tonic::async_trait]
@@ -35,17 +35,17 @@ impl UpgradeService for Handlers {
         let caller = caller(&request)?;
         let mut requests = request.into_inner();
         let Some(UpgradeRequest {
-            request: Some(Said::Start(start)),
+            request: Some(RequestKind::Start(start)),
         }) = requests.message().await?
         else {
-            return Err(Status::invalid_argument("the first request must be start"));
+            return Err(Status::invalid_argument("the first request must be `start`"));
         };
-        let start = checked(start, &caller)?;
-        let (bundle, desk): (Option<Box<dyn PushedBundle>>, _) = match start.source {
+        let start = validated(start, &caller)?;
+        let (bundle, pieces): (Option<Box<dyn PushedBundle>>, _) = match start.source {
             UpgradeSource::Url(_) => (None, None),
             UpgradeSource::Pushed { length } => {
-                let (bundle, desk) = pushed(length);
-                (Some(Box::new(bundle)), Some(desk))
+                let (bundle, pieces) = push::channel(length);
+                (Some(Box::new(bundle)), Some(pieces))
             }
         };
         let id = self.backend.upgrades.start(start, bundle).await?;
@@ -55,7 +55,7 @@ impl UpgradeService for Handlers {
             id,
             status,
             requests: Some(requests),
-            desk,
+            pieces,
             ready: VecDeque::new(),
             planned: false,
             ended: false,
@@ -113,11 +113,11 @@ impl UpgradeService for Handlers {
     }
 }
 
-/// Reads what is asked for. In case of doubt it is refused.
-fn checked(start: StartUpgrade, caller: &Caller) -> Result<backend::StartUpgrade, Status> {
+/// Validates a request. In case of doubt it is refused.
+fn validated(start: StartUpgrade, caller: &Caller) -> Result<backend::StartUpgrade, Status> {
     if start.force && caller.role < Some(Role::Admin) {
         return Err(Status::permission_denied(
-            "to force an upgrade needs the role admin; without force it needs operator",
+            "forcing an upgrade requires the role admin",
         ));
     }
     let source = match start.source {
@@ -127,7 +127,7 @@ fn checked(start: StartUpgrade, caller: &Caller) -> Result<backend::StartUpgrade
                 .any(|scheme| url.len() > scheme.len() && url.starts_with(scheme));
             if !known || url.len() > MAX_URL || url.contains(|c: char| c.is_control() || c == ' ') {
                 return Err(Status::invalid_argument(format!(
-                    "the URL must start with http:// or https://, with at most {MAX_URL} characters and no blanks"
+                    "the URL must start with http:// or https://, and have at most {MAX_URL} characters and no spaces"
                 )));
             }
             UpgradeSource::Url(url)
@@ -136,16 +136,18 @@ fn checked(start: StartUpgrade, caller: &Caller) -> Result<backend::StartUpgrade
             length: bundle.length,
         },
         Some(Source::Pushed(_)) => {
-            return Err(Status::invalid_argument("a pushed bundle must say its length"));
+            return Err(Status::invalid_argument(
+                "the length of a pushed bundle is required",
+            ));
         }
-        None => return Err(Status::invalid_argument("a source is needed: url or pushed")),
+        None => return Err(Status::invalid_argument("a source is required: url or pushed")),
     };
     let mode = match UpgradeMode::try_from(start.mode) {
         Ok(UpgradeMode::Unspecified) => UpgradeMode::Now,
         Ok(mode) => mode,
         Err(_) => {
             return Err(Status::invalid_argument(format!(
-                "upgrade mode {} is not known; the client may be newer than the node",
+                "unknown upgrade mode {}; the client may be newer than the node",
                 start.mode
             )));
         }
@@ -164,17 +166,17 @@ fn checked(start: StartUpgrade, caller: &Caller) -> Result<backend::StartUpgrade
 struct Call {
     id: String,
     status: watch::Receiver<UpgradeStatus>,
-    /// What the client says; none once it has ended its side.
+    /// The client's requests; none once it has closed its side.
     requests: Option<Streaming<UpgradeRequest>>,
-    /// Where a pushed bundle is asked for; none for a URL, and once the job needs nothing more.
-    desk: Option<Desk>,
-    ready: VecDeque<Answer>,
+    /// Requests for pieces of a pushed bundle; none for a URL, and once the job needs nothing more.
+    pieces: Option<PieceQueue>,
+    ready: VecDeque<ResponseKind>,
     planned: bool,
     ended: bool,
 }
 
 impl Call {
-    /// Returns the next answer, and nothing once it has ended.
+    /// Returns the next response; none once the call has ended.
     async fn next(&mut self) -> Option<Result<UpgradeResponse, Status>> {
         loop {
             if let Some(answer) = self.ready.pop_front() {
@@ -191,21 +193,21 @@ impl Call {
         }
     }
 
-    /// Waits for whatever comes first.
+    /// Waits for the next event.
     async fn step(&mut self) -> Result<(), Status> {
         tokio::select! {
             biased;
-            // Cancel safe: a wish is taken and kept in one go.
-            want = wish(&mut self.desk) => match want {
-                Some(want) => self.ready.push_back(Answer::Want(want)),
-                None => self.desk = None,
+            // Cancel safe: a request is taken and kept in one step.
+            want = next_piece(&mut self.pieces) => match want {
+                Some(want) => self.ready.push_back(ResponseKind::Want(want)),
+                None => self.pieces = None,
             },
             // Cancel safe: what has arrived of a message stays in the stream.
-            said = heard(&mut self.requests) => self.hear(said)?,
+            said = next_request(&mut self.requests) => self.hear(said)?,
             // Cancel safe: a change that is not seen is still there for the next call.
             changed = self.status.changed() => {
-                changed.map_err(|_| Status::unavailable("the node stops"))?;
-                self.tell()?;
+                changed.map_err(|_| Status::unavailable("the node is stopping"))?;
+                self.report()?;
             }
         }
         Ok(())
@@ -217,29 +219,29 @@ impl Call {
             None => {
                 // The client only listens from now on: with that a pushed bundle cannot be had any more.
                 self.requests = None;
-                self.desk = None;
+                self.pieces = None;
                 return Ok(());
             }
         };
-        let fault = match (request, self.desk.as_mut()) {
-            (Some(Said::Data(data)), Some(desk)) => match desk.take(data) {
+        let fault = match (request, self.pieces.as_mut()) {
+            (Some(RequestKind::Data(data)), Some(pieces)) => match pieces.take(data) {
                 Ok(()) => return Ok(()),
                 Err(fault) => fault.to_string(),
             },
-            (_, Some(desk)) => desk
-                .break_off("only data may follow the start".to_owned())
+            (_, Some(pieces)) => pieces
+                .fail("only data may follow the start".to_owned())
                 .to_string(),
-            (_, None) => "no data was asked for, or none is needed any more".to_owned(),
+            (_, None) => "no data was requested".to_owned(),
         };
         Err(Status::invalid_argument(fault))
     }
 
-    /// Tells what became of the status: the plan once, then the progress, then the end.
-    fn tell(&mut self) -> Result<(), Status> {
+    /// Queues responses for a change of the status: the plan once, then the progress, then the end.
+    fn report(&mut self) -> Result<(), Status> {
         let mut status = self.status.borrow_and_update().clone();
         if status.id != self.id {
             return Err(Status::aborted(format!(
-                "another upgrade started meanwhile; `bedplate upgrade history` tells what became of {}",
+                "another upgrade was started in the meantime; see `bedplate upgrade history` for the outcome of {}",
                 self.id
             )));
         }
@@ -247,19 +249,19 @@ impl Call {
             && !self.planned
         {
             self.planned = true;
-            self.ready.push_back(Answer::Plan(plan));
+            self.ready.push_back(ResponseKind::Plan(plan));
         }
         self.ended = has_ended(status.stage());
         self.ready.push_back(if self.ended {
-            Answer::Done(status)
+            ResponseKind::Done(status)
         } else {
-            Answer::Progress(status)
+            ResponseKind::Progress(status)
         });
         Ok(())
     }
 }
 
-/// Tells whether nothing more happens to an upgrade of that stage while a client waits.
+/// Returns whether nothing more happens to an upgrade in that stage while a client waits.
 fn has_ended(stage: UpgradeStage) -> bool {
     match stage {
         UpgradeStage::Opening
@@ -275,14 +277,16 @@ fn has_ended(stage: UpgradeStage) -> bool {
     }
 }
 
-async fn wish(desk: &mut Option<Desk>) -> Option<api::v1alpha1::BundleWant> {
-    match desk {
-        Some(desk) => desk.next().await,
+async fn next_piece(pieces: &mut Option<PieceQueue>) -> Option<api::v1alpha1::BundleWant> {
+    match pieces {
+        Some(pieces) => pieces.next().await,
         None => std::future::pending().await,
     }
 }
 
-async fn heard(requests: &mut Option<Streaming<UpgradeRequest>>) -> Result<Option<UpgradeRequest>, Status> {
+async fn next_request(
+    requests: &mut Option<Streaming<UpgradeRequest>>,
+) -> Result<Option<UpgradeRequest>, Status> {
     match requests {
         Some(requests) => requests.message().await,
         None => std::future::pending().await,

@@ -273,7 +273,7 @@ async fn a_client_that_goes_away_ends_its_upgrade() {
     assert!(
         status
             .reason
-            .contains("the client that pushed the bundle is gone"),
+            .contains("the client that pushed the bundle has disconnected"),
         "{}",
         status.reason
     );
