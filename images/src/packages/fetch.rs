@@ -181,7 +181,7 @@ impl Fetcher {
             if let Some(fetched) = self.at_hand(&package.name, arch) {
                 found.push(fetched);
             } else if let Some(folder) = &package.from {
-                found.push(self.from_folder(&package.name, arch, folder)?);
+                found.push(self.take_from_folder(&package.name, arch, folder)?);
             } else {
                 let (origin, available) = self.choose(package, arch)?;
                 let key = (origin, package.suite.clone());
@@ -196,7 +196,7 @@ impl Fetcher {
     }
 
     /// Takes a package that is not locked from a folder, and notes that. A locked one is at hand, or it is not there.
-    fn from_folder(&mut self, name: &str, arch: Arch, folder: &Path) -> Result<Fetched, FetchError> {
+    fn take_from_folder(&mut self, name: &str, arch: Arch, folder: &Path) -> Result<Fetched, FetchError> {
         if let Some(locked) = self.lock.package(name, arch) {
             return Err(FetchError::NotInFolder {
                 name: name.to_owned(),
