@@ -5,14 +5,13 @@ use std::path::PathBuf;
 use manifest::{Manifest, PartKind};
 
 use crate::contents;
-use crate::device_trees::Overlays;
 use crate::disk_image::{self, DiskImage};
 use crate::erofs::Tool;
 use crate::error::{BuildError, access};
 use crate::inputs;
 use crate::loader;
-use crate::modules::{self, Chosen, Kernel, ModuleError};
 use crate::packages::fetch::Fetcher;
+use crate::parts;
 use crate::patches::Older;
 use crate::publish::{self, Contents};
 use crate::release;
@@ -50,36 +49,25 @@ pub fn build(request: &Request<'_>, fetcher: &mut Fetcher, progress: &Progress) 
     progress.step("getting packages");
     let inputs = inputs::get(request.selection, fetcher)?;
     let (tool, tools) = Tool::get(fetcher, request.cache)?;
-    let kernel = Kernel::open(&inputs.kernel.names(), &inputs.kernel.files)?;
-    let overlays = &request.selection.features.device_tree_overlays;
-    let overlays = Overlays::read(overlays, &inputs.packages)?;
 
     progress.step("choosing files and modules");
-    let modules = &request.selection.modules;
-    let mut early = Chosen::new();
-    kernel.choose(&modules.early, &mut early)?;
-    let mut all = early.clone();
-    kernel.choose(&modules.autoload, &mut all)?;
-    kernel.choose(&modules.available, &mut all)?;
-    modules::check_signatures(&request.selection.features.kernel_arguments, &all)?;
-    let release = release::facts(request.selection, &request.version.to_string(), &kernel).to_yaml();
-    let root = contents::root(request, &inputs, &machined, &release, &kernel, &all)?;
-    let initramfs = contents::initramfs(&machined, &release, &kernel, &early)?;
+    let loader = loader::with_keys(&loader, &trusted)?;
+    let own = parts::make(request.selection, &inputs, loader)?;
+    let (kernel, version) = (&own.kernel, request.version.to_string());
+    let release = release::facts(request.selection, &version, kernel).to_yaml();
+    let root = contents::root(request, &inputs, &machined, &release, kernel, &own.modules)?;
+    let initramfs = contents::initramfs(&machined, &release, kernel, &own.early)?;
 
     progress.step("making the root file system");
     let scratch = tempfile::tempdir().map_err(access(request.out))?;
     let erofs = tool.make(&root, scratch.path(), request.created)?;
 
     progress.step("hashing the slot");
-    let image = kernel.image().ok_or_else(|| ModuleError::NoKernel {
-        package: inputs.kernel.names(),
-        what: "kernel",
-    })?;
     let mut parts = vec![
         Content {
             kind: PartKind::Kernel,
             name: "vmlinuz".into(),
-            data: image.to_vec(),
+            data: own.image.to_vec(),
         },
         Content {
             kind: PartKind::Initramfs,
@@ -87,7 +75,7 @@ pub fn build(request: &Request<'_>, fetcher: &mut Fetcher, progress: &Progress) 
             data: initramfs,
         },
     ];
-    parts.extend(contents::device_trees(request, &inputs, &kernel, &overlays)?);
+    parts.extend(own.device_trees);
     parts.push(Content {
         kind: PartKind::Root,
         name: "root.erofs".into(),
@@ -95,22 +83,12 @@ pub fn build(request: &Request<'_>, fetcher: &mut Fetcher, progress: &Progress) 
     });
     let slot = slot::assemble(parts, board.disk.slot_size.0)?;
 
-    progress.step("making the EFI system partition");
-    let esp = contents::esp(
-        request,
-        &inputs,
-        &kernel,
-        &overlays,
-        loader::with_keys(&loader, &trusted)?,
-    )?;
-    let boot_code = contents::boot_code(request, &inputs)?;
-
     progress.step("compressing and signing");
     let locked = fetcher.notes().is_empty();
     let contents = Contents {
         slot: &slot,
-        esp: &esp,
-        boot_code: boot_code.as_deref(),
+        esp: &own.esp,
+        boot_code: own.boot_code.as_deref(),
         locked,
     };
     let (bundle, id) = publish::write(request, &contents, &mut older, progress)?;

@@ -106,7 +106,7 @@ pub fn get(selection: &Selection, fetcher: &mut Fetcher) -> Result<Inputs, Input
 }
 
 /// Opens packages side by side: unpacking is most of the work, and each has its own.
-fn open(fetched: &[Fetched]) -> Result<Packages, DebError> {
+pub fn open(fetched: &[Fetched]) -> Result<Packages, DebError> {
     std::thread::scope(|scope| {
         let opening: Vec<_> = fetched
             .iter()

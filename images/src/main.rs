@@ -9,7 +9,7 @@ use clap::Parser;
 fn main() -> ExitCode {
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return flash_tool::told(&error),
+        Err(error) => return flash_tool::print_message(&error),
     };
     match cli.run() {
         Ok(code) => code,

@@ -19,14 +19,18 @@ use crate::sbom;
 use crate::slot::{self, Slot};
 
 /// What goes into a bundle.
-pub(crate) struct Contents<'a> {
+pub struct Contents<'a> {
+    /// The slot.
     pub slot: &'a Slot,
+    /// The EFI system partition.
     pub esp: &'a Esp,
+    /// Boot code that is written to the raw medium.
     pub boot_code: Option<&'a [u8]>,
+    /// Whether every package was the locked one.
     pub locked: bool,
 }
 
-/// What was found in a finished bundle.
+/// The measures of a finished bundle.
 pub(crate) struct Measured {
     pub manifest: Manifest,
     pub size: u64,
@@ -34,9 +38,9 @@ pub(crate) struct Measured {
     pub patches: Vec<PatchSize>,
 }
 
-/// Writes the bundle, and beside it the manifest with its signatures, for minisign. Gives its path and the manifest's
-/// hash.
-pub(crate) fn write(
+/// Writes the bundle, and beside it the manifest with its signatures, for minisign. Returns its path and the hash of the
+/// manifest.
+pub fn write(
     request: &Request<'_>,
     contents: &Contents<'_>,
     older: &mut [Older],

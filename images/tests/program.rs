@@ -34,7 +34,10 @@ fn boards_are_found_from_any_folder_below() {
         .iter()
         .map(|board| board["name"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["generic-amd64", "generic-arm64", "qemu-arm64", "rpi3"]);
+    for name in ["generic-amd64", "generic-arm64", "qemu-arm64", "rpi3"] {
+        assert!(names.contains(&name), "{name} is not among {names:?}");
+    }
+    assert!(!names.contains(&"arm64"), "a family cannot be built");
 }
 
 #[test]
@@ -100,7 +103,7 @@ fn a_mistake_names_the_way_out() {
     };
     run(dir.path(), &["keys", "new", "--no-password"]);
     let cases: [(&[String], &str); 3] = [
-        (&build("rpi4", "bedplate.key"), "did you mean \"rpi3\"?"),
+        (&build("rpi33", "bedplate.key"), "did you mean \"rpi3\"?"),
         (
             &build("rpi3", "absent.key"),
             "cannot access the key file absent.key",

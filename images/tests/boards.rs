@@ -1,0 +1,399 @@
+//! Every board of this repository, made of its locked packages and taken apart with tools that are not ours.
+//!
+//! Programs of ours, initramfs and root are stand-ins: what is looked at is what the board alone decides.
+
+#![expect(clippy::unwrap_used, reason = "a test may unwrap")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use board::{Arch, Catalog, Kernel, Selection};
+use flash_tool::watch::Silent;
+use flash_tool::{BundleFacts, Options};
+use images::inputs::{self, Inputs, KernelFiles};
+use images::packages::deb::Files;
+use images::packages::fetch::{Fetcher, Sources};
+use images::packages::kept::Kept;
+use images::packages::lock::Lock;
+use images::packages::mirror::Mirror;
+use images::packages::wanted::WantedSet;
+use images::parts::{self, BoardParts};
+use images::publish::{self, Contents};
+use images::report::Progress;
+use images::request::Request;
+use images::slot::{self, Content};
+use images::{process, select};
+use layout::Guids;
+use manifest::{ImageName, PartKind};
+use medium::FileMedium;
+use signing::{Protection, SecretKey};
+
+/// What a board's image must have, as its firmware wants it.
+struct Facts {
+    board: &'static str,
+    /// What the board's device trees say of themselves.
+    model: &'static str,
+    /// Files on the ESP beside the loader.
+    esp: &'static [&'static str],
+    /// Where the first partition starts, in MiB.
+    first_partition: u64,
+    /// Whether a boot ROM of Rockchip's finds its boot code.
+    rockchip: bool,
+    hybrid_mbr: bool,
+}
+
+const PI_3: &[&str] = &[
+    "bcm2837-rpi-3-a-plus.dtb",
+    "bcm2837-rpi-3-b-plus.dtb",
+    "bcm2837-rpi-3-b.dtb",
+    "bcm2837-rpi-cm3-io3.dtb",
+    "bcm2837-rpi-zero-2-w.dtb",
+    "bootcode.bin",
+    "config.txt",
+    "fixup.dat",
+    "start.elf",
+    "u-boot.bin",
+];
+const PI_4: &[&str] = &[
+    "bcm2711-rpi-4-b.dtb",
+    "bcm2711-rpi-400.dtb",
+    "bcm2711-rpi-cm4-io.dtb",
+    "config.txt",
+    "fixup4.dat",
+    "start4.elf",
+    "u-boot.bin",
+];
+const PI_5: &[&str] = &[
+    "bcm2712-d-rpi-5-b.dtb",
+    "bcm2712-rpi-5-b.dtb",
+    "config.txt",
+    "u-boot.bin",
+];
+
+const fn facts(board: &'static str, model: &'static str) -> Facts {
+    Facts {
+        board,
+        model,
+        esp: &[],
+        first_partition: 1,
+        rockchip: false,
+        hybrid_mbr: false,
+    }
+}
+
+const fn rockchip(board: &'static str, model: &'static str) -> Facts {
+    Facts {
+        first_partition: 16,
+        rockchip: true,
+        ..facts(board, model)
+    }
+}
+
+/// A board that is not here fails the test: whoever adds one says what its firmware wants.
+const BOARDS: &[Facts] = &[
+    facts("generic-amd64", ""),
+    facts("generic-arm64", ""),
+    facts("qemu-arm64", ""),
+    Facts {
+        esp: PI_3,
+        hybrid_mbr: true,
+        ..facts("rpi3", "Raspberry Pi")
+    },
+    Facts {
+        esp: PI_4,
+        ..facts("rpi4", "Raspberry Pi")
+    },
+    Facts {
+        esp: PI_5,
+        ..facts("rpi5", "Raspberry Pi 5")
+    },
+    rockchip("rock-pi-4", "Radxa ROCK Pi 4"),
+    rockchip("rock-4se", "Radxa ROCK 4SE"),
+    rockchip("rockpro64", "Pine64 RockPro64"),
+    rockchip("rock64", "Pine64 Rock64"),
+    rockchip("rock-pi-e", "Radxa ROCK Pi E"),
+    Facts {
+        rockchip: false,
+        ..rockchip("rock-5b", "Radxa ROCK 5")
+    },
+    facts("jetson-nano", "NVIDIA Jetson Nano"),
+    facts("jetson-orin-nano", "NVIDIA Jetson Orin Nano"),
+    facts("jetson-agx-orin", "NVIDIA Jetson AGX Orin"),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn cache() -> PathBuf {
+    let given = std::env::var_os("BEDPLATE_CACHE").map(PathBuf::from);
+    let home = || Path::new(&std::env::var_os("HOME").unwrap()).join(".cache/bedplate");
+    given.unwrap_or_else(home)
+}
+
+fn fetcher() -> Fetcher {
+    let sources = Sources {
+        mirror: Box::new(|| match std::env::var("BEDPLATE_MIRROR") {
+            Ok(url) => Mirror::named(&url, None),
+            Err(_) => Mirror::from_host(Path::new("/etc/apt"), None),
+        }),
+        snapshot: None,
+        kept: Kept::default(),
+        allow_changed: Vec::new(),
+    };
+    let lock = Lock::load(&root().join("images/packages.lock.yaml")).unwrap();
+    Fetcher::new(&cache(), lock, sources)
+}
+
+/// Opens the packages of boards that have one kernel, once for all of them.
+fn open(boards: &[Selection], kernel: &Kernel, arch: Arch, fetcher: &mut Fetcher) -> Inputs {
+    let kernel = fetcher.kernel(kernel, arch).unwrap();
+    let mut set = WantedSet::default();
+    for package in boards.iter().flat_map(|board| inputs::wanted(board).unwrap()) {
+        set.add(package).unwrap();
+    }
+    for package in &kernel {
+        set.add(package.clone()).unwrap();
+    }
+    let fetched = fetcher.fetch(&set.into_vec(), arch).unwrap();
+    let mut packages = inputs::open(&fetched).unwrap();
+    let mut files = Files::new();
+    for part in &kernel {
+        files.extend(packages.remove(&part.name).unwrap());
+    }
+    let packages_of_kernel = kernel.into_iter().map(|part| part.name).collect();
+    Inputs {
+        kernel: KernelFiles {
+            packages: packages_of_kernel,
+            files,
+        },
+        packages,
+        fetched,
+    }
+}
+
+/// Publishes a board's own parts with a small stand-in for the rest, and flashes a file with them.
+fn flash(selection: &Selection, parts: &BoardParts<'_>, key: &SecretKey, folder: &Path) -> PathBuf {
+    let stand_in = |kind, name: &str| Content {
+        kind,
+        name: name.into(),
+        data: vec![1; 4096],
+    };
+    let mut contents = vec![
+        stand_in(PartKind::Kernel, "vmlinuz"),
+        stand_in(PartKind::Initramfs, "initramfs.cpio"),
+    ];
+    contents.extend(parts.device_trees.iter().map(|tree| Content {
+        kind: tree.kind,
+        name: tree.name.clone(),
+        data: tree.data.clone(),
+    }));
+    contents.push(stand_in(PartKind::Root, "root.erofs"));
+    let slot = slot::assemble(contents, selection.board.disk.slot_size.0).unwrap();
+    let request = Request {
+        selection,
+        version: "1.2.3".parse().unwrap(),
+        keys: std::slice::from_ref(key),
+        trust: &[],
+        floor: Default::default(),
+        binaries: Path::new("unused"),
+        cache: folder,
+        out: folder,
+        created: 1_700_000_000,
+        patch_from: &[],
+        disk_image: false,
+    };
+    let contents = Contents {
+        slot: &slot,
+        esp: &parts.esp,
+        boot_code: parts.boot_code.as_deref(),
+        locked: true,
+    };
+    let (bundle, _) = publish::write(&request, &contents, &mut [], &Progress::new(true)).unwrap();
+    let file = BufReader::new(File::open(&bundle).unwrap());
+    let mut reader = bundle::Reader::open(file, &[key.public()]).unwrap();
+    let facts = BundleFacts::of(&reader);
+    let size = facts.least().unwrap();
+    let options = Options {
+        guids: Guids::from_seed(&facts.manifest().id().0),
+        config: None,
+        discard: false,
+    };
+    let plan = flash_tool::plan(&facts, size, options).unwrap();
+    let disk = bundle.with_extension("img");
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(&disk)
+        .unwrap();
+    file.set_len(size).unwrap();
+    flash_tool::apply(
+        &plan,
+        &mut reader,
+        &mut FileMedium::new(file).unwrap(),
+        &mut Silent,
+    )
+    .unwrap();
+    disk
+}
+
+fn run(program: &str, arguments: &[&str]) -> String {
+    process::output(Command::new(program).args(arguments)).unwrap()
+}
+
+/// Decodes what Rockchip's boot ROM decodes: RC4 with the key that is in every ROM of theirs.
+fn rc4(data: &[u8]) -> Vec<u8> {
+    const KEY: [u8; 16] = [124, 78, 3, 4, 85, 5, 9, 7, 45, 44, 123, 56, 23, 13, 23, 17];
+    let mut state: Vec<u8> = (0..=255).collect();
+    let mut j = 0_usize;
+    for i in 0..256 {
+        j = (j + usize::from(state[i]) + usize::from(KEY[i % 16])) % 256;
+        state.swap(i, j);
+    }
+    let (mut i, mut j) = (0_usize, 0_usize);
+    let next = |byte: &u8| {
+        i = (i + 1) % 256;
+        j = (j + usize::from(state[i])) % 256;
+        state.swap(i, j);
+        byte ^ state[(usize::from(state[i]) + usize::from(state[j])) % 256]
+    };
+    data.iter().map(next).collect()
+}
+
+fn look(facts: &Facts, selection: &Selection, parts: &BoardParts<'_>, disk: &Path) {
+    let board = facts.board;
+    let disk_path = disk.to_str().unwrap();
+    let said = run("/usr/sbin/sgdisk", &["-v", disk_path]);
+    assert!(said.contains("No problems found"), "{board}: {said}");
+    let first = run("/usr/sbin/sgdisk", &["-i", "1", disk_path]);
+    let start = format!("First sector: {} ", facts.first_partition * 2048);
+    assert!(first.contains(&start), "{board}: {first}");
+    // An entry of the MBR's own that shows the ESP to a ROM that reads no GPT.
+    let mut mbr = [0; 512];
+    let mut file = File::open(disk).unwrap();
+    file.read_exact(&mut mbr).unwrap();
+    let fat = (0..4).any(|entry| matches!(mbr[446 + entry * 16 + 4], 0x0c | 0x0e));
+    assert_eq!(fat, facts.hybrid_mbr, "{board}: the MBR shows a FAT partition");
+
+    let esp = disk.with_extension("esp");
+    fs::write(&esp, &parts.esp.image).unwrap();
+    let esp_path = esp.to_str().unwrap();
+    run("/usr/sbin/fsck.vfat", &["-n", esp_path]);
+    let listed = run("mdir", &["-/", "-b", "-i", esp_path, "::"]);
+    let loader = format!("EFI/BOOT/{}", selection.board.arch.efi_default());
+    let listed: BTreeSet<&str> = listed
+        .lines()
+        .map(|line| line.trim_start_matches("::/"))
+        .filter(|name| !name.is_empty() && !name.ends_with('/'))
+        .collect();
+    let expected = facts.esp.iter().copied().chain([loader.as_str()]);
+    assert_eq!(listed, expected.collect(), "{board}: files on the ESP");
+
+    for tree in &parts.device_trees {
+        let dtb = disk.with_extension("dtb");
+        fs::write(&dtb, &tree.data).unwrap();
+        let source = run("dtc", &["-q", "-I", "dtb", "-O", "dts", dtb.to_str().unwrap()]);
+        let model = format!("model = \"{}", facts.model);
+        assert!(source.contains(&model), "{board}: {} is not for it", tree.name);
+    }
+    assert_eq!(parts.device_trees.is_empty(), facts.model.is_empty(), "{board}");
+
+    assert_eq!(parts.boot_code.is_some(), facts.rockchip, "{board}: boot code");
+    if facts.rockchip {
+        // The ROM looks for its magic at 32 KiB, and the loader that it starts looks for U-Boot at 8 MiB.
+        let mut at = |offset: u64, len: usize| {
+            let mut bytes = vec![0; len];
+            file.seek(SeekFrom::Start(offset)).unwrap();
+            file.read_exact(&mut bytes).unwrap();
+            bytes
+        };
+        assert_eq!(rc4(&at(32 << 10, 4)), 0x0ff0_aa55_u32.to_le_bytes(), "{board}");
+        assert_eq!(
+            at(8 << 20, 4),
+            0xd00d_feed_u32.to_be_bytes(),
+            "{board}: a FIT image"
+        );
+    }
+}
+
+#[test]
+fn every_board_is_what_its_firmware_wants() {
+    let catalog = Catalog::load(&[root()]).unwrap();
+    let mut groups: BTreeMap<(Arch, String), Vec<Selection>> = BTreeMap::new();
+    let mut names = BTreeSet::new();
+    for board in catalog.boards() {
+        let selection = catalog.select(board.name.as_str(), &[]).unwrap();
+        names.insert(selection.board.name.to_string());
+        let kernel = format!("{:?}", selection.board.kernel);
+        let group = groups.entry((selection.board.arch, kernel)).or_default();
+        group.push(selection);
+    }
+    let known = BOARDS.iter().map(|facts| facts.board.to_owned());
+    assert_eq!(names, known.collect(), "the boards that this test knows");
+
+    let keys = tempfile::tempdir().unwrap();
+    let (secret, _) = signing::create(keys.path(), "test", Protection::None).unwrap();
+    let key = SecretKey::load(&secret, || None).unwrap();
+    let mut fetcher = fetcher();
+    for ((arch, _), boards) in groups {
+        let inputs = open(&boards, &boards[0].board.kernel, arch, &mut fetcher);
+        for selection in boards {
+            let name = selection.board.name.as_str();
+            let facts = BOARDS.iter().find(|facts| facts.board == name).unwrap();
+            let parts = parts::make(&selection, &inputs, b"stand-in".to_vec()).unwrap();
+            // Firmware that drivers load is in the root; every file that the board names must be there.
+            select::root(&selection.features, &inputs.packages, arch).unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            let disk = flash(&selection, &parts, &key, folder.path());
+            look(facts, &selection, &parts, &disk);
+            if let Some(code) = &parts.boot_code {
+                let offset = selection.board.boot_code.as_ref().unwrap().offset.0;
+                assert!(offset + code.len() as u64 <= selection.board.disk.first_partition.0);
+            }
+        }
+    }
+    assert_eq!(
+        fetcher.notes(),
+        [] as [&str; 0],
+        "every package is the locked one"
+    );
+}
+
+/// Whoever has another board needs no Rust: one YAML file in a folder of their own.
+#[test]
+fn a_board_of_ones_own_is_one_file() {
+    let own = tempfile::tempdir().unwrap();
+    fs::create_dir(own.path().join("boards")).unwrap();
+    let text = "apiVersion: bedplate.dev/v1alpha1\nkind: Board\nname: nanopc-t4\ndescription: FriendlyElec NanoPC-T4.
+inherit: rk3399\ndeviceTrees: {files: [rockchip/rk3399-nanopc-t4.dtb], default: rk3399-nanopc-t4.dtb}
+bootCode: {package: u-boot-rockchip, file: /usr/lib/u-boot/nanopc-t4-rk3399/u-boot-rockchip.bin, offset: 32KiB}\n";
+    fs::write(own.path().join("boards/nanopc-t4.yaml"), text).unwrap();
+    let catalog = Catalog::load(&[root(), own.path().to_owned()]).unwrap();
+    let selection = catalog.select("nanopc-t4", &[]).unwrap();
+    let mut fetcher = fetcher();
+    let kernel = selection.board.kernel.clone();
+    let inputs = open(
+        std::slice::from_ref(&selection),
+        &kernel,
+        Arch::Arm64,
+        &mut fetcher,
+    );
+    let parts = parts::make(&selection, &inputs, b"stand-in".to_vec()).unwrap();
+    let key = tempfile::tempdir().unwrap();
+    let (secret, _) = signing::create(key.path(), "test", Protection::None).unwrap();
+    let key = SecretKey::load(&secret, || None).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let disk = flash(&selection, &parts, &key, folder.path());
+    let facts = rockchip("nanopc-t4", "FriendlyElec NanoPC-T4");
+    look(&facts, &selection, &parts, &disk);
+    let manifest = fs::read(folder.path().join("bedplate-nanopc-t4-1.2.3.manifest.json")).unwrap();
+    let manifest = manifest::Manifest::parse_unverified(&manifest).unwrap();
+    assert_eq!(
+        manifest.image(ImageName::BOOTCODE).unwrap().offset,
+        Some(32 << 10)
+    );
+}
