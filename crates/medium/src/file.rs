@@ -24,11 +24,6 @@ impl FileMedium {
     pub fn file(&self) -> &File {
         &self.file
     }
-
-    /// Returns the file.
-    pub fn into_file(self) -> File {
-        self.file
-    }
 }
 
 impl Medium for FileMedium {

@@ -374,8 +374,8 @@ impl Remote {
             .options
             .pause_after(failures)
             .max(retry_after.unwrap_or_default());
-        if let Some(on_retry) = &self.options.on_retry {
-            on_retry(&format!("{cause}; trying again in {}", human_time(pause)));
+        if let Some(tell) = &self.options.on_retry {
+            tell(&format!("{cause}; trying again in {}", human_time(pause)));
         }
         let until = Instant::now() + pause;
         while let Some(left) = until
@@ -389,10 +389,10 @@ impl Remote {
     }
 
     fn stopped(&self) -> Result<(), Error> {
-        if self.options.stop.load(Ordering::Relaxed) {
-            return Err(Error::Stopped);
+        match self.options.stop.load(Ordering::Relaxed) {
+            true => Err(Error::Stopped),
+            false => Ok(()),
         }
-        Ok(())
     }
 }
 

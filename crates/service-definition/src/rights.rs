@@ -28,13 +28,6 @@ pub struct Rights {
     pub private_tmp: bool,
 }
 
-impl Rights {
-    /// Returns true if it needs a mount namespace of its own.
-    pub fn has_own_mounts(&self) -> bool {
-        self.private_tmp || !self.read_only_paths.is_empty()
-    }
-}
-
 /// Checks what a service may do.
 pub(crate) fn checked(service: &Service, faults: &mut Collector<'_>) -> Rights {
     if let Some(user) = &service.user {

@@ -16,6 +16,7 @@ mod short_main;
 mod tree;
 mod unfinished;
 mod unsafe_code;
+mod used;
 mod workspace_lints;
 
 use std::fmt;
@@ -91,6 +92,7 @@ const LINTS: &[&dyn Lint] = &[
     &places::Places,
     &short_main::ShortMain,
     &unfinished::Unfinished,
+    &used::Used,
     &unsafe_code::UnsafeCode,
     &workspace_lints::WorkspaceLints,
 ];
