@@ -17,8 +17,7 @@ use crate::response::{self, RangeResponse, Validators};
 use crate::spans::{BRIDGE, end_of, runs};
 use crate::{Cause, Error, Options};
 
-/// The rest of a body that is no longer needed is read to its end when it is at most this long: a new connection costs
-/// more.
+/// The longest rest of a body that is read to its end though nobody needs it: a new connection costs more.
 const DRAIN: u64 = 64 * 1024;
 const STOP_POLL: Duration = Duration::from_millis(50);
 
