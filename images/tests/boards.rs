@@ -363,6 +363,54 @@ fn every_board_is_what_its_firmware_wants() {
     );
 }
 
+/// What an overlay of a package does to the trees is what dtc's own tool makes of them.
+#[test]
+fn an_overlay_from_a_package_changes_the_trees_of_its_board() {
+    let catalog = Catalog::load(&[root()]).unwrap();
+    let plain = catalog.select("rpi4", &[]).unwrap();
+    let mut fetcher = fetcher();
+    let inputs = open(
+        std::slice::from_ref(&plain),
+        &plain.board.kernel,
+        Arch::Arm64,
+        &mut fetcher,
+    );
+    let loader = || b"stand-in".to_vec();
+    let before = parts::make(&plain, &inputs, loader()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, data: &[u8]| {
+        let path = folder.path().join(name);
+        fs::write(&path, data).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    for (overlay, sign) in [
+        ("rpi-poe-plus-hat", "raspberrypi,firmware-poe-pwm"),
+        ("rpi4-spi", "spidev@1"),
+    ] {
+        let changed = catalog.select("rpi4", &[overlay.to_owned()]).unwrap();
+        let own = &changed.features.device_tree_overlays[0];
+        let packaged = &inputs.packages[own.package.as_ref().unwrap().as_str()];
+        let (_, packaged) = packaged
+            .iter()
+            .find(|(path, _)| own.file.as_ref().unwrap().matches(path))
+            .unwrap();
+        let images::tree::Node::File { data, .. } = packaged else {
+            panic!("{overlay} is no file")
+        };
+        let dtbo = file("overlay.dtbo", data);
+        let after = parts::make(&changed, &inputs, loader()).unwrap();
+        for (tree, base) in after.device_trees.iter().zip(&before.device_trees) {
+            let expected = folder.path().join("expected.dtb").to_str().unwrap().to_owned();
+            let base = file("base.dtb", &base.data);
+            run("fdtoverlay", &["-i", &base, "-o", &expected, &dtbo]);
+            let source = |path: &str| run("dtc", &["-q", "-s", "-I", "dtb", "-O", "dts", path]);
+            let made = source(&file("made.dtb", &tree.data));
+            assert_eq!(made, source(&expected), "{overlay} on {}", tree.name);
+            assert!(made.contains(sign), "{overlay} on {}", tree.name);
+        }
+    }
+}
+
 /// Whoever has another board needs no Rust: one YAML file in a folder of their own.
 #[test]
 fn a_board_of_ones_own_is_one_file() {

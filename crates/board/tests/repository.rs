@@ -50,6 +50,24 @@ fn no_kernel_of_ours_takes_code_that_is_not_signed_and_no_service_brings_any() {
 }
 
 #[test]
+fn every_board_has_a_page_and_a_row_in_the_table() {
+    let catalog = Catalog::load(&[root()]).unwrap();
+    let table = std::fs::read_to_string(root().join("docs/boards/README.md")).unwrap();
+    for board in catalog.boards() {
+        let name = board.name.as_str();
+        let page = std::fs::read_to_string(root().join(format!("docs/boards/{name}.md"))).unwrap_or_default();
+        assert!(
+            page.contains("## Serial console"),
+            "docs/boards/{name}.md says nothing of the console"
+        );
+        assert!(
+            table.contains(&format!("| [`{name}`]({name}.md) |")),
+            "{name} has no row in the table"
+        );
+    }
+}
+
+#[test]
 fn every_argument_of_the_kernel_is_documented_with_its_reason() {
     let page = std::fs::read_to_string(root().join("docs/security.md")).unwrap();
     let catalog = Catalog::load(&[root()]).unwrap();
