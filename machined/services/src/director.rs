@@ -205,6 +205,14 @@ impl Director {
             .info(name, "is no longer defined; it is stopped and forgotten");
     }
 
+    /// Forgets what people asked of a service, and what they are shown of it.
+    fn forget_by_name(&self, name: &str) {
+        if let Err(conflict) = self.shared.store.remove::<ServiceStatus>(OWNER, name) {
+            tracing::error!("{conflict}");
+        }
+        self.requests.forget(name);
+    }
+
     /// Shows services that cannot run because their only spec is not valid.
     fn show_refused(&self, config: Option<&MachineConfig>, closing: bool) {
         let has_task = |name: &String| self.orders.contains_key(name);
@@ -222,11 +230,8 @@ impl Director {
                 .publish_status(name, ServiceStatus { since_ms, ..status });
         }
         for (name, _) in self.shared.store.list::<ServiceStatus>() {
-            if !has_task(&name)
-                && !self.catalogue.faults.contains_key(&name)
-                && let Err(conflict) = self.shared.store.remove::<ServiceStatus>(OWNER, &name)
-            {
-                tracing::error!("{conflict}");
+            if !has_task(&name) && !self.catalogue.faults.contains_key(&name) {
+                self.forget_by_name(&name);
             }
         }
     }

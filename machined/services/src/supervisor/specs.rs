@@ -6,6 +6,7 @@ use state::kinds::{FileContents, ServiceHealth, ServiceSpec, ServiceState};
 use sys::process::Exit;
 
 use super::super::host::HostCall::{Forget, Refresh, Spawn, Terminate};
+use super::super::host::RecordingHost;
 use super::super::testing::{Bench, CONFIG};
 use super::tests::{events, names, runs, service, with_check};
 use super::*;
@@ -271,4 +272,43 @@ async fn secrets_of_a_spec_are_in_its_files_and_nowhere_else() {
             assert!(!shown.contains("s3cret-text"), "{kind}: {shown}");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_director_takes_over_and_ends_what_was_removed_meanwhile() {
+    let Bench {
+        node,
+        host,
+        supervisor,
+    } = Bench::start(vec![service("containerd")], Some(CONFIG)).await;
+    let store = node.store.clone();
+    let want = |name: &str, argument: &str| {
+        let spec = ServiceSpec::new(with_argument(name, argument));
+        store.put(CONTROLLER, name, spec).unwrap();
+    };
+    want("etcd", "1");
+    want("kubelet", "1");
+    let all_run = |host: &RecordingHost, arguments: [Option<&str>; 2]| {
+        let found = ["etcd", "kubelet"].map(|name| host.program(name).map(|program| program.arguments));
+        found == arguments.map(|argument| argument.map(|argument| vec![argument.to_owned()]))
+    };
+    host.until(|_| all_run(&host, [Some("1"), Some("1")])).await;
+
+    // As when it panics: all tasks are gone, all processes are there.
+    let Supervisor {
+        shared,
+        closing,
+        _task,
+    } = supervisor;
+    drop(_task);
+    tokio::task::yield_now().await;
+    store.remove::<ServiceSpec>(CONTROLLER, "etcd").unwrap();
+    want("kubelet", "2");
+    let director = Director::new(shared, node.services.clone(), node.logs.clone(), closing);
+    let _director = AbortOnDropHandle::new(tokio::spawn(director.run()));
+    sleep(Duration::from_secs(10)).await;
+    assert!(all_run(&host, [None, Some("2")]), "{:?}", host.calls());
+    assert_eq!(host.running("containerd"), 1);
+    assert_eq!(host.doubled(), [""; 0]);
+    assert_eq!(store.get::<ServiceStatus>("etcd"), None);
 }
