@@ -42,7 +42,7 @@ async fn health_says_how_the_worst_node_is_and_why() {
     assert!(status.out.contains(&expected), "{}", status.out);
 
     let broken =
-        "not well: containerd (its part io.containerd.metadata.v1.bolt did not load: invalid database)";
+        "unhealthy: containerd (its part io.containerd.metadata.v1.bolt did not load: invalid database)";
     lab.nodes[0]
         .node
         .set_problem("services", HealthState::Unhealthy, broken);

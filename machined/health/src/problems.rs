@@ -148,7 +148,7 @@ fn time(store: &Store, now: Duration) -> Vec<String> {
 fn services(store: &Store, now: Duration) -> Vec<String> {
     let all = store.list::<ServiceStatus>().into_iter();
     all.filter(|(_, status)| now >= STARTING && !status.is_as_wanted())
-        .map(|(name, status)| format!("{name} is not well: {}", status.message))
+        .map(|(name, status)| format!("{name} is unhealthy: {}", status.message))
         .collect()
 }
 

@@ -12,7 +12,7 @@ pub(super) struct Facts {
     pub network: Option<Vec<String>>,
     /// Set when the clock is synchronized.
     pub time: bool,
-    /// Services that should run and are not well, each with why.
+    /// Services that should run and are unhealthy, each with why.
     pub unwell: Vec<String>,
     /// Why the node is locked, when it is.
     pub locked: Option<String>,
@@ -44,7 +44,7 @@ fn result(check: Check, facts: &Facts) -> CheckResult {
         },
         Check::Time => if_not(facts.time, "the clock is not in step with a server"),
         Check::Services if facts.unwell.is_empty() => String::new(),
-        Check::Services => format!("not well: {}", facts.unwell.join(", ")),
+        Check::Services => format!("unhealthy: {}", facts.unwell.join(", ")),
     };
     CheckResult {
         name: name(check).to_owned(),

@@ -1,4 +1,4 @@
-//! Putting the other slot on trial, and taking that back.
+//! Puts the other slot on trial, and cancels that.
 
 use std::fs::File;
 
@@ -9,14 +9,14 @@ use super::history::Entry;
 use super::preflight::RunningSystem;
 use crate::trial::{Places, release_in};
 
-/// Arms the slot of an upgrade of which all was written. It may have been written long ago: it must still hold the very
+/// Arms the slot of an upgrade that is complete. It may have been written long ago: it must still hold exactly that
 /// release. Blocks.
 pub(super) fn arm(system: &RunningSystem, entry: &Entry) -> Result<(), String> {
     let places = &system.places;
-    let slot = entry.slot.ok_or("the upgrade names no slot")?;
-    // What runs would lose that it was kept.
+    let slot = entry.slot.ok_or("the upgrade has no slot")?;
+    // The running system would lose its committed state.
     if slot != system.target() {
-        return Err(format!("slot {slot} runs by now: run the upgrade again"));
+        return Err(format!("slot {slot} is running by now: run the upgrade again"));
     }
     let holds = release_in(&places.slots[slot.index()], Some(&entry.manifest));
     if holds.is_none() {
@@ -28,7 +28,7 @@ pub(super) fn arm(system: &RunningSystem, entry: &Entry) -> Result<(), String> {
     upgrade::arm(&mut bootstate(places)?, slot).map_err(|error| chain(&error))
 }
 
-/// Takes an armed slot back: the next start is one of the running system. Blocks.
+/// Disarms a slot: the next start is one of the running system. Blocks.
 pub(super) fn disarm(system: &RunningSystem) -> Result<(), String> {
     upgrade::disarm(&mut bootstate(&system.places)?, system.target()).map_err(|error| chain(&error))
 }

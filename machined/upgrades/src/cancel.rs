@@ -1,4 +1,4 @@
-//! Takes an upgrade back before the restart, and goes back to the system before.
+//! Cancels an upgrade before the restart, and rolls back to the previous system.
 
 use std::sync::atomic::Ordering;
 
@@ -11,7 +11,7 @@ use super::history::{Entry, Outcome};
 use super::{arm, rollback};
 
 impl UpgradeHandle {
-    /// Ends what runs, waits or is armed.
+    /// Ends the upgrade that runs, waits or is armed.
     pub(super) async fn cancel_open(&self) -> Result<String, BackendError> {
         let waiting = {
             let current = self.shared.current.lock().await;
@@ -25,22 +25,22 @@ impl UpgradeHandle {
                 })
         };
         if let Some((id, mut done)) = waiting {
-            // The one who sends holds on until it is done.
+            // The sender keeps the receiver alive until it is done.
             let _gone = done.wait_for(|done| *done).await;
             if self.shared.published.status().stage == Stage::Idle {
                 return Ok(id);
             }
         }
-        // It may have come to its end in the meantime.
+        // It may have finished in the meantime.
         let _nobody_begins = self.shared.current.lock().await;
         if self.shared.context.power.requested().is_some() {
-            return Err(BackendError::Refused("the node restarts already".to_owned()));
+            return Err(BackendError::Refused("the node is already restarting".to_owned()));
         }
         let open = self.shared.history.open_entry();
         let system = self.system().await.map_err(BackendError::Refused)?;
         if open.is_none() && !system.is_armed() {
             return Err(BackendError::Refused(
-                "no upgrade runs, waits or is armed".to_owned(),
+                "no upgrade is running, waiting or armed".to_owned(),
             ));
         }
         if system.is_armed() {
@@ -51,7 +51,7 @@ impl UpgradeHandle {
         }
         let entry = open.unwrap_or_default();
         let id = entry.id.clone();
-        self.end(entry, id.is_empty(), Outcome::Cancelled, "somebody cancelled it")
+        self.end(entry, id.is_empty(), Outcome::Cancelled, "it was cancelled")
             .await;
         Ok(id)
     }
@@ -64,7 +64,7 @@ impl UpgradeHandle {
         let system = self.system().await.map_err(BackendError::Refused)?;
         if system.is_armed() {
             return Err(BackendError::Refused(
-                "an upgrade is armed: take it back with `bedplate upgrade cancel` first".to_owned(),
+                "an upgrade is armed: cancel it with `bedplate upgrade cancel` first".to_owned(),
             ));
         }
         let looked = system.clone();
@@ -82,14 +82,18 @@ impl UpgradeHandle {
         written
             .map_err(|error| BackendError::Internal(format!("the slot record cannot be written: {error}")))?;
 
-        // Neither what is on trial is wanted nor what was interrupted: left open, it would be begun again after the restart.
+        // Neither the system on trial nor an interrupted upgrade is wanted: left open, it would be resumed after the restart.
         let running = system.release.id();
         for mut open in self.shared.history.open_entries() {
             let outcome = match open.manifest == running {
                 true => Outcome::RolledBack,
                 false => Outcome::Cancelled,
             };
-            open.end(outcome, "somebody asked for the system before", self.now_ms());
+            open.end(
+                outcome,
+                "a rollback to the previous system was requested",
+                self.now_ms(),
+            );
             self.write_down(open).await;
         }
         let version = found.release.manifest.version.to_string();
@@ -105,21 +109,21 @@ impl UpgradeHandle {
         };
         entry.end(
             Outcome::RolledBack,
-            "somebody asked for the system before",
+            "a rollback to the previous system was requested",
             self.now_ms(),
         );
         self.write_down(entry).await;
         self.shared
             .context
             .events
-            .info(NAME, format!("going back to {version}, as was asked for"));
+            .info(NAME, format!("rolling back to {version}, as requested"));
         let handle = self.clone();
         tokio::spawn(async move {
             if let Err(reason) = caught(handle.restart()).await {
                 let events = &handle.shared.context.events;
                 events.error(
                     NAME,
-                    format!("the restart for going back {reason}; ask for `bedplate reboot`"),
+                    format!("the restart for the rollback {reason}; run `bedplate reboot`"),
                 );
             }
         });

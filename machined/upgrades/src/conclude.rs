@@ -1,4 +1,4 @@
-//! Decides what became of upgrades, from what the slots and the diary of a trial say.
+//! Decides the outcome of upgrades from the slots and the diary of a trial.
 
 use slots::{Reason, Slot, SlotState};
 use state::kinds::upgrade::{Mode, Stage};
@@ -6,37 +6,37 @@ use state::kinds::upgrade::{Mode, Stage};
 use super::history::{Entry, LOG_KEPT, Outcome, TrialReport};
 use crate::trial::{Diary, TrialStage};
 
-/// What is known when the running system looks.
+/// What the running system knows.
 #[derive(Debug, Clone)]
 pub(super) struct Facts {
-    /// The slot that runs.
+    /// The running slot.
     pub running: Slot,
     /// SHA-256 of its manifest, as the loader verified it.
     pub manifest: String,
     /// Its version.
     pub version: String,
-    /// What the slot record says of A and B.
+    /// The states of A and B in the slot record.
     pub states: [SlotState; 2],
-    /// SHA-256 of the manifest in the slot that does not run, if it holds one.
+    /// SHA-256 of the manifest in the other slot, if it holds one.
     pub other_manifest: String,
     /// Version in that slot.
     pub other_version: String,
     /// Set when the running system was on trial in this boot, and is kept.
     pub kept_now: bool,
-    /// What the last trial left.
+    /// The diary of the last trial.
     pub diary: Option<Diary>,
-    /// The upgrade that is worked on right now; its end is its own business.
+    /// The upgrade in progress, which records its own outcome.
     pub busy: Option<String>,
-    /// Set when the watchdog restarted the machine the last time.
+    /// Set when the watchdog caused the last restart.
     pub watchdog: bool,
-    /// Names this boot.
+    /// The ID of this boot.
     pub boot_id: String,
     /// Now, in milliseconds since 1970 by the node's clock.
     pub now_ms: i64,
 }
 
-/// How often an upgrade that a power cut interrupted is begun again. One that takes the node down each time would do so
-/// for ever.
+/// How often an upgrade that a power cut interrupted is resumed. One that takes the node down each time would do so
+/// forever.
 const MAX_RESUMES: u32 = 5;
 
 /// Returns the entries that are new or have changed. Pure; once they are stored it returns none.
@@ -49,7 +49,7 @@ pub(super) fn conclude(entries: &[Entry], facts: &Facts) -> Vec<Entry> {
         };
         entries.iter().chain(&changed).any(|entry| tells(&entry))
     };
-    // Trials that nobody here began: the slot was put on trial by other means, or STATE was lost.
+    // Trials that were not started here: the slot was put on trial by other means, or STATE was lost.
     if let Some(diary) = failed_diary(facts)
         && !known(&diary.manifest, &diary.boot_id)
     {
@@ -81,7 +81,7 @@ pub(super) fn conclude(entries: &[Entry], facts: &Facts) -> Vec<Entry> {
     changed
 }
 
-const KEPT: &str = "the new system got well, and is kept";
+const KEPT: &str = "the new system became healthy, and is kept";
 
 fn was_kept(entry: &Entry, facts: &Facts) -> bool {
     entry.outcome == Some(Outcome::Committed) && entry.manifest == facts.manifest
@@ -91,7 +91,7 @@ fn short(boot_id: &str) -> String {
     boot_id.chars().filter(char::is_ascii_hexdigit).take(12).collect()
 }
 
-/// Returns an open entry with its end, if it has come.
+/// Returns an open entry with its outcome, if it has ended.
 fn ended(entry: &Entry, facts: &Facts) -> Option<Entry> {
     if facts.busy.as_deref() == Some(entry.id.as_str()) {
         return None;
@@ -102,7 +102,7 @@ fn ended(entry: &Entry, facts: &Facts) -> Option<Entry> {
     }
     let slot = match entry.stage {
         Stage::Armed | Stage::Rebooting => entry.slot?,
-        // It has its time.
+        // It is still within its time.
         Stage::Waiting => return None,
         _ if entry
             .again
@@ -112,24 +112,23 @@ fn ended(entry: &Entry, facts: &Facts) -> Option<Entry> {
             return None;
         }
         _ => {
-            let cause =
-                "the node restarted before all was written; run the upgrade again: what was written stays";
+            let cause = "the node restarted before everything was written; run the upgrade again: what was written stays";
             entry.end(Outcome::Failed, cause, facts.now_ms);
             return Some(entry);
         }
     };
     match facts.states[slot.index()] {
         SlotState::Bad(_) | SlotState::Trial { tries: 0 } => fall_back(&mut entry, facts),
-        // Still to be tried.
+        // Not tried yet.
         SlotState::Trial { .. } => return None,
         SlotState::Empty => unarmed(&mut entry, facts),
-        // Kept, and gone back from before anybody could write it down.
+        // Kept, and rolled back before that could be recorded.
         SlotState::Committed => entry.end(Outcome::Committed, KEPT, facts.now_ms),
     }
     Some(entry)
 }
 
-/// Returns an open entry whose slot runs, if that is its end, however it came to run.
+/// Returns an open entry whose slot is running, if that is its outcome, however it came to run.
 fn runs(mut entry: Entry, facts: &Facts) -> Option<Entry> {
     if entry.manifest != facts.manifest {
         let cause = "another system was put into its slot";
@@ -143,7 +142,7 @@ fn runs(mut entry: Entry, facts: &Facts) -> Option<Entry> {
     if matches!(entry.stage, Stage::Armed | Stage::Rebooting) {
         return None;
     }
-    // Others put it on trial. It is neither waited for nor begun again.
+    // It was put on trial by other means. It is neither waited for nor resumed.
     entry.stage = Stage::Armed;
     Some(entry)
 }
@@ -155,7 +154,7 @@ fn may_resume(entry: &Entry) -> bool {
         .is_some_and(|again| again.attempts < MAX_RESUMES)
 }
 
-/// Goes on with an upgrade that a power cut caught right before it was armed.
+/// Continues an upgrade that a power cut interrupted right before it was armed.
 fn unarmed(entry: &mut Entry, facts: &Facts) {
     if entry.mode == Mode::Window && facts.other_manifest == entry.manifest {
         entry.stage = Stage::Waiting;
@@ -174,12 +173,12 @@ fn failed_diary(facts: &Facts) -> Option<&Diary> {
         facts.states[diary.slot.index()],
         SlotState::Bad(_) | SlotState::Trial { tries: 0 }
     );
-    // One of an earlier release, in a slot that was written since, tells nothing about this one.
+    // A diary of an earlier release, in a slot that was written since, says nothing about this one.
     let same = diary.slot != facts.running && diary.manifest == facts.other_manifest;
     (failed && same).then_some(diary)
 }
 
-/// Ends an entry whose trial failed, with all that is known of it.
+/// Ends an entry whose trial failed, with everything that is known about it.
 fn fall_back(entry: &mut Entry, facts: &Facts) {
     let reason = match entry.slot.map(|slot| facts.states[slot.index()]) {
         Some(SlotState::Bad(reason)) => reason,
@@ -205,9 +204,9 @@ fn fall_back(entry: &mut Entry, facts: &Facts) {
 
 /// Returns in one sentence why a trial failed.
 fn cause(reason: Reason, diary: Option<&Diary>, watchdog: bool) -> String {
-    // What gives up by itself restarts by itself, too.
+    // A system that falls back by itself also restarts by itself.
     let hung = if watchdog && reason == Reason::TriesExhausted {
-        "; the last time it hung, and the watchdog restarted it"
+        "; last time it hung, and the watchdog restarted it"
     } else {
         ""
     };
@@ -225,12 +224,12 @@ fn cause(reason: Reason, diary: Option<&Diary>, watchdog: bool) -> String {
         .collect();
     let far = match diary.stage {
         TrialStage::Unknown => String::new(),
-        stage => format!("; it came as far as {}", stage.name()),
+        stage => format!("; it reached {}", stage.name()),
     };
     let said = match (diary.reason.as_str(), reason) {
-        // It gave up by itself, or knew why it could not go on.
+        // It fell back by itself, or knew why it could not continue.
         (said, _) if !said.is_empty() => said.to_owned(),
-        (_, Reason::TriesExhausted) => "it was started as often as it may be, and never got well".to_owned(),
+        (_, Reason::TriesExhausted) => "all its tries were used, and it never became healthy".to_owned(),
         (_, reason) => reason.to_string(),
     };
     match failing.as_slice() {

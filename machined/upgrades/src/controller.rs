@@ -1,4 +1,4 @@
-//! Does what has its time: conclusions, maintenance windows, and upgrades that were interrupted.
+//! Concludes, watches maintenance windows, and resumes interrupted upgrades.
 
 use std::time::Duration;
 
@@ -18,17 +18,17 @@ use super::history::{Entry, Outcome};
 use super::window::Opening;
 use crate::trial::release_in;
 
-/// How often what passes by itself is looked at.
+/// The polling interval of states that change by themselves.
 const POLL: Duration = Duration::from_secs(1);
-/// How often a window that is shut is looked at: the clock may be set meanwhile.
+/// The polling interval of a closed window: the clock may be set in the meantime.
 const POLL_WINDOW: Duration = Duration::from_secs(30);
-/// After so long a start an interrupted upgrade is begun again even if the node is not well: it will say why it is refused.
+/// After this time an interrupted upgrade is resumed even if the node is unhealthy: it will report why it is refused.
 const HEALTHY_BY: Duration = Duration::from_secs(300);
 
-/// Keeps watch over upgrades. Owns no resource: `UpgradeStatus` is the handle's.
+/// Watches upgrades. Owns no resource: `UpgradeStatus` is the handle's.
 pub struct UpgradeController {
     handle: UpgradeHandle,
-    /// What the last conclusion was drawn from.
+    /// The facts of the last conclusion.
     concluded: Option<(TrialStatus, [SlotState; 2])>,
 }
 
@@ -41,7 +41,7 @@ impl UpgradeController {
         }
     }
 
-    /// Writes down what became of upgrades, when something is new.
+    /// Records the outcome of upgrades, if there is a new one.
     async fn conclude(
         &mut self,
         store: &Store,
@@ -52,7 +52,7 @@ impl UpgradeController {
         let (Some(a), Some(b)) = (state(Slot::A), state(Slot::B)) else {
             return Ok(());
         };
-        // How long a trial still has is no news.
+        // The remaining time of a trial is not a change.
         let phase = match trial {
             TrialStatus::Waiting { .. } | TrialStatus::Holding { .. } => TrialStatus::None,
             other => other.clone(),
@@ -110,7 +110,7 @@ impl UpgradeController {
                 events.error(
                     NAME,
                     format!(
-                        "{} failed, and {} runs again: {}",
+                        "{} failed, and {} is running again: {}",
                         entry.to, entry.from, entry.cause
                     ),
                 );
@@ -123,7 +123,7 @@ impl UpgradeController {
         }
     }
 
-    /// Goes on with an upgrade of which all is written; returns when to look again. Nobody may change it meanwhile.
+    /// Continues a complete upgrade; returns when to poll again. Nobody may change it in the meantime.
     async fn wait(&self, entry: Entry, opening: Option<Opening>, store: &Store) -> Duration {
         let published = &self.handle.shared.published;
         if published.status().id != entry.id {
@@ -136,17 +136,16 @@ impl UpgradeController {
         POLL_WINDOW
     }
 
-    /// Returns why the node does not restart into it now; an empty text when its window has yet to come.
+    /// Returns why the node does not restart into it now; an empty text when its window is not open yet.
     fn too_early(&self, entry: &Entry, opening: Option<Opening>, store: &Store) -> Option<String> {
         if entry.mode == Mode::Window {
             let synchronised = store
                 .get::<TimeStatus>(NODE)
                 .is_some_and(|status| status.synchronised);
             match opening {
-                None => return Some("the machine config names no maintenance window any more".to_owned()),
+                None => return Some("the machine config has no maintenance window any more".to_owned()),
                 Some(_) if !synchronised => {
-                    let why =
-                        "the clock is not in step with a server: whether the window is open cannot be told";
+                    let why = "the clock is not synchronized, so it is unknown whether the window is open";
                     return Some(why.to_owned());
                 }
                 Some(Opening::At(_)) => {
@@ -157,12 +156,12 @@ impl UpgradeController {
             }
         }
         if !self.handle.objections().is_empty() {
-            return Some("it could restart now, but the node is not well".to_owned());
+            return Some("it could restart now, but the node is unhealthy".to_owned());
         }
         self.handle.hold_or_poll(entry)
     }
 
-    /// Begins an upgrade again that a restart interrupted, once the node is well. Nobody may change it meanwhile.
+    /// Resumes an upgrade that a restart interrupted, once the node is healthy. Nobody may change it in the meantime.
     async fn resume(&self, current: &mut Option<Running>, entry: Entry, store: &Store) -> Option<Duration> {
         let again = entry.again.clone()?;
         let well = store
@@ -200,7 +199,7 @@ impl UpgradeController {
     }
 }
 
-/// Returns the status of an upgrade that waits since before the last restart.
+/// Returns the status of an upgrade that has been waiting since before the last restart.
 fn restored_status(entry: &Entry) -> UpgradeStatus {
     UpgradeStatus {
         id: entry.id.clone(),
@@ -243,7 +242,7 @@ impl Controller for UpgradeController {
     async fn reconcile(&mut self, store: &Store) -> Result<Action, ControllerError> {
         let trial: TrialStatus = store.get(NODE).unwrap_or(TrialStatus::None);
         let opening = self.handle.refresh();
-        // Held to the end: what somebody cancels meanwhile would be armed, or open again.
+        // Held to the end: otherwise an upgrade that is cancelled in the meantime would be armed, or open again.
         let shared = self.handle.shared.clone();
         let mut current = shared.current.lock().await;
         let busy = worked_on(&current);
@@ -254,7 +253,7 @@ impl Controller for UpgradeController {
         if shared.context.power.requested().is_none() {
             let open = shared.history.open_entry();
             let next = match open {
-                // It may be at its very end, of which nothing tells.
+                // It may be about to finish, which is not signalled.
                 _ if busy.is_some() => Some(POLL),
                 Some(entry) if entry.stage == Stage::Waiting => Some(self.wait(entry, opening, store).await),
                 Some(entry) if !matches!(entry.stage, Stage::Armed | Stage::Rebooting) => {

@@ -1,4 +1,4 @@
-//! Sees an upgrade through: the work, then what follows from its end.
+//! Drives an upgrade: the job, then what follows from its outcome.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::handle::{NAME, UpgradeHandle, blocking};
 use super::history::{Entry, Outcome};
 use super::job::{Done, Job, JobError};
 
-/// How long all that has to be done before a restart may take.
+/// The timeout of everything that has to be done before a restart.
 const BEFORE_REBOOT: Duration = Duration::from_secs(300);
 
 impl UpgradeHandle {
@@ -23,7 +23,7 @@ impl UpgradeHandle {
         tokio::pin!(work);
         let ended = tokio::select! {
             ended = &mut work => ended,
-            // Cancel safe. A node that stops does not wait for it: what was written stays, and it is begun again.
+            // Cancel safe. A node that stops does not wait for it: what was written stays, and it is resumed later.
             _ = power.wait() => {
                 stop.store(true, Ordering::Relaxed);
                 work.await
@@ -32,13 +32,13 @@ impl UpgradeHandle {
         let status = self.shared.published.status();
         entry.to.clone_from(&status.to_version);
         if !status.manifest.is_empty() {
-            // Whatever its end: by this it is known that a release was cancelled here.
+            // Whatever its outcome: this records that a release was cancelled here.
             entry.manifest.clone_from(&status.manifest);
         }
         (entry.fetched, entry.written) = (status.fetched_bytes, status.written_bytes);
         if cancelled.load(Ordering::Relaxed) {
             return self
-                .end(entry, plan_only, Outcome::Cancelled, "somebody cancelled it")
+                .end(entry, plan_only, Outcome::Cancelled, "it was cancelled")
                 .await;
         }
         match ended {
@@ -56,7 +56,7 @@ impl UpgradeHandle {
         }
     }
 
-    /// Ends an upgrade that came to nothing.
+    /// Ends an upgrade that was not completed.
     pub(super) async fn end(&self, mut entry: Entry, plan_only: bool, outcome: Outcome, reason: &str) {
         entry.stage = self.shared.published.status().stage;
         if !plan_only {
@@ -80,7 +80,7 @@ impl UpgradeHandle {
         });
     }
 
-    /// Goes on with an upgrade of which all is written. One that a rollout began waits until its document was read anew:
+    /// Continues a complete upgrade. One that a rollout started waits until its document has been read again:
     /// it may have been stopped since.
     async fn written(&self, mut entry: Entry) {
         if entry.mode == Mode::Window || entry.pin().is_some() {
@@ -88,7 +88,7 @@ impl UpgradeHandle {
             self.write_down(entry.clone()).await;
             let what = match entry.mode {
                 Mode::Window => "the maintenance window",
-                Mode::Now | Mode::Staged => "a last look at its rollout",
+                Mode::Now | Mode::Staged => "a last poll of its rollout",
             };
             let said = format!("{} is written, and waits for {what}", entry.to);
             self.shared.context.events.info(NAME, said);
@@ -97,9 +97,9 @@ impl UpgradeHandle {
         self.arm(entry).await;
     }
 
-    /// Puts the other slot on trial, and restarts if that is asked for.
+    /// Puts the other slot on trial, and restarts if that is requested.
     ///
-    /// It is written down first: a power cut in between must not make the new system begin an upgrade to itself.
+    /// It is recorded first: a power cut in between must not make the new system start an upgrade to itself.
     pub(super) async fn arm(&self, mut entry: Entry) {
         let restart = entry.mode != Mode::Staged;
         entry.stage = if restart { Stage::Rebooting } else { Stage::Armed };
@@ -131,7 +131,7 @@ impl UpgradeHandle {
         });
     }
 
-    /// Restarts, once all that has to be done before has been done or has had its time.
+    /// Restarts, once everything that has to be done before is done or has timed out.
     pub(super) async fn restart(&self) {
         for part in &self.shared.context.before {
             let done = tokio::time::timeout(BEFORE_REBOOT, part.prepare()).await;
@@ -149,7 +149,7 @@ impl UpgradeHandle {
     }
 }
 
-/// Runs a job on a thread of its own, which ends with it: it gives way to all others, and cannot take that back.
+/// Runs a job on its own low-priority thread: the priority cannot be raised again, so the thread ends with the job.
 async fn on_a_thread(
     work: impl FnOnce() -> Result<Done, JobError> + Send + 'static,
 ) -> Result<Done, JobError> {
@@ -157,7 +157,7 @@ async fn on_a_thread(
     let thread = std::thread::Builder::new()
         .name("upgrade".to_owned())
         .spawn(move || {
-            // Nobody waits any more when the node stops.
+            // Nobody is waiting any more when the node stops.
             let _unheard = sender.send(work());
         });
     if let Err(error) = thread {

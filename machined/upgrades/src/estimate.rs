@@ -1,21 +1,21 @@
-//! How long an upgrade will take, as far as that can be told.
+//! Estimates how long an upgrade will take.
 
 use std::time::Duration;
 
-/// To a card a byte written costs about as much as this many read.
+/// Writing a byte to a card takes about as long as reading this many.
 const WRITE_COST: f64 = 3.0;
 
 /// What was measured so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Speeds {
-    /// Bytes a second that came over the line.
+    /// Bytes per second that were transferred.
     pub line: f64,
-    /// Bytes a second that were read from the slot and hashed.
+    /// Bytes per second that were read from the slot and hashed.
     pub slot: f64,
 }
 
 impl Speeds {
-    /// Makes a speed out of bytes and the time they took; zero when that tells nothing.
+    /// Computes a speed from bytes and their duration; zero when it is not meaningful.
     pub fn of(bytes: u64, time: Duration) -> f64 {
         if time.is_zero() {
             0.0
@@ -25,7 +25,7 @@ impl Speeds {
     }
 }
 
-/// What is still to be done, in bytes.
+/// The remaining work, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Left {
     /// To fetch.
@@ -36,7 +36,7 @@ pub(super) struct Left {
     pub verify: u64,
 }
 
-/// Returns the time that is left; none when a speed is not known that counts.
+/// Returns the remaining time; none when a relevant speed is unknown.
 pub(super) fn time(left: Left, speeds: Speeds) -> Option<Duration> {
     let part = |bytes: u64, speed: f64| match bytes {
         0 => Some(0.0),
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_known_is_not_guessed() {
+    fn unknown_speeds_are_not_guessed() {
         let speeds = Speeds {
             line: 1000.0,
             slot: 6000.0,

@@ -1,4 +1,4 @@
-//! Begins upgrades, one at a time.
+//! Starts upgrades, one at a time.
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -29,26 +29,26 @@ use super::status::StatusPublisher;
 use super::window::{self, Opening};
 use crate::trial::Places;
 
-/// The owner of what is said about upgrades.
+/// The owner name of events about upgrades.
 pub(super) const NAME: &str = "upgrades";
 
-/// What upgrades need of the node.
+/// What upgrades need from the node.
 pub struct UpgradeContext {
-    /// The node's state.
+    /// The resource store.
     pub store: Store,
-    /// What happened.
+    /// The event log.
     pub events: Events,
-    /// The wish to restart.
+    /// Requests for a restart.
     pub power: Power,
-    /// The time.
+    /// The clocks.
     pub clock: Arc<dyn Clock>,
-    /// Where the slots lie.
+    /// The partitions.
     pub places: Places,
-    /// The folder of STATE.
+    /// The directory of STATE.
     pub state: PathBuf,
-    /// Who has a say in whether the node may restart.
+    /// Checks whether the node may restart.
     pub survives: Vec<Arc<dyn SurvivesReboot>>,
-    /// Who has something to do before it does.
+    /// Hooks that run before a restart.
     pub before: Vec<Arc<dyn BeforeReboot>>,
 }
 
@@ -62,22 +62,22 @@ pub(super) struct Shared {
     pub context: UpgradeContext,
     pub published: StatusPublisher,
     pub history: History,
-    /// Who changes what became of an upgrade holds this, or is the job in it.
+    /// Held while the outcome of an upgrade is changed, or by the running job.
     pub current: Mutex<Option<Running>>,
-    /// What the rollout said the last time, for one who is about to restart the node.
+    /// The last verdict of the rollout, for the check before a restart.
     pub word: LastVerdict,
 }
 
-/// The job that is worked on.
+/// The running job.
 pub(super) struct Running {
     pub id: String,
     pub stop: Arc<AtomicBool>,
     pub cancelled: Arc<AtomicBool>,
-    /// Set when it has come to its end.
+    /// Set when it has ended.
     pub done: watch::Receiver<bool>,
 }
 
-/// Asks for an upgrade.
+/// A request for an upgrade.
 pub(super) struct Request {
     pub url: Option<String>,
     pub pushed: Option<Box<dyn PushedBundle>>,
@@ -87,14 +87,14 @@ pub(super) struct Request {
     pub rate_limit: Option<NonZeroU64>,
     /// The manifest that the bundle must have; any when none is given.
     pub pin: Option<Digest>,
-    /// Who asks, for the log.
+    /// Who requests it, for the log.
     pub who: String,
-    /// The entry of an upgrade that was interrupted.
+    /// The entry of an interrupted upgrade.
     pub resumed: Option<Entry>,
 }
 
 impl UpgradeHandle {
-    /// Makes the handle; reads what is known of past upgrades.
+    /// Makes the handle; reads the history of upgrades.
     pub fn new(context: UpgradeContext) -> Self {
         let handle = UpgradeHandle {
             shared: Arc::new(Shared {
@@ -135,7 +135,7 @@ impl UpgradeHandle {
             .collect()
     }
 
-    /// Publishes what passes by itself: how the trial fares, and when the next window opens. Returns the latter.
+    /// Publishes what changes by itself: the state of the trial, and when the next window opens. Returns the latter.
     pub(super) fn refresh(&self) -> Option<Opening> {
         let context = &self.shared.context;
         let trial: TrialStatus = context.store.get(NODE).unwrap_or(TrialStatus::None);
@@ -158,27 +158,27 @@ impl UpgradeHandle {
         opening
     }
 
-    /// Names the upgrade that is worked on.
+    /// Returns the ID of the upgrade in progress.
     pub(super) async fn busy(&self) -> Option<String> {
         worked_on(&*self.shared.current.lock().await)
     }
 
-    /// Looks at slots and record, off the threads that answer.
+    /// Reads slots and record, off the async threads.
     pub(super) async fn system(&self) -> Result<RunningSystem, String> {
         let boot: BootStatus = self.shared.context.store.get(NODE).unwrap_or_default();
         let places = self.shared.context.places.clone();
         blocking(move || RunningSystem::look(&places, &boot)).await?
     }
 
-    /// Writes an entry of the history down. One that cannot be written is told.
+    /// Stores an entry of the history. Logs if it cannot be stored.
     pub(super) async fn write_down(&self, entry: Entry) {
         if let Err(error) = self.put(entry).await {
             self.shared.context.events.warning(NAME, error);
         }
     }
 
-    /// Writes down how an upgrade goes on. One that a rollout began goes on only so: the node would try again and again what nobody
-    /// knows to have failed.
+    /// Stores the next step of an upgrade. One that a rollout started continues only if that succeeds: otherwise the node would retry
+    /// forever what is not known to have failed.
     pub(super) async fn write_down_first(&self, entry: Entry) -> Result<(), String> {
         match entry.pin() {
             Some(_) => self.put(entry).await,
@@ -197,13 +197,13 @@ impl UpgradeHandle {
             .map_err(|error| format!("the history of upgrades cannot be written: {error}"))
     }
 
-    /// Begins an upgrade, and returns its id.
+    /// Starts an upgrade, and returns its ID.
     pub(super) async fn begin(&self, request: Request) -> Result<String, BackendError> {
         let mut current = self.shared.current.lock().await;
         self.begin_under(&mut current, request).await
     }
 
-    /// Begins an upgrade for one who holds the place of the job that is worked on.
+    /// Starts an upgrade, for a caller that holds `current`.
     pub(super) async fn begin_under(
         &self,
         current: &mut Option<Running>,
@@ -217,12 +217,12 @@ impl UpgradeHandle {
         let config = self.config();
         if system.is_armed() {
             return Err(BackendError::Refused(
-                "an upgrade is armed: restart the node to try it, or take it back with `bedplate upgrade cancel`".to_owned(),
+                "an upgrade is armed: restart the node to try it, or cancel it with `bedplate upgrade cancel`".to_owned(),
             ));
         }
         if request.mode == Mode::Window && config.window.is_none() && !request.plan_only {
             return Err(BackendError::Refused(
-                "the machine config names no maintenance window: set machine.upgrades.window, or choose another mode"
+                "the machine config has no maintenance window: set machine.upgrades.window, or choose another mode"
                     .to_owned(),
             ));
         }
@@ -258,7 +258,7 @@ impl UpgradeHandle {
         };
         self.shared.context.events.info(
             NAME,
-            format!("{what} from {} was asked for by {}", entry.source, request.who),
+            format!("{what} from {} was requested by {}", entry.source, request.who),
         );
         let (finished, done) = watch::channel(false);
         let running = Running {
@@ -284,7 +284,7 @@ impl UpgradeHandle {
     pub(super) fn check_free(&self, current: &Option<Running>) -> Result<(), BackendError> {
         if let Some(id) = worked_on(current) {
             return Err(BackendError::Refused(format!(
-                "upgrade {id} runs already: `bedplate upgrade status` shows it, `bedplate upgrade cancel` ends it"
+                "upgrade {id} is already running: `bedplate upgrade status` shows it, `bedplate upgrade cancel` ends it"
             )));
         }
         if self.shared.context.power.requested().is_some() {
@@ -295,7 +295,7 @@ impl UpgradeHandle {
         Ok(())
     }
 
-    /// Refuses to take the place of an upgrade that waits. Only a rollout of another release may, where a rollout began it.
+    /// Refuses to replace a waiting upgrade. Only a rollout of another release may, if a rollout started it.
     pub(super) fn check_waiting(&self, pin: Option<Digest>) -> Result<(), BackendError> {
         let open = self.shared.history.open_entry();
         let Some(waiting) = open.filter(|entry| entry.stage == Stage::Waiting) else {
@@ -304,13 +304,13 @@ impl UpgradeHandle {
         match (pin, waiting.pin()) {
             (Some(pin), Some(held)) if pin != held => Ok(()),
             _ => Err(BackendError::Refused(
-                "an upgrade waits for its maintenance window, or for its rollout: take it back with `bedplate upgrade cancel`"
+                "an upgrade waits for its maintenance window, or for its rollout: cancel it with `bedplate upgrade cancel`"
                     .to_owned(),
             )),
         }
     }
 
-    /// Makes the entry of an upgrade; one that was interrupted keeps its own.
+    /// Makes the entry of an upgrade; an interrupted one keeps its entry.
     fn entry(&self, request: &Request, system: &RunningSystem) -> Entry {
         if let Some(mut entry) = request.resumed.clone() {
             entry.slot = Some(system.target());
@@ -330,7 +330,7 @@ impl UpgradeHandle {
         Entry {
             id: uuid::Uuid::new_v4().simple().to_string()[..12].to_owned(),
             from: system.release.manifest.version.to_string(),
-            // What must not be another one is known before it is read.
+            // A pinned manifest is known before it is read.
             manifest: request.pin.map(|pin| pin.to_string()).unwrap_or_default(),
             slot: Some(system.target()),
             source: request
@@ -371,13 +371,13 @@ impl UpgradeHandle {
     }
 }
 
-/// Names the upgrade that is worked on.
+/// Returns the ID of the upgrade in progress.
 pub(super) fn worked_on(current: &Option<Running>) -> Option<String> {
     let running = current.as_ref().filter(|running| !*running.done.borrow());
     running.map(|running| running.id.clone())
 }
 
-/// Runs something that blocks for a moment.
+/// Runs something that blocks briefly.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, String> {

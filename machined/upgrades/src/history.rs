@@ -1,4 +1,4 @@
-//! What became of past upgrades: a file in STATE, which the old system and the new one share.
+//! The history of upgrades: a file in STATE, which the old system and the new one share.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -13,11 +13,11 @@ use state::kinds::upgrade::{Mode, Stage};
 
 use crate::trial::{DiaryCheck, TrialStage};
 
-/// How many upgrades are remembered.
+/// The number of upgrades that are kept.
 pub const KEPT: usize = 32;
-/// How much of the kernel's log of a failed trial is kept. All of it lies in BOOTSTATE until the next trial.
+/// How much of the kernel's log of a failed trial is kept. All of it is in BOOTSTATE until the next trial.
 pub const LOG_KEPT: usize = 16 * 1024;
-/// What all of it may have on the disk: nothing of ours is larger.
+/// The largest size of the file.
 const LONGEST: u64 = 4 * 1024 * 1024;
 const FILE: &str = "upgrades.json";
 
@@ -25,56 +25,56 @@ const FILE: &str = "upgrades.json";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Outcome {
-    /// The new system got well, and is kept.
+    /// The new system became healthy, and is kept.
     Committed,
-    /// The new system did not start or did not get well.
+    /// The new system did not start or did not become healthy.
     FellBack,
     /// It failed before the node restarted.
     Failed,
-    /// Somebody cancelled it.
+    /// It was cancelled.
     Cancelled,
-    /// Somebody asked for the old system again.
+    /// It was rolled back.
     RolledBack,
 }
 
-/// What is known of a trial that failed.
+/// The report of a failed trial.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TrialReport {
-    /// The boot that left its diary; empty when none did.
+    /// The boot that left its diary; empty if none did.
     pub boot_id: String,
-    /// How far it came.
+    /// The stage it reached.
     pub stage: TrialStage,
-    /// What its last look at its health said.
+    /// The results of its last health checks.
     pub checks: Vec<DiaryCheck>,
     /// The end of its kernel's log.
     pub log: String,
 }
 
-/// How an upgrade from a web server is begun again after a power cut.
+/// How an upgrade from a web server is resumed after a power cut.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ResumeRequest {
-    /// The address, with what may be secret in it: it is never shown.
+    /// The address, including secrets: it is never shown.
     pub url: String,
-    /// Set when refusals that may be overridden are.
+    /// Set when refusals are overridden if possible.
     pub force: bool,
-    /// Bytes a second at most.
+    /// The most bytes per second.
     #[serde(default)]
     pub rate_limit: Option<NonZeroU64>,
-    /// The manifest that it must be, where that was asked for.
+    /// The required manifest, if any.
     #[serde(default)]
     pub pin: Option<Digest>,
-    /// How often it was begun again.
+    /// How often it was resumed.
     #[serde(default)]
     pub attempts: u32,
 }
 
-/// One upgrade. A release reads what an older or newer one wrote: what it does not know it passes over.
+/// One upgrade. A release reads what an older or newer one wrote: unknown fields are ignored.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Entry {
-    /// Names it.
+    /// Its name.
     pub id: String,
     /// Version that ran when it started.
     pub from: String,
@@ -90,28 +90,28 @@ pub struct Entry {
     pub mode: Mode,
     /// When it started, in milliseconds since 1970 by the node's clock.
     pub started_ms: i64,
-    /// When it ended; 0 while it has not.
+    /// When it ended; 0 before that.
     pub ended_ms: i64,
-    /// How it ended; none while it has not.
+    /// How it ended; none before that.
     pub outcome: Option<Outcome>,
-    /// Why it ended so, in one sentence.
+    /// Why it ended that way, in one sentence.
     pub cause: String,
-    /// How far it came before the node restarted.
+    /// The stage it reached before the node restarted.
     pub stage: Stage,
-    /// What is known of its trial, when that failed.
+    /// The report of its trial, if that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trial: Option<TrialReport>,
-    /// Bytes that came.
+    /// Fetched bytes.
     pub fetched: u64,
     /// Bytes that were written.
     pub written: u64,
-    /// How it is begun again; none when it is not, or has ended.
+    /// How it is resumed; none when it is not, or has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub again: Option<ResumeRequest>,
 }
 
 impl Entry {
-    /// Returns the release that it must be, if a rollout began it.
+    /// Returns the required release, if a rollout started it.
     pub fn pin(&self) -> Option<Digest> {
         self.again.as_ref()?.pin
     }
@@ -136,13 +136,13 @@ pub struct History {
 }
 
 impl History {
-    /// Reads the history of a folder. One that cannot be read is told, and begun anew.
+    /// Reads the history in a directory. If it cannot be read, that is logged, and it starts empty.
     pub fn open(folder: &Path) -> Self {
         let entries = match read(&folder.join(FILE)) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => {
-                tracing::warn!("the history of upgrades cannot be read, and is begun anew: {error}");
+                tracing::warn!("the history of upgrades starts empty, because it cannot be read: {error}");
                 Vec::new()
             }
         };
@@ -174,7 +174,7 @@ impl History {
 
     /// Adds an entry, or replaces the one of its name, and writes the file. Blocks.
     ///
-    /// When it cannot be written, it is known until the next start.
+    /// If it cannot be written, it is kept in memory until the next start.
     pub fn put(&self, entry: Entry) -> io::Result<()> {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         match entries.iter_mut().find(|known| known.id == entry.id) {
@@ -189,8 +189,11 @@ impl History {
     }
 }
 
-/// Names the entry that goes first, never the latest: what tried nothing; then what a later one tells of the same release. By the
-/// others a node knows what it must not begin again by itself.
+/// Returns the entry to drop first, never the latest. The others tell the node what it must not retry by itself:
+///
+/// 1. an entry that tried nothing;
+/// 2. an entry whose release has a later entry;
+/// 3. the oldest.
 fn least_missed(entries: &[Entry]) -> usize {
     let tried = |entry: &Entry| !matches!(entry.outcome, None | Some(Outcome::Failed));
     let told_again = |at: usize| {
@@ -235,14 +238,14 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_are_kept_over_restarts_and_are_nobody_elses() {
+    fn the_latest_are_kept_across_restarts_and_are_private() {
         let folder = tempfile::tempdir().unwrap();
         let history = History::open(folder.path());
         for number in 0..KEPT + 3 {
             history.put(entry(number)).unwrap();
         }
         let mut last = entry(KEPT + 2);
-        last.end(Outcome::Committed, "it got well", 7);
+        last.end(Outcome::Committed, "it became healthy", 7);
         history.put(last.clone()).unwrap();
         let again = History::open(folder.path()).entries();
         assert_eq!(
@@ -257,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_tried_is_remembered_longest() {
+    fn tried_releases_are_kept_longest() {
         let folder = tempfile::tempdir().unwrap();
         let history = History::open(folder.path());
         let put = |number: usize, outcome, manifest: String| {
@@ -278,7 +281,7 @@ mod tests {
         }
         let told = history.entries();
         assert!(told.len() == KEPT && told.iter().any(|entry| entry.id == "u0"));
-        // Of too many releases the oldest goes.
+        // Of too many releases the oldest is dropped.
         for number in 200..200 + KEPT {
             put(number, Outcome::Cancelled, format!("of {number}"));
         }
@@ -286,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_begun_anew() {
+    fn an_unreadable_history_starts_empty() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(FILE), "{\"entries\":[{\"id\":5}]}").unwrap();
         let history = History::open(folder.path());
@@ -296,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_newer_release_wrote_is_read() {
+    fn the_history_of_a_newer_release_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let text = r#"{"entries":[{"id":"u1","mood":"calm","stage":"armed","slot":"b"}],"more":1}"#;
         fs::write(folder.path().join(FILE), text).unwrap();
@@ -305,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_is_known_until_the_next_start() {
+    fn an_entry_that_cannot_be_written_is_kept_until_the_next_start() {
         let folder = tempfile::tempdir().unwrap();
         let history = History::open(&folder.path().join("missing"));
         assert!(history.put(entry(1)).is_err());

@@ -1,30 +1,30 @@
-//! Where later parts of the node have a say in its restarts.
+//! Hooks of other parts of the node into its restarts.
 
 use async_trait::async_trait;
 use state::Store;
 use state::kinds::{HealthStatus, NODE};
 
-/// Knows whether the node, and what depends on it, can bear a restart now.
+/// Decides whether the node, and what depends on it, can tolerate a restart now.
 ///
-/// It is asked before a byte of an upgrade is fetched, and again before the node restarts in a maintenance window. A
-/// member of a cluster would say here that its quorum would be lost.
+/// It is called before a byte of an upgrade is fetched, and again before the node restarts in a maintenance window. A
+/// member of a cluster would object here if quorum would be lost.
 pub trait SurvivesReboot: Send + Sync {
     /// Returns why it cannot, one sentence each; nothing when it can.
     fn objections(&self) -> Vec<String>;
 }
 
-/// Does what has to be done before the node restarts into another system. A member of a cluster would hand its work to
-/// others here.
+/// Does what has to be done before the node restarts into another system. A member of a cluster would drain its work
+/// here.
 #[async_trait]
 pub trait BeforeReboot: Send + Sync {
     /// Names it, for the log.
     fn name(&self) -> &'static str;
-    /// Does it. An error is told, and the node restarts all the same: it has been decided by then, and a node that waits
-    /// for ever would be the greater harm.
+    /// Does it. An error is logged, and the node restarts anyway: the decision has been made, and a node that waits
+    /// forever would be worse.
     async fn prepare(&self) -> Result<(), String>;
 }
 
-/// Objects while the node is not well by its own machine config: a system that is not well before a restart may not come
+/// Objects while the node is unhealthy by its own machine config: a system that is unhealthy before a restart may not come
 /// back after it.
 pub struct NodeIsHealthy {
     store: Store,
@@ -40,7 +40,7 @@ impl NodeIsHealthy {
 impl SurvivesReboot for NodeIsHealthy {
     fn objections(&self) -> Vec<String> {
         let Some(health) = self.store.get::<HealthStatus>(NODE) else {
-            return vec!["nothing is known of its health yet".to_owned()];
+            return vec!["its health is not known yet".to_owned()];
         };
         health
             .objections()
@@ -72,14 +72,14 @@ mod tests {
             reasons,
             ..HealthStatus::default()
         };
-        let sick = reason("services", HealthState::Unhealthy, "not well: containerd");
+        let sick = reason("services", HealthState::Unhealthy, "unhealthy: containerd");
         let lost = reason("storage", HealthState::Degraded, "DATA is only in memory: broken");
         let full = reason("room", HealthState::Degraded, "DATA is full: 1 % is free");
         store
             .put("health", NODE, health(vec![sick, lost, full.clone()]))
             .unwrap();
         let expected = [
-            "services: not well: containerd",
+            "services: unhealthy: containerd",
             "storage: DATA is only in memory: broken",
         ];
         assert_eq!(well.objections(), expected);

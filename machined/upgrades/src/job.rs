@@ -1,4 +1,4 @@
-//! The work of one upgrade, in a thread of its own that gives way to all others.
+//! The job of one upgrade, on a low-priority thread of its own.
 
 use std::fs::File;
 use std::num::NonZeroU64;
@@ -24,11 +24,11 @@ use super::source::{Gauge, Pushed, Web};
 use super::status::StatusPublisher;
 use super::throttle::Throttle;
 
-/// Progress is published this often at most; a new stage is at once.
+/// The shortest interval between progress updates; a new stage is published at once.
 const PUBLISH_EVERY: Duration = Duration::from_millis(250);
-/// How often a file that was changed while it was read is opened anew.
+/// How often a file that changed while it was read is opened again.
 const MAX_REOPENS: u32 = 3;
-/// How often it is tried in a row to reach a server: a line may be dead for a quarter of an hour.
+/// The number of tries in a row to reach a server: a connection may be down for a quarter of an hour.
 const TRIES: u32 = 40;
 /// A server without ranges sends the file from its start once more for the hash tree, and once for the patches' index.
 const RESTARTS: u32 = 3;
@@ -54,9 +54,9 @@ pub(super) struct Job {
     pub pin: Option<Digest>,
     pub plan_only: bool,
     pub force: bool,
-    /// Nobody waits for the answer: the server may take its time to be there.
+    /// Set when nobody waits for the answer: the server may be unreachable for a while.
     pub patient: bool,
-    /// What speaks against a restart of the node.
+    /// Objections to a restart of the node.
     pub objections: Vec<String>,
     pub published: StatusPublisher,
     pub stop: Arc<AtomicBool>,
@@ -65,19 +65,19 @@ pub(super) struct Job {
 /// The end of a job.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Done {
-    /// Only a plan was asked for.
+    /// Only a plan was requested.
     Planned,
-    /// The target slot holds the release, and is proved; nothing is armed.
+    /// The target slot holds the release, and is verified; nothing is armed.
     Written {
         /// SHA-256 of the manifest, in hex.
         manifest: String,
     },
 }
 
-/// Why a job came to no end.
+/// Why a job did not finish.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum JobError {
-    /// It was called off.
+    /// It was cancelled.
     Stopped,
     /// It failed, or was refused.
     Failed(String),
@@ -87,7 +87,7 @@ impl Job {
     /// Does it. Blocks.
     pub fn run(mut self) -> Result<Done, JobError> {
         if let Err(error) = sys::priority::give_way() {
-            tracing::warn!("the upgrade does not give way: {}", chain(&error));
+            tracing::warn!("the upgrade's thread keeps its priority: {}", chain(&error));
         }
         let (gauge, mut anew) = (Gauge::default(), 0);
         loop {
@@ -98,7 +98,7 @@ impl Job {
                 _ if self.stop.load(Ordering::Relaxed) => return Err(JobError::Stopped),
                 Err(reason) if again => {
                     anew += 1;
-                    self.say(&format!("{reason}; opening it anew"));
+                    self.say(&format!("{reason}; opening it again"));
                 }
                 Err(reason) => return Err(JobError::Failed(reason)),
                 Ok(done) => return Ok(done),
@@ -126,7 +126,7 @@ impl Job {
                 let options = Options {
                     proxy: proxy.clone().map_or(Proxy::None, Proxy::At),
                     authority: authority.clone(),
-                    // The manifest is signed, and names the hash of every block and file.
+                    // The manifest is signed, and contains the hash of every block and file.
                     verified_by_reader: true,
                     first: bundle::INDEX_AT + 8 * 1024,
                     tries: TRIES,
@@ -158,7 +158,7 @@ impl Job {
         }
     }
 
-    /// Takes one run through the upgrade.
+    /// Runs the upgrade once.
     fn once(&self, source: Box<dyn Source>, gauge: &Gauge) -> Result<Done, String> {
         let started = Instant::now();
         let system = &self.system;
@@ -230,11 +230,11 @@ impl Job {
         Ok(Done::Written { manifest })
     }
 
-    /// Refuses every release but the one that was meant. A file that is replaced and opened anew is checked anew.
+    /// Refuses every release but the requested one. A file that is replaced and opened again is checked again.
     fn check_pin(&self, bundle: &VerifiedManifest) -> Result<(), String> {
         match self.pin {
             Some(pin) if bundle.id() != pin => Err(format!(
-                "the bundle is {} with manifest {}, and not the one that was asked for, with manifest {pin}",
+                "the bundle is {} with manifest {}, and not the requested one, with manifest {pin}",
                 bundle.version,
                 bundle.id()
             )),
@@ -267,13 +267,13 @@ fn read_write(path: &Path) -> Result<FileMedium, String> {
     medium.map_err(|error| format!("cannot open {} for writing: {error}", path.display()))
 }
 
-/// Publishes how far it is, and hears when it is called off.
+/// Publishes progress, and notices cancellation.
 struct Reporter {
     published: StatusPublisher,
     gauge: Gauge,
     stop: Arc<AtomicBool>,
     told: Option<(Instant, Stage)>,
-    /// When the present stage began, and what had come by then.
+    /// When the current stage started, and what was fetched by then.
     began: (Instant, u64),
     speeds: Speeds,
     left: Left,
@@ -315,7 +315,7 @@ impl Reporter {
         let fetched = self.gauge.fetched();
         self.published.update(|status, _| {
             if status.fetched_bytes != fetched {
-                // What was waited for has come.
+                // The server answers again.
                 status.message.clear();
             }
             status.stage = stage;
@@ -327,7 +327,7 @@ impl Reporter {
         });
     }
 
-    /// Looks at the present stage alone where that tells more than what was measured before.
+    /// Uses the current stage alone if that is more accurate than earlier measurements.
     fn time_left(&mut self, progress: &Progress) -> Option<Duration> {
         let (since, before) = self.began;
         let rest = progress.total.saturating_sub(progress.done);
@@ -336,7 +336,7 @@ impl Reporter {
             upgrade::Stage::Fetch => {
                 let speed = Speeds::of(self.gauge.fetched() - before, since.elapsed());
                 self.speeds.line = if speed > 0.0 { speed } else { self.speeds.line };
-                // What is fetched is written as it comes: the line is taken to be the slower.
+                // Bytes are written as they arrive: the connection is assumed to be slower.
                 Left {
                     fetch: rest,
                     write: 0,

@@ -1,4 +1,4 @@
-//! Upgrades: a bundle into the slot that does not run, and what becomes of it.
+//! Upgrades: writes a bundle to the other slot, and follows its outcome.
 //!
 //! [`UpgradeHandle`] starts, cancels and rolls back, for the API; one job at a time, in a thread that gives way to
 //! everything else (`job`, over the crate `upgrade`), from a web server or from a client (`source`). Whether the node may

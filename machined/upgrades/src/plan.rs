@@ -1,4 +1,4 @@
-//! A plan, as the API tells it.
+//! The plan in the API.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use upgrade::{Choice, ExtentSource, Plan};
 
 use super::preflight::{Finding, RunningSystem};
 
-/// Blocks are what the hash tree counts.
+/// The block size of the hash tree.
 const BLOCK: u64 = 4096;
 
-/// Returns what is known before there is a plan: which release it is, and what speaks against it.
+/// Returns what is known before there is a plan: which release it is, and what is against it.
 pub(super) fn outline(
     bundle: &VerifiedManifest,
     system: &RunningSystem,
@@ -109,13 +109,13 @@ fn fetches(plan: &Plan) -> Vec<api::PlannedFetch> {
 fn reason(plan: &Plan, patches_from: &str) -> String {
     match plan.choice {
         Choice::Nothing => "the slot holds this release already".to_owned(),
-        Choice::Patches => format!("the bundle has patches from {patches_from}, which runs: they cost least"),
-        Choice::Blocks => "the bundle has no patches from what runs, but shares blocks with it".to_owned(),
+        Choice::Patches => format!("the bundle has patches from {patches_from}, which is running: they cost least"),
+        Choice::Blocks => "the bundle has no patches from the running release, but shares blocks with it".to_owned(),
         Choice::InOrder => {
-            "the server gives no ranges: the bundle comes from its start, and its patches lie at its end"
+            "the server does not support ranges: the bundle comes from its start, and its patches are at its end"
                 .to_owned()
         }
-        Choice::Whole => "the bundle shares nothing with what is here".to_owned(),
+        Choice::Whole => "the bundle shares nothing with the slots".to_owned(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Whether the node may take a bundle: what there is, and what speaks against it.
+//! Decides whether the node may install a bundle.
 
 use std::path::Path;
 
@@ -9,23 +9,23 @@ use upgrade::{Node, Refusal, refusals};
 
 use crate::trial::{InSlot, Places, release_in};
 
-/// What an upgrade stands on: the running system, as the loader vouched for it.
+/// The running system, as verified by the loader.
 #[derive(Clone)]
 pub(super) struct RunningSystem {
-    /// Where everything lies.
+    /// The partitions.
     pub places: Places,
-    /// The slot that runs.
+    /// The running slot.
     pub running: Slot,
     /// What is in it.
     pub release: InSlot,
-    /// What the slot record says.
+    /// The slot record.
     pub loaded: Loaded,
 }
 
 impl RunningSystem {
-    /// Looks. Blocks.
+    /// Reads slots and record. Blocks.
     pub fn look(places: &Places, boot: &BootStatus) -> Result<RunningSystem, String> {
-        let missing = "this system was not started by the loader: it does not know which slot it runs from";
+        let missing = "this system was not started by the loader: the running slot is unknown";
         let (running, hash) = boot.slot.zip(boot.manifest.as_deref()).ok_or(missing)?;
         let path = &places.slots[running.index()];
         let release = release_in(path, Some(hash)).ok_or_else(|| {
@@ -53,7 +53,7 @@ impl RunningSystem {
         &self.places.slots[self.target().index()]
     }
 
-    /// Returns the slot record; without one, what the loader must have taken for it.
+    /// Returns the slot record; without one, what the loader must have assumed.
     pub fn record(&self) -> Record {
         self.loaded
             .record
@@ -67,7 +67,7 @@ impl RunningSystem {
             && matches!(record.slot(self.target()), SlotState::Trial { tries: 1.. })
     }
 
-    /// Returns the keys that may sign an upgrade: those that the running release says.
+    /// Returns the keys that may sign an upgrade: those in the running release.
     pub fn keys(&self) -> Result<&[TrustedKey], String> {
         match self.release.manifest.keys.as_slice() {
             [] => Err(format!(
@@ -78,7 +78,7 @@ impl RunningSystem {
         }
     }
 
-    /// Returns what the decision about a bundle is made from.
+    /// Returns the input of the decision about a bundle.
     pub fn node(&self, partition_len: u64, objections: &[String]) -> Node {
         let manifest = &self.release.manifest;
         let record = self.record();
@@ -95,18 +95,18 @@ impl RunningSystem {
     }
 }
 
-/// One reason against an upgrade.
+/// A reason against an upgrade.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Finding {
-    /// Short name for programs.
+    /// A short name for programs.
     pub code: &'static str,
-    /// What is wrong, and the way out.
+    /// What is wrong, and how to fix it.
     pub text: String,
     /// Set when an admin may override it.
     pub can_be_forced: bool,
 }
 
-/// Lists what speaks against a bundle. Pure.
+/// Lists the reasons against a bundle. Pure.
 pub(super) fn findings(bundle: &Manifest, node: &Node) -> Vec<Finding> {
     let finding = |refusal: &Refusal| Finding {
         code: code(refusal),
@@ -116,7 +116,7 @@ pub(super) fn findings(bundle: &Manifest, node: &Node) -> Vec<Finding> {
     refusals(bundle, node).iter().map(finding).collect()
 }
 
-/// Returns what stands in the way, in one text; none when the upgrade may go on.
+/// Returns the reasons against the upgrade in one text; none when it may continue.
 pub(super) fn in_the_way(findings: &[Finding], force: bool) -> Option<String> {
     let against: Vec<&Finding> = findings
         .iter()
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn all_reasons_are_told_and_force_overrides_some() {
+    fn all_reasons_are_reported_and_force_overrides_some() {
         let (hard, soft) = (finding("wrong board", false), finding("unwell", true));
         assert_eq!(in_the_way(&[], false), None);
         assert_eq!(in_the_way(std::slice::from_ref(&soft), true), None);

@@ -1,4 +1,4 @@
-//! Going back to the system before, when somebody asks for it.
+//! Rolls back to the previous system on request.
 
 use std::fs::File;
 
@@ -9,7 +9,7 @@ use state::chain;
 use super::preflight::RunningSystem;
 use crate::trial::{InSlot, release_in};
 
-/// What is gone back to.
+/// The target of a rollback.
 pub(super) struct Rollback {
     /// The system in the other slot.
     pub release: InSlot,
@@ -17,22 +17,22 @@ pub(super) struct Rollback {
     pub record: Record,
 }
 
-/// Looks whether the other slot holds a system to go back to: one that was kept before, that the loader would still
-/// trust, and of which every byte is right. Blocks, as long as it takes to read a slot.
+/// Checks that the other slot holds a system to roll back to: one that was committed, that the loader would still
+/// trust, and whose every byte is right. Blocks for as long as it takes to read a slot.
 pub(super) fn prepare(system: &RunningSystem) -> Result<Rollback, String> {
     let (slot, record) = (system.target(), system.record());
     let release = release_in(system.target_path(), None)
-        .ok_or_else(|| format!("slot {slot} holds no system to go back to"))?;
+        .ok_or_else(|| format!("slot {slot} holds no system to roll back to"))?;
     let version = release.manifest.version;
     let state = record.slot(slot);
     if state != SlotState::Committed {
         return Err(format!(
-            "slot {slot} with {version} was never kept ({state}): only a system that was is gone back to"
+            "slot {slot} with {version} was never committed ({state}): only a committed system can be rolled back to"
         ));
     }
     if version < record.floor {
         return Err(format!(
-            "version {version} in slot {slot} is below {}, the lowest that may still boot here",
+            "version {version} in slot {slot} is below {}, the lowest that may boot here",
             record.floor
         ));
     }
@@ -53,7 +53,7 @@ pub(super) fn prepare(system: &RunningSystem) -> Result<Rollback, String> {
     let mut medium = open().map_err(|error| format!("slot {slot} cannot be read: {error}"))?;
     check_slot(&mut medium, 0, &release.manifest.slot, |_| {})
         .map_err(|error| format!("slot {slot} no longer holds {version}: {}", chain(&error)))?;
-    // A system on trial that somebody does not want is not tried again.
+    // A system on trial that is rolled back is not tried again.
     let left = match record.slot(system.running) {
         SlotState::Trial { .. } => record.erase(system.running),
         SlotState::Empty | SlotState::Committed | SlotState::Bad(_) => record,

@@ -1,4 +1,4 @@
-//! Whether the rollout that began an upgrade still wants it: asked when the node is about to restart.
+//! Checks, before the node restarts, that the rollout which started an upgrade still wants it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,32 +10,32 @@ use tokio::sync::Notify;
 use super::handle::UpgradeHandle;
 use super::history::Entry;
 
-/// For so long a look counts. After that it is looked anew.
+/// How long a poll counts. After that the document is polled again.
 const COUNTS: Duration = Duration::from_secs(60);
 
-/// What a document says of this node, as if its upgrade were to begin now.
+/// What a document decides for this node, as if its upgrade were to start now.
 #[derive(Debug, Clone)]
 pub(super) struct RolloutVerdict {
-    /// Names the rollout.
+    /// The name of the rollout.
     pub rollout: String,
-    /// The release that it names.
+    /// The release in it.
     pub manifest: Digest,
-    /// Why the node would not begin; none when it would.
+    /// Why the node would not start; none when it would.
     pub refusal: Option<String>,
 }
 
-/// What the last look came to.
+/// The result of the last poll.
 #[derive(Debug, Clone)]
 pub(super) struct PollResult {
-    /// Where it looked.
+    /// The polled address.
     pub url: String,
-    /// When, on the clock that never jumps.
+    /// When it ended, on the monotonic clock.
     pub ended: Duration,
-    /// What was read, or why nothing was.
+    /// The verdict, or why the document could not be read.
     pub found: Result<RolloutVerdict, String>,
 }
 
-/// Keeps the last word since the node started, and rings for another. The follower notes it, the keeper asks for it.
+/// The last poll since the node started, and the bell for another. The follower sets it, the controller checks it.
 #[derive(Default)]
 pub(super) struct LastVerdict {
     word: Mutex<Option<PollResult>>,
@@ -43,22 +43,22 @@ pub(super) struct LastVerdict {
     bell: Arc<Notify>,
 }
 
-/// Why an upgrade is held.
+/// Why an upgrade is held back.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct HoldReason {
-    /// In a sentence.
+    /// The reason, in a sentence.
     pub text: String,
-    /// Set when another look may tell otherwise at once.
+    /// Set when another poll may change that at once.
     pub ask: bool,
 }
 
 impl LastVerdict {
-    /// Returns what rings when another look is asked for.
+    /// Returns the bell that rings when another poll is requested.
     pub fn bell(&self) -> Arc<Notify> {
         self.bell.clone()
     }
 
-    /// Takes note of the last look; of none, when nothing was looked at yet.
+    /// Sets the last poll, if there was one.
     pub fn note(&self, word: Option<PollResult>) {
         *self.word.lock().unwrap_or_else(PoisonError::into_inner) = word;
     }
@@ -75,7 +75,7 @@ impl LastVerdict {
 }
 
 impl UpgradeHandle {
-    /// Returns why an upgrade that a rollout began is held, though it could go on. Any other is not.
+    /// Returns why an upgrade that a rollout started is held back although it could continue. Others are not held back.
     pub(super) fn hold_reason(&self, entry: &Entry) -> Option<HoldReason> {
         let pin = entry.pin()?;
         let feed = self.config().rollout;
@@ -95,7 +95,7 @@ impl UpgradeHandle {
     }
 }
 
-/// Decides. Pure. In doubt an upgrade is held: nothing but a document that was just read lets it go on.
+/// Decides. Pure. In doubt an upgrade is held back: only a document that was just read lets it continue.
 fn hold_reason(
     pin: Digest,
     url: Option<&str>,
@@ -105,12 +105,11 @@ fn hold_reason(
     let held = |text: String, ask: bool| Some(HoldReason { text, ask });
     let Some(url) = url else {
         return held(
-            "the machine config names no rollout any more: take it back with `bedplate upgrade cancel`"
-                .to_owned(),
+            "the machine config has no rollout any more: cancel it with `bedplate upgrade cancel`".to_owned(),
             false,
         );
     };
-    let unread = "the rollout has yet to be looked at once more".to_owned();
+    let unread = "the rollout has yet to be polled again".to_owned();
     let Some(word) = word.filter(|word| word.url == url) else {
         return held(unread, true);
     };
@@ -118,7 +117,7 @@ fn hold_reason(
     match &word.found {
         Err(error) => held(format!("the rollout cannot be read: {error}"), old),
         Ok(said) if said.manifest != pin => held(
-            format!("rollout {} names another release by now", said.rollout),
+            format!("rollout {} is for another release by now", said.rollout),
             false,
         ),
         Ok(said) => match &said.refusal {
@@ -160,7 +159,7 @@ mod tests {
         let stopped = word(Ok((7, Some("it is stopped: batch 7"))));
         let another = word(Ok((8, None)));
         let unread = word(Err("no answer"));
-        let once_more = Some(("yet to be looked at", true));
+        let once_more = Some(("yet to be polled", true));
         let cases = [
             (Some(URL), Some(&fine), 160, None),
             (Some(URL), Some(&fine), 161, once_more),
@@ -181,7 +180,7 @@ mod tests {
             (Some(URL), Some(&another), 100, Some(("another release", false))),
             (Some(URL), Some(&unread), 100, Some(("no answer", false))),
             (Some(URL), Some(&unread), 161, Some(("no answer", true))),
-            (None, Some(&fine), 100, Some(("names no rollout", false))),
+            (None, Some(&fine), 100, Some(("has no rollout", false))),
         ];
         for (url, word, now, expected) in cases {
             let found = hold_reason(PIN, url, word, Duration::from_secs(now));

@@ -1,4 +1,4 @@
-//! Answers for the API.
+//! The API's backend for upgrades.
 
 use api::v1alpha1::{UpgradeMode, UpgradeRecord, UpgradeStatus};
 use async_trait::async_trait;

@@ -1,4 +1,4 @@
-//! History, trials and health, as the API tells them.
+//! History, trials and health in the API.
 
 use api::v1alpha1 as api;
 use state::kinds::{HealthStatus, TrialStatus};
@@ -53,7 +53,7 @@ fn health_of(trial: &TrialReport) -> Option<api::Health> {
     })
 }
 
-/// Shows how the running system's trial fares, `uptime_ms` after the kernel's start.
+/// Shows the state of the running system's trial, `uptime_ms` after the kernel's start.
 pub(super) fn trial(status: &TrialStatus, health: &HealthStatus, uptime_ms: u64) -> api::UpgradeTrial {
     let (phase, left_ms) = match status {
         TrialStatus::None => (api::TrialPhase::None, 0),
@@ -78,7 +78,7 @@ mod tests {
     use crate::trial::{DiaryCheck, TrialStage};
 
     #[test]
-    fn what_a_trial_left_is_shown_and_credentials_are_not() {
+    fn the_report_of_a_trial_is_shown_and_credentials_are_not() {
         let check = DiaryCheck {
             name: "network".into(),
             healthy: false,

@@ -1,4 +1,4 @@
-//! Where the bytes of a bundle come from, as the upgrade reads them.
+//! The sources of a bundle.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -11,10 +11,10 @@ use upgrade::Source;
 
 use super::throttle::Throttle;
 
-/// The most that a client is asked for at once.
+/// The most that is requested from a client at once.
 const PIECE: usize = api::MAX_DATA;
 
-/// What is told of a source to those who cannot reach it any more, because an upgrade reads it.
+/// The statistics of a source, for others while an upgrade owns the source.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Gauge {
     fetched: Arc<AtomicU64>,
@@ -22,23 +22,23 @@ pub(super) struct Gauge {
 }
 
 impl Gauge {
-    /// Counts bytes that came.
+    /// Counts fetched bytes.
     pub fn add(&self, bytes: u64) {
         self.fetched.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Returns the bytes that came, wanted or not.
+    /// Returns the fetched bytes, needed or not.
     pub fn fetched(&self) -> u64 {
         self.fetched.load(Ordering::Relaxed)
     }
 
-    /// Returns true if the file was, or may have been, changed while it was read, and forgets it.
+    /// Returns true if the file changed, or may have changed, while it was read, and resets that.
     pub fn take_changed(&self) -> bool {
         self.changed.swap(false, Ordering::Relaxed)
     }
 }
 
-/// Moves a place in a file.
+/// Computes a new position in a file.
 fn moved(at: u64, len: u64, to: SeekFrom) -> io::Result<u64> {
     let target = match to {
         SeekFrom::Start(offset) => Some(offset),
@@ -48,7 +48,7 @@ fn moved(at: u64, len: u64, to: SeekFrom) -> io::Result<u64> {
     target.ok_or_else(|| {
         io::Error::new(
             io::ErrorKind::InvalidInput,
-            "a place before the start of the bundle",
+            "a position before the start of the bundle",
         )
     })
 }
@@ -78,7 +78,7 @@ impl Read for Web {
             io::Error::other(error)
         })?;
         if self.remote.may_have_changed() {
-            // Should a proof fail now, the file may have been replaced: then it is opened anew.
+            // If a check fails now, the file may have been replaced: then it is opened again.
             self.gauge.changed.store(true, Ordering::Relaxed);
         }
         self.at += len as u64;
@@ -134,8 +134,8 @@ impl Read for Pushed {
             return Ok(0);
         };
         if self.throttle.is_cancelled() {
-            // Without asking the client for one more.
-            return Err(io::Error::other("the upgrade was called off"));
+            // Without requesting another piece from the client.
+            return Err(io::Error::other("the upgrade was cancelled"));
         }
         let piece = self.bundle.read(self.at, wanted).map_err(io::Error::other)?;
         out[..len].copy_from_slice(&piece);
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_is_asked_for_pieces_that_it_may_send() {
+    fn a_client_is_asked_for_pieces_within_its_limit() {
         let bundle: Vec<u8> = (0..3_000_000u32).map(|number| number as u8).collect();
         let client = Client {
             bundle: bundle.clone(),
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn why_a_client_failed_is_told() {
+    fn the_failure_of_a_client_is_reported() {
         struct Gone;
         impl PushedBundle for Gone {
             fn length(&self) -> u64 {

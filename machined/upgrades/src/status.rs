@@ -1,4 +1,4 @@
-//! How far an upgrade is: as a resource, and as the API tells it.
+//! The status of an upgrade: as a resource, and in the API.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,7 +20,7 @@ pub(super) struct ExtraStatus {
     pub rollout: String,
 }
 
-/// Publishes the status, in the store and to whoever waits. Clones share it.
+/// Publishes the status, in the store and to subscribers. Clones share it.
 #[derive(Clone)]
 pub(super) struct StatusPublisher {
     store: Store,
@@ -29,7 +29,7 @@ pub(super) struct StatusPublisher {
 }
 
 impl StatusPublisher {
-    /// Publishes that nothing runs.
+    /// Publishes that no upgrade is running.
     pub fn new(store: Store) -> Self {
         let published = StatusPublisher {
             store,
@@ -40,13 +40,13 @@ impl StatusPublisher {
         published
     }
 
-    /// Changes the status and publishes it, if it is another one then.
+    /// Changes the status and publishes it, if it differs.
     pub fn update(&self, change: impl FnOnce(&mut UpgradeStatus, &mut ExtraStatus)) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (status, extra) = &mut *state;
         change(status, extra);
         let (shown, told) = (status.clone(), message(status, extra));
-        // Still under the lock: what is published last is what is true.
+        // Still under the lock: the last published status is the current one.
         if let Err(conflict) = self.store.put(OWNER, NODE, shown) {
             tracing::error!("{conflict}");
         }
@@ -66,13 +66,13 @@ impl StatusPublisher {
             .clone()
     }
 
-    /// Returns the status as the API tells it, to wait for changes of.
+    /// Returns a receiver of the API's status.
     pub fn subscribe(&self) -> watch::Receiver<api::UpgradeStatus> {
         self.sender.subscribe()
     }
 }
 
-/// Puts the API's message together.
+/// Makes the API's message.
 fn message(status: &UpgradeStatus, extra: &ExtraStatus) -> api::UpgradeStatus {
     api::UpgradeStatus {
         id: status.id.clone(),
@@ -104,7 +104,7 @@ fn message(status: &UpgradeStatus, extra: &ExtraStatus) -> api::UpgradeStatus {
     }
 }
 
-/// Returns a stage as the API has it.
+/// Returns a stage in the API's form.
 pub(super) fn stage(stage: Stage) -> api::UpgradeStage {
     match stage {
         Stage::Idle => api::UpgradeStage::Idle,
@@ -119,7 +119,7 @@ pub(super) fn stage(stage: Stage) -> api::UpgradeStage {
     }
 }
 
-/// Returns a mode as the API has it.
+/// Returns a mode in the API's form.
 pub(super) fn mode(mode: Mode) -> api::UpgradeMode {
     match mode {
         Mode::Now => api::UpgradeMode::Now,
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn store_and_waiters_see_the_same() {
+    async fn store_and_subscribers_see_the_same() {
         let store = Store::new();
         let published = StatusPublisher::new(store.clone());
         let mut waiter = published.subscribe();
@@ -150,6 +150,6 @@ mod tests {
         );
         assert_eq!(store.get::<UpgradeStatus>(NODE), Some(published.status()));
         published.update(|status, _| status.stage = Stage::Fetching);
-        assert!(!waiter.has_changed().unwrap(), "the same again is no news");
+        assert!(!waiter.has_changed().unwrap(), "an equal status is not published");
     }
 }

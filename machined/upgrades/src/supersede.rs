@@ -1,4 +1,4 @@
-//! Ends what another upgrade takes the place of: left open it would be begun again, after that one.
+//! Ends upgrades that another one replaces: left open they would be resumed after that one.
 
 use slots::{Record, Slot, SlotState};
 use state::kinds::upgrade::Stage;
@@ -7,10 +7,10 @@ use super::handle::UpgradeHandle;
 use super::history::{Entry, Outcome};
 use super::preflight::RunningSystem;
 
-const ANOTHER: &str = "another upgrade took its place";
+const ANOTHER: &str = "it was replaced by another upgrade";
 
 impl UpgradeHandle {
-    /// Ends all open upgrades but one, which is about to be worked on.
+    /// Ends all open upgrades but one, which is about to start.
     pub(super) async fn supersede(&self, system: &RunningSystem, but: &str) {
         for mut entry in self.shared.history.open_entries() {
             if entry.id != but
@@ -23,19 +23,16 @@ impl UpgradeHandle {
     }
 }
 
-/// Returns the end of an upgrade whose slot is written anew; none for one that runs, which has its own. Pure.
+/// Returns the outcome of an upgrade whose slot is about to be overwritten; none for the running one. Pure.
 fn end(entry: &Entry, running: Slot, record: &Record) -> Option<(Outcome, String)> {
     if !matches!(entry.stage, Stage::Armed | Stage::Rebooting) {
         return Some((Outcome::Failed, ANOTHER.to_owned()));
     }
     let slot = entry.slot.filter(|slot| *slot != running)?;
-    // It was tried, and nobody has had the time to say so: the record will tell nothing of it any more.
+    // It was tried, and that was not recorded yet: the slot record will not show it any more.
     Some(match record.slot(slot) {
         SlotState::Bad(reason) => (Outcome::FellBack, format!("{reason}; {ANOTHER}")),
-        SlotState::Trial { tries: 0 } => (
-            Outcome::FellBack,
-            format!("it was started as often as it may be; {ANOTHER}"),
-        ),
+        SlotState::Trial { tries: 0 } => (Outcome::FellBack, format!("all its tries were used; {ANOTHER}")),
         SlotState::Committed => (Outcome::Committed, format!("it was kept; {ANOTHER}")),
         SlotState::Trial { .. } | SlotState::Empty => (Outcome::Failed, ANOTHER.to_owned()),
     })
@@ -48,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_runs_is_left_open_and_what_was_tried_is_told() {
+    fn only_the_running_one_is_left_open_and_tried_ones_are_reported() {
         let at = |stage, slot| Entry {
             stage,
             slot: Some(slot),

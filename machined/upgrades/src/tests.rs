@@ -1,4 +1,4 @@
-//! Whole upgrades on a node of files: asked for, written, tried, kept, refused, cancelled, gone back from.
+//! Whole upgrades on a node of files: requested, written, tried, kept, refused, cancelled, rolled back.
 
 pub(super) mod bench;
 mod modes;
@@ -46,7 +46,11 @@ async fn a_pushed_bundle_is_written_tried_kept_and_remembered() {
         status.reason
     );
     node.restarts().await;
-    assert_eq!(*calls.lock().unwrap(), 2, "one that fails holds nobody up");
+    assert_eq!(
+        *calls.lock().unwrap(),
+        2,
+        "a failing hook does not block the restart"
+    );
     assert!(on_trial(disk.record(), Slot::B) && disk.holds(Slot::B, &new));
     let plan = status.plan.unwrap();
     assert_eq!(
@@ -59,7 +63,7 @@ async fn a_pushed_bundle_is_written_tried_kept_and_remembered() {
     );
     assert_eq!(
         plan.fetch_bytes, status.fetched_bytes,
-        "what was planned was fetched, to the byte"
+        "exactly the planned bytes were fetched"
     );
     assert!(
         plan.fetch_bytes * 10 < plan.full_bytes,
@@ -99,7 +103,7 @@ async fn a_trial_that_failed_is_told_by_the_old_system() {
     let node = Node::start(&disk, Slot::A);
     node.push(&new.bundle, UpgradeMode::Now).await.unwrap();
     node.restarts().await;
-    // What the new system does when it gives up.
+    // What the new system does when it falls back.
     let record = disk.record().mark_bad(Slot::B, slots::Reason::NotHealthy);
     disk.set_record(&record);
     let diary = crate::trial::Diary {
@@ -127,7 +131,9 @@ async fn a_trial_that_failed_is_told_by_the_old_system() {
     assert_eq!((told.trial_stage.as_str(), told.kernel_log.len()), ("storage", 2));
     let events = node.events.follow(Some(1)).try_next().unwrap().item;
     assert!(
-        events.message.contains("0.2.0 failed, and 0.1.0 runs again"),
+        events
+            .message
+            .contains("0.2.0 failed, and 0.1.0 is running again"),
         "{}",
         events.message
     );
@@ -194,7 +200,7 @@ async fn a_server_without_ranges_sends_the_file_once() {
     assert_eq!(status.stage(), UpgradeStage::Armed, "{}", status.reason);
     assert!(disk.holds(Slot::B, &new));
     let plan = status.plan.unwrap();
-    assert!(plan.reason.contains("no ranges"), "{}", plan.reason);
+    assert!(plan.reason.contains("does not support ranges"), "{}", plan.reason);
     assert_eq!(web.requests.load(Ordering::SeqCst), 1);
     assert!(status.fetched_bytes <= plan.full_bytes);
 }
@@ -227,9 +233,9 @@ async fn an_upgrade_that_a_restart_interrupted_is_begun_again() {
         node.store.list_dyn("UpgradeStatus")
     );
     assert!(shown.contains(&id) && !shown.contains("secret"), "{shown}");
-    node.set_health("not well: containerd");
+    node.set_health("unhealthy: containerd");
     node.keep().await;
-    assert_eq!(node.handle.busy().await, None, "first it has to get well");
+    assert_eq!(node.handle.busy().await, None, "it has to become healthy first");
     node.set_health("");
     web.down.store(false, Ordering::SeqCst);
     node.keep().await;

@@ -1,24 +1,24 @@
-//! A limit on the speed.
+//! A rate limit.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How much may come at once before it is slowed down, in time of the limit.
+/// The burst that is allowed before it slows down, in time at the limit.
 const BURST: Duration = Duration::from_secs(1);
 const POLL_EVERY: Duration = Duration::from_millis(100);
 
-/// Keeps to a number of bytes a second by taking its time.
+/// Limits bytes per second by blocking.
 pub(super) struct Throttle {
     rate: Option<NonZeroU64>,
     stop: Arc<AtomicBool>,
-    /// When everything that came so far would have come at the limit.
+    /// When everything so far would have arrived at the limit.
     due: Option<Instant>,
 }
 
 impl Throttle {
-    /// Makes a limit; none lets all pass.
+    /// Makes a limit; none means no limit.
     pub fn new(rate: Option<NonZeroU64>, stop: Arc<AtomicBool>) -> Self {
         Throttle {
             rate,
@@ -27,7 +27,7 @@ impl Throttle {
         }
     }
 
-    /// Takes note of bytes that came, and waits as long as they should have taken; not once everything is called off.
+    /// Counts bytes, and blocks as long as they should have taken; not after a cancellation.
     pub fn took(&mut self, bytes: u64) {
         let wait = self.wait(bytes, Instant::now());
         let until = Instant::now() + wait;
@@ -42,7 +42,7 @@ impl Throttle {
         }
     }
 
-    /// Returns true if everything is called off.
+    /// Returns true after a cancellation.
     pub fn is_cancelled(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
@@ -52,7 +52,7 @@ impl Throttle {
             return Duration::ZERO;
         };
         let time = Duration::from_secs_f64(bytes as f64 / rate.get() as f64);
-        // Time in which nothing came is not saved up.
+        // Idle time is not saved up.
         let due = self.due.map_or(now, |due| due.max(now)) + time;
         self.due = Some(due);
         due.saturating_duration_since(now).saturating_sub(BURST)
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keeps_to_the_limit_after_the_first_second() {
+    fn the_limit_is_kept_after_the_first_second() {
         let mut throttle = Throttle::new(NonZeroU64::new(1000), Arc::default());
         let start = Instant::now();
         assert_eq!(throttle.wait(1000, start), Duration::ZERO);
@@ -73,7 +73,7 @@ mod tests {
         assert_eq!(
             throttle.wait(1000, later),
             Duration::ZERO,
-            "the pause is not made up for"
+            "the pause is not caught up"
         );
         assert_eq!(throttle.wait(2000, later), Duration::from_secs(2));
         assert_eq!(
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn does_not_wait_once_it_is_called_off() {
+    fn a_cancelled_throttle_does_not_block() {
         let stop = Arc::new(AtomicBool::new(true));
         let mut throttle = Throttle::new(NonZeroU64::new(1), stop);
         let start = Instant::now();

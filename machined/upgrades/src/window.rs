@@ -15,7 +15,7 @@ pub enum Opening {
     At(u64),
 }
 
-/// Returns the state of a window, given the seconds since 1970. Pure; whether the clock is right is the caller's business.
+/// Returns the state of a window, given the seconds since 1970. Pure; the caller checks the clock.
 pub fn look(window: &Window, now: u64) -> Opening {
     let duration = Duration::from(window.duration).as_secs();
     let today = now / DAY;
@@ -24,12 +24,12 @@ pub fn look(window: &Window, now: u64) -> Opening {
     let open = days
         .filter(|day| opens_on(window, *day))
         .map(opens)
-        // One that opened yesterday may be open still.
+        // One that opened yesterday may still be open.
         .find(|start| start + duration > now);
     match open {
         Some(start) if start <= now => Opening::Until(start + duration),
         Some(start) => Opening::At(start),
-        // Among eight days each day of the week is found.
+        // Eight days contain each day of the week.
         None => Opening::At(now + DAY),
     }
 }
@@ -87,7 +87,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_opens_within_a_week_on_a_day_that_is_named(
+        fn it_opens_within_a_week_on_a_listed_day(
             now in 0u64..4_000_000_000, days in proptest::sample::subsequence(Day::ALL.to_vec(), 0..=7),
             minutes in 0u32..1440, seconds in 60u32..=86_400,
         ) {

@@ -228,7 +228,7 @@ const PROBLEMS: &[Problem] = &[
                 .unwrap();
         },
         HealthState::Unhealthy,
-        "not well: containerd (its store is broken)",
+        "unhealthy: containerd (its store is broken)",
     ),
     (
         "api",
@@ -323,7 +323,7 @@ async fn what_is_not_required_degrades() {
     assert_eq!(status.state, HealthState::Degraded);
     assert_eq!(
         status.reasons[0].text,
-        "containerd is not well: its store is broken"
+        "containerd is unhealthy: its store is broken"
     );
     assert!(status.is_well() && status.keepable_since().is_some());
 }

@@ -124,7 +124,7 @@ mod tests {
         let unhealthy = HealthState::Unhealthy;
         server
             .node
-            .set_problem("services", unhealthy, "not well: containerd");
+            .set_problem("services", unhealthy, "unhealthy: containerd");
         server.store.put("health", NODE, HealthStatus::default()).unwrap();
         assert_eq!(ask("").await.unwrap(), ServingStatus::NotServing);
         assert_eq!(next().await, ServingStatus::NotServing);

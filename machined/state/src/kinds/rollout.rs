@@ -94,7 +94,7 @@ impl RolloutStatus {
     /// Says in one sentence how the node stands, for people.
     pub fn sentence(&self) -> String {
         let stands = match &self.document {
-            None => "nothing is known of it yet".to_owned(),
+            None => "it has not been polled yet".to_owned(),
             Some(seen) => {
                 let opens = seen.opens.filter(|_| self.state == RolloutState::Waiting);
                 let opens = opens.map(|opens| format!(" (opens {opens})")).unwrap_or_default();
@@ -105,7 +105,7 @@ impl RolloutStatus {
             }
         };
         match &self.error {
-            Some(error) => format!("{stands}; the last look failed: {error}"),
+            Some(error) => format!("{stands}; the last poll failed: {error}"),
             None => stands,
         }
     }

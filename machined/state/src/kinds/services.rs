@@ -55,7 +55,7 @@ impl ServiceStatus {
 pub enum ServiceState {
     /// It waits for what it needs.
     Waiting,
-    /// It has been started, and is not well yet.
+    /// It has been started, and is not healthy yet.
     Starting,
     /// It runs.
     Running,

@@ -1,4 +1,4 @@
-//! Each way an upgrade can end, told after a restart.
+//! Each way an upgrade can end, as concluded after a restart.
 
 use proptest::prelude::*;
 
@@ -60,7 +60,7 @@ fn diary(reason: &str, failing: &[(&str, &str)]) -> Diary {
     }
 }
 
-/// Concludes until nothing is new, and returns what is known then: it must be so after one round.
+/// Concludes until nothing is new, and returns the result: one round must be enough.
 fn history(mut entries: Vec<Entry>, facts: &Facts) -> Vec<Entry> {
     for changed in conclude(&entries, facts) {
         match entries.iter_mut().find(|entry| entry.id == changed.id) {
@@ -98,10 +98,10 @@ fn a_trial_is_not_over_before_its_end() {
 }
 
 #[test]
-fn one_that_gave_up_says_why() {
+fn one_that_fell_back_reports_why() {
     let facts = Facts {
         diary: Some(diary(
-            "slot b did not get well in time",
+            "slot b did not become healthy in time",
             &[("network", "no default route")],
         )),
         ..facts(Slot::A, SlotState::Committed, SlotState::Bad(Reason::NotHealthy))
@@ -110,7 +110,7 @@ fn one_that_gave_up_says_why() {
     assert_eq!(entries[0].outcome, Some(Outcome::FellBack));
     assert_eq!(
         entries[0].cause,
-        "slot b did not get well in time (network: no default route); it came as far as storage"
+        "slot b did not become healthy in time (network: no default route); it reached storage"
     );
     let trial = entries[0].trial.clone().unwrap();
     assert_eq!(
@@ -121,7 +121,7 @@ fn one_that_gave_up_says_why() {
 }
 
 #[test]
-fn one_that_hung_or_crashed_is_told_by_its_diary() {
+fn one_that_hung_or_crashed_is_reported_from_its_diary() {
     for state in [
         SlotState::Bad(Reason::TriesExhausted),
         SlotState::Trial { tries: 0 },
@@ -133,22 +133,22 @@ fn one_that_hung_or_crashed_is_told_by_its_diary() {
         let entries = history(vec![armed()], &facts);
         assert_eq!(
             entries[0].cause,
-            "it was started as often as it may be, and never got well; it came as far as storage"
+            "all its tries were used, and it never became healthy; it reached storage"
         );
         let hung = Facts {
             watchdog: true,
             ..facts
         };
-        let told = "it came as far as storage; the last time it hung, and the watchdog restarted it";
+        let told = "it reached storage; last time it hung, and the watchdog restarted it";
         assert!(history(vec![armed()], &hung)[0].cause.ends_with(told));
     }
 }
 
 #[test]
-fn one_that_never_started_is_told_by_the_loaders_reason() {
+fn one_that_never_started_is_reported_with_the_loaders_reason() {
     let other = Diary {
         manifest: "of-long-ago".into(),
-        ..diary("slot b did not get well in time", &[])
+        ..diary("slot b did not become healthy in time", &[])
     };
     for left in [None, Some(other)] {
         let facts = Facts {
@@ -156,7 +156,7 @@ fn one_that_never_started_is_told_by_the_loaders_reason() {
             ..facts(Slot::A, SlotState::Committed, SlotState::Bad(Reason::KernelHash))
         };
         let entries = history(vec![armed()], &facts);
-        assert_eq!(entries.len(), 1, "a diary of long ago is not told again");
+        assert_eq!(entries.len(), 1, "an old diary is not reported again");
         let ours = &entries[0];
         assert_eq!(
             ours.cause,
@@ -167,7 +167,7 @@ fn one_that_never_started_is_told_by_the_loaders_reason() {
 }
 
 #[test]
-fn a_trial_that_nobody_here_began_is_told_once() {
+fn a_trial_started_by_other_means_is_reported_once() {
     let facts = Facts {
         diary: Some(diary("panicked: no", &[])),
         ..facts(Slot::A, SlotState::Committed, SlotState::Bad(Reason::NotHealthy))
@@ -177,7 +177,7 @@ fn a_trial_that_nobody_here_began_is_told_once() {
         (entries.len(), entries[0].id.as_str(), entries[0].to.as_str()),
         (1, "trial-b007e", "0.2.0")
     );
-    // The slot stays bad, and the diary stays: that is no second trial.
+    // The slot stays bad, and the diary stays: that is not a second trial.
     let later = Facts {
         boot_id: "another".into(),
         now_ms: 9000,
@@ -187,7 +187,7 @@ fn a_trial_that_nobody_here_began_is_told_once() {
 }
 
 #[test]
-fn a_kept_system_that_nobody_here_began_is_told_once() {
+fn a_system_kept_by_other_means_is_reported_once() {
     let facts = Facts {
         kept_now: true,
         ..facts(Slot::B, SlotState::Committed, SlotState::Committed)
@@ -206,7 +206,7 @@ fn a_slot_that_went_bad_without_a_trial_is_no_upgrade() {
 }
 
 #[test]
-fn what_was_interrupted_is_begun_again_or_has_failed() {
+fn an_interrupted_upgrade_is_resumed_or_has_failed() {
     let facts = facts(Slot::A, SlotState::Committed, SlotState::Empty);
     let mut entry = Entry {
         stage: Stage::Fetching,
@@ -243,7 +243,7 @@ fn what_was_interrupted_is_begun_again_or_has_failed() {
 }
 
 #[test]
-fn what_waits_for_its_window_waits_over_a_restart() {
+fn an_upgrade_waits_for_its_window_across_restarts() {
     let entry = Entry {
         stage: Stage::Waiting,
         ..armed()
@@ -253,7 +253,7 @@ fn what_waits_for_its_window_waits_over_a_restart() {
 }
 
 #[test]
-fn what_waits_ends_when_its_slot_runs_by_other_means() {
+fn a_waiting_upgrade_ends_when_its_slot_runs_by_other_means() {
     let waiting = Entry {
         stage: Stage::Waiting,
         ..armed()
@@ -301,7 +301,7 @@ fn a_power_cut_right_before_it_was_armed_loses_nothing() {
 }
 
 #[test]
-fn what_was_replaced_is_told() {
+fn a_replaced_upgrade_is_reported() {
     let mut other = facts(Slot::B, SlotState::Committed, SlotState::Committed);
     other.manifest = "a-third".into();
     assert_eq!(history(vec![armed()], &other)[0].outcome, Some(Outcome::Failed));
@@ -355,9 +355,9 @@ fn any_entry() -> impl Strategy<Value = Entry> {
 }
 
 proptest! {
-    /// Whatever a node finds at a start: one look settles it, and what had ended is not ended again.
+    /// Whatever a node finds at a start: one round settles it, and what has ended is not ended again.
     #[test]
-    fn one_look_settles_it(
+    fn one_round_settles_it(
         entries in proptest::collection::vec(any_entry(), 0..4), a in state(), b in state(), on_b: bool,
         kept_now: bool, left: bool, old_diary: bool,
     ) {

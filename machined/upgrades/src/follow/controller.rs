@@ -1,4 +1,4 @@
-//! Follows the rollout that the machine config names.
+//! Follows the rollout in the machine config.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,19 +28,19 @@ use crate::preflight::RunningSystem;
 use crate::rollout_verdict::{PollResult, RolloutVerdict};
 
 const NAME: &str = "rollout-follower";
-/// How often it is looked how an upgrade fares that is worked on.
+/// The polling interval of an upgrade in progress.
 const LOOK_AT_WORK: Duration = Duration::from_secs(10);
 
-/// Looks at the signed rollout that the machine config names, and begins the node's upgrade when its turn has come. Sole owner
+/// Polls the signed rollout in the machine config, and starts the node's upgrade when its wave is open. Sole owner
 /// of [`RolloutStatus`].
 ///
-/// It begins only right after a look: a stop that was published before is seen.
+/// It starts only right after a poll, so that a stop that was published before is seen.
 pub struct RolloutFollower {
     handle: UpgradeHandle,
     poller: Poller,
     seen: SeenVersions,
     feed: Option<Feed>,
-    /// What was told of last: an event tells of a change, not of a look.
+    /// The last reported state: an event reports a change, not a poll.
     told: RolloutStatus,
 }
 
@@ -54,7 +54,7 @@ impl RolloutFollower {
         let context = &handle.shared.context;
         let (seen, wrong) = SeenVersions::open(&context.state);
         if let Some(error) = wrong {
-            let text = format!("which rollouts were seen cannot be read, and is begun anew: {error}");
+            let text = format!("the list of seen rollouts starts empty, because it cannot be read: {error}");
             context.events.warning(NAME, text);
         }
         RolloutFollower {
@@ -66,9 +66,9 @@ impl RolloutFollower {
         }
     }
 
-    /// Takes what a look came to; tells whether there is a version that may be acted upon.
+    /// Takes the result of a poll; returns true if there is a version that may be acted upon.
     fn take(&mut self, feed: &mut Feed, system: &RunningSystem) -> bool {
-        // What came from an address that counts no longer is dropped.
+        // The result from an address that is no longer configured is dropped.
         let Some((_, found)) = self.poller.take().filter(|(url, _)| *url == feed.url) else {
             return false;
         };
@@ -86,7 +86,7 @@ impl RolloutFollower {
         Ok((*verified).clone())
     }
 
-    /// Passes on what the last look came to, for one who is about to restart the node. `said` is of the newest version.
+    /// Returns the result of the last poll, for the check before a restart. `said` is of the newest version.
     fn pass_on(&self, feed: &Feed, said: Option<RolloutVerdict>) {
         let word = feed.ended.and_then(|ended| {
             let found = match (&feed.error, said) {
@@ -99,15 +99,15 @@ impl RolloutFollower {
         self.handle.shared.word.note(word);
     }
 
-    /// Decides, and begins if this is the moment. Returns how the node stands then.
+    /// Decides, and starts the upgrade if it is time. Returns the node's state.
     async fn act(&self, rollout: &Rollout, node: &NodeState<'_>, fresh: bool) -> (RolloutState, String) {
         let decided = follow(rollout, node);
         if decided != Follow::Begin || !fresh {
             return shown(&decided);
         }
-        // A refusal of the job would count as a try.
+        // A refusal of the job would count as an attempt.
         if let [first, ..] = self.handle.objections().as_slice() {
-            return (RolloutState::Waiting, format!("the node is not well: {first}"));
+            return (RolloutState::Waiting, format!("the node is unhealthy: {first}"));
         }
         let window = self.handle.config().window.is_some();
         let request = Request {
@@ -123,11 +123,14 @@ impl RolloutFollower {
         };
         match self.handle.begin(request).await {
             Ok(_) => (RolloutState::Underway, rollout::Wait::Underway.to_string()),
-            Err(refusal) => (RolloutState::Waiting, format!("the node cannot begin: {refusal}")),
+            Err(refusal) => (
+                RolloutState::Waiting,
+                format!("the node cannot start the upgrade: {refusal}"),
+            ),
         }
     }
 
-    /// Looks if it is time; returns when to come again.
+    /// Polls if it is time; returns when to poll next.
     async fn look_when_due(&mut self, feed: &Feed) -> Action {
         if self.poller.is_polling() {
             return Action::WaitForChange;
@@ -147,7 +150,7 @@ impl RolloutFollower {
         Action::WaitForChange
     }
 
-    /// Shows how the node stands, and tells of what has changed.
+    /// Publishes the node's state, and reports changes.
     fn publish(&mut self, store: &Store, status: RolloutStatus) -> Result<(), ControllerError> {
         let events = &self.handle.shared.context.events;
         let serial = |status: &RolloutStatus| {
@@ -167,7 +170,7 @@ impl RolloutFollower {
         }
         match (&status.error, &old.error) {
             (Some(error), before) if before.as_ref() != Some(error) => {
-                events.warning(NAME, format!("the look at the rollout came to nothing: {error}"));
+                events.warning(NAME, format!("the rollout cannot be read: {error}"));
             }
             (None, Some(_)) => events.info(NAME, "the rollout can be read again"),
             _ => {}
@@ -180,7 +183,7 @@ impl RolloutFollower {
         Ok(())
     }
 
-    /// Follows nothing.
+    /// Stops following.
     fn forget(&mut self, store: &Store) -> Result<Action, ControllerError> {
         (self.feed, self.told) = (None, RolloutStatus::default());
         let published = &self.handle.shared.published;
@@ -190,7 +193,7 @@ impl RolloutFollower {
     }
 }
 
-/// Returns what a rollout would have the node do, had it never begun: what is underway was begun already.
+/// Returns what a rollout would make the node do if it had not started: an upgrade in progress has already started.
 fn say(rollout: &Rollout, node: &NodeState<'_>) -> RolloutVerdict {
     let before = PreviousAttempt::Never;
     let decided = follow(
@@ -207,7 +210,7 @@ fn say(rollout: &Rollout, node: &NodeState<'_>) -> RolloutVerdict {
     }
 }
 
-/// Returns the time, if somebody vouches for the clock: a server; or the machine's own clock, where the config says that no
+/// Returns the time, if the clock is synchronized with a server; or the machine's own clock, where the config says that no
 /// server is to be asked.
 fn clock(store: &Store, config: &MachineConfig, unix: u64) -> Option<Moment> {
     let status: TimeStatus = store.get(state::kinds::NODE)?;
@@ -242,7 +245,7 @@ impl Controller for RolloutFollower {
         else {
             return self.forget(store);
         };
-        // Without a name of its own a node has no place.
+        // Without a name of its own a node has no position.
         let name: Option<HostNameStatus> = store.get(state::kinds::NODE);
         let Some(name) = name.filter(|status| status.source != NameSource::Default) else {
             return Ok(Action::WaitForChange);

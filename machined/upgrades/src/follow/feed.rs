@@ -1,4 +1,4 @@
-//! What is known of the rollout at one address.
+//! The state of the rollout at one address.
 
 use std::time::Duration;
 
@@ -7,26 +7,26 @@ use rollout::Rollout;
 
 use super::poll_interval;
 
-/// What is known. Another address starts anew.
+/// The state of the rollout at one address. Another address starts with an empty one.
 pub(super) struct Feed {
     /// Where the document is.
     pub url: String,
-    /// How often the node looks.
+    /// The polling interval.
     pub interval: Duration,
-    /// When to look next, on the clock that never jumps.
+    /// When to poll next, on the monotonic clock.
     pub due: Duration,
-    /// The newest version, from before a restart, too.
+    /// The newest version, including from before a restart.
     pub newest: Option<Rollout>,
     /// When it was read, in seconds since 1970.
     pub looked: Option<u64>,
-    /// When the last look ended, on the clock that never jumps; none since the node started.
+    /// When the last poll ended, on the monotonic clock; none if there was none since the node started.
     pub ended: Option<Duration>,
-    /// Why the last look came to nothing.
+    /// Why the last poll failed.
     pub error: Option<String>,
 }
 
 impl Feed {
-    /// Begins to follow, as the node of a name.
+    /// Starts to follow, as the node with this name.
     pub fn new(config: &RolloutFeed, name: &str, newest: Option<Rollout>, now: Duration) -> Self {
         let (url, interval) = (config.url.as_str(), config.interval.duration());
         Feed {
@@ -40,7 +40,7 @@ impl Feed {
         }
     }
 
-    /// Looks as often as the config says now.
+    /// Applies the polling interval of the config.
     pub fn set_interval(&mut self, interval: Duration, now: Duration) {
         if self.interval != interval {
             self.interval = interval;
@@ -48,7 +48,7 @@ impl Feed {
         }
     }
 
-    /// Takes note of a look's end; tells whether there is a version that may be acted upon.
+    /// Records the end of a poll; returns true if there is a version that may be acted upon.
     pub fn looked(&mut self, found: Result<Rollout, String>, unix: u64, now: Duration) -> bool {
         let fresh = match found {
             Ok(rollout) => {

@@ -1,4 +1,4 @@
-//! Gets the two files of a rollout from a web server.
+//! Fetches the two files of a rollout from a web server.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -8,29 +8,29 @@ use remote::{Options, Proxy, Remote};
 use rollout::{MAX_LEN, MAX_SIGNATURES, signatures_of};
 use state::chain;
 
-/// Where the files are, and which way leads there.
+/// Where the files are, and how to reach them.
 #[derive(Debug, Clone)]
 pub(super) struct Ask {
     pub url: String,
     pub proxy: Option<String>,
     pub authority: Option<String>,
-    /// Calls it off once it is true.
+    /// Cancels the fetch once it is true.
     pub stop: Arc<AtomicBool>,
 }
 
-/// What came. Nobody vouches for it.
+/// The fetched texts, not verified yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Texts {
     pub document: Vec<u8>,
     pub signatures: Vec<u8>,
 }
 
-/// Gets the files of a rollout. Blocks.
+/// Fetches the files of a rollout. Blocks.
 pub(super) trait Fetch: Send + Sync {
     fn fetch(&self, ask: &Ask) -> Result<Texts, String>;
 }
 
-/// Gets them as bundles are fetched.
+/// Fetches them like bundles.
 pub(super) struct Web;
 
 impl Fetch for Web {
@@ -42,13 +42,13 @@ impl Fetch for Web {
     }
 }
 
-/// Gets a whole small file.
+/// Fetches a whole small file.
 fn small(ask: &Ask, url: &str, most: usize) -> Result<Vec<u8>, String> {
     let options = Options {
         proxy: ask.proxy.clone().map_or(Proxy::None, Proxy::At),
         authority: ask.authority.clone(),
         first: MAX_LEN as u64,
-        // The next look is the next try.
+        // The next poll is the next try.
         tries: 2,
         tries_to_open: 2,
         connect: Duration::from_secs(20),
@@ -60,7 +60,7 @@ fn small(ask: &Ask, url: &str, most: usize) -> Result<Vec<u8>, String> {
     let read = || -> Result<Vec<u8>, remote::Error> {
         let mut remote = Remote::open(url, options)?;
         let len = usize::try_from(remote.len()).unwrap_or(usize::MAX);
-        // One byte too many tells enough, and costs no memory.
+        // One byte too many is enough to know, and costs no memory.
         let mut text = vec![0; len.min(most + 1)];
         remote.read_at(0, &mut text)?;
         Ok(text)

@@ -1,4 +1,4 @@
-//! Following a rollout: the node looks at the signed document, and takes its turn by itself.
+//! Following a rollout: the node polls the signed document, and starts its upgrade by itself.
 //!
 //! `fetch` gets the two files, `look` does so beside everything else, `memory` keeps the newest versions so that none older is
 //! believed, `before` tells from the history what became of the release here, and `pace` says when to look. Whether the node

@@ -1,4 +1,4 @@
-//! One look at the document, beside everything else.
+//! One poll of the document, in a task of its own.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,13 +11,13 @@ use tokio::sync::Notify;
 
 use super::fetch::{Ask, Fetch, Texts};
 
-/// How long a look may take, from a server that sends byte after byte.
+/// The timeout of a poll, for a server that sends byte after byte.
 const LIMIT: Duration = Duration::from_secs(180);
 
-/// What a look came to, and where it looked.
+/// The address and the result of a poll.
 type PollOutcome = (String, Result<Texts, String>);
 
-/// Looks, one at a time, and rings when it has.
+/// Polls, one at a time, and rings a bell when it is done.
 pub(super) struct Poller {
     fetch: Arc<dyn Fetch>,
     power: Power,
@@ -27,7 +27,7 @@ pub(super) struct Poller {
 }
 
 impl Poller {
-    /// Makes one that looks by these means, and rings that bell.
+    /// Makes a poller with this way to fetch, and this bell.
     pub fn new(fetch: Arc<dyn Fetch>, power: Power, bell: Arc<Notify>) -> Self {
         Poller {
             fetch,
@@ -38,24 +38,24 @@ impl Poller {
         }
     }
 
-    /// Returns what rings when there is something to take.
+    /// Returns the bell that rings when there is a result.
     pub fn bell(&self) -> Arc<Notify> {
         self.bell.clone()
     }
 
-    /// Returns true if a look is under way, or its end was not taken yet.
+    /// Returns true if a poll is in progress, or its result was not taken yet.
     pub fn is_polling(&self) -> bool {
         self.looks
     }
 
-    /// Begins to look.
+    /// Starts a poll.
     pub fn begin(&mut self, ask: Ask) {
         self.looks = true;
         let (fetch, power) = (self.fetch.clone(), self.power.clone());
         let (bell, place) = (self.bell.clone(), self.found.clone());
         tokio::spawn(async move {
             let (url, stop) = (ask.url.clone(), ask.stop.clone());
-            // Without an end of this one, none would begin again.
+            // If this one never ended, no other would ever start.
             let texts = caught(within_limits(fetch, ask, &stop, power)).await;
             let texts = texts.unwrap_or_else(Err);
             *place.lock().unwrap_or_else(PoisonError::into_inner) = Some((url, texts));
@@ -63,7 +63,7 @@ impl Poller {
         });
     }
 
-    /// Takes what a look came to, if one has come to its end.
+    /// Takes the result of a poll, if one has ended.
     pub fn take(&mut self) -> Option<PollOutcome> {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.looks &= found.is_none();
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_look_that_panics_ends_so_that_another_can_begin() {
+    async fn a_poll_that_panics_ends_so_that_another_can_start() {
         let bell = Arc::new(Notify::new());
         let mut poller = Poller::new(Arc::new(Broken), Power::default(), bell.clone());
         for _ in 0..2 {

@@ -1,21 +1,21 @@
-//! When the node looks.
+//! When the node polls.
 
 use std::time::Duration;
 
 use rollout::POSITIONS;
 
-/// Over so much time the first looks of a fleet are spread.
+/// The time over which the first polls of a fleet are spread.
 const SPREAD: Duration = Duration::from_secs(300);
-/// A look that failed is repeated sooner, but no sooner than this.
+/// A failed poll is repeated sooner, but no sooner than this.
 const SOONEST: Duration = Duration::from_secs(60);
 
-/// Returns the pause before the first look. A hundred boards that get their power back at once do not ask at once: each has
-/// its place, and keeps it.
+/// Returns the pause before the first poll. A hundred boards that start at the same time do not poll at the same time: each has
+/// its own time, and keeps it.
 pub(super) fn first(interval: Duration, place: u16) -> Duration {
     interval.min(SPREAD) * u32::from(place) / u32::from(POSITIONS)
 }
 
-/// Returns the pause after a look.
+/// Returns the pause after a poll.
 pub(super) fn next(interval: Duration, failed: bool) -> Duration {
     match failed {
         false => interval,
@@ -32,7 +32,7 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     #[test]
-    fn looks_are_spread_and_failures_repeated_sooner() {
+    fn polls_are_spread_and_failures_repeated_sooner() {
         assert_eq!(first(60 * MINUTE, 0), Duration::ZERO);
         assert_eq!(first(60 * MINUTE, 5000), Duration::from_secs(150));
         assert_eq!(first(MINUTE, 5000), Duration::from_secs(30));

@@ -1,4 +1,4 @@
-//! What became of a release here before, told from the history.
+//! The previous attempt to install a release, from the history.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use rollout::{Moment, PreviousAttempt};
 
 use crate::history::{Entry, Outcome};
 
-/// The longest pause between tries to bring a release.
+/// The longest pause between attempts to install a release.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
-/// Tells it. Pure. What could not be brought is begun again, after a pause that doubles from `interval` on; what was tried or
+/// Returns it. Pure. A release that could not be written is retried, after a pause that doubles from `interval` on; one that was tried or
 /// cancelled is not.
 pub(super) fn previous_attempt(
     entries: &[Entry],
@@ -32,20 +32,20 @@ pub(super) fn previous_attempt(
     let doublings = u32::try_from(ours.len() - 1).unwrap_or(u32::MAX).min(20);
     let pause = interval.saturating_mul(1 << doublings).min(LONGEST).as_secs();
     let ended = Moment::from_unix(u64::try_from(last.ended_ms / 1000).unwrap_or(0));
-    // By a clock that was ahead, since when it waits cannot be told. It is begun again at once: to wait from now on would be to
-    // wait at each look anew, until that clock's time has come.
+    // If the clock was ahead, the start of the wait is unknown. It is retried at once: to wait from now on would be to
+    // wait again at each poll, until the time of that clock has come.
     PreviousAttempt::Failed(match now.filter(|now| *now < ended) {
         Some(now) => now,
         None => ended.after(pause),
     })
 }
 
-/// Returns what keeps an upgrade from being begun again, if its end does.
+/// Returns what keeps an upgrade from being retried, if its outcome does.
 fn over(entry: &Entry) -> Option<String> {
     match entry.outcome? {
         Outcome::FellBack => Some(format!("it fell back: {}", entry.cause)),
         Outcome::Cancelled => Some("it was cancelled here".to_owned()),
-        Outcome::Committed | Outcome::RolledBack => Some("it ran here, and was taken back".to_owned()),
+        Outcome::Committed | Outcome::RolledBack => Some("it ran here, and was rolled back".to_owned()),
         Outcome::Failed => None,
     }
 }
@@ -84,10 +84,10 @@ mod tests {
             (&[Some(FellBack)], over("it fell back: why")),
             (&[Some(Failed), Some(FellBack)], over("it fell back: why")),
             (&[Some(Cancelled)], over("it was cancelled here")),
-            (&[Some(Committed)], over("it ran here, and was taken back")),
+            (&[Some(Committed)], over("it ran here, and was rolled back")),
             (
                 &[Some(RolledBack), Some(Committed)],
-                over("it ran here, and was taken back"),
+                over("it ran here, and was rolled back"),
             ),
             (&[Some(Failed)], after(1)),
             (&[Some(Failed); 2], after(2)),
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_went_back_makes_nobody_wait_for_ever() {
+    fn a_clock_that_was_set_back_does_not_delay_a_retry_forever() {
         let entries = [entry(Some(Outcome::Failed))];
         for earlier in [1000, 2000, NOW.unix() - 1].map(Moment::from_unix) {
             let PreviousAttempt::Failed(again) = previous_attempt(&entries, &release(), HOUR, Some(earlier))

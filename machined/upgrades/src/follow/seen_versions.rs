@@ -1,4 +1,4 @@
-//! The newest version of each rollout that was seen: a file in STATE, so that none older is believed after a restart.
+//! The newest seen version of each rollout: a file in STATE, so that no older one is accepted after a restart.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -7,35 +7,35 @@ use std::path::{Path, PathBuf};
 use rollout::{ReplaceError, Rollout};
 use serde::{Deserialize, Serialize};
 
-/// How many rollouts are remembered.
+/// The number of rollouts that are kept.
 const KEPT: usize = 16;
-/// Nothing of ours is larger.
+/// The largest file that we write.
 const LONGEST: u64 = 2 * 1024 * 1024;
 const FILE: &str = "rollouts.json";
 
-/// Why a version is not taken.
+/// Why a version is not accepted.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RefusedVersion {
-    /// It may not take the place of the one before.
+    /// It must not replace the previous one.
     #[error("rollout {id} is not the newest")]
     Replace {
-        /// Names the rollout.
+        /// The name of the rollout.
         id: String,
         #[source]
         source: ReplaceError,
     },
-    /// Without being written down it could be undone.
-    #[error("the newest version of the rollout cannot be written down")]
+    /// If it is not stored, it could be undone.
+    #[error("the newest version of the rollout cannot be stored")]
     Write(#[source] io::Error),
 }
 
-/// Remembers versions. What nobody can read is told, and begun anew.
+/// The newest versions. If the file cannot be read, that is reported, and it starts empty.
 pub(super) struct SeenVersions {
     folder: PathBuf,
     held: Document,
 }
 
-/// The latest first. What is in the first came from the address.
+/// The latest first. The first one came from the address.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Document {
@@ -44,7 +44,7 @@ struct Document {
 }
 
 impl SeenVersions {
-    /// Reads the memory of a folder; also returns what is wrong with it.
+    /// Reads the file in a directory; also returns what is wrong with it.
     pub fn open(folder: &Path) -> (Self, Option<String>) {
         let (held, wrong) = match read(&folder.join(FILE)) {
             Ok(held) => (held, None),
@@ -55,12 +55,12 @@ impl SeenVersions {
         (SeenVersions { folder, held }, wrong)
     }
 
-    /// Returns the version that was seen last, if it came from there.
+    /// Returns the version that was seen last, if it came from this address.
     pub fn newest(&self, url: &str) -> Option<&Rollout> {
         self.held.rollouts.first().filter(|_| self.held.url == url)
     }
 
-    /// Takes note of a version, and refuses it when a newer one of the same rollout was seen before. Blocks.
+    /// Stores a version, and refuses it when a newer one of the same rollout was seen before. Blocks.
     pub fn remember(&mut self, url: &str, rollout: &Rollout) -> Result<(), RefusedVersion> {
         let known = self.held.rollouts.iter().find(|known| known.id == rollout.id);
         if let Some(known) = known {
@@ -78,7 +78,7 @@ impl SeenVersions {
                 .cloned()
                 .collect(),
         };
-        // Cards wear out: the same again is not written.
+        // Cards wear out: an equal version is not written again.
         if next != self.held {
             let text = serde_json::to_string(&next).map_err(|error| RefusedVersion::Write(error.into()))?;
             sys::durable::write(&self.folder.join(FILE), text.as_bytes(), 0o600)
@@ -94,7 +94,7 @@ fn read(path: &Path) -> io::Result<Document> {
     File::open(path)?.take(LONGEST).read_to_string(&mut text)?;
     let document: Document = serde_json::from_str(&text)?;
     for rollout in &document.rollouts {
-        // Also the rules that the types alone do not hold.
+        // Including the rules that the types do not enforce.
         rollout.to_text().map_err(io::Error::other)?;
     }
     Ok(document)
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_older_is_believed_also_after_a_restart() {
+    fn no_older_version_is_accepted_even_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let (mut seen, wrong) = SeenVersions::open(folder.path());
         assert_eq!((seen.newest(URL), wrong), (None, None));
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_told_and_begun_anew() {
+    fn an_unreadable_file_is_reported_and_starts_empty() {
         let folder = tempfile::tempdir().unwrap();
         let broken = serde_json::to_string(&version("Not a name", 1)).unwrap();
         for text in [
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_down_is_not_taken() {
+    fn a_version_that_cannot_be_stored_is_not_accepted() {
         let folder = tempfile::tempdir().unwrap();
         let (mut seen, _) = SeenVersions::open(&folder.path().join("missing"));
         let refused = seen.remember(URL, &version("one", 1)).unwrap_err();
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_again_is_not_written() {
+    fn an_equal_version_is_not_written() {
         let folder = tempfile::tempdir().unwrap();
         let (mut seen, _) = SeenVersions::open(folder.path());
         seen.remember(URL, &version("one", 1)).unwrap();

@@ -1,9 +1,9 @@
-//! What the node follows, as a resource.
+//! The rollout that the node follows, as a resource.
 
 use rollout::{Done, Follow, Wait};
 use state::kinds::RolloutState;
 
-/// Shows a decision that begins nothing.
+/// Shows a decision that starts nothing.
 pub(super) fn shown(follow: &Follow) -> (RolloutState, String) {
     match follow {
         Follow::Begin => (

@@ -31,7 +31,7 @@ pub const PARTITION: usize = 6 << 20;
 pub const NOON: u64 = 1_793_620_800;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Who signs.
+/// The signer of releases.
 pub fn signer() -> Arc<Signer> {
     Arc::new(Signer::default())
 }
@@ -43,7 +43,7 @@ pub fn recipe(version: &str, seed: u64, signer: &Signer) -> Recipe<'static> {
     recipe
 }
 
-/// Names a release as a rollout does.
+/// Returns the manifest's hash, which identifies a release in a rollout.
 pub fn manifest_of(release: &Release) -> Digest {
     let preamble = bundle::Preamble::read(&mut Cursor::new(&release.bundle)).unwrap();
     Digest::of(&preamble.json)
@@ -132,7 +132,7 @@ impl Clock for SharedClock {
 }
 
 impl Node {
-    /// Starts from a slot, well, and with a clock that is right.
+    /// Starts from a slot, healthy, and with a synchronized clock.
     pub fn start(disk: &Disk, slot: Slot) -> Node {
         Node::start_with(disk, slot, Vec::new())
     }
@@ -196,7 +196,7 @@ impl Node {
         self.store.put("slots", NODE, trial).unwrap();
     }
 
-    /// Makes the node be well, or not.
+    /// Sets the node's health.
     pub fn set_health(&self, missing: &str) {
         let check = CheckResult {
             name: "services".into(),
@@ -264,7 +264,7 @@ impl Node {
             .await
     }
 
-    /// Waits until nothing more happens by itself, and returns the status then.
+    /// Waits until the upgrade is idle, and returns the status.
     pub async fn ended(&self) -> Message {
         let mut status = self.handle.status();
         let ended = status.wait_for(|status| {
@@ -287,7 +287,7 @@ impl Node {
         found
     }
 
-    /// Waits for the wish to restart.
+    /// Waits for the request to restart.
     pub async fn restarts(&self) {
         let wish = tokio::time::timeout(PATIENCE, self.power.wait()).await.unwrap();
         assert_eq!(wish, Stop::Reboot);
@@ -298,7 +298,7 @@ impl Node {
     }
 }
 
-/// Asks for an upgrade.
+/// A request for an upgrade.
 pub fn start(source: UpgradeSource, mode: UpgradeMode) -> StartUpgrade {
     StartUpgrade {
         source,
@@ -310,7 +310,7 @@ pub fn start(source: UpgradeSource, mode: UpgradeMode) -> StartUpgrade {
     }
 }
 
-/// A client that sends what it is asked for.
+/// A client that sends what is requested.
 pub struct Client(pub Vec<u8>);
 
 impl PushedBundle for Client {
@@ -323,7 +323,7 @@ impl PushedBundle for Client {
     }
 }
 
-/// Notes that it was asked, and fails if told to.
+/// A hook that counts its calls, and fails on demand.
 pub struct RecordingHook {
     pub calls: Arc<Mutex<u32>>,
     pub fails: bool,
@@ -337,7 +337,7 @@ impl BeforeReboot for RecordingHook {
     async fn prepare(&self) -> Result<(), String> {
         *self.calls.lock().unwrap() += 1;
         if self.fails {
-            Err("it does not want to".into())
+            Err("the hook fails".into())
         } else {
             Ok(())
         }

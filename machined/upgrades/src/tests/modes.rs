@@ -1,4 +1,4 @@
-//! When the node restarts, and how that is taken back.
+//! When the node restarts, and how that is cancelled.
 
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
@@ -85,7 +85,7 @@ async fn a_staged_upgrade_waits_for_a_restart_and_can_be_taken_back() {
     let status = node.handle.status().borrow().clone();
     assert_eq!(
         (status.stage(), status.reason.as_str()),
-        (UpgradeStage::Idle, "somebody cancelled it")
+        (UpgradeStage::Idle, "it was cancelled")
     );
     let nothing = node.handle.cancel().await.unwrap_err();
     assert!(matches!(nothing, BackendError::Refused(_)), "{nothing}");
@@ -131,9 +131,9 @@ async fn a_window_is_waited_for_over_a_restart() {
     node.keep().await;
     assert!(node.handle.status().borrow().message.contains("clock"));
     node.set_synchronised(true);
-    node.set_health("not well: containerd");
+    node.set_health("unhealthy: containerd");
     node.keep().await;
-    assert!(node.handle.status().borrow().message.contains("not well"));
+    assert!(node.handle.status().borrow().message.contains("unhealthy"));
     assert_eq!(disk.record().slot(Slot::B), SlotState::Empty);
     node.set_health("");
     node.keep().await;
@@ -161,7 +161,7 @@ async fn what_is_cancelled_when_its_window_opens_is_not_armed() {
     };
     let (_, cancelled) = tokio::join!(node.keep(), cancelled);
     // It came too late, and says so.
-    assert!(cancelled.unwrap_err().to_string().contains("restarts already"));
+    assert!(cancelled.unwrap_err().to_string().contains("already restarting"));
     node.restarts().await;
     assert!(on_trial(disk.record(), Slot::B));
     assert_eq!(node.handle.shared.history.entries()[0].outcome, None);
@@ -320,7 +320,7 @@ async fn what_was_interrupted_is_not_begun_again_after_another_took_its_place() 
     let told = &node.handle.history().await.unwrap()[1];
     assert_eq!(
         (told.outcome(), told.cause.as_str()),
-        (UpgradeOutcome::Failed, "another upgrade took its place")
+        (UpgradeOutcome::Failed, "it was replaced by another upgrade")
     );
     node.keep().await;
     assert_eq!(node.handle.busy().await, None);
@@ -357,6 +357,6 @@ async fn what_runs_is_not_put_on_trial() {
     };
     node.handle.arm(entry).await;
     let status = node.handle.status().borrow().clone();
-    assert!(status.reason.contains("slot a runs"), "{}", status.reason);
+    assert!(status.reason.contains("slot a is running"), "{}", status.reason);
     assert_eq!(disk.record().slot(Slot::A), SlotState::Committed);
 }

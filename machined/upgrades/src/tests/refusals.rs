@@ -91,10 +91,10 @@ async fn a_node_that_is_not_well_refuses_unless_forced_and_its_plan_says_so() {
     let new = recipe("0.2.0", 2, &signer).build(&signer);
     let disk = Disk::with(&old);
     let node = Node::start(&disk, Slot::A);
-    node.set_health("not well: containerd");
+    node.set_health("unhealthy: containerd");
     let said = refused(&disk, &node, &new.bundle, false).await;
     assert!(
-        said.contains("not well: containerd") && said.contains("--force"),
+        said.contains("unhealthy: containerd") && said.contains("--force"),
         "{said}"
     );
     let plan = node
@@ -189,7 +189,7 @@ async fn another_release_than_the_one_that_was_meant_is_refused() {
         let status = node.ended().await;
         assert_eq!(status.stage(), UpgradeStage::Failed);
         assert!(
-            status.reason.contains("the bundle is 0.3.0") && status.reason.contains("asked for"),
+            status.reason.contains("the bundle is 0.3.0") && status.reason.contains("requested"),
             "{}",
             status.reason
         );

@@ -88,7 +88,11 @@ async fn what_would_not_start_is_not_gone_back_to() {
     };
     let (disk, node) = upgraded();
     disk.set_record(&disk.record().mark_bad(Slot::A, slots::Reason::KernelHash));
-    assert!(refused(&node).await.contains("was never kept (bad: kernel hash"));
+    assert!(
+        refused(&node)
+            .await
+            .contains("was never committed (bad: kernel hash")
+    );
     disk.set_record(
         &Record::initial()
             .commit(Slot::B)

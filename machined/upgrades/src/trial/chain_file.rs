@@ -1,4 +1,4 @@
-//! The key chain on the BOOTSTATE partition.
+//! The key chain in the BOOTSTATE partition.
 
 use std::fs::File;
 use std::io;
@@ -7,14 +7,14 @@ use std::path::PathBuf;
 use manifest::chain::{self, AREA, Link, Loaded, OFFSETS};
 use medium::{FileMedium, Medium, read_copies};
 
-/// The partition, or a file of a test.
+/// The partition, or a file in a test.
 #[derive(Debug, Clone)]
 pub struct ChainFile {
     device: PathBuf,
 }
 
 impl ChainFile {
-    /// Names the partition; nothing is read yet.
+    /// Wraps the partition; nothing is read yet.
     pub fn new(device: impl Into<PathBuf>) -> Self {
         ChainFile {
             device: device.into(),

@@ -1,4 +1,4 @@
-//! Publishes the slots, and keeps or gives up a system on trial by the node's health.
+//! Publishes the slots, and commits or abandons a system on trial by the node's health.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use super::places::Places;
 use super::progress::Progress;
 use super::record::{manifest_in, release_in};
 
-/// How often a trial is looked at while nothing changes: its diary follows the kernel's log.
+/// The polling interval of a trial while nothing changes: its diary follows the kernel's log.
 const POLL: Duration = Duration::from_secs(1);
 
 type Find = Box<dyn Fn(&str) -> Option<Places> + Send + Sync>;
@@ -41,7 +41,7 @@ pub struct Slots {
 }
 
 impl Slots {
-    /// Makes the controller. `find` looks for the places on the disk with a GUID: it may appear late.
+    /// Makes the controller. `find` looks for the partitions on the disk with a GUID, which may appear late.
     pub fn new(
         find: impl Fn(&str) -> Option<Places> + Send + Sync + 'static,
         clock: Box<dyn Clock>,
@@ -89,8 +89,8 @@ impl Slots {
 
     /// Abandons the running slot, and records that where the next system looks: first in the diary, then in the record.
     ///
-    /// The tries that are left are not used up, because each would take as long as this one did. Only when there is
-    /// nothing kept to fall back to the record stays as it is, and the loader counts.
+    /// The remaining tries are not used, because each would take as long as this one did. Only when there is
+    /// no committed system to fall back to does the record stay unchanged, and the loader counts.
     async fn abandon(&mut self, store: &Store, places: &Places, loaded: &Loaded, slot: Slot, reason: &str) {
         let boot: BootStatus = store.get(NODE).unwrap_or_default();
         let health: HealthStatus = store.get(NODE).unwrap_or_default();
@@ -110,7 +110,7 @@ impl Slots {
         self.restart(reason);
     }
 
-    /// Keeps the running slot, with its floor.
+    /// Commits the running slot, with its floor.
     fn commit(
         &mut self,
         places: &Places,
@@ -122,9 +122,9 @@ impl Slots {
         let release = release_in(&places.slots[slot.index()], boot.manifest.as_deref());
         let release = release.filter(|_| boot.manifest.is_some());
         if release.is_none() && boot.manifest.is_some() {
-            // Its floor would be lost for good.
+            // Its floor would be lost forever.
             return Err(ControllerError::msg(format!(
-                "slot {slot} is well, but its manifest cannot be read: it is not kept yet"
+                "slot {slot} is healthy, but its manifest cannot be read: it is not kept yet"
             )));
         }
         places
@@ -132,11 +132,11 @@ impl Slots {
             .write(loaded, &commit::kept(record, slot, release.as_ref()))?;
         self.committed = true;
         self.events
-            .info(self.name(), format!("slot {slot} has proved well and is kept"));
+            .info(self.name(), format!("slot {slot} is healthy and is kept"));
         Ok(())
     }
 
-    /// Makes the loader trust the keys of a release that is kept. Once is enough.
+    /// Makes the loader trust the keys of a committed release. Once is enough.
     fn keep_keys(&mut self, places: &Places, boot: &BootStatus) {
         if self.keys_kept {
             return;
@@ -152,7 +152,7 @@ impl Slots {
         self.keys_kept = true;
     }
 
-    /// Decides on the trial of the running slot, and does what was decided.
+    /// Decides on the trial of the running slot, and acts on the decision.
     async fn judge(
         &mut self,
         store: &Store,
@@ -174,11 +174,11 @@ impl Slots {
                     TrialStatus::None
                 });
             }
-            // Ours is the mark: the restart is under way.
+            // We marked it: the restart is in progress.
             SlotState::Bad(_) if self.abandoned => return Ok(TrialStatus::GivenUp),
             SlotState::Empty | SlotState::Bad(_) => return Ok(TrialStatus::None),
         }
-        // No time makes this release use the config, but the one before could. With nothing to go back to, its owner has the
+        // No amount of time makes this release accept the config, but the previous one could. With nothing to fall back to, its owner has the
         // time of a trial to repair it.
         if let Some(reason) = locked(store).filter(|_| record.slot(slot.other()) == SlotState::Committed) {
             let reason = format!("slot {slot} leaves the node locked: {reason}");
@@ -213,7 +213,7 @@ impl Slots {
     }
 }
 
-/// Returns why the node is locked, when it is.
+/// Returns why the node is locked, if it is.
 fn locked(store: &Store) -> Option<String> {
     match store.get::<ConfigStatus>(NODE)?.phase {
         Phase::Locked { reason } => Some(reason),

@@ -1,4 +1,4 @@
-//! Gives up a slot whose root proved damaged, before it runs.
+//! Abandons a slot whose root is damaged, before it runs.
 
 use std::io;
 
@@ -8,9 +8,9 @@ use super::diary_writer::{last_words, own_bootstate};
 use super::record::RecordFile;
 
 /// Records why in the diary, and makes the loader start the other slot from now on, if that one was kept: also when the
-/// running one was. No count of starts is needed where the medium itself says that it does not hold what was signed.
+/// running one was. No count of starts is needed when the medium itself does not hold what was signed.
 ///
-/// Without another slot that was kept, nothing is marked: the medium may read better tomorrow.
+/// Without another committed slot, nothing is marked: the medium may read better tomorrow.
 pub fn abandon_damaged(reason: &str) {
     // First, because only a slot on trial has a diary.
     last_words(reason);
@@ -21,7 +21,7 @@ pub fn abandon_damaged(reason: &str) {
     });
 }
 
-/// Marks a slot as bad, if the other one was kept; returns whether it did.
+/// Marks a slot as bad, if the other one is committed; returns true if it did.
 fn mark(file: &RecordFile, slot: Slot) -> io::Result<bool> {
     let loaded = file.read()?;
     let other_is_kept = |record: &slots::Record| record.slot(slot.other()) == SlotState::Committed;
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn another_slot_that_was_kept_takes_over() {
+    fn another_committed_slot_takes_over() {
         for record in [
             Record::initial().arm_trial(Slot::B, 2),
             Record::initial().commit(Slot::B),
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_slot_is_never_given_up() {
+    fn the_last_slot_is_never_abandoned() {
         let kept = Record::initial().commit(Slot::B);
         for other in [
             SlotState::Empty,

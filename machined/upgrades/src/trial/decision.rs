@@ -1,34 +1,34 @@
-//! Decides what becomes of a system on trial.
+//! Decides whether a system on trial is committed.
 
 use std::time::Duration;
 
-/// What the decision is made from. Times are since the kernel started.
+/// The input of the decision. Times are since the kernel started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
     /// Now.
     pub now: Duration,
-    /// Since when everything that is required holds without a break; none when it does not.
+    /// Since when all required checks have been passing; none when one fails.
     pub healthy_since: Option<Duration>,
-    /// How long it must hold.
+    /// How long they must pass.
     pub commit_after: Duration,
-    /// How long the system may take.
+    /// The timeout of the trial.
     pub timeout: Duration,
 }
 
-/// What becomes of a system on trial.
+/// The decision about a system on trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is not well. At this moment it has had its time.
+    /// It is unhealthy. Holds the time at which the trial times out.
     Wait(Duration),
-    /// It is well. At this moment it has been so for long enough.
+    /// It is healthy. Holds the time at which that has been long enough.
     Hold(Duration),
-    /// It is kept.
+    /// It is committed.
     Commit,
-    /// It has had its time: back to the old one.
+    /// It timed out: the old system starts again.
     FallBack,
 }
 
-/// Decides. A system that is well when its time is over is given the rest of the while it has to hold.
+/// Decides. A system that is healthy at its timeout gets the rest of the time it has to stay healthy.
 pub fn decide(facts: Facts) -> Verdict {
     let Facts {
         now,
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_holds_commits_or_gives_up() {
+    fn it_waits_holds_commits_or_falls_back() {
         assert_eq!(at(10, None), Verdict::Wait(s(600)));
         assert_eq!(at(20, Some(15)), Verdict::Hold(s(45)));
         assert_eq!(at(45, Some(15)), Verdict::Commit);
@@ -72,13 +72,13 @@ mod tests {
         assert_eq!(
             at(601, Some(590)),
             Verdict::Hold(s(620)),
-            "well at the last moment"
+            "healthy at the last moment"
         );
     }
 
     proptest! {
         #[test]
-        fn never_keeps_what_was_not_well_for_long_enough(now in 0u64..2000, since in proptest::option::of(0u64..2000)) {
+        fn nothing_is_committed_that_was_not_healthy_for_long_enough(now in 0u64..2000, since in proptest::option::of(0u64..2000)) {
             let since = since.filter(|since| *since <= now);
             if at(now, since) == Verdict::Commit {
                 prop_assert!(now - since.unwrap() >= 30);

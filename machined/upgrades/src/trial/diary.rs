@@ -1,34 +1,34 @@
-//! What a system on trial leaves of itself, for the old system to read when it does not come back.
+//! The diary of a system on trial, for the old system to read if the new one fails.
 //!
-//! One entry, as large as it gets: which release, how far it came, what its last look at its health said, why it gave
-//! up, and the end of the kernel's log. `BPDIARY1`, format, checksum, generation, two lengths; then JSON, then the log.
-//! The reader may be an older release than the writer: fields that it does not know are passed over.
+//! One entry of bounded size: the release, the stage it reached, its last health checks, why it fell
+//! back, and the end of the kernel's log. `BPDIARY1`, format, checksum, generation, two lengths; then JSON, then the log.
+//! The reader may be an older release than the writer: unknown fields are ignored.
 
 use serde::{Deserialize, Serialize};
 use slots::Slot;
 use state::kinds::HealthStatus;
 
-/// Where the two copies start inside BOOTSTATE: each in the erase block of a copy of the slot record, and behind it.
+/// Where the two copies start inside BOOTSTATE: each in the erase block of a copy of the slot record, and after it.
 pub const OFFSETS: [u64; 2] = [256 * 1024, 768 * 1024];
 
-/// Room for one copy.
+/// The space for one copy.
 pub const AREA: usize = 128 * 1024;
 
-/// The longest end of the kernel's log that is kept.
+/// The longest part of the kernel's log that is kept.
 pub const LOG_MAX: usize = 100 * 1024;
 
 const MAGIC: [u8; 8] = *b"BPDIARY1";
 const FORMAT: u32 = 1;
 const HEADER: usize = 32;
 const AT_CRC: usize = 12;
-/// The checksum covers everything behind itself.
+/// The checksum covers everything after itself.
 const AT_GENERATION: usize = 16;
 const JSON_MAX: usize = 16 * 1024;
-/// Longer texts are cut: a diary that does not fit is none.
+/// Longer texts are truncated, so that the diary fits.
 const TEXT_MAX: usize = 512;
 const CHECKS_MAX: usize = 16;
 
-/// How far a system on trial came. Later is larger.
+/// The stage that a system on trial reached. Later is larger.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(from = "String", into = "&'static str")]
 pub enum TrialStage {
@@ -43,9 +43,9 @@ pub enum TrialStage {
     Storage,
     /// The network is ready.
     Network,
-    /// Every enabled service is as it should be.
+    /// Every enabled service is healthy.
     Services,
-    /// Everything that is required of a healthy node holds.
+    /// Every required check passes.
     Healthy,
 }
 
@@ -59,7 +59,7 @@ impl TrialStage {
         TrialStage::Healthy,
     ];
 
-    /// Returns the word for it.
+    /// Returns its name.
     pub fn name(self) -> &'static str {
         match self {
             TrialStage::Unknown => "",
@@ -89,11 +89,11 @@ impl From<TrialStage> for &'static str {
 /// One check of the node's health.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiaryCheck {
-    /// What is required.
+    /// The required check.
     pub name: String,
     /// Set when it passed.
     pub healthy: bool,
-    /// What was missing.
+    /// Why it failed.
     #[serde(default)]
     pub message: String,
 }
@@ -104,24 +104,24 @@ pub struct DiaryCheck {
 pub struct Diary {
     /// The slot on trial.
     pub slot: Slot,
-    /// SHA-256 of its manifest, in hex: names the release.
+    /// SHA-256 of its manifest, in hex: identifies the release.
     pub manifest: String,
     /// Its version.
     #[serde(default)]
     pub version: String,
-    /// Names the boot: each try is another one.
+    /// The boot ID: each try has another one.
     #[serde(default)]
     pub boot_id: String,
-    /// How far it came.
+    /// The stage it reached.
     #[serde(default)]
     pub stage: TrialStage,
     /// When this was written, in milliseconds since the kernel started.
     #[serde(default)]
     pub uptime_ms: u64,
-    /// What the last look at the node's health said; empty before the first.
+    /// The last health checks of the node; empty before the first.
     #[serde(default)]
     pub checks: Vec<DiaryCheck>,
-    /// Why it gave up, when it did itself.
+    /// Why it fell back, if it did so itself.
     #[serde(default)]
     pub reason: String,
     /// The end of the kernel's log.
@@ -130,7 +130,7 @@ pub struct Diary {
 }
 
 impl Diary {
-    /// Takes over a look at the node's health.
+    /// Sets the results of the health checks.
     pub fn set_health(&mut self, health: &HealthStatus) {
         let checks = health.trial_checks().into_iter().map(|check| DiaryCheck {
             name: check.name,
@@ -154,7 +154,7 @@ impl Diary {
 /// Why there is no diary.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DiaryError {
-    /// Nothing is there.
+    /// There is none.
     #[error("there is no diary")]
     Missing,
     /// The copy is torn or damaged.
@@ -165,7 +165,7 @@ pub enum DiaryError {
     Format(u32),
 }
 
-/// Lays out one copy. What is too long is cut: texts at their end, the log at its start.
+/// Encodes one copy. What is too long is truncated: texts at their end, the log at its start.
 pub fn encode(generation: u64, diary: &Diary) -> Vec<u8> {
     let json = serde_json::to_vec(&shortened(diary)).unwrap_or_default();
     let log = tail(&diary.log, LOG_MAX);
@@ -186,7 +186,7 @@ pub fn encode(generation: u64, diary: &Diary) -> Vec<u8> {
     bytes
 }
 
-/// Reads one copy, and its generation. Bytes behind it do not matter.
+/// Decodes one copy, and its generation. Bytes after it are ignored.
 pub fn decode(bytes: &[u8]) -> Result<(u64, Diary), DiaryError> {
     let head = bytes.first_chunk::<HEADER>().ok_or(DiaryError::Missing)?;
     if head[..8] != MAGIC {
@@ -212,7 +212,7 @@ pub fn decode(bytes: &[u8]) -> Result<(u64, Diary), DiaryError> {
     Ok((generation, diary))
 }
 
-/// Makes sure of the JSON's length.
+/// Limits the JSON's length.
 fn shortened(diary: &Diary) -> Diary {
     let mut diary = Diary {
         log: String::new(),

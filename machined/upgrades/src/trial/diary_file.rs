@@ -1,4 +1,4 @@
-//! The diary on the BOOTSTATE partition: two copies, of which the older one is overwritten.
+//! The diary in the BOOTSTATE partition: two copies, of which the older one is overwritten.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::diary::{self, AREA, Diary, OFFSETS};
 
-/// The partition, or a file of a test.
+/// The partition, or a file in a test.
 #[derive(Debug, Clone)]
 pub struct DiaryFile {
     device: PathBuf,
@@ -21,7 +21,7 @@ struct Loaded {
 }
 
 impl DiaryFile {
-    /// Names the partition; nothing is read yet.
+    /// Wraps the partition; nothing is read yet.
     pub fn new(device: impl Into<PathBuf>) -> Self {
         DiaryFile {
             device: device.into(),
@@ -33,7 +33,7 @@ impl DiaryFile {
         Ok(self.load()?.diary)
     }
 
-    /// Writes over the older copy, and waits until it is on the medium. A write that is cut short leaves the newer one.
+    /// Overwrites the older copy, and waits until it is on the medium. An interrupted write leaves the newer one.
     pub fn write(&self, diary: &Diary) -> io::Result<()> {
         let before = self.load()?;
         let bytes = diary::encode(before.generation.wrapping_add(1), diary);
@@ -45,7 +45,7 @@ impl DiaryFile {
 
     fn load(&self) -> io::Result<Loaded> {
         let mut file = File::open(&self.device)?;
-        // A copy that cannot be read is as good as damaged.
+        // A copy that cannot be read counts as damaged.
         let mut copy = |offset| {
             let mut bytes = Vec::new();
             file.seek(SeekFrom::Start(offset)).ok()?;
@@ -107,7 +107,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
-        /// Cut a write at any byte: the entry is the old one or the new one.
+        /// Interrupt a write at any byte: the entry is the old one or the new one.
         #[test]
         fn a_torn_write_loses_nothing(writes in 1usize..4, cut: prop::sample::Index) {
             let (file, on_disk) = area();

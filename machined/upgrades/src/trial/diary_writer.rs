@@ -1,4 +1,4 @@
-//! Keeps the diary of a system on trial: when to write, and the writing.
+//! Writes the diary of a system on trial, and decides when.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use super::diary::{Diary, LOG_MAX, TrialStage};
 use super::diary_file::DiaryFile;
 use super::record::RecordFile;
 
-/// Never more often than this: every write costs the medium a little of its life.
+/// The shortest interval between writes: every write wears the medium.
 const SOONEST: Duration = Duration::from_secs(1);
-/// A log that grows is worth a write this often, once the start is over.
+/// The interval of writes for a growing log, after the start.
 const LOG_EVERY: Duration = Duration::from_secs(10);
-/// Until then each line may be the last.
+/// The duration of the start, during which each line may be the last.
 const START: Duration = Duration::from_secs(60);
 
-/// Keeps the diary.
+/// Writes the diary.
 pub struct DiaryWriter {
     file: DiaryFile,
     log: Box<dyn Log>,
@@ -45,7 +45,7 @@ impl Log for KernelTail {
 }
 
 impl DiaryWriter {
-    /// Keeps a diary on this partition, with the kernel's log.
+    /// Writes to this partition, with the kernel's log.
     pub fn new(file: DiaryFile) -> Self {
         DiaryWriter::with(file, Box::new(KernelTail::open(LOG_MAX)))
     }
@@ -60,7 +60,7 @@ impl DiaryWriter {
         }
     }
 
-    /// Writes an entry if it says something new and it is time for it. An entry with a reason is the last: it is
+    /// Writes an entry if it is new and due. An entry with a reason is the last: it is
     /// written at once.
     pub fn note(&mut self, now: Duration, mut diary: Diary) -> std::io::Result<()> {
         self.log_grew |= self.log.refresh();
@@ -91,16 +91,16 @@ fn is_due(now: Duration, last: Option<(Duration, bool)>, log_grew: bool) -> bool
     }
 }
 
-/// Begins a diary in the initramfs, as soon as the disk is there. Does nothing unless the slot is on trial.
+/// Starts a diary in the initramfs, as soon as the disk is there. Does nothing unless the slot is on trial.
 pub fn begin(bootstate: &Partition, line: &Cmdline, boot_id: &str) {
-    // Without a diary the trial goes on: there will only be less to tell.
+    // Without a diary the trial continues: there will only be less to report.
     let _untold = on_trial(bootstate, line).map(|mut diary| {
         diary.boot_id = boot_id.to_owned();
         DiaryWriter::new(DiaryFile::new(&bootstate.device)).note(sys::clock::since_boot(), diary)
     });
 }
 
-/// Notes why a system on trial cannot go on, before it restarts. For PID 1 when nothing else works any more: finds the
+/// Records why a system on trial cannot continue, before it restarts. For PID 1 when nothing else works any more: finds the
 /// disk itself, and does nothing when there is none, or no trial.
 pub fn last_words(reason: &str) {
     let Some((line, bootstate)) = own_bootstate() else {
@@ -111,7 +111,7 @@ pub fn last_words(reason: &str) {
     };
     let file = DiaryFile::new(&bootstate.device);
     let boot_id = boot_id();
-    // How far it came is told already, if this boot has told anything.
+    // The stage is already recorded, if this boot has recorded anything.
     let known = file
         .read()
         .ok()
@@ -122,7 +122,7 @@ pub fn last_words(reason: &str) {
     let _untold = DiaryWriter::new(file).note(sys::clock::since_boot(), diary);
 }
 
-/// Finds what the loader said, and BOOTSTATE of the disk that it named.
+/// Returns the loader's arguments, and BOOTSTATE of the disk in them.
 pub(super) fn own_bootstate() -> Option<(Cmdline, Partition)> {
     let line = cmdline::parse(&std::fs::read_to_string("/proc/cmdline").unwrap_or_default());
     let devices = Devices {
@@ -152,7 +152,7 @@ fn on_trial(bootstate: &Partition, line: &Cmdline) -> Option<Diary> {
     })
 }
 
-/// Returns what names this boot; empty where the kernel does not tell.
+/// Returns the boot ID; empty if the kernel has none.
 pub fn boot_id() -> String {
     let text = std::fs::read_to_string(Path::new("/proc/sys/kernel/random/boot_id"));
     text.unwrap_or_default().trim().to_owned()
@@ -163,7 +163,7 @@ mod tests {
     use super::super::diary::tests::diary;
     use super::*;
 
-    /// A log that grows when told.
+    /// A log that grows on demand.
     struct Growing(std::sync::Arc<std::sync::atomic::AtomicBool>);
 
     impl Log for Growing {
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_written_when_it_says_something_new() {
+    fn an_entry_is_written_when_it_is_new() {
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().set_len(1024 * 1024).unwrap();
         let on_disk = DiaryFile::new(file.path());
@@ -237,13 +237,13 @@ mod tests {
             "too soon"
         );
         let last = Diary {
-            reason: "not well".into(),
+            reason: "unhealthy".into(),
             ..hasty
         };
         assert_eq!(
             after(s(101), last).reason,
-            "not well",
-            "the last word is never too soon"
+            "unhealthy",
+            "the last entry is never too soon"
         );
         grows.store(true, std::sync::atomic::Ordering::SeqCst);
         let grown = Diary {

@@ -1,4 +1,4 @@
-//! The slots, and whether a system on trial is kept.
+//! The slots, and whether a system on trial is committed.
 //!
 //! [`record`] reads and writes the slot record; [`keep`] decides, from the node's health, what becomes of a trial;
 //! [`commit`] is what is kept with it: the floor, and the keys that are trusted. A system on trial keeps a [`diary`], so

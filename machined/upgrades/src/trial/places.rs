@@ -1,4 +1,4 @@
-//! Where the slots and what is said of them lie.
+//! The partitions of slots and records.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use super::chain_file::ChainFile;
 use super::diary_file::DiaryFile;
 use super::record::RecordFile;
 
-/// Knows where the record and the slots are.
+/// The partitions of the record and the slots.
 #[derive(Debug, Clone)]
 pub struct Places {
     /// The BOOTSTATE partition.
@@ -19,7 +19,7 @@ pub struct Places {
 }
 
 impl Places {
-    /// Looks for them on the disk with this GUID.
+    /// Finds them on the disk with this GUID.
     pub fn find(devices: &Devices, guid: &str) -> Option<Self> {
         let disk = devices.find(guid).ok().flatten()?;
         let partitions = devices.partitions(&disk).ok()?;

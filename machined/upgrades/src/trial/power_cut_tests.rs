@@ -1,4 +1,4 @@
-//! The power goes while a release is kept that brings new keys: record first, then the key chain.
+//! Power cuts while a release with new keys is committed: record first, then the key chain.
 
 use layout::Extent;
 use manifest::chain::{self, Link};
@@ -40,7 +40,7 @@ fn world() -> World {
     };
     let old = recipe("1.0.0", keys[0]).build(&old_key);
     let new = recipe("2.0.0", keys[1]).build(&old_key);
-    // Signed by both: by the one that is trusted, and by the one that it brings.
+    // Signed by both: by the trusted key, and by its new one.
     let texts = trailer::decode(&new.trailer).unwrap();
     let signatures = [texts.signatures, new_key.sign(texts.json).as_bytes()].concat();
     let new_in_slot = InSlot {
@@ -75,7 +75,7 @@ fn world() -> World {
 }
 
 impl World {
-    /// Does to the record what a commit does.
+    /// Changes the record as a commit does.
     fn keep(&self, disk: &Disk) {
         let mut bootstate = disk.open(self.places.record);
         let mut store = SlotRecord::new(&mut bootstate);
@@ -88,7 +88,7 @@ impl World {
         }
     }
 
-    /// Does to the key chain what a commit does, and what each start does that finds it undone.
+    /// Changes the key chain as a commit does, and as each start does that finds it incomplete.
     fn keep_keys(&self, disk: &Disk) {
         let mut bootstate = disk.open(self.places.record);
         let loaded = chain_file::read(&mut bootstate).unwrap();
@@ -108,7 +108,7 @@ impl World {
         disk.finish()
     }
 
-    /// The new system starts, kept or on trial, and going on ends with its floor and its keys.
+    /// The new system starts, committed or on trial, and continuing ends with its floor and its keys.
     fn check(&self, state: &State) -> Result<(), Fault> {
         let trusted = self.node.trusts(&state.image, &self.places);
         if ![&self.keys[..1], &self.keys[1..]].contains(&&trusted[..]) {
@@ -142,7 +142,7 @@ impl World {
 }
 
 #[test]
-fn a_release_that_brings_new_keys_is_kept_with_them_in_the_end() {
+fn a_release_with_new_keys_is_finally_committed_with_them() {
     let world = world();
     let recording = world.recorded(&world.disk, &[World::keep, World::keep_keys]);
     let tally = world.prove(&recording).unwrap();
@@ -150,7 +150,7 @@ fn a_release_that_brings_new_keys_is_kept_with_them_in_the_end() {
     assert!(tally.generated > 100, "{tally:?}");
 }
 
-/// The proof can fail: keys of a release that is still on trial would shut out the system to fall back to.
+/// The proof can fail: keys of a release that is still on trial would lock out the system to fall back to.
 #[test]
 fn keys_before_the_commit_are_caught() {
     let world = world();

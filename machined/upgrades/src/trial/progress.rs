@@ -1,4 +1,4 @@
-//! How far the running system came on its trial, and telling its diary.
+//! The stage of the running system on trial, for its diary.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,12 +16,12 @@ pub struct Progress {
     writer: Option<DiaryWriter>,
     version: Option<String>,
     furthest: TrialStage,
-    /// A diary that cannot be written is told of once: what is told is in the kernel's log, which the diary holds.
+    /// A diary that cannot be written is reported once: reports are in the kernel's log, which the diary contains.
     failed: bool,
 }
 
 impl Progress {
-    /// Notes how the trial fares; with a reason it is the last entry. What cannot be written is told, and no more: a
+    /// Records the state of the trial; with a reason it is the last entry. A failure is only reported: a
     /// system is not judged by its diary.
     pub async fn note(
         &mut self,
@@ -73,7 +73,7 @@ impl Progress {
     }
 }
 
-/// Returns the furthest stage among the moments of a boot.
+/// Returns the furthest stage in the timings of a boot.
 fn reached(stamps: &BTreeMap<String, u64>, healthy: bool) -> TrialStage {
     let stages = [
         ("storage", TrialStage::Storage),

@@ -1,4 +1,4 @@
-//! The slot record on the BOOTSTATE partition, and the manifests in the slots.
+//! The slot record in the BOOTSTATE partition, and the manifests in the slots.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -9,14 +9,14 @@ use medium::FileMedium;
 use slots::{Loaded, Record};
 use upgrade::SlotRecord;
 
-/// The partition, or a file of a test.
+/// The partition, or a file in a test.
 #[derive(Debug, Clone)]
 pub struct RecordFile {
     device: PathBuf,
 }
 
 impl RecordFile {
-    /// Names the partition; nothing is read yet.
+    /// Wraps the partition; nothing is read yet.
     pub fn new(device: impl Into<PathBuf>) -> Self {
         RecordFile {
             device: device.into(),
@@ -31,14 +31,14 @@ impl RecordFile {
     /// Writes a changed record over the older copy, waits until it is on the medium, and reads it back past the cache.
     pub fn write(&self, before: &Loaded, record: &Record) -> io::Result<()> {
         let file = File::options().read(true).write(true).open(&self.device)?;
-        // Between looking whether it is still the same and writing, nobody else of ours writes.
+        // Between checking that it is still the same and writing, nothing else in this process writes.
         file.lock()?;
         let written = SlotRecord::new(&mut FileMedium::new(file)?).write(before, record);
         written.map(drop)
     }
 }
 
-/// What a slot's trailer holds.
+/// The content of a slot's trailer.
 #[derive(Debug, Clone)]
 pub struct InSlot {
     /// The manifest.
@@ -50,14 +50,14 @@ pub struct InSlot {
 }
 
 impl InSlot {
-    /// Returns the hash of the manifest, in hex: names the release.
+    /// Returns the hash of the manifest, in hex, which identifies the release.
     pub fn id(&self) -> String {
         Digest::of(&self.json).to_string()
     }
 }
 
 /// Reads the manifest in a slot with its signatures, if it holds one. Given the hash that the loader verified, only that
-/// very manifest is returned; without one the answer is for people, and nothing may be done because of it.
+/// manifest is returned; without one the result is only for display.
 pub fn release_in(slot: &Path, verified: Option<&str>) -> Option<InSlot> {
     let mut file = File::open(slot).ok()?;
     let len = file.seek(SeekFrom::End(0)).ok()?;

@@ -65,13 +65,13 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "kernel-hang",
         slot: Content::Faulty(&Release::overlay("fault-hang")),
-        told: &["never got well", "the watchdog restarted it"],
+        told: &["never became healthy", "the watchdog restarted it"],
         ..FALLS_BACK
     },
     Row {
         name: "agent-hang",
         slot: Content::Faulty(&Release::overlay("fault-stall")),
-        told: &["never got well", "the watchdog restarted it"],
+        told: &["never became healthy", "the watchdog restarted it"],
         ..FALLS_BACK
     },
     Row {
@@ -84,13 +84,13 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "never-ready-node",
         slot: Content::Faulty(&Release::overlay("fault-unready")),
-        told: &["not healthy in time", "services: not well: node-ready"],
+        told: &["not healthy in time", "services: unhealthy: node-ready"],
         ..FALLS_BACK
     },
     Row {
         name: "crash-looping-service",
         slot: Content::Faulty(&Release::overlay("fault-crash-loop")),
-        told: &["not healthy in time", "services: not well: fault"],
+        told: &["not healthy in time", "services: unhealthy: fault"],
         ..FALLS_BACK
     },
     Row {
@@ -103,7 +103,7 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "kernel-panic",
         slot: Content::Faulty(&Release::overlay("fault-panic")),
-        told: &["never got well"],
+        told: &["never became healthy"],
         ..FALLS_BACK
     },
     Row {
@@ -203,7 +203,7 @@ pub const ROWS: &[Row] = &[
 const ROOT_DAMAGED: &[&str] = &[
     "root file system does not match the manifest",
     "Input/output error",
-    "it came as far as initramfs",
+    "it reached initramfs",
     // In the kernel's log.
     "device-mapper: verity",
 ];

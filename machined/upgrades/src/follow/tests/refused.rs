@@ -67,7 +67,7 @@ async fn what_no_trusted_key_signed_is_shown_and_looking_goes_on() {
     assert_eq!(status.error.as_deref(), Some("the server does not answer"));
     assert!(status.looked_unix.is_none() && field.is_idle().await);
     let sentence = field.node.handle.status().borrow().rollout.clone();
-    assert!(sentence.contains("the last look failed"), "{sentence}");
+    assert!(sentence.contains("the last poll failed"), "{sentence}");
 
     field.publish(&field.rollout(1));
     let status = field.look().await;
@@ -106,11 +106,7 @@ async fn another_release_under_its_address_is_refused_before_a_byte_is_written()
     let record = field.disk.record();
     assert_eq!(field.look().await.state, RolloutState::Underway);
     let ended = field.node.ended().await;
-    assert!(
-        ended.reason.contains("not the one that was asked for"),
-        "{}",
-        ended.reason
-    );
+    assert!(ended.reason.contains("not the requested one"), "{}", ended.reason);
     assert!(std::fs::read(field.disk.path("b")).unwrap() == before && field.disk.record() == record);
     let entries = field.node.handle.shared.history.entries();
     assert_eq!((entries.len(), entries[0].outcome), (1, Some(Outcome::Failed)));

@@ -86,7 +86,7 @@ async fn in_a_window_a_stop_counts_until_the_node_restarts() {
     field.node.clock.advance(2 * HOUR);
     field.node.keep().await;
     assert!(
-        field.message().contains("yet to be looked at"),
+        field.message().contains("yet to be polled"),
         "{}",
         field.message()
     );
@@ -198,7 +198,7 @@ async fn a_rollout_of_another_release_takes_the_place_of_what_waits() {
     field.node.clock.advance(2 * HOUR);
     field.node.keep().await;
     assert!(
-        field.message().contains("test-0.3.0 names another release"),
+        field.message().contains("test-0.3.0 is for another release"),
         "{}",
         field.message()
     );
@@ -207,7 +207,7 @@ async fn a_rollout_of_another_release_takes_the_place_of_what_waits() {
     let entries = field.node.handle.shared.history.entries();
     assert_eq!(
         (entries.len(), entries[1].outcome, entries[1].cause.as_str()),
-        (2, Some(Outcome::Failed), "another upgrade took its place")
+        (2, Some(Outcome::Failed), "it was replaced by another upgrade")
     );
 }
 

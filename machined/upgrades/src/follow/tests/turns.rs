@@ -33,7 +33,7 @@ async fn a_node_begins_in_its_turn_and_is_done_when_the_release_is_kept() {
     let entry = field.node.handle.shared.history.entries()[0].clone();
     assert_eq!(entry.mode, Mode::Now);
     let who = field.node.events.follow(None);
-    assert!(format!("{:?}", all(who)).contains("asked for by rollout test-0.2.0, serial 1"));
+    assert!(format!("{:?}", all(who)).contains("requested by rollout test-0.2.0, serial 1"));
 
     // The new system is on trial, then kept.
     field.restart(Slot::B);
@@ -163,7 +163,7 @@ async fn what_was_taken_back_is_not_begun_again() {
     field.node.keep().await;
     let status = field.look().await;
     assert!(
-        status.state == RolloutState::Over && status.why.contains("taken back"),
+        status.state == RolloutState::Over && status.why.contains("rolled back"),
         "{status:?}"
     );
     assert_eq!(field.node.handle.busy().await, None);
@@ -173,10 +173,10 @@ async fn what_was_taken_back_is_not_begun_again() {
 async fn a_node_that_is_not_well_or_stopping_does_not_begin() {
     let mut field = Field::start();
     field.node.clock.advance(2 * HOUR);
-    field.node.set_health("not well: containerd");
+    field.node.set_health("unhealthy: containerd");
     field.publish(&field.rollout(1));
     let status = field.look().await;
-    assert!(status.why.contains("not well: services"), "{status:?}");
+    assert!(status.why.contains("unhealthy: services"), "{status:?}");
     assert!(field.is_idle().await);
     field.node.set_health("");
     field.node.power.request(node::power::Stop::Shutdown);

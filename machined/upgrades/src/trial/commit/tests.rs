@@ -91,13 +91,13 @@ fn a_release_that_changes_the_keys_is_remembered_once() {
     assert_eq!(disk.trusted(&one), [one.key(), two.key()]);
     assert!(
         !keep_keys(&disk.places, &boot, true).unwrap(),
-        "it is known by now"
+        "it is in the chain by now"
     );
     // The next one retires the first key, and is signed by the second.
     let boot = disk.put(Slot::A, "0.3.0", &[&two], &[&two]);
     assert!(keep_keys(&disk.places, &boot, true).unwrap());
     assert_eq!(disk.trusted(&one), [two.key()]);
-    // Whoever goes back does not bring a retired key back.
+    // Rolling back does not restore a retired key.
     let boot = disk.put(Slot::B, "0.2.0", &[&one, &two], &[&one, &two]);
     assert!(!keep_keys(&disk.places, &boot, false).unwrap());
     assert_eq!(disk.trusted(&one), [two.key()]);
@@ -119,9 +119,9 @@ fn nothing_is_written_when_the_keys_are_the_same() {
     assert!(bytes.iter().all(|byte| *byte == 0));
 }
 
-/// A power cut between the commit and the chain: the next start makes it true.
+/// A power cut between the commit and the chain: the next start completes it.
 #[test]
-fn what_was_cut_short_is_made_up_for() {
+fn an_interrupted_commit_is_completed() {
     let (disk, one, two) = (Disk::new(), Signer::default(), Signer::default());
     disk.put(Slot::A, "0.1.0", &[&one], &[&one]);
     let boot = disk.put(Slot::B, "0.2.0", &[&one, &two], &[&two]);
@@ -130,7 +130,7 @@ fn what_was_cut_short_is_made_up_for() {
 }
 
 #[test]
-fn a_release_that_would_lock_itself_out_is_told_and_changes_nothing() {
+fn a_release_that_would_lock_itself_out_is_reported_and_changes_nothing() {
     let (disk, one, two) = (Disk::new(), Signer::default(), Signer::default());
     disk.put(Slot::A, "0.1.0", &[&one], &[&one]);
     let boot = disk.put(Slot::B, "0.2.0", &[&one], &[&two]);

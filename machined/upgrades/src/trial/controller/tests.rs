@@ -1,4 +1,4 @@
-//! A node on trial, from its first second to the verdict.
+//! A node on trial, from its first second to the decision.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -109,7 +109,7 @@ fn trial() -> Record {
 }
 
 #[tokio::test]
-async fn a_trial_is_kept_once_it_was_well_for_long_enough() {
+async fn a_trial_is_kept_after_it_was_healthy_for_long_enough() {
     let mut bench = bench(&trial(), "bedplate.slot=b bedplate.cause=trial");
     assert!(matches!(bench.after(5).await, TrialStatus::Waiting { .. }));
     bench.become_healthy();
@@ -125,9 +125,9 @@ async fn a_trial_is_kept_once_it_was_well_for_long_enough() {
     assert_eq!(bench.power.requested(), None);
 }
 
-/// A release that cannot use the config is never kept, however well the rest is.
+/// A release that cannot use the config is never kept, however healthy the rest is.
 #[tokio::test]
-async fn a_trial_that_leaves_the_node_locked_is_given_up_at_once() {
+async fn a_trial_that_leaves_the_node_locked_is_abandoned_at_once() {
     let locked = ConfigStatus {
         phase: Phase::Locked {
             reason: "this release cannot use the machine config in STATE".into(),
@@ -148,7 +148,7 @@ async fn a_trial_that_leaves_the_node_locked_is_given_up_at_once() {
         "{diary:?}"
     );
 
-    // With nothing to go back to, its owner has time to repair it; it is not kept before.
+    // With nothing to fall back to, its owner has time to repair it; it is not kept before.
     let alone = trial().erase(Slot::A);
     let mut bench = self::bench(&alone, "bedplate.slot=b bedplate.cause=trial");
     bench.become_healthy();
@@ -160,7 +160,7 @@ async fn a_trial_that_leaves_the_node_locked_is_given_up_at_once() {
 }
 
 #[tokio::test]
-async fn a_trial_that_never_gets_well_restarts() {
+async fn a_trial_that_never_becomes_healthy_restarts() {
     let mut bench = bench(&trial(), "bedplate.slot=b bedplate.cause=trial");
     assert!(matches!(bench.after(599).await, TrialStatus::Waiting { .. }));
     assert_eq!(bench.after(1).await, TrialStatus::GivenUp);
@@ -219,7 +219,7 @@ async fn a_trial_keeps_a_diary_and_a_kept_system_does_not() {
 }
 
 #[tokio::test]
-async fn a_break_starts_the_while_anew() {
+async fn an_unhealthy_period_restarts_the_wait() {
     let mut bench = bench(&trial(), "bedplate.slot=b");
     bench.become_healthy();
     bench.after(1).await;
@@ -295,7 +295,7 @@ async fn a_trial_whose_manifest_cannot_be_read_is_not_kept_yet() {
 }
 
 #[tokio::test]
-async fn another_slots_trial_is_none_of_ours() {
+async fn the_trial_of_another_slot_is_ignored() {
     let mut bench = bench(&trial(), "bedplate.slot=a bedplate.cause=fallback");
     bench.become_healthy();
     assert_eq!(bench.after(1000).await, TrialStatus::None);
@@ -304,7 +304,7 @@ async fn another_slots_trial_is_none_of_ours() {
 }
 
 #[tokio::test]
-async fn a_trial_whose_disk_never_appears_is_given_up() {
+async fn a_trial_whose_disk_never_appears_is_abandoned() {
     let mut bench = bench(&trial(), "bedplate.slot=b bedplate.cause=trial");
     bench.slots.find = Box::new(|_| None);
     bench.clock.0.advance(Duration::from_secs(599));

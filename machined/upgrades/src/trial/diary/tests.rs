@@ -15,7 +15,7 @@ pub(crate) fn diary() -> Diary {
         checks: vec![DiaryCheck {
             name: "services".into(),
             healthy: false,
-            message: "not well: containerd".into(),
+            message: "unhealthy: containerd".into(),
         }],
         reason: "slot b was not healthy in time".into(),
         log: "[    1.000000] one\n[    2.000000] two\n".into(),
@@ -23,7 +23,7 @@ pub(crate) fn diary() -> Diary {
 }
 
 #[test]
-fn what_is_written_is_read() {
+fn a_diary_round_trips() {
     assert_eq!(decode(&encode(7, &diary())).unwrap(), (7, diary()));
 }
 
@@ -41,9 +41,9 @@ fn the_end_of_a_long_log_is_kept() {
     assert!(read.log.len() > LOG_MAX - 20);
 }
 
-/// The one who reads may be older than the one who wrote.
+/// The reader may be older than the writer.
 #[test]
-fn what_a_newer_release_says_is_passed_over() {
+fn fields_of_a_newer_release_are_ignored() {
     let json = br#"{"slot":"b","manifest":"ab","stage":"attestation","mood":"calm","checks":[{"name":"disk","healthy":false,"since":3}]}"#;
     let mut bytes = encode(3, &diary());
     bytes.truncate(HEADER);
@@ -107,7 +107,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_lies_there_is_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400), magic: bool) {
+    fn no_input_panics(bytes in proptest::collection::vec(any::<u8>(), 0..400), magic: bool) {
         let mut bytes = bytes;
         if magic && bytes.len() >= 12 {
             bytes[..12].copy_from_slice(b"BPDIARY1\x01\0\0\0");
