@@ -41,7 +41,8 @@ pub fn add_users<'a>(etc: &Path, users: impl IntoIterator<Item = &'a User>) -> i
         .into_iter()
         .map(|user| (user.id, user.name.as_str()))
         .collect();
-    let files: [(&str, fn(u32, &str) -> String); 2] = [
+    type Entry = fn(u32, &str) -> String;
+    let files: [(&str, Entry); 2] = [
         ("passwd", |id, name| {
             format!("{name}:x:{id}:{id}:{name}:/:/nonexistent\n")
         }),
