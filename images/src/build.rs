@@ -19,7 +19,7 @@ use crate::report::{PartSize, PatchSize, Progress};
 use crate::request::Request;
 use crate::slot::{self, Content};
 
-/// What was built.
+/// The result of a build.
 pub struct Built {
     /// The bundle.
     pub bundle: PathBuf,
@@ -40,7 +40,7 @@ pub struct Built {
 /// Builds a bundle.
 pub fn build(request: &Request<'_>, fetcher: &mut Fetcher, progress: &Progress) -> Result<Built, BuildError> {
     let board = &request.selection.board;
-    // What is quick to check comes first: nobody likes to wait for a download to learn of a missing file.
+    // What is quick to check comes first: a missing file should not be reported after a long download.
     let machined = request.binary("machined")?;
     let loader = request.binary("bootloader.efi")?;
     let crates = request.crates()?;

@@ -93,7 +93,7 @@ impl Overlays {
         named.filter(|name| !known.contains(name))
     }
 
-    /// Gives a tree with the overlays that are for it; without any, the very bytes.
+    /// Returns a tree with the overlays that are for it; without any, the very bytes.
     pub fn apply(&self, name: &str, tree: &[u8]) -> Result<Vec<u8>, DeviceTreeError> {
         let meant = |overlay: &DeviceTreeOverlay| {
             let named = overlay.trees.is_empty() || overlay.trees.iter().any(|tree| tree == name);

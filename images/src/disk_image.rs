@@ -67,7 +67,7 @@ pub struct DiskImage {
 /// Writes a bundle to a new disk image of the smallest size that holds it; the node grows it on first boot.
 ///
 /// The same bundle gives the same bytes, so all disks made from one image bear the same disk GUID: two of them in one
-/// machine cannot be told apart. The flash tool draws a new one for each disk.
+/// machine cannot be distinguished. The flash tool draws a new one for each disk.
 pub fn make(bundle: &Path, keys: &[TrustedKey]) -> Result<DiskImage, DiskImageError> {
     let access = |path: &Path| {
         let path = path.to_owned();

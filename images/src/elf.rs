@@ -3,7 +3,7 @@
 use object::elf;
 use object::read::elf::{Dyn, ElfFile64, FileHeader, ProgramHeader};
 
-/// What an ELF file is, and what it needs to run.
+/// The kind of an ELF file, and its dependencies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Elf {
     /// Whether it can be started, rather than only loaded by another program.

@@ -55,7 +55,7 @@ pub enum BuildError {
     #[error("the board's `disk:` cannot be laid out")]
     Layout(#[from] LayoutError),
     /// The manifest is not one that a loader takes.
-    #[error("the manifest would be refused")]
+    #[error("no loader would accept the manifest")]
     Manifest(#[from] ParseError),
     /// The bundle could not be written.
     #[error("cannot write the bundle")]
@@ -109,7 +109,7 @@ pub enum BuildError {
         source: serde_json::Error,
     },
     /// A device tree is named that the board's files do not have.
-    #[error("{what} {name:?} is none of the board's device trees; add it to deviceTrees.files")]
+    #[error("{what} {name:?} is not one of the board's device trees; add it to deviceTrees.files")]
     NoDeviceTree {
         /// What names it.
         what: &'static str,
@@ -118,7 +118,7 @@ pub enum BuildError {
     },
 }
 
-/// Says which file it was that could not be accessed.
+/// Adds the path of the file that could not be accessed.
 pub(crate) fn access(path: &Path) -> impl FnOnce(io::Error) -> BuildError {
     let path = path.to_owned();
     move |source| BuildError::Access { path, source }

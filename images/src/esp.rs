@@ -103,12 +103,12 @@ impl Geometry {
         })
     }
 
-    /// Gives where a cluster's bytes start; the first one is number 2.
+    /// Returns where a cluster's bytes start; the first one is number 2.
     fn offset(&self, cluster: u32) -> usize {
         self.first + (cluster as usize - 2) * self.cluster
     }
 
-    /// Gives the cluster's entry in the table: the next one of its chain.
+    /// Returns the cluster's entry in the table: the next one of its chain.
     fn next(&self, image: &[u8], cluster: u32) -> u32 {
         word(image, self.table + cluster as usize * 4) & 0x0fff_ffff
     }

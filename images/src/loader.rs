@@ -22,7 +22,7 @@ pub enum LoaderError {
     Keys(#[from] KeyringError),
 }
 
-/// Gives the loader with these keys in place of those it had.
+/// Returns the loader with these keys in place of those it had.
 pub fn with_keys(loader: &[u8], keys: &[TrustedKey]) -> Result<Vec<u8>, LoaderError> {
     let file = object::File::parse(loader)?;
     let section = file
@@ -55,7 +55,7 @@ pub fn keys(loader: &[u8]) -> Result<Vec<TrustedKey>, LoaderError> {
 mod tests {
     use super::*;
 
-    /// The smallest PE file with one section that holds an empty keyring.
+    /// Makes the smallest PE file with one section that holds an empty keyring.
     fn pe(name: &[u8; 8]) -> Vec<u8> {
         let mut file = vec![0; 0x200];
         file[0..2].copy_from_slice(b"MZ");

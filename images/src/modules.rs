@@ -105,12 +105,12 @@ impl<'a> Kernel<'a> {
         })
     }
 
-    /// Gives the kernel's version: the name of its folder of modules.
+    /// Returns the kernel's version: the name of its folder of modules.
     pub fn version(&self) -> &str {
         &self.version
     }
 
-    /// Gives the kernel itself.
+    /// Returns the kernel itself.
     pub fn image(&self) -> Option<&'a [u8]> {
         let version = &self.version;
         let places = [
@@ -202,7 +202,7 @@ impl<'a> Kernel<'a> {
     }
 }
 
-/// What stands behind a module's signature, at the end of its file.
+/// The bytes behind a module's signature, at the end of its file.
 const SIGNED: &[u8] = b"~Module signature appended~\n";
 /// Kernel arguments by which modules need a signature.
 const NEED_SIGNATURES: [&str; 3] = [
@@ -269,7 +269,7 @@ fn visit(name: &str, chosen: &Chosen, order: &mut Vec<String>) {
     order.push(name.to_owned());
 }
 
-/// Gives a module's name: that of its file, without endings, with `_` for `-`.
+/// Returns a module's name: that of its file, without endings, with `_` for `-`.
 fn name_of(path: &str) -> String {
     let file = path.rsplit('/').next().unwrap_or(path);
     file.split(".ko").next().unwrap_or(file).replace('-', "_")

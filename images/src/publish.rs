@@ -18,7 +18,7 @@ use crate::request::Request;
 use crate::sbom;
 use crate::slot::{self, Slot};
 
-/// What goes into a bundle.
+/// The content of a bundle.
 pub struct Contents<'a> {
     /// The slot.
     pub slot: &'a Slot,

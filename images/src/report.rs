@@ -5,7 +5,7 @@ use std::time::Instant;
 use quantity::human_bytes;
 use serde::Serialize;
 
-/// Tells people on standard error what is being done, with the time since the start.
+/// Progress messages on standard error, with the time since the start.
 pub struct Progress {
     started: Instant,
     quiet: bool,
@@ -20,7 +20,7 @@ impl Progress {
         }
     }
 
-    /// Says what is being done now.
+    /// Reports the step that begins.
     pub fn step(&self, what: &str) {
         if !self.quiet {
             stdio::note(format_args!(
@@ -30,7 +30,7 @@ impl Progress {
         }
     }
 
-    /// Says something that people should not miss.
+    /// Reports a warning.
     pub fn warn(&self, what: &str) {
         stdio::note(format_args!("warning: {what}"));
     }
@@ -48,7 +48,7 @@ pub struct PartSize {
     pub packed: u64,
 }
 
-/// What an upgrade from one older release fetches, by patches and without.
+/// The download of an upgrade from one older release, with patches and without.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PatchSize {
@@ -61,7 +61,7 @@ pub struct PatchSize {
     pub full: u64,
 }
 
-/// Says what patches save, a line for each older release.
+/// Returns the savings by patches, a line for each older release.
 pub fn patch_lines(patches: &[PatchSize]) -> String {
     let mut text = String::new();
     for size in patches {

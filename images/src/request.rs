@@ -12,7 +12,7 @@ use signing::SecretKey;
 use crate::error::{BuildError, access};
 use crate::sbom::Crates;
 
-/// What to build.
+/// A request for a build.
 pub struct Request<'a> {
     /// The board and its overlays.
     pub selection: &'a Selection,
@@ -39,7 +39,7 @@ pub struct Request<'a> {
 }
 
 impl Request<'_> {
-    /// Gives the name that all results of this build start with.
+    /// Returns the name that all results of this build start with.
     pub fn stem(&self) -> String {
         format!("bedplate-{}-{}", self.selection.board.name, self.version)
     }

@@ -9,7 +9,7 @@ use crate::packages::fetched::Fetched;
 use crate::packages::mirror::SUITE;
 use crate::time::rfc3339;
 
-/// What the document is about.
+/// The subject of the document.
 pub struct Subject<'a> {
     /// Name that all results of the build start with.
     pub stem: &'a str,
@@ -53,7 +53,7 @@ pub struct Crate {
     pub sha256: String,
 }
 
-/// Gives the document as JSON.
+/// Returns the document as JSON.
 pub fn spdx(subject: &Subject<'_>) -> String {
     let image = "SPDXRef-image";
     let mut packages = vec![json!({

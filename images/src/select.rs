@@ -238,7 +238,7 @@ fn add_libraries(tree: &mut Tree, packages: &Packages, arch: Arch) -> Result<(),
     Ok(())
 }
 
-/// Gives the path a link in a folder points to.
+/// Returns the path a link in a folder points to.
 fn resolve(folder: &str, target: &str) -> String {
     if let Some(absolute) = target.strip_prefix('/') {
         return absolute.to_owned();

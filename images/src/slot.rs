@@ -26,7 +26,7 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// Gives up to `len` bytes of the parts and the zeros between them, from `offset` on; fewer only at their end.
+    /// Returns up to `len` bytes of the parts and the zeros between them, from `offset` on; fewer only at their end.
     pub fn data(&self, offset: u64, len: usize) -> Vec<u8> {
         let end = self.image.verity.tree_offset.min(offset + len as u64);
         let mut data = vec![0; end.saturating_sub(offset) as usize];
@@ -110,7 +110,7 @@ pub fn assemble(parts: Vec<Content>, slot_size: u64) -> Result<Slot, SlotError> 
     })
 }
 
-/// Gives the zeros between a part of a length and the next one.
+/// Returns the zeros between a part of a length and the next one.
 pub fn padding(len: usize) -> Vec<u8> {
     vec![0; len.next_multiple_of(PART_ALIGNMENT as usize) - len]
 }

@@ -36,7 +36,7 @@ impl Node {
         }
     }
 
-    /// Gives the permission bits: one of three, so that no file can be set-uid or writable by others.
+    /// Returns the permission bits: one of three, so that no file can be set-uid or writable by others.
     pub fn mode(&self) -> u32 {
         match self {
             Node::File {
@@ -47,7 +47,7 @@ impl Node {
         }
     }
 
-    /// Gives the length of a file, 0 for the rest.
+    /// Returns the length of a file, 0 for the rest.
     pub fn len(&self) -> u64 {
         match self {
             Node::File { data, .. } => data.len() as u64,
@@ -132,7 +132,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Gives a node by its path without leading slash.
+    /// Returns a node by its path without leading slash.
     pub fn get(&self, path: &str) -> Option<&Node> {
         self.nodes.get(path).map(|held| &held.node)
     }

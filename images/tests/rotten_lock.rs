@@ -5,13 +5,13 @@
 mod support;
 
 use images::packages::fetch::FetchError;
-use images::packages::moment::Moment;
+use images::packages::timestamp::Timestamp;
 use support::{Archives, CREATED, MOMENT, good, said};
 
 #[test]
 fn what_the_mirror_has_dropped_comes_from_a_snapshot_or_a_folder() {
     let Some(archives) = Archives::new() else { return };
-    assert_eq!(Moment::at(CREATED).to_string(), MOMENT);
+    assert_eq!(Timestamp::at(CREATED).to_string(), MOMENT);
     archives.lay_out(
         "now",
         &[("gone", "2", "newer"), ("same", "1", "as it was locked")],

@@ -74,7 +74,7 @@ impl Catalog {
         self.overlays.values().map(|source| &source.value)
     }
 
-    /// Gives one board with everything it inherits.
+    /// Returns one board with everything it inherits.
     pub fn board(&self, name: &str) -> Result<Board> {
         let source = self.find_board(name)?;
         if source.value.is_abstract {
@@ -105,7 +105,7 @@ impl Catalog {
         })
     }
 
-    /// Gives a board together with its own overlays and further ones.
+    /// Returns a board together with its own overlays and further ones.
     pub fn select(&self, board: &str, further: &[String]) -> Result<Selection> {
         let name = board;
         let board = self.board(board)?;
@@ -262,7 +262,7 @@ impl Catalog {
         Ok(inherit(self.flatten(found, chain)?, own))
     }
 
-    /// Adds an overlay after the ones it needs; `at` is the file that names it.
+    /// Adds an overlay after its dependencies; `at` is the file that names it.
     fn add_with_needs(
         &self,
         name: &str,

@@ -44,7 +44,7 @@ impl From<RawDeviceTrees> for DeviceTrees {
     }
 }
 
-/// Whose device tree the kernel gets.
+/// The choice between two device trees for the kernel.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Prefer {
@@ -82,7 +82,7 @@ pub struct DeviceTreeOverlay {
     pub parameters: Vec<String>,
 }
 
-/// Who applies a device-tree overlay.
+/// The one who applies a device-tree overlay.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Apply {

@@ -46,7 +46,7 @@ pub struct RawBoard {
     /// How the medium is laid out.
     #[serde(default)]
     pub disk: RawDisk,
-    /// What stands on the EFI system partition beside the loader.
+    /// The files on the EFI system partition, except the loader.
     #[serde(default)]
     pub esp: Esp,
     /// Vendor boot code on the raw medium.
@@ -76,7 +76,7 @@ pub struct Board {
     pub device_trees: DeviceTrees,
     /// How the medium is laid out.
     pub disk: Disk,
-    /// What stands on the EFI system partition beside the loader.
+    /// The files on the EFI system partition, except the loader.
     pub esp: Esp,
     /// Vendor boot code on the raw medium.
     pub boot_code: Option<BootCode>,
@@ -98,7 +98,7 @@ pub struct Overlay {
     pub name: Name,
     /// One sentence for people.
     pub description: String,
-    /// Overlays that this one stands on; they are added before it.
+    /// Overlays that this one depends on; they are added before it.
     #[serde(default)]
     pub needs: Vec<Name>,
     /// Boards it is for; every board when empty.

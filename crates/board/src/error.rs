@@ -80,7 +80,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Makes a fault about a value, at the line of the file where the value stands.
+    /// Makes a fault about a value, at the line of the file that has the value.
     pub(crate) fn invalid(path: &Path, text: &str, value: &str, message: String) -> Error {
         Error::Invalid {
             path: path.to_owned(),
@@ -89,7 +89,7 @@ impl Error {
         }
     }
 
-    /// Says in which file a fault is.
+    /// Adds the file to a fault.
     pub(crate) fn yaml(path: &Path, fault: &yaml::Fault) -> Error {
         Error::Invalid {
             path: path.to_owned(),
@@ -99,7 +99,7 @@ impl Error {
     }
 }
 
-/// Finds the line on which a value stands as a word of its own.
+/// Finds the line that has a value as a whole word.
 fn line_of(text: &str, value: &str) -> usize {
     let is_part = |c: char| c.is_alphanumeric() || "-_./".contains(c);
     let found = text

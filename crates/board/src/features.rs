@@ -9,7 +9,7 @@ use crate::files::{Directory, Link, OwnFile, Pattern, Place, TargetPath};
 use crate::modules::Modules;
 use crate::names::{ConfigLine, KernelArgument, Name, PackageName, Suite};
 
-/// What a board or an overlay adds to an image; additions of several are joined in order.
+/// The additions of a board or an overlay to an image; those of several are joined in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Features {
@@ -86,7 +86,7 @@ pub struct Joined {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ContainerImage {
-    /// The program: a file beside machined in the folder of cross-built binaries.
+    /// The program: a file in the folder of cross-built binaries, like machined.
     pub program: Name,
     /// What the image is called, such as `localhost/bedplate/pause:0.1`.
     pub reference: String,

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub struct TargetPath(#[schemars(regex(pattern = r"^/"))] String);
 
 impl TargetPath {
-    /// Gives the path without the leading slash.
+    /// Returns the path without the leading slash.
     pub fn relative(&self) -> &str {
         &self.0
     }
@@ -68,7 +68,7 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// Gives the pattern as it was written.
+    /// Returns the pattern as it was written.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -78,7 +78,7 @@ impl Pattern {
         self.matcher.is_match(relative)
     }
 
-    /// Gives the path itself when the pattern has no wildcard.
+    /// Returns the path itself when the pattern has no wildcard.
     pub fn literal(&self) -> Option<&str> {
         (!self.text.contains(['*', '?', '[', '{'])).then(|| self.text.trim_start_matches('/'))
     }

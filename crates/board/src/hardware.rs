@@ -8,7 +8,7 @@ use crate::files::{OwnFile, Pattern, TargetPath};
 use crate::names::{ConfigLine, PackageName, Suite};
 use quantity::Size;
 
-/// Where the kernel comes from.
+/// The origin of the kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Kernel {
@@ -22,7 +22,7 @@ pub struct Kernel {
     pub from: Option<String>,
 }
 
-/// How the medium is laid out, as a board file has it.
+/// The layout of the medium, as a board file has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(rename = "Disk")]
@@ -38,7 +38,7 @@ pub struct RawDisk {
     pub hybrid_mbr: Option<bool>,
 }
 
-/// How the medium is laid out.
+/// The layout of the medium.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Disk {
@@ -60,7 +60,7 @@ impl From<RawDisk> for Disk {
     }
 }
 
-/// What stands on the EFI system partition beside the loader.
+/// The files on the EFI system partition, except the loader.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Esp {

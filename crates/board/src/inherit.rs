@@ -6,7 +6,7 @@ use crate::features::Features;
 use crate::hardware::{Esp, RawDisk};
 use crate::modules::Modules;
 
-/// Gives `heir` whatever only `parent` says. Lists are joined, the parent's first; single values of the heir win.
+/// Returns `heir` whatever only `parent` says. Lists are joined, the parent's first; single values of the heir win.
 pub fn inherit(parent: RawBoard, heir: RawBoard) -> RawBoard {
     RawBoard {
         api_version: heir.api_version,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::names::{ModuleName, Name};
 
-/// Kernel modules by the time they are needed; the modules that each needs are added by itself.
+/// Kernel modules by the time they are needed. Their dependencies are added automatically.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Modules {
@@ -101,7 +101,7 @@ pub struct WantedModules {
     pub available: Vec<WantedModule>,
 }
 
-/// Why lists of modules cannot be put in place.
+/// The reason why a list of modules cannot be expanded.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ListFault {
     /// There is no such list.

@@ -15,7 +15,7 @@ macro_rules! checked_string {
         pub struct $name(#[schemars(regex(pattern = $pattern))] String);
 
         impl $name {
-            /// Gives the text as it was written.
+            /// Returns the text as it was written.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -142,10 +142,10 @@ pub enum Arch {
 }
 
 impl Arch {
-    /// Lists every architecture.
+    /// All architectures.
     pub const ALL: [Arch; 2] = [Arch::Arm64, Arch::Amd64];
 
-    /// Gives Debian's name of the architecture.
+    /// Returns Debian's name of the architecture.
     pub fn as_str(self) -> &'static str {
         match self {
             Arch::Arm64 => "arm64",
@@ -153,7 +153,7 @@ impl Arch {
         }
     }
 
-    /// Gives the folder name that Debian puts shared libraries under.
+    /// Returns the folder name that Debian puts shared libraries under.
     pub fn multiarch(self) -> &'static str {
         match self {
             Arch::Arm64 => "aarch64-linux-gnu",
@@ -161,7 +161,7 @@ impl Arch {
         }
     }
 
-    /// Gives the file name that UEFI firmware starts from a medium when nothing else is set.
+    /// Returns the file name that UEFI firmware starts from a medium when nothing else is set.
     pub fn efi_default(self) -> &'static str {
         match self {
             Arch::Arm64 => "BOOTAA64.EFI",
@@ -169,7 +169,7 @@ impl Arch {
         }
     }
 
-    /// Gives the architecture that this program itself runs on, when it is one we know.
+    /// Returns the architecture that this program itself runs on, when it is one we know.
     pub fn host() -> Option<Arch> {
         match std::env::consts::ARCH {
             "aarch64" => Some(Arch::Arm64),

@@ -84,7 +84,7 @@ fn every_argument_of_the_kernel_is_documented_with_its_reason() {
     }
 }
 
-/// Run with `UPDATE_SCHEMAS=1` to write them anew.
+/// Run with `UPDATE_SCHEMAS=1` to update them.
 #[test]
 fn the_schemas_in_the_documentation_are_current() {
     for (name, current) in [

@@ -29,7 +29,7 @@ impl Table {
         Ok(Some(fitting))
     }
 
-    /// Gives the disk and its partitions other GUIDs, in both copies of the table.
+    /// Returns the disk and its partitions other GUIDs, in both copies of the table.
     ///
     /// After a power cut at any point the table is found with the old GUIDs or the new ones, and [`fit`](Self::fit) makes
     /// both copies equal. `flush` is that of [`write`](Self::write).

@@ -7,7 +7,7 @@ use crate::DATA_MIN;
 pub enum Name {
     /// FAT file system with the loader, and on some boards the vendor's firmware.
     Esp,
-    /// The slot record, twice.
+    /// Two copies of the slot record.
     BootState,
     /// The machine config that the flash tool injects.
     Config,
@@ -21,7 +21,7 @@ pub enum Name {
     Data,
 }
 
-/// What there is to know of a partition.
+/// The properties of a partition.
 struct Facts {
     /// The name in the partition table.
     name: &'static str,
@@ -32,7 +32,7 @@ struct Facts {
     image: Option<&'static str>,
 }
 
-/// How large a partition is.
+/// The size of a partition.
 pub(crate) enum Len {
     /// So many bytes on every disk.
     Fixed(u64),

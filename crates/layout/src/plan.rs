@@ -3,7 +3,7 @@
 use crate::names::Len;
 use crate::{ALIGN, Name, SECTOR, TABLE_HEAD, TABLE_TAIL};
 
-/// What a board asks of its disk.
+/// The board's requirements for its disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiskSpec {
     /// Bytes in each of the two slot partitions.
@@ -21,7 +21,7 @@ pub struct Extent {
     pub len: u64,
 }
 
-/// Where each partition lies on a medium.
+/// The place of each partition on a medium.
 ///
 /// Holding one proves that the partitions are aligned, in order, do not overlap, and leave room for both copies of
 /// the partition table.
@@ -31,7 +31,7 @@ pub struct Layout {
     extents: [Extent; 7],
 }
 
-/// Why the partitions do not fit.
+/// The reason why the partitions do not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LayoutError {
     /// The medium is too small.
@@ -137,7 +137,7 @@ impl Layout {
         Name::ALL.into_iter().map(|name| (name, self.extent(name)))
     }
 
-    /// Returns what the board asked for.
+    /// Returns the board's requirements.
     pub fn spec(&self) -> DiskSpec {
         DiskSpec {
             slot_size: self.extent(Name::SlotA).len,

@@ -59,7 +59,7 @@ pub struct Images {
     pub tail: Vec<u8>,
 }
 
-/// Why there is no Bedplate partition table to be had.
+/// The reason why there is no Bedplate partition table.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
     /// There is no GPT, or it is damaged in both copies.
@@ -168,7 +168,7 @@ impl Table {
                     entry.name, entry.part_type_guid.guid
                 )));
             }
-            // The loader does not see such a partition, and nobody else must.
+            // The loader does not see such a partition, so nothing else may.
             if entry.first_lba < header.first_usable || entry.last_lba > header.last_usable {
                 return Err(foreign("outside the sectors for partitions".into()));
             }

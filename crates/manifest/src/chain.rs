@@ -14,7 +14,7 @@ use crate::{MAX_JSON, Manifest, TrustedKey, verify};
 /// Room for one copy.
 pub const AREA: usize = 128 * 1024;
 
-/// Where the two copies start inside BOOTSTATE: each in the erase block of a copy of the slot record, and behind it.
+/// The offsets of the two copies in BOOTSTATE: each is in the erase block of a copy of the slot record, behind it.
 pub const OFFSETS: [u64; 2] = [64 * 1024, 576 * 1024];
 
 /// Most links that are followed.
@@ -31,7 +31,7 @@ const AT_GENERATION: usize = 16;
 const AT_COUNT: usize = 24;
 const AT_LEN: usize = 28;
 
-/// Holds the signed texts of one release that changed the keys. Nothing about them is known to be true yet.
+/// The signed texts of one release that changed the keys. They are not verified yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
     /// The manifest's JSON.
@@ -40,7 +40,7 @@ pub struct Link {
     pub signatures: Vec<u8>,
 }
 
-/// Says why there is no chain, or why it cannot be made longer.
+/// The reason why there is no chain, or why it cannot be made longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ChainError {
     /// Something else, or nothing, is there.
@@ -161,7 +161,7 @@ fn put<const N: usize>(bytes: &mut [u8], at: usize, value: [u8; N]) {
     bytes[at..at + N].copy_from_slice(&value);
 }
 
-/// Holds what both copies together say, and where the next write goes.
+/// The content of both copies together, and the place of the next write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {
     /// The links of the newer valid copy; none when neither is valid.

@@ -27,7 +27,7 @@ const MAX_PATCH_SETS: usize = 32;
 const MAX_PATCH_INDEX: u64 = 16 * MIB;
 const MAX_FRAMES: u32 = 1 << 20;
 
-/// Says why bytes are not a manifest.
+/// The reason why bytes are not a manifest.
 #[derive(Debug, thiserror::Error)]
 pub enum ParseError {
     /// More bytes than a manifest may have.
@@ -40,11 +40,11 @@ pub enum ParseError {
     #[error("manifest is not valid JSON of format {FORMAT}")]
     Json(#[source] serde_json::Error),
     /// The right shape, but a value is impossible.
-    #[error("manifest is not sound")]
+    #[error("the manifest is not valid")]
     Unsound(#[source] Fault),
 }
 
-/// Names the value of a manifest that is impossible.
+/// A value of a manifest that is impossible.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub struct Fault {
@@ -130,7 +130,7 @@ impl Manifest {
             let field = format!("patches[{index}]");
             let twin = self.patches[..index].iter().any(|other| other.from == set.from);
             require(!twin, &format!("{field}.from"), || {
-                "the same image is there twice".into()
+                "the same image is listed twice".into()
             })?;
             let aligned = set.offset.is_multiple_of(PART_ALIGNMENT);
             require(aligned && set.offset >= end, &format!("{field}.offset"), || {
@@ -185,7 +185,7 @@ impl Manifest {
                 .iter()
                 .any(|other| (other.kind, &other.name) == (part.kind, &part.name));
             require(!twin, &format!("{field}.name"), || {
-                format!("{:?} is there twice", part.name)
+                format!("{:?} is listed twice", part.name)
             })?;
             require(part.offset == end, &format!("{field}.offset"), || {
                 format!("{} must be {end}", part.offset)
@@ -302,7 +302,7 @@ fn file_name(field: &str, text: &str) -> Result<(), Fault> {
     })
 }
 
-/// One line of printable ASCII that does not speak for the loader.
+/// Checks that the command line is one line of printable ASCII without the loader's own arguments.
 fn cmdline(text: &str) -> Result<(), Fault> {
     let field = "cmdline";
     require(text.len() <= MAX_CMDLINE, field, || {

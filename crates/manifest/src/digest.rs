@@ -7,7 +7,7 @@ use core::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest as _, Sha256};
 
-/// Holds a SHA-256 hash.
+/// A SHA-256 hash.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest(pub [u8; 32]);
 
@@ -30,7 +30,7 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// Says that a text is not a hash.
+/// The error for a text that is not a hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a SHA-256: expected 64 lower-case hexadecimal digits")]
 pub struct ParseDigestError;

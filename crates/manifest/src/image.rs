@@ -13,7 +13,7 @@ use crate::Digest;
 /// The most images that a manifest may list: a frame's entry in the index names one by a byte.
 pub const MAX_IMAGES: usize = 64;
 
-/// Describes one image that a bundle carries.
+/// An image in a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Image {

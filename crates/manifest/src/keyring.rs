@@ -16,7 +16,7 @@ pub const SECTION: &str = ".bpkeys";
 /// Most keys that a loader carries.
 pub const MAX_KEYS: usize = 16;
 
-/// The section as it is compiled in: sound, and trusting nobody.
+/// The section as it is compiled in: valid, and without keys.
 pub const EMPTY: [u8; LEN] = {
     let mut bytes = [0; LEN];
     let mut at = 0;
@@ -31,7 +31,7 @@ const MAGIC: [u8; 8] = *b"BPKEYS01";
 const HEADER: usize = 12;
 const ENTRY: usize = 40;
 
-/// Says why bytes are not a keyring, or keys do not fit into one.
+/// The reason why bytes are not a keyring, or keys do not fit into one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyringError {
     /// Fewer bytes than the section has.

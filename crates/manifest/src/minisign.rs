@@ -23,7 +23,7 @@ const LEGACY: [u8; 2] = *b"Ed";
 const UNTRUSTED: &str = "untrusted comment: ";
 const TRUSTED: &str = "trusted comment: ";
 
-/// Holds one public key that signatures are checked against.
+/// A public key that signatures are checked against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TrustedKey {
     /// minisign's id of the key: finds the key for a signature, and proves nothing.
@@ -32,7 +32,7 @@ pub struct TrustedKey {
     pub key: [u8; 32],
 }
 
-/// Says why a text is not a public key.
+/// The reason why a text is not a public key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// Not the shape that minisign writes.
@@ -96,7 +96,7 @@ impl fmt::Display for TrustedKey {
     }
 }
 
-/// Says why signatures do not vouch for a text.
+/// The reason why no signature of a text is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
     /// Not the shape that minisign writes.

@@ -9,10 +9,10 @@ pub use slots::Version;
 
 use crate::{Digest, Image, ImageName, TrustedKey};
 
-/// Describes one release of a system for one board.
+/// A release of a system for one board.
 ///
-/// A value got from [`crate::verify`] is signed and within all limits. One made by hand is checked by
-/// [`Manifest::to_json`], so that no builder can sign what no loader would take.
+/// A value from [`crate::verify`] is signed and within all limits. [`Manifest::to_json`] checks any other, so that no
+/// builder can sign what no loader accepts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Manifest {
@@ -32,9 +32,9 @@ pub struct Manifest {
     pub locked: bool,
     /// Kernel command line; the loader appends what it knows about this boot.
     pub cmdline: String,
-    /// What lies in the slot.
+    /// The content of the slot.
     pub slot: SlotImage,
-    /// What the disk around the slot looks like.
+    /// The disk that the slot is a part of.
     pub disk: Disk,
     /// Images that a bundle carries for this release.
     pub images: Vec<Image>,
@@ -54,7 +54,7 @@ pub struct Manifest {
     pub patches: Vec<PatchSet>,
 }
 
-/// Names an instruction set as Debian does.
+/// An instruction set, by Debian's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Arch {
@@ -73,7 +73,7 @@ impl fmt::Display for Arch {
     }
 }
 
-/// Describes the bytes of a slot: parts, then the hash tree over them.
+/// The layout of a slot's bytes: parts, then the hash tree over them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SlotImage {
@@ -85,7 +85,7 @@ pub struct SlotImage {
     pub verity: Verity,
 }
 
-/// Describes one file inside the slot.
+/// A file in the slot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Part {
@@ -101,7 +101,7 @@ pub struct Part {
     pub sha256: Digest,
 }
 
-/// Says what a part is for.
+/// The purpose of a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum PartKind {
@@ -126,7 +126,7 @@ impl fmt::Display for PartKind {
     }
 }
 
-/// Describes the dm-verity tree: format 1, SHA-256, blocks of 4096 bytes, no superblock.
+/// The dm-verity tree: format 1, SHA-256, blocks of 4096 bytes, no superblock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Verity {
@@ -142,7 +142,7 @@ pub struct Verity {
     pub root_hash: Digest,
 }
 
-/// Describes the disk that the flash tool lays out.
+/// The disk that the flash tool lays out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Disk {
@@ -154,7 +154,7 @@ pub struct Disk {
     pub hybrid_mbr: bool,
 }
 
-/// Describes a bundle's frame index.
+/// The frame index of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Index {
@@ -164,7 +164,7 @@ pub struct Index {
     pub sha256: Digest,
 }
 
-/// Describes the patches that lead from one earlier release to this one, and where in the bundle they lie.
+/// The patches from one earlier release to this one, and their place in the bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PatchSet {
@@ -182,7 +182,7 @@ pub struct PatchSet {
     pub sha256: Digest,
 }
 
-/// Says which device tree the loader hands to the kernel.
+/// The choice of the device tree that the loader passes to the kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DeviceTrees {
@@ -193,7 +193,7 @@ pub struct DeviceTrees {
     pub prefer: DeviceTreePreference,
 }
 
-/// Says whose device tree wins.
+/// The precedence between two device trees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum DeviceTreePreference {

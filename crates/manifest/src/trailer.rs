@@ -17,7 +17,7 @@ const HEADER: usize = 16;
 /// Longest signatures that a trailer holds.
 pub const MAX_SIGNATURES_LEN: usize = AREA - HEADER - MAX_JSON;
 
-/// Holds the two texts of a trailer. Nothing about them is known to be true yet: see [`crate::verify`].
+/// The two texts of a trailer. They are not verified yet: see [`crate::verify`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trailer<'a> {
     /// The manifest's JSON.
@@ -26,7 +26,7 @@ pub struct Trailer<'a> {
     pub signatures: &'a [u8],
 }
 
-/// Says why there is no trailer.
+/// The reason why there is no trailer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TrailerError {
     /// The partition holds no manifest: an empty slot.

@@ -26,7 +26,7 @@ impl VerifiedManifest {
         self.signer
     }
 
-    /// Gives up the proof and keeps the manifest.
+    /// Returns up the proof and keeps the manifest.
     pub fn into_manifest(self) -> Manifest {
         self.manifest
     }
@@ -40,7 +40,7 @@ impl Deref for VerifiedManifest {
     }
 }
 
-/// Says why a manifest may not be acted upon.
+/// The reason why a manifest is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
     /// No signature of a trusted key holds.

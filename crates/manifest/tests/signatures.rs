@@ -104,7 +104,7 @@ fn others_are_refused() {
         refusal(json, signature, &[forged]),
         SignatureError::Mismatch { key: forged }
     );
-    // The same id twice: an attacker's key must not hide ours.
+    // Two keys with one id: an attacker's key must not hide ours.
     assert!(verify(json, signature, &[forged, signer.key()]).is_ok());
     assert_eq!(
         refusal(json, &signer.sign(b"else"), &[signer.key()]),

@@ -5,7 +5,7 @@ use crate::{Reason, Record, Slot, SlotState, Version};
 /// Length of one copy.
 pub const RECORD_LEN: usize = 512;
 
-/// Where the two copies start inside the BOOTSTATE partition: far enough apart to lie in separate erase blocks.
+/// The offsets of the two copies in the BOOTSTATE partition, far enough apart to be in separate erase blocks.
 pub const COPY_OFFSETS: [u64; 2] = [0, 512 * 1024];
 
 const MAGIC: [u8; 8] = *b"BPSLOTS1";
@@ -19,7 +19,7 @@ const AT_PREFERRED: usize = 32;
 const AT_FLOOR: usize = 36;
 const AT_CRC: usize = RECORD_LEN - 4;
 
-/// Says why some bytes are not a slot record.
+/// The reason why bytes are not a slot record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// Fewer bytes than a copy has.
@@ -139,7 +139,7 @@ pub(crate) fn take<const N: usize>(bytes: &[u8; RECORD_LEN], at: usize) -> [u8; 
     core::array::from_fn(|index| bytes[at + index])
 }
 
-/// Holds what both copies together say, and where the next write goes.
+/// The content of both copies together, and the place of the next write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Loaded {
     /// The newer valid copy; `None` when neither is valid.

@@ -22,7 +22,7 @@ use core::str::FromStr;
 
 use layout::Name;
 
-/// Names one of the two partitions that can each hold a whole system.
+/// One of the two partitions that can each hold a whole system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Slot {
     /// Partition SLOT-A.
@@ -32,10 +32,10 @@ pub enum Slot {
 }
 
 impl Slot {
-    /// Lists both slots, A first.
+    /// Both slots, A first.
     pub const ALL: [Slot; 2] = [Slot::A, Slot::B];
 
-    /// Returns the slot that this one is not.
+    /// Returns the other slot.
     pub const fn other(self) -> Slot {
         match self {
             Slot::A => Slot::B,
@@ -74,7 +74,7 @@ impl fmt::Display for Slot {
     }
 }
 
-/// Says that a text names no slot.
+/// The error for a text that names no slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no such slot; known: a, b")]
 pub struct ParseSlotError;
@@ -91,12 +91,12 @@ impl FromStr for Slot {
     }
 }
 
-/// Says what is known about a slot's content.
+/// The state of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SlotState {
     /// Nothing to boot: never written, or being written right now.
     Empty,
-    /// Written and not yet found healthy; may be started this many more times.
+    /// On trial: written, and not yet found healthy.
     Trial {
         /// Starts that are left.
         tries: u8,
@@ -119,7 +119,7 @@ impl fmt::Display for SlotState {
     }
 }
 
-/// Holds all that the loader remembers between boots.
+/// The loader's memory between boots.
 ///
 /// A value is only data: the moves below return a changed copy, and nothing is on the disk until [`encode`]d bytes
 /// are written at [`Loaded::write_to`] and flushed.
@@ -133,7 +133,7 @@ pub struct Record {
     pub floor: Version,
 }
 
-/// How often a freshly written slot is started before it counts as failed.
+/// The number of starts of a newly written slot before it counts as failed.
 pub const TRIAL_TRIES: u8 = 3;
 
 impl Record {

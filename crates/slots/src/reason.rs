@@ -4,7 +4,7 @@ use core::fmt;
 
 macro_rules! reasons {
     ($($code:literal $name:ident $sentence:literal),+ $(,)?) => {
-        /// Says why a slot was not started, or was given up.
+        /// The reason why a slot was not started, or was abandoned.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Reason {
@@ -14,10 +14,10 @@ macro_rules! reasons {
         }
 
         impl Reason {
-            /// Lists every reason that this release knows.
+            /// All reasons that this release knows.
             pub const KNOWN: &'static [Reason] = &[$(Reason::$name),+];
 
-            /// Returns the number that stands for this reason on disk and on the kernel's command line.
+            /// Returns the number of this reason on disk and on the kernel's command line.
             pub const fn code(self) -> u8 {
                 match self {
                     $(Reason::$name => $code,)+

@@ -9,7 +9,7 @@ use crate::codec::{put, take};
 /// Length of the mark.
 pub const START_MARK_LEN: usize = 512;
 
-/// Where the mark lies in BOOTSTATE: once, since the number is only good for the start that wrote it.
+/// The offset of the mark in BOOTSTATE. There is one copy, because the number is valid only for the start that wrote it.
 pub const START_MARK_OFFSET: u64 = 448 * 1024;
 
 const MAGIC: [u8; 8] = *b"BPSTART1";
@@ -17,7 +17,7 @@ const AT_NUMBER: usize = 8;
 const AT_KIND: usize = 16;
 const AT_CRC: usize = START_MARK_LEN - 4;
 
-/// What is written on a disk.
+/// The mark on a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StartMark {
     /// The loader was started from this disk, and passed the number on.

@@ -21,7 +21,7 @@ pub(crate) struct Level {
     pub blocks: u64,
 }
 
-/// Why there is no tree over so many blocks.
+/// The reason why there is no tree over so many blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum GeometryError {
     /// There is nothing to hash.

@@ -14,7 +14,7 @@ pub struct Verifier {
     tree: Vec<u8>,
 }
 
-/// What does not fit the root hash.
+/// The part of the data or tree that does not match the root hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
     /// The tree has the wrong length for its geometry.

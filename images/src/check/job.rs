@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::erofs::Tool;
 
-/// What one check found out.
+/// The outcome of a check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase", tag = "outcome", content = "detail")]
 pub enum Outcome {

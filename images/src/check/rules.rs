@@ -16,7 +16,7 @@ const PROGRAMS: &str = include_str!("../../executables.txt");
 const BASE: [&str; 2] = ["base", "containerd"];
 /// The most programs that the base image may have: each one is something to attack.
 const MOST_PROGRAMS: usize = 12;
-/// Names of shells, interpreters and package managers: with one of them a node could be changed by hand.
+/// Shells, interpreters and package managers: with one of them a node could be changed by hand.
 const FORBIDDEN: [&str; 22] = [
     "apk", "apt", "apt-get", "ash", "awk", "bash", "busybox", "dash", "dpkg", "fish", "ksh", "lua", "mksh",
     "opkg", "perl", "pip", "python", "python3", "rpm", "sh", "toybox", "zsh",

@@ -24,7 +24,7 @@ pub fn signature(job: &Job<'_>) -> Outcome {
     let json = job.bundle.with_extension("manifest.json");
     let signature = job.bundle.with_extension("manifest.json.minisig");
     if !json.is_file() || !signature.is_file() {
-        return Outcome::Skipped("no manifest beside the bundle".into());
+        return Outcome::Skipped("there is no manifest next to the bundle".into());
     }
     let Some(key) = job.key_files.first() else {
         return Outcome::Skipped("no key was named".into());

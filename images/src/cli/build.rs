@@ -15,7 +15,7 @@ use manifest::model::Version;
 use serde_json::json;
 use signing::{SecretKey, password};
 
-use super::{Global, Output, twice};
+use super::{Global, Output, rebuild};
 
 /// Build the signed bundle of a board.
 #[derive(Debug, clap::Args)]
@@ -129,7 +129,7 @@ impl Build {
             .map(str::to_owned)
             .into();
         let mut add = |option: &str, value: String| arguments.extend([option.to_owned(), value]);
-        for tree in twice::copy_trees(&global.places.trees()?, scratch.path())? {
+        for tree in rebuild::copy_trees(&global.places.trees()?, scratch.path())? {
             add("--tree", tree.display().to_string());
         }
         self.overlay
@@ -153,8 +153,8 @@ impl Build {
         if self.disk_image {
             arguments.push("--disk-image".to_owned());
         }
-        twice::build_again(&arguments, scratch.path())?;
-        let same = twice::compare(&self.out, &out, stem)?;
+        rebuild::build_again(&arguments, scratch.path())?;
+        let same = rebuild::compare(&self.out, &out, stem)?;
         if global.output == Output::Text {
             stdio::line(format_args!(
                 "built twice, with the same bytes: {}",

@@ -12,7 +12,7 @@ use images::packages::fetched::Fetched;
 use images::packages::kept::keep;
 use images::packages::lock::{Lock, Locked, LockedKernel};
 use images::packages::mirror::SUITE;
-use images::packages::moment::Moment;
+use images::packages::timestamp::Timestamp;
 use images::packages::wanted::{Wanted, WantedSet};
 use images::report::Progress;
 use serde_json::json;
@@ -92,7 +92,7 @@ impl Renew {
             format: 1,
             suite: SUITE.to_owned(),
             created,
-            moment: Some(Moment::at(created)),
+            moment: Some(Timestamp::at(created)),
             kernels,
             packages: Vec::new(),
         };
@@ -112,7 +112,7 @@ impl Renew {
         }
         let changes = changes(&old, &lock);
         if changes.is_empty() {
-            // Times are those of the content: without a change there is nothing to date anew.
+            // Times are those of the content: without a change the date stays.
             lock.created = old.created;
             lock.moment = Some(old.moment());
         }

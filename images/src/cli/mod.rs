@@ -6,7 +6,7 @@ mod keys;
 mod lists;
 mod lock;
 mod places;
-mod twice;
+mod rebuild;
 
 use std::process::ExitCode;
 
@@ -38,7 +38,7 @@ pub struct Global {
     pub places: Places,
 }
 
-/// How results are written.
+/// The form in which results are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// For people.

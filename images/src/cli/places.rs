@@ -9,7 +9,7 @@ use images::packages::kept::Kept;
 use images::packages::lock::Lock;
 use images::packages::mirror::{Mirror, MirrorError};
 
-/// Where boards, overlays, packages and the lock file are.
+/// The places of boards, overlays, packages and the lock file.
 #[derive(Debug, clap::Args)]
 pub struct Places {
     /// Folder with `boards/` and `overlays/`; may be given several times, later ones win. [default: found above the
@@ -25,7 +25,7 @@ pub struct Places {
     /// Debian mirror. [default: the host's]
     #[arg(long, global = true, value_name = "URL", env = "BEDPLATE_MIRROR")]
     mirror: Option<String>,
-    /// Archive of all versions, for locked packages that the mirror has dropped: {moment} stands for the lock's moment,
+    /// Archive of all versions, for locked packages that the mirror has dropped: {moment} stands for the time of the lock,
     /// {archive} for debian and debian-security, as in https://snapshot.example.org/{archive}/{moment}
     #[arg(long, global = true, value_name = "URL", env = "BEDPLATE_SNAPSHOT")]
     snapshot: Option<String>,
@@ -41,7 +41,7 @@ pub struct Places {
 }
 
 impl Places {
-    /// Gives the folders with boards and overlays.
+    /// Returns the folders with boards and overlays.
     pub fn trees(&self) -> Result<Vec<PathBuf>> {
         if !self.tree.is_empty() {
             return Ok(self.tree.clone());
@@ -61,7 +61,7 @@ impl Places {
         Ok(Catalog::load(&self.trees()?)?)
     }
 
-    /// Gives the path of the lock file.
+    /// Returns the path of the lock file.
     pub fn lock_path(&self) -> Result<PathBuf> {
         match &self.lock {
             Some(path) => Ok(path.clone()),
@@ -69,7 +69,7 @@ impl Places {
         }
     }
 
-    /// Gives the folder of what is kept between builds.
+    /// Returns the folder of what is kept between builds.
     pub fn cache(&self) -> Result<PathBuf> {
         if let Some(cache) = &self.cache {
             return Ok(cache.clone());
@@ -81,7 +81,7 @@ impl Places {
             .join("bedplate"))
     }
 
-    /// Gives the options that make another run use the same lock, cache and mirror; trees are left out.
+    /// Returns the options that make another run use the same lock, cache and mirror; trees are left out.
     pub fn options(&self) -> Result<Vec<String>> {
         let mut options = vec!["--lock".to_owned(), self.lock_path()?.display().to_string()];
         options.extend(["--cache".to_owned(), self.cache()?.display().to_string()]);

@@ -95,7 +95,7 @@ impl Apt {
         Ok(apt)
     }
 
-    /// Gives the version that apt would install.
+    /// Returns the version that apt would install.
     pub fn candidate(&self, name: &str) -> Result<Available, AptError> {
         let missing = || AptError::NoPackage {
             name: name.to_owned(),
@@ -108,7 +108,7 @@ impl Apt {
             .ok_or_else(missing)
     }
 
-    /// Gives a certain version, when the mirror has it.
+    /// Returns a certain version, when the mirror has it.
     pub fn version(&self, name: &str, version: &str) -> Result<Option<Available>, AptError> {
         let all = self.show(name, "--all-versions").unwrap_or_default();
         Ok(all.into_iter().find(|found| found.version == version))

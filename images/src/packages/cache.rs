@@ -19,7 +19,7 @@ impl Cache {
         Cache { folder }
     }
 
-    /// Gives the path of a package with this very hash.
+    /// Returns the path of a package with this very hash.
     pub fn get(&self, name: &str, version: &str, arch: Arch, sha256: &str) -> Option<PathBuf> {
         let path = self.path(name, version, arch);
         (hash::of_file(&path).ok()? == sha256).then_some(path)

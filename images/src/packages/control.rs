@@ -7,7 +7,7 @@ pub struct Stanza {
 }
 
 impl Stanza {
-    /// Gives the value of a field; names of fields do not tell upper from lower case.
+    /// Returns the value of a field; names of fields do not tell upper from lower case.
     pub fn get(&self, field: &str) -> Option<&str> {
         let found = self
             .fields

@@ -16,7 +16,7 @@ use super::kept::{Kept, KeptError};
 use super::kernel;
 use super::lock::{Lock, Locked};
 use super::mirror::{Mirror, MirrorError};
-use super::moment::Moment;
+use super::timestamp::Timestamp;
 use super::wanted::Wanted;
 use crate::hash;
 
@@ -87,10 +87,10 @@ pub enum FetchError {
 
 /// Finds the mirror; only called when something must be fetched.
 pub type FindMirror = Box<dyn Fn() -> Result<Mirror, MirrorError>>;
-/// Finds an archive of all versions as it was at a moment; only called when the mirror lacks what was locked.
-pub type FindSnapshot = Box<dyn Fn(&Moment) -> Result<Mirror, MirrorError>>;
+/// Finds an archive of all versions as it was at a time; only called when the mirror lacks what was locked.
+pub type FindSnapshot = Box<dyn Fn(&Timestamp) -> Result<Mirror, MirrorError>>;
 
-/// Where packages may come from.
+/// The sources of packages.
 pub struct Sources {
     /// The mirror, with current versions.
     pub mirror: FindMirror,
@@ -102,7 +102,7 @@ pub struct Sources {
     pub allow_changed: Vec<String>,
 }
 
-/// Which of the sources that apt asks.
+/// A source that apt asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Origin {
     Mirror,
@@ -140,7 +140,7 @@ impl Fetcher {
         &self.notes
     }
 
-    /// Gives the lock file.
+    /// Returns the lock file.
     pub fn lock(&self) -> &Lock {
         &self.lock
     }

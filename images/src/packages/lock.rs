@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use board::{Arch, Suite};
 use serde::{Deserialize, Serialize};
 
-use super::moment::Moment;
+use super::timestamp::Timestamp;
 
 const HEADER: &str =
     "# Exact packages that images are made of. Written by `bedplate-image lock`; do not edit.\n";
@@ -37,7 +37,7 @@ pub enum LockError {
         source: io::Error,
     },
     /// It is not a lock file of ours.
-    #[error("{path} is not a lock file; make it anew with `bedplate-image lock`")]
+    #[error("{path} is not a lock file; make a new one with `bedplate-image lock`")]
     Parse {
         /// The file.
         path: PathBuf,
@@ -47,7 +47,7 @@ pub enum LockError {
     },
 }
 
-/// What was chosen when the lock file was made.
+/// The content of the lock file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Lock {
@@ -57,9 +57,9 @@ pub struct Lock {
     pub suite: String,
     /// When it was made, in seconds since 1970: the time that images made from it bear.
     pub created: u64,
-    /// A moment at which the mirror had all of these packages: where an archive of all versions has them.
+    /// A time at which the mirror had all of these packages, and an archive of all versions has them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub moment: Option<Moment>,
+    pub moment: Option<Timestamp>,
     /// Packages that only depend on a kernel, and the kernel they stood for.
     pub kernels: Vec<LockedKernel>,
     /// Packages, sorted by architecture and name.
@@ -142,7 +142,7 @@ impl Lock {
         })
     }
 
-    /// Gives the text of the lock file.
+    /// Returns the text of the lock file.
     pub fn to_text(&self) -> String {
         let mut sorted = self.clone();
         sorted
@@ -155,12 +155,12 @@ impl Lock {
         format!("{HEADER}{body}")
     }
 
-    /// Gives a moment at which the mirror had all of these packages; a lock that notes none was made at such a moment.
-    pub fn moment(&self) -> Moment {
-        self.moment.clone().unwrap_or_else(|| Moment::at(self.created))
+    /// Returns a time at which the mirror had all of these packages: without one in the lock, that of its creation.
+    pub fn moment(&self) -> Timestamp {
+        self.moment.clone().unwrap_or_else(|| Timestamp::at(self.created))
     }
 
-    /// Gives the locked version of a package.
+    /// Returns the locked version of a package.
     pub fn package(&self, name: &str, arch: Arch) -> Option<&Locked> {
         self.packages
             .iter()
@@ -193,7 +193,7 @@ mod tests {
             format: 1,
             suite: "trixie".into(),
             created: 7,
-            moment: Some(Moment::at(7)),
+            moment: Some(Timestamp::at(7)),
             kernels: vec![],
             packages: vec![
                 locked("b", Arch::Amd64),
@@ -223,7 +223,7 @@ mod tests {
             Lock::load(&dir.path().join("x"))
                 .unwrap_err()
                 .to_string()
-                .contains("make it anew")
+                .contains("make a new one")
         );
     }
 }

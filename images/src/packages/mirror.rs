@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 
 use board::Suite;
 
-use super::moment::Moment;
+use super::timestamp::Timestamp;
 
 /// The Debian release that images are made of.
 pub const SUITE: &str = "trixie";
 
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-/// Where the moment goes in the address of a snapshot.
+/// The placeholder for the timestamp in the address of a snapshot.
 const MOMENT: &str = "{moment}";
-/// Where the archive's name goes in the address of a snapshot.
+/// The placeholder for the archive's name in the address of a snapshot.
 const ARCHIVE: &str = "{archive}";
 /// The option by which apt takes an index whose time is over.
 const ANY_AGE: &str = "check-valid-until=no";
@@ -26,10 +26,10 @@ pub struct Mirror {
     pub lines: Vec<String>,
 }
 
-/// No mirror could be told from the host's configuration.
+/// No mirror was found in the host's configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum MirrorError {
-    /// A snapshot's address does not say where the moment goes.
+    /// A snapshot's address has no placeholder for the timestamp.
     #[error(
         "--snapshot {template:?} has no {{moment}} in it: name one such as https://snapshot.example.org/{{archive}}/{{moment}}"
     )]
@@ -75,11 +75,15 @@ impl Mirror {
         })
     }
 
-    /// Uses an archive that keeps all versions, as it was at a moment.
+    /// Uses an archive that keeps all versions, as it was at a time.
     ///
-    /// In the template, `{moment}` stands for the moment, and `{archive}` for `debian` and `debian-security`; without the
+    /// In the template, `{moment}` stands for the timestamp, and `{archive}` for `debian` and `debian-security`; without the
     /// latter there is only the main archive.
-    pub fn snapshot(template: &str, moment: &Moment, keyring: Option<&Path>) -> Result<Mirror, MirrorError> {
+    pub fn snapshot(
+        template: &str,
+        moment: &Timestamp,
+        keyring: Option<&Path>,
+    ) -> Result<Mirror, MirrorError> {
         if !template.contains(MOMENT) {
             return Err(MirrorError::NoMoment {
                 template: template.to_owned(),
@@ -231,7 +235,7 @@ fn parse_deb822(text: &str) -> Vec<Source> {
     sources
 }
 
-/// A keyring that is written into the stanza itself, or that is not here, is left to the default.
+/// Returns the keyring of a stanza, or nothing when it is written into the stanza itself or is missing: then the default is used.
 fn keyring(text: &str) -> Option<PathBuf> {
     let path = PathBuf::from(text.trim().split(',').next()?);
     (path.is_absolute() && path.is_file()).then_some(path)
@@ -305,7 +309,10 @@ deb-src http://src.test/debian trixie main\ndeb [arch=amd64 signed-by=DIR/keys.g
     fn a_snapshot_is_an_archive_at_a_moment() {
         let dir = host(&[]);
         let keys = dir.path().join("keys.gpg");
-        let (moment, signed) = (Moment::at(1_795_403_073), format!("signed-by={}", keys.display()));
+        let (moment, signed) = (
+            Timestamp::at(1_795_403_073),
+            format!("signed-by={}", keys.display()),
+        );
         let lines =
             |template: &str| Mirror::snapshot(template, &moment, Some(&keys)).map(|mirror| mirror.lines);
         let options = format!("deb [{signed} check-valid-until=no] http://all.test");

@@ -1,7 +1,7 @@
 //! Debian packages: where they come from, which versions, and their files.
 //!
 //! [`mirror`] finds the mirror and its keys, [`apt`] asks it in an isolated root, [`lock`] holds what was chosen and
-//! when ([`moment`]), [`cache`] keeps what was fetched, [`kept`] is what a release keeps for good, [`folder`] has packages
+//! when ([`timestamp`]), [`cache`] keeps what was fetched, [`kept`] is what a release keeps for good, [`folder`] has packages
 //! of one's own, [`fetch`] joins these, [`kernel`] follows a package to its kernel, and [`deb`] opens a package.
 
 pub mod apt;
@@ -15,5 +15,5 @@ pub mod kept;
 pub mod kernel;
 pub mod lock;
 pub mod mirror;
-pub mod moment;
+pub mod timestamp;
 pub mod wanted;

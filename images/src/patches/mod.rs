@@ -1,18 +1,18 @@
 //! Makes the patches that lead from an older release to this one.
 //!
-//! For each extent of the new slot image, [`likeness`] finds the pieces of the old one that are most like it, and the
+//! For each extent of the new slot image, [`similarity`] finds the pieces of the old one that are most like it, and the
 //! bundle's own code packs the extent as what must be added to them. A patch that saves nothing is left out.
 
-mod likeness;
 mod older;
+mod similarity;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{io, thread};
 
 use bundle::{Cache, EXTENT, Frame, ImageName, NewPatch, Source};
 
-use self::likeness::Likeness;
 pub use self::older::{Older, OlderError};
+use self::similarity::Similarity;
 use crate::slot::Slot;
 
 /// Makes all patches from an old slot's data to a new slot; `frames` are those of the new bundle.
@@ -24,7 +24,7 @@ pub fn make(
     frames: &[Frame],
     cache: Option<&dyn Cache>,
 ) -> io::Result<Vec<NewPatch>> {
-    let likeness = Likeness::to(old);
+    let similarity = Similarity::to(old);
     let extents = slot.image.verity.tree_offset.div_ceil(EXTENT) as usize;
     let next = AtomicUsize::new(0);
     let work = || {
@@ -38,7 +38,7 @@ pub fn make(
             let saved = cost_in_frames(frames, target);
             // Zeros cost nothing in frames; nothing beats that.
             if saved > 0 {
-                let patch = patch(old, slot, target, &likeness, cache)?;
+                let patch = patch(old, slot, target, &similarity, cache)?;
                 if patch.cost() < saved {
                     done.push(patch);
                 }
@@ -62,7 +62,7 @@ fn patch(
     old: &[u8],
     slot: &Slot,
     target: u64,
-    likeness: &Likeness,
+    similarity: &Similarity,
     cache: Option<&dyn Cache>,
 ) -> io::Result<NewPatch> {
     let extent = slot.data(target, EXTENT as usize);
@@ -73,7 +73,7 @@ fn patch(
             len: extent.len() as u32,
         }]
     } else {
-        likeness.sources(&extent)
+        similarity.sources(&extent)
     };
     let mut older = Vec::new();
     for source in &sources {

@@ -93,7 +93,7 @@ impl Older {
         self.reader.manifest().slot.verity.root_hash
     }
 
-    /// Says that its slot image is there already.
+    /// Makes the error for a slot image that is listed twice.
     pub fn twin_of(&self, other: String) -> OlderError {
         OlderError::Twice {
             path: self.path.clone(),

@@ -36,13 +36,13 @@ const PIECE_BITS: u32 = 24;
 const _: () = assert!(SOURCES_MAX / WINDOW <= SOURCES_COUNT);
 
 /// The marks of an old image.
-pub struct Likeness {
+pub struct Similarity {
     /// Hash and piece, sorted.
     marks: Vec<u64>,
     len: usize,
 }
 
-impl Likeness {
+impl Similarity {
     /// Takes the marks of an old image.
     pub fn to(old: &[u8]) -> Self {
         let mut marks = Vec::new();
@@ -105,7 +105,7 @@ impl Likeness {
     }
 }
 
-/// Takes, again and again, the piece with the most marks that no piece taken before has.
+/// Takes repeatedly the piece with the most marks that no piece taken before has.
 fn best(pieces: &BTreeMap<usize, Vec<usize>>, marks: usize) -> Vec<usize> {
     let mut covered = vec![false; marks];
     let mut queue: BinaryHeap<(usize, Reverse<usize>)> = pieces
@@ -188,10 +188,10 @@ mod tests {
     #[test]
     fn what_moved_is_found() {
         let old = noise(40 * WINDOW, 1);
-        let likeness = Likeness::to(&old);
+        let similarity = Similarity::to(&old);
         let piece = &old[10 * WINDOW + WINDOW / 2..12 * WINDOW + WINDOW / 2];
         let other = &old[30 * WINDOW..31 * WINDOW];
-        let sources = likeness.sources(&[&noise(999, 2), piece, &noise(50, 3), other].concat());
+        let sources = similarity.sources(&[&noise(999, 2), piece, &noise(50, 3), other].concat());
         let window = WINDOW as u64;
         assert_eq!(
             ends(&sources),
@@ -210,7 +210,7 @@ mod tests {
             }
             code
         };
-        let sources = Likeness::to(&build(0)).sources(&build(0x1234));
+        let sources = Similarity::to(&build(0)).sources(&build(0x1234));
         assert_eq!(ends(&sources), [(0, 8 * WINDOW as u64)]);
     }
 
@@ -222,18 +222,18 @@ mod tests {
             b"all alike; ".repeat(100_000),
         ]
         .concat();
-        let likeness = Likeness::to(&old);
-        assert_eq!(likeness.sources(&noise(10 * WINDOW, 9)), []);
-        assert_eq!(likeness.sources(&vec![0; 10 * WINDOW]), []);
-        assert_eq!(likeness.sources(&b"all alike; ".repeat(1000)), []);
-        assert_eq!(likeness.sources(b"short"), []);
-        assert_eq!(Likeness::to(b"").sources(&noise(WINDOW, 1)), []);
+        let similarity = Similarity::to(&old);
+        assert_eq!(similarity.sources(&noise(10 * WINDOW, 9)), []);
+        assert_eq!(similarity.sources(&vec![0; 10 * WINDOW]), []);
+        assert_eq!(similarity.sources(&b"all alike; ".repeat(1000)), []);
+        assert_eq!(similarity.sources(b"short"), []);
+        assert_eq!(Similarity::to(b"").sources(&noise(WINDOW, 1)), []);
     }
 
     #[test]
     fn the_last_piece_ends_with_the_image() {
         let old = noise(2 * WINDOW + 8192, 1);
-        let sources = Likeness::to(&old).sources(&old[2 * WINDOW..]);
+        let sources = Similarity::to(&old).sources(&old[2 * WINDOW..]);
         assert_eq!(ends(&sources), [(2 * WINDOW as u64, old.len() as u64)]);
     }
 
@@ -247,7 +247,7 @@ mod tests {
             let len = if piece < most + 17 { 4096 } else { 2048 };
             extent.extend_from_slice(&old[piece * WINDOW..][..len]);
         }
-        let sources = Likeness::to(&old).sources(&extent);
+        let sources = Similarity::to(&old).sources(&extent);
         let total: u64 = sources.iter().map(|source| u64::from(source.len)).sum();
         assert_eq!(total, SOURCES_MAX as u64);
         assert!(sources.is_sorted_by_key(|source| source.offset));
