@@ -83,6 +83,14 @@ pub enum Error {
         /// The last requested byte.
         wanted: u64,
     },
+    /// The file is longer than what it is for may be.
+    #[error("{url} has more than {most} bytes")]
+    TooLong {
+        /// The file.
+        url: String,
+        /// The number of bytes that are allowed.
+        most: usize,
+    },
     /// The fetch was cancelled.
     #[error("the fetch was cancelled")]
     Stopped,

@@ -13,6 +13,7 @@ mod options;
 mod proxy;
 mod remote;
 mod response;
+mod small;
 mod spans;
 pub mod tls;
 
@@ -20,4 +21,5 @@ pub use address::shown;
 pub use error::{Cause, Error};
 pub use options::{OnRetry, Options, Pace, Proxy};
 pub use remote::{Remote, Traffic};
+pub use small::read_small;
 pub use spans::BRIDGE;

@@ -1,8 +1,9 @@
-//! Looks for a config, once, at the start.
+//! Looks for a config on the node's own disk, once, at the start, before the network is up.
 //!
 //! The places are a table, asked in order; the first one with a config that can be used wins. A config that cannot
 //! be used is left where it is and told as a problem: the node then goes on with the next place. When there is none at
-//! all, it matters whether the node ever had one: then it is locked, and never waits for anybody's.
+//! all, it matters whether the node ever had one: then it is locked, and never waits for anybody's. Only a node that
+//! never had one asks [`platform`](super::platform)s, later.
 
 use machine_config::{Faults, MachineConfig, medium};
 use owner::Owner;
@@ -43,8 +44,6 @@ const STATE_LOST: &str = "STATE cannot be used";
 struct Place {
     source: Source,
     name: &'static str,
-    /// Whether it is the node's own disk: `bedplate.config=none` leaves only those.
-    local: bool,
     find: fn(&ConfigDisk) -> Result<Option<Filed>, FindError>,
     /// What is done once its config proved usable.
     accept: fn(&ConfigDisk, &Filed, &MachineConfig) -> Result<(), DiskError>,
@@ -55,21 +54,18 @@ const PLACES: &[Place] = &[
     Place {
         source: Source::Medium,
         name: "CONFIG",
-        local: true,
         find: find_medium,
         accept: move_to_state,
     },
     Place {
         source: Source::State,
         name: STAGED,
-        local: true,
         find: find_staged,
         accept: file,
     },
     Place {
         source: Source::State,
         name: ACCEPTED,
-        local: true,
         find: find_accepted,
         accept: keep,
     },
@@ -98,18 +94,11 @@ impl FindError {
     }
 }
 
-/// Finds the config of this start. `cmdline` is the kernel's: `bedplate.config=none` asks nobody but the own disk.
-pub fn acquire(disk: &ConfigDisk, cmdline: &str) -> Acquired {
-    acquire_from(PLACES, disk, cmdline)
-}
-
-fn acquire_from(places: &[Place], disk: &ConfigDisk, cmdline: &str) -> Acquired {
-    let local_only = cmdline
-        .split_ascii_whitespace()
-        .any(|word| word == "bedplate.config=none");
+/// Finds the config of this start on the node's own disk.
+pub fn acquire(disk: &ConfigDisk) -> Acquired {
     let mut problems = Vec::new();
     let mut lock = None;
-    for place in places.iter().filter(|place| place.local || !local_only) {
+    for place in PLACES {
         let (filed, config) = match read(place, disk) {
             Ok(None) => continue,
             Ok(Some(found)) => found,
@@ -225,7 +214,7 @@ mod tests {
     #[test]
     fn without_a_config_there_is_none_and_no_problem() {
         let (_dir, disk) = places();
-        let acquired = acquire(&disk, "console=ttyAMA0");
+        let acquired = acquire(&disk);
         assert!(
             acquired.found == Found::Nothing && acquired.problems.is_empty(),
             "{acquired:?}"
@@ -238,12 +227,12 @@ mod tests {
         disk.file_accepted(&other().to_yaml_with_secrets()).unwrap();
         disk.file_staged(&other().to_yaml_with_secrets()).unwrap();
         put_medium(&disk, &config().to_yaml_with_secrets());
-        let acquired = acquire(&disk, "");
+        let acquired = acquire(&disk);
         assert_eq!(acquired.found, found(config(), Source::Medium));
         assert_eq!(acquired.problems, [""; 0]);
         let medium = std::fs::read(disk.medium.as_ref().unwrap()).unwrap();
         assert!(medium.len() == 1 << 20 && medium.iter().all(|byte| *byte == 0));
-        let again = acquire(&disk, "");
+        let again = acquire(&disk);
         assert_eq!(
             again.found,
             found(config(), Source::State),
@@ -256,7 +245,7 @@ mod tests {
         let (_dir, disk) = places();
         disk.file_accepted(&config().to_yaml_with_secrets()).unwrap();
         put_medium(&disk, "kind: MachineConfig\n");
-        let acquired = acquire(&disk, "");
+        let acquired = acquire(&disk);
         assert_eq!(acquired.found, found(config(), Source::State));
         assert!(
             acquired.problems[0].starts_with("CONFIG: the machine config has 1 fault:\n  apiVersion"),
@@ -274,7 +263,7 @@ mod tests {
         let (_dir, mut disk) = places();
         put_medium(&disk, &config().to_yaml_with_secrets());
         disk.state = disk.state.join("missing");
-        let acquired = acquire(&disk, "");
+        let acquired = acquire(&disk);
         assert_eq!(acquired.found, found(config(), Source::Medium));
         assert!(
             acquired.problems[0].starts_with("CONFIG: cannot write"),
@@ -293,9 +282,9 @@ mod tests {
         let (_dir, disk) = places();
         disk.file_accepted(&config().to_yaml_with_secrets()).unwrap();
         disk.file_staged(&other().to_yaml_with_secrets()).unwrap();
-        assert_eq!(acquire(&disk, "").found, found(other(), Source::State));
+        assert_eq!(acquire(&disk).found, found(other(), Source::State));
         assert_eq!(disk.read_staged().unwrap(), None);
-        assert_eq!(acquire(&disk, "").found, found(other(), Source::State));
+        assert_eq!(acquire(&disk).found, found(other(), Source::State));
     }
 
     #[test]
@@ -313,21 +302,5 @@ mod tests {
             assert_eq!(mode & 0o777, 0o600);
         }
         assert_eq!(std::fs::read_dir(&disk.state).unwrap().count(), 2);
-    }
-
-    #[test]
-    fn the_kernel_argument_leaves_the_own_disk_only() {
-        let (_dir, disk) = places();
-        let remote = |_: &ConfigDisk| Ok(Some(Filed::sound(config().to_yaml_with_secrets())));
-        let places = [Place {
-            source: Source::Api,
-            name: "remote",
-            local: false,
-            find: remote,
-            accept: keep,
-        }];
-        let asked = |line| acquire_from(&places, &disk, line).found;
-        assert_eq!(asked("quiet bedplate.config=none"), Found::Nothing);
-        assert_eq!(asked("quiet"), found(config(), Source::Api));
     }
 }

@@ -46,7 +46,7 @@ fn start(disk: &ConfigDisk, image: &Image) -> Result<(), Fault> {
         .open(disk.medium.as_ref().unwrap())
         .unwrap();
     file.write_all_at(&bytes, 0).unwrap();
-    let acquired = acquire(disk, "");
+    let acquired = acquire(disk);
     let right = matches!(&acquired.found, Found::Config(found, _) if **found == config());
     if !right || !acquired.problems.is_empty() {
         return Err(Fault(format!("{acquired:?}")));
@@ -124,7 +124,7 @@ fn accepted(
         for stage in &stages[..done] {
             stage(&disk);
         }
-        let found = acquire(&disk, "").found;
+        let found = acquire(&disk).found;
         let right = match (&found, done) {
             // Nothing was accepted yet.
             (Found::Nothing, 0) => true,

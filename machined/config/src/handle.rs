@@ -23,6 +23,8 @@ use super::plan::{ApplyPlan, Effect, Mode, decide};
 use super::told::told;
 use super::{Acquired, Found, Refusal};
 
+mod adopt;
+
 /// How long mode `try` waits when nobody says.
 pub const TRY_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long it waits at most: a trial that nobody ends is no trial.
@@ -48,6 +50,8 @@ struct Shared {
 /// What is not in the store.
 struct State {
     status: ConfigStatus,
+    /// Configs that were found at the start and could not be used.
+    at_start: Vec<String>,
     /// What mode `try` goes back to, and the task that does it; dropped, it does not.
     trial: Option<Trial>,
 }
@@ -71,6 +75,8 @@ enum ApplyError {
     Disk(#[from] DiskError),
     #[error(transparent)]
     Owner(#[from] OwnerConflict),
+    #[error("the node does not wait for a machine config any more")]
+    NotAwaited,
 }
 
 impl ConfigHandle {
@@ -107,7 +113,11 @@ impl ConfigHandle {
             store.put(OWNER, NODE, config)?;
         }
         store.put(OWNER, NODE, status.clone())?;
-        let state = Mutex::new(State { status, trial: None });
+        let state = Mutex::new(State {
+            at_start: status.problems.clone(),
+            status,
+            trial: None,
+        });
         Ok(Self {
             shared: Arc::new(Shared {
                 store,
@@ -149,7 +159,8 @@ impl ConfigHandle {
                 timeout => timeout.min(TRY_LONGEST),
             };
             apply.caller.grant.settle();
-            self.carry_out(&mut state, plan.effect, new, timeout).await?;
+            self.carry_out(&mut state, plan.effect, new, Source::Api, timeout)
+                .await?;
             self.shared
                 .events
                 .info(OWNER, told(&plan, &apply.caller.who, timeout));
@@ -162,13 +173,14 @@ impl ConfigHandle {
         state: &mut State,
         effect: Effect,
         new: MachineConfig,
+        source: Source,
         try_timeout: Duration,
     ) -> Result<(), ApplyError> {
         match effect {
             Effect::Live => {
                 let problem = self.file_accepted(&new).await?;
                 state.trial = None;
-                self.take_effect(state, new, None)?;
+                self.take_effect(state, new, None, source)?;
                 if problem.is_some() {
                     state.status.problems.extend(problem);
                     self.publish(state)?;
@@ -217,7 +229,8 @@ impl ConfigHandle {
         });
         let deadline_uptime_ms =
             node::logs::uptime_ms() + u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-        self.take_effect(state, new, Some(Pending::Trying { deadline_uptime_ms }))?;
+        let pending = Some(Pending::Trying { deadline_uptime_ms });
+        self.take_effect(state, new, pending, Source::Api)?;
         Ok(())
     }
 
@@ -246,8 +259,9 @@ impl ConfigHandle {
         state: &mut State,
         new: MachineConfig,
         pending: Option<Pending>,
+        source: Source,
     ) -> Result<(), OwnerConflict> {
-        state.status.phase = Phase::Running { source: Source::Api };
+        state.status.phase = Phase::Running { source };
         state.status.generation += 1;
         state.status.pending = pending;
         state.status.problems.clear();
@@ -347,6 +361,8 @@ fn to_backend(error: ApplyError) -> BackendError {
         }
         ApplyError::Caller(error) => BackendError::Unauthenticated(error.to_string()),
         ApplyError::Refused(refusal) => BackendError::Refused(refusal.to_string()),
-        error @ (ApplyError::Disk(_) | ApplyError::Owner(_)) => BackendError::Internal(chain(&error)),
+        error @ (ApplyError::Disk(_) | ApplyError::Owner(_) | ApplyError::NotAwaited) => {
+            BackendError::Internal(chain(&error))
+        }
     }
 }

@@ -27,7 +27,7 @@ use super::*;
 fn configured() -> (tempfile::TempDir, ConfigDisk) {
     let (dir, disk) = places();
     disk.file_accepted(&config().to_yaml_with_secrets()).unwrap();
-    let acquired = acquire(&disk, "");
+    let acquired = acquire(&disk);
     assert!(matches!(acquired.found, Found::Config(..)));
     assert_eq!(disk.owner.owner(), owner());
     (dir, disk)
@@ -65,7 +65,7 @@ fn foreigner() -> Caller {
 }
 
 fn locked(disk: &ConfigDisk) -> &'static str {
-    match acquire(disk, "").found {
+    match acquire(disk).found {
         Found::Locked(reason) => reason,
         found => panic!("not locked: {found:?}"),
     }
@@ -85,13 +85,13 @@ fn one_bad_copy_heals_from_the_other_and_is_told() {
             let (_dir, disk) = configured();
             let sound = fs::read(&files(&disk)[which]).unwrap();
             ruin(&files(&disk)[which]);
-            let acquired = acquire(&disk, "");
+            let acquired = acquire(&disk);
             let found = Found::Config(Box::new(config()), Source::State);
             assert_eq!(acquired.found, found, "{name}, ruin {number}");
             let healed = format!("{name} was damaged; it is restored from its second copy");
             assert_eq!(acquired.problems, [healed]);
             assert_eq!(fs::read(&files(&disk)[which]).unwrap(), sound);
-            assert_eq!(acquire(&disk, "").problems, [""; 0], "once");
+            assert_eq!(acquire(&disk).problems, [""; 0], "once");
         }
     }
 }
@@ -139,7 +139,7 @@ fn a_state_that_lost_everything_locks_and_never_waits_for_anybody() {
     let (_dir, disk) = configured();
     fs::remove_dir_all(&disk.state).unwrap();
     fs::create_dir(&disk.state).unwrap();
-    let acquired = acquire(&disk, "");
+    let acquired = acquire(&disk);
     assert_eq!(
         acquired.found,
         Found::Locked("the machine config is gone from STATE")
@@ -176,7 +176,7 @@ fn a_config_of_another_release_is_kept_as_it_is_and_locks() {
         .replace("hostname: node1", "hostname: node1\n  quantumLink: on");
     disk.file_accepted(&newer).unwrap();
     let before = files(&disk).map(|file| fs::read(file).unwrap());
-    let acquired = acquire(&disk, "");
+    let acquired = acquire(&disk);
     assert_eq!(
         acquired.found,
         Found::Locked("this release cannot use the machine config in STATE")
@@ -195,7 +195,7 @@ fn an_older_node_gets_checksums_and_an_owner_and_falls_open_neither() {
     let (_dir, disk) = places();
     let plain = config().to_yaml_with_secrets();
     fs::write(disk.state.join(ACCEPTED), &plain).unwrap();
-    let acquired = acquire(&disk, "");
+    let acquired = acquire(&disk);
     assert!(matches!(acquired.found, Found::Config(..)) && acquired.problems.is_empty());
     assert_eq!(disk.owner.owner(), owner());
     for file in files(&disk) {
@@ -204,11 +204,11 @@ fn an_older_node_gets_checksums_and_an_owner_and_falls_open_neither() {
     // Back in the older release another config was accepted: it is the newer one.
     fs::write(disk.state.join(ACCEPTED), other().to_yaml_with_secrets()).unwrap();
     let found = Found::Config(Box::new(other()), Source::State);
-    assert_eq!(acquire(&disk, "").found, found);
+    assert_eq!(acquire(&disk).found, found);
 
     let (_dir, disk) = places();
     fs::write(disk.state.join(ACCEPTED), plain.replace("kind:", "knid:")).unwrap();
-    let acquired = acquire(&disk, "");
+    let acquired = acquire(&disk);
     assert!(matches!(acquired.found, Found::Locked(_)), "{acquired:?}");
     assert_eq!(acquired.owner, Owner::Unknown);
 }
@@ -240,7 +240,7 @@ async fn where_state_is_lost_a_repair_waits_in_config_for_the_next_start() {
     };
     for source in [Source::Medium, Source::State] {
         let found = Found::Config(Box::new(other()), source);
-        assert_eq!(acquire(&repaired, "").found, found);
+        assert_eq!(acquire(&repaired).found, found);
     }
     assert!(!config_in(&medium));
 }
@@ -291,7 +291,7 @@ async fn authority_and_owner_change_together() {
     assert_eq!(bench.apply(&moved, ApplyMode::Auto).await, Ok(true));
     assert_eq!(bench.disk.owner.owner(), Owner::of(home.certificate_pem()));
     files(&bench.disk).iter().for_each(flip_bit);
-    assert_eq!(acquire(&bench.disk, "").owner, Owner::of(home.certificate_pem()));
+    assert_eq!(acquire(&bench.disk).owner, Owner::of(home.certificate_pem()));
 }
 
 /// The power goes while a repair is written to CONFIG, of a node whose STATE cannot be used: whatever arrived of it, the node
@@ -313,7 +313,7 @@ fn half_a_repair_is_none_and_opens_nothing() {
             partition[bytes.clone()].copy_from_slice(&whole[bytes]);
         }
         fs::write(&medium, &partition).unwrap();
-        match acquire(&disk, "").found {
+        match acquire(&disk).found {
             Found::Locked(_) => assert_ne!(partition, whole),
             Found::Config(found, _) => assert_eq!((*found, &partition), (other(), &whole)),
             Found::Nothing => panic!("it is open when the sectors {arrived:b} arrived"),

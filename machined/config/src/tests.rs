@@ -46,7 +46,7 @@ pub(super) fn bench(start: Option<&MachineConfig>) -> Bench {
 /// Starts a node with what the disk holds.
 pub(super) fn bench_on(dir: TempDir, disk: ConfigDisk) -> Bench {
     let (store, power, events) = (Store::new(), Power::new(), Events::new());
-    let acquired = acquire(&disk, "");
+    let acquired = acquire(&disk);
     let clock = Arc::new(NodeClock::trusting());
     let handle = ConfigHandle::start(
         store.clone(),
@@ -103,7 +103,7 @@ impl Bench {
 
     /// The config a restart would find.
     pub(super) fn after_restart(&self) -> Option<MachineConfig> {
-        match acquire(&self.disk, "").found {
+        match acquire(&self.disk).found {
             Found::Config(config, _) => Some(*config),
             Found::Nothing | Found::Locked(_) => None,
         }

@@ -111,7 +111,7 @@ struct Node {
 
 async fn node() -> Node {
     let (dir, disk) = places();
-    let acquired = acquire(&disk, "");
+    let acquired = acquire(&disk);
     let configs = ConfigHandle::start(
         Store::new(),
         disk,

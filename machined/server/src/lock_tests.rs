@@ -34,7 +34,7 @@ async fn locked(owner_known: bool) -> Node {
     let (dir, disk) = places();
     let made = authority::locked().unwrap();
     disk.own(&owner::Owner::of(owner().certificate_pem()));
-    let acquired = acquire(&disk, "");
+    let acquired = acquire(&disk);
     let store = Store::new();
     let configs = ConfigHandle::start(
         store.clone(),

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use config::{ConfigDisk, ConfigHandle, acquire};
+use config::{ConfigDisk, ConfigHandle, acquire, platform};
 use machine_config::MachineConfig;
 use node::Node;
 use node::boot::Cmdline;
@@ -180,7 +180,7 @@ async fn start(node: &Node, cmdline: &Cmdline, line: &str, parts: &mut Parts) ->
             && state.is_some_and(|status| matches!(status.state, VolumeState::Volatile { .. })),
         owner: OwnerFile::new(partition("BOOTSTATE")),
     };
-    let acquired = acquire(&places, line);
+    let acquired = acquire(&places);
     let (tls, clock) = (Arc::new(ServerTls::new()), Arc::new(NodeClock::new()));
     let configs = ConfigHandle::start(
         node.store.clone(),
@@ -192,6 +192,14 @@ async fn start(node: &Node, cmdline: &Cmdline, line: &str, parts: &mut Parts) ->
     )
     .map_err(|error| chain(&error))?;
     node.stamps.mark("config");
+    let (platforms, asking, store) = (platform::named(line), configs.clone(), node.store.clone());
+    parts.keep_endless("platforms", move || {
+        let asking = platform::ask(asking.clone(), platforms.clone(), store.clone());
+        async move {
+            asking.await;
+            Ok(())
+        }
+    });
 
     let slots = cmdline
         .disk

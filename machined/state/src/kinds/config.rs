@@ -83,6 +83,8 @@ pub enum Source {
     State,
     /// The API.
     Api,
+    /// A platform behind the network, which the kernel's command line names.
+    Platform,
 }
 
 /// Says what is still to happen with a config.

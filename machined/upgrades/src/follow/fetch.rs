@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use remote::{Options, Proxy, Remote};
+use remote::{Options, Proxy};
 use rollout::{MAX_LEN, MAX_SIGNATURES, signatures_of};
 use state::chain;
 
@@ -47,7 +47,6 @@ fn small(ask: &Ask, url: &str, most: usize) -> Result<Vec<u8>, String> {
     let options = Options {
         proxy: ask.proxy.clone().map_or(Proxy::None, Proxy::At),
         authority: ask.authority.clone(),
-        first: MAX_LEN as u64,
         // The next poll is the next try.
         tries: 2,
         tries_to_open: 2,
@@ -57,17 +56,5 @@ fn small(ask: &Ask, url: &str, most: usize) -> Result<Vec<u8>, String> {
         stop: ask.stop.clone(),
         ..Options::default()
     };
-    let read = || -> Result<Vec<u8>, remote::Error> {
-        let mut remote = Remote::open(url, options)?;
-        let len = usize::try_from(remote.len()).unwrap_or(usize::MAX);
-        // One byte too many is enough to know, and costs no memory.
-        let mut text = vec![0; len.min(most + 1)];
-        remote.read_at(0, &mut text)?;
-        Ok(text)
-    };
-    let text = read().map_err(|error| chain(&error))?;
-    match text.len() > most {
-        true => Err(format!("{} has more than {most} bytes", remote::shown(url))),
-        false => Ok(text),
-    }
+    remote::read_small(url, options, most).map_err(|error| chain(&error))
 }

@@ -1,0 +1,52 @@
+//! Takes configs from platforms, and reports on platforms that have none.
+
+use std::time::SystemTime;
+
+use pki::check_config;
+use state::chain;
+use state::kinds::config::{Phase, Source};
+use zeroize::Zeroizing;
+
+use super::{ApplyError, ConfigHandle, OWNER, TRY_TIMEOUT};
+use crate::plan::{Mode, decide};
+
+impl ConfigHandle {
+    /// Makes a config the node's that a platform gave, if the node still waits for one. An error has changed nothing.
+    pub(crate) async fn adopt(&self, yaml: &str, from: &str) -> Result<(), String> {
+        let handle = self.clone();
+        let yaml = Zeroizing::new(yaml.to_owned());
+        // A task of its own: whoever asks may be dropped between the file and the store.
+        let task = tokio::spawn(async move { handle.adopt_now(&yaml).await });
+        let ended = task.await.map_err(|error| chain(&error))?;
+        ended.map_err(|error| chain(&error))?;
+        let told = format!("the machine config of {from} is in effect");
+        self.shared.events.info(OWNER, told);
+        Ok(())
+    }
+
+    async fn adopt_now(&self, yaml: &str) -> Result<(), ApplyError> {
+        let mut state = self.shared.state.lock().await;
+        if state.status.phase != Phase::Maintenance {
+            return Err(ApplyError::NotAwaited);
+        }
+        let new = machine_config::parse(yaml)?;
+        check_config(yaml, &new, self.shared.clock.moment(SystemTime::now()))?;
+        let plan = decide(None, &new, Mode::Auto)?;
+        self.carry_out(&mut state, plan.effect, new, Source::Platform, TRY_TIMEOUT)
+            .await
+    }
+
+    /// Reports what is wrong with the platforms, in the place of what was. Returns false, and reports nothing, if the node has a
+    /// config by now.
+    pub(crate) async fn report(&self, problems: Vec<String>) -> bool {
+        let mut state = self.shared.state.lock().await;
+        let waits = state.status.phase == Phase::Maintenance;
+        if waits {
+            state.status.problems = [state.at_start.clone(), problems].concat();
+            if let Err(error) = self.publish(&state) {
+                tracing::error!("{error}");
+            }
+        }
+        waits
+    }
+}

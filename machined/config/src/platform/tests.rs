@@ -1,0 +1,235 @@
+//! Platforms that answer, fail and change their minds, and a web server.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::sync::Mutex;
+
+use api::v1alpha1::ApplyMode;
+use machine_config::MachineConfig;
+use state::kinds::config::Source;
+use state::testkit::config;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::super::tests::{Bench, bench, other};
+use super::*;
+
+/// Gives one answer after the other, the last one for ever.
+struct Script(Mutex<Vec<Result<Option<String>, String>>>);
+
+impl Script {
+    fn new(mut answers: Vec<Result<Option<String>, String>>) -> Arc<dyn Platform> {
+        answers.reverse();
+        Arc::new(Script(Mutex::new(answers)))
+    }
+}
+
+#[async_trait]
+impl Platform for Script {
+    fn name(&self) -> String {
+        "script".into()
+    }
+
+    async fn config(&self, _: &Store) -> Result<Option<String>, String> {
+        let mut answers = self.0.lock().unwrap();
+        match answers.len() {
+            1 => answers[0].clone(),
+            _ => answers.pop().unwrap(),
+        }
+    }
+}
+
+fn network(bench: &Bench, ready: bool) {
+    let status = NetworkStatus {
+        ready,
+        ..NetworkStatus::default()
+    };
+    bench.store.put("network", NODE, status).unwrap();
+}
+
+fn start(bench: &Bench, platforms: Vec<Arc<dyn Platform>>) -> AbortOnDropHandle<()> {
+    let asking = ask(bench.handle.clone(), platforms, bench.store.clone());
+    AbortOnDropHandle::new(tokio::spawn(asking))
+}
+
+/// Waits for a status.
+async fn until(bench: &Bench, hold: impl Fn(&ConfigStatus) -> bool) -> ConfigStatus {
+    let mut watch = bench.store.watch(&[ConfigStatus::KIND]);
+    loop {
+        let status = bench.status();
+        if hold(&status) {
+            return status;
+        }
+        watch.changed().await;
+    }
+}
+
+fn running(status: &ConfigStatus) -> bool {
+    matches!(status.phase, Phase::Running { .. })
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_config_that_is_valid_takes_effect_and_is_kept() {
+    let bench = bench(None);
+    let good = config().to_yaml_with_secrets().to_string();
+    let answers = vec![
+        Err("the server is away".into()),
+        Ok(None),
+        Ok(Some("kind: Nonsense".into())),
+        Ok(Some(good)),
+    ];
+    let _asking = start(&bench, vec![Script::new(answers)]);
+    tokio::time::sleep(LONGEST_PAUSE).await;
+    assert_eq!(
+        bench.status().phase,
+        Phase::Maintenance,
+        "without a network nobody is asked"
+    );
+    network(&bench, true);
+    for part in ["the server is away", "no config for this node", "kind"] {
+        let status = until(&bench, |status| {
+            status.problems.iter().any(|line| line.contains(part))
+        })
+        .await;
+        assert!(status.problems[0].starts_with("script: "), "{status:?}");
+        assert_eq!(
+            status.problems.len(),
+            1,
+            "a round replaces the one before: {status:?}"
+        );
+    }
+    let status = until(&bench, running).await;
+    assert_eq!(
+        status.phase,
+        Phase::Running {
+            source: Source::Platform
+        }
+    );
+    assert_eq!(status.problems, [] as [String; 0]);
+    assert_eq!(bench.store.get::<MachineConfig>(NODE), Some(config()));
+    assert_eq!(
+        bench.after_restart(),
+        Some(config()),
+        "the next start asks nobody"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_with_a_config_keeps_it() {
+    let bench = bench(Some(&config()));
+    network(&bench, true);
+    let foreign = other().to_yaml_with_secrets().to_string();
+    assert!(bench.handle.adopt(&foreign, "script").await.is_err());
+    let _asking = start(&bench, vec![Script::new(vec![Ok(Some(foreign))])]);
+    tokio::time::sleep(LONGEST_PAUSE * 3).await;
+    assert_eq!(bench.store.get::<MachineConfig>(NODE), Some(config()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_platform_that_hangs_holds_up_nobody() {
+    struct Hangs;
+    #[async_trait]
+    impl Platform for Hangs {
+        fn name(&self) -> String {
+            "hangs".into()
+        }
+        async fn config(&self, _: &Store) -> Result<Option<String>, String> {
+            std::future::pending().await
+        }
+    }
+    let bench = bench(None);
+    network(&bench, true);
+    let good = config().to_yaml_with_secrets().to_string();
+    let _asking = start(&bench, vec![Arc::new(Hangs), Script::new(vec![Ok(Some(good))])]);
+    until(&bench, running).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_api_may_be_faster() {
+    let bench = bench(None);
+    network(&bench, true);
+    let _asking = start(&bench, vec![Script::new(vec![Ok(None)])]);
+    until(&bench, |status| !status.problems.is_empty()).await;
+    bench.apply(&config(), ApplyMode::Auto).await.unwrap();
+    let status = until(&bench, running).await;
+    assert_eq!(status.phase, Phase::Running { source: Source::Api });
+    tokio::time::sleep(LONGEST_PAUSE * 3).await;
+    assert_eq!(bench.status().problems, [] as [String; 0]);
+}
+
+#[test]
+fn none_is_the_last_word() {
+    assert_eq!(named("quiet bedplate.config=http://a/b").len(), 1);
+    assert_eq!(named("bedplate.config=http://a/b bedplate.config=none").len(), 0);
+    assert_eq!(named("quiet").len(), 0);
+}
+
+/// Answers each request with the next of these, and then with nothing.
+fn server(answers: Vec<Vec<u8>>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for answer in answers {
+            let Ok((mut socket, _)) = listener.accept() else {
+                return;
+            };
+            let lines = BufReader::new(socket.try_clone().unwrap()).lines();
+            for line in lines.map_while(Result::ok) {
+                if line.is_empty() {
+                    break;
+                }
+            }
+            let _gone = socket.write_all(&answer);
+        }
+    });
+    format!("http://{address}/${{mac}}.yaml?token=secret")
+}
+
+fn response(status: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}
+
+async fn asked(answer: Vec<u8>) -> Result<Option<String>, String> {
+    let store = Store::new();
+    let link = state::kinds::LinkStatus {
+        index: 2,
+        mac_address: "02:00:00:00:00:01".parse().ok(),
+        mtu: 1500,
+        max_mtu: None,
+        refused_mtu: None,
+        up: true,
+        carrier: true,
+        kind: state::kinds::LinkKind::Ethernet,
+        ipv6: None,
+    };
+    store.put("links", "eth0", link).unwrap();
+    let address = server(vec![answer.clone(), answer]);
+    let platforms = named(&format!("quiet bedplate.config={address} splash"));
+    let [platform] = &platforms[..] else {
+        panic!("{}", platforms.len())
+    };
+    assert!(!platform.name().contains("secret"), "{}", platform.name());
+    platform.config(&store).await
+}
+
+#[tokio::test]
+async fn a_web_server_gives_a_config_or_says_that_it_has_none() {
+    assert_eq!(asked(response("200 OK", b"text")).await, Ok(Some("text".into())));
+    assert_eq!(asked(response("404 Not Found", b"")).await, Ok(None));
+    for (answer, part) in [
+        (
+            response("200 OK", &vec![b'x'; machine_config::LIMIT + 1]),
+            "has more than",
+        ),
+        (response("200 OK", &[0xff, 0xfe, 0xff]), "UTF-8"),
+        (response("500 Oops", b""), "500"),
+        (b"garbage\r\n\r\n".to_vec(), "cannot fetch"),
+        (Vec::new(), "cannot fetch"),
+    ] {
+        let error = asked(answer).await.unwrap_err();
+        assert!(error.contains(part) && !error.contains("secret"), "{error}");
+    }
+}
