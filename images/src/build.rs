@@ -84,7 +84,10 @@ pub fn build(request: &Request<'_>, fetcher: &mut Fetcher, progress: &Progress) 
     let slot = slot::assemble(parts, board.disk.slot_size.0)?;
 
     progress.step("compressing and signing");
-    let locked = fetcher.notes().is_empty();
+    let locked = fetcher.notes().is_empty()
+        && request
+            .kubernetes
+            .is_none_or(|programs| programs.notes.is_empty());
     let contents = Contents {
         slot: &slot,
         esp: &own.esp,

@@ -10,7 +10,7 @@ use crate::packages::fetched::Fetched;
 use crate::request::Request;
 use crate::select;
 use crate::tree::{Node, Tree, TreeError};
-use crate::{initramfs, oci};
+use crate::{initramfs, kubernetes, oci};
 
 pub(crate) fn root(
     request: &Request<'_>,
@@ -33,6 +33,9 @@ pub(crate) fn root(
             Node::text(archive),
             "the build",
         )?;
+    }
+    if let Some(programs) = request.kubernetes {
+        kubernetes::add(&mut tree, programs)?;
     }
     add_modules(
         &mut tree,

@@ -1,5 +1,6 @@
 //! Looks into ELF files: is it a program, and which libraries does it need?
 
+use board::Arch;
 use object::elf;
 use object::read::elf::{Dyn, ElfFile64, FileHeader, ProgramHeader};
 
@@ -12,6 +13,18 @@ pub struct Elf {
     pub interpreter: Option<String>,
     /// Names of the shared libraries it needs.
     pub needed: Vec<String>,
+}
+
+/// Tells whether this is a program that runs on an architecture by itself, without a loader or libraries.
+pub fn is_static_program(data: &[u8], arch: Arch) -> bool {
+    let machine = match arch {
+        Arch::Arm64 => elf::EM_AARCH64,
+        Arch::Amd64 => elf::EM_X86_64,
+    };
+    let fits = ElfFile64::<object::LittleEndian>::parse(data)
+        .is_ok_and(|file| file.elf_header().e_machine(file.endian()) == machine);
+    let by_itself = |elf: Elf| elf.program && elf.interpreter.is_none() && elf.needed.is_empty();
+    fits && read(data).is_some_and(by_itself)
 }
 
 /// Reads an ELF file; `None` when it is none, or for a machine that is not 64-bit and little-endian.

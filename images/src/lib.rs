@@ -23,6 +23,7 @@ pub mod frames;
 pub mod hash;
 pub mod initramfs;
 pub mod inputs;
+pub mod kubernetes;
 pub mod loader;
 pub mod modules;
 pub mod oci;

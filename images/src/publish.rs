@@ -102,6 +102,7 @@ pub(crate) fn sbom(
         packages,
         tools,
         crates,
+        kubernetes: request.kubernetes,
     };
     fs::write(&path, sbom::spdx(&subject)).map_err(access(&path))?;
     Ok(path)

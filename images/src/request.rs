@@ -10,6 +10,7 @@ use manifest::model::Version;
 use signing::SecretKey;
 
 use crate::error::{BuildError, access};
+use crate::kubernetes::Programs;
 use crate::sbom::Crates;
 
 /// A request for a build.
@@ -34,6 +35,8 @@ pub struct Request<'a> {
     pub created: u64,
     /// Bundles of older releases that the bundle carries patches from.
     pub patch_from: &'a [PathBuf],
+    /// The programs of Kubernetes, where an overlay has some.
+    pub kubernetes: Option<&'a Programs>,
     /// Whether to write a disk image, too.
     pub disk_image: bool,
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::kubernetes::{Program, Programs};
 use crate::packages::fetched::Fetched;
 use crate::packages::mirror::SUITE;
 use crate::time::rfc3339;
@@ -25,6 +26,8 @@ pub struct Subject<'a> {
     pub tools: &'a [Fetched],
     /// Crates that are linked into our own programs.
     pub crates: &'a Crates,
+    /// Programs of Kubernetes.
+    pub kubernetes: Option<&'a Programs>,
 }
 
 /// Crates that are linked into our programs, as the build of the programs lists them.
@@ -99,6 +102,13 @@ pub fn spdx(subject: &Subject<'_>) -> String {
         let id = identifier("package", package);
         packages.push(describe(&id, package));
         relationships.push(relation(image, "CONTAINS", &id));
+    }
+    if let Some(programs) = subject.kubernetes {
+        for program in &programs.all {
+            let id = format!("SPDXRef-kubernetes-{}", plain(&program.name));
+            packages.push(describe_program(&id, program, &programs.version.to_string()));
+            relationships.push(relation(image, "CONTAINS", &id));
+        }
     }
     for tool in subject.tools {
         let id = identifier("tool", tool);
@@ -181,6 +191,26 @@ fn describe_crate(id: &str, one: &Crate) -> Value {
     })
 }
 
+fn describe_program(id: &str, program: &Program, version: &str) -> Value {
+    json!({
+        "SPDXID": id,
+        "name": program.name,
+        "versionInfo": version,
+        "supplier": "Organization: The Kubernetes Authors",
+        "downloadLocation": "NOASSERTION",
+        "filesAnalyzed": false,
+        "licenseConcluded": "NOASSERTION",
+        "licenseDeclared": "Apache-2.0",
+        "copyrightText": "NOASSERTION",
+        "checksums": [{"algorithm": "SHA512", "checksumValue": program.sha512}],
+        "externalRefs": [{
+            "referenceCategory": "PACKAGE-MANAGER",
+            "referenceType": "purl",
+            "referenceLocator": format!("pkg:golang/k8s.io/kubernetes@v{version}#cmd/{}", program.name),
+        }],
+    })
+}
+
 fn relation(from: &str, kind: &str, to: &str) -> Value {
     json!({"spdxElementId": from, "relationshipType": kind, "relatedSpdxElement": to})
 }
@@ -247,6 +277,7 @@ mod tests {
             packages: &packages,
             tools: &tools,
             crates: &Crates::default(),
+            kubernetes: None,
         });
         let document: Value = serde_json::from_str(&text).unwrap();
         let ids: Vec<&str> = document["packages"]
@@ -270,6 +301,42 @@ mod tests {
         assert!(text.contains("pkg:deb/debian/zlib1g@1%3A1.3?"));
         assert!(text.contains("2023-11-14T22:13:20Z"));
     }
+
+    #[test]
+    fn programs_of_kubernetes_are_listed_with_their_sums() {
+        let programs = Programs {
+            version: "1.36.2".parse().unwrap(),
+            all: vec![Program {
+                name: "kubelet".into(),
+                data: vec![],
+                sha512: "ab".into(),
+            }],
+            notes: vec![],
+        };
+        let subject = Subject {
+            stem: "x",
+            version: "1.0.0",
+            manifest: "00",
+            created: 0,
+            packages: &[],
+            tools: &[],
+            crates: &Crates::default(),
+            kubernetes: Some(&programs),
+        };
+        let document: Value = serde_json::from_str(&spdx(&subject)).unwrap();
+        let packages = document["packages"].as_array().unwrap();
+        let kubelet = packages
+            .iter()
+            .find(|package| package["name"] == "kubelet")
+            .unwrap();
+        assert_eq!(kubelet["versionInfo"], "1.36.2");
+        assert_eq!(kubelet["checksums"][0]["algorithm"], "SHA512");
+        assert_eq!(
+            kubelet["externalRefs"][0]["referenceLocator"],
+            "pkg:golang/k8s.io/kubernetes@v1.36.2#cmd/kubelet"
+        );
+    }
+
     #[test]
     fn a_crate_is_described_once_and_linked_into_each_program_that_has_it() {
         let list = |crates: &[&str]| format!("[{}]", crates.join(","));
@@ -289,6 +356,7 @@ mod tests {
             packages: &[],
             tools: &[],
             crates: &crates,
+            kubernetes: None,
         };
         let text = spdx(&subject);
         assert_eq!(text, spdx(&subject));

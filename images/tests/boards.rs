@@ -204,6 +204,7 @@ fn flash(selection: &Selection, parts: &BoardParts<'_>, key: &SecretKey, folder:
         out: folder,
         created: 1_700_000_000,
         patch_from: &[],
+        kubernetes: None,
         disk_image: false,
     };
     let contents = Contents {

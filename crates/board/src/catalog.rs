@@ -108,7 +108,7 @@ impl Catalog {
     /// Returns a board together with its own overlays and further ones.
     pub fn select(&self, board: &str, further: &[String]) -> Result<Selection> {
         let name = board;
-        let board = self.board(board)?;
+        let mut board = self.board(board)?;
         let mut overlays = Vec::new();
         for overlay in &board.overlays {
             let source = self.find_board(name)?;
@@ -133,6 +133,8 @@ impl Catalog {
             source,
         })?;
         self.check_firmware(&board, &features)?;
+        let needed = overlays.iter().filter_map(|overlay| overlay.slot_size).max();
+        board.disk.slot_size = needed.map_or(board.disk.slot_size, |needed| needed.max(board.disk.slot_size));
         Ok(Selection {
             modules: self.expand(&features)?,
             board,

@@ -11,6 +11,7 @@ use crate::features::Features;
 use crate::hardware::{BootCode, Disk, Esp, Kernel, RawDisk};
 use crate::modules::ModuleEntry;
 use crate::names::{Arch, Name};
+use quantity::Size;
 
 /// The version of the schema that this crate reads.
 pub const API_VERSION: &str = "bedplate.dev/v1alpha1";
@@ -104,6 +105,9 @@ pub struct Overlay {
     /// Boards it is for; every board when empty.
     #[serde(default)]
     pub boards: Vec<Name>,
+    /// The least size of slots that an image with it needs, such as `1 GiB`; the board's own size when it is larger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot_size: Option<Size>,
     /// What it adds.
     pub features: Features,
 }

@@ -27,6 +27,8 @@ pub struct Features {
     pub firmware: Vec<Firmware>,
     /// Container images made of programs of ours, imported when a node starts.
     pub container_images: Vec<ContainerImage>,
+    /// Programs of Kubernetes, which come from a release of it (`bedplate-image build --kubernetes`).
+    pub kubernetes: Vec<Name>,
     /// Programs that machined keeps running.
     pub services: Vec<Service>,
     /// Files that come with the board or overlay.

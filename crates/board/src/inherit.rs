@@ -53,6 +53,7 @@ pub fn join_features(first: Features, second: Features) -> Features {
         firmware_config: join(first.firmware_config, second.firmware_config),
         firmware: join(first.firmware, second.firmware),
         container_images: join(first.container_images, second.container_images),
+        kubernetes: join(first.kubernetes, second.kubernetes),
         services: join(first.services, second.services),
         files: join(first.files, second.files),
         joined: join(first.joined, second.joined),

@@ -174,6 +174,34 @@ fn only_a_board_whose_firmware_has_a_configuration_takes_lines_for_it() {
 }
 
 #[test]
+fn an_overlay_that_needs_larger_slots_gets_them() {
+    let overlay = |name: &str, size: &str| {
+        format!(
+            "apiVersion: bedplate.dev/v1alpha1\nkind: Overlay\nname: {name}\ndescription: x\nslotSize: {size}\nfeatures: {{kubernetes: [kubelet]}}\n"
+        )
+    };
+    let (large, small) = (overlay("large", "1GiB"), overlay("small", "64MiB"));
+    let mut files = good();
+    files.extend([
+        ("overlays/large/overlay.yaml", large.as_str()),
+        ("overlays/small/overlay.yaml", small.as_str()),
+    ]);
+    let dir = tree(&files);
+    let size = |overlays: &[&str]| {
+        let overlays: Vec<String> = overlays.iter().map(|name| (*name).to_owned()).collect();
+        let selection = load(dir.path()).unwrap().select("pi", &overlays).unwrap();
+        assert_eq!(
+            selection.features.kubernetes.len(),
+            overlays.len().min(1),
+            "named once"
+        );
+        selection.board.disk.slot_size.0 >> 20
+    };
+    assert_eq!((size(&[]), size(&["small"])), (256, 256));
+    assert_eq!((size(&["large"]), size(&["small", "large"])), (1024, 1024));
+}
+
+#[test]
 fn an_overlay_comes_after_what_it_needs() {
     let mut files = good();
     let a = "apiVersion: bedplate.dev/v1alpha1\nkind: Overlay\nname: a\ndescription: a\nneeds: [b]\nfeatures: {}\n";

@@ -115,7 +115,7 @@ impl File {
     /// Writes a document as YAML, for all to see.
     pub(crate) fn yaml(path: PathBuf, document: &serde_json::Value) -> Self {
         let contents =
-            serde_yaml::to_string(document).expect("maps, lists and texts can always be written as YAML");
+            yaml::to_string(document).expect("maps, lists and texts can always be written as YAML");
         Self {
             path,
             contents: Zeroizing::new(contents),

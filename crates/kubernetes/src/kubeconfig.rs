@@ -48,7 +48,7 @@ pub fn of_person(
     // The key comes in last and by hand: a tree of values is not erased when it is dropped.
     let user_entry = json!({ "client-certificate-data": data(certificate), "client-key-data": KEY });
     let tree = document(cluster.name().as_str(), user, &server, &user_entry);
-    let yaml = serde_yaml::to_string(&tree).expect("maps, lists and texts can always be written as YAML");
+    let yaml = yaml::to_string(&tree).expect("maps, lists and texts can always be written as YAML");
     Zeroizing::new(yaml.replacen(KEY, &secret, 1))
 }
 
@@ -78,7 +78,7 @@ mod tests {
         let endpoint = "https://k:6443".parse().unwrap();
         let cluster = Cluster::new("home".parse().unwrap(), endpoint, None, networks);
         let file = of_person(&cluster, "ann", "CA", "CERT", "KEY");
-        let tree: Value = serde_yaml::from_str(&file).unwrap();
+        let tree: Value = yaml::from_str(&file).unwrap();
         assert_eq!(
             tree["users"][0]["user"]["client-key-data"],
             Base64::encode_string(b"KEY")

@@ -15,6 +15,7 @@ use manifest::model::Version;
 use serde_json::json;
 use signing::{SecretKey, password};
 
+use super::kubernetes::Kubernetes;
 use super::{Global, Output, rebuild};
 
 /// Build the signed bundle of a board.
@@ -53,6 +54,8 @@ pub struct Build {
     /// Also write a raw disk image, with a block map and a checksum, for other flashers.
     #[arg(long)]
     disk_image: bool,
+    #[command(flatten)]
+    kubernetes: Kubernetes,
     /// Build a second time, in other surroundings, and compare: the same inputs must give the same bytes.
     #[arg(long)]
     twice: bool,
@@ -71,6 +74,7 @@ impl Build {
         if self.dry_run {
             return self.plan(&selection, &lock, global);
         }
+        let programs = self.kubernetes.programs(&selection, &lock, global)?;
         let keys: Vec<SecretKey> = self
             .key
             .iter()
@@ -95,18 +99,20 @@ impl Build {
             out: &self.out,
             created: self.created.unwrap_or(fetcher.lock().created),
             patch_from: &self.patch_from,
+            kubernetes: programs.as_ref(),
             disk_image: self.disk_image,
         };
         let built = build(&request, &mut fetcher, &progress)
             .with_context(|| format!("cannot build an image for board {:?}", self.board))?;
-        for note in fetcher.notes() {
+        let mut notes = fetcher.notes().to_vec();
+        notes.extend(programs.iter().flat_map(|programs| programs.notes.clone()));
+        for note in &notes {
             progress.warn(&format!(
                 "{note}; the image is marked as not locked (`bedplate-image lock` renews the lock)"
             ));
         }
         let seconds = started.elapsed().as_secs_f64();
-        report(&built, fetcher.notes(), seconds, global)
-            .context("the image is built, only its report is lost")?;
+        report(&built, &notes, seconds, global).context("the image is built, only its report is lost")?;
         if self.twice {
             self.again(request.created, &request.stem(), &progress, global)?;
         }
@@ -150,6 +156,7 @@ impl Build {
         add("--floor", self.floor.to_string());
         add("--created", created.to_string());
         arguments.extend(global.places.options()?);
+        arguments.extend(self.kubernetes.options());
         if self.disk_image {
             arguments.push("--disk-image".to_owned());
         }

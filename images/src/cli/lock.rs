@@ -1,6 +1,6 @@
 //! `bedplate-image lock`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -17,6 +17,7 @@ use images::packages::wanted::{Wanted, WantedSet};
 use images::report::Progress;
 use serde_json::json;
 
+use super::kubernetes::Kubernetes;
 use super::{Global, Output};
 
 /// Update the lock file: the exact versions of all packages.
@@ -28,6 +29,8 @@ pub struct Renew {
     /// Also copy every locked package into a folder, to be published beside the bundles (see --packages).
     #[arg(long, value_name = "DIR", conflicts_with = "dry_run")]
     keep: Option<PathBuf>,
+    #[command(flatten)]
+    kubernetes: Kubernetes,
     /// Do not renew the lock: keep the packages that it names now.
     #[arg(long, requires = "keep")]
     as_is: bool,
@@ -95,6 +98,7 @@ impl Renew {
             moment: Some(Timestamp::at(created)),
             kernels,
             packages: Vec::new(),
+            kubernetes: self.kubernetes.lock(&old, global)?,
         };
         for arch in Arch::ALL {
             let mut set = wanted.remove(&arch).unwrap_or_default();
@@ -195,6 +199,24 @@ fn changes(old: &Lock, new: &Lock) -> Vec<String> {
         .filter(|package| new.package(&package.name, package.arch).is_none())
     {
         changes.push(format!("- {} {}", package.name, package.arch));
+    }
+    let kubernetes = |lock: &Lock| {
+        let versions = lock.kubernetes.iter().map(|program| program.version.clone());
+        versions.collect::<BTreeSet<_>>()
+    };
+    let (before, after) = (kubernetes(old), kubernetes(new));
+    changes.extend(
+        after
+            .difference(&before)
+            .map(|version| format!("+ Kubernetes {version}")),
+    );
+    changes.extend(
+        before
+            .difference(&after)
+            .map(|version| format!("- Kubernetes {version}")),
+    );
+    if before == after && old.kubernetes != new.kubernetes {
+        changes.push("~ Kubernetes: other programs of the same version".to_owned());
     }
     changes
 }

@@ -3,6 +3,7 @@
 mod build;
 mod check;
 mod keys;
+mod kubernetes;
 mod lists;
 mod lock;
 mod places;

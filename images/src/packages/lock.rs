@@ -8,6 +8,7 @@ use board::{Arch, Suite};
 use serde::{Deserialize, Serialize};
 
 use super::timestamp::Timestamp;
+use crate::kubernetes::LockedProgram;
 
 const HEADER: &str =
     "# Exact packages that images are made of. Written by `bedplate-image lock`; do not edit.\n";
@@ -64,6 +65,9 @@ pub struct Lock {
     pub kernels: Vec<LockedKernel>,
     /// Packages, sorted by architecture and name.
     pub packages: Vec<Locked>,
+    /// Programs of Kubernetes, sorted by version, architecture and name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kubernetes: Vec<LockedProgram>,
 }
 
 /// A package that only depends on the newest kernel.
@@ -151,6 +155,7 @@ impl Lock {
         sorted
             .kernels
             .sort_by(|a, b| (a.arch, &a.package, &a.suite).cmp(&(b.arch, &b.package, &b.suite)));
+        sorted.kubernetes.sort();
         let body = yaml::to_string(&sorted).expect("a lock has only string keys");
         format!("{HEADER}{body}")
     }
@@ -200,6 +205,7 @@ mod tests {
                 locked("z", Arch::Arm64),
                 locked("a", Arch::Amd64),
             ],
+            kubernetes: vec![],
         };
         let text = lock.to_text();
         assert!(text.starts_with("# Exact packages"));

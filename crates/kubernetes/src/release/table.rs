@@ -33,8 +33,8 @@ impl Table {
 pub(super) fn table() -> &'static Table {
     static TABLE: OnceLock<Table> = OnceLock::new();
     TABLE.get_or_init(|| {
-        let raw = serde_yaml::from_str(include_str!("../versions.yaml"))
-            .expect("the table has the form of its types");
+        let raw =
+            yaml::from_str(include_str!("../versions.yaml")).expect("the table has the form of its types");
         check(raw).expect("the versions in the table are versions")
     })
 }
