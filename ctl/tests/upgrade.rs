@@ -319,7 +319,7 @@ async fn the_command_line_has_its_rules() {
     }
     let help = lab.home.run(&["upgrade", "--help"]).success().out;
     assert!(
-        help.contains("bedplate upgrade --bundle rpi4.bundle --wait"),
+        help.contains("bedplate upgrade --bundle node.bundle --wait"),
         "{help}"
     );
 }

@@ -22,10 +22,10 @@ use crate::session::Session;
 pub const EXAMPLES: &str = "\
 Examples:
   Create and sign a rollout, with the key that signs releases:
-    bedplate rollout new rpi4-0.2.0 --url https://example.org/rpi4.bundle --pause 2h
+    bedplate rollout new release-0.2.0 --url https://example.org/node.bundle --pause 2h
     bedplate rollout sign rollout.json --key bedplate.key
   Let nodes that follow it start by themselves, the second wave two hours after the first:
-    bedplate rollout new rpi4-0.2.0 --url https://example.org/rpi4.bundle --pause 2h \\
+    bedplate rollout new release-0.2.0 --url https://example.org/node.bundle --pause 2h \\
         --begins $(date -u -d tomorrow +%FT%TZ) --ends $(date -u -d '1 week' +%FT%TZ)
   Show which node is in which wave:
     bedplate rollout run rollout.json --key bedplate.pub -n a,b,c --plan

@@ -39,11 +39,11 @@ use source::{BundleFile, Source};
 const EXAMPLES: &str = "\
 Examples:
   Show what would be fetched and written, and any objections:
-    bedplate upgrade --url https://example.org/rpi4.bundle --plan
+    bedplate upgrade --url https://example.org/node.bundle --plan
   Upgrade one node with a local bundle, and wait until it keeps the release:
-    bedplate upgrade --bundle rpi4.bundle --wait
+    bedplate upgrade --bundle node.bundle --wait
   Upgrade three nodes, one after another:
-    bedplate upgrade --url https://example.org/rpi4.bundle -n a,b,c --parallel 1 --wait
+    bedplate upgrade --url https://example.org/node.bundle -n a,b,c --parallel 1 --wait
   Show progress, and the outcome of past upgrades:
     bedplate upgrade status --follow
     bedplate upgrade history --log";
