@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use board::Arch;
 
@@ -20,6 +21,9 @@ const FROM_HOST: [&str; 6] = [
     "Acquire::ForceIPv6",
     "Acquire::Check-Valid-Until",
 ];
+
+/// An index that was fetched so short a time ago is not fetched again: images are often built one after the other.
+const FRESH: Duration = Duration::from_secs(15 * 60);
 
 /// A fault of asking apt.
 #[derive(Debug, thiserror::Error)]
@@ -77,21 +81,36 @@ pub struct Available {
     pub depends: String,
 }
 
-/// An isolated apt root for one architecture, with a fresh index.
+/// An isolated apt root for one architecture, with an index that is younger than [`FRESH`].
 pub struct Apt {
     config: PathBuf,
+    index: Index,
     arch: Arch,
 }
 
+/// What tells how old the index is: a file that is written when it was fetched, with the sources that it is of.
+struct Index {
+    stamp: PathBuf,
+    sources: String,
+}
+
 impl Apt {
-    /// Makes or reuses the root in a folder, and fetches the mirror's index. apt checks the signatures.
+    /// Makes or reuses the root in a folder, and fetches the mirror's index when it is not fresh. apt checks the signatures.
     pub fn open(root: &Path, arch: Arch, mirror: &Mirror) -> Result<Apt, AptError> {
         let config = set_up(root, arch, mirror).map_err(|source| AptError::Setup {
             path: root.to_owned(),
             source,
         })?;
-        let apt = Apt { config, arch };
-        apt.run("apt-get", &["update", "-qq"], None, "fetch the index")?;
+        let index = Index {
+            stamp: root.join("fetched"),
+            sources: sources(mirror),
+        };
+        let apt = Apt { config, index, arch };
+        if !apt.index.is_fresh() {
+            apt.index.forget();
+            apt.run("apt-get", &["update", "-qq"], None, "fetch the index")?;
+            apt.index.note();
+        }
         Ok(apt)
     }
 
@@ -123,8 +142,9 @@ impl Apt {
                 .map(|package| format!("{}={}", package.name, package.version)),
         );
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        self.run("apt-get", &arguments, Some(into), "fetch packages")
-            .map(drop)
+        let downloaded = self.run("apt-get", &arguments, Some(into), "fetch packages");
+        // The mirror may have newer files than its index said. The next build asks for it again.
+        downloaded.inspect_err(|_| self.index.forget()).map(drop)
     }
 
     fn show(&self, name: &str, which: &str) -> Result<Vec<Available>, AptError> {
@@ -155,6 +175,24 @@ impl Apt {
             arch: self.arch,
             source,
         })
+    }
+}
+
+impl Index {
+    fn is_fresh(&self) -> bool {
+        let age = fs::metadata(&self.stamp).and_then(|stamp| stamp.modified());
+        let age = age.ok().and_then(|fetched| fetched.elapsed().ok());
+        age.is_some_and(|age| age < FRESH)
+            && fs::read_to_string(&self.stamp).is_ok_and(|of| of == self.sources)
+    }
+
+    /// Without a note the index is fetched again, which does no harm.
+    fn note(&self) {
+        fs::write(&self.stamp, &self.sources).ok();
+    }
+
+    fn forget(&self) {
+        fs::remove_file(&self.stamp).ok();
     }
 }
 
@@ -189,14 +227,26 @@ fn set_up(root: &Path, arch: Arch, mirror: &Mirror) -> io::Result<PathBuf> {
     ] {
         fs::create_dir_all(root.join(folder))?;
     }
-    fs::write(root.join("state/status"), "")?;
-    fs::write(root.join("etc/apt/sources.list"), mirror.lines.join("\n") + "\n")?;
+    write(&root.join("state/status"), "")?;
+    write(&root.join("etc/apt/sources.list"), &sources(mirror))?;
     let config = root.join("apt.conf");
-    fs::write(
+    write(
         &config,
-        configuration(&fs::canonicalize(root)?, arch, &host_options()),
+        &configuration(&fs::canonicalize(root)?, arch, &host_options()),
     )?;
     Ok(config)
+}
+
+fn sources(mirror: &Mirror) -> String {
+    mirror.lines.join("\n") + "\n"
+}
+
+/// Writes a file that says something new: apt reads its whole index again after a change.
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    if fs::read_to_string(path).is_ok_and(|old| old == text) {
+        return Ok(());
+    }
+    fs::write(path, text)
 }
 
 /// Writes the configuration. It is read before the host's, and points apt away from it.
@@ -243,6 +293,24 @@ mod tests {
         );
         let error = available("runc", &stanzas("Package: runc\nVersion: 1\n")[0]).unwrap_err();
         assert_eq!(error.to_string(), "the mirror's entry for \"runc\" has no Size");
+    }
+
+    #[test]
+    fn an_index_is_fresh_for_a_while_and_for_its_sources_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let index = |sources: &str| Index {
+            stamp: folder.path().join("fetched"),
+            sources: sources.to_owned(),
+        };
+        assert!(!index("a").is_fresh());
+        index("a").note();
+        assert!(index("a").is_fresh() && !index("b").is_fresh());
+        let stamp = fs::File::options().write(true).open(index("a").stamp).unwrap();
+        stamp.set_modified(std::time::SystemTime::now() - FRESH).unwrap();
+        assert!(!index("a").is_fresh());
+        index("a").note();
+        index("a").forget();
+        assert!(!index("a").is_fresh());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! archive of all versions; others from the mirror.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -158,6 +158,7 @@ impl Fetcher {
                 Ok::<_, FetchError>(folder::find(from, name, arch)?.depends)
             })?
         } else {
+            let _turn = self.wait_for_turn()?;
             let apt = self.apt(Origin::Mirror, arch, suite)?;
             kernel::parts(package, |name| apt.candidate(name).map(|found| found.depends))?
         };
@@ -175,6 +176,10 @@ impl Fetcher {
 
     /// Gets packages of one architecture, sorted by name.
     pub fn fetch(&mut self, packages: &[Wanted], arch: Arch) -> Result<Vec<Fetched>, FetchError> {
+        let missing = |package: &Wanted| self.at_hand(&package.name, arch).is_none();
+        // What is missing may be at hand afterwards, because another build fetched it.
+        let turn = packages.iter().any(missing).then(|| self.wait_for_turn());
+        let _turn = turn.transpose()?;
         let mut found = Vec::new();
         let mut wanted: BTreeMap<(Origin, Option<Suite>), Vec<Available>> = BTreeMap::new();
         for package in packages {
@@ -212,6 +217,14 @@ impl Fetcher {
             folder.display()
         ));
         Ok(local)
+    }
+
+    /// Waits until no other build fetches into the same folder. The next one may when what is returned is dropped.
+    fn wait_for_turn(&self) -> io::Result<File> {
+        fs::create_dir_all(&self.folder)?;
+        let turn = File::create(self.folder.join("lock"))?;
+        turn.lock()?;
+        Ok(turn)
     }
 
     /// Finds the locked file on this host: in the cache, or among kept packages.
@@ -422,5 +435,13 @@ mod tests {
         assert!(fetcher.notes().is_empty());
         let error = fetcher.fetch(&["y".into()], Arch::Arm64).unwrap_err();
         assert!(matches!(error, FetchError::Mirror(_)), "{error}");
+
+        // While another build fetches, only what is missing has to wait.
+        let turn = fetcher.wait_for_turn().unwrap();
+        fetcher.fetch(&["x".into()], Arch::Arm64).unwrap();
+        let other = File::open(dir.path().join("lock")).unwrap();
+        assert!(other.try_lock().is_err());
+        drop(turn);
+        other.try_lock().unwrap();
     }
 }
