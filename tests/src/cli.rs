@@ -1,10 +1,10 @@
 //! The command line.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 
 use crate::workshop::Workshop;
-use crate::{bench, demo, scenario, tools};
+use crate::{bench, demo, pace, run, tools};
 
 /// End-to-end tests of Bedplate.
 #[derive(Debug, Parser)]
@@ -16,10 +16,19 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run scenarios
-    Run {
-        /// Only those whose name contains one of these
-        names: Vec<String>,
+    /// Run scenarios, side by side
+    Run(run::Args),
+    /// Run one scenario in this process, as a part of a run
+    #[command(hide = true)]
+    Scenario {
+        /// Its name
+        name: String,
+        /// Machines that it may have on at a time
+        #[arg(long)]
+        machines: usize,
+        /// What limits are stretched to, in percent
+        #[arg(long)]
+        pace: u32,
     },
     /// List the scenarios
     List,
@@ -30,11 +39,18 @@ enum Command {
 impl Args {
     /// Does what was asked.
     pub fn run(self) -> Result<()> {
+        let folder = tools::target().join("e2e");
         match self.command {
-            Command::Run { names } => scenario::run(&Workshop::new(tools::target().join("e2e"))?, &names),
+            Command::Run(args) => args.run(&Workshop::new(folder)?),
+            Command::Scenario { name, machines, pace } => {
+                pace::set(pace)?;
+                let scenario =
+                    run::scenario(&name).with_context(|| format!("no scenario is called {name}"))?;
+                scenario.run(&Workshop::join(folder), machines)
+            }
             Command::Demo(args) => args.run(),
             Command::Bench(args) => args.run(),
-            Command::List => scenario::list(),
+            Command::List => run::list(),
         }
     }
 }

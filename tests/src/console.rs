@@ -20,7 +20,7 @@ impl Console {
         Console { path, used: 0 }
     }
 
-    /// Looks for one of the texts after the last match; gives the whole line, and goes on behind it.
+    /// Searches for one of the texts after the last match; returns the whole line, and goes on behind it.
     ///
     /// A line counts only when it is complete: what follows the text in it is wanted too.
     pub fn find(&mut self, texts: &[&str]) -> Option<String> {
@@ -37,19 +37,19 @@ impl Console {
         None
     }
 
-    /// Gives everything that was printed so far, without what only moves a cursor or sets a colour.
+    /// Returns everything that was printed so far, without what only moves a cursor or sets a colour.
     pub fn text(&self) -> String {
         let bytes = std::fs::read(&self.path).unwrap_or_default();
         plain(&String::from_utf8_lossy(&bytes))
     }
 
-    /// Gives the file.
+    /// Returns the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 }
 
-/// Gives the last lines of a text.
+/// Returns the last lines of a text.
 pub fn last_lines(text: &str, count: usize) -> String {
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(count)..].join("\n")

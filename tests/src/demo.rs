@@ -129,6 +129,6 @@ fn default_board(arch: &str) -> &'static str {
 }
 
 fn say(what: &str) {
-    // What is told on the way may be lost; a demonstration goes on.
+    // Progress may be lost; a demonstration goes on.
     stdio::line(format_args!("demo: {what}")).ok();
 }

@@ -23,7 +23,7 @@ impl Disk {
         Disk { path }
     }
 
-    /// Gives the file.
+    /// Returns the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -110,7 +110,7 @@ impl Disk {
         Ok(Manifest::parse_unverified(&self.trailer(slot)?.0)?)
     }
 
-    /// Gives the offset of a slot's trailer in its partition.
+    /// Returns the offset of a slot's trailer in its partition.
     pub fn trailer_offset(&self, slot: Slot) -> Result<u64> {
         Ok(self.extent(partition(slot))?.len - trailer::AREA as u64)
     }
@@ -162,7 +162,7 @@ impl Disk {
     }
 }
 
-/// Gives the partition that a slot is.
+/// Returns the partition that a slot is.
 pub fn partition(slot: Slot) -> Name {
     match slot {
         Slot::A => Name::SlotA,

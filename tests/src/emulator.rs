@@ -1,6 +1,5 @@
 //! A running emulator. Dropped, it is gone.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::console::{Console, LOOK_EVERY, last_lines};
 use crate::disk::Disk;
 use crate::machine::{Machine, Wiring, talk};
-use crate::qmp;
+use crate::{pace, ports, qmp};
 
 /// How much of a console is shown when what was waited for did not come.
 const SHOWN: usize = 60;
@@ -35,7 +34,7 @@ impl Emulator {
         Emulator::start_with(machine, disk, folder, deadline, &[])
     }
 
-    /// Switches a machine on that differs in what the emulator is told, in its own words.
+    /// Switches a machine on with further options of the emulator.
     pub fn start_with(
         machine: Machine,
         disk: &Disk,
@@ -43,7 +42,7 @@ impl Emulator {
         deadline: Instant,
         further: &[&str],
     ) -> Result<Emulator> {
-        let api_port = free_port()?;
+        let api_port = ports::draw()?;
         let command = machine.command(&Wiring {
             disk,
             api_port,
@@ -74,7 +73,7 @@ impl Emulator {
 
     /// Waits for a line of firmware or loader with one of the texts.
     pub fn loader_says(&mut self, texts: &[&str], limit: Duration) -> Result<String> {
-        let until = self.deadline.min(Instant::now() + limit);
+        let until = self.deadline.min(Instant::now() + pace::stretch(limit));
         loop {
             if let Some(line) = self.loader.find(texts) {
                 return Ok(line);
@@ -130,7 +129,7 @@ impl Emulator {
 
     /// Waits until the machine has switched itself off.
     pub fn ends(&mut self, limit: Duration) -> Result<()> {
-        let until = self.deadline.min(Instant::now() + limit);
+        let until = self.deadline.min(Instant::now() + pace::stretch(limit));
         while Instant::now() < until {
             if self.process.try_wait()?.is_some() {
                 return Ok(());
@@ -164,10 +163,4 @@ impl Drop for Emulator {
         self.process.kill().ok();
         self.process.wait().ok();
     }
-}
-
-/// Finds a port of loopback that nobody uses.
-fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port on loopback")?;
-    Ok(listener.local_addr()?.port())
 }

@@ -32,12 +32,12 @@ pub struct Wiring<'a> {
     pub api_port: u16,
     /// A folder for consoles and firmware variables.
     pub folder: &'a Path,
-    /// What else the emulator is told, in its own words.
+    /// Further options of the emulator.
     pub further: &'a [&'a str],
 }
 
 impl Machine {
-    /// Gives the machine that a board's image can be shown on.
+    /// Returns the machine that a board's image can be shown on.
     pub fn for_board(board: &str, arch: &str) -> Machine {
         match (board, arch) {
             ("rpi3", _) => Machine::Pi3,
@@ -117,7 +117,7 @@ impl Machine {
     }
 }
 
-/// Gives the socket on which an emulator takes commands.
+/// Returns the socket on which an emulator takes commands.
 pub fn talk(folder: &Path) -> PathBuf {
     folder.join("qmp.sock")
 }
@@ -142,7 +142,7 @@ impl Words {
         self.0.extend([option.into(), value.into()]);
     }
 
-    /// Gives the machine flash memory: the firmware, and variables of its own to write to.
+    /// Returns the machine flash memory: the firmware, and variables of its own to write to.
     fn firmware(&mut self, code: &str, variables: &str, folder: &Path) -> Result<()> {
         let own = folder.join("firmware-variables.fd");
         fs::copy(variables, &own).with_context(|| format!("cannot copy {variables}"))?;

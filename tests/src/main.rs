@@ -10,10 +10,15 @@ mod disk;
 mod emulator;
 mod machine;
 mod node;
+mod once;
+mod pace;
+mod ports;
 mod qmp;
+mod run;
 mod scenario;
 mod scenarios;
 mod server;
+mod side_by_side;
 mod tools;
 mod workshop;
 

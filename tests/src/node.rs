@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
+use crate::pace;
 use crate::tools::Tool;
 
 /// How a node is reached, and as whom.
@@ -70,7 +71,7 @@ impl Node {
 
     /// Waits until an answer is as wanted; the error shows the last answer.
     pub fn until(&self, words: &[&str], limit: Duration, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
-        let until = self.deadline.min(Instant::now() + limit);
+        let until = self.deadline.min(Instant::now() + pace::stretch(limit));
         loop {
             let answer = self.ask(words);
             match &answer {

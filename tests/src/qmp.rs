@@ -10,6 +10,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
+use crate::pace;
+
 /// How long the emulator may take to answer.
 const ANSWER: Duration = Duration::from_secs(30);
 
@@ -17,7 +19,7 @@ const ANSWER: Duration = Duration::from_secs(30);
 pub fn execute(socket: &Path, command: &str, arguments: Value) -> Result<Value> {
     let shown = || format!("cannot talk to the emulator at {}", socket.display());
     let stream = UnixStream::connect(socket).with_context(shown)?;
-    stream.set_read_timeout(Some(ANSWER))?;
+    stream.set_read_timeout(Some(pace::stretch(ANSWER)))?;
     let mut talk = Talk {
         input: BufReader::new(stream.try_clone()?),
         output: stream,

@@ -1,16 +1,17 @@
-//! Scenarios: what each shows, and how they are run one after another.
+//! Scenarios: what each shows, and what it works with.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use crate::disk::Disk;
 use crate::emulator::Emulator;
 use crate::machine::Machine;
 use crate::node::Node;
-use crate::scenarios;
+use crate::pace;
+use crate::server::Server;
 use crate::workshop::Workshop;
 
 /// One thing that a user could do, and what must come of it.
@@ -21,8 +22,23 @@ pub struct Scenario {
     pub shows: &'static str,
     /// How long it may take on a slow machine, images not counted.
     pub limit: Duration,
+    /// Most machines that it has on at a time.
+    pub machines: usize,
+    /// Processors of each machine.
+    pub processors: Processors,
+    /// Seconds that it took when it was measured: the longest begins first.
+    pub takes: u64,
     /// Does it; an error is a failure.
     pub run: fn(&Stage) -> Result<()>,
+}
+
+/// How many processors a machine has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Processors {
+    /// One. What is shown happens in loaders and on disks, and emulating a second one costs a fifth more.
+    One,
+    /// As many as the machine has by itself: two at least.
+    Several,
 }
 
 /// What a scenario works with.
@@ -31,12 +47,15 @@ pub struct Stage<'a> {
     pub workshop: &'a Workshop,
     /// A folder of its own, kept when it fails.
     pub folder: PathBuf,
+    /// Machines that it may have on at a time.
+    pub machines: usize,
+    processors: Processors,
     start: Instant,
     limit: Duration,
 }
 
 impl Stage<'_> {
-    /// Gives a fresh disk of a board.
+    /// Returns a fresh disk of a board.
     pub fn disk(&self, board: &str, configured: bool) -> Result<Disk> {
         self.workshop
             .disk(board, configured, &self.folder.join("disk.img"))
@@ -44,9 +63,37 @@ impl Stage<'_> {
 
     /// Switches a machine on, with consoles in a folder of this name.
     pub fn start(&self, machine: Machine, disk: &Disk, name: &str) -> Result<Emulator> {
+        self.start_with(machine, disk, name, &[])
+    }
+
+    /// Switches a machine on with further options of the emulator.
+    pub fn start_with(
+        &self,
+        machine: Machine,
+        disk: &Disk,
+        name: &str,
+        further: &[&str],
+    ) -> Result<Emulator> {
         let folder = self.folder.join(name);
         fs::create_dir_all(&folder)?;
-        Emulator::start(machine, disk, &folder, self.deadline())
+        let mut options = match self.processors {
+            Processors::One => vec!["-smp 1"],
+            Processors::Several => Vec::new(),
+        };
+        options.extend(further);
+        Emulator::start_with(machine, disk, &folder, self.deadline(), &options)
+    }
+
+    /// Serves files from a folder of this name, to which more can be added.
+    pub fn serve(&self, name: &str, files: &[&Path]) -> Result<Server> {
+        let folder = self.folder.join(name);
+        fs::create_dir_all(&folder)?;
+        for file in files {
+            let link = folder.join(file.file_name().context("a file has a name")?);
+            fs::hard_link(file, &link)
+                .with_context(|| format!("cannot link {} to {}", link.display(), file.display()))?;
+        }
+        Server::start(&folder)
     }
 
     /// Reaches a machine's API with the certificate of the cluster's administrator.
@@ -60,128 +107,40 @@ impl Stage<'_> {
         Node::as_nobody(emulator.api_port, self.deadline())
     }
 
-    /// Gives the moment that is so far away.
+    /// Returns the moment that is so far away, on a machine as fast as limits are written for.
     pub fn soon(&self, limit: Duration) -> Instant {
-        Instant::now() + limit
+        Instant::now() + pace::stretch(limit)
     }
 
     /// Says what was shown.
     pub fn shown(&self, what: &str) {
-        eprintln!("  {:>4} s  {what}", self.start.elapsed().as_secs());
+        stdio::note(format_args!("  {:>4} s  {what}", self.start.elapsed().as_secs()));
     }
 
     /// The time is counted from the last thing that was started: making images and disks is not part of a scenario.
     fn deadline(&self) -> Instant {
-        Instant::now() + self.limit
+        self.soon(self.limit)
     }
 }
 
-/// Runs every scenario whose name contains one of the words; without words, all but the long ones. Ends with `N passed, N failed`.
-pub fn run(workshop: &Workshop, words: &[String]) -> Result<()> {
-    let chosen = chosen(words);
-    if chosen.is_empty() {
-        bail!(
-            "no scenario's name contains {words:?}; there are: {}",
-            names().join(", ")
-        );
-    }
-    let mut failed = 0;
-    for scenario in &chosen {
-        stdio::note(format_args!("{}: {}", scenario.name, scenario.shows));
-        let start = Instant::now();
-        let folder = workshop.folder().join("runs").join(scenario.name);
-        let result = run_one(workshop, scenario, &folder);
-        let seconds = start.elapsed().as_secs();
-        match result {
-            Ok(()) => stdio::note(format_args!("  ok in {seconds} s")),
-            Err(error) => {
-                failed += 1;
-                stdio::note(format_args!("  FAILED after {seconds} s: {error:#}"));
-                stdio::note(format_args!(
-                    "  consoles and disks are kept in {}",
-                    folder.display()
-                ));
-            }
-        }
-    }
-    stdio::line(format_args!("{} passed, {failed} failed", chosen.len() - failed))?;
-    if failed > 0 {
-        bail!("{failed} of {} scenarios failed", chosen.len());
-    }
-    Ok(())
-}
-
-/// Lists the scenarios.
-pub fn list() -> Result<()> {
-    for scenario in scenarios::ALL {
-        stdio::line(format_args!("{:<16} {}", scenario.name, scenario.shows))?;
-    }
-    for scenario in scenarios::NAMED {
-        stdio::line(format_args!(
-            "{:<16} {} (only when it is named)",
-            scenario.name, scenario.shows
-        ))?;
-    }
-    Ok(())
-}
-
-fn run_one(workshop: &Workshop, scenario: &Scenario, folder: &Path) -> Result<()> {
-    if folder.exists() {
-        fs::remove_dir_all(folder).with_context(|| format!("cannot clear {}", folder.display()))?;
-    }
-    fs::create_dir_all(folder)?;
-    let stage = Stage {
-        workshop,
-        folder: folder.to_owned(),
-        start: Instant::now(),
-        limit: scenario.limit,
-    };
-    (scenario.run)(&stage)?;
-    // Disks are large; the consoles may still be of use.
-    let entries = fs::read_dir(folder)?.flatten().map(|entry| entry.path());
-    for image in entries.filter(|path| path.extension().is_some_and(|extension| extension == "img")) {
-        fs::remove_file(image)?;
-    }
-    Ok(())
-}
-
-fn chosen(words: &[String]) -> Vec<&'static Scenario> {
-    if words.is_empty() {
-        return scenarios::ALL.iter().collect();
-    }
-    let is_meant = |name: &str| words.iter().any(|word| name.contains(word.as_str()));
-    every().filter(|scenario| is_meant(scenario.name)).collect()
-}
-
-fn every() -> impl Iterator<Item = &'static Scenario> {
-    scenarios::ALL.iter().chain(scenarios::NAMED)
-}
-
-fn names() -> Vec<&'static str> {
-    every().map(|scenario| scenario.name).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn scenarios_are_chosen_by_a_part_of_their_name() {
-        let names = |words: &[&str]| -> Vec<&str> {
-            let words: Vec<String> = words.iter().map(ToString::to_string).collect();
-            chosen(&words).iter().map(|scenario| scenario.name).collect()
+impl Scenario {
+    /// Runs it, in this process, in a folder that is emptied first. Disks are removed when it succeeds.
+    pub fn run(&self, workshop: &Workshop, machines: usize) -> Result<()> {
+        let folder = workshop.runs().join(self.name);
+        let stage = Stage {
+            workshop,
+            folder: folder.clone(),
+            machines,
+            processors: self.processors,
+            start: Instant::now(),
+            limit: self.limit,
         };
-        assert_eq!(names(&["rpi"]), ["boot-rpi3", "ota-rpi3"]);
-        assert_eq!(names(&["grow", "boot-edk"]), ["grow", "boot-edk2"]);
-        assert!(names(&[]).contains(&"boot-rpi3") && !names(&[]).contains(&"ota-rpi3"));
-    }
-
-    #[test]
-    fn every_scenario_has_a_name_of_its_own_and_says_what_it_shows() {
-        let mut all = names();
-        all.sort_unstable();
-        all.dedup();
-        assert_eq!(all.len(), every().count());
-        assert!(every().all(|scenario| scenario.shows.len() > 20));
+        (self.run)(&stage)?;
+        // Disks are large; the consoles may still be of use.
+        let entries = fs::read_dir(&folder)?.flatten().map(|entry| entry.path());
+        for image in entries.filter(|path| path.extension().is_some_and(|extension| extension == "img")) {
+            fs::remove_file(image)?;
+        }
+        Ok(())
     }
 }

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use crate::ports;
+
 /// How an emulated machine calls the one that it runs on.
 const HOST: &str = "10.0.2.2";
 /// Bytes that are sent at a time.
@@ -37,8 +39,8 @@ struct Counts {
 impl Server {
     /// Starts to serve a folder.
     pub fn start(folder: &Path) -> Result<Server> {
-        let listener = TcpListener::bind("127.0.0.1:0").context("cannot listen on loopback")?;
-        let port = listener.local_addr()?.port();
+        let port = ports::draw()?;
+        let listener = TcpListener::bind(("127.0.0.1", port)).context("cannot listen on loopback")?;
         let counts = Arc::new(Counts::default());
         let (shared, folder) = (counts.clone(), folder.to_owned());
         std::thread::spawn(move || {
@@ -51,13 +53,13 @@ impl Server {
         Ok(Server { port, counts })
     }
 
-    /// Gives the address of a file for an emulated machine.
+    /// Returns the address of a file for an emulated machine.
     pub fn url(&self, file: &Path) -> String {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         format!("http://{HOST}:{}/{name}", self.port)
     }
 
-    /// Gives the bytes of bodies sent since this was asked last.
+    /// Returns the bytes of bodies sent since this was asked last.
     pub fn take_sent(&self) -> u64 {
         self.counts.sent.swap(0, Ordering::SeqCst)
     }

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::pace;
+
 /// What `timeout` exits with when it had to stop the program.
 const TIMED_OUT: i32 = 124;
 
@@ -37,7 +39,7 @@ impl Tool {
         }
     }
 
-    /// Names one of our own programs, which cargo puts beside this one.
+    /// Names one of our own programs, which cargo puts next to this one.
     pub fn ours(program: &str) -> Tool {
         Tool::new(programs().join(program))
     }
@@ -55,7 +57,7 @@ impl Tool {
         self
     }
 
-    /// Has its seconds and its peak memory in KiB written into a file.
+    /// Writes its seconds and its peak memory in KiB into a file.
     pub fn timed(&self, report: &Path) -> Tool {
         let watch = Tool::new("time").args(["--format=%e %M", "--output"]).arg(report);
         watch.args(&self.command).within(self.limit)
@@ -71,7 +73,11 @@ impl Tool {
     pub fn end(&self) -> Result<Ended> {
         let output = self.output()?;
         if output.status.code() == Some(TIMED_OUT) {
-            bail!("`{}` was stopped after {} s", self.shown(), self.limit.as_secs());
+            bail!(
+                "`{}` was stopped after {} s",
+                self.shown(),
+                pace::stretch(self.limit).as_secs()
+            );
         }
         Ok(Ended {
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -114,10 +120,11 @@ impl Tool {
     }
 
     fn output(&self) -> Result<Output> {
-        let seconds = self.limit.as_secs().max(1).to_string();
-        let mut command = Command::new("timeout");
+        let seconds = pace::stretch(self.limit).as_secs().max(1).to_string();
+        let mut command = Command::new("setpriv");
+        // It ends with us, however we end: `timeout` passes the signal on.
         command
-            .args(["--kill-after=5", &seconds])
+            .args(["--pdeathsig", "TERM", "timeout", "--kill-after=5", &seconds])
             .args(&self.command)
             .stdin(Stdio::null());
         // Programs of system administration are not in everyone's PATH.
@@ -141,13 +148,13 @@ impl Tool {
     }
 }
 
-/// Gives the folder of our programs for this machine.
+/// Returns the folder of our programs for this machine.
 pub fn programs() -> PathBuf {
     let this = std::env::current_exe().unwrap_or_default();
     this.parent().unwrap_or(Path::new(".")).to_owned()
 }
 
-/// Gives the target folder of cargo, where everything that tests make goes.
+/// Returns the target folder of cargo, where everything that tests make goes.
 pub fn target() -> PathBuf {
     programs().parent().unwrap_or(Path::new(".")).to_owned()
 }

@@ -1,7 +1,5 @@
 //! What every scenario starts from: a key, bundles, configs and flashed disks, each made once, by our real programs.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use crate::disk::Disk;
+use crate::once::{self, Shelf};
 use crate::tools::{self, Tool};
 
 /// Building an image fetches packages the first time.
@@ -23,10 +22,9 @@ const DISK_SIZE: &str = "2G";
 #[derive(Debug)]
 pub struct Workshop {
     folder: PathBuf,
-    bundles: RefCell<BTreeMap<String, PathBuf>>,
-    disks: RefCell<BTreeMap<(String, bool), Disk>>,
+    shared: Shelf,
     /// Held, not used: two runs in one folder would write each other's disks.
-    _lock: File,
+    _lock: Option<File>,
 }
 
 /// A key pair that signs bundles, as files in minisign's format.
@@ -48,58 +46,71 @@ pub struct Cluster {
 }
 
 impl Workshop {
-    /// Works in a folder, keeping what lies there. Fails when another run works in it.
+    /// Begins a run in a folder: keys stay, and what was made of programs is made again. Fails when another run works in it.
     pub fn new(folder: PathBuf) -> Result<Workshop> {
         fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
         let lock = File::create(folder.join("lock"))?;
         let free = lock.try_lock();
         free.with_context(|| format!("another run works in {}", folder.display()))?;
-        Ok(Workshop {
-            folder,
-            _lock: lock,
-            bundles: RefCell::default(),
-            disks: RefCell::default(),
-        })
+        let workshop = Workshop {
+            _lock: Some(lock),
+            ..Workshop::join(folder)
+        };
+        workshop.shared.clear()?;
+        Ok(workshop)
     }
 
-    /// Gives the folder.
+    /// Takes part in the run that another process began in a folder.
+    pub fn join(folder: PathBuf) -> Workshop {
+        Workshop {
+            shared: Shelf::new(folder.join("shared")),
+            folder,
+            _lock: None,
+        }
+    }
+
+    /// Returns the folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Gives the key pair of a name, made when it is first asked for.
+    /// Returns the folder in which each scenario has one of its own.
+    pub fn runs(&self) -> PathBuf {
+        self.folder.join("runs")
+    }
+
+    /// Returns the key pair of a name, made when it is first asked for.
     pub fn key(&self, name: &str) -> Result<Key> {
         let folder = self.folder.join("keys");
         let key = Key {
             secret: folder.join(format!("{name}.key")),
             public: folder.join(format!("{name}.pub")),
         };
+        let _alone = once::lock(&folder)?;
         if !key.secret.exists() || !key.public.exists() {
-            fs::create_dir_all(&folder)?;
             let make = Tool::ours("bedplate-image").args(["keys", "new", "--no-password", "--name", name]);
             make.arg("--out").arg(&folder).run()?;
         }
         Ok(key)
     }
 
-    /// Gives the signed bundle of a board.
+    /// Returns the signed bundle of a board.
     pub fn bundle(&self, board: &str) -> Result<PathBuf> {
-        if let Some(bundle) = self.bundles.borrow().get(board) {
-            return Ok(bundle.clone());
-        }
-        let bundle = self.build(board, &self.folder.join("bundles"))?;
-        self.bundles.borrow_mut().insert(board.to_owned(), bundle.clone());
-        Ok(bundle)
+        self.shared.take(board, |folder| self.build(board, folder))
+    }
+
+    /// Returns another release of a board, with patches from an older one. A version means the same to all who ask.
+    pub fn upgrade(&self, board: &str, version: &str, from: &Path) -> Result<PathBuf> {
+        let from = from.display().to_string();
+        let options = ["--version", version, "--patch-from", &from];
+        self.shared.take(&format!("{board}-{version}"), |folder| {
+            self.build_release(board, "release", folder, &options)
+        })
     }
 
     /// Builds a board's bundle into a folder, now.
     pub fn build(&self, board: &str, out: &Path) -> Result<PathBuf> {
         self.build_with(board, "release", out, &[], "bundle")
-    }
-
-    /// Builds another release of a board into the folder of bundles, signed with the key of a name.
-    pub fn release(&self, board: &str, key: &str, options: &[&str]) -> Result<PathBuf> {
-        self.build_release(board, key, &self.folder.join("bundles"), options)
     }
 
     /// Builds another release of a board into a folder, signed with the key of a name.
@@ -142,20 +153,20 @@ impl Workshop {
         Ok(PathBuf::from(file))
     }
 
-    /// Gives the cluster that every configured node belongs to. Its nodes answer on loopback, through the emulator.
+    /// Returns the cluster that every configured node belongs to. Its nodes answer on loopback, through the emulator.
     pub fn cluster(&self) -> Result<Cluster> {
         self.cluster_named("e2e")
     }
 
-    /// Gives a cluster of a name, with a CA of its own.
+    /// Returns a cluster of a name, with a CA of its own.
     pub fn cluster_named(&self, name: &str) -> Result<Cluster> {
         let folder = self.folder.join("clusters").join(name);
         let cluster = Cluster {
             machine: folder.join("standalone.yaml"),
             client: folder.join("client.yaml"),
         };
+        let _alone = once::lock(&folder)?;
         if !cluster.client.exists() {
-            fs::create_dir_all(&folder)?;
             let make =
                 Tool::ours("bedplate").args(["gen", "config", name, "127.0.0.1", "--standalone", "--force"]);
             make.args(["--cert-san", "127.0.0.1", "--folder"])
@@ -165,26 +176,20 @@ impl Workshop {
         Ok(cluster)
     }
 
-    /// Gives a copy of a board's freshly flashed disk, with or without a machine config on it.
+    /// Returns a copy of a board's freshly flashed disk, with or without a machine config on it.
     pub fn disk(&self, board: &str, configured: bool, copy: &Path) -> Result<Disk> {
-        let key = (board.to_owned(), configured);
-        if !self.disks.borrow().contains_key(&key) {
-            let name = if configured {
-                format!("{board}-configured.img")
-            } else {
-                format!("{board}.img")
-            };
-            let folder = self.folder.join("disks");
-            fs::create_dir_all(&folder)?;
-            let config = if configured {
-                Some(self.cluster()?.machine)
-            } else {
-                None
-            };
-            let disk = self.flash(&self.bundle(board)?, &folder.join(name), config.as_deref())?;
-            self.disks.borrow_mut().insert(key.clone(), disk);
-        }
-        self.disks.borrow()[&key].copy_to(copy)
+        let name = if configured {
+            format!("{board}-disk-configured")
+        } else {
+            format!("{board}-disk")
+        };
+        let flash = |folder: &Path| {
+            let config = configured.then(|| self.cluster()).transpose()?;
+            let config = config.as_ref().map(|cluster| cluster.machine.as_path());
+            let disk = self.flash(&self.bundle(board)?, &folder.join("disk.img"), config)?;
+            Ok(disk.path().to_owned())
+        };
+        Disk::at(self.shared.take(&name, flash)?).copy_to(copy)
     }
 
     /// Flashes a bundle into a new file.

@@ -1,4 +1,4 @@
-//! Measures what Bedplate promises, beside what it is measured against, and prints a table.
+//! Measures what Bedplate promises, compares it with other tools, and prints a table.
 
 mod peers;
 mod running;
@@ -39,7 +39,7 @@ const PARTS: &[Part] = &[
 struct Row {
     what: String,
     measured: String,
-    beside: String,
+    compared: String,
 }
 
 impl Args {
@@ -61,7 +61,7 @@ impl Args {
         for row in &rows {
             stdio::line(format_args!(
                 "{:<what$}  {:>measured$}  {}",
-                row.what, row.measured, row.beside
+                row.what, row.measured, row.compared
             ))?;
         }
         Ok(())
@@ -143,11 +143,11 @@ fn named(option: &str, path: &Path) -> PathBuf {
     PathBuf::from(format!("{option}{}", path.display()))
 }
 
-fn row(what: &str, measured: String, beside: &str) -> Row {
+fn row(what: &str, measured: String, compared: &str) -> Row {
     Row {
         what: what.to_owned(),
         measured,
-        beside: beside.to_owned(),
+        compared: compared.to_owned(),
     }
 }
 

@@ -47,7 +47,7 @@ pub const PEERS: &[Peer] = &[
     ("block index of 4 KiB, as RAUC's", blocks),
 ];
 
-/// Runs a program, and tells its time and memory.
+/// Runs a program, and returns its output, time and memory.
 pub fn watched(tool: &Tool) -> Result<(String, Applied)> {
     let report = tempfile::NamedTempFile::new().context("cannot make a temporary file")?;
     let printed = tool.timed(report.path()).within(LIMIT).run()?;
@@ -114,7 +114,7 @@ fn casync(pair: &Pair) -> Result<Cost> {
     })
 }
 
-/// zchunk tells itself what it would fetch.
+/// zchunk reports itself what it would fetch.
 fn zchunk(pair: &Pair) -> Result<Cost> {
     let packed = |name: &str| pair.folder.join(format!("{name}.zck"));
     for (name, image) in [("old", &pair.old), ("new", &pair.new)] {

@@ -17,7 +17,7 @@ const UP: Duration = Duration::from_secs(420);
 const UPGRADED: Duration = Duration::from_secs(900);
 /// After the last service has started, for memory to come to rest.
 const REST: Duration = Duration::from_secs(30);
-/// Between two looks at the memory.
+/// Between two readings of the memory.
 const LOOK: Duration = Duration::from_millis(300);
 
 /// Boots the older release of the monthly change, and upgrades it.

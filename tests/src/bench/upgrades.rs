@@ -1,4 +1,4 @@
-//! What upgrades cost, for three kinds of change, beside other people's tools on the same images in the same run.
+//! What upgrades cost, for three kinds of change, compared with other people's tools on the same images in the same run.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

@@ -113,7 +113,7 @@ fn plugged_in_later(stage: &Stage) -> Result<()> {
         status["device"] == own["device"] && status["guid"] != own["guid"],
         "before {own:#}, with the copy {status:#}"
     );
-    ensure!(log.contains("is a copy of"), "nothing tells of the copy: {log}");
+    ensure!(log.contains("is a copy of"), "the copy is not reported: {log}");
     ensure!(
         guid(&copy)? == own["guid"].as_str().unwrap_or_default(),
         "the copy was written to"
@@ -131,7 +131,7 @@ fn pair(stage: &Stage, board: &str) -> Result<(Disk, Disk)> {
     Ok((first, Disk::at(stage.folder.join("copy.img"))))
 }
 
-/// Says what an emulator with these devices is told, the last of which may be a drive with the content of a copy.
+/// Returns the options of an emulator with these devices, and with a drive that has the content of a copy.
 fn with_copy(copy: &Disk, devices: &[&str]) -> Vec<String> {
     let drive = format!("-drive if=none,id=copy,format=raw,file={}", copy.path().display());
     let devices = devices.iter().map(|device| format!("-device {device}"));
@@ -139,10 +139,8 @@ fn with_copy(copy: &Disk, devices: &[&str]) -> Vec<String> {
 }
 
 fn start(stage: &Stage, machine: Machine, disk: &Disk, name: &str, further: &[String]) -> Result<Emulator> {
-    let folder = stage.folder.join(name);
-    fs::create_dir_all(&folder)?;
     let further: Vec<&str> = further.iter().map(String::as_str).collect();
-    Emulator::start_with(machine, disk, &folder, stage.soon(2 * UP), &further)
+    stage.start_with(machine, disk, name, &further)
 }
 
 fn disk_status(node: &Node, limit: Duration, wanted: impl Fn(&Value) -> bool) -> Result<Value> {

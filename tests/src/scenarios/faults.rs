@@ -6,21 +6,18 @@ mod damage;
 mod rows;
 mod trial;
 
-use std::sync::Mutex;
-use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::scenario::Stage;
+use crate::side_by_side::side_by_side;
 use bench::Bench;
 use rows::{ROWS, Row};
 use trial::Outcome;
 
 /// Runs only rows whose name contains one of these words, parted by commas.
 const ONLY: &str = "BEDPLATE_FAULTS";
-/// Machines that run at a time, each with one processor.
-const AT_A_TIME: usize = 2;
 
 /// Lets every fault happen, and prints the table.
 pub fn run(stage: &Stage) -> Result<()> {
@@ -31,22 +28,16 @@ pub fn run(stage: &Stage) -> Result<()> {
     }
     let bench = Bench::prepare(stage, &rows)?;
     stage.shown("a node with a kept release is ready, and what is to go wrong");
-    let (report, reports) = channel();
-    let waiting = Mutex::new(rows.iter());
     let mut outcomes = Vec::new();
-    std::thread::scope(|scope| {
-        for _ in 0..AT_A_TIME {
-            let (waiting, bench, report) = (&waiting, &bench, report.clone());
-            scope.spawn(move || work(waiting, bench, &report));
+    let work = |row: &&'static Row| {
+        trial::run(&bench, row).with_context(|| format!("see {}", bench.folder(row).display()))
+    };
+    side_by_side(&rows, stage.machines, work, |row, outcome| {
+        match &outcome {
+            Ok(outcome) => stage.shown(&format!("{}: {}", row.name, outcome.reason)),
+            Err(error) => stage.shown(&format!("{}: FAILED: {error:#}", row.name)),
         }
-        drop(report);
-        for (row, outcome) in reports {
-            match &outcome {
-                Ok(outcome) => stage.shown(&format!("{}: {}", row.name, outcome.reason)),
-                Err(error) => stage.shown(&format!("{}: FAILED: {error:#}", row.name)),
-            }
-            outcomes.push((row, outcome));
-        }
+        outcomes.push((*row, outcome));
     });
     outcomes.sort_by_key(|(row, _)| rows.iter().position(|known| known.name == row.name));
     print(&outcomes);
@@ -59,7 +50,7 @@ pub fn run(stage: &Stage) -> Result<()> {
         return Ok(());
     }
     bail!(
-        "{} of {} faults did not end well: {}",
+        "{} of {} faults did not end as they must: {}",
         failed.len(),
         rows.len(),
         failed.join(", ")
@@ -68,19 +59,6 @@ pub fn run(stage: &Stage) -> Result<()> {
 
 type Reported<'a> = (&'a Row, Result<Outcome>);
 
-/// Takes one row after the other until none is left.
-fn work<'a>(waiting: &Mutex<std::slice::Iter<'a, &'a Row>>, bench: &Bench, report: &Sender<Reported<'a>>) {
-    loop {
-        let row = waiting.lock().ok().and_then(|mut rows| rows.next().copied());
-        let Some(row) = row else { return };
-        let outcome = trial::run(bench, row).with_context(|| format!("see {}", bench.folder(row).display()));
-        // Nobody listens when the scenario is over already.
-        if report.send((row, outcome)).is_err() {
-            return;
-        }
-    }
-}
-
 fn chosen(only: Option<&str>) -> Vec<&'static Row> {
     let words: Vec<&str> = only.unwrap_or_default().split(',').collect();
     let meant = |row: &&Row| words.iter().any(|word| row.name.contains(word));
@@ -88,8 +66,8 @@ fn chosen(only: Option<&str>) -> Vec<&'static Row> {
 }
 
 fn print(outcomes: &[Reported]) {
-    eprintln!("| fault | starts of B | runs afterwards | after | told |");
-    eprintln!("|---|---|---|---|---|");
+    stdio::note("| fault | starts of B | runs afterwards | after | the node says |");
+    stdio::note("|---|---|---|---|---|");
     for (row, outcome) in outcomes {
         match outcome {
             Ok(Outcome {
@@ -99,9 +77,12 @@ fn print(outcomes: &[Reported]) {
                 reason,
             }) => {
                 let seconds = after.as_secs();
-                eprintln!("| {} | {starts} | {slot} | {seconds} s | {reason} |", row.name);
+                stdio::note(format_args!(
+                    "| {} | {starts} | {slot} | {seconds} s | {reason} |",
+                    row.name
+                ));
             }
-            Err(_) => eprintln!("| {} | | | | FAILED |", row.name),
+            Err(_) => stdio::note(format_args!("| {} | | | | FAILED |", row.name)),
         }
     }
 }
@@ -114,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_a_wish_all_rows_are_run() {
+    fn without_a_name_all_rows_are_run() {
         assert_eq!(chosen(None).len(), ROWS.len());
         let some = chosen(Some("panic,1970"));
         assert!(some.len() >= 2 && some.len() < ROWS.len());

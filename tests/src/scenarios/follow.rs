@@ -1,4 +1,4 @@
-//! A node that follows a rollout by itself: nobody asks it for anything but how it stands.
+//! A node that follows a rollout by itself: nobody asks it for anything but its status.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,29 +7,27 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::upgrade::{release, runs};
+use super::upgrade::runs;
 use crate::machine::Machine;
 use crate::node::Node;
 use crate::scenario::Stage;
-use crate::server::Server;
 use crate::tools::Tool;
 
 const BOARD: &str = "qemu-arm64";
 const UP: Duration = Duration::from_secs(240);
-/// The node looks once a minute.
-const LOOKS: Duration = Duration::from_secs(150);
-/// One look, then fetching, writing, restarting, and proving well: all of it emulated.
+/// The node polls once a minute.
+const POLLED: Duration = Duration::from_secs(150);
+/// One poll, then fetching, writing, restarting, and becoming healthy: all of it emulated.
 const UPGRADED: Duration = Duration::from_secs(500);
 const PAST: &str = "2026-01-01T00:00:00Z";
 
 /// Publishes one version after the other, and sees what the node makes of each.
 pub fn run(stage: &Stage) -> Result<()> {
     let old = stage.workshop.bundle(BOARD)?;
-    let new = release(stage, BOARD, "0.2.0", &old)?;
-    let folder = new.parent().context("a bundle lies in a folder")?;
-    let server = Server::start(folder)?;
+    let new = stage.workshop.upgrade(BOARD, "0.2.0", &old)?;
+    let server = stage.serve("published", &[&new])?;
     let rollout = Rollout {
-        file: folder.join("follow.json"),
+        file: stage.folder.join("published/follow.json"),
         key: stage.workshop.key("release")?.secret,
     };
     rollout.make(&server.url(&new), &new)?;
@@ -68,13 +66,13 @@ pub fn run(stage: &Stage) -> Result<()> {
     let status = node.ask(&["upgrade", "status"])?.to_string();
     ensure!(
         status.contains("is older than 3"),
-        "`bedplate upgrade status` does not tell it: {status}"
+        "`bedplate upgrade status` does not report it: {status}"
     );
     stage.shown("refuses an older version, also after the restart");
     Ok(())
 }
 
-/// Writes the cluster's machine config with a rollout that is looked at once a minute. There is no time server: the clock of the
+/// Writes the cluster's machine config with a rollout that is polled once a minute. There is no time server: the clock of the
 /// machine has to do.
 fn config(stage: &Stage, url: &str) -> Result<PathBuf> {
     let config = fs::read_to_string(stage.workshop.cluster()?.machine)?;
@@ -97,7 +95,7 @@ fn shows(node: &Node, words: &[&str]) -> Result<()> {
         let status = status.to_string();
         words.iter().all(|word| status.contains(word))
     };
-    let found = node.until(&["get", "RolloutStatus", "node"], LOOKS, shown);
+    let found = node.until(&["get", "RolloutStatus", "node"], POLLED, shown);
     found
         .map(drop)
         .with_context(|| format!("the node does not show {words:?}"))
@@ -142,7 +140,7 @@ impl Rollout {
         sign.arg(&self.key).arg(&self.file).run().map(drop)
     }
 
-    /// Gives both files as they are published.
+    /// Returns both files as they are published.
     fn published(&self) -> Result<[Vec<u8>; 2]> {
         Ok([fs::read(&self.file)?, fs::read(self.signatures())?])
     }

@@ -68,7 +68,7 @@ const NOBODYS: &[&str] = &[
     "DAC_READ_SEARCH",
 ];
 
-/// Looks at all of it.
+/// Checks all of it.
 pub fn check(stage: &Stage, node: &Node) -> Result<()> {
     for (path, expected) in FILES {
         let found = node.command(&["read", path]).run()?;

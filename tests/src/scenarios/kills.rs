@@ -1,4 +1,4 @@
-//! The plug is pulled at moments that nobody chose, in the middle of upgrades and first boots. The node comes back each time.
+//! The power is cut at random moments, in the middle of upgrades and first boots. The node comes back each time.
 
 use std::fmt;
 use std::fs;
@@ -11,13 +11,14 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::Value;
 
-use super::upgrade::release;
 use crate::disk::Disk;
 use crate::emulator::Emulator;
 use crate::machine::Machine;
 use crate::node::Node;
+use crate::pace;
 use crate::scenario::Stage;
 use crate::server::Server;
+use crate::side_by_side::side_by_side;
 
 /// How often the power is cut on each machine.
 const CUTS: usize = 10;
@@ -26,6 +27,8 @@ const UP: Duration = Duration::from_secs(240);
 const LIMIT: Duration = Duration::from_secs(9 * 60);
 /// The latest moment of a cut: an upgrade, the restart and the first boot of the new system fit in.
 const LATEST: Duration = Duration::from_secs(50);
+/// An upgrade is accepted in this time, or is not.
+const ACCEPTED: Duration = Duration::from_secs(20);
 /// Slow enough that many cuts fall into the fetching.
 const RATE: u64 = 64 * 1024;
 /// Takes the place of the clock, so that a run can be made again.
@@ -44,23 +47,17 @@ pub fn run(stage: &Stage) -> Result<()> {
         Victim::prepare(stage, "qemu-arm64", Machine::ArmUBoot)?,
         Victim::prepare(stage, "generic-arm64", Machine::ArmEdk2)?,
     ];
-    let tallies: Vec<Result<Tally>> = thread::scope(|scope| {
-        let works = (seed..).zip(&victims).map(|(seed, victim)| {
-            let random = StdRng::seed_from_u64(seed);
-            scope.spawn(move || victim.cuts(random))
-        });
-        let works: Vec<_> = works.collect();
-        let ends = works
-            .into_iter()
-            .map(|work| work.join().expect("it does not panic"));
-        ends.collect()
+    let seeded: Vec<(u64, &Victim)> = (seed..).zip(&victims).collect();
+    let work = |(seed, victim): &(u64, &Victim)| victim.cuts(StdRng::seed_from_u64(*seed));
+    let mut ends = Vec::new();
+    side_by_side(&seeded, stage.machines, work, |(_, victim), tally| {
+        if let Ok(tally) = &tally {
+            let board = victim.board;
+            stage.shown(&format!("{board}: {CUTS} cuts, and back each time: {tally}"));
+        }
+        ends.push(tally.with_context(|| format!("{}; run it again with {SEED}={seed}", victim.board)));
     });
-    for (victim, tally) in victims.iter().zip(tallies) {
-        let board = victim.board;
-        let tally = tally.with_context(|| format!("{board}; run it again with {SEED}={seed}"))?;
-        stage.shown(&format!("{board}: {CUTS} cuts, and back each time: {tally}"));
-    }
-    Ok(())
+    ends.into_iter().try_for_each(|end| end.map(drop))
 }
 
 /// A machine whose power is cut.
@@ -71,6 +68,7 @@ struct Victim {
     disk: Disk,
     client: PathBuf,
     releases: [PathBuf; 2],
+    server: Server,
 }
 
 /// In what a node was when its power was cut, as it was seen to be after it.
@@ -96,26 +94,28 @@ impl fmt::Display for Tally {
 impl Victim {
     fn prepare(stage: &Stage, board: &'static str, machine: Machine) -> Result<Victim> {
         let image = stage.folder.join(format!("{board}.img"));
+        let releases = releases(stage, board)?;
+        let [old, new] = &releases;
+        let server = stage.serve(&format!("{board}-bundles"), &[old, new])?;
+        server.slow_down(RATE);
         Ok(Victim {
             board,
             machine,
             folder: stage.folder.clone(),
             disk: stage.workshop.disk(board, true, &image)?,
             client: stage.workshop.cluster()?.client,
-            releases: releases(stage, board)?,
+            releases,
+            server,
         })
     }
 
     fn cuts(&self, mut random: StdRng) -> Result<Tally> {
-        let releases = &self.releases;
-        let server = Server::start(releases[0].parent().context("a bundle lies in a folder")?)?;
-        server.slow_down(RATE);
         let mut tally = Tally::default();
         let mut running: Option<String> = None;
         for number in 0..=CUTS {
             let folder = self.folder.join(format!("{}-{number}", self.board));
             fs::create_dir_all(&folder)?;
-            let deadline = Instant::now() + LIMIT;
+            let deadline = Instant::now() + pace::stretch(LIMIT);
             let emulator = Emulator::start(self.machine, &self.disk, &folder, deadline)?;
             let node = Node::with_client(emulator.api_port, self.client.clone(), deadline);
             let status = node.phase("running", UP)?;
@@ -130,12 +130,12 @@ impl Victim {
                 break;
             }
             // Whatever does not run is what it is upgraded to. A node on trial refuses, which is right, too.
-            let other = &releases[usize::from(version == "0.1.0")];
-            let cut = Instant::now() + LATEST.mul_f64(random.random::<f64>());
-            let url = server.url(other);
-            let wait = Duration::from_secs(20);
+            let other = &self.releases[usize::from(version == "0.1.0")];
+            let moment = LATEST.mul_f64(random.random::<f64>());
+            let cut = Instant::now() + pace::stretch(moment);
+            let url = self.server.url(other);
             node.command(&["upgrade", "--url", &url, "--force"])
-                .within(wait.min(cut.saturating_duration_since(Instant::now())))
+                .within(moment.min(ACCEPTED))
                 .end()
                 .ok();
             thread::sleep(cut.saturating_duration_since(Instant::now()));
@@ -148,7 +148,7 @@ impl Victim {
 /// Makes the release that the disk has, and one that patches lead to, there and back.
 fn releases(stage: &Stage, board: &str) -> Result<[PathBuf; 2]> {
     let old = stage.workshop.bundle(board)?;
-    let new = release(stage, board, "0.2.0", &old)?;
+    let new = stage.workshop.upgrade(board, "0.2.0", &old)?;
     Ok([old, new])
 }
 

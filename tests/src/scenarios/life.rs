@@ -122,13 +122,13 @@ fn answers(stage: &Stage, node: &Node) -> Result<()> {
     Ok(())
 }
 
-/// Gives what must survive a restart.
+/// Returns what must survive a restart.
 fn identity(node: &Node, status: &Value) -> Result<Value> {
     let config = node.command(&["get-config"]).run()?;
     Ok(serde_json::json!({"hostname": status["hostname"], "cluster": status["cluster"], "config": config}))
 }
 
-/// Gives the rows of a list in an answer.
+/// Returns the rows of a list in an answer.
 fn rows<'a>(answer: &'a Value, field: &str) -> &'a [Value] {
     answer[field].as_array().map_or(&[], Vec::as_slice)
 }

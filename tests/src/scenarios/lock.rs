@@ -51,9 +51,9 @@ fn heals(stage: &Stage, disk: &Disk) -> Result<()> {
     let config = node.ask(&["get", "ConfigStatus"])?.to_string();
     ensure!(
         config.contains("restored from its second copy"),
-        "nothing is told of the flipped bit: {config}"
+        "the flipped bit is not reported: {config}"
     );
-    stage.shown("a blank start of STATE and a flipped bit of its config heal, and are told");
+    stage.shown("a blank start of STATE and a flipped bit of its config are repaired and reported");
     switch_off(&node, machine)
 }
 

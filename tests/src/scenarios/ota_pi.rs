@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
-use super::upgrade::{release, runs};
+use super::upgrade::runs;
 use crate::emulator::Emulator;
 use crate::machine::Machine;
 use crate::node::Node;
 use crate::scenario::Stage;
-use crate::server::Server;
 
 const BOARD: &str = "rpi3";
 /// Its firmware looks for USB before it starts anything.
@@ -22,8 +21,8 @@ const WRITTEN: Duration = Duration::from_secs(400);
 /// The emulator knows no restart of this board, and a USB card that the firmware has seen is none for the kernel.
 pub fn run(stage: &Stage) -> Result<()> {
     let old = stage.workshop.bundle(BOARD)?;
-    let new = release(stage, BOARD, "0.2.0", &old)?;
-    let server = Server::start(new.parent().context("a bundle lies in a folder")?)?;
+    let new = stage.workshop.upgrade(BOARD, "0.2.0", &old)?;
+    let server = stage.serve("bundles", &[&new])?;
     let disk = stage.disk(BOARD, true)?;
     let start = |name: &str| -> Result<(Emulator, Node)> {
         let mut machine = stage.start(Machine::Pi3, &disk, name)?;

@@ -13,7 +13,7 @@ use crate::scenario::Stage;
 const UP: Duration = Duration::from_secs(240);
 /// Image import, a snapshot, a shim, a container.
 const SOON: Duration = Duration::from_secs(120);
-/// Has a service that starts one pod through containerd's container runtime interface, and ends.
+/// The release with a service that starts one pod through containerd's container runtime interface, and ends.
 const RELEASE: Release = Release::overlay("pod");
 
 /// Starts one on a node that can reach no registry.
@@ -51,7 +51,7 @@ pub fn run(stage: &Stage) -> Result<()> {
     pry(stage, &node)
 }
 
-/// Looks at what a service tried that has every capability which it takes to change a kernel.
+/// Checks what came of the attempts of a service with every capability that it takes to change a kernel.
 fn pry(stage: &Stage, node: &Node) -> Result<()> {
     node.until(&["services"], SOON, |services| {
         let pry = row(services, "services", "pry");

@@ -26,10 +26,10 @@ pub struct Release {
 }
 
 impl Release {
-    /// Has the program in the place of machined: an init that ends at once.
+    /// The release with an init that ends at once in the place of machined.
     pub const NO_AGENT: Release = Release { overlay: None };
 
-    /// Has this overlay, too.
+    /// Returns the release with one overlay more.
     pub const fn overlay(name: &'static str) -> Release {
         Release { overlay: Some(name) }
     }
@@ -56,7 +56,7 @@ impl Release {
     }
 }
 
-/// Gives the folder of the programs for nodes.
+/// Returns the folder of the programs for nodes.
 fn programs() -> PathBuf {
     tools::target().join("node")
 }
@@ -101,7 +101,7 @@ fn build(stage: &Stage, folder: &Path, options: &[&str], binaries: &Path) -> Res
     Ok(PathBuf::from(bundle))
 }
 
-/// Gives the tree of faulty overlays, with the program where their files are looked for.
+/// Returns the tree of faulty overlays, with the program where their files are looked for.
 fn tree(stage: &Stage) -> Result<PathBuf> {
     let tree = stage.folder.join("tree");
     let files = tree.join("overlays").join(PROGRAM).join("files");

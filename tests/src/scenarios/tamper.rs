@@ -16,47 +16,47 @@ const BOARD: &str = "qemu-arm64";
 const LOADED: Duration = Duration::from_secs(120);
 const UP: Duration = Duration::from_secs(240);
 
-/// A way to spoil slot A, and what the loader must say of it.
+/// A way to damage slot A, and what the loader must say of it.
 struct Case {
     name: &'static str,
     says: &'static str,
-    spoil: fn(&Stage, &Disk) -> Result<()>,
+    damage: fn(&Stage, &Disk) -> Result<()>,
 }
 
 const CASES: &[Case] = &[
     Case {
         name: "kernel",
         says: "kernel",
-        spoil: |_, disk| flip_in_part(disk, true),
+        damage: |_, disk| flip_in_part(disk, true),
     },
     Case {
         name: "initramfs",
         says: "initramfs",
-        spoil: |_, disk| flip_in_part(disk, false),
+        damage: |_, disk| flip_in_part(disk, false),
     },
     Case {
         name: "manifest",
         says: "signature",
-        spoil: |_, disk| flip_in_manifest(disk),
+        damage: |_, disk| flip_in_manifest(disk),
     },
     Case {
         name: "signature",
         says: "signature",
-        spoil: |_, disk| flip_in_signature(disk),
+        damage: |_, disk| flip_in_signature(disk),
     },
     Case {
         name: "stranger",
         says: "key",
-        spoil: sign_as_stranger,
+        damage: sign_as_stranger,
     },
     Case {
         name: "empty",
         says: "manifest",
-        spoil: |_, disk| wipe_manifest(disk, Slot::A),
+        damage: |_, disk| wipe_manifest(disk, Slot::A),
     },
 ];
 
-/// Spoils slot A in every way, each on a disk whose slot B is good.
+/// Damages slot A in every way, each on a disk whose slot B is good.
 pub fn run(stage: &Stage) -> Result<()> {
     let good = stage.disk(BOARD, true)?;
     // A second system, as an upgrade would have left it.
@@ -64,8 +64,8 @@ pub fn run(stage: &Stage) -> Result<()> {
     good.set_record(&good.record()?.with_slot(Slot::B, SlotState::Committed))?;
 
     for case in CASES {
-        let disk = good.copy_to(&stage.folder.join("spoilt.img"))?;
-        (case.spoil)(stage, &disk)?;
+        let disk = good.copy_to(&stage.folder.join("damaged.img"))?;
+        (case.damage)(stage, &disk)?;
         let mut machine = stage.start(Machine::ArmUBoot, &disk, case.name)?;
         let refusal = machine.loader_says(&["slot a refused"], LOADED)?;
         ensure!(
@@ -132,7 +132,7 @@ fn flip_in_part(disk: &Disk, kernel: bool) -> Result<()> {
 
 fn flip_in_manifest(disk: &Disk) -> Result<()> {
     let (json, _) = disk.trailer(Slot::A)?;
-    // In a digit of the version: the text stays well-formed, and only the signature tells.
+    // In a digit of the version: the text stays well-formed, and only the signature shows it.
     let version = disk.manifest(Slot::A)?.version;
     ensure!(
         version != Version { major: 9, ..version },

@@ -1,6 +1,6 @@
 //! Upgrades as users make them: planned, fetched from a plain web server, kept when healthy, and taken back.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -13,7 +13,7 @@ use crate::server::Server;
 
 const BOARD: &str = "qemu-arm64";
 const UP: Duration = Duration::from_secs(240);
-/// Fetching, writing, restarting, and proving well: all of it emulated.
+/// Fetching, writing, restarting, and becoming healthy: all of it emulated.
 const UPGRADED: Duration = Duration::from_secs(400);
 /// What a release of which one file changed may cost, in percent of a whole one.
 const SMALL_CHANGE: f64 = 2.0;
@@ -21,8 +21,8 @@ const SMALL_CHANGE: f64 = 2.0;
 /// Upgrades a node, goes back, and offers it what it must refuse.
 pub fn run(stage: &Stage) -> Result<()> {
     let old = stage.workshop.bundle(BOARD)?;
-    let new = release(stage, BOARD, "0.2.0", &old)?;
-    let server = Server::start(new.parent().context("a bundle lies in a folder")?)?;
+    let new = stage.workshop.upgrade(BOARD, "0.2.0", &old)?;
+    let server = stage.serve("bundles", &[&old, &new])?;
     let disk = stage.disk(BOARD, true)?;
     let machine = stage.start(Machine::ArmUBoot, &disk, "upgrade")?;
     let node = stage.node(&machine)?;
@@ -52,7 +52,7 @@ pub fn run(stage: &Stage) -> Result<()> {
     stage.shown("rolled back");
 
     server.cut_after(200_000);
-    let third = release(stage, BOARD, "0.3.0", &new)?;
+    let third = stage.workshop.upgrade(BOARD, "0.3.0", &new)?;
     let push = third.display().to_string();
     node.command(&["upgrade", "--bundle", &push, "--wait"])
         .within(UPGRADED)
@@ -67,25 +67,20 @@ pub fn run(stage: &Stage) -> Result<()> {
             "the history lacks {word}: {history}"
         );
     }
-    stage.shown("the history tells all of it");
+    stage.shown("the history reports all of it");
     Ok(())
-}
-
-/// Builds a release that differs in its version, with patches from an older one.
-pub(super) fn release(stage: &Stage, board: &str, version: &str, from: &Path) -> Result<PathBuf> {
-    let from = from.display().to_string();
-    let options = ["--version", version, "--patch-from", &from];
-    stage.workshop.release(board, "release", &options)
 }
 
 /// Offers what must be refused before a byte is written.
 fn refusals(stage: &Stage, node: &Node, server: &Server, own: &Path) -> Result<()> {
     let other = stage.workshop.bundle("generic-arm64")?;
+    let options = ["--version", "0.9.0"];
     let stranger = stage
         .workshop
-        .release(BOARD, "stranger", &["--version", "0.9.0"])?;
+        .build_release(BOARD, "stranger", &stage.folder, &options)?;
+    let others = stage.serve("refused", &[&other, &stranger])?;
     for (bundle, reason) in [(other.as_path(), "board"), (&stranger, "trusted")] {
-        let said = node.refused(&["upgrade", "--url", &server.url(bundle)])?;
+        let said = node.refused(&["upgrade", "--url", &others.url(bundle)])?;
         ensure!(
             said.contains(reason),
             "{} was refused, but not for {reason:?}: {said}",
@@ -107,7 +102,7 @@ fn refusals(stage: &Stage, node: &Node, server: &Server, own: &Path) -> Result<(
     Ok(())
 }
 
-/// Has it planned; gives the bytes that it would fetch.
+/// Plans an upgrade; returns the bytes that it would fetch.
 fn plan(stage: &Stage, node: &Node, url: &str) -> Result<u64> {
     let printed = node.ask(&["upgrade", "--url", url, "--plan"])?;
     let number = |field: &str| find(&printed, field).and_then(Value::as_u64);

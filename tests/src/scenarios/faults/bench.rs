@@ -12,6 +12,7 @@ use super::damage;
 use super::rows::{Content, Row, Trouble};
 use crate::disk::Disk;
 use crate::machine::Machine;
+use crate::pace;
 use crate::scenario::Stage;
 use crate::workshop::Key;
 
@@ -19,8 +20,9 @@ const BOARD: &str = "qemu-arm64";
 /// The first start of all, alone on the machine.
 const UP: Duration = Duration::from_secs(240);
 const OFF: Duration = Duration::from_secs(90);
-/// A new system is given up after this time, and kept after that one: emulated nodes are slow, and the rows are many.
-const HEALTH: &str = "{timeout: 60s, commitAfter: 5s}";
+/// A new system is given up after this time, and kept after [`COMMIT_AFTER`]: emulated nodes are slow, and the rows are many.
+const TIMEOUT: Duration = Duration::from_secs(60);
+const COMMIT_AFTER: Duration = Duration::from_secs(5);
 
 /// What rows are made from. Used by several at a time, and changed by none.
 pub struct Bench {
@@ -54,11 +56,11 @@ impl Bench {
             client: stage.workshop.cluster()?.client,
             newer: stage
                 .workshop
-                .release(BOARD, "release", &["--version", "0.2.0"])?,
+                .upgrade(BOARD, "0.2.0", &stage.workshop.bundle(BOARD)?)?,
         })
     }
 
-    /// Gives the folder of a row's consoles.
+    /// Returns the folder of a row's consoles.
     pub fn folder(&self, row: &Row) -> PathBuf {
         self.folder.join(row.name)
     }
@@ -95,7 +97,12 @@ impl Bench {
 /// Flashes a node, lets it run once, and switches it off.
 fn used_node(stage: &Stage) -> Result<Disk> {
     let config = fs::read_to_string(stage.workshop.cluster()?.machine)?;
-    let hasty = config.replacen("\nmachine:\n", &format!("\nmachine:\n  health: {HEALTH}\n"), 1);
+    let health = format!(
+        "{{timeout: {}s, commitAfter: {}s}}",
+        pace::stretch(TIMEOUT).as_secs(),
+        COMMIT_AFTER.as_secs()
+    );
+    let hasty = config.replacen("\nmachine:\n", &format!("\nmachine:\n  health: {health}\n"), 1);
     ensure!(config != hasty, "the cluster's machine config has no `machine:`");
     let file = stage.folder.join("machine.yaml");
     fs::write(&file, hasty)?;

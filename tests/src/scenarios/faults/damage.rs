@@ -104,7 +104,7 @@ pub fn fill_data(disk: &Disk) -> Result<()> {
     let blocks = |text: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix("Free blocks:"));
         let number = line.and_then(|line| line.trim().parse::<u64>().ok());
-        number.context("debugfs tells no free blocks")
+        number.context("debugfs reports no free blocks")
     };
     let free = blocks(&debugfs("stats -h")?)?;
     debugfs("write /dev/null filler")?;

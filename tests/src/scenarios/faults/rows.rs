@@ -20,8 +20,8 @@ pub struct Row {
     pub starts: usize,
     /// Which slot runs afterwards.
     pub runs: Slot,
-    /// What the node must say of it afterwards, in words that all must be there.
-    pub told: &'static [&'static str],
+    /// What the node must report of it afterwards: texts that must all be there.
+    pub reports: &'static [&'static str],
 }
 
 /// What is in slot B.
@@ -65,45 +65,45 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "kernel-hang",
         slot: Content::Faulty(&Release::overlay("fault-hang")),
-        told: &["never became healthy", "the watchdog restarted it"],
+        reports: &["never became healthy", "the watchdog restarted it"],
         ..FALLS_BACK
     },
     Row {
         name: "agent-hang",
         slot: Content::Faulty(&Release::overlay("fault-stall")),
-        told: &["never became healthy", "the watchdog restarted it"],
+        reports: &["never became healthy", "the watchdog restarted it"],
         ..FALLS_BACK
     },
     Row {
         name: "stuck-disk",
         slot: Content::Good,
         machine: Trouble::StuckDisk,
-        told: &["no tries left"],
+        reports: &["no tries left"],
         ..FALLS_BACK
     },
     Row {
         name: "never-ready-node",
         slot: Content::Faulty(&Release::overlay("fault-unready")),
-        told: &["not healthy in time", "services: unhealthy: node-ready"],
+        reports: &["not healthy in time", "services: unhealthy: node-ready"],
         ..FALLS_BACK
     },
     Row {
         name: "crash-looping-service",
         slot: Content::Faulty(&Release::overlay("fault-crash-loop")),
-        told: &["not healthy in time", "services: unhealthy: fault"],
+        reports: &["not healthy in time", "services: unhealthy: fault"],
         ..FALLS_BACK
     },
     Row {
         name: "no-network",
         slot: Content::Good,
         machine: Trouble::NoCable,
-        told: &["not healthy in time", "network: no interface has an address"],
+        reports: &["not healthy in time", "network: no interface has an address"],
         ..FALLS_BACK
     },
     Row {
         name: "kernel-panic",
         slot: Content::Faulty(&Release::overlay("fault-panic")),
-        told: &["never became healthy"],
+        reports: &["never became healthy"],
         ..FALLS_BACK
     },
     Row {
@@ -111,42 +111,42 @@ pub const ROWS: &[Row] = &[
         slot: Content::Faulty(&Release::NO_AGENT),
         tries: 2,
         starts: 2,
-        told: &["no tries left"],
+        reports: &["no tries left"],
         ..FALLS_BACK
     },
     Row {
         name: "wrong-root-hash",
         slot: Content::Damaged(damage::other_root_hash),
         tries: 2,
-        told: ROOT_DAMAGED,
+        reports: ROOT_DAMAGED,
         ..FALLS_BACK
     },
     Row {
         name: "corrupted-hash-tree",
         slot: Content::Damaged(damage::flip_in_tree),
         tries: 2,
-        told: ROOT_DAMAGED,
+        reports: ROOT_DAMAGED,
         ..FALLS_BACK
     },
     Row {
         name: "half-written-slot",
         slot: Content::Damaged(damage::forget_second_half),
         tries: 2,
-        told: ROOT_DAMAGED,
+        reports: ROOT_DAMAGED,
         ..FALLS_BACK
     },
     Row {
         name: "root-damaged-when-kept",
         slot: Content::Damaged(damage::flip_in_tree),
         machine: Trouble::WasKept,
-        told: &["root file system does not match the manifest"],
+        reports: &["root file system does not match the manifest"],
         ..FALLS_BACK
     },
     Row {
         name: "corrupted-kernel",
         slot: Content::Damaged(damage::flip_in_kernel),
         starts: 0,
-        told: &["kernel hash does not match the manifest"],
+        reports: &["kernel hash does not match the manifest"],
         ..FALLS_BACK
     },
     Row {
@@ -171,7 +171,7 @@ pub const ROWS: &[Row] = &[
         name: "lost-data",
         slot: Content::Good,
         machine: Trouble::LostData,
-        told: &["not healthy in time", "storage: DATA is only in memory"],
+        reports: &["not healthy in time", "storage: DATA is only in memory"],
         ..FALLS_BACK
     },
     Row {
@@ -186,7 +186,7 @@ pub const ROWS: &[Row] = &[
         machine: Trouble::PowerCuts(2),
         tries: 2,
         starts: 2,
-        told: &["no tries left"],
+        reports: &["no tries left"],
         ..FALLS_BACK
     },
     Row {
@@ -216,7 +216,7 @@ const FALLS_BACK: Row = Row {
     tries: 1,
     starts: 1,
     runs: Slot::A,
-    told: &[],
+    reports: &[],
 };
 
 /// One try, which serves.

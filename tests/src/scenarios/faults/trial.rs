@@ -1,4 +1,4 @@
-//! One row: switches the machine on, waits for what must come of it, and hears what is told.
+//! One row: switches the machine on, waits for what must come of it, and checks what the node reports.
 
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use crate::disk::Disk;
 use crate::emulator::Emulator;
 use crate::machine::Machine;
 use crate::node::Node;
+use crate::pace;
 
 /// The watchdog that QEMU has on PCI; it resets the machine.
 const WATCHDOG: &str = "-device i6300esb -action watchdog=reset";
@@ -58,7 +59,7 @@ pub fn run(bench: &Bench, row: &Row) -> Result<Outcome> {
 
 fn watch(bench: &Bench, row: &Row, disk: &Disk) -> Result<Outcome> {
     let begun = Instant::now();
-    let deadline = begun + ROW_LIMIT;
+    let deadline = begun + pace::stretch(ROW_LIMIT);
     let switch_on = |number: usize| {
         let folder = bench.folder(row).join(number.to_string());
         std::fs::create_dir_all(&folder)?;
@@ -122,7 +123,7 @@ fn watch(bench: &Bench, row: &Row, disk: &Disk) -> Result<Outcome> {
 }
 
 fn pull_cable(machine: &Emulator) -> Result<()> {
-    let until = Instant::now() + TALKS;
+    let until = Instant::now() + pace::stretch(TALKS);
     loop {
         match machine.set_cable(false) {
             Err(_) if Instant::now() < until => std::thread::sleep(Duration::from_millis(50)),
@@ -137,14 +138,14 @@ fn why_not(row: &Row, node: &Node) -> Result<String> {
     let slot = &status["slots"][1];
     ensure!(slot["state"] == "bad", "slot b is not bad: {status:#}");
     let mark = slot["reason"].as_str().context("slot b is bad for no reason")?;
-    let told = |history: &Value| {
+    let reported = |history: &Value| {
         let text = format!("{mark}\n{}", history["records"][0]);
-        row.told.iter().all(|words| text.contains(words))
+        row.reports.iter().all(|words| text.contains(words))
     };
     // It is written down soon after the API answers.
     let history = node
-        .until(&["upgrade", "history", "--limit", "1", "--log"], SOON, told)
-        .with_context(|| format!("the node does not say {:?}, but: {mark}", row.told))?;
+        .until(&["upgrade", "history", "--limit", "1", "--log"], SOON, reported)
+        .with_context(|| format!("the node does not say {:?}, but: {mark}", row.reports))?;
     let cause = history["records"][0]["cause"].as_str().unwrap_or_default();
     Ok(if cause.is_empty() { mark } else { cause }.to_owned())
 }
@@ -187,7 +188,7 @@ fn full(bench: &Bench, node: &Node) -> Result<()> {
     let log = node.command(&["logs", "machined"]).run()?;
     ensure!(
         log.contains("DATA is full"),
-        "nobody is told that DATA is full: {log}"
+        "it is not reported that DATA is full: {log}"
     );
     let newer = bench.newer.display().to_string();
     let upgrade = node.command(&["upgrade", "--mode", "staged", "--bundle", &newer]);
