@@ -15,7 +15,7 @@ impl Arch {
     /// Every architecture, in the order in which they are built.
     pub const ALL: [Arch; 2] = [Arch::Arm64, Arch::Amd64];
 
-    /// Tells the architecture of the machine that runs xtask.
+    /// Returns the architecture of the machine that runs xtask.
     pub fn host() -> Option<Arch> {
         match std::env::consts::ARCH {
             "aarch64" => Some(Arch::Arm64),
@@ -24,7 +24,7 @@ impl Arch {
         }
     }
 
-    /// Gives the name used in our data and in the layout of built files.
+    /// Returns the name used in our data and in the layout of built files.
     pub fn name(self) -> &'static str {
         match self {
             Arch::Arm64 => "arm64",
@@ -32,7 +32,7 @@ impl Arch {
         }
     }
 
-    /// Gives Rust's target for programs that run on a node.
+    /// Returns Rust's target for programs that run on a node.
     pub fn linux_target(self) -> &'static str {
         match self {
             Arch::Arm64 => "aarch64-unknown-linux-gnu",
@@ -40,7 +40,7 @@ impl Arch {
         }
     }
 
-    /// Gives Rust's target for the boot loader.
+    /// Returns Rust's target for the boot loader.
     pub fn uefi_target(self) -> &'static str {
         match self {
             Arch::Arm64 => "aarch64-unknown-uefi",
@@ -48,7 +48,7 @@ impl Arch {
         }
     }
 
-    /// Gives the C compiler that links programs of this architecture on any Debian host.
+    /// Returns the C compiler that links programs of this architecture on any Debian host.
     pub fn gcc(self) -> &'static str {
         match self {
             Arch::Arm64 => "aarch64-linux-gnu-gcc",

@@ -26,6 +26,13 @@ pub struct Args {
     /// Build the programs of this machine as tests run them, into target/debug: compiled sooner, slower to run
     #[arg(long)]
     for_tests: bool,
+    /// Build what runs on nodes, and nothing for this machine
+    #[arg(long, conflicts_with = "for_tests")]
+    nodes: bool,
+    /// Build only the programs of this machine, as tests run them, in one go with all tests: after `cargo test --workspace`
+    /// hardly anything is left to compile
+    #[arg(long, conflicts_with_all = ["for_tests", "nodes", "arch"])]
+    with_tests: bool,
 }
 
 impl Args {
@@ -37,27 +44,32 @@ impl Args {
             self.arch
         };
         let toolchain = setup::ensure(false)?;
-        let host = if self.for_tests {
-            all(&toolchain, &arches)?;
+        if self.with_tests {
+            with_tests()?;
+            return Ok(stdio::line(paths::host_programs().display())?);
+        }
+        nodes(&toolchain, &arches)?;
+        for arch in arches {
+            stdio::line(paths::node_programs().join(arch.name()).display())?;
+        }
+        if self.nodes {
+            return Ok(());
+        }
+        let folder = if self.for_tests {
+            host()?;
             paths::host_programs()
         } else {
-            nodes(&toolchain, &arches)?;
             stdio::note("building the tools for this machine, optimised");
             cargo_build(&TOOLS, &["--profile", "tools"])?;
             paths::tools()
         };
-        for arch in arches {
-            stdio::line(paths::node_programs().join(arch.name()).display())?;
-        }
-        stdio::line(host.display())?;
-        Ok(())
+        Ok(stdio::line(folder.display())?)
     }
 }
 
 /// Builds the programs of nodes, and those of this machine as tests run them.
 pub fn all(toolchain: &Toolchain, arches: &[Arch]) -> Result<()> {
     nodes(toolchain, arches)?;
-    stdio::note("building what runs on this machine");
     host()
 }
 
@@ -71,7 +83,13 @@ fn nodes(toolchain: &Toolchain, arches: &[Arch]) -> Result<()> {
 
 /// Builds the programs of this machine as tests run them.
 pub fn host() -> Result<()> {
+    stdio::note("building what runs on this machine");
     cargo_build(&FOR_TESTS, &[])
+}
+
+/// Builds them with what tests depend on: as `cargo test` compiles all that they are made of.
+fn with_tests() -> Result<()> {
+    cargo_build(&[], &["--workspace", "--bins", "--tests"])
 }
 
 /// Builds one of our programs for this machine and gives its path.

@@ -15,6 +15,12 @@ use crate::{build, nodes, paths, setup};
 pub struct Args {
     /// Run only scenarios whose name contains one of these
     names: Vec<String>,
+    /// Also those that are otherwise run only when they are named
+    #[arg(long)]
+    all: bool,
+    /// Most machines that run at a time; without it, as many as cores and memory allow
+    #[arg(long, value_name = "COUNT")]
+    machines: Option<usize>,
     /// List the scenarios and run none
     #[arg(long)]
     list: bool,
@@ -28,7 +34,11 @@ impl Args {
             return program("list").run();
         }
         build::all(&setup::ensure(false)?, &Arch::ALL)?;
-        scenarios(&self.names).run()
+        let mut run = scenarios(&self.names, self.all);
+        if let Some(machines) = self.machines {
+            run = run.args(["--machines", &machines.to_string()]);
+        }
+        run.run()
     }
 }
 
@@ -86,9 +96,10 @@ impl Bench {
     }
 }
 
-/// Gives the run of the scenarios whose names contain one of the words, or of all.
-pub fn scenarios(names: &[String]) -> Program {
-    program("run").args(names)
+/// Returns the run of the scenarios whose names contain one of the words, or of those of every run, or of all.
+pub fn scenarios(names: &[String], all: bool) -> Program {
+    let run = program("run").args(names);
+    if all { run.arg("--all") } else { run }
 }
 
 fn program(command: &str) -> Program {

@@ -33,7 +33,7 @@ const LIMITS: &[&str] = &[
     "-rss_limit_mb=384",
     "-error_exitcode=77",
 ];
-/// More than this cannot be allocated at all: libFuzzer looks at the memory only once a second.
+/// More than this cannot be allocated at all: libFuzzer checks the memory only once a second.
 const ADDRESS_SPACE: &str = "--as=536870912";
 /// Targets that run at the same time.
 const AT_ONCE: usize = 2;
@@ -57,6 +57,9 @@ pub struct Args {
     /// List the targets and run none
     #[arg(long)]
     list: bool,
+    /// Build the program and run no target
+    #[arg(long, conflicts_with_all = ["list", "input", "keep"])]
+    build: bool,
 }
 
 impl Args {
@@ -76,6 +79,9 @@ impl Args {
         };
         setup::ensure(false)?;
         let program = build()?;
+        if self.build {
+            return Ok(stdio::line(program.display())?);
+        }
         if let Some(input) = &self.input {
             let [target] = &chosen[..] else {
                 bail!("name the one target that the input is for");
@@ -193,13 +199,13 @@ fn run(program: &Path, target: &str, seconds: u64) -> Result<String> {
     Ok(summary(&fs::read_to_string(&log).unwrap_or_default()))
 }
 
-/// Tells whether the run was ended by somebody, and not by what it found.
+/// Returns whether the run was ended by somebody, and not by what it found.
 fn is_interrupted(log: &Path) -> bool {
     let text = fs::read_to_string(log).unwrap_or_default();
     text.contains("libFuzzer: run interrupted")
 }
 
-/// Is the program with everything that any use of it has.
+/// Returns the program with the limits of every run.
 fn driver(program: &Path, target: &str) -> Program {
     Program::new("prlimit")
         .arg(ADDRESS_SPACE)

@@ -119,7 +119,7 @@ fn cargo_home() -> Option<PathBuf> {
 }
 
 /// UEFI programs have a folder of their own: what macros and build scripts were built with `RUSTC_BOOTSTRAP` is built
-/// anew without it, and with it again, when they share one.
+/// again without it, and once more with it, when they share one.
 fn cross_dir(target: &str) -> PathBuf {
     let name = if target.ends_with("-uefi") {
         "cross-uefi"

@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-/// Gives the root of the source tree.
+/// Returns the root of the source tree.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("xtask lies in the workspace root")
 }
 
-/// Gives the folder cargo builds into.
+/// Returns the folder cargo builds into.
 pub fn target() -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR") {
         Some(dir) => root().join(dir),
@@ -17,32 +17,32 @@ pub fn target() -> PathBuf {
     }
 }
 
-/// Gives the folder of the tools that people are told to use: optimised (profile `tools`).
+/// Returns the folder of the tools that people are told to use: optimised (profile `tools`).
 pub fn tools() -> PathBuf {
     target().join("tools")
 }
 
-/// Gives the folder of programs built for this machine as tests run them.
+/// Returns the folder of programs built for this machine as tests run them.
 pub fn host_programs() -> PathBuf {
     target().join("debug")
 }
 
-/// Gives the folder of the logs of the last `cargo xtask test`.
+/// Returns the folder of the logs of the last `cargo xtask test`.
 pub fn test_logs() -> PathBuf {
     target().join("test-logs")
 }
 
-/// Gives the folder that `bedplate-image --binaries` reads: `<arch>/{machined,pause,bootloader.efi,crates.json}`.
+/// Returns the folder that `bedplate-image --binaries` reads: `<arch>/{machined,pause,bootloader.efi,crates.json}`.
 pub fn node_programs() -> PathBuf {
     target().join("node")
 }
 
-/// Gives a folder like that of [`node_programs`], whose agent is built another way: what `bench` upgrades from.
+/// Returns a folder like that of [`node_programs`], whose agent is built another way: what `bench` upgrades from.
 pub fn other_node_programs() -> PathBuf {
     target().join("node-other")
 }
 
-/// Gives the per-user cache folder, for what outlives a clone.
+/// Returns the per-user cache folder, for what outlives a clone.
 pub fn cache() -> PathBuf {
     let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let base = base.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")));

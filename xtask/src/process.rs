@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -27,6 +27,7 @@ pub struct Program {
     env: Vec<(String, OsString)>,
     limit: Duration,
     log: Option<PathBuf>,
+    nice: bool,
 }
 
 impl Program {
@@ -38,6 +39,7 @@ impl Program {
             env: Vec::new(),
             limit: Duration::from_secs(600),
             log: None,
+            nice: false,
         }
     }
 
@@ -60,6 +62,12 @@ impl Program {
         self
     }
 
+    /// Lets it have the processors only when others do not want them.
+    pub fn nice(mut self) -> Program {
+        self.nice = true;
+        self
+    }
+
     /// Sets the time after which the program is stopped.
     pub fn within(mut self, limit: Duration) -> Program {
         self.limit = limit;
@@ -74,14 +82,27 @@ impl Program {
 
     /// Runs to the end; anything but success is an error that names the command.
     pub fn run(&self) -> Result<()> {
+        let mut child = self.start()?;
+        let status = child
+            .wait()
+            .with_context(|| format!("cannot wait for {}", self.shown()))?;
+        self.judge(status)
+    }
+
+    /// Starts it and does not wait: [`Program::judge`] says what its exit status means.
+    pub fn start(&self) -> Result<Child> {
         let mut command = self.command();
         if let Some(path) = &self.log {
             let file = create(path)?;
             command.stdout(file.try_clone()?).stderr(file);
         }
-        let status = command
-            .status()
-            .with_context(|| format!("cannot start {}", self.shown()))?;
+        command
+            .spawn()
+            .with_context(|| format!("cannot start {}", self.shown()))
+    }
+
+    /// Takes anything but success for an error that names the command.
+    pub fn judge(&self, status: ExitStatus) -> Result<()> {
         match status.code() {
             Some(0) => Ok(()),
             Some(TIMED_OUT) => bail!(self.failure(&format!("was stopped after {} s", self.limit.as_secs()))),
@@ -114,7 +135,11 @@ impl Program {
         let mut command = Command::new("setpriv");
         // `timeout` passes the signal on to the whole group it made.
         command.args(["--pdeathsig", "TERM", "timeout", "--kill-after=10"]);
-        command.arg(self.limit.as_secs().to_string()).args(&self.command);
+        command.arg(self.limit.as_secs().to_string());
+        if self.nice {
+            command.args(["nice", "-n", "10"]);
+        }
+        command.args(&self.command);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command.current_dir(paths::root()).stdin(Stdio::null());
         command
@@ -157,7 +182,7 @@ fn create(path: &Path) -> Result<File> {
     File::create(path).with_context(|| format!("cannot create {}", path.display()))
 }
 
-/// Gives the lines of a log that tell most: those of the first test that failed, else the last.
+/// Returns the lines of a log that tell most: those of the first test that failed, else the last.
 fn telling(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
     let failed = lines.iter().position(|line| line.ends_with(FAILED_TEST));

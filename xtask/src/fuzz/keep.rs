@@ -15,7 +15,7 @@ const INPUTS: usize = 100;
 /// Longer inputs are kept only under a name of their own.
 const LONGEST: u64 = 4096;
 
-/// Chooses anew which inputs are kept in the tree. Those with a name of their own stay.
+/// Chooses again which inputs are kept in the tree. Those with a name of their own stay.
 pub fn keep(program: &Path, target: &str) -> Result<()> {
     let kept = corpus().join(target);
     let measured = measure(program, target)?;
@@ -49,7 +49,7 @@ pub fn keep(program: &Path, target: &str) -> Result<()> {
         .with_context(|| format!("cannot put {} in order", grown.display()))
 }
 
-/// Is an input, and the branches that it reaches.
+/// An input, and the branches that it reaches.
 #[derive(Debug)]
 struct Measured {
     path: PathBuf,
@@ -149,7 +149,7 @@ fn choose(inputs: &[Measured], most: usize) -> Vec<usize> {
     chosen
 }
 
-/// Tells whether an input is named as libFuzzer names what it finds: by its SHA-1.
+/// Returns whether an input is named as libFuzzer names what it finds: by its SHA-1.
 fn is_found(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     name.len() == 40 && name.bytes().all(|byte| byte.is_ascii_hexdigit())

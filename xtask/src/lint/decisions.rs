@@ -15,7 +15,7 @@ impl Lint for Decisions {
     }
 
     fn reason(&self) -> &'static str {
-        "a decision nobody finds is made again: each has a number of its own and stands in the index"
+        "a decision nobody finds is made again: each has a number of its own and is listed in the index"
     }
 
     fn check(&self, tree: &Tree) -> Vec<Finding> {

@@ -58,7 +58,7 @@ fn leads_somewhere(tree: &Tree, from: &str, target: &str) -> bool {
         let folder = format!("{path}/");
         return anchor.is_empty() && tree.files.keys().any(|file| file.starts_with(&folder));
     };
-    // What stands behind the `#` of other files, such as a line of code, nobody can look up here.
+    // What follows the `#` of other files, such as a line of code, nobody can look up here.
     anchor.is_empty() || !path.ends_with(".md") || anchors(text).any(|known| known == anchor)
 }
 

@@ -6,6 +6,7 @@
 mod board_names;
 mod decisions;
 mod dependencies;
+mod doc_examples;
 mod doc_links;
 mod file_length;
 mod no_io;
@@ -84,6 +85,7 @@ const LINTS: &[&dyn Lint] = &[
     &board_names::BoardNames,
     &decisions::Decisions,
     &dependencies::Dependencies,
+    &doc_examples::DocExamples,
     &doc_links::DocLinks,
     &file_length::FileLength,
     &no_io::NoIo,

@@ -12,7 +12,7 @@ impl Lint for ShortMain {
     }
 
     fn reason(&self) -> &'static str {
-        "what stands in main.rs beside a library can be called by no test: main parses, calls, exits in 30 lines"
+        "no test can call what is in the main.rs of a library's program: main parses, calls, exits in 30 lines"
     }
 
     fn check(&self, tree: &Tree) -> Vec<Finding> {

@@ -63,7 +63,7 @@ impl Tree {
         self.rust_under(folders).filter(|(path, _)| !self.is_test(path))
     }
 
-    /// Tells whether a source is compiled for tests only: by cargo's rule, or because its module says so.
+    /// Returns whether a source is compiled for tests only: by cargo's rule, or because its module says so.
     fn is_test(&self, path: &str) -> bool {
         let parts: Vec<&str> = path.split('/').collect();
         let declared = |depth: usize| {
@@ -118,7 +118,7 @@ impl Tree {
     }
 }
 
-/// Tells whether a source declares the module under a `cfg` that speaks of tests.
+/// Returns whether a source declares the module under a `cfg` that speaks of tests.
 fn declares_for_tests(source: &str, module: &str) -> bool {
     let declaration = format!("mod {module};");
     let lines = source.lines().zip(source.lines().skip(1));
@@ -129,7 +129,7 @@ fn declares_for_tests(source: &str, module: &str) -> bool {
     declarations.any(|(above, _)| above.starts_with("#[cfg(") && above.contains("test"))
 }
 
-/// Gives the part of a source before its tests, which is what most rules are about.
+/// Returns the part of a source before its tests, which is what most rules are about.
 pub fn without_tests(source: &str) -> &str {
     let begins_tests = |at: &usize| {
         let module = source[*at..].lines().nth(1).unwrap_or_default();

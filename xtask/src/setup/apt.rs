@@ -26,7 +26,7 @@ impl Want {
         }
     }
 
-    /// Gives the architecture in the package's name, if it has one.
+    /// Returns the architecture in the package's name, if it has one.
     fn foreign(&self) -> Option<&str> {
         self.package.split_once(':').map(|(_, arch)| arch)
     }
@@ -99,7 +99,7 @@ impl plan::Asked for Host {
     }
 }
 
-/// Gives the version that `apt-get install` would take, if there is one.
+/// Returns the version that `apt-get install` would take, if there is one.
 pub fn candidate(package: &str) -> Option<String> {
     let policy = Program::new("apt-cache")
         .args(["policy", package])

@@ -33,7 +33,7 @@ impl Args {
     }
 }
 
-/// Makes sure that the tools are here that `bench` compares with.
+/// Installs the tools that `bench` compares with, unless they are there.
 pub fn ensure_peers() -> Result<()> {
     let missing = missing(needs::peers());
     let want = missing.iter().map(|need| apt::Want::new(&need.package, need.why));

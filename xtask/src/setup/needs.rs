@@ -27,7 +27,7 @@ pub enum Probe {
 }
 
 impl Need {
-    /// Looks whether it is there.
+    /// Returns whether it is there.
     pub fn is_present(&self) -> bool {
         match &self.probe {
             Probe::Program(name) => process::find(name).is_some(),
@@ -90,7 +90,7 @@ const TABLE: &[(&str, Probing, &str)] = &[
     (
         "containerd",
         Probing::Program("containerd"),
-        "whose store tests break, to see it made anew",
+        "whose store tests break, to see it replaced",
     ),
     (
         "mtools",
@@ -126,7 +126,7 @@ const TABLE: &[(&str, Probing, &str)] = &[
     ),
 ];
 
-const PEER: &str = "measured beside Bedplate by `cargo xtask bench`";
+const PEER: &str = "compared with Bedplate by `cargo xtask bench`";
 
 /// What only `bench` needs.
 const PEERS: &[(&str, Probing, &str)] = &[
@@ -137,7 +137,7 @@ const PEERS: &[(&str, Probing, &str)] = &[
     (
         "time",
         Probing::Program("time"),
-        "tells time and memory of what is measured",
+        "reports time and memory of what is measured",
     ),
 ];
 

@@ -19,7 +19,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Tells what somebody would lose; nothing for a plan that may be carried out.
+    /// Returns what somebody would lose; nothing for a plan that may be carried out.
     fn loss(&self) -> Option<String> {
         let part =
             |verb: &str, names: &[String]| (!names.is_empty()).then(|| format!("{verb} {}", names.join(" ")));
@@ -86,15 +86,15 @@ fn objection(apt: &dyn Asked, packages: &[String]) -> Result<Option<String>> {
             let lines = said
                 .lines()
                 .skip_while(|line| !line.contains("unmet dependencies"));
-            let told: Vec<&str> = lines
+            let reasons: Vec<&str> = lines
                 .skip(1)
                 .map(str::trim)
                 .filter(|line| !line.starts_with("E:"))
                 .collect();
-            let why = if told.is_empty() {
+            let why = if reasons.is_empty() {
                 said.trim().to_owned()
             } else {
-                told.join("; ")
+                reasons.join("; ")
             };
             Ok(Some(format!("apt has no way to install them ({why})")))
         }
@@ -132,9 +132,11 @@ fn parse(text: &str) -> Result<Plan> {
     let downgraded = lists.remove("The following packages will be DOWNGRADED:");
     plan.downgraded = downgraded.unwrap_or_default();
     let counted = (plan.installed.len(), plan.removed.len(), plan.downgraded.len());
-    let told = (summary.unpacked, summary.removed, summary.downgraded);
-    if counted != told {
-        bail!("it lists {counted:?} packages to install, remove and downgrade, and its totals are {told:?}");
+    let totals = (summary.unpacked, summary.removed, summary.downgraded);
+    if counted != totals {
+        bail!(
+            "it lists {counted:?} packages to install, remove and downgrade, and its totals are {totals:?}"
+        );
     }
     Ok(plan)
 }

@@ -170,7 +170,7 @@ fn parse_version(text: &str) -> Option<(u32, u32)> {
     Some((numbers.next()??, numbers.next()??))
 }
 
-/// Tells whether the target's `core` is there, not only its folder.
+/// Returns whether the target's `core` is there, not only its folder.
 fn has_target(sysroot: &Path, target: &str) -> bool {
     let folder = sysroot.join("lib/rustlib").join(target).join("lib");
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
