@@ -61,10 +61,10 @@ fn parts<'a>(service: &str, file: &'a ServiceFile) -> Result<Vec<&'a str>, Strin
     };
     let parts: Vec<&str> = rest.split('/').collect();
     // Names with a dot in front are ours, while a file is being written.
-    let plain = |part: &&str| {
+    let plain = |part: &str| {
         (1..=LONGEST_NAME - 5).contains(&part.len()) && !part.starts_with('.') && !part.contains('\0')
     };
-    match parts.iter().all(|part| plain(part)) {
+    match parts.iter().copied().all(plain) {
         true => Ok(parts),
         false => Err(format!(
             "files: {path:?} has a part that is empty, hidden or too long"
