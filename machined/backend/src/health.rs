@@ -11,7 +11,7 @@ pub fn health(status: &HealthStatus) -> message::Health {
         text: reason.text.clone(),
     });
     message::Health {
-        healthy: status.is_well(),
+        healthy: status.meets_requirements(),
         checks: status.checks.iter().map(check).collect(),
         state: state(status.state).into(),
         reasons: reasons.collect(),

@@ -20,7 +20,7 @@ const AGAIN: Duration = Duration::from_secs(20);
 const SOON: Duration = Duration::from_secs(1);
 /// How long a handshake may take on a busy board.
 const PATIENCE: Duration = Duration::from_secs(8);
-/// How often in a row an API that served must fail before that is told: it may be busy with others.
+/// How often in a row an API that served must fail before that is reported: it may be busy with others.
 const FAILURES: u32 = 3;
 
 /// Sole owner of [`ApiStatus`].

@@ -1,4 +1,4 @@
-//! Sums up how the node is.
+//! Sums up the health of the node.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ impl NodeHealth {
     }
 
     /// Logs a change. What happens while the node starts is not one.
-    fn tell(&self, before: &HealthStatus, after: &HealthStatus, now: Duration) {
+    fn report(&self, before: &HealthStatus, after: &HealthStatus, now: Duration) {
         if now < STARTING && after.state != HealthState::Degraded {
             return;
         }
@@ -54,7 +54,7 @@ impl NodeHealth {
 fn facts(store: &Store) -> Facts {
     let network: Option<NetworkStatus> = store.get(NODE);
     let api: Option<ApiStatus> = store.get(NODE);
-    let unwell = |(name, status): (String, ServiceStatus)| format!("{name} ({})", status.message);
+    let unhealthy = |(name, status): (String, ServiceStatus)| format!("{name} ({})", status.message);
     let services = store.list::<ServiceStatus>().into_iter();
     Facts {
         api: match api {
@@ -75,9 +75,9 @@ fn facts(store: &Store) -> Facts {
                 Phase::Locked { reason } => Some(reason),
                 Phase::Maintenance | Phase::Running { .. } => None,
             }),
-        unwell: services
+        unhealthy: services
             .filter(|(_, status)| !status.is_as_wanted())
-            .map(unwell)
+            .map(unhealthy)
             .collect(),
     }
 }
@@ -118,7 +118,7 @@ fn sum_up(store: &Store, before: &HealthStatus, now: Duration) -> HealthStatus {
     }
 }
 
-/// Returns since when something has been told already. A service's words change while its trouble is the same.
+/// Returns since when something has been reported already. A service's message changes while its problem is the same.
 fn since(before: &HealthStatus, source: &str, text: &str) -> Option<u64> {
     let same = |reason: &&Reason| reason.source == source && head(&reason.text) == head(text);
     before.reasons.iter().find(same).map(|reason| reason.since_ms)
@@ -160,7 +160,7 @@ impl Controller for NodeHealth {
         let before: HealthStatus = store.get(NODE).unwrap_or_default();
         let now = self.clock.since_boot();
         let after = sum_up(store, &before, now);
-        self.tell(&before, &after, now);
+        self.report(&before, &after, now);
         store.put(self.name(), NODE, after)?;
         Ok(match STARTING.checked_sub(now) {
             Some(left) if !left.is_zero() => Action::After(left),

@@ -152,13 +152,13 @@ fn services(store: &Store, now: Duration) -> Vec<String> {
         .collect()
 }
 
-/// A store that was put aside is told of until it is no longer kept.
+/// A store that was put aside is reported until it is no longer kept.
 fn containers(store: &Store, _: Duration) -> Vec<String> {
     let status: ContainerStoreStatus = store.get(NODE).unwrap_or_default();
     let kept = status.kept.into_iter();
     kept.map(|kept| {
         format!(
-            "the container store was damaged and was made anew ({}); the old one is kept in {} for a week",
+            "the container store was damaged and was replaced ({}); the old one is kept in {} for a week",
             kept.reason, kept.path
         )
     })

@@ -13,7 +13,7 @@ pub(super) struct Facts {
     /// Set when the clock is synchronized.
     pub time: bool,
     /// Services that should run and are unhealthy, each with why.
-    pub unwell: Vec<String>,
+    pub unhealthy: Vec<String>,
     /// Why the node is locked, when it is.
     pub locked: Option<String>,
 }
@@ -23,8 +23,8 @@ const CONFIG: &str = "config";
 
 /// Evaluates every required check. Pure.
 ///
-/// A node that was configured and cannot use its config is never well, whatever is required: what was required of it
-/// stands in that config.
+/// A node that was configured and cannot use its config is never healthy, whatever is required: what was required of it
+/// is in that config.
 pub(super) fn decide(require: &[Check], facts: &Facts) -> Vec<CheckResult> {
     let mut checks: Vec<CheckResult> = require.iter().map(|check| result(*check, facts)).collect();
     checks.extend(facts.locked.as_ref().map(|reason| CheckResult {
@@ -43,8 +43,8 @@ fn result(check: Check, facts: &Facts) -> CheckResult {
             Some(problems) => problems.join("; "),
         },
         Check::Time => if_not(facts.time, "the clock is not in step with a server"),
-        Check::Services if facts.unwell.is_empty() => String::new(),
-        Check::Services => format!("unhealthy: {}", facts.unwell.join(", ")),
+        Check::Services if facts.unhealthy.is_empty() => String::new(),
+        Check::Services => format!("unhealthy: {}", facts.unhealthy.join(", ")),
     };
     CheckResult {
         name: name(check).to_owned(),
@@ -76,19 +76,19 @@ mod tests {
 
     #[test]
     fn all_that_is_required_must_hold() {
-        let well = Facts {
+        let healthy = Facts {
             api: None,
             network: Some(vec![]),
             time: true,
-            unwell: vec![],
+            unhealthy: vec![],
             locked: None,
         };
         let holds =
             |require: &[Check], facts: &Facts| decide(require, facts).iter().all(|check| check.healthy);
-        assert!(holds(&ALL, &well));
+        assert!(holds(&ALL, &healthy));
         let locked = Facts {
             locked: Some("its config is damaged".into()),
-            ..well.clone()
+            ..healthy.clone()
         };
         let checks = decide(&[], &locked);
         assert!(!checks[0].healthy && checks[0].name == CONFIG, "{checks:?}");
@@ -96,35 +96,35 @@ mod tests {
             (
                 Facts {
                     api: Some("it does not listen".into()),
-                    ..well.clone()
+                    ..healthy.clone()
                 },
                 "api",
             ),
             (
                 Facts {
                     network: None,
-                    ..well.clone()
+                    ..healthy.clone()
                 },
                 "network",
             ),
             (
                 Facts {
                     network: Some(vec!["no default route".into()]),
-                    ..well.clone()
+                    ..healthy.clone()
                 },
                 "network",
             ),
             (
                 Facts {
                     time: false,
-                    ..well.clone()
+                    ..healthy.clone()
                 },
                 "time",
             ),
             (
                 Facts {
-                    unwell: vec!["containerd".into()],
-                    ..well.clone()
+                    unhealthy: vec!["containerd".into()],
+                    ..healthy.clone()
                 },
                 "services",
             ),

@@ -22,7 +22,7 @@ pub struct Children {
     waiting: Arc<Mutex<HashMap<u32, oneshot::Sender<Exit>>>>,
 }
 
-/// Is a process that was started.
+/// A process that was started.
 #[derive(Debug)]
 pub struct Child {
     /// Its process id.
@@ -34,7 +34,7 @@ pub struct Child {
     exit: oneshot::Receiver<Exit>,
 }
 
-/// Is what a process that ended left behind.
+/// What a process that ended left behind.
 #[derive(Debug)]
 pub struct Output {
     /// How it ended.

@@ -56,7 +56,7 @@ pub enum FindError {
     },
 }
 
-/// Is a whole disk.
+/// A whole disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disk {
     /// The kernel's name: `mmcblk0`.
@@ -65,7 +65,7 @@ pub struct Disk {
     pub device: PathBuf,
 }
 
-/// Is one partition, as the kernel knows it now.
+/// One partition, as the kernel knows it now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partition {
     /// Its name in the partition table.
@@ -174,7 +174,7 @@ impl Devices {
             return Ok(false);
         }
         let asked = start_mark::encode(StartMark::Asked(start_mark::next(marks)));
-        // All of them first: a disk that is asked alone would be told from one that is not by chance.
+        // All of them first: reading them one at a time would distinguish two disks by chance.
         let places = disks.iter().map(|disk| {
             self.partition(disk, "BOOTSTATE")?
                 .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))

@@ -7,7 +7,7 @@ use crate::logs::{Reader, Ring, uptime_ms};
 /// How many events are kept.
 const KEPT: usize = 500;
 
-/// Tells whether an event is good or bad news.
+/// The severity of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Severity {
@@ -19,7 +19,7 @@ pub enum Severity {
     Error,
 }
 
-/// Is one thing that happened.
+/// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// When, in milliseconds since the kernel started; see [`crate::logs::unix_ms`].
@@ -57,17 +57,17 @@ impl Events {
         self.ring.reader(tail)
     }
 
-    /// Tells good news.
+    /// Reports something that is as it should be.
     pub fn info(&self, source: &str, message: impl Into<String>) {
         self.publish(Severity::Info, source, message.into());
     }
 
-    /// Tells of something that may help itself.
+    /// Reports something that may pass by itself.
     pub fn warning(&self, source: &str, message: impl Into<String>) {
         self.publish(Severity::Warning, source, message.into());
     }
 
-    /// Tells of something that somebody should look at.
+    /// Reports something that needs attention.
     pub fn error(&self, source: &str, message: impl Into<String>) {
         self.publish(Severity::Error, source, message.into());
     }

@@ -13,7 +13,7 @@ use crate::logs::Logs;
 use crate::power::Power;
 use crate::requests::Requests;
 
-/// Holds everything a part of the node may reach. Clones share it all.
+/// Everything that a part of the node may reach. Clones share it all.
 #[derive(Clone)]
 pub struct Node {
     /// The node's state.
@@ -22,9 +22,9 @@ pub struct Node {
     pub events: Events,
     /// What the services and machined say.
     pub logs: Logs,
-    /// What is wanted of services.
+    /// What is requested of services.
     pub services: Requests,
-    /// The wish to reboot, shut down or reset.
+    /// The request to reboot, shut down or reset.
     pub power: Power,
     /// The facts of the running image.
     pub release: Arc<Release>,

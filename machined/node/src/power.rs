@@ -1,9 +1,9 @@
-//! The wish to stop: reboot, shutdown, reset. Whoever may ask, PID 1 alone does it.
+//! The request to stop: reboot, shutdown, reset. Others request it, PID 1 alone does it.
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-/// Says how the machine is to stop.
+/// How the machine is to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "kind")]
 pub enum Stop {
@@ -20,7 +20,7 @@ pub enum Stop {
     },
 }
 
-/// Says what a reset forgets.
+/// What a reset forgets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ResetScope {
@@ -32,16 +32,16 @@ pub enum ResetScope {
     All,
 }
 
-/// Takes wishes to stop. Clones share the wish.
+/// The request to stop the machine. Clones share it.
 #[derive(Clone)]
 pub struct Power {
-    wish: watch::Sender<Option<Stop>>,
+    request: watch::Sender<Option<Stop>>,
 }
 
 impl Default for Power {
     fn default() -> Self {
         Power {
-            wish: watch::channel(None).0,
+            request: watch::channel(None).0,
         }
     }
 }
@@ -52,25 +52,29 @@ impl Power {
         Self::default()
     }
 
-    /// Asks to stop, and returns at once. The first wish counts; returns whether this was it.
+    /// Asks to stop, and returns at once. The first request counts; returns whether this was it.
     pub fn request(&self, stop: Stop) -> bool {
-        self.wish.send_if_modified(|wish| {
-            let first = wish.is_none();
-            wish.get_or_insert(stop);
+        self.request.send_if_modified(|request| {
+            let first = request.is_none();
+            request.get_or_insert(stop);
             first
         })
     }
 
-    /// Returns the wish, if there is one.
+    /// Returns the request, if there is one.
     pub fn requested(&self) -> Option<Stop> {
-        *self.wish.borrow()
+        *self.request.borrow()
     }
 
-    /// Waits for a wish. Cancel safe.
+    /// Waits for a request. Cancel safe.
     pub async fn wait(&self) -> Stop {
-        let mut wish = self.wish.subscribe();
-        let found = wish.wait_for(Option::is_some).await.ok().and_then(|wish| *wish);
-        // We hold the sender, so that waiting cannot end without a wish.
+        let mut request = self.request.subscribe();
+        let found = request
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|request| *request);
+        // We hold the sender, so that waiting cannot end without a request.
         found.unwrap_or(Stop::Reboot)
     }
 }

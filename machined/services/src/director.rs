@@ -35,7 +35,7 @@ pub(super) struct Director {
     catalogue: Catalogue,
     /// Services that nobody defines any longer, until they are stopped and forgotten.
     leaving: BTreeMap<String, Arc<Entry>>,
-    /// What each service that has a task is told.
+    /// The order of each service that has a task.
     orders: BTreeMap<String, watch::Sender<Order>>,
     tasks: JoinSet<String>,
     unknown: Unknown,
@@ -73,7 +73,7 @@ impl Director {
         let bell = self.requests.bell();
         let closing = self.closing.clone();
         loop {
-            let told_to_close = self.direct();
+            let closing_known = self.direct();
             let due = self.unknown.due.map(|due| self.shared.clock.instant(due));
             tokio::select! {
                 // Cancel safe, see `Watch::changed`.
@@ -87,8 +87,8 @@ impl Director {
                 },
                 // Cancel safe: dropping a sleep has no effect.
                 () = until(due) => self.report_unknown(),
-                // Cancel safe: asks only for a state. Once it has been told it is of no more interest.
-                () = closing.cancelled(), if !told_to_close => {}
+                // Cancel safe: asks only for a state. Once all services know it, it is of no more interest.
+                () = closing.cancelled(), if !closing_known => {}
             }
         }
     }
@@ -100,7 +100,7 @@ impl Director {
         let config: Option<MachineConfig> = self.shared.store.get(NODE);
         let closing = self.closing.is_cancelled();
         let orders = self.decide(config.as_ref(), closing);
-        // First what all know, then what each is told: whoever is told to end knows who ends with it.
+        // First what all know, then the order of each: whoever is to stop knows who stops with it.
         self.shared.overview.send_if_modified(|overview| {
             let catalogue = self.catalogue.clone().with_leaving(&self.leaving);
             let wanted = orders

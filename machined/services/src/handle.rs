@@ -1,4 +1,4 @@
-//! Services for the API: what is asked for is a request, and what is told is their status.
+//! Services for the API: their status, and requests to start, stop and restart them.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 /// How long a caller waits for a service to end: longer than most may take, shorter than a caller's own patience.
 const PATIENCE: Duration = Duration::from_secs(45);
 
-/// Lists, starts and stops the services of a node. Clones are the same.
+/// A handle that lists, starts and stops the services of a node. Clones are the same.
 #[derive(Clone)]
 pub struct ServicesHandle {
     store: Store,

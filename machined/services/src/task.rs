@@ -114,7 +114,7 @@ impl Task {
 
     /// Takes changes first: an order to start is taken knowing for whom to wait, and one to end knowing who ends before.
     async fn take_changes_and_orders(&mut self) {
-        // The order first, though it is taken last: what all know is never older than what one is told.
+        // The order first, though it is taken last: what all know is never older than one's own order.
         let order = *self.orders.borrow_and_update();
         let name = self.definition().name.clone();
         let (entry, fault, dependencies) = {

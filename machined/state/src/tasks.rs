@@ -1,4 +1,4 @@
-//! Keeps tasks alive that have no end: one that ends, fails or panics is told and started again, ever more slowly.
+//! Keeps tasks alive that have no end: one that ends, fails or panics is reported and started again, ever more slowly.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -16,7 +16,7 @@ const HEALTHY: Duration = Duration::from_secs(60);
 /// Runs a task until it ends; a panic becomes an error that says what it said.
 ///
 /// What the task shares with others must be as good after a panic as before it: state that is written in one step, or
-/// is made anew.
+/// is made again.
 pub async fn caught<T>(task: impl Future<Output = T>) -> Result<T, String> {
     let ended = AssertUnwindSafe(task).catch_unwind().await;
     ended.map_err(|panic| format!("panicked: {}", panic_message(panic.as_ref())))
@@ -67,7 +67,7 @@ impl Restarts {
 
 /// Starts a task that has no end, and starts it again whenever it ends. It stops when the handle is dropped.
 ///
-/// `task` makes each run anew; each end is logged as an error under the task's name.
+/// `task` makes each run; each end is logged as an error under the task's name.
 pub fn keep<F, Run, E>(name: impl Into<String>, mut task: F) -> AbortOnDropHandle<()>
 where
     F: FnMut() -> Run + Send + 'static,

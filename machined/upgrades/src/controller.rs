@@ -166,7 +166,7 @@ impl UpgradeController {
         let again = entry.again.clone()?;
         let well = store
             .get::<HealthStatus>(NODE)
-            .is_some_and(|health| health.is_well());
+            .is_some_and(|health| health.meets_requirements());
         let boot: BootStatus = store.get(NODE).unwrap_or_default();
         let kept = boot.slot.and_then(|slot| store.get::<SlotStatus>(slot.name()));
         let kept = kept.is_some_and(|status| status.state == SlotState::Committed);

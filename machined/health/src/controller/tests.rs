@@ -35,7 +35,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// A node that has run for an hour, and is well.
+    /// A node that has run for an hour, and is healthy.
     fn new() -> Bench {
         let clock = Arc::new(RecordingClock::at(SystemTime::UNIX_EPOCH));
         clock.advance(Duration::from_secs(3600));
@@ -60,7 +60,7 @@ impl Bench {
         self.store.get(NODE).unwrap()
     }
 
-    fn told(&self) -> Vec<String> {
+    fn reported(&self) -> Vec<String> {
         let mut events = self.events.follow(None);
         std::iter::from_fn(|| events.try_next())
             .map(|read| read.item.message)
@@ -93,7 +93,7 @@ fn service(health: ServiceHealth) -> ServiceStatus {
     }
 }
 
-/// Each problem that there is, put into the store of a node that was well.
+/// Each problem that there is, put into the store of a node that was healthy.
 type Problem = (&'static str, fn(&Store), HealthState, &'static str);
 
 const PROBLEMS: &[Problem] = &[
@@ -255,7 +255,7 @@ const PROBLEMS: &[Problem] = &[
             store.put("container-store", NODE, status).unwrap();
         },
         HealthState::Degraded,
-        "the container store was damaged and was made anew (database meta.db is damaged); the old one is kept in \
+        "the container store was damaged and was replaced (database meta.db is damaged); the old one is kept in \
          /var/lib/containerd.aside/1 for a week",
     ),
     (
@@ -292,8 +292,12 @@ async fn each_problem_has_its_reason_and_its_state() {
         let found = (reason.source.as_str(), reason.state, reason.text.as_str());
         assert_eq!(found, (*source, *state, *text));
         assert_eq!((status.state, reason.since_ms), (*state, 3_600_000));
-        let told = bench.told();
-        assert_eq!(told.last().unwrap(), &format!("{source}: {text}"), "{told:?}");
+        let reported = bench.reported();
+        assert_eq!(
+            reported.last().unwrap(),
+            &format!("{source}: {text}"),
+            "{reported:?}"
+        );
     }
 }
 
@@ -325,7 +329,7 @@ async fn what_is_not_required_degrades() {
         status.reasons[0].text,
         "containerd is unhealthy: its store is broken"
     );
-    assert!(status.is_well() && status.keepable_since().is_some());
+    assert!(status.meets_requirements() && status.keepable_since().is_some());
 }
 
 #[tokio::test]
@@ -343,8 +347,8 @@ async fn a_break_starts_the_while_anew_and_the_same_trouble_keeps_its_time() {
     };
     bench.store.put("services", "containerd", other).unwrap();
     assert_eq!(bench.look().await.reasons[0].since_ms, 3_601_000);
-    let well = service(ServiceHealth::Healthy);
-    bench.store.put("services", "containerd", well).unwrap();
+    let healthy = service(ServiceHealth::Healthy);
+    bench.store.put("services", "containerd", healthy).unwrap();
     assert_eq!(bench.look().await.well_since_ms, Some(3_602_000));
-    assert_eq!(bench.told().last().unwrap(), "the node is healthy");
+    assert_eq!(bench.reported().last().unwrap(), "the node is healthy");
 }

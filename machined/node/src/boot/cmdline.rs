@@ -2,7 +2,7 @@
 
 use slots::Slot;
 
-/// Holds the loader's `bedplate.…` arguments. What is missing or malformed is none: the machine may have been
+/// The loader's `bedplate.…` arguments. What is missing or malformed is none: the machine may have been
 /// started by hand.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cmdline {

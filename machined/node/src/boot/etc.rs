@@ -34,6 +34,9 @@ pub fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes the line of a user or group from its number and name.
+type Line = fn(u32, &str) -> String;
+
 /// Adds users of services, each with a group of its own, to `passwd` and `group`, so that programs find their names. Those
 /// that are listed already are left alone.
 pub fn add_users<'a>(etc: &Path, users: impl IntoIterator<Item = &'a User>) -> io::Result<()> {
@@ -41,8 +44,7 @@ pub fn add_users<'a>(etc: &Path, users: impl IntoIterator<Item = &'a User>) -> i
         .into_iter()
         .map(|user| (user.id, user.name.as_str()))
         .collect();
-    type Entry = fn(u32, &str) -> String;
-    let files: [(&str, Entry); 2] = [
+    let files: [(&str, Line); 2] = [
         ("passwd", |id, name| {
             format!("{name}:x:{id}:{id}:{name}:/:/nonexistent\n")
         }),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// Where it is left.
 const HANDOVER: &str = "/run/bedplate/initramfs.json";
 
-/// Is what stage 1 tells PID 1 of the root.
+/// What stage 1 passes to PID 1 of the root.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handover {
     /// Moments, in milliseconds since the kernel started.

@@ -1,4 +1,4 @@
-//! What PID 1 does around everything else, and what is known about this boot.
+//! What PID 1 does before and after everything else, and what is known about this boot.
 
 pub mod cmdline;
 pub mod consoles;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sys::mount::{Mount, MountFlags, Mounter};
 use sys::mount_table::{self, Mounted};
 
-/// Is one line of the table.
+/// One line of the table.
 #[derive(Debug)]
 pub struct Row {
     source: &'static str,
@@ -39,7 +39,7 @@ pub const EARLY: &[Row] = &[
     row("tmpfs", "/run", "tmpfs", NO_SUID_DEV_EXEC, "mode=0755", true),
 ];
 
-/// What PID 1 mounts beside that, before anything else runs.
+/// What PID 1 mounts in addition, before anything else runs.
 pub const MAIN: &[Row] = &[
     row(
         "devpts",
@@ -59,7 +59,7 @@ pub const MAIN: &[Row] = &[
         "mode=1777,size=25%",
         true,
     ),
-    // What must be writable in /etc is made anew at each start: nothing in it outlives the image that wrote it.
+    // What must be writable in /etc is made again at each start: nothing in it outlives the image that wrote it.
     row(
         "tmpfs",
         "/etc",

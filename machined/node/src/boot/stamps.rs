@@ -18,7 +18,7 @@ pub struct Stamps {
 }
 
 impl Stamps {
-    /// Publishes what the loader told and the moments that are known already.
+    /// Publishes what the loader reported and the moments that are known already.
     pub fn start(store: &Store, cmdline: &Cmdline, boot_id: String, stamps: BTreeMap<String, u64>) -> Self {
         let status = BootStatus {
             stamps,

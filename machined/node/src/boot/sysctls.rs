@@ -98,7 +98,7 @@ const FIXED: &[(&str, &str)] = &[
     ),
 ];
 
-/// Says which parameter could not be set.
+/// A parameter that could not be set.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The kernel did not take it.
@@ -144,7 +144,7 @@ fn fixed(path: &Path) -> Option<&'static str> {
     found.map(|(_, reason)| *reason)
 }
 
-/// Tells whether the kernel changes other parameters along with this one: they are to be set after it.
+/// Returns true if the kernel changes other parameters along with this one: they are to be set after it.
 pub fn changes_others(name: &str) -> bool {
     name == "net.ipv4.ip_forward" || name.ends_with(".forwarding")
 }

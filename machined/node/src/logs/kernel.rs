@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::net::unix::pipe::Receiver;
 
-/// Is one record of the kernel's log.
+/// One record of the kernel's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// Its number; gaps mean that records were overwritten before they were read.

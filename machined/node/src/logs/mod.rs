@@ -25,14 +25,14 @@ use tokio::sync::Notify;
 const KEPT: usize = 128 * 1024;
 /// When a source has said this much, it is written without waiting for more: well before it is dropped.
 const MUCH: usize = KEPT / 2;
-/// What one line costs beside its text.
+/// What one line costs in addition to its text.
 const LINE_COST: usize = 48;
 /// Longer lines are cut here.
 pub const LONGEST_LINE: usize = 8 * 1024;
 /// The source under which machined itself is found.
 pub const OWN: &str = "machined";
 
-/// Is one line of a log.
+/// One line of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
     /// When it came, in milliseconds since the kernel started.
@@ -41,7 +41,7 @@ pub struct Line {
     pub text: String,
 }
 
-/// Holds the rings of all sources. Clones share them.
+/// The rings of all sources. Clones share them.
 #[derive(Clone, Default)]
 pub struct Logs {
     rings: Arc<Mutex<BTreeMap<String, Ring<Line>>>>,

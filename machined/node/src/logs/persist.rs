@@ -56,7 +56,7 @@ impl Persist {
                 let result = self.write_batch();
                 (self, result)
             });
-            // A panic of ours ends the writing of logs, and is told; the rings go on.
+            // A panic of ours ends the writing of logs, and is reported; the rings go on.
             let Ok((back, result)) = written.await else { return };
             self = back;
             self.tell(result);
@@ -80,7 +80,7 @@ impl Persist {
         result
     }
 
-    /// Tells of a failure once: the words would be written, too.
+    /// Reports a failure once: the report would be written, too.
     fn tell(&mut self, result: io::Result<()>) {
         match &result {
             Err(error) if !self.failing => {

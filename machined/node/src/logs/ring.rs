@@ -33,7 +33,7 @@ struct Items<T> {
     since_bell: usize,
 }
 
-/// Is what a reader gets.
+/// What a reader gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Read<T> {
     /// The item's number; the first one ever has 0.

@@ -6,7 +6,7 @@ use std::{fs, io};
 
 use super::pattern::matches;
 
-/// Knows the modules of one kernel.
+/// The modules of one kernel.
 #[derive(Debug, Default)]
 pub struct Index {
     /// By name: the file, and the files it needs, in the order of `modules.dep` (what is needed first stands last).
@@ -17,7 +17,7 @@ pub struct Index {
     aliases: Vec<(String, String)>,
 }
 
-/// Says that a kernel has no such module.
+/// The error that a kernel has no such module.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("module {0} is not in the image; name it in the board's or an overlay's modules")]
 pub struct Missing(pub String);
@@ -86,7 +86,7 @@ impl Index {
         fitting.map(|(_, name)| name.as_str()).collect()
     }
 
-    /// Tells whether there is a module of this name, built in or not.
+    /// Returns true if there is a module of this name, built in or not.
     pub fn knows(&self, name: &str) -> bool {
         let name = canonical(name);
         self.built_in.contains(&name) || self.modules.contains_key(&name)

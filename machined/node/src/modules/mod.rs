@@ -15,7 +15,7 @@ use std::path::Path;
 
 use sys::modules::ModuleLoader;
 
-/// Says why a module is not loaded.
+/// The reason why a module is not loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The image does not have it.

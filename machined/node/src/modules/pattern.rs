@@ -1,6 +1,6 @@
 //! The patterns of `modules.alias`: `*`, `?` and `[…]`, as in file names.
 
-/// Tells whether a whole text fits a pattern.
+/// Returns true if a whole text fits a pattern.
 pub(super) fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut at, mut from) = (0, 0);

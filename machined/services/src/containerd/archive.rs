@@ -19,7 +19,7 @@ const DOCUMENT_MAX: u64 = 8 << 20;
 /// The most entries an archive may have: a bound on what a broken archive can make us remember.
 const ENTRIES_MAX: usize = 4096;
 
-/// Says why an archive cannot be used.
+/// The reason why an archive cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum ArchiveError {
@@ -40,7 +40,7 @@ pub enum ArchiveError {
     Layout { path: PathBuf, what: String },
 }
 
-/// Is a part of an image: where its bytes lie in the archive.
+/// A part of an image: where its bytes lie in the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blob {
     /// Its content's name, `sha256:` and 64 hexadecimal digits.
@@ -51,7 +51,7 @@ pub struct Blob {
     pub offset: u64,
 }
 
-/// Is one image of an archive.
+/// One image of an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
     /// Its reference, such as `localhost/bedplate/pause:0.1`.
@@ -73,7 +73,7 @@ impl Image {
     }
 }
 
-/// Is an archive that was read: its images, and where their blobs lie.
+/// An archive that was read: its images, and where their blobs lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Archive {
     /// The file.

@@ -38,7 +38,7 @@ impl Containerd {
         })
     }
 
-    /// Tells whether the content of this digest is stored.
+    /// Returns true if the content of this digest is stored.
     async fn has(&self, digest: &str) -> Result<bool, ControllerError> {
         let request = InfoRequest {
             digest: digest.to_owned(),

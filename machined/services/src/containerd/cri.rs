@@ -99,7 +99,7 @@ fn judge(status: &RuntimeStatus) -> Result<(), String> {
     }
 }
 
-/// Says why containerd answers nothing of worth, when a part of it that pods need did not load.
+/// Returns why containerd cannot run pods, when a part of it that they need did not load.
 async fn broken(client: &Client) -> Option<String> {
     let answer = client.introspection().plugins(PluginsRequest::default()).await;
     let plugins = answer.ok()?.into_inner().plugins;

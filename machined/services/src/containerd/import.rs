@@ -7,7 +7,7 @@ use state::ControllerError;
 
 use super::{Archive, Blob, Image};
 
-/// Is where images go: containerd, or a recording in tests.
+/// The place where images go: containerd, or a recording in tests.
 #[async_trait]
 pub trait ImageStore: Send + Sync {
     /// Returns the digest of the manifest that a name stands for, if the store has it with all its content.
@@ -31,7 +31,7 @@ pub trait ImageStore: Send + Sync {
     async fn end(&self) -> Result<(), ControllerError>;
 }
 
-/// Says what an import did with one image.
+/// What an import did with one image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Imported {
     /// The store had it.
@@ -91,7 +91,7 @@ mod tests {
 
     use super::*;
 
-    /// Writes down what it is asked to do, and fails at one step when told.
+    /// Records what it is asked to do, and fails at one step on request.
     #[derive(Default)]
     struct Recording {
         has: Option<String>,

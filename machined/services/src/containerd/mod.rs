@@ -3,7 +3,7 @@
 //!
 //! [`archive`] reads an OCI image archive, [`import`] decides what containerd lacks and hands it over, [`client`] is
 //! the real containerd. [`cri`] asks whether it could start a pod. Before each of its starts [`store`] looks at what it
-//! keeps, and has a damaged store made anew. No image is built, changed or pulled here.
+//! keeps, and has a damaged store replaced. No image is built, changed or pulled here.
 
 mod archive;
 mod client;

@@ -143,7 +143,7 @@ impl Host for LinuxHost {
         })?;
         if service.run.oom_score_adj != 0 {
             let path = format!("/proc/{}/oom_score_adj", child.pid);
-            // The process may have ended already, which is told by its exit.
+            // The process may have ended already, which its exit reports.
             if let Err(error) = fs::write(&path, service.run.oom_score_adj.to_string()) {
                 tracing::warn!("{}: cannot write {path}: {error}", service.name);
             }

@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_listener_is_well() {
+    async fn a_listener_is_healthy() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         assert_eq!(tcp(address).await, Ok(()));
@@ -212,7 +212,7 @@ mod tests {
         let reaper = tokio::spawn(children.clone().reap_forever());
         let folder = tempfile::tempdir().unwrap();
         let fifo = folder.path().join("left");
-        // `tail` follows a file of this name alone, so that it can be told from others.
+        // `tail` follows a file of this name alone, so that it can be distinguished from others.
         std::fs::write(&fifo, "").unwrap();
         let words = ["/usr/bin/tail", "-f", &fifo.display().to_string()].map(str::to_owned);
         let waited = timeout(Duration::from_millis(200), exec(&children, &words, &run(), None)).await;

@@ -127,7 +127,7 @@ proptest! {
         }
     }
 
-    /// After it was told to rest, and everything had its time, a service rests.
+    /// After it was told to stop, and everything had its time, a service is stopped.
     #[test]
     fn a_service_that_is_told_to_rest_comes_to_rest(
         policy in any_policy(),

@@ -37,7 +37,7 @@ pub(super) fn checked(unhealthy: Unhealthy) -> Policy {
     })
 }
 
-/// Drives a service by hand, and keeps what is to be done, without what is told to people.
+/// Drives a service by hand, and keeps what is to be done, without what is reported to people.
 pub(super) struct Bench {
     pub(super) machine: Machine,
     now: Duration,
@@ -97,7 +97,7 @@ impl Bench {
         std::mem::take(&mut self.effects)
     }
 
-    /// Plays a world that starts and kills what it is told to, and in which nothing ends by asking.
+    /// Plays a world that starts and kills what it is asked to, and in which nothing ends by asking.
     pub(super) fn obey(&mut self) {
         while !self.effects.is_empty() {
             for effect in self.done() {

@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 
 use crate::Store;
 
-/// Owns one kind of state, and keeps it as it should be.
+/// The owner of one kind of state, which keeps it as it should be.
 #[async_trait]
 pub trait Controller: Send {
     /// Names the controller, in kebab case; it is also the owner of what it writes.
@@ -48,7 +48,7 @@ pub trait Controller: Send {
     }
 }
 
-/// Says when a controller wants to run again.
+/// When a controller wants to run again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// When an input changes, or its bell rings.

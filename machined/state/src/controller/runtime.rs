@@ -121,7 +121,7 @@ pub fn panic_message(panic: &(dyn Any + Send)) -> String {
         .unwrap_or_else(|| "no message".to_owned())
 }
 
-/// Says how long to wait for the next run.
+/// How long to wait for the next run.
 enum Wait {
     ForChange,
     AtMost(Duration),
@@ -239,9 +239,9 @@ mod tests {
     use crate::Resource;
 
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-    struct Wish(u32);
-    impl Resource for Wish {
-        const KIND: &'static str = "Wish";
+    struct Ordered(u32);
+    impl Resource for Ordered {
+        const KIND: &'static str = "Ordered";
     }
 
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -250,7 +250,7 @@ mod tests {
         const KIND: &'static str = "Granted";
     }
 
-    /// Doubles a wish; fails on 13, panics on 666.
+    /// Doubles what is ordered; fails on 13, panics on 666.
     struct Genie {
         runs: Arc<AtomicU32>,
     }
@@ -261,21 +261,21 @@ mod tests {
             "genie"
         }
         fn inputs(&self) -> &'static [&'static str] {
-            &["Wish"]
+            &["Ordered"]
         }
         fn outputs(&self) -> &'static [&'static str] {
             &["Granted"]
         }
         async fn reconcile(&mut self, store: &Store) -> Result<Action, ControllerError> {
             self.runs.fetch_add(1, Ordering::SeqCst);
-            let Some(Wish(wish)) = store.get("x") else {
+            let Some(Ordered(count)) = store.get("x") else {
                 return Ok(Action::WaitForChange);
             };
-            assert!(wish != 666, "no such wish");
-            if wish == 13 {
+            assert!(count != 666, "no such order");
+            if count == 13 {
                 return Err(ControllerError::msg("bad luck"));
             }
-            store.put(self.name(), "x", Granted(wish * 2))?;
+            store.put(self.name(), "x", Granted(count * 2))?;
             Ok(Action::WaitForChange)
         }
     }
@@ -313,7 +313,7 @@ mod tests {
         let bench = bench();
         settle().await;
         assert_eq!(bench.runs.load(Ordering::SeqCst), 1);
-        bench.store.put("t", "x", Wish(4)).unwrap();
+        bench.store.put("t", "x", Ordered(4)).unwrap();
         settle().await;
         assert_eq!(bench.store.get("x"), Some(Granted(8)));
         assert_eq!(bench.runs.load(Ordering::SeqCst), 2);
@@ -324,7 +324,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_failure_is_reported_retried_ever_slower_and_forgotten() {
         let bench = bench();
-        bench.store.put("t", "x", Wish(13)).unwrap();
+        bench.store.put("t", "x", Ordered(13)).unwrap();
         settle().await;
         let tries = bench.runs.load(Ordering::SeqCst);
         assert!(
@@ -333,7 +333,7 @@ mod tests {
         );
         let status: ControllerStatus = bench.store.get("genie").unwrap();
         assert!(matches!(status.state, ControllerState::Failing { ref error, .. } if error == "bad luck"));
-        bench.store.put("t", "x", Wish(1)).unwrap();
+        bench.store.put("t", "x", Ordered(1)).unwrap();
         sleep(Duration::from_secs(1)).await;
         assert_eq!(
             bench.store.get("x"),
@@ -347,14 +347,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_panic_stays_inside() {
         let bench = bench();
-        bench.store.put("t", "x", Wish(666)).unwrap();
+        bench.store.put("t", "x", Ordered(666)).unwrap();
         settle().await;
         let status: ControllerStatus = bench.store.get("genie").unwrap();
         assert!(status.panics > 1);
         assert!(
-            matches!(status.state, ControllerState::Failing { ref error, .. } if error == "panicked: no such wish")
+            matches!(status.state, ControllerState::Failing { ref error, .. } if error == "panicked: no such order")
         );
-        bench.store.put("t", "x", Wish(3)).unwrap();
+        bench.store.put("t", "x", Ordered(3)).unwrap();
         settle().await;
         assert_eq!(bench.store.get("x"), Some(Granted(6)));
     }

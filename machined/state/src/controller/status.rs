@@ -1,10 +1,10 @@
-//! How controllers fare, as a resource.
+//! The status of controllers.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Resource;
 
-/// Tells how one controller fares. Owned by the runtime; named by the controller.
+/// The status of one controller. Owned by the runtime; named by the controller.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ControllerStatus {
@@ -20,7 +20,7 @@ pub struct ControllerStatus {
     pub panics: u64,
 }
 
-/// Is the state of one controller.
+/// The state of one controller.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "phase")]
 pub enum ControllerState {

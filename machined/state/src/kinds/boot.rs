@@ -7,7 +7,7 @@ use slots::{Slot, SlotState, Version};
 
 use crate::Resource;
 
-/// Tells how this boot came about and how long its steps took. Owned by `boot`; one, named `node`.
+/// How this boot came about and how long its steps took. Owned by `boot`; one, named `node`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BootStatus {
@@ -34,7 +34,7 @@ impl Resource for BootStatus {
     const KIND: &'static str = "BootStatus";
 }
 
-/// Is a slot that the loader refused.
+/// A slot that the loader refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FailedSlot {
@@ -44,7 +44,7 @@ pub struct FailedSlot {
     pub reason: String,
 }
 
-/// Tells how long firmware and loader took, in milliseconds.
+/// How long firmware and loader took, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LoaderTimes {
@@ -56,7 +56,7 @@ pub struct LoaderTimes {
     pub firmware_ms: u64,
 }
 
-/// Tells what is in one slot. Owned by `slots`; named `a` and `b`.
+/// What is in one slot. Owned by `slots`; named `a` and `b`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SlotStatus {

@@ -7,7 +7,7 @@ use crate::Resource;
 /// The name of the one `CertificateStatus`.
 pub const ID: &str = "api";
 
-/// Tells what certificate the API is served with. Owned by the controller `certificate`; one, named `api`.
+/// The certificate that the API is served with. Owned by the controller `certificate`; one, named `api`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CertificateStatus {

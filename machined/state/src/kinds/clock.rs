@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Resource;
 
-/// Tells how the clock is kept.
+/// How the clock is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TimeStatus {
@@ -30,7 +30,7 @@ impl Resource for TimeStatus {
     const KIND: &'static str = "TimeStatus";
 }
 
-/// Says where the time came from.
+/// Where the time came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum TimeFrom {
@@ -47,7 +47,7 @@ pub enum TimeFrom {
     None,
 }
 
-/// Says who named the servers.
+/// Who named the servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Origin {

@@ -11,7 +11,7 @@ impl Resource for MachineConfig {
     const KIND: &'static str = "MachineConfig";
 }
 
-/// Tells where the config came from and what is still to happen with it.
+/// Where the config came from and what is still to happen with it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ConfigStatus {
@@ -29,7 +29,7 @@ impl Resource for ConfigStatus {
     const KIND: &'static str = "ConfigStatus";
 }
 
-/// Tells whose the node is, also when its config is lost. Owned by `config`; one, named `node`.
+/// Whose the node is, also when its config is lost. Owned by `config`; one, named `node`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OwnerStatus {
@@ -55,7 +55,7 @@ impl From<&Owner> for OwnerStatus {
     }
 }
 
-/// Says what the node does with its config.
+/// What the node does with its config.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "name")]
 pub enum Phase {
@@ -87,7 +87,7 @@ pub enum Source {
     Platform,
 }
 
-/// Says what is still to happen with a config.
+/// What is still to happen with a config.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "name")]
 pub enum Pending {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Resource;
 
-/// Tells that an image that came with the system is in containerd. Named by the image's reference.
+/// An image that came with the system and is in containerd. Named by the image's reference.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ImageStatus {
@@ -20,7 +20,7 @@ impl Resource for ImageStatus {
     const KIND: &'static str = "ImageStatus";
 }
 
-/// Tells which damaged stores of containerd are kept for a look. Owned by `container-store`; one, named `node`.
+/// Damaged stores of containerd that are kept for inspection. Owned by `container-store`; one, named `node`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ContainerStoreStatus {

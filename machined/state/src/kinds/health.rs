@@ -9,7 +9,7 @@ use crate::Resource;
 /// The source of reasons that lie in the node's volumes.
 pub const STORAGE: &str = "storage";
 
-/// Tells how the node is. Owned by `health`; one, named `node`.
+/// The health of the node. Owned by `health`; one, named `node`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HealthStatus {
@@ -28,8 +28,8 @@ impl Resource for HealthStatus {
 }
 
 impl HealthStatus {
-    /// Tells whether all that is required holds; something else may be wrong.
-    pub fn is_well(&self) -> bool {
+    /// Returns true if all that is required holds; something else may be wrong.
+    pub fn meets_requirements(&self) -> bool {
         self.state != HealthState::Unhealthy
     }
 
@@ -63,7 +63,7 @@ impl HealthStatus {
     }
 }
 
-/// Sums up how the node is; the worse state is the greater one.
+/// The health of the node in one word; the worse state is the greater one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum HealthState {
@@ -90,7 +90,7 @@ pub struct Reason {
     pub since_ms: u64,
 }
 
-/// Is one thing that is required.
+/// One thing that is required.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CheckResult {
@@ -102,7 +102,7 @@ pub struct CheckResult {
     pub message: String,
 }
 
-/// Tells whether the API serves. Owned by `api-check`; one, named `node`.
+/// Whether the API serves. Owned by `api-check`; one, named `node`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ApiStatus {
@@ -140,6 +140,8 @@ mod tests {
         );
         assert_eq!(status(STORAGE, degraded).keepable_since(), None);
         assert_eq!(status("network", unhealthy).keepable_since(), None);
-        assert!(status(STORAGE, degraded).is_well() && !status("api", unhealthy).is_well());
+        assert!(
+            status(STORAGE, degraded).meets_requirements() && !status("api", unhealthy).meets_requirements()
+        );
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Resource;
 
-/// Tells what of the machine config the kernel took, and what it lets in. Owned by `kernel`; one, named `node`.
+/// What of the machine config the kernel took, and what it lets in. Owned by `kernel`; one, named `node`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KernelStatus {
@@ -36,7 +36,7 @@ pub struct Lockdown {
 }
 
 impl Lockdown {
-    /// Says what is open, one sentence each.
+    /// Lists what is open, one sentence each.
     pub fn gaps(&self) -> Vec<String> {
         let unlocked = match self.mode.as_deref() {
             None => Some("this kernel has no lockdown: root could change it in memory"),
@@ -54,7 +54,7 @@ impl Lockdown {
     }
 }
 
-/// Tells whether a watchdog runs. Owned by `watchdog`; one, named `node`.
+/// Whether a watchdog runs. Owned by `watchdog`; one, named `node`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WatchdogStatus {

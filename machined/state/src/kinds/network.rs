@@ -15,7 +15,7 @@ macro_rules! resource {
     };
 }
 
-/// Tells what a network interface is and does. Named by the interface.
+/// What a network interface is and does. Named by the interface.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LinkStatus {
@@ -39,7 +39,7 @@ pub struct LinkStatus {
     pub ipv6: Option<Ipv6Status>,
 }
 
-/// Tells how a network interface takes what IPv6 routers say.
+/// How a network interface takes what IPv6 routers say.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Ipv6Status {
@@ -51,7 +51,7 @@ pub struct Ipv6Status {
     pub other_config: bool,
 }
 
-/// Tells what IPv6 routers said that the kernel does not use itself. Named by the interface; there while it is valid.
+/// What IPv6 routers said that the kernel does not use itself. Named by the interface; there while it is valid.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RouterAdvertisement {
@@ -61,7 +61,7 @@ pub struct RouterAdvertisement {
     pub search: Vec<Host>,
 }
 
-/// Says what a network interface is.
+/// What a network interface is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "name")]
 pub enum LinkKind {
@@ -78,7 +78,7 @@ pub enum LinkKind {
     Other,
 }
 
-/// Tells an address that an interface has. Named `LINK/ADDRESS/LENGTH`.
+/// An address that an interface has. Named `LINK/ADDRESS/LENGTH`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AddressStatus {
@@ -91,7 +91,7 @@ pub struct AddressStatus {
     pub ours: bool,
 }
 
-/// Tells a route of the main table. Named `LINK/NETWORK/LENGTH/METRIC[/ROUTER]`.
+/// A route of the main table. Named `LINK/NETWORK/LENGTH/METRIC[/ROUTER]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RouteStatus {
@@ -108,7 +108,7 @@ pub struct RouteStatus {
     pub ours: bool,
 }
 
-/// Says how an interface should be. Named by the interface.
+/// How an interface should be. Named by the interface.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LinkSpec {
@@ -118,7 +118,7 @@ pub struct LinkSpec {
     pub accepts_routers: bool,
 }
 
-/// Says an address that an interface should have. Named `LINK/ADDRESS/LENGTH`.
+/// An address that an interface should have. Named `LINK/ADDRESS/LENGTH`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AddressSpec {
@@ -129,7 +129,7 @@ pub struct AddressSpec {
     pub address: IpPrefix,
 }
 
-/// Says a route that should be. Named `LINK/NETWORK/LENGTH/METRIC[/ROUTER]`.
+/// A route that should be there. Named `LINK/NETWORK/LENGTH/METRIC[/ROUTER]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RouteSpec {
@@ -146,7 +146,7 @@ pub struct RouteSpec {
     pub metric: u32,
 }
 
-/// Says that an interface asks for a lease. Named by the interface.
+/// An interface that asks for a lease. Named by the interface.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DhcpSpec {
@@ -154,7 +154,7 @@ pub struct DhcpSpec {
     pub hostname: Option<HostName>,
 }
 
-/// Tells what a DHCP server gave. Named by the interface; there while it is valid.
+/// What a DHCP server gave. Named by the interface; there while it is valid.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DhcpLease {
@@ -180,7 +180,7 @@ pub struct DhcpLease {
     pub remarks: Vec<String>,
 }
 
-/// Tells what a DHCPv6 server gave. Named by the interface; there while it is valid.
+/// What a DHCPv6 server gave. Named by the interface; there while it is valid.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Dhcp6Lease {
@@ -249,7 +249,7 @@ impl Resource for NetworkStatus {
     const KIND: &'static str = "NetworkStatus";
 }
 
-/// Tells the node's name and where it is from. Named `node`.
+/// The node's name and where it is from. Named `node`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HostNameStatus {
@@ -263,7 +263,7 @@ impl Resource for HostNameStatus {
     const KIND: &'static str = "HostNameStatus";
 }
 
-/// Says where a name is from: the earlier ones win.
+/// Where a name is from: the earlier ones win.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum NameSource {
@@ -279,7 +279,7 @@ pub enum NameSource {
     Default,
 }
 
-/// Tells where names are looked up. Named `node`.
+/// Where names are looked up. Named `node`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ResolverStatus {

@@ -24,7 +24,7 @@ pub enum RolloutState {
     Over,
 }
 
-/// Tells which rollout the node follows by itself, and how it stands to it. Owned by `rollout-follower`; one, named `node`,
+/// The rollout that the node follows by itself, and its turn in it. Owned by `rollout-follower`; one, named `node`,
 /// there while the machine config names a rollout.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -48,7 +48,7 @@ impl Resource for RolloutStatus {
     const KIND: &'static str = "RolloutStatus";
 }
 
-/// Is what a version says, and what that is for this node.
+/// What a version says, and what that is for this node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RolloutSeen {
@@ -73,7 +73,7 @@ pub struct RolloutSeen {
 }
 
 impl RolloutSeen {
-    /// Tells what a rollout is for a node of that name.
+    /// Returns what a rollout is for a node of that name.
     pub fn of(rollout: &Rollout, name: &str) -> Self {
         let wave = rollout.wave(name);
         RolloutSeen {
@@ -91,7 +91,7 @@ impl RolloutSeen {
 }
 
 impl RolloutStatus {
-    /// Says in one sentence how the node stands, for people.
+    /// Describes in one sentence how the node stands, for people.
     pub fn sentence(&self) -> String {
         let stands = match &self.document {
             None => "it has not been polled yet".to_owned(),

@@ -1,10 +1,10 @@
-//! How the services are.
+//! The status of services.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Resource;
 
-/// Tells how one service is. Owned by the controller `services`; named by the service.
+/// The status of one service. Owned by the controller `services`; named by the service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ServiceStatus {
@@ -22,7 +22,7 @@ pub struct ServiceStatus {
     pub since_ms: u64,
     /// The folder of its cgroup.
     pub cgroup: String,
-    /// Whether image, machine config and requests together want it to run.
+    /// Whether definition, machine config and requests together want it to run.
     pub wanted: bool,
     /// How its main process ended last.
     pub last_exit: Option<String>,
@@ -38,7 +38,7 @@ impl Resource for ServiceStatus {
 }
 
 impl ServiceStatus {
-    /// Returns whether the service is as it should be: at rest when nobody wants it, else running and healthy.
+    /// Returns true if the service is as it should be: stopped when nobody wants it, else running and healthy.
     pub fn is_as_wanted(&self) -> bool {
         match (self.wanted, self.state) {
             (true, ServiceState::Running) => self.health == ServiceHealth::Healthy,
@@ -49,7 +49,7 @@ impl ServiceStatus {
     }
 }
 
-/// Says what a service does.
+/// What a service does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ServiceState {
@@ -61,21 +61,21 @@ pub enum ServiceState {
     Running,
     /// It was asked to end.
     Stopping,
-    /// It rests, on request or because it ended for good.
+    /// It is stopped, on request or because it ended for good.
     Stopped,
     /// It ended when it should not have, and waits for its next start.
     Failed,
 }
 
-/// Says what a health check found.
+/// What a health check found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ServiceHealth {
     /// Nothing yet.
     Unknown,
-    /// It is well.
+    /// It is healthy.
     Healthy,
-    /// It is not.
+    /// It is unhealthy.
     Unhealthy,
 }
 

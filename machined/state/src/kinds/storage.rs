@@ -34,7 +34,7 @@ impl Volume {
     }
 }
 
-/// Tells how a volume is. Owned by `storage`; named by its partition.
+/// The status of a volume. Owned by `storage`; named by its partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct VolumeStatus {
@@ -52,7 +52,7 @@ impl Resource for VolumeStatus {
     const KIND: &'static str = "VolumeStatus";
 }
 
-/// Says how a volume is.
+/// The state of a volume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "phase")]
 pub enum VolumeState {
@@ -78,7 +78,7 @@ pub enum VolumeState {
 }
 
 impl VolumeState {
-    /// Tells whether something is mounted.
+    /// Returns true if something is mounted.
     pub fn usable(&self) -> bool {
         matches!(self, VolumeState::Ready { .. } | VolumeState::Volatile { .. })
     }
@@ -115,7 +115,7 @@ impl DiskStatus {
     }
 }
 
-/// Tells how much room a volume has. Owned by `room`; named by the volume's partition.
+/// How much room a volume has. Owned by `room`; named by the volume's partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RoomStatus {

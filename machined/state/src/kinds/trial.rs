@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Resource;
 
-/// Tells what becomes of the running system. Owned by `slots`; one, named `node`.
+/// What becomes of the running system. Owned by `slots`; one, named `node`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "phase")]
 pub enum TrialStatus {
@@ -22,7 +22,7 @@ pub enum TrialStatus {
     },
     /// It was on trial, and is kept.
     Committed,
-    /// It did not get well in time; the node restarts into the old system.
+    /// It was not healthy in time; the node restarts into the old system.
     GivenUp,
 }
 

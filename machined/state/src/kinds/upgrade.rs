@@ -42,7 +42,7 @@ pub enum Mode {
     Window,
 }
 
-/// Tells how far the upgrade is that runs, or the last one since the node started. Owned by `upgrades`; one, named `node`.
+/// How far the upgrade is that runs, or the last one since the node started. Owned by `upgrades`; one, named `node`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UpgradeStatus {

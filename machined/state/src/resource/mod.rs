@@ -2,7 +2,7 @@
 //!
 //! A [`Resource`] is plain data of one kind. The [`Store`] holds all of them. A kind has one owner, and only the owner
 //! writes it; a kind that is [shared](Resource::SHARED) has an owner for each resource instead. Readers watch kinds and
-//! look again when told: nobody ever waits for an event that was lost.
+//! look again when it changes: nobody ever waits for an event that was lost.
 
 mod entry;
 mod store;

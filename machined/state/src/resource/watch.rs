@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::{Event, Store};
 
-/// Tells when any resource of some kinds changed.
+/// A watch for changes to any resource of some kinds.
 pub struct Watch {
     store: Store,
     kinds: Vec<String>,
@@ -49,7 +49,7 @@ impl Watch {
     }
 }
 
-/// Tells each difference of one kind, for readers who do not know its type.
+/// A watch for each difference of one kind, for readers who do not know its type.
 pub struct DynWatch {
     store: Store,
     kind: String,

@@ -8,7 +8,7 @@ use std::{fs, io};
 const KEPT: usize = 2;
 /// How large one of them may be, in bytes; of a larger one the databases are kept.
 const LARGEST: u64 = 64 << 20;
-/// How long one is kept, and told of.
+/// How long one is kept, and reported.
 const LIFE: Duration = Duration::from_secs(7 * 86_400);
 /// The file in it that says why it was put aside.
 const WHY: &str = "why.txt";
@@ -31,7 +31,7 @@ pub struct Kept {
     pub at: SystemTime,
 }
 
-/// Moves a store away, with the reason in it; what is in its place is made anew by whoever starts next.
+/// Moves a store away, with the reason in it; whoever starts next makes a new one in its place.
 ///
 /// The reason is written first, and the move is one rename: after a power cut the store is in its place or kept.
 ///
@@ -92,7 +92,7 @@ fn shrink(store: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Tells whether a folder fits; stops to look when it does not.
+/// Returns true if a folder fits; stops reading it when it does not.
 fn fits(folder: &Path, left: &mut u64) -> io::Result<bool> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;

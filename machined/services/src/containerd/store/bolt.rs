@@ -30,7 +30,7 @@ const DEEPEST: u32 = 64;
 /// The most bytes that belong to one page, with those that it goes on for.
 const LARGEST_PAGE: u64 = 64 << 20;
 
-/// Says why a database cannot be used.
+/// The reason why a database cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BoltError {
     /// It cannot be read.

@@ -1,4 +1,4 @@
-//! Tells whether containerd's store is whole: its databases open, and what they name is there in full.
+//! Checks whether containerd's store is whole: its databases open, and what they name is there in full.
 //!
 //! Sizes are compared, and nothing is hashed: it costs one look per blob and snapshot, before each start of containerd.
 //! Where things are in a store is containerd's own layout: its packages `metadata` and `snapshots/storage`.
@@ -18,13 +18,13 @@ const BLOBS: &str = "io.containerd.content.v1.content/blobs";
 /// leaves the key there alone; nothing uses it, and containerd's collector takes it away.
 const UNPACKING: &[u8] = b"extract-";
 
-/// Says what is wrong with a store.
+/// What is wrong with a store.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     /// A database cannot be used.
     #[error(transparent)]
     Database(#[from] BoltError),
-    /// A database is empty or gone, and what it told of is there.
+    /// A database is empty or gone, and what it listed is there.
     #[error("database {path} is empty, and there is content that it should know of")]
     Forgotten {
         /// The file.

@@ -40,7 +40,7 @@ impl StoreKeeper {
                 Ok(place) => events.error(
                     OWNER,
                     format!(
-                        "the container store was damaged and is made anew: {why}; the old one is kept in {}",
+                        "the container store was damaged and is replaced: {why}; the old one is kept in {}",
                         place.display()
                     ),
                 ),

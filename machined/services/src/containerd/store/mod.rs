@@ -1,8 +1,8 @@
-//! Containerd's store: looked at before each start, and made anew when it is damaged.
+//! Containerd's store: checked before each start, and replaced when it is damaged.
 //!
 //! [`bolt`] reads its databases, [`check`] decides whether the store is whole, [`aside`] moves a damaged one away, bounded
 //! in number, size and time. [`StoreKeeper`] brings them together. All that is in the store can be had again: images are
-//! imported or pulled, pods are made anew by whoever wanted them.
+//! imported or pulled, pods are made again by whoever wanted them.
 
 mod aside;
 mod bolt;
