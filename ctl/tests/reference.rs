@@ -136,17 +136,7 @@ fn page() -> String {
 
 #[test]
 fn the_reference_is_current() {
-    let page = page();
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/cli.md");
-    if std::env::var_os("UPDATE_EXPECT").is_some() {
-        std::fs::create_dir_all(path.parent().expect("a folder")).expect("the folder of references");
-        std::fs::write(&path, &page).expect("the reference");
-    }
-    let found = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        found == page,
-        "docs/reference/cli.md is not current; run `UPDATE_EXPECT=1 cargo test -p ctl`"
-    );
+    golden::check("ctl", "docs/reference/cli.md", &page());
 }
 
 /// Methods that no command of ours calls, and why.

@@ -187,17 +187,7 @@ fn page() -> String {
 
 #[test]
 fn the_reference_is_current() {
-    let page = page();
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/api.md");
-    if std::env::var_os("UPDATE_EXPECT").is_some() {
-        std::fs::create_dir_all(path.parent().expect("a folder")).expect("the folder of references");
-        std::fs::write(&path, &page).expect("the reference");
-    }
-    let found = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        found == page,
-        "docs/reference/api.md is not current; run `UPDATE_EXPECT=1 cargo test -p api`"
-    );
+    golden::check("api", "docs/reference/api.md", &page());
 }
 
 #[test]

@@ -201,20 +201,9 @@ fn hash(anchor: &[u8], log: u32) -> usize {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use samples::noise;
 
     use super::*;
-
-    /// Makes bytes without a pattern.
-    fn noise(len: usize, seed: u64) -> Vec<u8> {
-        let mut state = seed | 1;
-        let mut next = || {
-            state = state
-                .wrapping_mul(0x5851_f42d_4c95_7f2d)
-                .wrapping_add(0x1405_7b7e_f767_814f);
-            (state >> 56) as u8
-        };
-        (0..len).map(|_| next()).collect()
-    }
 
     fn step(differing: usize, fresh: usize, from: usize) -> Step {
         Step {

@@ -6,23 +6,15 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use kubernetes::node::{Effect, Taint};
 use kubernetes::{Component, Release, plan};
 
 fn expect_file(name: &str, content: &str) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/golden")
-        .join(name);
-    if std::env::var_os("UPDATE_EXPECT").is_some() {
-        std::fs::create_dir_all(path.parent().expect("the path has a folder")).unwrap();
-        std::fs::write(&path, content).unwrap();
-    }
-    let found = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        found == content,
-        "tests/golden/{name} is not current; run `UPDATE_EXPECT=1 cargo test -p kubernetes` and read what changed"
+    golden::check(
+        "kubernetes",
+        &format!("crates/kubernetes/tests/golden/{name}"),
+        content,
     );
 }
 

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::path::PathBuf;
 
 use serde_json::Value;
 
@@ -20,24 +19,11 @@ fn schema() -> Value {
     schema.into()
 }
 
-/// Compares a generated file with the one in the tree, or writes it.
-fn expect_file(name: &str, content: &str) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../../docs/reference")
-        .join(name);
-    if std::env::var_os("UPDATE_EXPECT").is_some() {
-        std::fs::create_dir_all(path.parent().expect("the path has a folder")).unwrap();
-        std::fs::write(&path, content).unwrap();
-    }
-    let found = std::fs::read_to_string(&path).unwrap_or_default();
-    let way_out = "is not current; run `UPDATE_EXPECT=1 cargo test -p machine-config`";
-    assert!(found == content, "docs/reference/{name} {way_out}");
-}
-
 #[test]
 fn the_schema_is_current() {
-    expect_file(
-        "machine-config.schema.json",
+    golden::check(
+        "machine-config",
+        "docs/reference/machine-config.schema.json",
         &(serde_json::to_string_pretty(&schema()).unwrap() + "\n"),
     );
 }
@@ -59,7 +45,7 @@ fn the_page_is_current() {
         without_comment(GOLDEN)
     )
     .unwrap();
-    expect_file("machine-config.md", &page);
+    golden::check("machine-config", "docs/reference/machine-config.md", &page);
 }
 
 /// Drops the first line, which is for people who change the file.

@@ -1,6 +1,6 @@
 //! The clocks: wall time, and time since boot.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use nix::sys::time::TimeSpec;
@@ -27,6 +27,25 @@ pub trait Clock: Send + Sync {
         } else {
             self.now() + by
         })
+    }
+}
+
+/// A clock that several read, and tests set meanwhile.
+impl<C: Clock + ?Sized> Clock for Arc<C> {
+    fn now(&self) -> SystemTime {
+        (**self).now()
+    }
+
+    fn since_boot(&self) -> Duration {
+        (**self).since_boot()
+    }
+
+    fn set(&self, to: SystemTime) -> Result<()> {
+        (**self).set(to)
+    }
+
+    fn slew(&self, micros: i64) -> Result<()> {
+        (**self).slew(micros)
     }
 }
 

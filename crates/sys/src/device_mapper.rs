@@ -44,16 +44,7 @@ pub struct LinuxDeviceMapper;
 impl DeviceMapper for LinuxDeviceMapper {
     fn create(&self, name: &str, table: &Table) -> Result<PathBuf> {
         let action = || format!("create the {} device {name}", table.target);
-        let control = File::options()
-            .read(true)
-            .write(true)
-            .open(CONTROL)
-            .context(action)?;
-        let header = Header {
-            name,
-            read_only: true,
-            targets: 0,
-        };
+        let (control, header) = open(name).context(action)?;
         let made = call(&control, ioctls::dev_create, &header, &[]).context(action)?;
         let load = Header { targets: 1, ..header };
         let resume = Header { targets: 0, ..header };
@@ -69,19 +60,21 @@ impl DeviceMapper for LinuxDeviceMapper {
 
     fn remove(&self, name: &str) -> Result<()> {
         let action = || format!("remove the device {name}");
-        let control = File::options()
-            .read(true)
-            .write(true)
-            .open(CONTROL)
-            .context(action)?;
-        let header = Header {
-            name,
-            read_only: true,
-            targets: 0,
-        };
+        let (control, header) = open(name).context(action)?;
         call(&control, ioctls::dev_remove, &header, &[]).context(action)?;
         Ok(())
     }
+}
+
+/// Opens what takes the calls, with the header of those for this device.
+fn open(name: &str) -> std::io::Result<(File, Header<'_>)> {
+    let control = File::options().read(true).write(true).open(CONTROL)?;
+    let header = Header {
+        name,
+        read_only: true,
+        targets: 0,
+    };
+    Ok((control, header))
 }
 
 type Ioctl = unsafe fn(i32, *mut [u8; HEADER_LEN]) -> nix::Result<i32>;

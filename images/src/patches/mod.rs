@@ -99,22 +99,10 @@ mod tests {
 
     use bundle::{Decoder, Patch, Writer};
     use manifest::PartKind;
+    use samples::noise;
 
     use super::*;
     use crate::slot::{self, Content};
-
-    /// Makes bytes that pack badly.
-    pub(super) fn noise(len: usize, seed: u64) -> Vec<u8> {
-        let mut state = seed | 1;
-        (0..len)
-            .map(|_| {
-                state ^= state << 13;
-                state ^= state >> 7;
-                state ^= state << 17;
-                state as u8
-            })
-            .collect()
-    }
 
     fn slot(kernel: Vec<u8>, root: Vec<u8>) -> Slot {
         let part = |kind, name: &str, data| Content {

@@ -176,8 +176,8 @@ const fn table() -> [u64; 256] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::noise;
     use super::*;
+    use samples::noise;
 
     fn ends(sources: &[Source]) -> Vec<(u64, u64)> {
         let ends = sources.iter();

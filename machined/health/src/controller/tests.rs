@@ -13,20 +13,6 @@ use sys::clock::RecordingClock;
 
 use super::*;
 
-struct Shared(Arc<RecordingClock>);
-
-impl Clock for Shared {
-    fn now(&self) -> SystemTime {
-        self.0.now()
-    }
-    fn since_boot(&self) -> Duration {
-        self.0.since_boot()
-    }
-    fn set(&self, to: SystemTime) -> sys::Result<()> {
-        self.0.set(to)
-    }
-}
-
 struct Bench {
     store: Store,
     clock: Arc<RecordingClock>,
@@ -40,7 +26,7 @@ impl Bench {
         let clock = Arc::new(RecordingClock::at(SystemTime::UNIX_EPOCH));
         clock.advance(Duration::from_secs(3600));
         let (store, events) = (Store::new(), Events::new());
-        let health = NodeHealth::new(Box::new(Shared(clock.clone())), events.clone());
+        let health = NodeHealth::new(Box::new(clock.clone()), events.clone());
         store.put("api-check", NODE, ApiStatus::default()).unwrap();
         let network = NetworkStatus {
             ready: true,

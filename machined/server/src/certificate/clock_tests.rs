@@ -46,21 +46,6 @@ impl TimeSource for Server {
     }
 }
 
-/// The kernel's clock, for the one that owns it.
-struct Shown(Arc<RecordingClock>);
-
-impl Clock for Shown {
-    fn now(&self) -> SystemTime {
-        self.0.now()
-    }
-    fn since_boot(&self) -> Duration {
-        self.0.since_boot()
-    }
-    fn set(&self, to: SystemTime) -> sys::Result<()> {
-        self.0.set(to)
-    }
-}
-
 struct Bench {
     _dir: tempfile::TempDir,
     store: Store,
@@ -109,7 +94,7 @@ impl Bench {
         let (tls, trust) = (Arc::new(ServerTls::new()), Arc::new(NodeClock::new()));
         Self {
             time: TimeSync::new(server.clone(), clock.clone(), dir.path().join("clock"), restored),
-            certificate: CertificateController::new(tls, trust, restored, Box::new(Shown(clock.clone()))),
+            certificate: CertificateController::new(tls, trust, restored, Box::new(clock.clone())),
             _dir: dir,
             store,
             clock,

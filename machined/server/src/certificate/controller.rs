@@ -281,21 +281,6 @@ mod tests {
         SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
     }
 
-    /// Shows a clock to the controller that the test can turn.
-    struct Shared(Arc<RecordingClock>);
-
-    impl Clock for Shared {
-        fn now(&self) -> SystemTime {
-            self.0.now()
-        }
-        fn since_boot(&self) -> Duration {
-            self.0.since_boot()
-        }
-        fn set(&self, to: SystemTime) -> sys::Result<()> {
-            self.0.set(to)
-        }
-    }
-
     struct Bench {
         store: Store,
         clock: Arc<RecordingClock>,
@@ -315,7 +300,7 @@ mod tests {
             passed: moment(START - 86400),
             at: Duration::ZERO,
         };
-        let system = Box::new(Shared(clock.clone()));
+        let system = Box::new(clock.clone());
         Bench {
             store: Store::new(),
             tls: tls.clone(),

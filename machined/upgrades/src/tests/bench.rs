@@ -20,7 +20,7 @@ use slots::{Record, Slot, SlotState};
 use state::kinds::health::Reason;
 use state::kinds::{CheckResult, HealthState, HealthStatus, NODE, SlotStatus, TimeStatus, TrialStatus};
 use state::{Action, Controller as _, Store};
-use sys::clock::{Clock, RecordingClock};
+use sys::clock::RecordingClock;
 
 use crate::hooks::{BeforeReboot, NodeIsHealthy};
 use crate::trial::{Places, RecordFile, release_in};
@@ -116,21 +116,6 @@ pub struct Node {
     slot: Slot,
 }
 
-#[derive(Clone)]
-struct SharedClock(Arc<RecordingClock>);
-
-impl Clock for SharedClock {
-    fn now(&self) -> SystemTime {
-        self.0.now()
-    }
-    fn since_boot(&self) -> Duration {
-        self.0.since_boot()
-    }
-    fn set(&self, to: SystemTime) -> sys::Result<()> {
-        self.0.set(to)
-    }
-}
-
 impl Node {
     /// Starts from a slot, healthy, and with a synchronized clock.
     pub fn start(disk: &Disk, slot: Slot) -> Node {
@@ -154,7 +139,7 @@ impl Node {
             store: store.clone(),
             events: events.clone(),
             power: power.clone(),
-            clock: Arc::new(SharedClock(clock.clone())),
+            clock: clock.clone(),
             places: disk.places(),
             state: disk.path("state"),
             survives: vec![Arc::new(NodeIsHealthy::new(store.clone()))],

@@ -13,24 +13,9 @@ use sys::clock::RecordingClock;
 use super::*;
 use crate::trial::{Diary, DiaryFile, TrialStage};
 
-#[derive(Clone)]
-struct SharedClock(Arc<RecordingClock>);
-
-impl Clock for SharedClock {
-    fn now(&self) -> SystemTime {
-        self.0.now()
-    }
-    fn since_boot(&self) -> Duration {
-        self.0.since_boot()
-    }
-    fn set(&self, to: SystemTime) -> sys::Result<()> {
-        self.0.set(to)
-    }
-}
-
 struct Bench {
     file: tempfile::NamedTempFile,
-    clock: SharedClock,
+    clock: Arc<RecordingClock>,
     power: Power,
     store: Store,
     stamps: Stamps,
@@ -43,7 +28,7 @@ fn bench(record: &Record, cmdline: &str) -> Bench {
     file.as_file().set_len(1024 * 1024).unwrap();
     let on_disk = crate::trial::RecordFile::new(file.path());
     on_disk.write(&on_disk.read().unwrap(), record).unwrap();
-    let clock = SharedClock(Arc::new(RecordingClock::at(SystemTime::UNIX_EPOCH)));
+    let clock = Arc::new(RecordingClock::at(SystemTime::UNIX_EPOCH));
     let (power, store) = (Power::new(), Store::new());
     let stamps = Stamps::start(
         &store,
@@ -75,7 +60,7 @@ fn bench(record: &Record, cmdline: &str) -> Bench {
 
 impl Bench {
     async fn after(&mut self, seconds: u64) -> TrialStatus {
-        self.clock.0.advance(Duration::from_secs(seconds));
+        self.clock.advance(Duration::from_secs(seconds));
         self.look().await.unwrap();
         self.store.get(NODE).unwrap()
     }
@@ -288,7 +273,7 @@ async fn a_trial_whose_manifest_cannot_be_read_is_not_kept_yet() {
     let mut bench = bench(&trial(), &words);
     bench.become_healthy();
     bench.after(5).await;
-    bench.clock.0.advance(Duration::from_secs(30));
+    bench.clock.advance(Duration::from_secs(30));
     let error = bench.look().await.unwrap_err();
     assert!(error.to_string().contains("not kept yet"), "{error}");
     assert_eq!(bench.record(), trial());
@@ -307,10 +292,10 @@ async fn the_trial_of_another_slot_is_ignored() {
 async fn a_trial_whose_disk_never_appears_is_abandoned() {
     let mut bench = bench(&trial(), "bedplate.slot=b bedplate.cause=trial");
     bench.slots.find = Box::new(|_| None);
-    bench.clock.0.advance(Duration::from_secs(599));
+    bench.clock.advance(Duration::from_secs(599));
     assert!(bench.slots.reconcile(&bench.store).await.is_err());
     assert_eq!(bench.power.requested(), None);
-    bench.clock.0.advance(Duration::from_secs(1));
+    bench.clock.advance(Duration::from_secs(1));
     assert!(bench.slots.reconcile(&bench.store).await.is_err());
     assert_eq!(bench.power.requested(), Some(Stop::Reboot));
 }
