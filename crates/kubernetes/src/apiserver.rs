@@ -35,13 +35,20 @@ pub(crate) fn component(
         identity::front_proxy(),
     );
     let health = identity::health();
-    let certificate = |identity: &crate::Identity| text(&layout.certificate(identity.file));
-    let key = |identity: &crate::Identity| text(&layout.key(identity.file));
-    let authority = |signer| text(&layout.authority(signer));
-    let tokens = text(&layout.service_account_key());
+    let certificate = |identity: &crate::Identity| text(&layout.certificate(Kind::ApiServer, identity.file));
+    let key = |identity: &crate::Identity| text(&layout.key(Kind::ApiServer, identity.file));
+    let authority = |signer| text(&layout.authority(Kind::ApiServer, signer));
+    let tokens = text(&layout.service_account_key(Kind::ApiServer));
     let issuer = format!("https://kubernetes.default.svc.{}", cluster.domain());
-    let audit = File::yaml(layout.file("audit-policy.yaml"), &audit_policy(release));
-    let encryption = encryption(release, layout.file("encryption.yaml"), &plane.encryption_key);
+    let audit = File::yaml(
+        layout.file(Kind::ApiServer, "audit-policy.yaml"),
+        &audit_policy(release),
+    );
+    let encryption = encryption(
+        release,
+        layout.file(Kind::ApiServer, "encryption.yaml"),
+        &plane.encryption_key,
+    );
     let anywhere = if cluster.has_ipv6() { "::" } else { "0.0.0.0" };
     let arguments = Arguments::kubernetes(Kind::ApiServer, release)
         .own("advertise-address", node.address().to_string())
@@ -69,7 +76,7 @@ pub(crate) fn component(
         .own("service-account-issuer", &issuer)
         .own(
             "service-account-key-file",
-            text(&layout.service_account_public_key()),
+            text(&layout.service_account_public_key(Kind::ApiServer)),
         )
         .own("service-account-signing-key-file", &tokens)
         .own("service-cluster-ip-range", joined(cluster.services()))

@@ -20,30 +20,39 @@ pub(crate) fn component(
     let (layout, ports) = (&node.layout, node.ports);
     let own = identity::controller_manager();
     let api = format!("https://127.0.0.1:{}", ports.api);
-    let config = kubeconfig::of_component(cluster, layout, &api, &own);
-    let (path, authority) = (text(&config.path), text(&layout.authority(Signer::Kubernetes)));
+    let config = kubeconfig::of_component(cluster, layout, Kind::ControllerManager, &api, &own);
+    let (path, authority) = (
+        text(&config.path),
+        text(&layout.authority(Kind::ControllerManager, Signer::Kubernetes)),
+    );
     let mut arguments = Arguments::kubernetes(Kind::ControllerManager, release)
         .own("kubeconfig", &path)
         .own("authentication-kubeconfig", &path)
         .own("authorization-kubeconfig", &path)
         .own("bind-address", "127.0.0.1")
         .own("secure-port", ports.controller_manager.to_string())
-        .own("tls-cert-file", text(&layout.certificate(own.file)))
-        .own("tls-private-key-file", text(&layout.key(own.file)))
+        .own(
+            "tls-cert-file",
+            text(&layout.certificate(Kind::ControllerManager, own.file)),
+        )
+        .own(
+            "tls-private-key-file",
+            text(&layout.key(Kind::ControllerManager, own.file)),
+        )
         .own("client-ca-file", &authority)
         .own(
             "requestheader-client-ca-file",
-            text(&layout.authority(Signer::FrontProxy)),
+            text(&layout.authority(Kind::ControllerManager, Signer::FrontProxy)),
         )
         .own("root-ca-file", &authority)
         .own("cluster-signing-cert-file", &authority)
         .own(
             "cluster-signing-key-file",
-            text(&layout.authority_key(Signer::Kubernetes)),
+            text(&layout.authority_key(Kind::ControllerManager, Signer::Kubernetes)),
         )
         .own(
             "service-account-private-key-file",
-            text(&layout.service_account_key()),
+            text(&layout.service_account_key(Kind::ControllerManager)),
         )
         .own("use-service-account-credentials", "true")
         .own("allocate-node-cidrs", "true")

@@ -80,7 +80,9 @@ pub enum Error {
         found: String,
     },
     /// A node without an address of its own.
-    #[error("node {0} has no address of its own yet: neither a link-local nor a loopback address will do")]
+    #[error(
+        "node {0} has no address of its own yet: it must be in cluster.subnets, if some are listed, and neither loopback, link-local nor one of pods or services"
+    )]
     NoAddress(String),
     /// A feature gate that is none.
     #[error(

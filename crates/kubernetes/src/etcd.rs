@@ -16,7 +16,7 @@ const SNAPSHOT_COUNT: &str = "10000";
 pub(crate) fn component(node: &Node, plane: &ControlPlane) -> Result<Component, Error> {
     let (server, peer) = (identity::etcd_server(node), identity::etcd_peer(node));
     let (layout, ports) = (&node.layout, node.ports);
-    let authority = text(&layout.authority(Signer::Etcd));
+    let authority = text(&layout.authority(Kind::Etcd, Signer::Etcd));
     let file = |path: std::path::PathBuf| text(&path);
     let here = format!("https://127.0.0.1:{}", ports.etcd);
     let member = |(name, address): (&str, std::net::IpAddr)| {
@@ -45,12 +45,12 @@ pub(crate) fn component(node: &Node, plane: &ControlPlane) -> Result<Component, 
         .own("initial-cluster", members.join(","))
         .own("initial-cluster-state", state)
         .own("initial-cluster-token", &plane.cluster_id)
-        .own("cert-file", file(layout.certificate(server.file)))
-        .own("key-file", file(layout.key(server.file)))
+        .own("cert-file", file(layout.certificate(Kind::Etcd, server.file)))
+        .own("key-file", file(layout.key(Kind::Etcd, server.file)))
         .own("trusted-ca-file", &authority)
         .own("client-cert-auth", "true")
-        .own("peer-cert-file", file(layout.certificate(peer.file)))
-        .own("peer-key-file", file(layout.key(peer.file)))
+        .own("peer-cert-file", file(layout.certificate(Kind::Etcd, peer.file)))
+        .own("peer-key-file", file(layout.key(Kind::Etcd, peer.file)))
         .own("peer-trusted-ca-file", &authority)
         .own("peer-client-cert-auth", "true")
         .usual("heartbeat-interval", milliseconds(plane.tuning.heartbeat))

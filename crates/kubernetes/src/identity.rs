@@ -27,7 +27,7 @@ impl Signer {
     /// Returns the name of its files, without their ends.
     pub fn file(self) -> &'static str {
         match self {
-            Self::Etcd => "etcd/ca",
+            Self::Etcd => "etcd-ca",
             Self::Kubernetes => "ca",
             Self::FrontProxy => "front-proxy-ca",
         }
@@ -110,17 +110,17 @@ fn there(node: &Node) -> impl Iterator<Item = String> {
 
 /// Returns etcd's own, for its clients. It is a client of itself, too.
 pub(crate) fn etcd_server(node: &Node) -> Identity {
-    Identity::client("etcd/server", Signer::Etcd, node.name.as_str()).serving(there(node).chain(here()))
+    Identity::client("server", Signer::Etcd, node.name.as_str()).serving(there(node).chain(here()))
 }
 
 /// Returns etcd's own, among its members.
 pub(crate) fn etcd_peer(node: &Node) -> Identity {
-    Identity::client("etcd/peer", Signer::Etcd, node.name.as_str()).serving(there(node))
+    Identity::client("peer", Signer::Etcd, node.name.as_str()).serving(there(node))
 }
 
 /// Returns the API server's, towards etcd.
 pub(crate) fn etcd_client() -> Identity {
-    Identity::client("etcd/apiserver", Signer::Etcd, "kube-apiserver")
+    Identity::client("etcd-client", Signer::Etcd, "kube-apiserver")
 }
 
 /// Returns the API server's, for everybody.

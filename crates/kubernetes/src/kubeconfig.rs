@@ -1,33 +1,32 @@
 //! Files that say where an API is, and who asks.
 
-use std::path::PathBuf;
-
 use base64ct::{Base64, Encoding as _};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::node::text;
-use crate::{Cluster, Identity, Layout, Signer, component::File};
+use crate::{Cluster, Identity, Kind, Layout, Signer, component::File};
 
 /// Returns a component's file. It names the files of its certificate, so a new certificate needs no new file.
-pub(crate) fn of_component(cluster: &Cluster, layout: &Layout, api: &str, identity: &Identity) -> File {
+pub(crate) fn of_component(
+    cluster: &Cluster,
+    layout: &Layout,
+    kind: Kind,
+    api: &str,
+    identity: &Identity,
+) -> File {
     let user = json!({
-        "client-certificate": text(&layout.certificate(identity.file)),
-        "client-key": text(&layout.key(identity.file)),
+        "client-certificate": text(&layout.certificate(kind, identity.file)),
+        "client-key": text(&layout.key(kind, identity.file)),
     });
     let server = json!({
         "server": api,
-        "certificate-authority": text(&layout.authority(Signer::Kubernetes)),
+        "certificate-authority": text(&layout.authority(kind, Signer::Kubernetes)),
     });
     File::yaml(
-        path(layout, identity),
+        layout.file(kind, "kubeconfig"),
         &document(cluster.name().as_str(), &identity.name, &server, &user),
     )
-}
-
-/// Returns where a component's file is.
-pub(crate) fn path(layout: &Layout, identity: &Identity) -> PathBuf {
-    layout.file(&format!("{}.kubeconfig", identity.file))
 }
 
 /// Returns a person's file, with everything in it. `authority` is the certificates of the cluster's authority in PEM,

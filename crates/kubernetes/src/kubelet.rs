@@ -17,7 +17,7 @@ pub(crate) fn component(
 ) -> Result<Component, Error> {
     let (layout, ports) = (&node.layout, node.ports);
     let (own, serving) = (identity::kubelet(node), identity::kubelet_server(node));
-    let client = kubeconfig::of_component(cluster, layout, &node.api, &own);
+    let client = kubeconfig::of_component(cluster, layout, Kind::Kubelet, &node.api, &own);
     let endpoint = format!("unix://{}", layout.runtime.display());
     let mut document = json!({
         "apiVersion": release.kubelet_config(),
@@ -30,11 +30,11 @@ pub(crate) fn component(
         "authentication": {
             "anonymous": { "enabled": false },
             "webhook": { "enabled": true },
-            "x509": { "clientCAFile": text(&layout.authority(Signer::Kubernetes)) },
+            "x509": { "clientCAFile": text(&layout.authority(Kind::Kubelet, Signer::Kubernetes)) },
         },
         "authorization": { "mode": "Webhook" },
-        "tlsCertFile": text(&layout.certificate(serving.file)),
-        "tlsPrivateKeyFile": text(&layout.key(serving.file)),
+        "tlsCertFile": text(&layout.certificate(Kind::Kubelet, serving.file)),
+        "tlsPrivateKeyFile": text(&layout.key(Kind::Kubelet, serving.file)),
         // Bedplate renews both certificates itself.
         "rotateCertificates": false,
         "cgroupDriver": "cgroupfs",
@@ -46,7 +46,7 @@ pub(crate) fn component(
         "failSwapOn": false,
     });
     let mut arguments = Arguments::kubernetes(Kind::Kubelet, release)
-        .own("config", text(&layout.file("kubelet.yaml")))
+        .own("config", text(&layout.file(Kind::Kubelet, "config.yaml")))
         .own("kubeconfig", text(&client.path))
         .own("hostname-override", node.name.as_str())
         .own("node-ip", joined(node.addresses()))
@@ -75,7 +75,7 @@ pub(crate) fn component(
         set("featureGates", json!(gates));
     }
     let config = File::yaml(
-        layout.file("kubelet.yaml"),
+        layout.file(Kind::Kubelet, "config.yaml"),
         &settings(release, Kind::Kubelet, document),
     );
     Ok(Component {

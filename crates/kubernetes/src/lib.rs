@@ -4,13 +4,14 @@
 //! their health is asked for. Never starts, writes or signs anything: callers do.
 //!
 //! In reading order: [`version`] and [`release`] are the table of what each version needs (`versions.yaml`), the only place where
-//! versions differ. [`cluster`], [`node`] and [`tuning`] are what goes in. [`arguments`] is a command line that holds no flag which its version lacks; [`identity`] lists the
+//! versions differ. [`cluster`], [`node`] and [`tuning`] are what goes in, and [`config`] reads it from a machine config. [`arguments`] is a command line that holds no flag which its version lacks; [`identity`] lists the
 //! certificates, [`kubeconfig`] the files that use them. A module per component makes a [`Component`] of it all, and [`plan`] says
 //! which of them a node runs.
 
 pub mod arguments;
 pub mod cluster;
 pub mod component;
+pub mod config;
 pub mod identity;
 pub mod kubeconfig;
 pub mod node;

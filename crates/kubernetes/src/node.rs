@@ -167,7 +167,7 @@ impl Node {
 pub struct Layout {
     /// The folder of the programs.
     pub programs: PathBuf,
-    /// The folder of what is written for the components: keys, certificates, configs. Best in memory.
+    /// The folder of what is written for the components, in a folder for each: keys, certificates, configs. In memory.
     pub settings: PathBuf,
     /// The folder of etcd's data.
     pub etcd: PathBuf,
@@ -185,7 +185,7 @@ impl Default for Layout {
     fn default() -> Self {
         Self {
             programs: "/usr/bin".into(),
-            settings: "/run/kubernetes".into(),
+            settings: "/run/bedplate/services".into(),
             etcd: "/var/lib/etcd".into(),
             kubelet: "/var/lib/kubelet".into(),
             runtime: "/run/containerd/containerd.sock".into(),
@@ -196,48 +196,44 @@ impl Default for Layout {
 }
 
 impl Layout {
+    /// Returns a file of a component, each in a folder of its own: no component can read another's keys.
+    pub fn file(&self, component: Kind, name: &str) -> PathBuf {
+        self.settings.join(component.name()).join(name)
+    }
+
     /// Returns the file of a certificate, by the name of its identity.
-    pub fn certificate(&self, identity: &str) -> PathBuf {
-        self.pki(&format!("{identity}.crt"))
+    pub fn certificate(&self, component: Kind, identity: &str) -> PathBuf {
+        self.file(component, &format!("{identity}.crt"))
     }
 
     /// Returns the file of a private key, by the name of its identity.
-    pub fn key(&self, identity: &str) -> PathBuf {
-        self.pki(&format!("{identity}.key"))
+    pub fn key(&self, component: Kind, identity: &str) -> PathBuf {
+        self.file(component, &format!("{identity}.key"))
     }
 
     /// Returns the file of an authority's certificates: of all that are accepted.
-    pub fn authority(&self, signer: Signer) -> PathBuf {
-        self.certificate(signer.file())
+    pub fn authority(&self, component: Kind, signer: Signer) -> PathBuf {
+        self.certificate(component, signer.file())
     }
 
     /// Returns the file of an authority's private key.
-    pub fn authority_key(&self, signer: Signer) -> PathBuf {
-        self.key(signer.file())
+    pub fn authority_key(&self, component: Kind, signer: Signer) -> PathBuf {
+        self.key(component, signer.file())
     }
 
     /// Returns the file of the key that signs the tokens of service accounts.
-    pub fn service_account_key(&self) -> PathBuf {
-        self.key("service-account")
+    pub fn service_account_key(&self, component: Kind) -> PathBuf {
+        self.key(component, "service-account")
     }
 
     /// Returns the file of its public half: the API server does not read it out of the other.
-    pub fn service_account_public_key(&self) -> PathBuf {
-        self.pki("service-account.pub")
-    }
-
-    /// Returns a file of settings.
-    pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.settings.join(name)
+    pub fn service_account_public_key(&self, component: Kind) -> PathBuf {
+        self.file(component, "service-account.pub")
     }
 
     /// Returns a component's program.
     pub(crate) fn program(&self, component: Kind) -> PathBuf {
         self.programs.join(component.name())
-    }
-
-    fn pki(&self, name: &str) -> PathBuf {
-        self.settings.join("pki").join(name)
     }
 }
 

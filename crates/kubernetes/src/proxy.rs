@@ -17,7 +17,7 @@ pub(crate) fn component(
 ) -> Result<Component, Error> {
     let (layout, ports) = (&node.layout, node.ports);
     let own = identity::proxy();
-    let client = kubeconfig::of_component(cluster, layout, &node.api, &own);
+    let client = kubeconfig::of_component(cluster, layout, Kind::Proxy, &node.api, &own);
     let anywhere = if cluster.has_ipv6() { "::" } else { "0.0.0.0" };
     let mut document = json!({
         "apiVersion": release.proxy_config(),
@@ -40,7 +40,7 @@ pub(crate) fn component(
         document["featureGates"] = json!(gates);
     }
     let config = File::yaml(
-        layout.file("kube-proxy.yaml"),
+        layout.file(Kind::Proxy, "config.yaml"),
         &settings(release, Kind::Proxy, document),
     );
     let arguments = Arguments::kubernetes(Kind::Proxy, release).own("config", text(&config.path));

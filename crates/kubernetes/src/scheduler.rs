@@ -19,7 +19,7 @@ pub(crate) fn component(
     let (layout, ports) = (&node.layout, node.ports);
     let own = identity::scheduler();
     let api = format!("https://127.0.0.1:{}", ports.api);
-    let client = kubeconfig::of_component(cluster, layout, &api, &own);
+    let client = kubeconfig::of_component(cluster, layout, Kind::Scheduler, &api, &own);
     let path = text(&client.path);
     let mut files = vec![client];
     let arguments = Arguments::kubernetes(Kind::Scheduler, release)
@@ -27,18 +27,27 @@ pub(crate) fn component(
         .own("authorization-kubeconfig", &path)
         .own("bind-address", "127.0.0.1")
         .own("secure-port", ports.scheduler.to_string())
-        .own("tls-cert-file", text(&layout.certificate(own.file)))
-        .own("tls-private-key-file", text(&layout.key(own.file)))
-        .own("client-ca-file", text(&layout.authority(Signer::Kubernetes)))
+        .own(
+            "tls-cert-file",
+            text(&layout.certificate(Kind::Scheduler, own.file)),
+        )
+        .own(
+            "tls-private-key-file",
+            text(&layout.key(Kind::Scheduler, own.file)),
+        )
+        .own(
+            "client-ca-file",
+            text(&layout.authority(Kind::Scheduler, Signer::Kubernetes)),
+        )
         .own(
             "requestheader-client-ca-file",
-            text(&layout.authority(Signer::FrontProxy)),
+            text(&layout.authority(Kind::Scheduler, Signer::FrontProxy)),
         )
         .list("feature-gates", gates(release, cluster, node)?);
     let arguments = match release.scheduler_config() {
         Some(api) => {
             let document = settings(release, Kind::Scheduler, document(api, &path, &plane.tuning));
-            let config = File::yaml(layout.file("kube-scheduler.yaml"), &document);
+            let config = File::yaml(layout.file(Kind::Scheduler, "config.yaml"), &document);
             let arguments = arguments.own("config", text(&config.path));
             files.push(config);
             arguments

@@ -131,7 +131,7 @@ fn no_two_components_share_a_file_or_a_port() {
             let identities = component
                 .identities
                 .iter()
-                .map(|identity| identity.file.to_owned());
+                .map(|identity| format!("{}/{}", component.kind, identity.file));
             for name in files.chain(identities).chain([component.health.url.clone()]) {
                 assert!(seen.insert(name.clone()), "{name} stands twice");
             }

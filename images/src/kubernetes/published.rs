@@ -32,7 +32,7 @@ pub enum PublishedError {
         url: String,
         /// Why.
         #[source]
-        source: remote::Error,
+        source: Box<remote::Error>,
     },
     /// A file is larger than any can be.
     #[error("{url} has {size} bytes; {most} is the most")]
@@ -159,7 +159,7 @@ fn sum(text: &[u8]) -> Option<String> {
 fn download(url: &str, most: u64) -> Result<Vec<u8>, PublishedError> {
     let fault = |source| PublishedError::Download {
         url: url.to_owned(),
-        source,
+        source: Box::new(source),
     };
     let options = Options {
         proxy: Proxy::FromEnvironment,
@@ -174,7 +174,7 @@ fn download(url: &str, most: u64) -> Result<Vec<u8>, PublishedError> {
             most,
         });
     }
-    remote.expect([0..size]);
+    remote.expect(std::iter::once(0..size));
     let mut data = vec![0; usize::try_from(size).expect("what is below the limit fits into memory")];
     let mut offset = 0;
     for piece in data.chunks_mut(PIECE) {

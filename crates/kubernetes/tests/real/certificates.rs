@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::SystemTime;
 
-use kubernetes::{Component, Identity, Layout, Signer};
+use kubernetes::{Component, Identity, Kind, Layout, Signer};
 use pki::{Authority, Issued, KubernetesSecrets, Purposes, Subject, Validity, authority::SERVER_LIFE};
 
 /// A certificate with its key, both in PEM.
@@ -51,37 +51,44 @@ impl<'a> Certificates<'a> {
             .unwrap()
     }
 
-    /// Returns a certificate that was written before.
-    pub fn written(&self, identity: &str) -> Pair {
+    /// Returns a certificate of a component that was written before.
+    pub fn written(&self, component: Kind, identity: &str) -> Pair {
         let read = |path: std::path::PathBuf| std::fs::read_to_string(path).unwrap();
         (
-            read(self.layout.certificate(identity)),
-            read(self.layout.key(identity)),
+            read(self.layout.certificate(component, identity)),
+            read(self.layout.key(component, identity)),
         )
     }
 
     /// Writes everything that a component needs, and nothing else.
     pub fn write_for(&self, component: &Component) {
+        let kind = component.kind;
         let mut files = BTreeMap::new();
         for identity in &component.identities {
             let issued = self.issue(identity);
-            files.insert(self.layout.certificate(identity.file), issued.pem);
-            files.insert(self.layout.key(identity.file), issued.key.to_pem().to_string());
+            files.insert(self.layout.certificate(kind, identity.file), issued.pem);
+            files.insert(
+                self.layout.key(kind, identity.file),
+                issued.key.to_pem().to_string(),
+            );
         }
         for signer in &component.trusts {
-            files.insert(self.layout.authority(*signer), self.authority(*signer).to_owned());
+            files.insert(
+                self.layout.authority(kind, *signer),
+                self.authority(*signer).to_owned(),
+            );
         }
         for signer in &component.signs {
             files.insert(
-                self.layout.authority_key(*signer),
+                self.layout.authority_key(kind, *signer),
                 self.signer(*signer).key_pem().to_string(),
             );
         }
         if component.signs_tokens {
             let key = self.secrets.service_account.to_pem().to_string();
-            files.insert(self.layout.service_account_key(), key);
+            files.insert(self.layout.service_account_key(kind), key);
             let public = self.secrets.service_account.public_pem();
-            files.insert(self.layout.service_account_public_key(), public);
+            files.insert(self.layout.service_account_public_key(kind), public);
         }
         for file in &component.files {
             files.insert(file.path.clone(), file.contents.to_string());

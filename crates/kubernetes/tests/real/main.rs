@@ -86,7 +86,9 @@ fn control_plane(programs: &Programs) {
 fn healthy(component: &Component, certificates: &Certificates, running: &mut Running) {
     let health = &component.health;
     running.until(&format!("{} says that it is well", component.kind), || {
-        let client = health.identity.map(|identity| certificates.written(identity));
+        let client = health
+            .identity
+            .map(|identity| certificates.written(component.kind, identity));
         let answer = get(
             &health.url,
             health.trusts.map(|signer| certificates.authority(signer)),
@@ -122,13 +124,13 @@ fn strangers_are_refused(certificates: &Certificates) {
     let api = certificates.authority(Signer::Kubernetes);
     let nobody = get(&format!("https://{ADDRESS}:6443/readyz"), Some(api), None);
     assert!(matches!(nobody, Answer::Status(401, _)), "{nobody:?}");
-    let other = certificates.written("etcd/apiserver");
+    let other = certificates.written(Kind::ApiServer, "etcd-client");
     let answer = get(&format!("https://{ADDRESS}:6443/readyz"), Some(api), Some(&other));
     assert!(
         !matches!(answer, Answer::Status(200, _)),
         "a client of etcd's is one of the API's: {answer:?}"
     );
-    let node = certificates.written("apiserver-kubelet-client");
+    let node = certificates.written(Kind::ApiServer, "apiserver-kubelet-client");
     let answer = get(
         &format!("https://{ADDRESS}:2379/health"),
         Some(certificates.authority(Signer::Etcd)),
@@ -139,7 +141,7 @@ fn strangers_are_refused(certificates: &Certificates) {
         "a client of the API's is one of etcd's: {answer:?}"
     );
     // Who may ask for the API's health may do nothing else.
-    let health = certificates.written("health");
+    let health = certificates.written(Kind::ApiServer, "health");
     let answer = get(
         &format!("https://{ADDRESS}:6443/api/v1/secrets"),
         Some(api),
