@@ -224,7 +224,7 @@ fn the_reader_knows_exactly_the_names_of_the_schema() {
     let mut all = Vec::new();
     maps(&root, "", &root, &mut all);
     assert!(all.len() > 8, "{all:?}");
-    let golden: serde_yaml::Value = serde_yaml::from_str(GOLDEN).unwrap();
+    let golden: serde_yaml::Value = yaml::from_str(GOLDEN).unwrap();
     for (path, names) in all {
         let mut document = golden.clone();
         let map =

@@ -208,7 +208,7 @@ impl Controller for Storage {
         {
             // A DATA that stays small is still a DATA.
             match grow(Path::new(&disk.device), self.means.kernel.as_ref()) {
-                Ok(Some(len)) => tracing::info!("DATA has {} MiB now", len / 1024 / 1024),
+                Ok(Some(len)) => tracing::info!("DATA has {} now", quantity::human_bytes(len)),
                 Ok(None) => {}
                 Err(error) => tracing::warn!("{}", chain(&error)),
             }
