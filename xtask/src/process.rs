@@ -62,7 +62,7 @@ impl Program {
         self
     }
 
-    /// Lets it have the processors only when others do not want them.
+    /// Gives it half of what other programs get of a busy processor. Less would starve it beside strangers.
     pub fn nice(mut self) -> Program {
         self.nice = true;
         self
@@ -137,7 +137,7 @@ impl Program {
         command.args(["--pdeathsig", "TERM", "timeout", "--kill-after=10"]);
         command.arg(self.limit.as_secs().to_string());
         if self.nice {
-            command.args(["nice", "-n", "10"]);
+            command.args(["nice", "-n", "3"]);
         }
         command.args(&self.command);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));

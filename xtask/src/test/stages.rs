@@ -10,7 +10,7 @@ use crate::{e2e, paths};
 pub enum Lane {
     /// What finds a fault soonest: it compiles in `target/debug`.
     Checks,
-    /// What is compiled apart, for later stages. It has what the checks leave of the processors.
+    /// What is compiled apart, for later stages, with a lower priority.
     Builds,
 }
 
