@@ -46,6 +46,7 @@ fn control_plane(programs: &Programs) {
         settings: folder.path().join("settings"),
         etcd: folder.path().join("etcd"),
         kubelet: folder.path().join("kubelet"),
+        runtime: folder.path().join("absent.sock"),
         ..Layout::default()
     };
     let components = plan(release, &cluster, &node, Some(&cluster_plane)).unwrap();
@@ -80,6 +81,45 @@ fn control_plane(programs: &Programs) {
     .unwrap();
     an_administrator_may_do_everything(&certificates, &issued, programs, &file);
     secrets_are_encrypted(programs, folder.path());
+    let kubelet = components
+        .iter()
+        .find(|component| component.kind == Kind::Kubelet)
+        .unwrap();
+    kubelet_takes_its_config(kubelet, &certificates, programs, folder.path());
+}
+
+/// Kubelet reads its flags, its config and its certificates, and ends only as there is no container runtime: what it would do
+/// with one changes the kernel's parameters for the whole machine.
+fn kubelet_takes_its_config(
+    component: &Component,
+    certificates: &Certificates,
+    programs: &Programs,
+    folder: &std::path::Path,
+) {
+    if !component.program.is_file() {
+        eprintln!("without kubelet: its part of the test is left out");
+        return;
+    }
+    certificates.write_for(component);
+    let log = Running::start(component, programs, folder).until_it_ends();
+    for complaint in [
+        "unknown flag",
+        "unknown field",
+        "unknown shorthand",
+        "strict decod",
+        "deprecated",
+    ] {
+        let lines: Vec<&str> = log.lines().filter(|line| line.contains(complaint)).collect();
+        // 1.20 has no field for what these say.
+        let known = |line: &&str| {
+            ["container-runtime-endpoint", "register-with-taints", "pod-infra"]
+                .iter()
+                .any(|flag| line.contains(flag))
+        };
+        let wrong: Vec<&&str> = lines.iter().filter(|line| !known(line)).collect();
+        assert!(wrong.is_empty(), "{wrong:?}");
+    }
+    assert!(log.contains("absent.sock"), "it ended for another reason:\n{log}");
 }
 
 /// Waits until a component says that it is well.

@@ -121,6 +121,16 @@ impl Running {
         Self { child, log }
     }
 
+    /// Waits until the program ends, and returns what it wrote.
+    pub fn until_it_ends(mut self) -> String {
+        let begun = Instant::now();
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(begun.elapsed() < PATIENCE, "it does not end");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
     /// Waits until something holds; a program that ended says why.
     pub fn until(&mut self, what: &str, holds: impl Fn() -> bool) {
         let begun = Instant::now();
