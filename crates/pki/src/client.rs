@@ -33,11 +33,12 @@ enum Trust {
 impl Client {
     /// Connects to nodes of a cluster. All three are PEM.
     pub fn mutual(authorities: &str, certificate: &str, key: &str) -> Result<Self, Error> {
-        let authorities = Certificate::all_from_pem(authorities, "the authority")?;
-        let anchors = Anchor::each(&authorities, |roots| {
-            Ok(WebPkiServerVerifier::builder_with_provider(roots.into(), provider()).build()?)
-        })?;
-        Self::new(Trust::Authority(anchors), Some(identity(certificate, key)?))
+        Self::new(Self::authority(authorities)?, Some(identity(certificate, key)?))
+    }
+
+    /// Connects to servers of a cluster without a certificate of one's own. The authorities are PEM.
+    pub fn trusting(authorities: &str) -> Result<Self, Error> {
+        Self::new(Self::authority(authorities)?, None)
     }
 
     /// Connects to the one node with this certificate, with a client certificate: a worker that has not joined yet.
@@ -58,6 +59,25 @@ impl Client {
     /// Returns the node's certificate in the last handshake, trusted or not.
     pub fn seen(&self) -> Option<Certificate> {
         self.seen.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns the same settings without an offer of HTTP/2, for servers that are spoken to in HTTP/1.1.
+    #[must_use]
+    pub fn over_http1(self) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        config.alpn_protocols.clear();
+        Self {
+            config: Arc::new(config),
+            ..self
+        }
+    }
+
+    fn authority(authorities: &str) -> Result<Trust, Error> {
+        let authorities = Certificate::all_from_pem(authorities, "the authority")?;
+        let anchors = Anchor::each(&authorities, |roots| {
+            Ok(WebPkiServerVerifier::builder_with_provider(roots.into(), provider()).build()?)
+        })?;
+        Ok(Trust::Authority(anchors))
     }
 
     fn new(

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::faults::Collector;
 use crate::fields::{HOUR, command, is_plain_path};
-use crate::raw::{HealthCheck, Unhealthy};
+use crate::raw::{HealthCheck, HealthTls, Unhealthy};
 
 /// How to find out whether a service is healthy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,9 +38,20 @@ pub enum Check {
         address: SocketAddr,
         /// The path to request; starts with a slash.
         path: String,
+        /// How to ask over TLS; none for plain HTTP.
+        tls: Option<Tls>,
     },
     /// This program, with these arguments, exits with 0.
     Exec(Vec<String>),
+}
+
+/// The files in PEM that a health check over TLS reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// The CAs that are trusted.
+    pub ca: PathBuf,
+    /// The client certificate and its key.
+    pub identity: Option<(PathBuf, PathBuf)>,
 }
 
 /// Checks the definition of a health check.
@@ -58,6 +69,13 @@ pub(crate) fn checked(raw: &HealthCheck, faults: &mut Collector<'_>) -> Health {
     if given.iter().filter(|given| **given).count() != 1 {
         faults.fault("health", "set exactly one of cri, socket, tcp, http and exec");
     }
+    let https = raw.http.as_ref().is_some_and(|http| http.starts_with("https://"));
+    if raw.tls.is_some() && !https {
+        faults.fault(
+            "health.tls",
+            "is for an address that starts with https://; remove it",
+        );
+    }
     Health {
         check: way(raw, faults),
         interval: Duration::from_secs(u64::from(raw.every_seconds)),
@@ -72,13 +90,15 @@ fn way(raw: &HealthCheck, faults: &mut Collector<'_>) -> Check {
         return Check::Tcp(address("health.tcp", tcp, faults));
     }
     if let Some(http) = &raw.http {
-        let rest = http.strip_prefix("http://").unwrap_or_else(|| {
-            faults.fault(
-                "health.http",
-                format!("{http:?} does not start with http://; the check speaks plain HTTP only"),
-            );
-            ""
-        });
+        let (rest, tls) = match (http.strip_prefix("http://"), http.strip_prefix("https://")) {
+            (Some(rest), _) => (rest, None),
+            (None, Some(rest)) => (rest, tls(raw.tls.as_ref(), faults)),
+            (None, None) => {
+                let text = format!("{http:?} does not start with http:// or https://");
+                faults.fault("health.http", text);
+                ("", None)
+            }
+        };
         let at = rest.find('/').unwrap_or(rest.len());
         let (host, path) = rest.split_at(at);
         if path.bytes().any(|byte| !byte.is_ascii_graphic()) {
@@ -94,21 +114,45 @@ fn way(raw: &HealthCheck, faults: &mut Collector<'_>) -> Check {
             } else {
                 path.to_owned()
             },
+            tls,
         };
     }
     if let Some(exec) = &raw.exec {
         return Check::Exec(command("health.exec", exec.clone(), faults));
     }
     if let Some(cri) = &raw.cri {
-        return Check::Cri(socket("health.cri", cri, faults));
+        return Check::Cri(file("health.cri", cri, faults));
     }
     match &raw.socket {
-        Some(path) => Check::UnixSocket(socket("health.socket", path, faults)),
+        Some(path) => Check::UnixSocket(file("health.socket", path, faults)),
         None => Check::UnixSocket(PathBuf::new()),
     }
 }
 
-fn socket(field: &str, path: &str, faults: &mut Collector<'_>) -> PathBuf {
+fn tls(raw: Option<&HealthTls>, faults: &mut Collector<'_>) -> Option<Tls> {
+    let Some(raw) = raw else {
+        let text = "is missing; name the CA of the https:// address: tls: {ca: /path/to/ca.crt}";
+        faults.fault("health.tls", text);
+        return None;
+    };
+    let identity = match (&raw.cert, &raw.key) {
+        (Some(cert), Some(key)) => Some((
+            file("health.tls.cert", cert, faults),
+            file("health.tls.key", key, faults),
+        )),
+        (None, None) => None,
+        _ => {
+            faults.fault("health.tls", "has only one of cert and key; set both or neither");
+            None
+        }
+    };
+    Some(Tls {
+        ca: file("health.tls.ca", &raw.ca, faults),
+        identity,
+    })
+}
+
+fn file(field: &str, path: &str, faults: &mut Collector<'_>) -> PathBuf {
     if !is_plain_path(path) {
         faults.fault(field, format!("{path:?} is not an absolute path"));
     }

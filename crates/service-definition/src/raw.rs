@@ -105,9 +105,13 @@ pub struct HealthCheck {
     /// The service accepts connections on this address: `127.0.0.1:2379`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tcp: Option<String>,
-    /// The service answers this address with a status of 200 to 399: `http://127.0.0.1:10248/healthz`.
+    /// The service answers this address with a status of 200 to 399: `http://127.0.0.1:10248/healthz`. An `https://` address
+    /// needs `tls`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<String>,
+    /// Whom to trust at an `https://` address, and as whom to ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<HealthTls>,
     /// This program, absolute, with these arguments, exits with 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exec: Option<Vec<String>>,
@@ -125,6 +129,21 @@ pub struct HealthCheck {
     pub unhealthy: Unhealthy,
 }
 
+/// The files in PEM that a health check over TLS needs. They are read at each check, so they may be renewed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HealthTls {
+    /// The CAs whose certificates are trusted, for the address that is asked; absolute.
+    pub ca: String,
+    /// A client certificate, with `key`; absolute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cert: Option<String>,
+    /// The key of the client certificate; absolute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+}
+
 /// The default of every number, and no kind of check.
 impl Default for HealthCheck {
     fn default() -> Self {
@@ -133,6 +152,7 @@ impl Default for HealthCheck {
             socket: None,
             tcp: None,
             http: None,
+            tls: None,
             exec: None,
             every_seconds: ten(),
             timeout_seconds: five(),

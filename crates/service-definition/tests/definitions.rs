@@ -77,6 +77,7 @@ fn every_field_is_read() {
     let check = Check::Http {
         address,
         path: "/healthz".into(),
+        tls: None,
     };
     assert_eq!((&health.check, health.unhealthy), (&check, Unhealthy::Restart));
     assert_eq!(
@@ -261,7 +262,23 @@ fn each_fault_names_the_field_and_the_way_out() {
         ),
         (
             "{name: a, command: [/a], health: {http: 'https://127.0.0.1:1/'}}",
-            "the check speaks plain HTTP only",
+            "health.tls: is missing; name the CA",
+        ),
+        (
+            "{name: a, command: [/a], health: {http: 'ftp://127.0.0.1:1/'}}",
+            "does not start with http:// or https://",
+        ),
+        (
+            "{name: a, command: [/a], health: {http: 'http://127.0.0.1:1/', tls: {ca: /ca}}}",
+            "health.tls: is for an address that starts with https://",
+        ),
+        (
+            "{name: a, command: [/a], health: {http: 'https://127.0.0.1:1/', tls: {ca: /ca, cert: /c}}}",
+            "health.tls: has only one of cert and key",
+        ),
+        (
+            "{name: a, command: [/a], health: {http: 'https://127.0.0.1:1/', tls: {ca: ca}}}",
+            r#"health.tls.ca: "ca" is not an absolute path"#,
         ),
         (
             "{name: a, command: [/a], health: {exec: ['true']}}",

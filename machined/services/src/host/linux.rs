@@ -203,7 +203,7 @@ impl Host for LinuxHost {
             Check::Cri(socket) => containerd::ready(socket).await,
             Check::UnixSocket(path) => probe::unix_socket(path).await,
             Check::Tcp(address) => probe::tcp(*address).await,
-            Check::Http { address, path } => probe::http(*address, path).await,
+            Check::Http { address, path, tls } => probe::http(*address, path, tls.as_ref()).await,
             Check::Exec(command) => {
                 let folder = self.cgroups.folder(&service.name);
                 probe::exec(&self.children, command, &service.run, folder.as_deref()).await

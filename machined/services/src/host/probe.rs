@@ -3,12 +3,19 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use node::children::Children;
-use service_definition::Run;
+use pki::Client;
+use service_definition::{Run, Tls};
+use state::chain;
 use sys::process::{Exit, Stop};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::pki_types::ServerName;
+use zeroize::Zeroizing;
 
 use super::linux::isolate;
 
@@ -31,10 +38,23 @@ pub async fn tcp(address: SocketAddr) -> Result<(), String> {
     }
 }
 
-/// Asks for a page, and whether its status is 200 to 399.
-pub async fn http(address: SocketAddr, path: &str) -> Result<(), String> {
-    let url = format!("http://{address}{path}");
-    match status(address, path).await {
+/// Asks for a page, over TLS if files for that are given, and whether its status is 200 to 399.
+pub async fn http(address: SocketAddr, path: &str, tls: Option<&Tls>) -> Result<(), String> {
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{address}{path}");
+    let asked = async {
+        let connection = TcpStream::connect(address).await?;
+        match tls {
+            None => status(connection, address, path).await,
+            Some(tls) => {
+                let config = settings(tls).await?;
+                let name = ServerName::from(address.ip());
+                let connection = TlsConnector::from(config).connect(name, connection).await?;
+                status(connection, address, path).await
+            }
+        }
+    };
+    match asked.await {
         Ok(Some(200..=399)) => Ok(()),
         Ok(Some(status)) => Err(format!("{url} answers with status {status}")),
         Ok(None) => Err(format!("{url} does not answer in HTTP")),
@@ -42,8 +62,29 @@ pub async fn http(address: SocketAddr, path: &str) -> Result<(), String> {
     }
 }
 
-async fn status(address: SocketAddr, path: &str) -> std::io::Result<Option<u16>> {
-    let mut connection = TcpStream::connect(address).await?;
+/// Reads the settings of a client from their files, which may have been renewed.
+async fn settings(tls: &Tls) -> std::io::Result<Arc<ClientConfig>> {
+    let read = async |path: &Path| {
+        let text = tokio::fs::read_to_string(path).await;
+        text.map_err(|error| std::io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+    };
+    let ca = read(&tls.ca).await?;
+    let client = match &tls.identity {
+        Some((certificate, key)) => {
+            let key = Zeroizing::new(read(key).await?);
+            Client::mutual(&ca, &read(certificate).await?, &key)
+        }
+        None => Client::trusting(&ca),
+    };
+    let client = client.map_err(|error| std::io::Error::other(chain(&error)))?;
+    Ok(client.over_http1().config)
+}
+
+async fn status(
+    mut connection: impl AsyncRead + AsyncWrite + Unpin,
+    address: SocketAddr,
+    path: &str,
+) -> std::io::Result<Option<u16>> {
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: machined\r\nAccept: */*\r\nConnection: close\r\n\r\n"
     );
@@ -114,11 +155,13 @@ impl Drop for KillOnDrop<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, SystemTime};
 
+    use pki::{Authority, NodeClock, Serving, Validity};
     use service_definition::{Service, check};
     use tokio::net::{TcpListener, UnixListener};
     use tokio::time::timeout;
+    use tokio_rustls::TlsAcceptor;
 
     use super::*;
 
@@ -152,15 +195,96 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_page_is_well_by_its_status() {
+    async fn a_page_is_healthy_by_its_status() {
         let address = answering("HTTP/1.1 200 OK\r\n\r\nok").await;
-        assert_eq!(http(address, "/healthz").await, Ok(()));
+        assert_eq!(http(address, "/healthz", None).await, Ok(()));
         let address = answering("HTTP/1.1 500 no\r\n\r\n").await;
-        let error = http(address, "/healthz").await.unwrap_err();
+        let error = http(address, "/healthz", None).await.unwrap_err();
         assert_eq!(error, format!("http://{address}/healthz answers with status 500"));
         let address = answering("hello").await;
-        let error = http(address, "/healthz").await.unwrap_err();
+        let error = http(address, "/healthz", None).await.unwrap_err();
         assert!(error.ends_with("does not answer in HTTP"), "{error}");
+    }
+
+    /// Answers one request over TLS.
+    async fn answering_over_tls(serving: Serving) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (connection, _) = listener.accept().await.unwrap();
+            let acceptor = TlsAcceptor::from(serving.config);
+            let Ok(mut connection) = acceptor.accept(connection).await else {
+                return;
+            };
+            let mut request = [0; 512];
+            let len = connection.read(&mut request).await.unwrap();
+            assert!(request[..len].starts_with(b"GET /readyz HTTP/1.1\r\n"));
+            connection.write_all(b"HTTP/1.1 200 OK\r\n\r\nok").await.unwrap();
+            connection.shutdown().await.unwrap();
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn a_page_over_tls_is_asked_for_with_the_files_of_the_check() {
+        let now = SystemTime::now();
+        let (own, other) = (
+            Authority::generate("own", now).unwrap(),
+            Authority::generate("other", now).unwrap(),
+        );
+        let validity = Validity::starting(now, Duration::from_secs(3600));
+        let server = own
+            .issue_server("api", &["127.0.0.1".to_owned()], validity)
+            .unwrap();
+        let elsewhere = own
+            .issue_server("api", &["127.0.0.2".to_owned()], validity)
+            .unwrap();
+        let client = own.issue_client("machined", "checks", validity).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let ca = file("ca.crt", own.certificate_pem());
+        let anybody = Tls {
+            ca: ca.clone(),
+            identity: None,
+        };
+        let known = Tls {
+            ca,
+            identity: Some((
+                file("client.crt", &client.pem),
+                file("client.key", &client.key.to_pem()),
+            )),
+        };
+        let stranger = Tls {
+            ca: file("other.crt", other.certificate_pem()),
+            identity: None,
+        };
+        let lost = Tls {
+            ca: folder.path().join("none.crt"),
+            identity: None,
+        };
+        let mutual = || Serving::mutual(own.certificate_pem(), &server, Arc::new(NodeClock::new())).unwrap();
+        let open = |issued| Serving::maintenance(issued).unwrap();
+        let table = [
+            (mutual(), &known, None),
+            (mutual(), &anybody, Some("cannot ask https://127.0.0.1:")),
+            (open(&server), &anybody, None),
+            (open(&elsewhere), &anybody, Some("/readyz: ")),
+            (open(&server), &stranger, Some("/readyz: ")),
+            (open(&server), &lost, Some("none.crt: ")),
+        ];
+        for (index, (serving, tls, expected)) in table.into_iter().enumerate() {
+            let address = answering_over_tls(serving).await;
+            let found = http(address, "/readyz", Some(tls)).await;
+            match (expected, found) {
+                (None, found) => assert_eq!(found, Ok(()), "{index}"),
+                (Some(text), Err(error)) => assert!(error.contains(text), "{index}: {error}"),
+                (Some(_), Ok(())) => panic!("{index} counts as healthy"),
+            }
+        }
     }
 
     #[tokio::test]
