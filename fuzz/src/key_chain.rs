@@ -15,8 +15,8 @@ pub fn chain(data: &[u8]) {
 }
 
 fn bytes(data: &[u8]) {
-    let mended = repair(data);
-    for copy in [data, &mended] {
+    let repaired = repair(data);
+    for copy in [data, &repaired] {
         let Ok((generation, links)) = chain::decode(copy) else {
             continue;
         };
@@ -33,10 +33,10 @@ fn bytes(data: &[u8]) {
     }
     let (first, second) = data.split_at(data.len() / 2);
     for pair in [
-        [data, &mended],
-        [&mended, data],
+        [data, &repaired],
+        [&repaired, data],
         [first, second],
-        [&mended, &mended],
+        [&repaired, &repaired],
     ] {
         let found = chain::load(pair);
         let valid = pair.map(|copy| chain::decode(copy).is_ok());

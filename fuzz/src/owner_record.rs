@@ -6,20 +6,20 @@ use owner::{AREA, DecodeError, OFFSETS, Owner, decode, encode, load};
 pub fn record(data: &[u8]) {
     let (first, second) = data.split_at(data.len() / 2);
     let copies = [first, second].map(area);
-    let mended = copies.each_ref().map(|copy| repair(copy.clone()));
-    for copy in copies.iter().chain(&mended) {
+    let repaired = copies.each_ref().map(|copy| repair(copy.clone()));
+    for copy in copies.iter().chain(&repaired) {
         if let Ok((generation, owner)) = decode(copy) {
             assert!(encode(generation, &owner) == *copy, "one record, one form");
         }
     }
     let cut = data.last().map_or(0, |byte| usize::from(*byte) * 64);
     let [one, two] = copies;
-    let [mended_one, mended_two] = mended;
+    let [repaired_one, repaired_two] = repaired;
     for pair in [
         [one.clone(), two.clone()],
-        [mended_one.clone(), mended_two.clone()],
-        [one, mended_two],
-        [mended_one, two],
+        [repaired_one.clone(), repaired_two.clone()],
+        [one, repaired_two],
+        [repaired_one, two],
     ] {
         two_copies(pair, cut);
     }
@@ -71,9 +71,9 @@ fn two_copies(mut copies: [Vec<u8>; 2], cut: usize) {
             let cut = cut.min(AREA);
             torn[which][..cut].copy_from_slice(&bytes[..cut]);
             let after = owner_of(&torn);
-            let mended = decode(&copies[which]).is_err() && decode(&torn[which]).is_ok();
+            let repaired = decode(&copies[which]).is_err() && decode(&torn[which]).is_ok();
             assert!(
-                mended || after == loaded.owner || after == owner || after == before,
+                repaired || after == loaded.owner || after == owner || after == before,
                 "a torn write is the owner before or after"
             );
             copies[which] = bytes;

@@ -21,7 +21,7 @@ struct Case {
     hybrid: bool,
     edits: Vec<Edit>,
     /// Set when a copy's checksums are recomputed after the edits.
-    mended: [bool; 2],
+    repaired: [bool; 2],
 }
 
 #[derive(Debug, Arbitrary)]
@@ -52,8 +52,8 @@ pub fn table(data: &[u8]) {
     for edit in edits {
         medium.edit(edit);
     }
-    for (copy, mended) in case.mended.into_iter().enumerate() {
-        if mended {
+    for (copy, repaired) in case.repaired.into_iter().enumerate() {
+        if repaired {
             medium.repair(copy == 1);
         }
     }
@@ -61,7 +61,7 @@ pub fn table(data: &[u8]) {
     let read = Table::read(&mut medium);
     let loader = loader_gpt::Table::read(medium.clone());
     let damaged = [false, true].map(|backup| edits.iter().any(|edit| edit.backup == backup));
-    if (damaged != [true; 2] && case.mended == [false; 2]) && edits.iter().all(Edit::is_checked) {
+    if (damaged != [true; 2] && case.repaired == [false; 2]) && edits.iter().all(Edit::is_checked) {
         assert_eq!(read.as_ref().ok(), Some(&flashed), "one copy is enough");
     }
     if let Ok(table) = &read {

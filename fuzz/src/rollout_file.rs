@@ -172,8 +172,8 @@ impl Course {
         for wave in 0..=member.wave {
             let here: Vec<_> = members.iter().filter(|member| member.wave == wave).collect();
             let failed = here.iter().filter(|member| member.turn == Turn::Failed).count();
-            let borne = failed * 100 <= usize::from(rollout.max_failure_percent) * here.len();
-            assert!(borne, "no node starts after too many failures");
+            let tolerated = failed * 100 <= usize::from(rollout.max_failure_percent) * here.len();
+            assert!(tolerated, "no node starts after too many failures");
         }
     }
 

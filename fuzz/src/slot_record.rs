@@ -5,14 +5,19 @@ use slots::{COPY_OFFSETS, Loaded, RECORD_LEN, Record, decode, encode, load};
 /// An accepted record has one form, and after any write one of the two copies is valid.
 pub fn record(data: &[u8]) {
     let copies = copies(data);
-    let mended = copies.map(repair);
-    for copy in copies.iter().chain(&mended) {
+    let repaired = copies.map(repair);
+    for copy in copies.iter().chain(&repaired) {
         if let Ok((generation, record)) = decode(copy) {
             assert_eq!(&encode(generation, &record), copy, "one record, one form");
         }
     }
     let cut = data.last().map_or(0, |byte| usize::from(*byte) * 2);
-    for pair in [copies, mended, [copies[0], mended[1]], [mended[0], copies[1]]] {
+    for pair in [
+        copies,
+        repaired,
+        [copies[0], repaired[1]],
+        [repaired[0], copies[1]],
+    ] {
         two_copies(pair, cut);
     }
 }
@@ -73,9 +78,9 @@ fn two_copies(copies: [[u8; RECORD_LEN]; 2], cut: usize) {
     torn[which][..cut].copy_from_slice(&bytes[..cut]);
     let after = load(&torn[0], &torn[1]).record;
     // The first bytes may repair a copy whose magic was damaged. That one counts by its generation, as it did before.
-    let mended = decode(&copies[which]).is_err() && decode(&torn[which]).is_ok();
+    let repaired = decode(&copies[which]).is_err() && decode(&torn[which]).is_ok();
     assert!(
-        mended || after == found.record || after == Some(record),
+        repaired || after == found.record || after == Some(record),
         "a torn write is the old record or the new one"
     );
 }

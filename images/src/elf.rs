@@ -7,7 +7,7 @@ use object::read::elf::{Dyn, ElfFile64, FileHeader, ProgramHeader};
 /// The kind of an ELF file, and its dependencies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Elf {
-    /// Whether it can be started, rather than only loaded by another program.
+    /// Set when it can be started, rather than only loaded by another program.
     pub program: bool,
     /// The path of the loader it asks for.
     pub interpreter: Option<String>,

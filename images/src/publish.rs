@@ -26,7 +26,7 @@ pub struct Contents<'a> {
     pub esp: &'a Esp,
     /// Boot code that is written to the raw medium.
     pub boot_code: Option<&'a [u8]>,
-    /// Whether every package was the locked one.
+    /// Set when every package was the locked one.
     pub locked: bool,
 }
 

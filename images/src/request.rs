@@ -37,7 +37,7 @@ pub struct Request<'a> {
     pub patch_from: &'a [PathBuf],
     /// The programs of Kubernetes, where an overlay has some.
     pub kubernetes: Option<&'a Programs>,
-    /// Whether to write a disk image, too.
+    /// Set to write a disk image as well.
     pub disk_image: bool,
 }
 

@@ -10,7 +10,7 @@ pub enum Node {
     File {
         /// Its bytes.
         data: Vec<u8>,
-        /// Whether it may be executed: mode 0755, otherwise 0644.
+        /// Set when it may be executed: mode 0755, otherwise 0644.
         executable: bool,
     },
     /// A symbolic link.

@@ -40,7 +40,7 @@ struct Facts {
     esp: &'static [&'static str],
     /// Where the first partition starts, in MiB.
     first_partition: u64,
-    /// Whether a boot ROM of Rockchip's finds its boot code.
+    /// Set when a boot ROM of Rockchip's finds its boot code.
     rockchip: bool,
     hybrid_mbr: bool,
 }

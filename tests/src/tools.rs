@@ -26,7 +26,7 @@ pub struct Ended {
     pub stdout: String,
     /// Its standard error.
     pub stderr: String,
-    /// Whether it says that it succeeded.
+    /// Set when it says that it succeeded.
     pub success: bool,
 }
 

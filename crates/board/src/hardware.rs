@@ -46,7 +46,7 @@ pub struct Disk {
     pub slot_size: Size,
     /// Where the first partition starts; the space before it belongs to the vendor's boot code.
     pub first_partition: Size,
-    /// Whether an MBR also shows the ESP, for firmware that cannot read a GPT.
+    /// Set when an MBR also shows the ESP, for firmware that cannot read a GPT.
     pub hybrid_mbr: bool,
 }
 

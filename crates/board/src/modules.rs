@@ -85,7 +85,7 @@ impl<'de> Visitor<'de> for EntryVisitor {
 pub struct WantedModule {
     /// The module.
     pub name: ModuleName,
-    /// Whether the kernel may do without it.
+    /// Set when the kernel may do without it.
     pub optional: bool,
 }
 

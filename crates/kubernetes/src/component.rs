@@ -80,7 +80,7 @@ pub struct Component {
     pub trusts: Vec<Signer>,
     /// Authorities whose private keys must be there.
     pub signs: Vec<Signer>,
-    /// Whether both halves of the key for the tokens of service accounts must be there.
+    /// Set when both halves of the key for the tokens of service accounts must be there.
     pub signs_tokens: bool,
     /// Where to ask whether it is well.
     pub health: Health,
@@ -93,7 +93,7 @@ pub struct File {
     pub path: PathBuf,
     /// What stands in it.
     pub contents: Zeroizing<String>,
-    /// Whether it holds a secret. All files are for their owner only; this one is not shown either.
+    /// Set when it holds a secret. All files are for their owner only; this one is not shown either.
     pub secret: bool,
 }
 

@@ -47,9 +47,9 @@ pub struct Identity {
     pub organization: Option<String>,
     /// Names and addresses that it serves under.
     pub alternative_names: Vec<String>,
-    /// Whether it proves who a client is.
+    /// Set when it proves who a client is.
     pub client: bool,
-    /// Whether it proves who a server is.
+    /// Set when it proves who a server is.
     pub server: bool,
 }
 

@@ -69,7 +69,7 @@ pub struct Node {
     pub ports: Ports,
     /// How kube-proxy forwards; the best that there is, where none is named.
     pub proxy_mode: Option<crate::release::ProxyMode>,
-    /// Whether kube-proxy may change the kernel's table of connections: it cannot inside a container.
+    /// Set when kube-proxy may change the kernel's table of connections: it cannot inside a container.
     pub tunes_conntrack: bool,
     /// Flags that people give beside ours, by component.
     pub extra: BTreeMap<Kind, BTreeMap<String, String>>,

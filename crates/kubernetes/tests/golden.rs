@@ -1,4 +1,4 @@
-//! Everything that each version is started with, as files to be read: `UPDATE_EXPECT=1 cargo test -p kubernetes` writes them anew.
+//! Everything that each version is started with, as files to be read: `UPDATE_EXPECT=1 cargo test -p kubernetes` regenerates them.
 
 #![expect(clippy::unwrap_used, reason = "a test may unwrap")]
 
@@ -133,7 +133,7 @@ fn no_two_components_share_a_file_or_a_port() {
                 .iter()
                 .map(|identity| format!("{}/{}", component.kind, identity.file));
             for name in files.chain(identities).chain([component.health.url.clone()]) {
-                assert!(seen.insert(name.clone()), "{name} stands twice");
+                assert!(seen.insert(name.clone()), "{name} is listed twice");
             }
         }
     }

@@ -46,7 +46,7 @@ pub struct Table {
     pub layout: Layout,
     /// What they are called.
     pub guids: Guids,
-    /// Whether the MBR also shows the ESP, for firmware that reads no GPT (Raspberry Pi 3 and older).
+    /// Set when the MBR also shows the ESP, for firmware that reads no GPT (Raspberry Pi 3 and older).
     pub hybrid: bool,
 }
 

@@ -28,7 +28,7 @@ pub struct Manifest {
     pub created: u64,
     /// Overlays that went into the image, in order.
     pub overlays: Vec<String>,
-    /// Whether every package was the one that the lock file names.
+    /// Set when every package was the one that the lock file names.
     pub locked: bool,
     /// Kernel command line; the loader appends what it knows about this boot.
     pub cmdline: String,
@@ -150,7 +150,7 @@ pub struct Disk {
     pub slot_size: u64,
     /// Where the first partition starts; before it may lie the vendor's boot code.
     pub first_partition: u64,
-    /// Whether the vendor's boot code needs an MBR that also lists the ESP.
+    /// Set when the vendor's boot code needs an MBR that also lists the ESP.
     pub hybrid_mbr: bool,
 }
 

@@ -50,7 +50,7 @@ pub struct Key {
 pub struct Scalar {
     /// The text, without quotes; wiped when it is dropped, since it may be a secret.
     pub text: Zeroizing<String>,
-    /// Whether it stood without quotes, on one line.
+    /// Set when it stood without quotes, on one line.
     pub plain: bool,
 }
 

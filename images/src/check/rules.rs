@@ -31,7 +31,7 @@ pub struct Fact {
     pub mode: u32,
     /// What kind of program it is, if any.
     pub program: Option<Program>,
-    /// Whether it is a symbolic link.
+    /// Set when it is a symbolic link.
     pub link: bool,
 }
 

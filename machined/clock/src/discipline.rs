@@ -63,7 +63,7 @@ pub(super) struct Claim {
 const STEP_MICROS: i64 = 128_000;
 /// An answer that took longer is too vague to set a clock by.
 const LONGEST_DELAY: Duration = Duration::from_secs(2);
-/// A step further than this must be borne out: certificates are dated back by as much, so less harms none.
+/// A step further than this must be confirmed: certificates are dated back by as much, so less harms none.
 const FAR_MICROS: i64 = 3_600_000_000;
 /// Answers that differ by no more than this say the same: each may be off by half its delay.
 const SAME: Duration = Duration::from_secs(2);

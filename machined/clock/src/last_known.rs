@@ -101,7 +101,7 @@ fn read(path: &Path) -> Option<SystemTime> {
     let text = fs::read_to_string(path).ok()?;
     let time = parse(&text);
     if time.is_none() {
-        tracing::warn!("{} holds no time; it will be written anew", path.display());
+        tracing::warn!("{} holds no time; it will be written again", path.display());
     }
     time
 }

@@ -36,7 +36,7 @@ pub struct TimeSync<S> {
     told: bool,
 }
 
-/// What came of asking these servers so far. Other servers start anew.
+/// What came of asking these servers so far. Other servers start from scratch.
 #[derive(Default)]
 struct Asked {
     servers: Vec<String>,
@@ -48,7 +48,7 @@ struct Asked {
     last: Option<Duration>,
     followed: Option<Sample>,
     last_sync_unix: Option<u64>,
-    /// A time that would move the clock far, and waits for being borne out.
+    /// A time that would move the clock far, and waits to be confirmed.
     claim: Option<Claim>,
     reason: Option<String>,
 }

@@ -49,7 +49,7 @@ struct Place {
     accept: fn(&ConfigDisk, &Filed, &MachineConfig) -> Result<(), DiskError>,
 }
 
-/// In the order of asking. CONFIG is first: whoever flashed a medium anew means the config on it.
+/// In the order of asking. CONFIG is first: whoever flashed a medium again means the config on it.
 const PLACES: &[Place] = &[
     Place {
         source: Source::Medium,

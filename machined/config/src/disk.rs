@@ -25,8 +25,8 @@ pub struct ConfigDisk {
     pub medium: Option<PathBuf>,
     /// The folder STATE is mounted on.
     pub state: PathBuf,
-    /// Whether STATE cannot be used, and memory stands in for it: what is filed goes to CONFIG, and the next start makes
-    /// STATE anew for it.
+    /// Set when STATE cannot be used, and memory stands in for it: what is filed goes to CONFIG, and the next start makes
+    /// STATE again for it.
     pub state_lost: bool,
     /// Where it stands whose the node is.
     pub owner: OwnerFile,
@@ -37,9 +37,9 @@ pub struct ConfigDisk {
 pub(super) struct Filed {
     /// The document.
     pub yaml: String,
-    /// What was damaged and is mended by filing it again.
+    /// What was damaged and is repaired by storing it again.
     pub problem: Option<String>,
-    /// Whether it should be filed again.
+    /// Set when it should be filed again.
     pub refile: bool,
 }
 

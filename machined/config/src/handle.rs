@@ -150,7 +150,7 @@ impl ConfigHandle {
         check_config(&apply.yaml, &new, self.shared.clock.moment(SystemTime::now()))?;
         let mut plan = decide(current.as_ref(), &new, mode)?;
         if self.shared.disk.state_lost && mode == Mode::Auto {
-            // STATE is made anew for it at the next start.
+            // STATE is recreated for it at the next start.
             plan.effect = Effect::Reboot;
         }
         if !apply.dry_run {

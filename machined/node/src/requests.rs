@@ -28,7 +28,7 @@ struct Service {
 /// What is requested of one service.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Request {
-    /// Whether it should run; none leaves it to definition and machine config.
+    /// Set when it should run; none leaves it to definition and machine config.
     pub run: Option<bool>,
     /// How many starts were requested: a change is one more, and ends a pause after a failure.
     pub starts: u64,

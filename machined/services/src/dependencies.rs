@@ -11,7 +11,7 @@ use super::machine::{Dependencies, Machine, State};
 pub struct Overview {
     /// Every service, also those that are to end because nobody wants them any longer.
     pub catalogue: Catalogue,
-    /// Whether each is wanted.
+    /// Set when each is wanted.
     pub wanted: BTreeMap<String, bool>,
     /// What each reports of itself.
     pub peers: BTreeMap<String, Peer>,
@@ -24,13 +24,13 @@ pub struct Peer {
     pub should_run: bool,
     /// Set while a process of it may exist.
     pub up: bool,
-    /// Whether those behind it may start.
+    /// Set when those behind it may start.
     pub ready: Ready,
     /// What its process was started from.
     pub started: Option<Arc<Entry>>,
 }
 
-/// Whether those behind a service may start.
+/// The state of a service that decides if its dependents may start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ready {
     /// It is healthy, or has done what it had to do.

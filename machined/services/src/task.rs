@@ -328,7 +328,7 @@ async fn checked(check: &mut Option<Checked>) -> Result<(), String> {
     }
 }
 
-/// Waits until a moment, or for ever when there is none.
+/// Waits until a moment, or forever when there is none.
 pub(super) async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline).await,

@@ -31,7 +31,7 @@ pub struct Means {
     pub kernel: Box<dyn Resize>,
     /// Runs mke2fs and e2fsck.
     pub tools: Box<dyn Tools>,
-    /// Tells whether a CONFIG partition holds a config from which a node is to be made anew.
+    /// Tells whether a CONFIG partition holds a config from which a node is to be recreated.
     pub config_in: fn(&Path) -> bool,
     /// Prefix of all mount points: empty but in tests.
     pub root: std::path::PathBuf,
@@ -42,7 +42,7 @@ pub struct Means {
 ///
 /// A machine that no loader started has no disk of its own: memory stands in for both. When a volume fails, memory stands
 /// in for it, so that the node can still be reached. For STATE only where the node is known to be somebody's: it is then
-/// locked, and takes no orders from strangers. Such a STATE is made anew only for a config that waits in CONFIG.
+/// locked, and takes no orders from strangers. Such a STATE is recreated only for a config that waits in CONFIG.
 pub struct Storage {
     means: Means,
 }
@@ -90,7 +90,7 @@ impl Storage {
         let tools = self.means.tools.as_ref();
         let prepared = match prepare(tools, volume, &found.device, step).await {
             Err(error) if written && self.repair_waits(disk) => {
-                tracing::warn!("STATE is made anew, for the config in CONFIG: {}", chain(&error));
+                tracing::warn!("STATE is recreated, for the config in CONFIG: {}", chain(&error));
                 prepare(tools, volume, &found.device, Step::Format).await?
             }
             prepared => prepared?,

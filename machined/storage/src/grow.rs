@@ -33,7 +33,7 @@ pub enum Error {
     Kernel(#[from] sys::Error),
 }
 
-/// Makes DATA end where the medium ends, mends the partition table, and tells the kernel. Returns DATA's length when
+/// Makes DATA end where the medium ends, repairs the partition table, and informs the kernel. Returns DATA's length when
 /// something had to be written.
 ///
 /// A power cut at any point is healed by the next run: see [`Table::fit`].

@@ -8,7 +8,7 @@ use medium::{FileMedium, Medium};
 use node::disk::{Devices, Disk};
 use owner::{AREA, Loaded, OFFSETS, Owner};
 
-/// Is the partition, or a file of a test. A machine that has none is nobody's.
+/// The partition, or a file of a test. A machine that has none is nobody's.
 #[derive(Debug, Clone, Default)]
 pub struct OwnerFile {
     device: Option<PathBuf>,

@@ -64,7 +64,7 @@ pub enum Error {
     },
     /// There is something on it that we did not make.
     #[error(
-        "{device} holds neither zeros nor a file system that can be rescued ({text}); if nothing on it matters, make it anew: bedplate reset --scope data, or --scope all for STATE"
+        "{device} holds neither zeros nor a file system that can be rescued ({text}); if nothing on it matters, recreate it: bedplate reset --scope data, or --scope all for STATE"
     )]
     Unknown {
         /// The partition.
@@ -137,12 +137,12 @@ fn format_arguments(volume: Volume, device: &Path) -> Vec<String> {
     arguments.into_iter().map(str::to_owned).collect()
 }
 
-/// Mends what can be mended without loss, as after a power cut.
+/// Repairs what can be repaired without loss, as after a power cut.
 const GENTLE: &[&str] = &["-p"];
-/// Mends everything, from a spare superblock if need be: nobody is there to be asked.
+/// Repairs everything, from a spare superblock if need be: nobody is there to be asked.
 const THOROUGH: &[&str] = &["-f", "-y"];
 
-/// Checks in one pass after the other until nothing is left to mend.
+/// Checks in one pass after the other until nothing is left to repair.
 async fn check(tools: &dyn Tools, device: &Path, passes: &[&[&str]]) -> Result<Prepared, Error> {
     let mut last = (Exit::Code(0), String::new());
     for (number, modes) in passes.iter().enumerate() {
@@ -156,7 +156,7 @@ async fn check(tools: &dyn Tools, device: &Path, passes: &[&[&str]]) -> Result<P
                     repaired: number > 0,
                 });
             }
-            // 1: faults were mended; 2: and the machine should restart, which only matters for a mounted one.
+            // 1: faults were repaired; 2: and the machine should restart, which only matters for a mounted one.
             Exit::Code(1..=3) => {
                 return Ok(Prepared {
                     formatted: false,

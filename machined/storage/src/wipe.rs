@@ -1,6 +1,6 @@
 //! Forgets what a reset is to forget, also when the power goes in the middle of it.
 //!
-//! First the wish is written down: a mark in the first sector of STATE, which no file system uses. From then on each
+//! First the request is recorded: a mark in the first sector of STATE, which no file system uses. From then on each
 //! start goes on with what was begun, before anybody looks at STATE. When nothing is left that a stranger must not have,
 //! the node becomes nobody's; then the mark goes, and leaves STATE blank. When only DATA was to be forgotten, STATE stays
 //! as it was, and the node whose it was.

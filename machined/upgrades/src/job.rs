@@ -89,15 +89,15 @@ impl Job {
         if let Err(error) = sys::priority::give_way() {
             tracing::warn!("the upgrade's thread keeps its priority: {}", chain(&error));
         }
-        let (gauge, mut anew) = (Gauge::default(), 0);
+        let (gauge, mut reopened) = (Gauge::default(), 0);
         loop {
             let ended = self.open(&gauge).and_then(|source| self.once(source, &gauge));
             let again =
-                gauge.take_changed() && anew < MAX_REOPENS && matches!(self.origin, Origin::Url { .. });
+                gauge.take_changed() && reopened < MAX_REOPENS && matches!(self.origin, Origin::Url { .. });
             match ended {
                 _ if self.stop.load(Ordering::Relaxed) => return Err(JobError::Stopped),
                 Err(reason) if again => {
-                    anew += 1;
+                    reopened += 1;
                     self.say(&format!("{reason}; opening it again"));
                 }
                 Err(reason) => return Err(JobError::Failed(reason)),

@@ -161,15 +161,15 @@ mod tests {
 
     #[test]
     fn all_reasons_are_reported_and_force_overrides_some() {
-        let (hard, soft) = (finding("wrong board", false), finding("unwell", true));
+        let (hard, soft) = (finding("wrong board", false), finding("unhealthy", true));
         assert_eq!(in_the_way(&[], false), None);
         assert_eq!(in_the_way(std::slice::from_ref(&soft), true), None);
         assert_eq!(
             in_the_way(std::slice::from_ref(&soft), false).unwrap(),
-            "unwell; an admin may override this with --force"
+            "unhealthy; an admin may override this with --force"
         );
         let both = [hard, soft];
-        assert_eq!(in_the_way(&both, false).unwrap(), "wrong board; unwell");
+        assert_eq!(in_the_way(&both, false).unwrap(), "wrong board; unhealthy");
         assert_eq!(in_the_way(&both, true).unwrap(), "wrong board");
     }
 }

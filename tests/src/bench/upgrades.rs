@@ -21,7 +21,7 @@ struct Change {
     goal: &'static str,
     old: &'static [&'static str],
     new: &'static [&'static str],
-    /// Whether the older release has an agent that is compiled otherwise.
+    /// Set when the older release has an agent that is compiled otherwise.
     other_agent: bool,
 }
 

@@ -24,7 +24,7 @@ pub struct Child {
 
 /// How a scenario ended.
 pub struct End {
-    /// Whether all of it was shown.
+    /// Set when all of it was shown.
     pub passed: bool,
     /// What it took of the processors, with everything that it started.
     pub worked: Duration,

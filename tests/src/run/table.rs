@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Row {
     /// Its name.
     pub name: &'static str,
-    /// Whether all of it was shown.
+    /// Set when all of it was shown.
     pub passed: bool,
     /// When it began, from the start of the run.
     pub began: Duration,

@@ -18,6 +18,7 @@ mod tree;
 mod unfinished;
 mod unsafe_code;
 mod used;
+mod words;
 mod workspace_lints;
 
 use std::fmt;
@@ -96,6 +97,7 @@ const LINTS: &[&dyn Lint] = &[
     &unfinished::Unfinished,
     &used::Used,
     &unsafe_code::UnsafeCode,
+    &words::Words,
     &workspace_lints::WorkspaceLints,
 ];
 

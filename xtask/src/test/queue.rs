@@ -95,7 +95,7 @@ pub struct Running {
 
 /// How a stage ended.
 pub struct End {
-    /// Whether all of it passed.
+    /// Set when all of it passed.
     pub result: Result<()>,
     worked: Duration,
 }

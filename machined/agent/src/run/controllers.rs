@@ -66,7 +66,7 @@ pub(super) fn base(node: &Node, children: &Children, watchdog: Option<i32>) -> R
             node.events.clone(),
         ))
         .add(WatchdogFeeder::new(watchdog));
-    // Here and not below: a system on trial that cannot open its own disk must be given up, too.
+    // Here and not below: a system on trial that cannot open its own disk must be abandoned, too.
     runtime.add(NodeHealth::new(Box::new(LinuxClock), node.events.clone()));
     let devices = node.devices.clone();
     let places = move |guid: &str| Places::find(&devices, guid);
@@ -225,7 +225,7 @@ mod tests {
         for (kind, reader) in runtimes.iter().flat_map(Runtime::inputs) {
             assert!(
                 written.contains(&kind) || OTHERS.contains(&kind),
-                "{reader} waits for {kind} for ever"
+                "{reader} waits for {kind} forever"
             );
         }
     }

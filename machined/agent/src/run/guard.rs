@@ -16,7 +16,7 @@ use crate::initramfs;
 /// How long the reason of a failure stays on the console before the machine restarts.
 const READING_TIME: Duration = Duration::from_secs(10);
 
-/// Is what `main` calls, with the arguments after the program's name.
+/// Runs the program: `main` calls it with the arguments after the program's name.
 ///
 /// As PID 1 it never returns. The kernel also calls it for modules; for anybody else it tells its version.
 pub fn main(arguments: &[String]) -> ExitCode {
@@ -49,7 +49,7 @@ fn pid_1() -> ! {
     let ended = catch_unwind(life)
         .unwrap_or_else(|panic| Err(format!("panicked: {}", panic_message(panic.as_ref()))));
     match ended {
-        Ok(wish) => halt(wish),
+        Ok(request) => halt(request),
         Err(reason) => {
             console::last_words(&reason);
             // So that the system that is fallen back to can say why.
@@ -76,15 +76,15 @@ fn system() -> Result<Stop, String> {
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start the async runtime: {error}"))?;
-    let wish = runtime.block_on(wiring::run(prepared))?;
+    let request = runtime.block_on(wiring::run(prepared))?;
     // What still blocks has had its time.
     runtime.shutdown_timeout(Duration::from_secs(1));
-    Ok(wish)
+    Ok(request)
 }
 
 /// Stops the machine. When the kernel refuses there is nothing left to do but to stay.
-fn halt(wish: Stop) -> ! {
-    let refused = stop::machine(wish);
+fn halt(request: Stop) -> ! {
+    let refused = stop::machine(request);
     console::last_words(&refused);
     loop {
         while sys::process::reap_any().is_some() {}

@@ -80,7 +80,7 @@ async fn follow(events: Uevents, mut known: BTreeSet<String>) {
     }
 }
 
-/// The index is read anew each time: devices seldom come, and memory is dear.
+/// The index is read again each time: devices seldom come, and memory is dear.
 fn load_for(alias: &str, loader: &dyn ModuleLoader) {
     let folder = modules::folder();
     let Some(index) = index(&folder) else { return };

@@ -25,7 +25,7 @@ impl Parts {
         }
     }
 
-    /// Runs a part until the stop signal, anew whenever it ends before.
+    /// Runs a part until the stop signal, and restarts it whenever it ends before.
     pub(super) fn keep<F, Ended>(&mut self, name: &'static str, mut part: F)
     where
         F: FnMut(CancellationToken) -> Ended + Send + 'static,

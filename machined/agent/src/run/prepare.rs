@@ -12,7 +12,7 @@ use node::modules::helper;
 use state::{Store, chain};
 use sys::mount::{LinuxMounts, Mount, MountFlags, Mounter};
 
-/// Is what the rest starts from.
+/// What the rest starts from.
 pub(super) struct Prepared {
     /// The shared handles.
     pub node: Node,

@@ -30,12 +30,12 @@ const STATE: &str = "/var/lib/bedplate";
 const KEPT: &[&str] = &["/", "/dev", "/proc", "/run", "/sys"];
 
 /// Makes sure that the machine stops even when what follows never ends. Has its own thread, so nothing can hold it up.
-pub(super) fn limit(wish: Stop) {
+pub(super) fn limit(request: Stop) {
     let cut_short = move || {
         std::thread::sleep(LIMIT);
         console::say("stopping takes too long: cut short");
         sys::filesystem::sync();
-        machine(wish);
+        machine(request);
     };
     // Without memory for a thread the watchdog is the limit.
     let _no_thread = std::thread::Builder::new()
@@ -44,13 +44,13 @@ pub(super) fn limit(wish: Stop) {
 }
 
 /// Ends every process and takes every file system away. What fails is told; the rest is done all the same.
-pub(super) async fn everything(node: &Node, children: &Children, wish: Stop) {
+pub(super) async fn everything(node: &Node, children: &Children, request: Stop) {
     if let Err(error) = seed::save(Path::new(STATE), &LinuxPool) {
         tracing::warn!("{}", chain(&error));
     }
     processes(children).await;
     let stubborn = unmount_all(&LinuxMounts);
-    if let Stop::Reset { scope, .. } = wish {
+    if let Stop::Reset { scope, .. } = request {
         let boot: BootStatus = node.store.get(NODE).unwrap_or_default();
         if let Some(guid) = boot.disk {
             forget(&node.devices, &guid, scope);
@@ -136,9 +136,9 @@ fn forget(devices: &Devices, guid: &str, scope: node::power::ResetScope) {
 }
 
 /// Stops the machine itself. Returns only when the kernel refuses, with its reason.
-pub(super) fn machine(wish: Stop) -> String {
+pub(super) fn machine(request: Stop) -> String {
     sys::filesystem::sync();
-    let refused = match wish {
+    let refused = match request {
         Stop::Shutdown | Stop::Reset { shutdown: true, .. } => sys::power::off(),
         Stop::Reboot | Stop::Reset { shutdown: false, .. } => sys::power::restart(),
     };

@@ -62,13 +62,13 @@ pub(super) async fn run(prepared: Prepared) -> Result<Stop, String> {
         supervisor = Some(start_services(&node, &children)?);
         Ok::<Stop, String>(node.power.wait().await)
     };
-    let wish = tokio::select! {
+    let request = tokio::select! {
         // Dropping it leaves what has started so far to the stop below.
         ended = life => ended?,
         // Cancel safe.
-        wish = node.power.wait() => wish,
+        request = node.power.wait() => request,
     };
-    stop::limit(wish);
+    stop::limit(request);
     console::say("stopping");
     if let Some(supervisor) = supervisor {
         for name in supervisor.stop_all(SERVICE_PATIENCE).await {
@@ -77,8 +77,8 @@ pub(super) async fn run(prepared: Prepared) -> Result<Stop, String> {
     }
     parts.end(PATIENCE).await;
     clock::save_at_end(&node.store, &LinuxClock, Path::new(clock::SAVED));
-    stop::everything(&node, &children, wish).await;
-    Ok(wish)
+    stop::everything(&node, &children, request).await;
+    Ok(request)
 }
 
 fn start_services(node: &Node, children: &Children) -> Result<Supervisor, String> {
@@ -304,12 +304,12 @@ async fn signals(power: Power) -> Result<(), String> {
     let mut shutdown = listen(SignalKind::terminate())?;
     let mut reboot = listen(SignalKind::interrupt())?;
     loop {
-        let wish = tokio::select! {
+        let request = tokio::select! {
             // Cancel safe: a signal that is not taken stays for the next call.
             _ = shutdown.recv() => Stop::Shutdown,
             // Cancel safe, likewise.
             _ = reboot.recv() => Stop::Reboot,
         };
-        power.request(wish);
+        power.request(request);
     }
 }

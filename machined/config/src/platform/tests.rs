@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::super::tests::{Bench, bench, other};
 use super::*;
 
-/// Gives one answer after the other, the last one for ever.
+/// Gives one answer after the other, the last one forever.
 struct Script(Mutex<Vec<Result<Option<String>, String>>>);
 
 impl Script {

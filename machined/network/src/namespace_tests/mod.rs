@@ -272,7 +272,7 @@ fn a_lease_is_got_used_and_given_up() {
             .remove::<machine_config::MachineConfig>("test", NODE)
             .unwrap();
         bench
-            .until::<DhcpLease>("v0", "given up", |lease| lease.is_none())
+            .until::<DhcpLease>("v0", "released", |lease| lease.is_none())
             .await;
         bench
             .until::<AddressStatus>("v0/10.9.0.50/24", "taken away", |found| found.is_none())

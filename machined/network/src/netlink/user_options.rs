@@ -24,7 +24,7 @@ const FOREVER: u32 = u32::MAX;
 pub(super) struct Named {
     /// The number of the interface it came in on.
     pub index: u32,
-    /// How long it holds; none means for ever, zero no longer.
+    /// How long it holds; none means forever, zero no longer.
     pub lifetime: Option<Duration>,
     /// What is named.
     pub what: What,

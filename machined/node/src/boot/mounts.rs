@@ -15,7 +15,7 @@ pub struct Row {
     fstype: &'static str,
     flags: MountFlags,
     options: &'static str,
-    /// Whether a node without it is none. A kernel may lack the others.
+    /// Set when a node cannot run without it. A kernel may lack the others.
     needed: bool,
 }
 

@@ -49,7 +49,7 @@ pub fn parse(bytes: &[u8]) -> Option<Record> {
 /// Follows the kernel's log.
 pub struct KernelLog {
     records: Receiver,
-    /// Whether it was waited once for something to be there.
+    /// Set when it was waited once for something to be there.
     looked: bool,
 }
 

@@ -24,11 +24,11 @@ pub enum Desired {
     Mutual {
         /// The authorities that vouch for clients, in PEM.
         authorities: String,
-        /// Whether the node can sign its certificate itself.
+        /// Set when the node can sign its certificate itself.
         signed: bool,
         /// What it is for, in order, each once.
         names: Vec<String>,
-        /// Whether it is dated by a clock that follows a true one.
+        /// Set when it is dated by a clock that follows a true one.
         synchronised: bool,
     },
 }
@@ -40,7 +40,7 @@ pub struct Facts {
     pub hostname: String,
     /// Its addresses.
     pub addresses: Vec<String>,
-    /// Whether its clock follows a true one.
+    /// Set when its clock follows a true one.
     pub synchronised: bool,
 }
 
@@ -97,7 +97,7 @@ impl Span {
         }
     }
 
-    /// Decides when a certificate is renewed: after half its life, so that there is the other half to mend what fails,
+    /// Decides when a certificate is renewed: after half its life, so that there is the other half to fix what fails,
     /// and at once where it is not valid yet, because the clock it was dated by was ahead.
     ///
     /// `planned` is what it would have been by the clock alone. Where its authority has cut it, another is no better.

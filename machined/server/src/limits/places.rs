@@ -1,6 +1,6 @@
 //! Decides who gets a place, and who makes room. Pure.
 //!
-//! A newcomer always gets one: a stranger who sits still must not keep anybody out. What it costs is borne by whoever
+//! A newcomer always gets one: a stranger who sits still must not keep anybody out. What it costs is paid by whoever
 //! holds most. So a thousand sockets from one address compete with each other, and a single one from elsewhere goes
 //! only when there are more sources than places, and then as the oldest.
 

@@ -113,7 +113,7 @@ proptest! {
                 State::Starting { .. } => prop_assert!(asked),
                 _ => prop_assert!(alive.is_none() && !asked),
             }
-            // Nothing waits for ever without a reason: there is a deadline, an answer to come, or a name.
+            // Nothing waits forever without a reason: there is a deadline, an answer to come, or a name.
             match machine.state() {
                 State::Waiting { on, .. } => prop_assert!(!on.is_empty()),
                 State::BackOff { .. } | State::Stopping { .. } => prop_assert!(machine.deadline().is_some()),

@@ -68,7 +68,7 @@ fn spec(name: usize, argument: u8, needs: Option<usize>, after: Option<usize>, v
 struct Wanted {
     /// The last valid spec of each, since it was last removed.
     specs: BTreeMap<usize, ServiceSpec>,
-    /// Whether the newest spec is valid.
+    /// Set when the newest spec is valid.
     valid: BTreeMap<usize, bool>,
     stopped: BTreeMap<usize, bool>,
 }

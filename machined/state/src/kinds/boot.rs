@@ -64,9 +64,9 @@ pub struct SlotStatus {
     pub state: SlotState,
     /// Version in the slot's manifest, if it has one.
     pub version: Option<Version>,
-    /// Whether the loader tries it first.
+    /// Set when the loader tries it first.
     pub preferred: bool,
-    /// Whether this system was started from it.
+    /// Set when this system was started from it.
     pub running: bool,
     /// The lowest version that may be started.
     pub floor: Version,

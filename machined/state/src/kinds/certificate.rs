@@ -11,9 +11,9 @@ pub const ID: &str = "api";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CertificateStatus {
-    /// Whether a client certificate is asked for: not in maintenance mode.
+    /// Set when a client certificate is asked for: not in maintenance mode.
     pub mutual: bool,
-    /// Whether the cluster's authority signed it. Where not, people compare the fingerprint.
+    /// Set when the cluster's authority signed it. Where not, people compare the fingerprint.
     pub signed: bool,
     /// SHA-256 of the certificate, as printed on the console.
     pub fingerprint: String,

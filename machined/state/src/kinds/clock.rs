@@ -8,7 +8,7 @@ use crate::Resource;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TimeStatus {
-    /// Whether the clock follows a server.
+    /// Set when the clock follows a server.
     pub synchronised: bool,
     /// Where the time came from.
     pub source: TimeFrom,

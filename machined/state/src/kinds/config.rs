@@ -33,7 +33,7 @@ impl Resource for ConfigStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OwnerStatus {
-    /// Whether it is somebody's: it was configured once, and not reset since.
+    /// Set when it is somebody's: it was configured once, and not reset since.
     pub owned: bool,
     /// The authorities whose certificates it obeys, in PEM, as far as they are known.
     pub authorities: Option<String>,

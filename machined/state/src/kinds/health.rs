@@ -96,7 +96,7 @@ pub struct Reason {
 pub struct CheckResult {
     /// `api`, `network`, `time`, `services`, as in the machine config; `config` when the node is locked.
     pub name: String,
-    /// Whether it holds.
+    /// Set when it holds.
     pub healthy: bool,
     /// What is missing; empty when nothing is.
     pub message: String,

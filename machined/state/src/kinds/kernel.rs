@@ -14,7 +14,7 @@ pub struct KernelStatus {
     pub modules: Vec<String>,
     /// What was refused, one sentence each.
     pub problems: Vec<String>,
-    /// Whether code could enter the kernel that was not part of the verified boot.
+    /// Set when code could enter the kernel that was not part of the verified boot.
     #[serde(default)]
     pub lockdown: Lockdown,
 }
@@ -29,9 +29,9 @@ impl Resource for KernelStatus {
 pub struct Lockdown {
     /// The kernel's lockdown: `none`, `integrity` or `confidentiality`; none at all when this kernel has no lockdown.
     pub mode: Option<String>,
-    /// Whether it takes signed modules only.
+    /// Set when it takes signed modules only.
     pub signed_modules_only: bool,
-    /// Whether it starts no other kernel.
+    /// Set when it starts no other kernel.
     pub kexec_disabled: bool,
 }
 
@@ -58,11 +58,11 @@ impl Lockdown {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WatchdogStatus {
-    /// Whether there is one, and it runs.
+    /// Set when there is one, and it runs.
     pub armed: bool,
     /// How long it waits, in seconds.
     pub timeout_seconds: u64,
-    /// Whether it restarted the machine the last time, as far as the hardware knows.
+    /// Set when it restarted the machine the last time, as far as the hardware knows.
     pub restarted: bool,
 }
 

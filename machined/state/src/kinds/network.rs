@@ -29,9 +29,9 @@ pub struct LinkStatus {
     pub max_mtu: Option<u32>,
     /// The size in bytes that its driver refused, though no limit of it was known.
     pub refused_mtu: Option<u32>,
-    /// Whether it is switched on.
+    /// Set when it is switched on.
     pub up: bool,
-    /// Whether there is somebody at the other end.
+    /// Set when there is somebody at the other end.
     pub carrier: bool,
     /// What it is.
     pub kind: LinkKind,
@@ -43,11 +43,11 @@ pub struct LinkStatus {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Ipv6Status {
-    /// Whether addresses and routes of router advertisements are taken, though the node forwards.
+    /// Set when addresses and routes of router advertisements are taken, though the node forwards.
     pub accepts_routers: bool,
-    /// Whether a router said that there are addresses by DHCPv6.
+    /// Set when a router said that there are addresses by DHCPv6.
     pub managed: bool,
-    /// Whether a router said that there are other settings by DHCPv6.
+    /// Set when a router said that there are other settings by DHCPv6.
     pub other_config: bool,
 }
 
@@ -87,7 +87,7 @@ pub struct AddressStatus {
     pub link: String,
     /// The address and its prefix length.
     pub address: IpPrefix,
-    /// Whether Bedplate put it there, and so may take it away.
+    /// Set when Bedplate put it there, and so may take it away.
     pub ours: bool,
 }
 
@@ -104,7 +104,7 @@ pub struct RouteStatus {
     pub via: Option<IpAddr>,
     /// The lowest metric is used.
     pub metric: u32,
-    /// Whether Bedplate put it there, and so may take it away.
+    /// Set when Bedplate put it there, and so may take it away.
     pub ours: bool,
 }
 
@@ -114,7 +114,7 @@ pub struct RouteStatus {
 pub struct LinkSpec {
     /// The largest packet in bytes; none leaves it as it is.
     pub mtu: Option<u32>,
-    /// Whether addresses and routes of router advertisements are taken; otherwise it is left as it is.
+    /// Set when addresses and routes of router advertisements are taken; otherwise it is left as it is.
     pub accepts_routers: bool,
 }
 
@@ -140,7 +140,7 @@ pub struct RouteSpec {
     pub to: IpPrefix,
     /// The router; none when the network is on the link.
     pub via: Option<IpAddr>,
-    /// Whether the router is reached directly, though no address of the interface says so.
+    /// Set when the router is reached directly, though no address of the interface says so.
     pub on_link: bool,
     /// The lowest metric is used.
     pub metric: u32,
@@ -232,7 +232,7 @@ pub fn route_id(link: &str, to: IpPrefix, metric: u32, via: Option<IpAddr>) -> S
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NetworkStatus {
-    /// Whether the node can be reached: an interface that is looked after has an address, and every address and route
+    /// Set when the node can be reached: an interface that is looked after has an address, and every address and route
     /// that was asked for is there.
     pub ready: bool,
     /// Addresses that others can use, without prefix lengths.

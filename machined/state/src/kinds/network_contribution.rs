@@ -68,7 +68,7 @@ pub struct LinkSettings {
     /// The largest packet in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
-    /// Whether it takes what IPv6 routers say.
+    /// Set when it takes what IPv6 routers say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepts_routers: Option<bool>,
 }

@@ -40,7 +40,7 @@ pub struct RolloutStatus {
     /// When a version was read that may be acted upon, in seconds since 1970 by the node's clock; none since the node
     /// started.
     pub looked_unix: Option<u64>,
-    /// Why the last look came to nothing; none when it did not.
+    /// Why the last poll failed; none if it succeeded.
     pub error: Option<String>,
 }
 
@@ -66,7 +66,7 @@ pub struct RolloutSeen {
     pub waves: usize,
     /// When its wave opens; none when a client drives the rollout.
     pub opens: Option<Moment>,
-    /// From when on no node begins any more; none when it counts for ever.
+    /// From when on no node begins any more; none when it never ends.
     pub ends: Option<Moment>,
     /// Why it is stopped; none when it is not.
     pub stopped: Option<String>,

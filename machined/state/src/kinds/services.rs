@@ -87,6 +87,6 @@ pub struct Rights {
     pub user: u32,
     /// Capabilities that it, and whatever it starts, can have.
     pub capabilities: Vec<String>,
-    /// Whether what it starts gains nothing by a set-user-id bit.
+    /// Set when what it starts gains nothing by a set-user-id bit.
     pub no_new_privileges: bool,
 }

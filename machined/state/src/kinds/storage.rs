@@ -60,9 +60,9 @@ pub enum VolumeState {
     Preparing,
     /// It is mounted.
     Ready {
-        /// Whether it was made in this boot.
+        /// Set when it was made in this boot.
         formatted: bool,
-        /// Whether its file system had to be repaired in this boot.
+        /// Set when its file system had to be repaired in this boot.
         repaired: bool,
     },
     /// Memory stands in for it: what is written is lost at the next start.
@@ -121,7 +121,7 @@ impl DiskStatus {
 pub struct RoomStatus {
     /// What is free, in percent of the whole.
     pub free_percent: u64,
-    /// Whether that is too little.
+    /// Set when that is too little.
     pub full: bool,
 }
 

@@ -251,5 +251,5 @@ fn a_mark_is_no_file_system_and_a_file_system_no_mark() {
         assert_eq!(at(&head), Some(scope));
     }
     head[300] ^= 1;
-    assert_eq!(at(&head), None, "nothing is forgotten on a vague wish");
+    assert_eq!(at(&head), None, "nothing is forgotten on a vague request");
 }

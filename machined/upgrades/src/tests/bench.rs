@@ -111,7 +111,7 @@ pub struct Node {
     pub events: Events,
     pub clock: Arc<RecordingClock>,
     pub handle: UpgradeHandle,
-    pub keeper: UpgradeController,
+    pub controller: UpgradeController,
     places: Places,
     slot: Slot,
 }
@@ -150,7 +150,7 @@ impl Node {
             .unwrap();
         let handle = UpgradeHandle::new(context);
         let node = Node {
-            keeper: UpgradeController::new(handle.clone()),
+            controller: UpgradeController::new(handle.clone()),
             store,
             power,
             events,
@@ -274,12 +274,12 @@ impl Node {
 
     /// Waits for the request to restart.
     pub async fn restarts(&self) {
-        let wish = tokio::time::timeout(PATIENCE, self.power.wait()).await.unwrap();
-        assert_eq!(wish, Stop::Reboot);
+        let request = tokio::time::timeout(PATIENCE, self.power.wait()).await.unwrap();
+        assert_eq!(request, Stop::Reboot);
     }
 
     pub async fn keep(&mut self) -> Action {
-        self.keeper.reconcile(&self.store).await.unwrap()
+        self.controller.reconcile(&self.store).await.unwrap()
     }
 }
 

@@ -20,7 +20,7 @@ const BOARD: &str = "qemu-arm64";
 /// The first start of all, alone on the machine.
 const UP: Duration = Duration::from_secs(240);
 const OFF: Duration = Duration::from_secs(90);
-/// A new system is given up after this time, and kept after [`COMMIT_AFTER`]: emulated nodes are slow, and the rows are many.
+/// A new system is abandoned after this time, and kept after [`COMMIT_AFTER`]: emulated nodes are slow, and the rows are many.
 const TIMEOUT: Duration = Duration::from_secs(60);
 const COMMIT_AFTER: Duration = Duration::from_secs(5);
 

@@ -1,4 +1,4 @@
-//! Tells what the node is and how it fares.
+//! Reports the state of the node.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Passes wishes to stop on to PID 1.
+//! Passes requests to stop on to PID 1.
 
 use api::v1alpha1::ResetScope as Asked;
 use async_trait::async_trait;
@@ -26,7 +26,7 @@ impl NodePower {
             return Ok(());
         }
         match self.power.requested() {
-            Some(wish) if wish == stop => Ok(()),
+            Some(request) if request == stop => Ok(()),
             _ => Err(BackendError::Refused(
                 "the node is stopping already; try again when it is back".to_owned(),
             )),
@@ -65,11 +65,11 @@ mod tests {
         let node = Node::new(Release::default());
         let power = NodePower::new(&node);
         power.reset(Asked::Unspecified, true).await.unwrap();
-        let wish = Stop::Reset {
+        let request = Stop::Reset {
             scope: ResetScope::State,
             shutdown: true,
         };
-        assert_eq!(node.power.requested(), Some(wish));
+        assert_eq!(node.power.requested(), Some(request));
         power.reset(Asked::State, true).await.unwrap();
         assert!(matches!(power.reboot().await, Err(BackendError::Refused(_))));
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-/// Is what the page shows.
+/// What the page shows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Facts {
     pub board: String,
@@ -12,7 +12,7 @@ pub(super) struct Facts {
     pub hostname: Option<String>,
     pub addresses: Vec<String>,
     pub configured: bool,
-    /// Whether the node has looked for a config yet.
+    /// Set when the node has looked for a config yet.
     pub looked: bool,
     /// Why the node is locked, when it is.
     pub locked: Option<Locked>,
@@ -25,11 +25,11 @@ pub(super) struct Facts {
     pub stopping: bool,
 }
 
-/// Is what the page shows of a locked node.
+/// What the page shows of a locked node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Locked {
     pub reason: String,
-    /// Whether the node still knows whose certificates it obeys.
+    /// Set when the node still knows whose certificates it obeys.
     pub owner_known: bool,
 }
 

@@ -75,7 +75,7 @@ impl Field {
         }
     }
 
-    /// Starts it anew, from a slot, at the time that it is.
+    /// Starts it again, from a slot, at the time that it is.
     pub fn restart(&mut self, slot: Slot) {
         let passed = self.node.clock.now_since(NOON);
         (self.node, self.follower) = begin(&self.disk, slot, &self.published);

@@ -123,7 +123,7 @@ async fn a_document_that_cannot_be_read_in_the_window_arms_nothing() {
 #[tokio::test]
 async fn a_document_that_ended_before_the_window_opens_arms_nothing() {
     let mut field = waiting().await;
-    // Somebody shows what was published before a stop, for ever.
+    // Somebody shows what was published before a stop, forever.
     let bounded = Rollout {
         ends: Some(BEGINS.after(3 * 3600)),
         ..field.rollout(2)

@@ -198,7 +198,7 @@ async fn a_node_looks_as_often_as_its_config_says_and_not_at_all_without() {
     field.look().await;
     assert_eq!(field.step().await, Action::After(INTERVAL));
     assert_eq!(asked(&field), 2);
-    // Another address starts anew, and what is known of the first does not count there.
+    // Another address starts from scratch, and the state of the first does not count there.
     field.node.configure(|config| {
         config.machine.upgrades.rollout = Some(machine_config::v1alpha1::RolloutFeed {
             url: "https://releases.example.org/other.json".parse().unwrap(),
