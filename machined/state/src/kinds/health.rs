@@ -102,7 +102,7 @@ pub struct CheckResult {
     pub message: String,
 }
 
-/// Whether the API serves. Owned by `api-check`; one, named `node`.
+/// The health of the API. Owned by `api-check`; one, named `node`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ApiStatus {

@@ -54,7 +54,7 @@ impl Lockdown {
     }
 }
 
-/// Whether a watchdog runs. Owned by `watchdog`; one, named `node`.
+/// The state of the watchdog. Owned by `watchdog`; one, named `node`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WatchdogStatus {

@@ -22,7 +22,7 @@ pub struct ServiceStatus {
     pub since_ms: u64,
     /// The folder of its cgroup.
     pub cgroup: String,
-    /// Whether definition, machine config and requests together want it to run.
+    /// Set when definition, machine config and requests together want it to run.
     pub wanted: bool,
     /// How its main process ended last.
     pub last_exit: Option<String>,
