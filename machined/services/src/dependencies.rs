@@ -116,6 +116,7 @@ pub fn dependencies(name: &str, overview: &Overview) -> Dependencies {
             && matches!(overview.ready(name), None | Some(Ready::NotYet))
     };
     let withdrawn = |name: &&String| overview.is_to_run(name) == Some(false);
+    let undefined = |name: &&String| overview.entry(name).is_none();
     let others = || {
         let up = overview
             .catalogue
@@ -135,6 +136,7 @@ pub fn dependencies(name: &str, overview: &Overview) -> Dependencies {
             .cloned()
             .collect(),
         withdrawn: one.depends_on.iter().filter(withdrawn).cloned().collect(),
+        undefined: one.depends_on.iter().filter(undefined).cloned().collect(),
         // One that only comes after this one holds it back when both are ending, as on the way to a reboot.
         dependents: others()
             .filter(|(other, definition)| {
@@ -275,6 +277,7 @@ mod tests {
         overview.catalogue.entries.remove("engine");
         let found = dependencies("app", &overview);
         assert_eq!(found.withdrawn, ["engine"]);
+        assert_eq!(found.undefined, ["engine"]);
     }
 
     /// Makes what a service was started from, before its command changed.

@@ -106,7 +106,14 @@ fn message(definition: &Definition, machine: &Machine) -> String {
         State::Stopped => "not wanted".to_owned(),
         State::Finished => "finished".to_owned(),
         State::Failed { reason } => format!("{reason}; left so by its policy"),
-        State::Waiting { on, .. } => format!("waits for {}", on.join(", ")),
+        State::Waiting { on, .. } => {
+            let undefined = &machine.dependencies().undefined;
+            let names = on.iter().map(|name| match undefined.contains(name) {
+                true => format!("{name}, which is not defined"),
+                false => name.clone(),
+            });
+            format!("waits for {}", names.collect::<Vec<_>>().join(", "))
+        }
         State::Starting { .. } => "is being started".to_owned(),
         State::Running { .. } if !machine.should_run() => {
             format!(

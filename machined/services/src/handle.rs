@@ -53,12 +53,12 @@ impl Services for ServicesHandle {
     async fn stop(&self, name: &str) -> Result<(), BackendError> {
         let mut changes = self.store.watch(&[ServiceStatus::KIND]);
         self.requests.stop(name).map_err(not_found)?;
-        let rested = async {
-            while !self.rests(name) {
+        let stopped = async {
+            while !self.is_stopped(name) {
                 changes.changed().await;
             }
         };
-        timeout(PATIENCE, rested).await.map_err(|_| {
+        timeout(PATIENCE, stopped).await.map_err(|_| {
             let status = self.store.get::<ServiceStatus>(name);
             let message = status.map(|status| status.message).unwrap_or_default();
             BackendError::Unavailable(format!("service {name:?} has not ended yet: {message}"))
@@ -71,7 +71,7 @@ impl Services for ServicesHandle {
 }
 
 impl ServicesHandle {
-    fn rests(&self, name: &str) -> bool {
+    fn is_stopped(&self, name: &str) -> bool {
         let status = self.store.get::<ServiceStatus>(name);
         // One without a status has no supervisor, and so no process.
         status.is_none_or(|status| status.state == ServiceState::Stopped && !status.wanted)
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn stop_returns_when_the_service_rests() {
+    async fn stop_returns_when_the_service_is_stopped() {
         let bench = Bench::start(vec![Service::new("a", ["/a"])], Some(CONFIG)).await;
         bench
             .until("a", |status| status.state == ServiceState::Running)
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_service_that_does_not_end_is_told() {
+    async fn a_service_that_does_not_end_is_reported() {
         let mut stubborn = Service::new("a", ["/a"]);
         stubborn.stop_seconds = 100;
         let bench = Bench::start(vec![stubborn], Some(CONFIG)).await;

@@ -22,6 +22,7 @@ fn chance() -> impl Strategy<Value = Chance> {
     let dependencies = dependencies.prop_map(|(missing, withdrawn, dependents, restarting)| Dependencies {
         missing,
         withdrawn,
+        undefined: Vec::new(),
         dependents,
         restarting,
     });

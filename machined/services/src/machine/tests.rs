@@ -89,6 +89,7 @@ impl Bench {
             missing: names(missing),
             withdrawn: names(withdrawn),
             dependents: names(dependents),
+            undefined: Vec::new(),
             restarting: Vec::new(),
         }));
     }

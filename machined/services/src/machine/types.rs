@@ -98,6 +98,8 @@ pub struct Dependencies {
     pub missing: Vec<String>,
     /// Services it depends on that are about to stop, or are not there: it must end before they do.
     pub withdrawn: Vec<String>,
+    /// Those of them that nobody defines.
+    pub undefined: Vec<String>,
     /// Services that must end before it is stopped.
     pub dependents: Vec<String>,
     /// Services behind it that are to be restarted as well: they end before it does.

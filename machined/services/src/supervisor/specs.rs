@@ -130,7 +130,7 @@ async fn a_spec_that_is_removed_stops_its_service_after_those_behind_it() {
     let waiting = bench.status("kube-apiserver").unwrap();
     assert_eq!(
         (waiting.state, waiting.message.as_str()),
-        (ServiceState::Waiting, "waits for etcd")
+        (ServiceState::Waiting, "waits for etcd, which is not defined")
     );
     let error = bench.node.services.start("etcd").unwrap_err().to_string();
     assert_eq!(
