@@ -5,6 +5,7 @@
 //! all, it matters whether the node ever had one: then it is locked, and never waits for anybody's. Only a node that
 //! never had one asks [`platform`](super::platform)s, later.
 
+use layout::Name;
 use machine_config::{Faults, MachineConfig, medium};
 use owner::Owner;
 use state::chain;
@@ -53,7 +54,7 @@ struct Place {
 const PLACES: &[Place] = &[
     Place {
         source: Source::Medium,
-        name: "CONFIG",
+        name: Name::Config.as_str(),
         find: find_medium,
         accept: move_to_state,
     },

@@ -5,6 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use layout::Name;
 use slots::start_mark::{self, START_MARK_LEN, START_MARK_OFFSET, StartMark};
 
 /// Where the kernel shows its devices, and what tells the system's disk from its copies. A test shows its own.
@@ -155,7 +156,7 @@ impl Devices {
     }
 
     fn start_mark(&self, disk: &Disk) -> Option<StartMark> {
-        let bootstate = self.partition(disk, "BOOTSTATE").ok().flatten()?;
+        let bootstate = self.partition(disk, Name::BootState.as_str()).ok().flatten()?;
         let mut bytes = [0; START_MARK_LEN];
         let file = File::open(bootstate.device).ok()?;
         file.read_exact_at(&mut bytes, START_MARK_OFFSET).ok()?;
@@ -176,7 +177,7 @@ impl Devices {
         let asked = start_mark::encode(StartMark::Asked(start_mark::next(marks)));
         // All of them first: reading them one at a time would distinguish two disks by chance.
         let places = disks.iter().map(|disk| {
-            self.partition(disk, "BOOTSTATE")?
+            self.partition(disk, Name::BootState.as_str())?
                 .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
         });
         for place in places.collect::<io::Result<Vec<Partition>>>()? {

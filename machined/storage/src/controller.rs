@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use layout::Name;
 use node::disk::{Devices, Disk};
 use owner::Owner;
 use state::kinds::{BootStatus, NODE, Volume, VolumeState, VolumeStatus};
@@ -109,7 +110,12 @@ impl Storage {
 
     /// Tells whether a holder of the node, or of its medium, has put a config where the next start takes it from.
     fn repair_waits(&self, disk: &Disk) -> bool {
-        let config = self.means.devices.partition(disk, "CONFIG").ok().flatten();
+        let config = self
+            .means
+            .devices
+            .partition(disk, Name::Config.as_str())
+            .ok()
+            .flatten();
         config.is_some_and(|config| (self.means.config_in)(&config.device))
     }
 

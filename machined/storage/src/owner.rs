@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
+use layout::Name;
 use medium::{FileMedium, Medium};
 use node::disk::{Devices, Disk};
 use owner::{AREA, Loaded, OFFSETS, Owner};
@@ -22,7 +23,7 @@ impl OwnerFile {
 
     /// Finds it on a disk. One without BOOTSTATE keeps nothing.
     pub fn on(devices: &Devices, disk: &Disk) -> io::Result<Self> {
-        let found = devices.partition(disk, "BOOTSTATE")?;
+        let found = devices.partition(disk, Name::BootState.as_str())?;
         Ok(Self::new(found.map(|partition| partition.device)))
     }
 

@@ -10,6 +10,7 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 
+use layout::Name;
 use medium::{FileMedium, Medium};
 use node::disk::{Devices, Disk};
 use node::power::ResetScope;
@@ -30,8 +31,8 @@ pub enum Extent {
 ///
 /// CONFIG goes with STATE: a config that still lay there would bring the node back as it was.
 pub fn plan(scope: ResetScope) -> &'static [(&'static str, Extent)] {
-    const CONFIG: (&str, Extent) = ("CONFIG", Extent::Whole);
-    const DATA: (&str, Extent) = ("DATA", Extent::Head);
+    const CONFIG: (&str, Extent) = (Name::Config.as_str(), Extent::Whole);
+    const DATA: (&str, Extent) = (Name::Data.as_str(), Extent::Head);
     const STATE: (&str, Extent) = (MARKED, Extent::Whole);
     match scope {
         ResetScope::State => &[CONFIG, STATE],
@@ -52,10 +53,10 @@ const HEAD: u64 = 4 * 1024 * 1024;
 const CHUNK: u64 = 256 * 1024;
 
 /// The partition that remembers a reset until it is done.
-const MARKED: &str = "STATE";
+const MARKED: &str = Name::State.as_str();
 
 /// The partition that remembers whose the node is.
-const OWNED: &str = "BOOTSTATE";
+const OWNED: &str = Name::BootState.as_str();
 
 /// What a disk writes whole or not at all.
 pub const SECTOR: u64 = 512;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
 
+use layout::Name;
 use node::boot::{Cmdline, Handover, cmdline, mounts};
 use node::disk::{Devices, FindError, Partition};
 use node::logs::uptime_ms;
@@ -208,7 +209,7 @@ fn wait_for_slot(wanted: &Wanted, modules: &mut EarlyModules) -> Result<Found, E
                 if let Ok(Some(slot)) = devices.partition(&disk, name) {
                     return Ok(Found {
                         slot,
-                        bootstate: devices.partition(&disk, "BOOTSTATE").ok().flatten(),
+                        bootstate: devices.partition(&disk, Name::BootState.as_str()).ok().flatten(),
                         sequence: devices.sequence_of(&disk),
                     });
                 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use config::{ConfigDisk, ConfigHandle, acquire, platform};
+use layout::Name;
 use machine_config::MachineConfig;
 use node::Node;
 use node::boot::Cmdline;
@@ -173,12 +174,12 @@ async fn start(node: &Node, cmdline: &Cmdline, line: &str, parts: &mut Parts) ->
     };
     let state: Option<VolumeStatus> = node.store.get(Volume::State.partition());
     let places = ConfigDisk {
-        medium: partition("CONFIG"),
+        medium: partition(Name::Config.as_str()),
         state: Volume::State.target().into(),
         // Without a disk there never was one.
         state_lost: disk.is_some()
             && state.is_some_and(|status| matches!(status.state, VolumeState::Volatile { .. })),
-        owner: OwnerFile::new(partition("BOOTSTATE")),
+        owner: OwnerFile::new(partition(Name::BootState.as_str())),
     };
     let acquired = acquire(&places);
     let (tls, clock) = (Arc::new(ServerTls::new()), Arc::new(NodeClock::new()));

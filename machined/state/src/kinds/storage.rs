@@ -1,5 +1,6 @@
 //! The system's disk and its volumes.
 
+use layout::Name;
 use serde::{Deserialize, Serialize};
 
 use crate::Resource;
@@ -20,8 +21,8 @@ impl Volume {
     /// Returns the partition's name, which is also the name of the resource.
     pub const fn partition(self) -> &'static str {
         match self {
-            Volume::State => "STATE",
-            Volume::Data => "DATA",
+            Volume::State => Name::State.as_str(),
+            Volume::Data => Name::Data.as_str(),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use layout::Name;
 use node::boot::{Cmdline, Handover, cmdline};
 use node::disk::{Devices, Partition};
 use node::logs::KernelTail;
@@ -131,7 +132,10 @@ pub(super) fn own_bootstate() -> Option<(Cmdline, Partition)> {
         ..Devices::default()
     };
     let disk = devices.find(line.disk.as_deref()?).ok().flatten()?;
-    let bootstate = devices.partition(&disk, "BOOTSTATE").ok().flatten()?;
+    let bootstate = devices
+        .partition(&disk, Name::BootState.as_str())
+        .ok()
+        .flatten()?;
     Some((line, bootstate))
 }
 

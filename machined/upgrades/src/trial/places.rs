@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use layout::Name;
 use node::disk::Devices;
 use slots::Slot;
 
@@ -29,7 +30,7 @@ impl Places {
         };
         let slots = [device(Slot::A.partition())?, device(Slot::B.partition())?];
         Some(Places {
-            bootstate: device("BOOTSTATE")?,
+            bootstate: device(Name::BootState.as_str())?,
             slots,
         })
     }
