@@ -75,3 +75,16 @@ pub struct Global {
     )]
     pub output: Format,
 }
+
+/// Where a cluster is, for commands that write a context.
+#[derive(Debug, Args)]
+pub struct At {
+    /// Endpoints of the cluster.
+    #[arg(
+        long = "at",
+        required = true,
+        value_delimiter = ',',
+        value_name = "HOST[:PORT],…"
+    )]
+    pub endpoints: Vec<String>,
+}

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::address::{Address, BadAddress};
 use crate::config::{self, ClientConfig, Context as Entry};
 use crate::confirm::confirm;
-use crate::options::Global;
+use crate::options::{At, Global};
 use crate::ui::{self, Format, Show, Table, moment};
 use crate::user_file;
 
@@ -61,14 +61,8 @@ pub struct MaybeName {
 pub struct Add {
     /// Name of the context.
     name: String,
-    /// Endpoints of the cluster.
-    #[arg(
-        long = "at",
-        required = true,
-        value_delimiter = ',',
-        value_name = "HOST[:PORT],…"
-    )]
-    at: Vec<String>,
+    #[command(flatten)]
+    at: At,
     /// CA certificate of the cluster, in PEM.
     #[arg(long, value_name = "FILE")]
     ca: PathBuf,
@@ -205,11 +199,11 @@ fn checked(text: &str) -> Result<String, BadAddress> {
 
 impl Add {
     fn run(self, file: &mut ClientConfig, nodes: &[String]) -> anyhow::Result<()> {
-        for address in self.at.iter().chain(nodes) {
+        for address in self.at.endpoints.iter().chain(nodes) {
             address.parse::<Address>()?;
         }
         let entry = Entry {
-            endpoints: self.at,
+            endpoints: self.at.endpoints,
             nodes: nodes.to_vec(),
             ca: user_file::load(&self.ca)?.to_string(),
             cert: user_file::load(&self.cert)?.to_string(),

@@ -22,6 +22,8 @@ pub mod limits;
 mod listen;
 #[cfg(test)]
 mod lock_tests;
+#[cfg(test)]
+mod pieces;
 mod push;
 mod request;
 mod route;

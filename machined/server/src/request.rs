@@ -203,6 +203,7 @@ mod tests {
     use tonic::Code;
 
     use super::*;
+    use crate::pieces::Pieces;
 
     fn message(length: usize) -> Vec<u8> {
         let prefix = u32::try_from(length).unwrap().to_be_bytes();
@@ -215,24 +216,6 @@ mod tests {
             time: Duration::from_secs(10),
             paced: false,
             room: Arc::new(Semaphore::new(room)),
-        }
-    }
-
-    /// A body of which nothing more comes after these pieces.
-    struct Pieces(std::collections::VecDeque<Bytes>);
-
-    impl HttpBody for Pieces {
-        type Data = Bytes;
-        type Error = Status;
-
-        fn poll_frame(
-            mut self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-            match self.0.pop_front() {
-                Some(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
-                None => Poll::Pending,
-            }
         }
     }
 

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use super::load_secrets;
 use crate::address::Address;
 use crate::config::{ClientConfig, Context, write_private};
+use crate::options::At;
 use crate::ui;
 
 /// Generates a client config.
@@ -19,14 +20,8 @@ use crate::ui;
 pub struct GenClient {
     /// Name of the context, such as the name of the cluster.
     name: String,
-    /// Endpoints of the cluster.
-    #[arg(
-        long = "at",
-        required = true,
-        value_delimiter = ',',
-        value_name = "HOST[:PORT],…"
-    )]
-    at: Vec<String>,
+    #[command(flatten)]
+    at: At,
     /// Role of the client.
     #[arg(long, default_value = "reader", value_name = "reader|operator|admin")]
     role: Role,
@@ -61,7 +56,7 @@ impl GenClient {
             role: self.role,
             lifetime: self.lifetime,
         };
-        let config = client(&secrets, &self.name, self.at, &user)?;
+        let config = client(&secrets, &self.name, self.at.endpoints, &user)?;
         write_private(&self.file, &config.to_yaml(), self.force)?;
         ui::line(&self.file.display().to_string())?;
         Ok(())

@@ -4,13 +4,10 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::join_all;
-use http_body::{Body as HttpBody, Frame};
 use hyper_util::rt::TokioIo;
 use pki::Client;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -19,10 +16,11 @@ use tokio::runtime::{self, Runtime};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tonic::Status;
 use tonic::body::Body;
 use tonic::transport::{Channel, Endpoint};
 use tower::Service as _;
+
+use crate::pieces::Pieces;
 
 /// Pause before an attacker who was thrown out comes again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -112,7 +110,7 @@ async fn flood(to: SocketAddr, from: Ipv4Addr, client: Client) {
                 let request = http::Request::post(format!("http://node{path}"))
                     .header("content-type", "application/grpc")
                     .header("te", "trailers")
-                    .body(Body::new(Endless::of(length)))
+                    .body(Body::new(endless(length)))
                     .unwrap();
                 async move {
                     std::future::poll_fn(|cx| channel.poll_ready(cx)).await?;
@@ -146,37 +144,18 @@ async fn connect_from(
         .await
 }
 
-/// A body with one message, of which the last byte never comes.
-struct Endless(VecDeque<Bytes>);
-
-impl Endless {
-    fn of(length: usize) -> Self {
-        static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
-        let prefix = u32::try_from(length).unwrap().to_be_bytes();
-        let mut pieces = VecDeque::from([Bytes::from([&[0], prefix.as_slice()].concat())]);
-        let mut left = length - 1;
-        while left > 0 {
-            let piece = left.min(ZEROS.len());
-            pieces.push_back(Bytes::from_static(&ZEROS[..piece]));
-            left -= piece;
-        }
-        Self(pieces)
+/// Returns a body with one message, of which the last byte never comes.
+fn endless(length: usize) -> Pieces {
+    static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+    let prefix = u32::try_from(length).unwrap().to_be_bytes();
+    let mut pieces = VecDeque::from([Bytes::from([&[0], prefix.as_slice()].concat())]);
+    let mut left = length - 1;
+    while left > 0 {
+        let piece = left.min(ZEROS.len());
+        pieces.push_back(Bytes::from_static(&ZEROS[..piece]));
+        left -= piece;
     }
-}
-
-impl HttpBody for Endless {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        match self.0.pop_front() {
-            Some(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
-            None => Poll::Pending,
-        }
-    }
+    Pieces(pieces)
 }
 
 /// What a squatter says.
