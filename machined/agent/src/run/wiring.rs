@@ -85,13 +85,13 @@ pub(super) async fn run(prepared: Prepared) -> Result<Stop, String> {
 fn start_services(node: &Node, children: &Children) -> Result<Supervisor, String> {
     let cgroups = LinuxCgroups::open(Path::new("/sys/fs/cgroup")).map_err(|error| chain(&error))?;
     let host = LinuxHost::new(children.clone(), Arc::new(cgroups), node.logs.clone());
-    let keeper = containerd::StoreKeeper::new(
+    let repair = containerd::StoreRepair::new(
         Path::new(containerd::ROOT),
         Path::new(containerd::ASIDE),
         node.store.clone(),
         node.events.clone(),
     );
-    let host = PreparedHost::new(host, containerd::SERVICE, Arc::new(keeper));
+    let host = PreparedHost::new(host, containerd::SERVICE, Arc::new(repair));
     Ok(Supervisor::start(node, Arc::new(host)))
 }
 

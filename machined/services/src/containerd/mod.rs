@@ -1,9 +1,9 @@
-//! What machined does with containerd once it runs: it gives it the container images that came with the system, so
+//! What machined does with containerd once it runs: it imports the container images that came with the system, so
 //! that a pod starts with no registry and no internet.
 //!
 //! [`archive`] reads an OCI image archive, [`import`] decides what containerd lacks and hands it over, [`client`] is
-//! the real containerd. [`cri`] asks whether it could start a pod. Before each of its starts [`store`] looks at what it
-//! keeps, and has a damaged store replaced. No image is built, changed or pulled here.
+//! the real containerd. [`cri`] checks whether it could start a pod. Before each of its starts [`store`] checks what it
+//! keeps, and replaces a damaged store. No image is built, changed or pulled here.
 
 mod archive;
 mod client;
@@ -19,7 +19,7 @@ pub use client::Containerd;
 pub use controller::OfflineImages;
 pub use cri::ready;
 pub use import::{ImageStore, Imported, import};
-pub use store::StoreKeeper;
+pub use store::StoreRepair;
 
 /// The service's name.
 pub const SERVICE: &str = "containerd";

@@ -1,4 +1,4 @@
-//! Sees to it that containerd starts on a store that it can use.
+//! Lets containerd start with a store that it can use.
 
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,18 +14,18 @@ use crate::BeforeStart;
 
 const OWNER: &str = "container-store";
 
-/// Looks at containerd's store before each start, and puts a damaged one aside. Sole owner of [`ContainerStoreStatus`].
-pub struct StoreKeeper {
+/// The check of containerd's store before each start, which puts a damaged one aside. Sole owner of [`ContainerStoreStatus`].
+pub struct StoreRepair {
     root: PathBuf,
     aside: PathBuf,
     store: Store,
     events: Events,
 }
 
-impl StoreKeeper {
-    /// Makes a keeper of the store in `root`, who moves damaged ones into `aside`, on the same file system.
+impl StoreRepair {
+    /// Makes the check for the store in `root`; it moves damaged ones into `aside`, on the same file system.
     pub fn new(root: &Path, aside: &Path, store: Store, events: Events) -> Self {
-        StoreKeeper {
+        StoreRepair {
             root: root.to_owned(),
             aside: aside.to_owned(),
             store,
@@ -33,7 +33,7 @@ impl StoreKeeper {
         }
     }
 
-    fn keep(root: &Path, aside: &Path, events: &Events) -> Vec<Kept> {
+    fn repair(root: &Path, aside: &Path, events: &Events) -> Vec<Kept> {
         if let Err(fault) = examine(root) {
             let why = chain(&fault);
             match put_aside(root, aside, &why) {
@@ -59,10 +59,10 @@ impl StoreKeeper {
 }
 
 #[async_trait]
-impl BeforeStart for StoreKeeper {
+impl BeforeStart for StoreRepair {
     async fn before_start(&self) {
         let (root, aside, events) = (self.root.clone(), self.aside.clone(), self.events.clone());
-        let kept = tokio::task::spawn_blocking(move || Self::keep(&root, &aside, &events)).await;
+        let kept = tokio::task::spawn_blocking(move || Self::repair(&root, &aside, &events)).await;
         let kept = kept.unwrap_or_else(|panic| {
             self.events.error(
                 OWNER,

@@ -68,7 +68,7 @@ struct Bench {
     archive: PathBuf,
     store: Store,
     events: Events,
-    keeper: StoreKeeper,
+    repair: StoreRepair,
 }
 
 impl Bench {
@@ -77,19 +77,19 @@ impl Bench {
         let archive = real.folder().join("proof.tar");
         offline_image(&archive, NAME, &[7; 100_000]);
         let (store, events) = (Store::new(), Events::new());
-        let keeper = StoreKeeper::new(&real.root(), &real.aside(), store.clone(), events.clone());
+        let repair = StoreRepair::new(&real.root(), &real.aside(), store.clone(), events.clone());
         Some(Bench {
             real,
             archive,
             store,
             events,
-            keeper,
+            repair,
         })
     }
 
-    /// Starts as a node does: the keeper looks, containerd starts, and the offline image is imported once it is ready.
+    /// Starts as a node does: the store is checked, containerd starts, and the offline image is imported once it is ready.
     async fn start(&mut self) -> Result<(), String> {
-        self.keeper.before_start().await;
+        self.repair.before_start().await;
         self.real.start();
         self.real.ready().await?;
         let containerd = Containerd::connect(&self.real.socket()).await.unwrap();
@@ -204,7 +204,7 @@ async fn a_damaged_store_is_put_aside_made_anew_and_told() {
     for (name, damage, told) in DAMAGES {
         fs::remove_dir_all(bench.real.root()).unwrap();
         copy(&sound, &bench.real.root());
-        bench.keeper.before_start().await;
+        bench.repair.before_start().await;
         let before = bench.kept().len();
         damage(&bench.real.root());
         if let Err(error) = bench.start().await {
@@ -281,8 +281,8 @@ async fn a_store_that_never_was_is_whole() {
     let folder = tempfile::tempdir().unwrap();
     let (store, events) = (Store::new(), Events::new());
     let (root, aside) = (folder.path().join("root"), folder.path().join("aside"));
-    let keeper = StoreKeeper::new(&root, &aside, store.clone(), events.clone());
-    keeper.before_start().await;
+    let repair = StoreRepair::new(&root, &aside, store.clone(), events.clone());
+    repair.before_start().await;
     assert_eq!(store.get(NODE), Some(ContainerStoreStatus::default()));
     assert!(events.follow(None).try_next().is_none() && !aside.exists());
 }
