@@ -63,6 +63,7 @@ const PARTS: &[(&str, &[&str])] = &[
     ("node", &["state"]),
     ("backend", &["state"]),
     ("clock", &["state"]),
+    ("cluster", &["state"]),
     ("network", &["state"]),
     ("storage", &["node", "state"]),
     ("health", &["node", "state"]),
