@@ -152,7 +152,7 @@ fn services(store: &Store, now: Duration) -> Vec<String> {
         .collect()
 }
 
-/// A store that was put aside is reported until it is no longer kept.
+/// Reports a store that was put aside until it is no longer kept.
 fn containers(store: &Store, _: Duration) -> Vec<String> {
     let status: ContainerStoreStatus = store.get(NODE).unwrap_or_default();
     let kept = status.kept.into_iter();

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 /// Signals are merged by the kernel, and one may be lost in starting up: look again after this time.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
-/// Starts and reaps processes. Clones share the list of those that run.
+/// The processes that PID 1 starts and reaps. Clones share the list of those that run.
 #[derive(Clone, Default)]
 pub struct Children {
     waiting: Arc<Mutex<HashMap<u32, oneshot::Sender<Exit>>>>,

@@ -32,7 +32,7 @@ pub struct Event {
     pub message: String,
 }
 
-/// Keeps the newest events. Clones share them.
+/// The newest events. Clones share them.
 #[derive(Clone)]
 pub struct Events {
     ring: Ring<Event>,

@@ -23,7 +23,7 @@ use super::task::until;
 /// the node starts.
 const GRACE: Duration = Duration::from_secs(60);
 
-/// Directs all services.
+/// The director of all services.
 pub(super) struct Director {
     shared: Shared,
     requests: Requests,

@@ -94,7 +94,7 @@ impl Shared {
     }
 }
 
-/// Measures time from the start of the supervisor, by the clock that tokio's timers run on.
+/// The time since the start of the supervisor, by the clock that tokio's timers run on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Clock {
     start: Instant,
@@ -126,7 +126,7 @@ impl Clock {
     }
 }
 
-/// Runs the services of a node for as long as it lives.
+/// The supervision of all services of a node, which runs for as long as this lives.
 pub struct Supervisor {
     shared: Shared,
     closing: CancellationToken,

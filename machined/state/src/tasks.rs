@@ -31,7 +31,7 @@ pub async fn end_of<E: std::fmt::Display>(task: impl Future<Output = Result<(), 
     }
 }
 
-/// Counts how often a task ended in a row, and says how long to wait before it is started again.
+/// The count of how often a task ended in a row, which decides how long to wait before it is started again.
 #[derive(Debug)]
 pub struct Restarts {
     attempts: u32,

@@ -26,7 +26,7 @@ pub fn print(text: &str) {
     }
 }
 
-/// A console that nobody listens to must not hold PID 1 up for long, nor become its terminal.
+/// Prints on one console, and returns true if that worked. A console that nobody listens to must not hold PID 1 up for long, nor become its terminal.
 fn print_on(device: &Path, text: &str) -> bool {
     let flags = sys::filesystem::NONBLOCK | sys::filesystem::NO_TERMINAL;
     let opened = File::options().write(true).custom_flags(flags).open(device);

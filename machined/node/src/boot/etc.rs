@@ -34,7 +34,7 @@ pub fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes the line of a user or group from its number and name.
+/// The line of a user or group, made from its number and name.
 type Line = fn(u32, &str) -> String;
 
 /// Adds users of services, each with a group of its own, to `passwd` and `group`, so that programs find their names. Those

@@ -11,7 +11,7 @@ use crate::logs::uptime_ms;
 
 const OWNER: &str = "boot";
 
-/// Stamps the moments of a boot into [`BootStatus`]. Clones share it.
+/// The moments of a boot, published as [`BootStatus`]. Clones share them.
 #[derive(Clone)]
 pub struct Stamps {
     store: Store,

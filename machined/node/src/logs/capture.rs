@@ -1,4 +1,4 @@
-//! Takes down what a service says.
+//! Logs what a service writes.
 //!
 //! One pipe serves all processes a service ever has: a program that outlives the one that started it, such as a
 //! containerd shim, still has somebody who listens, and a start costs no new task.
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// How much is read at once.
 const PIECE: usize = 4096;
 
-/// Takes down what is written into its pipe for as long as it lives.
+/// A pipe whose content is logged for as long as it lives.
 #[derive(Debug)]
 pub struct Capture {
     writer: PipeWriter,
@@ -78,7 +78,7 @@ async fn take_down(mut pipe: Receiver, ring: Ring<Line>) -> io::Result<()> {
     }
 }
 
-/// Cuts bytes into lines.
+/// A cutter of bytes into lines.
 #[derive(Default)]
 struct Lines {
     begun: Vec<u8>,

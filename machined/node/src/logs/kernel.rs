@@ -46,7 +46,7 @@ pub fn parse(bytes: &[u8]) -> Option<Record> {
     })
 }
 
-/// Follows the kernel's log.
+/// A reader that follows the kernel's log.
 pub struct KernelLog {
     records: Receiver,
     /// Set when it was waited once for something to be there.

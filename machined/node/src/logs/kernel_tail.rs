@@ -10,7 +10,7 @@ use super::kernel::{Record, parse};
 /// The longest record the kernel makes, with room.
 const LONGEST: usize = 8192;
 
-/// Keeps the newest lines, up to a number of bytes.
+/// The newest lines, up to a number of bytes.
 pub struct KernelTail {
     source: Option<File>,
     lines: VecDeque<String>,

@@ -58,7 +58,7 @@ impl<'a> MakeWriter<'a> for Sink {
     }
 }
 
-/// Collects one message and hands it on as a whole when it is complete.
+/// One message that is being collected; it is passed on as a whole when it is complete.
 struct Message {
     sink: Sink,
     severity: u8,
@@ -94,7 +94,7 @@ pub fn record(severity: u8, line: &str) -> String {
     format!("<{}>machined: {}\n", 3 * 8 + severity, without_level(line.trim()))
 }
 
-/// The kernel has the severity already.
+/// Returns a line without its level: the kernel has the severity already.
 fn without_level(line: &str) -> &str {
     let levels = ["ERROR ", "WARN ", "INFO ", "DEBUG "];
     levels

@@ -19,7 +19,7 @@ const EVERY: Duration = Duration::from_secs(30);
 /// A file that would grow beyond this is put aside, and replaces the one put aside before.
 const LARGEST: u64 = 2 * 1024 * 1024;
 
-/// Appends all logs to files in a folder. Start it only when the folder is on a disk that is meant for it: in memory
+/// The writer that appends all logs to files in a folder. Start it only when the folder is on a disk that is meant for it: in memory
 /// the logs are already.
 pub struct Persist {
     folder: PathBuf,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
-/// Keeps the newest items, up to a weight. Clones share them.
+/// The newest items, up to a weight. Clones share them.
 pub struct Ring<T> {
     shared: Arc<Shared<T>>,
 }
@@ -17,7 +17,7 @@ struct Shared<T> {
     bell: Option<Bell>,
 }
 
-/// Rings whenever this much has come.
+/// A bell that rings whenever this much has come.
 #[derive(Clone)]
 pub(super) struct Bell {
     pub every: usize,
@@ -44,7 +44,7 @@ pub struct Read<T> {
     pub item: T,
 }
 
-/// Follows a ring.
+/// A reader that follows a ring.
 pub struct Reader<T> {
     ring: Ring<T>,
     next: u64,

@@ -93,7 +93,7 @@ impl Index {
     }
 }
 
-/// `softdep NAME pre: A B post: C`: what is wanted after it is loaded when something asks for it.
+/// Reads `softdep NAME pre: A B post: C`. What is wanted after it is loaded when something asks for it.
 fn parse_softdep(line: &str) -> Option<(String, Vec<String>)> {
     let mut words = line.split_ascii_whitespace();
     let name = words
@@ -123,7 +123,7 @@ fn name_of(file: &str) -> String {
     canonical(base.split_once(".ko").map_or(base, |(name, _)| name))
 }
 
-/// The kernel takes both marks for the same.
+/// Returns the name that a module is compared by: the kernel takes both marks for the same.
 fn canonical(name: &str) -> String {
     name.replace('-', "_")
 }

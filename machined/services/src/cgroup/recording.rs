@@ -19,7 +19,7 @@ pub enum CgroupCall {
     Remove(String),
 }
 
-/// Remembers what was done with cgroups; makes none.
+/// A record of what was done with cgroups; it makes none.
 #[derive(Debug, Default)]
 pub struct RecordingCgroups {
     calls: Mutex<Vec<CgroupCall>>,

@@ -25,7 +25,7 @@ const CHUNK: usize = 256 << 10;
 /// ended, by the next import.
 const LEASE: &str = "bedplate-import";
 
-/// Talks to containerd.
+/// A client of containerd.
 pub struct Containerd {
     client: Client,
 }
@@ -141,7 +141,7 @@ impl ImageStore for Containerd {
     }
 }
 
-/// Sends one blob as a sequence of messages, the last of which commits it.
+/// A blob that is sent as a sequence of messages, the last of which commits it.
 struct Upload {
     file: File,
     path: PathBuf,

@@ -14,7 +14,7 @@ use super::{Archive, Containerd, Imported, SERVICE, import};
 /// How often the images are looked at again, in case somebody removed one.
 const AGAIN: Duration = Duration::from_secs(600);
 
-/// Imports every archive of a folder once containerd is healthy. Sole owner of `ImageStatus`.
+/// The controller that imports every archive of a folder once containerd is healthy. Sole owner of `ImageStatus`.
 pub struct OfflineImages {
     folder: PathBuf,
     socket: PathBuf,

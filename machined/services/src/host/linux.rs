@@ -27,7 +27,7 @@ const GONE: Duration = Duration::from_secs(5);
 /// How often to check whether they are.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Runs services as processes of this machine, each in its cgroup, and takes down what they say.
+/// A host that runs services as processes of this machine, each in its cgroup, and logs what they write.
 pub struct LinuxHost {
     children: Children,
     cgroups: Arc<dyn Cgroups>,

@@ -27,7 +27,7 @@ pub enum HostCall {
     Forget(String),
 }
 
-/// Records its calls. Processes end when they are asked to, unless they are made stubborn.
+/// A record of the calls to a host. Processes end when they are asked to, unless they are made stubborn.
 pub struct RecordingHost {
     state: Mutex<State>,
     changes: watch::Sender<u64>,

@@ -37,7 +37,7 @@ pub(super) fn checked(unhealthy: Unhealthy) -> Policy {
     })
 }
 
-/// Drives a service by hand, and keeps what is to be done, without what is reported to people.
+/// A service that is driven by hand, and what is to be done for it, without what is reported to people.
 pub(super) struct Bench {
     pub(super) machine: Machine,
     now: Duration,

@@ -20,7 +20,7 @@ const OWNER: &str = "controller-runtime";
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// Runs a set of controllers over one store.
+/// A set of controllers that run over one store.
 pub struct Runtime {
     store: Store,
     controllers: Vec<Box<dyn Controller>>,
@@ -164,7 +164,7 @@ async fn ring(bell: Option<&Arc<Notify>>) {
     }
 }
 
-/// Keeps the books of one controller.
+/// The record of one controller.
 struct Record {
     name: &'static str,
     status: ControllerStatus,

@@ -73,7 +73,7 @@ pub enum Phase {
     },
 }
 
-/// Names a place where a config can be found.
+/// A place where a config can be found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Source {

@@ -228,7 +228,7 @@ pub fn route_id(link: &str, to: IpPrefix, metric: u32, via: Option<IpAddr>) -> S
     format!("{link}/{to}/{metric}{via}")
 }
 
-/// Sums the network up. Named `node`.
+/// The sum of the network. Named `node`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NetworkStatus {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Resource;
 
-/// Names a volume.
+/// The name of a volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Volume {
     /// Identity, keys, accepted machine config.

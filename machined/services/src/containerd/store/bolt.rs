@@ -328,7 +328,7 @@ fn meta_at(file: &File, at: u64) -> Option<Meta> {
     })
 }
 
-/// FNV-1a with 64 bits, bolt's checksum.
+/// Returns bolt's checksum, FNV-1a with 64 bits.
 fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
