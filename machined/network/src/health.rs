@@ -1,4 +1,4 @@
-//! Sums the network up, for the health check and the console page.
+//! Summarizes the network, for the health check and the console page.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use state::{Action, Controller, ControllerError, Resource, Store};
 
 use super::from_config::select;
 
-/// Sums the network up. Sole owner of `NetworkStatus`.
+/// Summarizes the network. Sole owner of `NetworkStatus`.
 pub struct NetworkHealth;
 
-/// What the summary is made from.
+/// The input of the summary.
 #[derive(Default)]
 struct Facts {
     config: Option<MachineConfig>,
@@ -27,7 +27,7 @@ struct Facts {
     wanted_routes: Vec<RouteSpec>,
 }
 
-/// Sums up. Pure.
+/// Summarizes. Pure.
 fn summary(facts: &Facts) -> NetworkStatus {
     let mut addresses: Vec<_> = facts
         .addresses
@@ -36,7 +36,7 @@ fn summary(facts: &Facts) -> NetworkStatus {
         .collect();
     addresses.retain(|address| is_usable(*address));
     let mut problems = Vec::new();
-    // One of a bridge or a pod reaches nobody outside.
+    // An address of a bridge or a pod is not reachable from outside.
     let own = |status: &&AddressStatus| {
         facts.wanted_links.contains_key(&status.link) && is_usable(status.address.address)
     };
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_for_and_is_not_there_is_told() {
+    fn missing_addresses_and_routes_are_reported() {
         let wanted = AddressSpec {
             link: "eth1".into(),
             address: "10.0.1.2/24".parse().unwrap(),
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_card_cannot_do_and_a_server_got_wrong_is_told_and_no_reason_to_wait() {
+    fn limits_of_hardware_and_mistakes_of_servers_are_reported_without_waiting() {
         let spec = |mtu| LinkSpec {
             mtu: Some(mtu),
             ..LinkSpec::default()

@@ -1,4 +1,4 @@
-//! Gives the node its name.
+//! Sets the node's host name.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use state::{Action, Controller, ControllerError, Resource, Store};
 
 use super::resolver::keep_file;
 
-/// How often the name is looked at without a reason.
+/// The interval of checks without an event.
 const RESYNC: Duration = Duration::from_secs(60);
 
-/// Keeps the kernel's name and `/etc/hosts` as they should be. Sole owner of `HostNameStatus`.
+/// Keeps the kernel's host name and `/etc/hosts` up to date. Sole owner of `HostNameStatus`.
 pub struct HostName {
     hosts: PathBuf,
     machine_id: PathBuf,
-    /// The kernel's side; a test has its own.
+    /// The kernel's host name; tests have their own.
     kernel: Box<dyn KernelName>,
 }
 
@@ -183,13 +183,13 @@ mod tests {
     }
 
     #[test]
-    fn a_full_name_is_found_by_its_short_one() {
+    fn a_full_name_also_resolves_by_its_short_form() {
         assert!(render(&"n1.example.org".parse().unwrap()).ends_with("127.0.1.1 n1.example.org n1\n"));
         assert!(render(&"n1".parse().unwrap()).ends_with("127.0.1.1 n1\n"));
     }
 
     #[tokio::test]
-    async fn a_name_that_somebody_changed_is_set_again() {
+    async fn a_changed_name_is_set_again() {
         let dir = tempfile::TempDir::new().unwrap();
         let kernel = Recorded::default();
         let mut controller = HostName::new(dir.path().join("hosts"), dir.path().join("machine-id"));

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::plan::Change;
 
-/// Everything the kernel has, at one moment.
+/// A snapshot of the kernel's network.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Observed {
     /// Interfaces by name.
@@ -22,13 +22,13 @@ pub struct Observed {
     pub advertised: BTreeMap<String, RouterAdvertisement>,
 }
 
-/// Looks at the kernel's network, and changes it.
+/// Observes the kernel's network, and changes it.
 #[async_trait]
 pub trait Kernel: Send + Sync {
     /// Returns everything there is.
     async fn observe(&self) -> Result<Observed, NetlinkError>;
 
-    /// Makes one change. A change that somebody made meanwhile is no error.
+    /// Makes one change. If it was made by something else in the meantime, that is not an error.
     async fn apply(&self, change: &Change) -> Result<(), NetlinkError>;
 
     /// Returns the bell that rings when anything changed.
@@ -38,22 +38,22 @@ pub trait Kernel: Send + Sync {
 /// What the kernel refused.
 #[derive(Debug, thiserror::Error)]
 pub enum NetlinkError {
-    /// There is no way to talk to it.
+    /// The socket cannot be opened.
     #[error("cannot open a netlink socket")]
     Open(#[source] std::io::Error),
-    /// There is no way to hear what IPv6 routers say.
+    /// Router advertisements cannot be received.
     #[error(transparent)]
     Listen(#[from] sys::Error),
-    /// It did not tell what there is.
+    /// A list cannot be read.
     #[error("cannot list {what}")]
     List {
-        /// What was asked for.
+        /// What was to be listed.
         what: &'static str,
         /// The kernel's answer.
         #[source]
         source: rtnetlink::Error,
     },
-    /// It did not do as asked.
+    /// A change failed.
     #[error("cannot {change}")]
     Apply {
         /// What was to be done.
@@ -62,7 +62,7 @@ pub enum NetlinkError {
         #[source]
         source: rtnetlink::Error,
     },
-    /// It did not take a setting of an interface.
+    /// A setting of an interface was refused.
     #[error("cannot {change}")]
     Setting {
         /// What was to be done.
@@ -71,16 +71,16 @@ pub enum NetlinkError {
         #[source]
         source: std::io::Error,
     },
-    /// The interface is not there any more.
+    /// The interface is gone.
     #[error("cannot {0}: the interface is gone")]
     Gone(Box<Change>),
-    /// A recording kernel was told to refuse.
+    /// A recording kernel refuses on demand.
     #[error("cannot {0}: refused")]
     Refused(Box<Change>),
 }
 
 impl NetlinkError {
-    /// Returns true if the driver does not know such a value: asking again has the same answer.
+    /// Returns true if the driver does not support the value: a retry has the same result.
     pub fn is_invalid(&self) -> bool {
         const EINVAL: i32 = -22;
         const ERANGE: i32 = -34;
@@ -95,7 +95,7 @@ impl NetlinkError {
     }
 }
 
-/// A kernel in memory: does as it is told, and keeps what it was told.
+/// A kernel in memory, which applies and records changes.
 #[derive(Debug, Clone, Default)]
 pub struct RecordingKernel {
     state: Arc<Mutex<Recorded>>,
@@ -122,7 +122,7 @@ impl RecordingKernel {
         kernel
     }
 
-    /// Changes the kernel behind the controllers' back.
+    /// Changes the kernel without the controllers.
     pub fn edit(&self, edit: impl FnOnce(&mut Observed)) {
         edit(&mut self.lock().now);
         self.bell.notify_one();

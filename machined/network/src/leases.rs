@@ -1,4 +1,4 @@
-//! Keeps what servers gave, for as long as it holds.
+//! Keeps leases for as long as they are valid.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,9 +8,9 @@ use state::kinds::{Dhcp6Lease, DhcpLease};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// Something that a server gave for a time.
+/// A lease with a lifetime.
 pub trait Lasting: Clone + Send + 'static {
-    /// Returns for how many seconds it was given.
+    /// Returns its lifetime in seconds.
     fn seconds(&self) -> u32;
 }
 
@@ -48,12 +48,12 @@ impl<L: Lasting> Leases<L> {
         }
     }
 
-    /// Returns what rings when one changes.
+    /// Returns the bell that rings when one changes.
     pub(super) fn bell(&self) -> Arc<Notify> {
         self.bell.clone()
     }
 
-    /// Returns where the leases of an interface are told.
+    /// Returns the reporter for the leases of an interface.
     pub(super) fn reporter(&self, link: &str) -> Reporter<L> {
         Reporter {
             link: link.to_owned(),
@@ -62,7 +62,7 @@ impl<L: Lasting> Leases<L> {
         }
     }
 
-    /// Returns the leases that hold for interfaces that still want one, and when the first of them ends. Forgets the rest.
+    /// Returns the valid leases of interfaces that still want one, and when the first of them expires. Drops the rest.
     pub(super) fn valid(&self, wants: impl Fn(&str) -> bool) -> (Vec<(String, L)>, Option<Duration>) {
         let now = Instant::now();
         let mut book = lock(&self.book);
@@ -73,7 +73,7 @@ impl<L: Lasting> Leases<L> {
     }
 }
 
-/// Takes the leases of one interface, and wakes the controller when one changes.
+/// Receives the leases of one interface, and wakes the controller when one changes.
 pub struct Reporter<L = DhcpLease> {
     link: String,
     book: Book<L>,

@@ -1,6 +1,6 @@
-//! The talk with a DHCP server, from the first question to the end of a lease (RFC 2131, section 4.4).
+//! The exchange with a DHCP server, from discovery to the end of a lease (RFC 2131, section 4.4).
 //!
-//! Every message of a server that is not used is told with its reason, once per run of the same reason.
+//! Every ignored message of a server is logged with its reason, once per run of the same reason.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -13,19 +13,19 @@ use super::lease::{self, Terms};
 use super::message::{Answer, Kind, Question};
 use super::{Asker, DhcpError, LeaseError, Reporter};
 
-/// How long an answer is waited for at first; doubled up to the limit, as RFC 2131, 4.1, has it.
+/// The first timeout of a request; doubled up to the limit, as in RFC 2131, 4.1.
 const FIRST_WAIT: Duration = Duration::from_secs(4);
 const LONGEST_WAIT: Duration = Duration::from_secs(64);
-/// How often an offer is asked for until the node looks for another one, and how often a lease of before is.
+/// How often an offer is requested before the node discovers another one, and how often a previous lease is.
 const REQUESTS: u32 = 4;
 const REPEATS: u32 = 2;
-/// The least time between two questions to renew a lease.
+/// The shortest time between two requests to renew a lease.
 const LEAST_RENEWAL_WAIT: Duration = Duration::from_secs(60);
 
 /// Carries messages to and from servers on one interface.
 #[async_trait]
 pub(super) trait Wire: Send {
-    /// Sends to all servers, from nobody.
+    /// Sends to all servers, from the unspecified address.
     async fn broadcast(&mut self, message: &[u8]) -> Result<(), DhcpError>;
 
     /// Sends from the node's own address, to one server or, if it is not named, to all.
@@ -36,14 +36,14 @@ pub(super) trait Wire: Send {
         message: &[u8],
     ) -> Result<(), DhcpError>;
 
-    /// Closes what is open: nothing is sent or awaited for a long time.
+    /// Closes the sockets: nothing is sent or expected for a long time.
     fn rest(&mut self);
 
     /// Waits for the next message. May be dropped and called again: no message is lost.
     async fn receive(&mut self) -> Result<Vec<u8>, DhcpError>;
 }
 
-/// A lease that holds, as it was given.
+/// A valid lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Bound {
     pub address: Ipv4Addr,
@@ -58,11 +58,11 @@ pub(super) struct Client<W> {
     pub asker: Asker,
     pub report: Reporter,
     xid: u32,
-    /// What was last told of messages that were not used.
+    /// The last logged reason for ignoring a message.
     told: Option<String>,
 }
 
-/// How a question was answered.
+/// The reply to a request.
 enum Reply {
     Ack(Box<Bound>),
     Nak,
@@ -70,7 +70,7 @@ enum Reply {
 }
 
 impl<W: Wire> Client<W> {
-    /// Makes a client; `xid` ties questions and answers together, and is better not to be guessed.
+    /// Makes a client; `xid` is the first transaction ID, and should be unpredictable.
     pub(super) fn new(wire: W, asker: Asker, report: Reporter, xid: u32) -> Self {
         Client {
             wire,
@@ -81,7 +81,7 @@ impl<W: Wire> Client<W> {
         }
     }
 
-    /// Gets leases and keeps them fresh until the wire fails. `last` is the address to ask for first, and is kept
+    /// Acquires leases and renews them until the wire fails. `last` is the address to request first, and is kept
     /// up to date.
     pub(super) async fn run(
         mut self,
@@ -103,13 +103,13 @@ impl<W: Wire> Client<W> {
         }
     }
 
-    /// Asks until there is a lease, first for the one of before.
+    /// Requests until there is a lease, first for the previous one.
     async fn acquire(&mut self, known: Option<Ipv4Addr>) -> Result<Bound, DhcpError> {
         if let Some(address) = known {
             match self.request(address, None, REPEATS).await? {
                 Reply::Ack(bound) => return Ok(*bound),
                 Reply::Nak => self.lost(),
-                // A lease of before the cable was out still holds: nobody is there to say otherwise.
+                // A lease from before the cable was unplugged is still valid: no server has revoked it.
                 Reply::Silence => {}
             }
         }
@@ -121,17 +121,17 @@ impl<W: Wire> Client<W> {
             if let Some((address, server)) = self.offer(wait).await? {
                 match self.request(address, Some(server), REQUESTS).await? {
                     Reply::Ack(bound) => return Ok(*bound),
-                    // Looks for another one at once, but not without end: the pause grows.
+                    // Discovers another one at once, but not forever: the pause grows.
                     Reply::Nak | Reply::Silence => tokio::time::sleep(wait).await,
                 }
             }
-            // Not all nodes of a house that has power again at the same time.
+            // So that nodes that start at the same time after a power cut do not send at the same time.
             let apart = Duration::from_millis(u64::from(self.xid % 1000));
             wait = (wait * 2).min(LONGEST_WAIT) + apart;
         }
     }
 
-    /// Waits for the first offer that can be used.
+    /// Waits for the first usable offer.
     async fn offer(&mut self, wait: Duration) -> Result<Option<(Ipv4Addr, Ipv4Addr)>, DhcpError> {
         let until = Instant::now() + wait;
         loop {
@@ -152,7 +152,7 @@ impl<W: Wire> Client<W> {
         }
     }
 
-    /// Asks for an address: one that a server offered, or the one of before, which any server may know.
+    /// Requests an address: one that a server offered, or the previous one, which any server may know.
     async fn request(
         &mut self,
         asked: Ipv4Addr,
@@ -175,7 +175,7 @@ impl<W: Wire> Client<W> {
         Ok(Reply::Silence)
     }
 
-    /// Keeps a lease until it ends or is taken back.
+    /// Keeps a lease until it expires or is revoked.
     async fn hold(&mut self, mut bound: Bound) -> Result<(), DhcpError> {
         loop {
             let (renewal, rebinding, end) = bound.moments();
@@ -191,7 +191,7 @@ impl<W: Wire> Client<W> {
                     );
                     return Ok(());
                 }
-                // First the server that gave it, then whoever hears.
+                // First the server that gave it, then any.
                 let known = !bound.server.is_unspecified();
                 let (server, until) = if now < rebinding && known {
                     (Some(bound.server), rebinding)
@@ -204,7 +204,7 @@ impl<W: Wire> Client<W> {
                     ..self.question(Kind::Request)
                 };
                 let asked = self.wire.send(bound.address, server, &question.bytes()).await;
-                // The address may be gone for the moment, or the way to the server: the lease still holds.
+                // The address, or the route to the server, may be temporarily gone: the lease is still valid.
                 if let Err(error) = asked {
                     self.tell(state::chain(&error));
                 }
@@ -222,10 +222,10 @@ impl<W: Wire> Client<W> {
         }
     }
 
-    /// Waits for a server's word on a request.
+    /// Waits for a server's reply to a request.
     async fn reply(&mut self, until: Instant, server: Option<Ipv4Addr>) -> Result<Reply, DhcpError> {
         while let Some(answer) = self.next(until).await? {
-            // Another server's refusal of what it did not offer is none.
+            // A refusal by a server that did not offer is ignored.
             let from = answer.server();
             if let (Some(expected), Some(from)) = (server, from)
                 && !expected.is_unspecified()
@@ -267,12 +267,12 @@ impl<W: Wire> Client<W> {
         }
     }
 
-    /// The server took the lease back: the address goes at once.
+    /// The server revoked the lease: the address is removed at once.
     fn lost(&self) {
         self.report.report(None);
     }
 
-    /// Waits for the next message that answers the last question.
+    /// Waits for the next reply to the last request.
     async fn next(&mut self, until: Instant) -> Result<Option<Answer>, DhcpError> {
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -281,10 +281,10 @@ impl<W: Wire> Client<W> {
                 return Ok(None);
             };
             match Answer::parse(&message?) {
-                // Somebody else's.
+                // For another client.
                 Ok(answer) if (answer.xid, answer.mac) != (self.xid, self.asker.mac_address) => {}
                 Ok(answer) => return Ok(Some(answer)),
-                Err(reason) => self.tell(format!("a message of a DHCP server is left out: {reason}")),
+                Err(reason) => self.tell(format!("a message of a DHCP server is ignored: {reason}")),
             }
         }
     }
@@ -307,7 +307,7 @@ impl<W: Wire> Client<W> {
             .map_or("a server that does not say its name".to_owned(), |server| {
                 server.to_string()
             });
-        self.tell(format!("the {what} of {server} is left out: {reason}"));
+        self.tell(format!("the {what} of {server} is ignored: {reason}"));
     }
 
     /// Logs why a message is ignored, unless that was the last thing logged.

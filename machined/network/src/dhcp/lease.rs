@@ -1,7 +1,7 @@
-//! Checks what a DHCP server said. Whoever answers first on the wire wrote this: nothing in it is believed unseen.
+//! Checks the reply of a DHCP server. Anybody on the network may have sent it: nothing in it is trusted unchecked.
 //!
-//! Only an address that no node can have spoils a lease. Anything else that is wrong is left out, or replaced by what
-//! the standards give for it, and told in the lease's remarks.
+//! Only an address that no node can have makes a lease unusable. Anything else that is wrong is ignored, or replaced by the
+//! default of the standards, and reported in the lease's remarks.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -13,7 +13,7 @@ use super::super::from_leases::LEAST_DHCP_MTU;
 use super::super::names::{self, LIST};
 use super::message::{Answer, option};
 
-/// How long a lease is taken to hold whose server does not say: an hour, as other clients have it.
+/// The lease time if the server gives none: an hour, as in other clients.
 const DEFAULT_SECONDS: u32 = 3600;
 
 /// Why a lease cannot be used.
@@ -35,7 +35,7 @@ pub(super) struct Terms {
     pub end: u32,
 }
 
-/// Takes what is usable of an offer or a lease.
+/// Extracts what is usable from an offer or a lease.
 pub(super) fn check(answer: &Answer) -> Result<(DhcpLease, Terms), LeaseError> {
     let address = answer.address;
     if !is_host(address) {
@@ -65,7 +65,7 @@ pub(super) fn check(answer: &Answer) -> Result<(DhcpLease, Terms), LeaseError> {
     Ok((lease, terms))
 }
 
-/// Reads options, and notes what is wrong with them.
+/// Reads options, and collects what is wrong with them.
 struct Options<'a> {
     all: &'a BTreeMap<u8, Vec<u8>>,
     remarks: Vec<String>,
@@ -98,7 +98,7 @@ impl Options<'_> {
         seconds.filter(|seconds| *seconds > 0)
     }
 
-    /// Without a mask the class of the address says how far the network goes, as RFC 950 has it and other clients do.
+    /// Without a mask the class of the address determines the network, as in RFC 950 and in other clients.
     fn mask(&mut self, address: Ipv4Addr) -> u8 {
         let class = match address.octets()[0] {
             0..128 => 8,
@@ -266,7 +266,7 @@ fn is_host(address: Ipv4Addr) -> bool {
     !reserved && !address.is_loopback() && !address.is_multicast()
 }
 
-/// Returns a text as it may be shown. Servers end texts with zeros, and domains with dots.
+/// Returns a text for display. Servers end texts with zeros, and domains with dots.
 fn shown(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let text = text.trim_end_matches('\0').trim_end_matches('.');

@@ -1,11 +1,11 @@
-//! A DHCP message as bytes (RFC 2131, section 2). Whoever answers on the wire wrote what is parsed here.
+//! Encodes and decodes DHCP messages (RFC 2131, section 2). What is parsed here is untrusted.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use machine_config::value::MacAddress;
 
-/// The length of what stands before the options, and where its parts start.
+/// The length of the header before the options, and the offsets of its parts.
 const HEAD: usize = 240;
 const SNAME: usize = 44;
 const FILE: usize = 108;
@@ -42,7 +42,7 @@ pub(super) mod option {
     pub const END: u8 = 255;
 }
 
-/// What is asked for, in the order of RFC 3442: classless routes before routers.
+/// The requested options, in the order of RFC 3442: classless routes before routers.
 const WANTED: &[u8] = &[
     option::MASK,
     option::ROUTES,
@@ -72,16 +72,16 @@ pub(super) enum Kind {
     Nak = 6,
 }
 
-/// Why bytes are no answer to the node.
+/// Why bytes are not a reply to the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ParseError {
     /// Cut short.
     #[error("it is too short")]
     Short,
-    /// No DHCP at all.
-    #[error("it is no DHCP message")]
+    /// It is not DHCP.
+    #[error("it is not a DHCP message")]
     Foreign,
-    /// An option says that it is longer than the message.
+    /// An option is longer than the message.
     #[error("its option {0} is cut short")]
     Cut(u8),
     /// Not a kind that servers send.
@@ -94,7 +94,7 @@ pub(super) enum ParseError {
 pub(super) struct Question<'a> {
     /// What it wants.
     pub kind: Kind,
-    /// Ties question and answers together.
+    /// The transaction ID.
     pub xid: u32,
     /// The node's hardware address, which is also its identity to the server.
     pub mac: MacAddress,
@@ -102,7 +102,7 @@ pub(super) struct Question<'a> {
     pub own: Option<Ipv4Addr>,
     /// The address that it asks for.
     pub asked: Option<Ipv4Addr>,
-    /// The server whose offer it takes.
+    /// The server whose offer it accepts.
     pub server: Option<Ipv4Addr>,
     /// The name of the node.
     pub hostname: Option<&'a str>,
@@ -206,7 +206,7 @@ impl Answer {
         Some(<[u8; 4]>::try_from(value.as_slice()).ok()?.into())
     }
 
-    /// Returns what the server says in words, which are made harmless.
+    /// Returns the server's message text, sanitized.
     pub(super) fn words(&self) -> Option<String> {
         let value = self.options.get(&option::MESSAGE)?;
         let text = String::from_utf8_lossy(value);
@@ -319,7 +319,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_is_refused_with_its_reason() {
+    fn invalid_replies_are_refused_with_a_reason() {
         let good = answer(Kind::Ack, 7, [10, 0, 0, 5], &[]);
         let with = |at: usize, byte: u8| {
             let mut bytes = good.clone();
@@ -341,7 +341,7 @@ pub(super) mod tests {
 
     proptest! {
         #[test]
-        fn nothing_that_comes_in_does_harm(tail in proptest::collection::vec(any::<u8>(), 0..400), cut in 0..600_usize) {
+        fn no_input_panics(tail in proptest::collection::vec(any::<u8>(), 0..400), cut in 0..600_usize) {
             let mut bytes = answer(Kind::Ack, 7, [10, 0, 0, 5], &[(option::OVERLOAD, &[3])]);
             bytes.pop();
             bytes.extend(tail);

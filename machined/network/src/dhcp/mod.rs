@@ -1,8 +1,8 @@
 //! Asks for IPv4 leases on the interfaces that want one.
 //!
-//! One task per interface talks to the server: `client` is the talk, `wire` carries it, `message` and `udp` are its
+//! One task per interface talks to the server: `client` is the exchange, `wire` transports it, `message` and `udp` are its
 //! bytes, and `lease` checks what the server said. A lease outlives its cable: it stays until it expires, so that a
-//! loose plug does not take the node's address away; a server that takes it back ends it at once.
+//! loose plug does not remove the node's address; a server that revokes it ends it at once.
 
 mod client;
 mod lease;
@@ -27,16 +27,16 @@ pub use super::leases::Reporter;
 use state::kinds::{DhcpLease, DhcpSpec, LinkStatus};
 use state::{Action, Controller, ControllerError, Resource, Store, chain, tasks};
 
-/// Gets leases for an interface and keeps them fresh.
+/// Acquires and renews leases for an interface.
 #[async_trait]
 pub trait LeaseSource: Send + Sync + 'static {
-    /// Talks to the server until it cannot: every lease, and the loss of one, goes to `report`.
+    /// Runs until the wire fails: every lease, and the loss of one, is sent to `report`.
     ///
-    /// May be dropped at any moment, when the interface is gone or no longer asks.
+    /// May be dropped at any time, when the interface is gone or no longer wants a lease.
     async fn run(&self, link: Asker, report: Reporter) -> DhcpError;
 }
 
-/// Names the interface that asks.
+/// The interface that wants a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asker {
     /// Its name.
@@ -45,7 +45,7 @@ pub struct Asker {
     pub index: u32,
     /// Its hardware address.
     pub mac_address: MacAddress,
-    /// The name the node tells the server.
+    /// The host name that is sent to the server.
     pub hostname: Option<HostName>,
 }
 
@@ -97,7 +97,7 @@ impl<S: LeaseSource> Dhcp<S> {
     }
 }
 
-/// Decides who asks: an interface that wants a lease, has a hardware address, and somebody to ask. Pure.
+/// Selects the interfaces that want a lease, have a hardware address, and a carrier. Pure.
 fn askers(
     specs: &BTreeMap<String, DhcpSpec>,
     links: &BTreeMap<String, LinkStatus>,
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_no_longer_asks_keeps_nothing() {
+    async fn an_interface_that_wants_no_lease_keeps_none() {
         let (store, mut dhcp, _) = bench(Then::Waits);
         step(&store, &mut dhcp).await;
         store.remove::<DhcpSpec>("t", "eth0").unwrap();
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_fails_or_panics_is_started_again_ever_slower() {
+    async fn a_client_that_fails_or_panics_is_restarted_with_growing_pauses() {
         for then in [Then::Fails, Then::Panics] {
             let (store, mut dhcp, runs) = bench(then);
             step(&store, &mut dhcp).await;

@@ -1,4 +1,4 @@
-//! UDP over IPv4 as bytes: what a node without an address has to write and read itself.
+//! Encodes and decodes UDP over IPv4, for a node without an address.
 
 use std::net::Ipv4Addr;
 
@@ -9,7 +9,7 @@ const IP_HEAD: usize = 20;
 const UDP_HEAD: usize = 8;
 const UDP: u8 = 17;
 
-/// Wraps a payload into a packet from nobody to everybody. The payload has less than 64 KiB, as DHCP's have.
+/// Wraps a payload into a packet from the unspecified address to the broadcast address. The payload has less than 64 KiB, as DHCP's have.
 pub(super) fn wrap(payload: &[u8]) -> Vec<u8> {
     let length = |head: usize| u16::try_from(head + payload.len()).unwrap_or(u16::MAX);
     let (source, target) = (Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST);
@@ -38,7 +38,7 @@ pub(super) fn wrap(payload: &[u8]) -> Vec<u8> {
 
 /// Takes the payload out of a packet from a DHCP server to a client; nothing if it is no such packet or damaged.
 ///
-/// The UDP checksum is not looked at: a packet from a machine to its own virtual one has none yet.
+/// The UDP checksum is not checked: a packet from a machine to its own virtual one has none yet.
 pub(super) fn unwrap(packet: &[u8]) -> Option<&[u8]> {
     let head_length = usize::from(packet.first()? & 0x0f) * 4;
     let total = usize::from(u16::from_be_bytes([*packet.get(2)?, *packet.get(3)?]));
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_packets_are_left_out() {
+    fn damaged_packets_are_ignored() {
         let good = from_server(b"payload");
         assert!(unwrap(&good).is_some());
         for end in 0..good.len() {
@@ -114,7 +114,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_that_comes_in_does_harm(packet in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn no_input_panics(packet in proptest::collection::vec(any::<u8>(), 0..200)) {
             unwrap(&packet);
         }
     }

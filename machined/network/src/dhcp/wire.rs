@@ -16,10 +16,10 @@ use super::client::{Client, Wire};
 use super::udp::{CLIENT_PORT, SERVER_PORT, unwrap, wrap};
 use super::{Asker, DhcpError, LeaseSource, Reporter};
 
-/// What a network carries in one piece.
+/// The largest packet.
 const LONGEST: usize = 1500;
 
-/// Asks real servers. Remembers each interface's last address, to ask for the same one again.
+/// Real servers. Remembers each interface's last address, to request the same one again.
 #[derive(Default)]
 pub struct Servers {
     last: Mutex<HashMap<String, Ipv4Addr>>,
@@ -31,7 +31,7 @@ impl LeaseSource for Servers {
         let known = self.lock().get(&link.name).copied();
         let name = link.name.clone();
         let wire = LinuxWire::new(name.clone(), link.index);
-        // Seeded by the kernel's random numbers: others are not to guess what the next question is called.
+        // Seeded by the kernel's random numbers, so that the next transaction ID is unpredictable.
         let xid = RandomState::new().build_hasher().finish() as u32;
         let keep = |address: Option<Ipv4Addr>| {
             let mut last = self.lock();
@@ -50,13 +50,13 @@ impl Servers {
     }
 }
 
-/// Hears by raw packets: the node has no address at first, and a server takes a lease back by telling everybody, which
-/// a socket of the node's own address would not hear. Speaks by them as long as the node has no address.
+/// Receives raw packets: the node has no address at first, and a server revokes a lease by broadcast, which
+/// a socket with the node's own address would not receive. Sends raw packets as long as the node has no address.
 struct LinuxWire {
     link: String,
     index: u32,
     packets: Option<(PacketSocket, Receiver)>,
-    /// Speaks from the node's own address. Nothing is read from it.
+    /// Sends from the node's own address. Nothing is read from it.
     own: Option<(Ipv4Addr, UdpSocket)>,
 }
 
@@ -80,7 +80,7 @@ impl LinuxWire {
     fn packets(&mut self) -> Result<&PacketSocket, DhcpError> {
         if self.packets.is_none() {
             let socket = PacketSocket::open(self.index, CLIENT_PORT)?;
-            // It is no pipe, but is read and polled like one.
+            // It is not a pipe, but is read and polled like one.
             let reader = socket.reader().and_then(Receiver::from_owned_fd_unchecked);
             let reader = reader.map_err(|source| self.failed(source))?;
             self.packets = Some((socket, reader));
@@ -118,7 +118,7 @@ impl Wire for LinuxWire {
         server: Option<Ipv4Addr>,
         message: &[u8],
     ) -> Result<(), DhcpError> {
-        // Opened before the question, so that no answer is missed.
+        // Opened before the request, so that no reply is missed.
         self.packets()?;
         let target = server.unwrap_or(Ipv4Addr::BROADCAST);
         let sent = self.speak(own, target, message).await;

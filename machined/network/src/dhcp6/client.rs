@@ -1,4 +1,4 @@
-//! The talk with a DHCPv6 server (RFC 8415, section 18): for an address, or for settings alone.
+//! The exchange with a DHCPv6 server (RFC 8415, section 18): for an address, or for settings alone.
 
 use std::net::{Ipv6Addr, SocketAddrV6};
 use std::time::Duration;
@@ -17,12 +17,12 @@ const CLIENT_PORT: u16 = 546;
 const SERVER_PORT: u16 = 547;
 const LONGEST: usize = 1500;
 
-/// How long an answer is waited for at first, and at most; doubled in between.
+/// The first and the longest timeout of a request; doubled in between.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
-/// How often an offer is asked for until the node looks for another one.
+/// How often an offer is requested before the node discovers another one.
 const REQUESTS: u32 = 5;
-/// How long an answer to a request for more time is waited for at first.
+/// The first timeout of a renewal.
 const RENEWAL_WAIT: Duration = Duration::from_secs(10);
 
 /// Carries messages to and from servers on one interface.
@@ -87,7 +87,7 @@ pub(super) struct Client<W> {
 }
 
 impl<W: Wire> Client<W> {
-    /// Makes a client; `xid` ties questions and answers together, and is better not to be guessed.
+    /// Makes a client; `xid` is the first transaction ID, and should be unpredictable.
     pub(super) fn new(wire: W, asker: Asker, report: Reporter<Dhcp6Lease>, xid: u32) -> Self {
         Client {
             wire,
@@ -98,7 +98,7 @@ impl<W: Wire> Client<W> {
         }
     }
 
-    /// Gets what routers say there is, and keeps it fresh, until the wire fails.
+    /// Acquires what the routers announce, and renews it, until the wire fails.
     pub(super) async fn run(mut self) -> Result<(), Dhcp6Error> {
         loop {
             if self.asker.managed {
@@ -115,7 +115,7 @@ impl<W: Wire> Client<W> {
         }
     }
 
-    /// Asks until there is an address.
+    /// Requests until there is an address.
     async fn acquire(&mut self) -> Result<Answer, Dhcp6Error> {
         loop {
             let offer = self.ask(Kind::Solicit, None, FIRST_WAIT, None).await?;
@@ -131,7 +131,7 @@ impl<W: Wire> Client<W> {
         }
     }
 
-    /// Keeps an address until it ends.
+    /// Keeps an address until it expires.
     async fn hold(&mut self, mut bound: Answer) -> Result<(), Dhcp6Error> {
         loop {
             let start = Instant::now();
@@ -159,7 +159,7 @@ impl<W: Wire> Client<W> {
         }
     }
 
-    /// Asks until there is an answer that can be used, or it is too late.
+    /// Requests until there is a usable reply, or it is too late.
     async fn ask(
         &mut self,
         kind: Kind,
@@ -191,13 +191,13 @@ impl<W: Wire> Client<W> {
                 match read(&message, self.xid, self.asker.mac_address, self.asker.managed) {
                     Ok(answer) if answer.kind == expected => return Ok(Some(answer)),
                     Ok(_) | Err(AnswerError::Foreign) => {}
-                    Err(reason) => self.tell(format!("a message of a DHCPv6 server is left out: {reason}")),
+                    Err(reason) => self.tell(format!("a message of a DHCPv6 server is ignored: {reason}")),
                 }
             }
             if until.is_some_and(|until| until <= Instant::now()) {
                 return Ok(None);
             }
-            self.tell("no DHCPv6 server has answered, though a router says that there is one".to_owned());
+            self.tell("no DHCPv6 server has replied, although a router announces one".to_owned());
             wait = (wait * 2).min(LONGEST_WAIT);
         }
     }

@@ -1,4 +1,4 @@
-//! A DHCPv6 message as bytes (RFC 8415, section 8), and what of an answer is used.
+//! Encodes and decodes DHCPv6 messages (RFC 8415, section 8), and checks replies.
 
 use std::net::Ipv6Addr;
 
@@ -21,7 +21,7 @@ mod option {
     pub const REFRESH: u16 = 32;
 }
 
-/// How long settings hold without a word about it, and at least (RFC 8415, 7.6).
+/// The default and the shortest lifetime of settings (RFC 8415, 7.6).
 const REFRESH: u32 = 86_400;
 const LEAST_REFRESH: u32 = 600;
 
@@ -49,15 +49,15 @@ pub(super) enum Kind {
 pub(super) struct Question<'a> {
     /// What it wants.
     pub kind: Kind,
-    /// Ties question and answers together: 24 bits.
+    /// The transaction ID: 24 bits.
     pub xid: u32,
     /// The node's hardware address, its identity to servers.
     pub mac: MacAddress,
-    /// The server that is meant; none means all.
+    /// The addressed server; none means all.
     pub server: Option<&'a [u8]>,
     /// The address that it has or was offered.
     pub address: Option<Ipv6Addr>,
-    /// Since when it asks, in hundredths of a second.
+    /// The time since the first request, in hundredths of a second.
     pub elapsed: u16,
 }
 
@@ -104,14 +104,14 @@ fn identity(MacAddress(mac): MacAddress) -> Vec<u8> {
     [&[0, 3, 0, 1], &mac[..]].concat()
 }
 
-/// What a server's message is good for.
+/// A checked message of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Answer {
     /// Its kind.
     pub kind: Kind,
     /// The server's identity.
     pub server: Vec<u8>,
-    /// What it gives.
+    /// The lease.
     pub lease: Dhcp6Lease,
     /// When to ask for more time: the same server, then any, in seconds from now.
     pub renewal: u32,
@@ -119,17 +119,17 @@ pub(super) struct Answer {
     pub rebinding: u32,
 }
 
-/// Why a message is passed over.
+/// Why a message is ignored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum AnswerError {
-    /// It is somebody else's, or of another question.
+    /// It is for another client, or another request.
     #[error("it is not for this node")]
     Foreign,
     /// It is cut short.
     #[error("it is cut short")]
     Cut,
-    /// The server names no identity.
-    #[error("it does not say whose it is")]
+    /// It has no server identity.
+    #[error("it does not identify its server")]
     Server,
     /// The server refuses.
     #[error("the server refuses with status {0}")]
@@ -139,7 +139,7 @@ pub(super) enum AnswerError {
     Address,
 }
 
-/// Reads a message that answers a question. With `managed` it must have an address.
+/// Reads the reply to a request. With `managed` it must have an address.
 pub(super) fn read(bytes: &[u8], xid: u32, mac: MacAddress, managed: bool) -> Result<Answer, AnswerError> {
     let (head, rest) = bytes.split_first_chunk::<4>().ok_or(AnswerError::Cut)?;
     let kind = match head[0] {
@@ -165,7 +165,7 @@ pub(super) fn read(bytes: &[u8], xid: u32, mac: MacAddress, managed: bool) -> Re
             .map(names::decode)
             .unwrap_or_default(),
         time_servers: servers(options.first(option::TIME_SERVERS)),
-        // Settings hold until others come: after the refresh they are asked for again.
+        // Settings are valid until others arrive: after the refresh time they are requested again.
         seconds: u32::MAX,
     };
     let refresh = options.first(option::REFRESH).and_then(word).unwrap_or(REFRESH);
@@ -189,7 +189,7 @@ pub(super) fn read(bytes: &[u8], xid: u32, mac: MacAddress, managed: bool) -> Re
     })
 }
 
-/// RFC 8415, 21.4: zero leaves the times to the node, and those that are not in order are as good as none.
+/// RFC 8415, 21.4: zero leaves the times to the node, and inconsistent ones are ignored.
 fn terms(t1: u32, t2: u32, preferred: u32, valid: u32) -> (u32, u32) {
     if 0 < t1 && t1 <= t2 && t2 < valid {
         return (t1, t2);
@@ -339,7 +339,7 @@ pub(in super::super) mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_is_passed_over_with_its_reason() {
+    fn invalid_replies_are_ignored_with_a_reason() {
         let good = answer(7, 5, MAC, ours(), (0, 0));
         let mut refused = good.clone();
         put(&mut refused, option::STATUS, &[0, 2]);
@@ -361,7 +361,7 @@ pub(in super::super) mod tests {
 
     proptest! {
         #[test]
-        fn nothing_that_comes_in_does_harm(tail in proptest::collection::vec(any::<u8>(), 0..300), cut in 0..500_usize, managed in any::<bool>()) {
+        fn no_input_panics(tail in proptest::collection::vec(any::<u8>(), 0..300), cut in 0..500_usize, managed in any::<bool>()) {
             let mut bytes = answer(7, 5, MAC, ours(), (0, 0));
             bytes.extend(tail);
             bytes.truncate(cut);

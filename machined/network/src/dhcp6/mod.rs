@@ -1,6 +1,6 @@
-//! Asks for addresses and settings by DHCPv6 where IPv6 routers say that there are some.
+//! Requests addresses and settings by DHCPv6 if IPv6 routers announce them.
 //!
-//! The flags of router advertisements decide: "managed" asks for an address and settings, "other" for settings alone.
+//! The flags of router advertisements decide: "managed" means address and settings, "other" settings alone.
 //! `client` is the talk, `message` its bytes and what of an answer is used.
 
 mod client;
@@ -30,7 +30,7 @@ pub struct Dhcp6Error {
     source: std::io::Error,
 }
 
-/// Names the interface that asks, and what for.
+/// An interface, and what it requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Asker {
     name: String,
@@ -38,11 +38,11 @@ struct Asker {
     mac_address: MacAddress,
     /// Its link-local address.
     own: Ipv6Addr,
-    /// Set when it asks for an address, too.
+    /// Set when it also requests an address.
     managed: bool,
 }
 
-/// Keeps what DHCPv6 gives for each interface whose routers speak of it. Sole owner of `Dhcp6Lease`.
+/// Keeps the DHCPv6 lease of each interface whose routers announce it. Sole owner of `Dhcp6Lease`.
 pub struct Dhcp6 {
     tasks: HashMap<String, (Asker, AbortOnDropHandle<()>)>,
     leases: Leases<Dhcp6Lease>,
@@ -68,7 +68,7 @@ fn start(asker: Asker, reporter: Reporter<Dhcp6Lease>) -> AbortOnDropHandle<()> 
     tasks::keep(format!("DHCPv6 on {}", asker.name), move || {
         let (asker, reporter) = (asker.clone(), reporter.clone());
         async move {
-            // Seeded by the kernel's random numbers: others are not to guess what the next question is called.
+            // Seeded by the kernel's random numbers, so that the next transaction ID is unpredictable.
             let xid = RandomState::new().build_hasher().finish() as u32;
             let talk = async {
                 Client::new(Udp::open(&asker).await?, asker, reporter, xid)

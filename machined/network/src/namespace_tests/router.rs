@@ -63,7 +63,7 @@ pub(super) fn serve(index: u32, name: &str, advertisement: Vec<u8>) -> Router {
     let solicitations = Arc::new(AtomicU32::new(0));
     let counted = solicitations.clone();
     let task = tokio::spawn(async move {
-        // It is no pipe, but is read and polled like one.
+        // It is not a pipe, but is read and polled like one.
         let reader = Receiver::from_owned_fd_unchecked(socket.try_clone().unwrap()).unwrap();
         let mut message = [0; 1500];
         loop {

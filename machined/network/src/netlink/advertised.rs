@@ -37,7 +37,7 @@ struct Names {
 impl Advertised {
     /// Reads what the kernel hands on, and rings for each, until the socket fails.
     pub(super) async fn listen(self, options: UserOptions, bell: Arc<Notify>) -> io::Result<()> {
-        // It is no pipe, but is read and polled like one.
+        // It is not a pipe, but is read and polled like one.
         let datagrams = Receiver::from_owned_fd_unchecked(OwnedFd::from(options))?;
         let mut buffer = vec![0; LONGEST];
         loop {

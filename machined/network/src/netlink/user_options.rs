@@ -164,7 +164,7 @@ pub(super) mod tests {
 
     proptest! {
         #[test]
-        fn nothing_that_comes_in_does_harm(bytes in proptest::collection::vec(any::<u8>(), 0..400), options in proptest::collection::vec(any::<u8>(), 0..400)) {
+        fn no_input_panics(bytes in proptest::collection::vec(any::<u8>(), 0..400), options in proptest::collection::vec(any::<u8>(), 0..400)) {
             read(&bytes);
             for named in read(&message(1, &options)) {
                 let What::Domains(domains) = named.what else { continue };

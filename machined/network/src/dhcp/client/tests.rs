@@ -151,7 +151,7 @@ fn nak(xid: u32) -> Vec<u8> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_is_got_renewed_and_at_last_asked_of_anybody() {
+async fn a_lease_is_acquired_renewed_and_finally_rebound() {
     let mut bench = bench(None, {
         let (mut renewals, mut offers) = (0, 0);
         move |asked| match (asked.kind, asked.own) {
@@ -213,7 +213,7 @@ async fn a_lease_is_got_renewed_and_at_last_asked_of_anybody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_is_taken_back_goes_at_once() {
+async fn a_revoked_lease_is_removed_at_once() {
     for known in [None, Some([10, 0, 0, 5])] {
         let mut offers = 0;
         let mut bench = bench(known, move |asked| match (asked.kind, asked.own) {
@@ -248,7 +248,7 @@ async fn a_lease_that_is_taken_back_goes_at_once() {
 
 /// An offer that is wrong in one point is taken without the point; what cannot be used does not hide what can.
 #[tokio::test(start_paused = true)]
-async fn odd_offers_are_taken_and_useless_ones_passed_over() {
+async fn odd_offers_are_accepted_and_useless_ones_ignored() {
     let late: (u8, &[u8]) = (option::RENEWAL, &[0, 0, 3, 0xe0]);
     let odd: [Vec<(u8, &[u8])>; 3] = [vec![SERVER, TIME, MASK, late], vec![SERVER, TIME], vec![MASK]];
     for options in odd {
@@ -276,7 +276,7 @@ async fn odd_offers_are_taken_and_useless_ones_passed_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_offers_and_does_not_give_is_asked_again_ever_more_slowly() {
+async fn a_server_that_offers_and_does_not_acknowledge_is_retried_more_and_more_slowly() {
     let mut bench = bench(None, |asked| match asked.kind {
         DISCOVER => vec![offer(asked.xid, 5)],
         _ => vec![nak(asked.xid)],

@@ -28,7 +28,7 @@ fn without(code: u8) -> Answer {
 }
 
 #[test]
-fn an_ordinary_lease_is_taken_whole() {
+fn an_ordinary_lease_is_accepted_completely() {
     let (lease, terms) = check(&answer(&[
         (option::NAME_SERVERS, &[10, 0, 2, 3]),
         (option::DOMAIN, b"example.org.\0"),
@@ -60,9 +60,9 @@ type Sent<'a> = Vec<(u8, &'a [u8])>;
 /// What is in the lease: prefix, T1, T2, MTU, host name.
 type Taken = (u8, u32, u32, Option<u32>, Option<&'static str>);
 
-/// One bad option costs itself, never the lease, and never silently.
+/// A bad option is ignored with a remark, and never costs the lease.
 #[test]
-fn what_is_wrong_is_left_out_or_replaced_and_told() {
+fn invalid_options_are_ignored_or_replaced_and_reported() {
     let second = |value: u32| value.to_be_bytes().to_vec();
     let (long, late, whole) = (second(900), second(990), second(1000));
     // And a part of what is told.
@@ -212,7 +212,7 @@ fn without_a_time_an_hour_is_assumed() {
 }
 
 #[test]
-fn classless_routes_stand_for_the_router() {
+fn classless_routes_replace_the_router() {
     let bytes = [16, 10, 9, 10, 0, 2, 9, 13, 10, 15, 0, 0, 0, 0];
     let (lease, _) = check(&answer(&[(option::ROUTES, &bytes)])).unwrap();
     let lines: Vec<_> = lease
@@ -224,7 +224,7 @@ fn classless_routes_stand_for_the_router() {
 }
 
 #[test]
-fn an_address_that_no_node_can_have_spoils_the_lease() {
+fn an_impossible_address_makes_the_lease_unusable() {
     for address in [[0, 0, 0, 0], [127, 0, 0, 1], [224, 0, 0, 1], [255, 255, 255, 255]] {
         let answer = Answer {
             address: address.into(),
@@ -236,7 +236,7 @@ fn an_address_that_no_node_can_have_spoils_the_lease() {
 
 proptest! {
     #[test]
-    fn whatever_a_server_says_is_checked(
+    fn no_reply_panics(
         address in any::<u32>(),
         options in proptest::collection::btree_map(any::<u8>(), proptest::collection::vec(any::<u8>(), 0..80), 0..20),
         (name, routes) in (any::<String>(), proptest::collection::vec(any::<u8>(), 0..200)),
