@@ -23,7 +23,7 @@ use tokio::sync::broadcast;
 pub use grant::{Grant, Revoked};
 pub use health::{health, trial_health};
 pub use peer::Caller;
-pub use upgrades::{PushError, PushedBundle, StartUpgrade, UpgradeSource, Upgrades, WithoutSlots};
+pub use upgrades::{PushError, PushedBundle, StartUpgrade, UpgradeSource, Upgrades, WithoutSlots, mode};
 
 /// Everything the handlers call, besides the resource store and the kernel's own files.
 #[derive(Clone)]

@@ -4,6 +4,7 @@ use std::num::NonZeroU64;
 
 use api::v1alpha1::{UpgradeMode, UpgradeRecord, UpgradeStatus};
 use async_trait::async_trait;
+use state::kinds::upgrade::Mode;
 use tokio::sync::watch;
 
 use super::BackendError;
@@ -13,8 +14,8 @@ use super::BackendError;
 pub struct StartUpgrade {
     /// The bundle.
     pub source: UpgradeSource,
-    /// When the node reboots into it; never unspecified.
-    pub mode: UpgradeMode,
+    /// When the node reboots into it.
+    pub mode: Mode,
     /// Only plan.
     pub plan_only: bool,
     /// Override refusals, where that is possible. The caller was found to be allowed to.
@@ -23,6 +24,15 @@ pub struct StartUpgrade {
     pub rate_limit: Option<NonZeroU64>,
     /// Name of the caller, for the log.
     pub who: String,
+}
+
+/// Returns a mode as the API has it.
+pub fn mode(mode: Mode) -> UpgradeMode {
+    match mode {
+        Mode::Now => UpgradeMode::Now,
+        Mode::Staged => UpgradeMode::Staged,
+        Mode::Window => UpgradeMode::Window,
+    }
 }
 
 /// The source of a bundle.
@@ -35,6 +45,16 @@ pub enum UpgradeSource {
         /// Length of the bundle in bytes.
         length: u64,
     },
+}
+
+impl UpgradeSource {
+    /// Returns the address of a bundle on a web server.
+    pub fn url(&self) -> Option<&str> {
+        match self {
+            UpgradeSource::Url(url) => Some(url),
+            UpgradeSource::Pushed { .. } => None,
+        }
+    }
 }
 
 /// A bundle that a client has.

@@ -3,10 +3,12 @@
 use std::sync::atomic::Ordering;
 
 use backend::BackendError;
+use state::chain;
 use state::kinds::upgrade::Stage;
 use state::tasks::caught;
 
-use super::handle::{NAME, UpgradeHandle, blocking};
+use super::error::Error;
+use super::handle::{NAME, UpgradeHandle, blocking, refused};
 use super::history::{Entry, Outcome};
 use super::{arm, rollback};
 
@@ -37,7 +39,7 @@ impl UpgradeHandle {
             return Err(BackendError::Refused("the node is already restarting".to_owned()));
         }
         let open = self.shared.history.open_entry();
-        let system = self.system().await.map_err(BackendError::Refused)?;
+        let system = self.system().await.map_err(refused)?;
         if open.is_none() && !system.is_armed() {
             return Err(BackendError::Refused(
                 "no upgrade is running, waiting or armed".to_owned(),
@@ -47,7 +49,7 @@ impl UpgradeHandle {
             let disarmed = blocking(move || arm::disarm(&system))
                 .await
                 .and_then(|disarmed| disarmed);
-            disarmed.map_err(BackendError::Internal)?;
+            disarmed.map_err(|error| BackendError::Internal(chain(&error)))?;
         }
         let entry = open.unwrap_or_default();
         let id = entry.id.clone();
@@ -61,7 +63,7 @@ impl UpgradeHandle {
         let current = self.shared.current.lock().await;
         self.check_free(&current)?;
         self.check_waiting(None)?;
-        let system = self.system().await.map_err(BackendError::Refused)?;
+        let system = self.system().await.map_err(refused)?;
         if system.is_armed() {
             return Err(BackendError::Refused(
                 "an upgrade is armed: cancel it with `bedplate upgrade cancel` first".to_owned(),
@@ -71,16 +73,11 @@ impl UpgradeHandle {
         let found = blocking(move || rollback::prepare(&looked))
             .await
             .and_then(|found| found);
-        let found = found.map_err(BackendError::Refused)?;
+        let found = found.map_err(refused)?;
         let (record, before) = (system.places.record(), system.loaded);
-        let written = blocking(move || {
-            record
-                .write(&before, &found.record)
-                .map_err(|error| error.to_string())
-        });
+        let written = blocking(move || record.write(&before, &found.record).map_err(Error::WriteRecord));
         let written = written.await.and_then(|written| written);
-        written
-            .map_err(|error| BackendError::Internal(format!("the slot record cannot be written: {error}")))?;
+        written.map_err(|error| BackendError::Internal(chain(&error)))?;
 
         // Neither the system on trial nor an interrupted upgrade is wanted: left open, it would be resumed after the restart.
         let running = system.release.id();

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use backend::StartUpgrade;
+use backend::UpgradeSource;
 use machine_config::MachineConfig;
 use slots::{Slot, SlotState};
 use state::kinds::upgrade::{Mode, Stage};
@@ -74,7 +76,7 @@ impl UpgradeController {
                 places.diary().read(),
             )
         });
-        let (release, other, diary) = looked.await.map_err(ControllerError::msg)?;
+        let (release, other, diary) = looked.await?;
         let Some(release) = release else { return Ok(()) };
         let facts = Facts {
             running,
@@ -179,14 +181,16 @@ impl UpgradeController {
             return Some(POLL_WINDOW);
         }
         let request = Request {
-            url: Some(again.url),
+            start: StartUpgrade {
+                source: UpgradeSource::Url(again.url),
+                mode: entry.mode,
+                plan_only: false,
+                force: again.force,
+                rate_limit: again.rate_limit,
+                who: "the node itself, after a restart".to_owned(),
+            },
             pushed: None,
-            mode: entry.mode,
-            plan_only: false,
-            force: again.force,
-            rate_limit: again.rate_limit,
             pin: again.pin,
-            who: "the node itself, after a restart".to_owned(),
             resumed: Some(entry.clone()),
         };
         if let Err(error) = self.handle.begin_under(current, request).await {

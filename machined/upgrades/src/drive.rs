@@ -4,9 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use node::power::Stop;
+use state::chain;
 use state::kinds::upgrade::{Mode, Stage};
 
 use super::arm;
+use super::error::Error;
 use super::handle::{NAME, UpgradeHandle, blocking};
 use super::history::{Entry, Outcome};
 use super::job::{Done, Job, JobError};
@@ -52,7 +54,7 @@ impl UpgradeHandle {
             }
             // The node stops.
             Err(JobError::Stopped) => {}
-            Err(JobError::Failed(reason)) => self.end(entry, plan_only, Outcome::Failed, &reason).await,
+            Err(JobError::Failed(error)) => self.end(entry, plan_only, Outcome::Failed, &chain(&error)).await,
         }
     }
 
@@ -103,16 +105,16 @@ impl UpgradeHandle {
     pub(super) async fn arm(&self, mut entry: Entry) {
         let restart = entry.mode != Mode::Staged;
         entry.stage = if restart { Stage::Rebooting } else { Stage::Armed };
-        if let Err(reason) = self.write_down_first(entry.clone()).await {
-            return self.end(entry, false, Outcome::Failed, &reason).await;
+        if let Err(error) = self.write_down_first(entry.clone()).await {
+            return self.end(entry, false, Outcome::Failed, &chain(&error)).await;
         }
         let wanted = entry.clone();
         let armed = match self.system().await {
             Ok(system) => blocking(move || arm::arm(&system, &wanted)).await,
-            Err(reason) => Err(reason),
+            Err(error) => Err(error),
         };
-        if let Err(reason) = armed.and_then(|armed| armed) {
-            return self.end(entry, false, Outcome::Failed, &reason).await;
+        if let Err(error) = armed.and_then(|armed| armed) {
+            return self.end(entry, false, Outcome::Failed, &chain(&error)).await;
         }
         self.set_stage(entry.stage);
         let events = &self.shared.context.events;
@@ -137,7 +139,7 @@ impl UpgradeHandle {
             let done = tokio::time::timeout(BEFORE_REBOOT, part.prepare()).await;
             let failure = match done {
                 Ok(Ok(())) => continue,
-                Ok(Err(reason)) => reason,
+                Ok(Err(error)) => chain(error.as_ref()),
                 Err(_) => "it took too long".to_owned(),
             };
             self.shared
@@ -161,11 +163,9 @@ async fn on_a_thread(
             let _unheard = sender.send(work());
         });
     if let Err(error) = thread {
-        return Err(JobError::Failed(format!("no thread for the upgrade: {error}")));
+        return Err(JobError::Failed(Error::Thread(error)));
     }
-    receiver.await.unwrap_or_else(|_| {
-        Err(JobError::Failed(
-            "the upgrade panicked; see `bedplate logs machined`".to_owned(),
-        ))
-    })
+    receiver
+        .await
+        .unwrap_or_else(|_| Err(JobError::Failed(Error::Panicked)))
 }

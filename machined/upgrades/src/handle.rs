@@ -1,24 +1,24 @@
 //! Starts upgrades, one at a time.
 
-use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
-use backend::{BackendError, PushedBundle};
+use backend::{BackendError, PushedBundle, StartUpgrade};
 use machine_config::MachineConfig;
 use machine_config::v1alpha1::Upgrades as Config;
 use manifest::Digest;
 use node::events::Events;
 use node::power::Power;
-use state::Store;
 use state::kinds::upgrade::{Mode, Stage};
 use state::kinds::{BootStatus, HealthStatus, NODE, TrialStatus, UpgradeStatus};
 use state::tasks::caught;
+use state::{Store, chain};
 use sys::clock::Clock;
 use tokio::sync::{Mutex, watch};
 
+use super::error::Error;
 use super::history::{Entry, History, Outcome, ResumeRequest};
 use super::hooks::{BeforeReboot, SurvivesReboot};
 use super::job::{Job, Origin};
@@ -77,18 +77,14 @@ pub(super) struct Running {
     pub done: watch::Receiver<bool>,
 }
 
-/// A request for an upgrade.
+/// A request for an upgrade, by the API, a rollout, or the node itself.
 pub(super) struct Request {
-    pub url: Option<String>,
+    /// What is requested.
+    pub start: StartUpgrade,
+    /// The client's bundle, if it is pushed.
     pub pushed: Option<Box<dyn PushedBundle>>,
-    pub mode: Mode,
-    pub plan_only: bool,
-    pub force: bool,
-    pub rate_limit: Option<NonZeroU64>,
     /// The manifest that the bundle must have; any when none is given.
     pub pin: Option<Digest>,
-    /// Who requests it, for the log.
-    pub who: String,
     /// The entry of an interrupted upgrade.
     pub resumed: Option<Entry>,
 }
@@ -164,7 +160,7 @@ impl UpgradeHandle {
     }
 
     /// Reads slots and record, off the async threads.
-    pub(super) async fn system(&self) -> Result<RunningSystem, String> {
+    pub(super) async fn system(&self) -> Result<RunningSystem, Error> {
         let boot: BootStatus = self.shared.context.store.get(NODE).unwrap_or_default();
         let places = self.shared.context.places.clone();
         blocking(move || RunningSystem::look(&places, &boot)).await?
@@ -173,13 +169,13 @@ impl UpgradeHandle {
     /// Stores an entry of the history. Logs if it cannot be stored.
     pub(super) async fn write_down(&self, entry: Entry) {
         if let Err(error) = self.put(entry).await {
-            self.shared.context.events.warning(NAME, error);
+            self.shared.context.events.warning(NAME, chain(&error));
         }
     }
 
     /// Stores the next step of an upgrade. One that a rollout started continues only if that succeeds: otherwise the node would retry
     /// forever what is not known to have failed.
-    pub(super) async fn write_down_first(&self, entry: Entry) -> Result<(), String> {
+    pub(super) async fn write_down_first(&self, entry: Entry) -> Result<(), Error> {
         match entry.pin() {
             Some(_) => self.put(entry).await,
             None => {
@@ -189,12 +185,9 @@ impl UpgradeHandle {
         }
     }
 
-    async fn put(&self, entry: Entry) -> Result<(), String> {
+    async fn put(&self, entry: Entry) -> Result<(), Error> {
         let history = self.shared.history.clone();
-        let written = blocking(move || history.put(entry).map_err(|error| error.to_string())).await;
-        written
-            .and_then(|written| written)
-            .map_err(|error| format!("the history of upgrades cannot be written: {error}"))
+        blocking(move || history.put(entry).map_err(Error::History)).await?
     }
 
     /// Starts an upgrade, and returns its ID.
@@ -213,14 +206,14 @@ impl UpgradeHandle {
         if request.resumed.is_none() {
             self.check_waiting(request.pin)?;
         }
-        let system = self.system().await.map_err(BackendError::Refused)?;
+        let system = self.system().await.map_err(refused)?;
         let config = self.config();
         if system.is_armed() {
             return Err(BackendError::Refused(
                 "an upgrade is armed: restart the node to try it, or cancel it with `bedplate upgrade cancel`".to_owned(),
             ));
         }
-        if request.mode == Mode::Window && config.window.is_none() && !request.plan_only {
+        if request.start.mode == Mode::Window && config.window.is_none() && !request.start.plan_only {
             return Err(BackendError::Refused(
                 "the machine config has no maintenance window: set machine.upgrades.window, or choose another mode"
                     .to_owned(),
@@ -228,13 +221,13 @@ impl UpgradeHandle {
         }
         let entry = self.entry(&request, &system);
         let id = entry.id.clone();
-        if !request.plan_only {
+        if !request.start.plan_only {
             self.supersede(&system, &id).await;
             if let Err(error) = self.write_down_first(entry.clone()).await {
                 let mut entry = entry;
-                entry.end(Outcome::Failed, &error, self.now_ms());
+                entry.end(Outcome::Failed, &chain(&error), self.now_ms());
                 self.write_down(entry).await;
-                return Err(BackendError::Refused(error));
+                return Err(refused(error));
             }
         }
         self.shared.published.update(|status, extra| {
@@ -251,14 +244,17 @@ impl UpgradeHandle {
             };
             extra.plan = None;
         });
-        let what = if request.plan_only {
+        let what = if request.start.plan_only {
             "a plan of an upgrade"
         } else {
             "an upgrade"
         };
         self.shared.context.events.info(
             NAME,
-            format!("{what} from {} was requested by {}", entry.source, request.who),
+            format!(
+                "{what} from {} was requested by {}",
+                entry.source, request.start.who
+            ),
         );
         let (finished, done) = watch::channel(false);
         let running = Running {
@@ -320,10 +316,11 @@ impl UpgradeHandle {
             });
             return entry;
         }
-        let again = request.url.as_ref().map(|url| ResumeRequest {
-            url: url.clone(),
-            force: request.force,
-            rate_limit: request.rate_limit,
+        let url = request.start.source.url();
+        let again = url.map(|url| ResumeRequest {
+            url: url.to_owned(),
+            force: request.start.force,
+            rate_limit: request.start.rate_limit,
             pin: request.pin,
             attempts: 0,
         });
@@ -333,11 +330,8 @@ impl UpgradeHandle {
             // A pinned manifest is known before it is read.
             manifest: request.pin.map(|pin| pin.to_string()).unwrap_or_default(),
             slot: Some(system.target()),
-            source: request
-                .url
-                .as_deref()
-                .map_or_else(|| "pushed".to_owned(), remote::shown),
-            mode: request.mode,
+            source: url.map_or_else(|| "pushed".to_owned(), remote::shown),
+            mode: request.start.mode,
             started_ms: self.now_ms(),
             stage: Stage::Opening,
             again,
@@ -347,11 +341,11 @@ impl UpgradeHandle {
 
     fn job(&self, request: Request, system: RunningSystem, config: &Config, stop: Arc<AtomicBool>) -> Job {
         let limit = config.rate_limit.map(|rate| rate.bytes());
-        let rate = [request.rate_limit, limit].into_iter().flatten().min();
-        let origin = match (request.pushed, request.url) {
-            (Some(bundle), _) => Origin::Client(bundle),
-            (None, url) => Origin::Url {
-                url: url.unwrap_or_default(),
+        let rate = [request.start.rate_limit, limit].into_iter().flatten().min();
+        let origin = match request.pushed {
+            Some(bundle) => Origin::Client(bundle),
+            None => Origin::Url {
+                url: request.start.source.url().unwrap_or_default().to_owned(),
                 proxy: config.proxy.as_ref().map(ToString::to_string),
                 authority: config.ca.as_ref().map(ToString::to_string),
             },
@@ -361,8 +355,8 @@ impl UpgradeHandle {
             origin,
             rate,
             pin: request.pin,
-            plan_only: request.plan_only,
-            force: request.force,
+            plan_only: request.start.plan_only,
+            force: request.start.force,
             patient: request.resumed.is_some(),
             objections: self.objections(),
             published: self.shared.published.clone(),
@@ -377,11 +371,14 @@ pub(super) fn worked_on(current: &Option<Running>) -> Option<String> {
     running.map(|running| running.id.clone())
 }
 
+/// Refuses a call, for this reason.
+pub(super) fn refused(error: Error) -> BackendError {
+    BackendError::Refused(chain(&error))
+}
+
 /// Runs something that blocks briefly.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, String> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| error.to_string())
+) -> Result<T, Error> {
+    Ok(tokio::task::spawn_blocking(work).await?)
 }

@@ -21,7 +21,7 @@ pub trait BeforeReboot: Send + Sync {
     fn name(&self) -> &'static str;
     /// Does it. An error is logged, and the node restarts anyway: the decision has been made, and a node that waits
     /// forever would be worse.
-    async fn prepare(&self) -> Result<(), String>;
+    async fn prepare(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
 }
 
 /// Objects while the node is unhealthy by its own machine config: a system that is unhealthy before a restart may not come

@@ -17,6 +17,7 @@ use state::chain;
 use state::kinds::upgrade::Stage;
 use upgrade::{Disk, Progress, Release, Slots, Source};
 
+use super::error::Error;
 use super::estimate::{self, Left, Speeds};
 use super::plan;
 use super::preflight::{RunningSystem, findings, in_the_way};
@@ -75,12 +76,12 @@ pub(super) enum Done {
 }
 
 /// Why a job did not finish.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum JobError {
     /// It was cancelled.
     Stopped,
     /// It failed, or was refused.
-    Failed(String),
+    Failed(Error),
 }
 
 impl Job {
@@ -98,7 +99,7 @@ impl Job {
                 _ if self.stop.load(Ordering::Relaxed) => return Err(JobError::Stopped),
                 Err(reason) if again => {
                     reopened += 1;
-                    self.say(&format!("{reason}; opening it again"));
+                    self.say(&format!("{}; opening it again", chain(&reason)));
                 }
                 Err(reason) => return Err(JobError::Failed(reason)),
                 Ok(done) => return Ok(done),
@@ -107,7 +108,7 @@ impl Job {
     }
 
     /// Opens the bundle's source. A client's can be opened once.
-    fn open(&mut self, gauge: &Gauge) -> Result<Box<dyn Source>, String> {
+    fn open(&mut self, gauge: &Gauge) -> Result<Box<dyn Source>, Error> {
         self.published.update(|status, _| status.stage = Stage::Opening);
         let mut throttle = Throttle::new(self.rate, self.stop.clone());
         let taken = Origin::Url {
@@ -152,17 +153,16 @@ impl Job {
                     proxy,
                     authority,
                 };
-                let remote = remote.map_err(|error| chain(&error))?;
-                Ok(Box::new(Web::new(remote, gauge.clone())))
+                Ok(Box::new(Web::new(remote?, gauge.clone())))
             }
         }
     }
 
     /// Runs the upgrade once.
-    fn once(&self, source: Box<dyn Source>, gauge: &Gauge) -> Result<Done, String> {
+    fn once(&self, source: Box<dyn Source>, gauge: &Gauge) -> Result<Done, Error> {
         let started = Instant::now();
         let system = &self.system;
-        let mut release = Release::open(source, system.keys()?).map_err(|error| chain(&error))?;
+        let mut release = Release::open(source, system.keys()?)?;
         self.check_pin(release.manifest())?;
         let mut running = read_only(&system.places.slots[system.running.index()])?;
         let mut target = read_write(system.target_path())?;
@@ -180,7 +180,7 @@ impl Job {
         });
         if let Some(reason) = in_the_way(&against, self.force) {
             self.publish_plan(&outline);
-            return Err(reason);
+            return Err(Error::Refused(reason));
         }
 
         let mut disk = Disk {
@@ -198,7 +198,7 @@ impl Job {
         let prepared = upgrade::prepare(&mut release, &mut disk.slots, &mut |progress| {
             reporter.advance(progress)
         });
-        let prepared = prepared.map_err(|error| chain(&error))?;
+        let prepared = prepared?;
         let image = release.manifest().slot.size;
         reporter.speeds = Speeds {
             line,
@@ -226,18 +226,18 @@ impl Job {
         let report = upgrade::carry_out(&mut release, &mut disk, prepared, &mut |progress| {
             reporter.advance(progress)
         });
-        reporter.tell(&report.map_err(|error| chain(&error))?.progress);
+        reporter.tell(&report?.progress);
         Ok(Done::Written { manifest })
     }
 
     /// Refuses every release but the requested one. A file that is replaced and opened again is checked again.
-    fn check_pin(&self, bundle: &VerifiedManifest) -> Result<(), String> {
+    fn check_pin(&self, bundle: &VerifiedManifest) -> Result<(), Error> {
         match self.pin {
-            Some(pin) if bundle.id() != pin => Err(format!(
-                "the bundle is {} with manifest {}, and not the requested one, with manifest {pin}",
-                bundle.version,
-                bundle.id()
-            )),
+            Some(pin) if bundle.id() != pin => Err(Error::OtherBundle {
+                version: bundle.version,
+                found: bundle.id(),
+                pin,
+            }),
             _ => Ok(()),
         }
     }
@@ -256,15 +256,15 @@ impl Job {
     }
 }
 
-fn read_only(path: &Path) -> Result<FileMedium, String> {
+fn read_only(path: &Path) -> Result<FileMedium, Error> {
     let medium = File::open(path).and_then(FileMedium::new);
-    medium.map_err(|error| format!("cannot open {}: {error}", path.display()))
+    medium.map_err(|error| Error::open(path, error))
 }
 
-fn read_write(path: &Path) -> Result<FileMedium, String> {
+fn read_write(path: &Path) -> Result<FileMedium, Error> {
     let file = File::options().read(true).write(true).open(path);
     let medium = file.and_then(FileMedium::new);
-    medium.map_err(|error| format!("cannot open {} for writing: {error}", path.display()))
+    medium.map_err(|error| Error::open_for_writing(path, error))
 }
 
 /// Publishes progress, and notices cancellation.

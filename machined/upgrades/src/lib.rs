@@ -13,6 +13,7 @@ mod cancel;
 mod conclude;
 mod controller;
 mod drive;
+mod error;
 mod estimate;
 mod follow;
 mod handle;

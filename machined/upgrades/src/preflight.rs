@@ -7,6 +7,7 @@ use slots::{Loaded, Record, Slot, SlotState};
 use state::kinds::BootStatus;
 use upgrade::{Node, Refusal, refusals};
 
+use super::error::Error;
 use crate::trial::{InSlot, Places, release_in};
 
 /// The running system, as verified by the loader.
@@ -24,17 +25,12 @@ pub(super) struct RunningSystem {
 
 impl RunningSystem {
     /// Reads slots and record. Blocks.
-    pub fn look(places: &Places, boot: &BootStatus) -> Result<RunningSystem, String> {
-        let missing = "this system was not started by the loader: the running slot is unknown";
-        let (running, hash) = boot.slot.zip(boot.manifest.as_deref()).ok_or(missing)?;
+    pub fn look(places: &Places, boot: &BootStatus) -> Result<RunningSystem, Error> {
+        let known = boot.slot.zip(boot.manifest.as_deref());
+        let (running, hash) = known.ok_or(Error::NotFromLoader)?;
         let path = &places.slots[running.index()];
-        let release = release_in(path, Some(hash)).ok_or_else(|| {
-            format!("slot {running} no longer holds the manifest that the loader verified: restart the node")
-        })?;
-        let loaded = places
-            .record()
-            .read()
-            .map_err(|error| format!("the slot record cannot be read: {error}"))?;
+        let release = release_in(path, Some(hash)).ok_or(Error::RunningSlot(running))?;
+        let loaded = places.record().read().map_err(Error::ReadRecord)?;
         Ok(RunningSystem {
             places: places.clone(),
             running,
@@ -68,12 +64,9 @@ impl RunningSystem {
     }
 
     /// Returns the keys that may sign an upgrade: those in the running release.
-    pub fn keys(&self) -> Result<&[TrustedKey], String> {
+    pub fn keys(&self) -> Result<&[TrustedKey], Error> {
         match self.release.manifest.keys.as_slice() {
-            [] => Err(format!(
-                "the running release {} has no list of trusted keys, so no upgrade can be trusted: flash a release that has one",
-                self.release.manifest.version
-            )),
+            [] => Err(Error::NoKeys(self.release.manifest.version)),
             keys => Ok(keys),
         }
     }

@@ -4,8 +4,8 @@ use std::fs::File;
 
 use medium::{FileMedium, Medium as _, check_slot};
 use slots::{Record, SlotState};
-use state::chain;
 
+use super::error::Error;
 use super::preflight::RunningSystem;
 use crate::trial::{InSlot, release_in};
 
@@ -19,40 +19,39 @@ pub(super) struct Rollback {
 
 /// Checks that the other slot holds a system to roll back to: one that was committed, that the loader would still
 /// trust, and whose every byte is right. Blocks for as long as it takes to read a slot.
-pub(super) fn prepare(system: &RunningSystem) -> Result<Rollback, String> {
+pub(super) fn prepare(system: &RunningSystem) -> Result<Rollback, Error> {
     let (slot, record) = (system.target(), system.record());
-    let release = release_in(system.target_path(), None)
-        .ok_or_else(|| format!("slot {slot} holds no system to roll back to"))?;
+    let release = release_in(system.target_path(), None).ok_or(Error::NothingToRollBackTo(slot))?;
     let version = release.manifest.version;
     let state = record.slot(slot);
     if state != SlotState::Committed {
-        return Err(format!(
-            "slot {slot} with {version} was never committed ({state}): only a committed system can be rolled back to"
-        ));
+        return Err(Error::NeverCommitted { slot, version, state });
     }
     if version < record.floor {
-        return Err(format!(
-            "version {version} in slot {slot} is below {}, the lowest that may boot here",
-            record.floor
-        ));
+        let floor = record.floor;
+        return Err(Error::BelowFloor { slot, version, floor });
     }
     let keys = &system.release.manifest.keys;
     if !keys.is_empty()
-        && let Err(error) = manifest::verify(&release.json, &release.signatures, keys)
+        && let Err(source) = manifest::verify(&release.json, &release.signatures, keys)
     {
-        return Err(format!(
-            "version {version} in slot {slot} would not be started: {}",
-            chain(&error)
-        ));
+        return Err(Error::NotTrusted {
+            slot,
+            version,
+            source,
+        });
     }
     let open = || -> std::io::Result<FileMedium> {
         let mut medium = FileMedium::new(File::open(system.target_path())?)?;
         medium.drop_cache()?;
         Ok(medium)
     };
-    let mut medium = open().map_err(|error| format!("slot {slot} cannot be read: {error}"))?;
-    check_slot(&mut medium, 0, &release.manifest.slot, |_| {})
-        .map_err(|error| format!("slot {slot} no longer holds {version}: {}", chain(&error)))?;
+    let mut medium = open().map_err(|source| Error::ReadSlot { slot, source })?;
+    check_slot(&mut medium, 0, &release.manifest.slot, |_| {}).map_err(|source| Error::SlotDamaged {
+        slot,
+        version,
+        source,
+    })?;
     // A system on trial that is rolled back is not tried again.
     let left = match record.slot(system.running) {
         SlotState::Trial { .. } => record.erase(system.running),

@@ -1,9 +1,8 @@
 //! The API's backend for upgrades.
 
-use api::v1alpha1::{UpgradeMode, UpgradeRecord, UpgradeStatus};
+use api::v1alpha1::{UpgradeRecord, UpgradeStatus};
 use async_trait::async_trait;
-use backend::{BackendError, PushedBundle, StartUpgrade, UpgradeSource, Upgrades};
-use state::kinds::upgrade::Mode;
+use backend::{BackendError, PushedBundle, StartUpgrade, Upgrades};
 use tokio::sync::watch;
 
 use super::handle::{Request, UpgradeHandle};
@@ -17,21 +16,9 @@ impl Upgrades for UpgradeHandle {
         pushed: Option<Box<dyn PushedBundle>>,
     ) -> Result<String, BackendError> {
         let request = Request {
-            url: match start.source {
-                UpgradeSource::Url(url) => Some(url),
-                UpgradeSource::Pushed { .. } => None,
-            },
+            start,
             pushed,
-            mode: match start.mode {
-                UpgradeMode::Unspecified | UpgradeMode::Now => Mode::Now,
-                UpgradeMode::Staged => Mode::Staged,
-                UpgradeMode::Window => Mode::Window,
-            },
-            plan_only: start.plan_only,
-            force: start.force,
-            rate_limit: start.rate_limit,
             pin: None,
-            who: start.who,
             resumed: None,
         };
         self.begin(request).await

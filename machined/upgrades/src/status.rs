@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use api::v1alpha1 as api;
 use state::Store;
-use state::kinds::upgrade::{Mode, Stage};
+use state::kinds::upgrade::Stage;
 use state::kinds::{NODE, UpgradeStatus};
 use tokio::sync::watch;
 
@@ -82,7 +82,7 @@ fn message(status: &UpgradeStatus, extra: &ExtraStatus) -> api::UpgradeStatus {
         source: status.source.clone(),
         mode: match status.id.as_str() {
             "" => api::UpgradeMode::Unspecified,
-            _ => mode(status.mode),
+            _ => backend::mode(status.mode),
         }
         .into(),
         fetch_bytes: status.fetch_bytes,
@@ -116,15 +116,6 @@ pub(super) fn stage(stage: Stage) -> api::UpgradeStage {
         Stage::Armed => api::UpgradeStage::Armed,
         Stage::Rebooting => api::UpgradeStage::Rebooting,
         Stage::Failed => api::UpgradeStage::Failed,
-    }
-}
-
-/// Returns a mode in the API's form.
-pub(super) fn mode(mode: Mode) -> api::UpgradeMode {
-    match mode {
-        Mode::Now => api::UpgradeMode::Now,
-        Mode::Staged => api::UpgradeMode::Staged,
-        Mode::Window => api::UpgradeMode::Window,
     }
 }
 

@@ -6,10 +6,11 @@ mod refusals;
 mod rollbacks;
 pub(super) mod web;
 
+use state::kinds::upgrade::Mode;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use api::v1alpha1::{UpgradeMode, UpgradeOutcome, UpgradeStage};
+use api::v1alpha1::{UpgradeOutcome, UpgradeStage};
 use backend::Upgrades as _;
 use bench::{Disk, Node, RecordingHook, on_trial, recipe, signer};
 use node::power::Stop;
@@ -37,7 +38,7 @@ async fn a_pushed_bundle_is_written_tried_kept_and_remembered() {
         .to_vec();
     let node = Node::start_with(&disk, Slot::A, before);
 
-    let id = node.push(&new.bundle, UpgradeMode::Now).await.unwrap();
+    let id = node.push(&new.bundle, Mode::Now).await.unwrap();
     let status = node.ended().await;
     assert_eq!(
         (status.stage(), status.id.as_str()),
@@ -101,7 +102,7 @@ async fn a_trial_that_failed_is_told_by_the_old_system() {
     let new = recipe("0.2.0", 2, &signer).build(&signer);
     let disk = Disk::with(&old);
     let node = Node::start(&disk, Slot::A);
-    node.push(&new.bundle, UpgradeMode::Now).await.unwrap();
+    node.push(&new.bundle, Mode::Now).await.unwrap();
     node.restarts().await;
     // What the new system does when it falls back.
     let record = disk.record().mark_bad(Slot::B, slots::Reason::NotHealthy);
@@ -138,7 +139,7 @@ async fn a_trial_that_failed_is_told_by_the_old_system() {
         events.message
     );
     // And a new attempt is free to be made.
-    node.push(&new.bundle, UpgradeMode::Now).await.unwrap();
+    node.push(&new.bundle, Mode::Now).await.unwrap();
     node.restarts().await;
     assert!(on_trial(disk.record(), Slot::B));
 }
@@ -153,7 +154,7 @@ async fn a_bundle_is_fetched_from_a_server_and_opened_anew_when_it_is_replaced()
     let (web, url) = Web::serve(&second.bundle);
     web.replace_after(2, &third.bundle);
     let node = Node::start(&disk, Slot::A);
-    node.fetch(&url, UpgradeMode::Now).await.unwrap();
+    node.fetch(&url, Mode::Now).await.unwrap();
     let status = node.ended().await;
     assert_eq!(
         (status.stage(), status.to_version.as_str()),
@@ -174,7 +175,7 @@ async fn servers_behind_a_balancer_may_mark_the_same_file_differently() {
     let node = Node::start(&disk, Slot::A);
     let (web, url) = Web::serve(&new.bundle);
     web.balanced.store(true, Ordering::SeqCst);
-    node.fetch(&url, UpgradeMode::Staged).await.unwrap();
+    node.fetch(&url, Mode::Staged).await.unwrap();
     let status = node.ended().await;
     assert_eq!(status.stage(), UpgradeStage::Armed, "{}", status.reason);
     assert!(disk.holds(Slot::B, &new));
@@ -195,7 +196,7 @@ async fn a_server_without_ranges_sends_the_file_once() {
     let node = Node::start(&disk, Slot::A);
     let (web, url) = Web::serve(&new.bundle);
     web.plain.store(true, Ordering::SeqCst);
-    node.fetch(&url, UpgradeMode::Staged).await.unwrap();
+    node.fetch(&url, Mode::Staged).await.unwrap();
     let status = node.ended().await;
     assert_eq!(status.stage(), UpgradeStage::Armed, "{}", status.reason);
     assert!(disk.holds(Slot::B, &new));
@@ -216,7 +217,7 @@ async fn an_upgrade_that_a_restart_interrupted_is_begun_again() {
     let with_user = url.replace("//", "//me:secret@");
     let id = {
         let node = Node::start(&disk, Slot::A);
-        let id = node.fetch(&with_user, UpgradeMode::Staged).await.unwrap();
+        let id = node.fetch(&with_user, Mode::Staged).await.unwrap();
         while web.requests.load(Ordering::SeqCst) < 2 {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }

@@ -15,6 +15,7 @@ use api::v1alpha1::{
 };
 use backend::peer::Caller;
 use backend::{PushedBundle, UpgradeSource};
+use state::kinds::upgrade::Mode;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -143,8 +144,9 @@ fn validated(start: StartUpgrade, caller: &Caller) -> Result<backend::StartUpgra
         None => return Err(Status::invalid_argument("a source is required: url or pushed")),
     };
     let mode = match UpgradeMode::try_from(start.mode) {
-        Ok(UpgradeMode::Unspecified) => UpgradeMode::Now,
-        Ok(mode) => mode,
+        Ok(UpgradeMode::Unspecified | UpgradeMode::Now) => Mode::Now,
+        Ok(UpgradeMode::Staged) => Mode::Staged,
+        Ok(UpgradeMode::Window) => Mode::Window,
         Err(_) => {
             return Err(Status::invalid_argument(format!(
                 "unknown upgrade mode {}; the client may be newer than the node",

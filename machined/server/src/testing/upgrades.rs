@@ -4,11 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use api::v1alpha1::{
-    Health, HealthCheckResult, PlannedFetch, TrialPhase, UpgradeMode, UpgradeOutcome, UpgradePlan,
-    UpgradeRecord, UpgradeStage, UpgradeStatus, UpgradeTrial,
+    Health, HealthCheckResult, PlannedFetch, TrialPhase, UpgradeOutcome, UpgradePlan, UpgradeRecord,
+    UpgradeStage, UpgradeStatus, UpgradeTrial,
 };
 use async_trait::async_trait;
 use backend::{BackendError, PushedBundle, StartUpgrade, UpgradeSource, Upgrades};
+use state::kinds::upgrade::Mode;
 use tokio::sync::watch;
 
 /// The version that nodes start with.
@@ -169,7 +170,7 @@ impl FakeUpgrades {
         if fate == Fate::Fails {
             return self.fail("the server does not send what the index promised");
         }
-        if start.mode != UpgradeMode::Now {
+        if start.mode != Mode::Now {
             return self.stage(UpgradeStage::Armed);
         }
         self.stage(UpgradeStage::Rebooting);
@@ -316,7 +317,7 @@ impl Upgrades for FakeUpgrades {
             stage: UpgradeStage::Opening.into(),
             from_version,
             source,
-            mode: start.mode.into(),
+            mode: backend::mode(start.mode).into(),
             ..UpgradeStatus::default()
         });
         tokio::spawn(self.clone().go(start, pushed, fate));

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::follow::error::PollError;
 use async_trait::async_trait;
+use backend::StartUpgrade;
+use backend::UpgradeSource;
 use machine_config::MachineConfig;
 use manifest::Digest;
 use rollout::{Follow, Moment, NodeState, PreviousAttempt, Rollout, follow, verify};
@@ -13,7 +16,7 @@ use state::kinds::{
     BootStatus, HostNameStatus, NODE, NameSource, RolloutSeen, RolloutState, RolloutStatus, TimeFrom,
     TimeStatus, TrialStatus,
 };
-use state::{Action, Controller, ControllerError, Resource, Store, chain};
+use state::{Action, Controller, ControllerError, Resource, Store};
 use tokio::sync::Notify;
 
 use super::feed::Feed;
@@ -77,12 +80,9 @@ impl RolloutFollower {
     }
 
     /// Returns the rollout, if a key that is trusted for releases signed it and no newer version was seen.
-    fn believe(&mut self, url: &str, texts: &Texts, system: &RunningSystem) -> Result<Rollout, String> {
-        let verified =
-            verify(&texts.document, &texts.signatures, system.keys()?).map_err(|error| chain(&error))?;
-        self.seen
-            .remember(url, &verified)
-            .map_err(|error| chain(&error))?;
+    fn believe(&mut self, url: &str, texts: &Texts, system: &RunningSystem) -> Result<Rollout, PollError> {
+        let verified = verify(&texts.document, &texts.signatures, system.keys()?)?;
+        self.seen.remember(url, &verified)?;
         Ok((*verified).clone())
     }
 
@@ -111,14 +111,16 @@ impl RolloutFollower {
         }
         let window = self.handle.config().window.is_some();
         let request = Request {
-            url: Some(rollout.bundle.url.clone()),
+            start: StartUpgrade {
+                source: UpgradeSource::Url(rollout.bundle.url.clone()),
+                mode: if window { Mode::Window } else { Mode::Now },
+                plan_only: false,
+                force: false,
+                rate_limit: None,
+                who: format!("rollout {}, serial {}", rollout.id, rollout.serial),
+            },
             pushed: None,
-            mode: if window { Mode::Window } else { Mode::Now },
-            plan_only: false,
-            force: false,
-            rate_limit: None,
             pin: Some(rollout.bundle.manifest),
-            who: format!("rollout {}, serial {}", rollout.id, rollout.serial),
             resumed: None,
         };
         match self.handle.begin(request).await {
@@ -251,7 +253,7 @@ impl Controller for RolloutFollower {
             return Ok(Action::WaitForChange);
         };
         let name = name.name.as_str();
-        let system = self.handle.system().await.map_err(ControllerError::msg)?;
+        let system = self.handle.system().await?;
         let now = self.handle.since_boot();
 
         let same = self.feed.take().filter(|feed| feed.url == wanted.url.as_str());

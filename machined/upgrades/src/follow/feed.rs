@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use crate::follow::error::PollError;
 use machine_config::v1alpha1::RolloutFeed;
 use rollout::Rollout;
+use state::chain;
 
 use super::poll_interval;
 
@@ -49,14 +51,14 @@ impl Feed {
     }
 
     /// Records the end of a poll; returns true if there is a version that may be acted upon.
-    pub fn looked(&mut self, found: Result<Rollout, String>, unix: u64, now: Duration) -> bool {
+    pub fn looked(&mut self, found: Result<Rollout, PollError>, unix: u64, now: Duration) -> bool {
         let fresh = match found {
             Ok(rollout) => {
                 (self.newest, self.looked, self.error) = (Some(rollout), Some(unix), None);
                 true
             }
             Err(error) => {
-                self.error = Some(error);
+                self.error = Some(chain(&error));
                 false
             }
         };

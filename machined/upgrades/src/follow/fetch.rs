@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use remote::{Options, Proxy};
 use rollout::{MAX_LEN, MAX_SIGNATURES, signatures_of};
-use state::chain;
 
 /// Where the files are, and how to reach them.
 #[derive(Debug, Clone)]
@@ -27,14 +26,14 @@ pub(super) struct Texts {
 
 /// Fetches the files of a rollout. Blocks.
 pub(super) trait Fetch: Send + Sync {
-    fn fetch(&self, ask: &Ask) -> Result<Texts, String>;
+    fn fetch(&self, ask: &Ask) -> Result<Texts, remote::Error>;
 }
 
 /// Fetches them like bundles.
 pub(super) struct Web;
 
 impl Fetch for Web {
-    fn fetch(&self, ask: &Ask) -> Result<Texts, String> {
+    fn fetch(&self, ask: &Ask) -> Result<Texts, remote::Error> {
         Ok(Texts {
             document: small(ask, &ask.url, MAX_LEN)?,
             signatures: small(ask, &signatures_of(&ask.url), MAX_SIGNATURES)?,
@@ -43,7 +42,7 @@ impl Fetch for Web {
 }
 
 /// Fetches a whole small file.
-fn small(ask: &Ask, url: &str, most: usize) -> Result<Vec<u8>, String> {
+fn small(ask: &Ask, url: &str, most: usize) -> Result<Vec<u8>, remote::Error> {
     let options = Options {
         proxy: ask.proxy.clone().map_or(Proxy::None, Proxy::At),
         authority: ask.authority.clone(),
@@ -56,5 +55,5 @@ fn small(ask: &Ask, url: &str, most: usize) -> Result<Vec<u8>, String> {
         stop: ask.stop.clone(),
         ..Options::default()
     };
-    remote::read_small(url, options, most).map_err(|error| chain(&error))
+    remote::read_small(url, options, most)
 }

@@ -6,6 +6,7 @@
 //! `RolloutStatus`.
 
 mod controller;
+mod error;
 mod feed;
 mod fetch;
 mod poll;

@@ -5,17 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use node::power::Power;
-use quantity::human_time;
 use state::tasks::caught;
 use tokio::sync::Notify;
 
+use super::error::PollError;
 use super::fetch::{Ask, Fetch, Texts};
 
 /// The timeout of a poll, for a server that sends byte after byte.
 const LIMIT: Duration = Duration::from_secs(180);
 
 /// The address and the result of a poll.
-type PollOutcome = (String, Result<Texts, String>);
+type PollOutcome = (String, Result<Texts, PollError>);
 
 /// Polls, one at a time, and rings a bell when it is done.
 pub(super) struct Poller {
@@ -57,7 +57,7 @@ impl Poller {
             let (url, stop) = (ask.url.clone(), ask.stop.clone());
             // If this one never ended, no other would ever start.
             let texts = caught(within_limits(fetch, ask, &stop, power)).await;
-            let texts = texts.unwrap_or_else(Err);
+            let texts = texts.unwrap_or_else(|panic| Err(PollError::Panicked(panic)));
             *place.lock().unwrap_or_else(PoisonError::into_inner) = Some((url, texts));
             bell.notify_one();
         });
@@ -76,11 +76,11 @@ async fn within_limits(
     ask: Ask,
     stop: &AtomicBool,
     power: Power,
-) -> Result<Texts, String> {
+) -> Result<Texts, PollError> {
     let mut work = tokio::task::spawn_blocking(move || fetch.fetch(&ask));
     let too_long = tokio::select! {
         // Cancel safe: the task goes on, and is waited for below.
-        done = &mut work => return done.unwrap_or_else(|error| Err(error.to_string())),
+        done = &mut work => return Ok(done??),
         // Cancel safe: dropping a sleep has no effect.
         () = tokio::time::sleep(LIMIT) => true,
         // Cancel safe: asks only for a state.
@@ -88,8 +88,8 @@ async fn within_limits(
     };
     stop.store(true, Ordering::Relaxed);
     match too_long {
-        true => Err(format!("it took longer than {}", human_time(LIMIT))),
-        false => Err("the node is stopping".to_owned()),
+        true => Err(PollError::TooLong(LIMIT)),
+        false => Err(PollError::Stopping),
     }
 }
 
@@ -100,7 +100,7 @@ mod tests {
     struct Broken;
 
     impl Fetch for Broken {
-        fn fetch(&self, _: &Ask) -> Result<Texts, String> {
+        fn fetch(&self, _: &Ask) -> Result<Texts, remote::Error> {
             panic!("a server said something new")
         }
     }

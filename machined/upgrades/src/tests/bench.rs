@@ -1,5 +1,6 @@
 //! A node of files: two slots, BOOTSTATE and STATE in a folder, over as many restarts as a test likes.
 
+use state::kinds::upgrade::Mode;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Cursor;
@@ -8,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use api::v1alpha1::{UpgradeMode, UpgradeStage, UpgradeStatus as Message};
+use api::v1alpha1::{UpgradeStage, UpgradeStatus as Message};
 use backend::{BackendError, PushError, PushedBundle, StartUpgrade, UpgradeSource, Upgrades as _};
 use machine_config::MachineConfig;
 use manifest::Digest;
@@ -223,14 +224,14 @@ impl Node {
     }
 
     /// Pushes a bundle as a client.
-    pub async fn push(&self, bundle: &[u8], mode: UpgradeMode) -> Result<String, BackendError> {
+    pub async fn push(&self, bundle: &[u8], mode: Mode) -> Result<String, BackendError> {
         self.push_with(bundle, mode, |_| {}).await
     }
 
     pub async fn push_with(
         &self,
         bundle: &[u8],
-        mode: UpgradeMode,
+        mode: Mode,
         edit: impl FnOnce(&mut StartUpgrade),
     ) -> Result<String, BackendError> {
         let source = UpgradeSource::Pushed {
@@ -243,7 +244,7 @@ impl Node {
             .await
     }
 
-    pub async fn fetch(&self, url: &str, mode: UpgradeMode) -> Result<String, BackendError> {
+    pub async fn fetch(&self, url: &str, mode: Mode) -> Result<String, BackendError> {
         self.handle
             .start(start(UpgradeSource::Url(url.to_owned()), mode), None)
             .await
@@ -284,7 +285,7 @@ impl Node {
 }
 
 /// A request for an upgrade.
-pub fn start(source: UpgradeSource, mode: UpgradeMode) -> StartUpgrade {
+pub fn start(source: UpgradeSource, mode: Mode) -> StartUpgrade {
     StartUpgrade {
         source,
         mode,
@@ -319,7 +320,7 @@ impl BeforeReboot for RecordingHook {
     fn name(&self) -> &'static str {
         "hook"
     }
-    async fn prepare(&self) -> Result<(), String> {
+    async fn prepare(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         *self.calls.lock().unwrap() += 1;
         if self.fails {
             Err("the hook fails".into())

@@ -1,9 +1,10 @@
 //! When the node restarts, and how that is cancelled.
 
+use state::kinds::upgrade::Mode;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 
-use api::v1alpha1::{UpgradeMode, UpgradeOutcome, UpgradeStage};
+use api::v1alpha1::{UpgradeOutcome, UpgradeStage};
 use backend::{BackendError, PushError, PushedBundle, UpgradeSource, Upgrades as _};
 use machine_config::v1alpha1::Window;
 use machine_config::value::Period;
@@ -34,7 +35,7 @@ async fn a_plan_changes_nothing() {
     let node = Node::start(&disk, Slot::A);
     let before = std::fs::read(disk.path("b")).unwrap();
     let record = disk.record();
-    node.push_with(&new.bundle, UpgradeMode::Window, |start| start.plan_only = true)
+    node.push_with(&new.bundle, Mode::Window, |start| start.plan_only = true)
         .await
         .unwrap();
     let status = node.ended().await;
@@ -57,11 +58,11 @@ async fn a_staged_upgrade_waits_for_a_restart_and_can_be_taken_back() {
     let new = recipe("0.2.0", 2, &signer).build(&signer);
     let disk = Disk::with(&old);
     let node = Node::start(&disk, Slot::A);
-    let id = node.push(&new.bundle, UpgradeMode::Staged).await.unwrap();
+    let id = node.push(&new.bundle, Mode::Staged).await.unwrap();
     assert_eq!(node.ended().await.stage(), UpgradeStage::Armed);
     assert_eq!(node.power.requested(), None);
     assert!(on_trial(disk.record(), Slot::B));
-    let refused = node.push(&new.bundle, UpgradeMode::Now).await.unwrap_err();
+    let refused = node.push(&new.bundle, Mode::Now).await.unwrap_err();
     assert!(refused.to_string().contains("armed"), "{refused}");
     assert!(
         node.handle
@@ -90,7 +91,7 @@ async fn a_staged_upgrade_waits_for_a_restart_and_can_be_taken_back() {
     let nothing = node.handle.cancel().await.unwrap_err();
     assert!(matches!(nothing, BackendError::Refused(_)), "{nothing}");
     // What was written stays: the next time nothing is fetched but what tells so.
-    node.push(&new.bundle, UpgradeMode::Staged).await.unwrap();
+    node.push(&new.bundle, Mode::Staged).await.unwrap();
     let status = node.ended().await;
     assert_eq!(status.written_bytes, 0);
     assert!(status.fetched_bytes < 100_000, "{}", status.fetched_bytes);
@@ -103,20 +104,20 @@ async fn a_window_is_waited_for_over_a_restart() {
     let new = recipe("0.2.0", 2, &signer).build(&signer);
     let disk = Disk::with(&old);
     let mut node = Node::start(&disk, Slot::A);
-    let refused = node.push(&new.bundle, UpgradeMode::Window).await.unwrap_err();
+    let refused = node.push(&new.bundle, Mode::Window).await.unwrap_err();
     assert!(
         refused.to_string().contains("machine.upgrades.window"),
         "{refused}"
     );
 
     node.configure(|config| config.machine.upgrades.window = Some(window("13:00")));
-    let id = node.push(&new.bundle, UpgradeMode::Window).await.unwrap();
+    let id = node.push(&new.bundle, Mode::Window).await.unwrap();
     assert_eq!(node.ended().await.stage(), UpgradeStage::Waiting);
     assert!(disk.holds(Slot::B, &new) && disk.record().slot(Slot::B) == SlotState::Empty);
     assert!(matches!(node.keep().await, Action::After(_)));
     let status = node.handle.status().borrow().clone();
     assert_eq!(status.next_window_unix_ms, 1_793_624_400_000);
-    assert!(node.push(&new.bundle, UpgradeMode::Now).await.is_err());
+    assert!(node.push(&new.bundle, Mode::Now).await.is_err());
 
     let mut node = Node::start(&disk, Slot::A);
     node.configure(|config| config.machine.upgrades.window = Some(window("13:00")));
@@ -150,7 +151,7 @@ async fn what_is_cancelled_when_its_window_opens_is_not_armed() {
     let disk = Disk::with(&old);
     let mut node = Node::start(&disk, Slot::A);
     node.configure(|config| config.machine.upgrades.window = Some(window("12:00")));
-    node.push(&new.bundle, UpgradeMode::Window).await.unwrap();
+    node.push(&new.bundle, Mode::Window).await.unwrap();
     node.ended().await;
     let handle = node.handle.clone();
     let cancelled = async move {
@@ -175,7 +176,7 @@ async fn what_waits_for_a_window_is_not_armed_when_its_slot_was_touched() {
     let disk = Disk::with(&old);
     let mut node = Node::start(&disk, Slot::A);
     node.configure(|config| config.machine.upgrades.window = Some(window("12:00")));
-    node.push(&new.bundle, UpgradeMode::Window).await.unwrap();
+    node.push(&new.bundle, Mode::Window).await.unwrap();
     assert_eq!(node.ended().await.stage(), UpgradeStage::Waiting);
     disk.put(Slot::B, &recipe("0.3.0", 3, &signer).build(&signer));
     node.keep().await;
@@ -224,13 +225,13 @@ async fn one_at_a_time_and_cancelled_in_the_middle() {
     let client = Box::new(Slow { bundle, asked, go_on });
     let id = node
         .handle
-        .start(start(source, UpgradeMode::Now), Some(client))
+        .start(start(source, Mode::Now), Some(client))
         .await
         .unwrap();
     while is_asked.try_recv().is_err() {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
-    let refused = node.push(&new.bundle, UpgradeMode::Now).await.unwrap_err();
+    let refused = node.push(&new.bundle, Mode::Now).await.unwrap_err();
     assert!(refused.to_string().contains(&id), "{refused}");
     let handle = node.handle.clone();
     let cancelling = tokio::spawn(async move { handle.cancel().await });
@@ -246,7 +247,7 @@ async fn one_at_a_time_and_cancelled_in_the_middle() {
         UpgradeOutcome::Cancelled
     );
     // And it is free again.
-    node.push(&new.bundle, UpgradeMode::Now).await.unwrap();
+    node.push(&new.bundle, Mode::Now).await.unwrap();
     node.restarts().await;
 }
 
@@ -265,7 +266,7 @@ async fn a_client_that_goes_away_ends_its_upgrade() {
         go_on,
     });
     node.handle
-        .start(start(source, UpgradeMode::Now), Some(client))
+        .start(start(source, Mode::Now), Some(client))
         .await
         .unwrap();
     let status = node.ended().await;
@@ -289,7 +290,7 @@ async fn a_client_that_goes_away_ends_its_upgrade() {
 async fn interrupted(disk: &Disk, url: &str, web: &Web) -> Node {
     web.down.store(true, Ordering::SeqCst);
     let node = Node::start(disk, Slot::A);
-    node.fetch(url, UpgradeMode::Now).await.unwrap();
+    node.fetch(url, Mode::Now).await.unwrap();
     node.power.request(Stop::Reboot);
     while node.handle.busy().await.is_some() {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
@@ -310,12 +311,12 @@ async fn what_was_interrupted_is_not_begun_again_after_another_took_its_place() 
     let (web, url) = Web::serve(&second.bundle);
     let mut node = interrupted(&disk, &url, &web).await;
     // A plan takes no place.
-    node.push_with(&third.bundle, UpgradeMode::Now, |start| start.plan_only = true)
+    node.push_with(&third.bundle, Mode::Now, |start| start.plan_only = true)
         .await
         .unwrap();
     node.ended().await;
     assert!(node.handle.shared.history.open_entry().is_some());
-    node.push(&third.bundle, UpgradeMode::Staged).await.unwrap();
+    node.push(&third.bundle, Mode::Staged).await.unwrap();
     assert_eq!(node.ended().await.stage(), UpgradeStage::Armed);
     let told = &node.handle.history().await.unwrap()[1];
     assert_eq!(

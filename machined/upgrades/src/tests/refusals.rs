@@ -3,11 +3,14 @@
 use std::num::NonZeroU64;
 use std::time::Instant;
 
-use api::v1alpha1::{FindingLevel, UpgradeMode, UpgradeStage};
+use api::v1alpha1::{FindingLevel, UpgradeStage};
+use backend::StartUpgrade;
+use backend::UpgradeSource;
 use samples::{Recipe, Release, noise};
 use slots::{Record, Slot};
 use state::kinds::upgrade::Mode;
 
+use super::bench::start;
 use super::bench::{Disk, Node, manifest_of, on_trial, recipe, signer};
 use super::web::Web;
 use crate::handle::Request;
@@ -16,7 +19,7 @@ use crate::handle::Request;
 async fn refused(disk: &Disk, node: &Node, bundle: &[u8], force: bool) -> String {
     let before = std::fs::read(disk.path("b")).unwrap();
     let record = disk.record();
-    node.push_with(bundle, UpgradeMode::Now, |start| start.force = force)
+    node.push_with(bundle, Mode::Now, |start| start.force = force)
         .await
         .unwrap();
     let status = node.ended().await;
@@ -77,7 +80,7 @@ async fn strangers_other_boards_and_old_releases_are_refused() {
         floor: Default::default(),
         ..Record::initial()
     });
-    node.push_with(&older.bundle, UpgradeMode::Now, |start| start.force = true)
+    node.push_with(&older.bundle, Mode::Now, |start| start.force = true)
         .await
         .unwrap();
     node.restarts().await;
@@ -110,7 +113,7 @@ async fn a_node_that_is_not_well_refuses_unless_forced_and_its_plan_says_so() {
         (plan.findings[0].code.as_str(), plan.findings[0].level()),
         ("unwell", FindingLevel::Refusal)
     );
-    node.push_with(&new.bundle, UpgradeMode::Staged, |start| start.force = true)
+    node.push_with(&new.bundle, Mode::Staged, |start| start.force = true)
         .await
         .unwrap();
     assert_eq!(node.ended().await.stage(), UpgradeStage::Armed);
@@ -153,7 +156,7 @@ async fn the_lower_limit_counts() {
     node.configure(|config| config.machine.upgrades.rate_limit = Some("1000k".parse().unwrap()));
     let started = Instant::now();
     let fast = NonZeroU64::new(1_000_000_000);
-    node.push_with(&new.bundle, UpgradeMode::Staged, |start| start.rate_limit = fast)
+    node.push_with(&new.bundle, Mode::Staged, |start| start.rate_limit = fast)
         .await
         .unwrap();
     assert_eq!(node.ended().await.stage(), UpgradeStage::Armed);
@@ -171,14 +174,12 @@ async fn another_release_than_the_one_that_was_meant_is_refused() {
     let node = Node::start(&disk, Slot::A);
     let before = std::fs::read(disk.path("b")).unwrap();
     let request = |url: &str| Request {
-        url: Some(url.to_owned()),
+        start: StartUpgrade {
+            force: true,
+            ..start(UpgradeSource::Url(url.to_owned()), Mode::Now)
+        },
         pushed: None,
-        mode: Mode::Now,
-        plan_only: false,
-        force: true,
-        rate_limit: None,
         pin: Some(manifest_of(&meant)),
-        who: "a test".into(),
         resumed: None,
     };
     // Also one that takes its place while it is read.

@@ -1,8 +1,9 @@
 //! Going back to the system before.
 
-use api::v1alpha1::{UpgradeMode, UpgradeOutcome};
+use api::v1alpha1::UpgradeOutcome;
 use backend::{BackendError, Upgrades as _};
 use slots::{Record, Slot, SlotState};
+use state::kinds::upgrade::Mode;
 
 use super::bench::{Disk, Node, recipe, signer};
 use super::web::Web;
@@ -57,7 +58,7 @@ async fn an_upgrade_that_is_left_on_trial_is_not_begun_again() {
     let new = recipe("0.2.0", 2, &signer).build(&signer);
     let (_web, url) = Web::serve(&new.bundle);
     let node = Node::start(&disk, Slot::A);
-    node.fetch(&url, UpgradeMode::Now).await.unwrap();
+    node.fetch(&url, Mode::Now).await.unwrap();
     node.restarts().await;
 
     let node = Node::start(&disk, Slot::B);
@@ -129,7 +130,7 @@ async fn nothing_is_gone_back_to_while_an_upgrade_is_under_way() {
     let disk = Disk::with(&recipe("0.1.0", 1, &signer).build(&signer));
     let node = Node::start(&disk, Slot::A);
     let new = recipe("0.2.0", 2, &signer).build(&signer);
-    node.push(&new.bundle, UpgradeMode::Staged).await.unwrap();
+    node.push(&new.bundle, Mode::Staged).await.unwrap();
     node.ended().await;
     assert!(
         node.handle

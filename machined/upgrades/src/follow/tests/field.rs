@@ -32,11 +32,14 @@ pub struct Published {
 }
 
 impl Fetch for Published {
-    fn fetch(&self, ask: &Ask) -> Result<Texts, String> {
+    fn fetch(&self, ask: &Ask) -> Result<Texts, remote::Error> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         assert!(ask.url.starts_with("https://releases.example.org/"));
         let texts = self.texts.lock().unwrap().clone();
-        texts.ok_or_else(|| "the server does not answer".to_owned())
+        texts.ok_or(remote::Error::Refused {
+            url: remote::shown(&ask.url),
+            source: remote::Cause::Cut { missing: 9 },
+        })
     }
 }
 

@@ -1,10 +1,10 @@
 //! A stop counts until the node restarts.
 
+use state::kinds::upgrade::Mode;
 use std::num::NonZeroU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use api::v1alpha1::UpgradeMode;
 use backend::{StartUpgrade, UpgradeSource, Upgrades as _};
 use machine_config::MachineConfig;
 use machine_config::v1alpha1::Window;
@@ -110,7 +110,7 @@ async fn a_document_that_cannot_be_read_in_the_window_arms_nothing() {
     field.unpublish();
     field.node.clock.advance(2 * HOUR);
     field.node.keep().await;
-    is_held(&mut field, "does not answer").await;
+    is_held(&mut field, "too early").await;
     // It is looked again soon, for a window passes.
     field.publish(&field.rollout(1));
     field.node.clock.advance(LATER);
@@ -243,7 +243,7 @@ async fn what_cannot_be_written_down_is_neither_begun_nor_armed() {
 async fn what_a_person_began_and_cancelled_is_not_begun_again() {
     let mut field = Field::start();
     field.node.clock.advance(2 * HOUR);
-    let start = bench::start(UpgradeSource::Url(field.rollout(1).bundle.url), UpgradeMode::Now);
+    let start = bench::start(UpgradeSource::Url(field.rollout(1).bundle.url), Mode::Now);
     let start = StartUpgrade {
         rate_limit: NonZeroU64::new(100_000),
         ..start
