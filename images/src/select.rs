@@ -92,7 +92,7 @@ pub fn root(features: &Features, packages: &Packages, arch: Arch) -> Result<Tree
         tree.add(joined.path.relative(), Node::text(data), joined.package.as_str())?;
     }
     for link in &features.links {
-        tree.add(link.path.relative(), Node::Link(link.to.clone()), "a link")?;
+        tree.add(link.path.relative(), Node::Link(link.to.clone()), &link.origin)?;
     }
     own_files(&mut tree, &features.files)?;
     add_libraries(&mut tree, packages, arch)?;
@@ -115,7 +115,7 @@ pub fn own_files(tree: &mut Tree, files: &[OwnFile]) -> Result<(), SelectError> 
         } else {
             Node::text(data)
         };
-        tree.add(file.path.relative(), node, "a board's or overlay's own file")?;
+        tree.add(file.path.relative(), node, &file.origin)?;
     }
     Ok(())
 }
@@ -276,6 +276,40 @@ mod tests {
         board::document::parse_overlay(&text, std::path::Path::new("x"))
             .unwrap()
             .features
+    }
+
+    #[test]
+    fn two_overlays_that_give_one_path_are_both_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |path: &str, kind: &str, name: &str, rest: &str| {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let head = "apiVersion: bedplate.dev/v1alpha1";
+            let text = format!("{head}\nkind: {kind}\nname: {name}\ndescription: x\n{rest}\n");
+            std::fs::write(path, text).unwrap();
+        };
+        let kernel = "arch: arm64\nkernel: {package: linux-image-arm64}";
+        file("boards/b.yaml", "Board", "b", kernel);
+        for (name, content) in [("a", "1"), ("c", "2"), ("same", "1")] {
+            let features = format!("features: {{files: [{{path: /etc/x, content: \"{content}\"}}]}}");
+            file(
+                &format!("overlays/{name}/overlay.yaml"),
+                "Overlay",
+                name,
+                &features,
+            );
+        }
+        let catalog = board::Catalog::load(&[dir.path().to_owned()]).unwrap();
+        let tree = |overlays: &[&str]| {
+            let overlays: Vec<String> = overlays.iter().map(|name| (*name).to_owned()).collect();
+            let selection = catalog.select("b", &overlays).unwrap();
+            root(&selection.features, &Packages::new(), Arch::Arm64)
+        };
+        assert!(tree(&["a", "same"]).is_ok());
+        let error = tree(&["a", "c"]).err().unwrap().to_string();
+        for name in ["/etc/x", "overlays/a/overlay.yaml", "overlays/c/overlay.yaml"] {
+            assert!(error.contains(name), "{name}: {error}");
+        }
     }
 
     #[test]

@@ -148,6 +148,9 @@ pub struct OwnFile {
     /// Or a file to copy, relative to the folder of this YAML file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// The YAML file that asks for it, for messages.
+    #[serde(skip)]
+    pub origin: String,
 }
 
 /// A symbolic link.
@@ -158,6 +161,9 @@ pub struct Link {
     pub path: TargetPath,
     /// What it says.
     pub to: String,
+    /// The YAML file that asks for it, for messages.
+    #[serde(skip)]
+    pub origin: String,
 }
 
 /// An empty folder, such as a mount point.

@@ -118,7 +118,11 @@ fn expect_name(path: &Path, text: &str, name: &Name, expected: Option<&std::ffi:
 
 /// Makes the sources of files full paths, and checks that each file and each device-tree overlay has one origin.
 fn rebase(path: &Path, text: &str, features: &mut Features, further: &mut [OwnFile]) -> Result<()> {
+    for link in &mut features.links {
+        link.origin = path.display().to_string();
+    }
     for file in features.files.iter_mut().chain(further) {
+        file.origin = path.display().to_string();
         match (&file.content, &mut file.source) {
             (Some(_), None) => {}
             (None, Some(source)) => resolve(path, text, source)?,
