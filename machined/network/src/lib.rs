@@ -1,12 +1,12 @@
-//! Brings links, addresses, routes and names to what the machine config asks.
+//! Configures links, addresses, routes and names as the machine config asks.
 //!
 //! From config to kernel: each part of the node that wants something of the network publishes a `NetworkContribution` of its own, here
 //! `from_config` for the machine config and `from_leases` for the leases of `dhcp` and `dhcp6`. `merge` makes one of them, by documented
 //! precedence, and `spec` publishes it as `LinkSpec`, `AddressSpec` and `RouteSpec`. `links` looks at the kernel, publishes what it sees as
 //! `LinkStatus`, `AddressStatus` and `RouteStatus`, and carries out what `plan` finds missing. `resolver` and `hostname` write the
-//! names, `health` sums it all up as `NetworkStatus`. The kernel stands behind the trait of `kernel`; `netlink` is the real one.
+//! names, `health` sums it all up as `NetworkStatus`. The kernel is behind the trait of `kernel`; `netlink` is the real one.
 //!
-//! Every run compares all that is with all that should be: what somebody removed comes back. What somebody else added
+//! Every run compares the actual with the desired state: what was removed is added again. What others added
 //! stays: our addresses and routes carry our mark.
 
 mod dhcp;
@@ -45,7 +45,7 @@ use std::path::PathBuf;
 
 use state::Runtime;
 
-/// Knows the files that name things.
+/// The files with names.
 #[derive(Debug, Clone)]
 pub struct NetworkFiles {
     /// Where programs look up name servers: `/etc/resolv.conf`.

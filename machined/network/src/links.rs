@@ -16,23 +16,23 @@ use tokio::time::Instant;
 use super::kernel::{Kernel, NetlinkError, Observed};
 use super::plan::{Change, Desired, plan};
 
-/// How often everything is looked at without a reason: the kernel may drop events when there are too many.
+/// The interval of checks without an event: the kernel may drop events when there are too many.
 const RESYNC: Duration = Duration::from_secs(60);
 
-/// Publishes what the kernel has, and makes it what the specs say.
+/// Publishes the kernel's state, and applies the specs.
 ///
 /// Sole owner of `LinkStatus`, `AddressStatus`, `RouteStatus` and `RouterAdvertisement`.
 pub struct Links<K> {
     kernel: K,
-    /// Interfaces that had somebody at the other end when last looked.
+    /// Interfaces that had a carrier at the last check.
     carried: BTreeSet<String>,
-    /// Interfaces whose routers are being asked.
+    /// Interfaces whose routers are being solicited.
     asking: BTreeMap<String, Asking>,
-    /// Packet sizes that a driver refused: asking again has the same answer.
+    /// Packet sizes that a driver refused: a retry has the same result.
     refused: BTreeMap<String, Refused>,
 }
 
-/// How often routers are asked after a new cable, and how long apart, as RFC 4861, 10, has it: the first time may be
+/// How often routers are solicited after a new carrier, and the interval, as in RFC 4861, 10: the first time may be
 /// too early for a switch or a router that was switched on together with the cable.
 const QUESTIONS: u32 = 3;
 const BETWEEN_QUESTIONS: Duration = Duration::from_secs(4);
@@ -48,7 +48,7 @@ struct Refused {
 }
 
 impl<K: Kernel> Links<K> {
-    /// Makes the controller of a kernel.
+    /// Makes the controller.
     pub fn new(kernel: K) -> Self {
         Self {
             kernel,
@@ -58,7 +58,7 @@ impl<K: Kernel> Links<K> {
         }
     }
 
-    /// Looks at the kernel, and adds what is known of its refusals.
+    /// Observes the kernel, and adds its known refusals.
     async fn observe(&mut self) -> Result<Observed, NetlinkError> {
         let mut observed = self.kernel.observe().await?;
         self.refused.retain(|name, refused| {
@@ -75,7 +75,7 @@ impl<K: Kernel> Links<K> {
         Ok(observed)
     }
 
-    /// Returns whom to ask: a cable that was plugged in may lead to other routers, of which the kernel asks none.
+    /// Returns the interfaces to solicit on: a new cable may lead to other routers, which the kernel does not solicit.
     fn ask_anew(&mut self, observed: &Observed) -> Vec<Change> {
         let carried = observed.links.iter().filter(|(_, link)| link.carrier);
         let carried: BTreeSet<String> = carried.map(|(name, _)| name.clone()).collect();
@@ -100,7 +100,7 @@ impl<K: Kernel> Links<K> {
         changes
     }
 
-    /// Returns when to look again without a reason.
+    /// Returns when to check again without an event.
     fn next_look(&self) -> Duration {
         let questions = self.asking.values().map(|asking| asking.next);
         let next = questions
@@ -109,7 +109,7 @@ impl<K: Kernel> Links<K> {
         next.map_or(RESYNC, |next| next.min(RESYNC))
     }
 
-    /// Does each change; one that fails stops none of the others.
+    /// Applies each change; one that fails does not stop the others.
     async fn carry_out(&mut self, changes: &[Change], observed: &Observed) -> Vec<NetlinkError> {
         let mut failures = Vec::new();
         for change in changes {
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_somebody_removed_comes_back() {
+    async fn removed_addresses_are_added_again() {
         let kernel = RecordingKernel::with([("eth0", eth0())]);
         let (store, mut links) = (asked(), Links::new(kernel.clone()));
         settle_one(&store, &mut links).await.unwrap();
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_longer_asked_for_goes() {
+    async fn obsolete_addresses_are_removed() {
         let kernel = RecordingKernel::with([("eth0", eth0())]);
         let (store, mut links) = (asked(), Links::new(kernel));
         settle_one(&store, &mut links).await.unwrap();
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_refusal_does_not_stop_the_rest_and_is_told() {
+    async fn one_refusal_does_not_stop_the_rest_and_is_reported() {
         let kernel = RecordingKernel::with([("eth0", eth0())]);
         kernel.refuse(Change::SetUp { link: "eth0".into() });
         let (store, mut links) = (asked(), Links::new(kernel.clone()));
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn routers_are_asked_when_they_are_to_be_heard_and_after_each_new_cable() {
+    async fn routers_are_solicited_when_accepted_and_after_each_new_carrier() {
         let kernel = RecordingKernel::with([("eth0", eth0())]);
         let (store, mut links) = (Store::new(), Links::new(kernel.clone()));
         let spec = LinkSpec {
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_packet_size_that_a_driver_refuses_is_not_asked_for_for_ever() {
+    async fn a_packet_size_that_a_driver_refuses_is_not_retried_forever() {
         let kernel = RecordingKernel::with([("eth0", eth0())]);
         let (link, mtu) = ("eth0".to_owned(), 9000);
         kernel.refuse(Change::SetMtu { link, mtu });

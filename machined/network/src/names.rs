@@ -1,15 +1,15 @@
-//! Names and name servers as IPv6 routers and DHCP servers write them.
+//! Decodes names and name servers of IPv6 routers and DHCP servers.
 
 use std::net::Ipv6Addr;
 
 use machine_config::value::Host;
 
-/// How many entries of a list are taken: more is no help to anybody.
+/// The most entries of a list that are used.
 pub(super) const LIST: usize = 16;
 
-/// Reads a list of domain names, each a row of counted labels that ends with an empty one (RFC 1035, 3.1).
+/// Reads a list of domain names, each a sequence of length-prefixed labels that ends with an empty one (RFC 1035, 3.1).
 ///
-/// Names are not shortened by references here. What is no name is left out; padding with zeros is none.
+/// Names are not compressed here. Invalid names are ignored, as is padding with zeros.
 pub(super) fn decode(mut bytes: &[u8]) -> Vec<Host> {
     let mut names = Vec::new();
     let mut labels: Vec<String> = Vec::new();
@@ -23,7 +23,7 @@ pub(super) fn decode(mut bytes: &[u8]) -> Vec<Host> {
             continue;
         }
         let name = std::mem::take(&mut labels).join(".");
-        // A label may hold anything, even a dot: only what is a name as a whole counts, and no address does.
+        // A label may contain anything, even a dot: only valid names are accepted, and no addresses.
         let name: Option<Host> = name.parse().ok();
         names.extend(name.filter(|name| name.as_str().parse::<std::net::IpAddr>().is_err()));
         if names.len() == LIST {
@@ -33,16 +33,16 @@ pub(super) fn decode(mut bytes: &[u8]) -> Vec<Host> {
     names
 }
 
-/// Reads the same list where names may end in a reference to an earlier part of it (RFC 1035, 4.1.4).
+/// Reads the same list with compressed names (RFC 1035, 4.1.4).
 pub(super) fn decode_shortened(bytes: &[u8]) -> Vec<Host> {
-    /// The longest name there is; an honest list needs no more references either.
+    /// The longest name; a valid list needs no more references either.
     const LONGEST: usize = 255;
     let mut whole: Vec<u8> = Vec::new();
     let mut at = 0;
     while at < bytes.len() && whole.len() < LIST * LONGEST {
         let (mut from, mut next) = (at, None);
         let start = whole.len();
-        // A reference leads backwards, so that none can go in circles.
+        // References lead backwards, so that there are no cycles.
         while let Some(length) = bytes.get(from) {
             if length & 0xc0 == 0xc0 {
                 let low = bytes.get(from + 1).copied().unwrap_or(u8::MAX);
@@ -61,7 +61,7 @@ pub(super) fn decode_shortened(bytes: &[u8]) -> Vec<Host> {
                 break;
             }
         }
-        // A name that does not end is none: it ends the reading.
+        // A name without an end stops the decoding.
         if whole.last() != Some(&0) {
             whole.truncate(start);
             break;
@@ -127,7 +127,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_list_does_harm(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300)) {
+        fn no_list_panics(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300)) {
             proptest::prop_assert!(decode(&bytes).len() <= LIST);
             proptest::prop_assert!(decode_shortened(&bytes).len() <= LIST);
         }

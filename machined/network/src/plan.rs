@@ -1,4 +1,4 @@
-//! Decides what must change. Pure.
+//! Plans the changes. Pure.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,7 +7,7 @@ use state::kinds::{AddressSpec, AddressStatus, LinkSpec, LinkStatus, RouteSpec, 
 
 use super::kernel::Observed;
 
-/// Everything that should be.
+/// The desired state.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Desired {
     /// Interfaces by name: they should be up.
@@ -18,7 +18,7 @@ pub struct Desired {
     pub routes: Vec<RouteSpec>,
 }
 
-/// One thing to do.
+/// A change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// Switch an interface on.
@@ -43,9 +43,9 @@ pub enum Change {
         /// The interface.
         link: String,
     },
-    /// Take a route of ours away.
+    /// Remove a route of ours.
     RemoveRoute(RouteStatus),
-    /// Take an address of ours away.
+    /// Remove an address of ours.
     RemoveAddress(AddressStatus),
     /// Give an interface an address.
     AddAddress(AddressSpec),
@@ -83,9 +83,9 @@ impl fmt::Display for Change {
     }
 }
 
-/// Lists what must be done, in an order in which it can be done, to get from what is to what should be.
+/// Lists the changes from the actual to the desired state, in an order in which they can be applied.
 ///
-/// What is not ours is never taken away. What is on an interface that is not there waits until it is.
+/// What is not ours is never removed. What belongs to a missing interface waits until it appears.
 pub fn plan(desired: &Desired, observed: &Observed) -> Vec<Change> {
     let mut changes = Vec::new();
     for (link, spec) in &desired.links {
@@ -306,7 +306,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn one_round_is_enough_from_anywhere(first in some_desired(), second in some_desired()) {
+        fn one_round_is_enough_from_any_state(first in some_desired(), second in some_desired()) {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             let kernel = RecordingKernel::with([("a", link(false)), ("b", link(true))]);
             let foreign = AddressStatus { link: "a".into(), address: "192.0.2.1/24".parse().unwrap(), ours: false };

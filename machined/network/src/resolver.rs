@@ -15,10 +15,10 @@ use state::{Action, Controller, ControllerError, Resource, Store};
 /// The most name servers the C library looks at (`MAXNS`), and the most domains worth a search.
 const MOST_SERVERS: usize = 3;
 const MOST_DOMAINS: usize = 6;
-/// How often the file is looked at without a reason.
+/// The interval of checks without an event.
 const RESYNC: Duration = Duration::from_secs(60);
 
-/// Keeps the file as the config and the leases say. Sole owner of `ResolverStatus`.
+/// Writes the file from the config and the leases. Sole owner of `ResolverStatus`.
 pub struct Resolver {
     path: PathBuf,
 }
@@ -115,7 +115,7 @@ fn unique(texts: impl Iterator<Item = String>) -> Vec<String> {
     all
 }
 
-/// Joins two lists by turns.
+/// Interleaves two lists.
 fn alternate(first: Vec<String>, second: Vec<String>) -> Vec<String> {
     let (mut first, mut second) = (first.into_iter(), second.into_iter());
     let mut all = Vec::new();
@@ -141,7 +141,7 @@ fn render(status: &ResolverStatus) -> String {
     text
 }
 
-/// Makes a file have a text, in one step for whoever reads it. Returns whether it had another one.
+/// Atomically sets the content of a file. Returns true if that changed it.
 pub(super) fn keep_file(path: &Path, text: &str) -> Result<bool, WriteError> {
     let failed = |source| WriteError {
         path: path.to_owned(),
@@ -231,13 +231,13 @@ mod tests {
     }
 
     #[test]
-    fn listed_servers_stand_for_leased_ones() {
+    fn configured_servers_replace_leased_ones() {
         let status = choose(&sources(Some(config("{name: eth0, dhcp: true}")), leases()));
         assert_eq!(status.servers, ["192.0.2.53"]);
     }
 
     #[test]
-    fn what_routers_name_is_used_beside_leases() {
+    fn names_of_routers_are_used_in_addition_to_leases() {
         let named = RouterAdvertisement {
             nameservers: ["2001:db8::53", "fe80::1"].map(|ip| ip.parse().unwrap()).to_vec(),
             search: vec!["lab.example".parse().unwrap()],

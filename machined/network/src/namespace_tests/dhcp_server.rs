@@ -1,4 +1,4 @@
-//! A DHCP server of a few lines: offers one address, and acknowledges or refuses whatever is asked for.
+//! A minimal DHCP server: offers one address, and acknowledges or refuses every request.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ const COOKIE: [u8; 4] = [99, 130, 83, 99];
 /// Where the options of a message start.
 const OPTIONS: usize = 240;
 
-/// What a server gives beside the address, and whether it takes it back.
+/// What a server gives besides the address, and whether it revokes it.
 #[derive(Clone)]
 pub(super) struct Server {
     /// Options that replace or follow the ordinary ones; an empty one stands for none at all.
@@ -58,7 +58,7 @@ impl Server {
                     _ => continue,
                 };
                 let answer = server.answer(&message[..OPTIONS], kind);
-                // Who has the address already is answered there, except when it is taken back.
+                // A client that already has the address is answered there, except when it is revoked.
                 let everybody = kind == NAK || from.ip().is_unspecified();
                 let target = if everybody {
                     "255.255.255.255".parse().unwrap()

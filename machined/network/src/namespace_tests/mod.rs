@@ -1,4 +1,4 @@
-//! The real kernel: everything runs against two ends of a virtual cable, in a network and host-name namespace of the
+//! The real kernel: everything runs over a virtual cable, in a network and host-name namespace of the
 //! test's own.
 
 use state::kinds::{AddressStatus, DhcpLease, HostNameStatus, LinkStatus, NetworkStatus, RouteStatus};
@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::spec::tests::config;
 use super::*;
 
-/// How long a change may take; the host may be busy.
+/// The timeout of a change; the host may be busy.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Runs a test in a namespace, on a thread of its own: a thread cannot come back from one.
@@ -46,7 +46,7 @@ fn in_namespace<F: Future<Output = ()>>(test: impl FnOnce(Bench) -> F + Send + '
 struct Bench {
     dir: TempDir,
     store: Store,
-    /// What somebody else does to the kernel.
+    /// A connection for changes by others.
     other: Handle,
     stop: CancellationToken,
 }
@@ -82,7 +82,7 @@ impl Bench {
         self.store.put("test", NODE, config(interfaces)).unwrap();
     }
 
-    /// Leaves the name servers to the network.
+    /// Configures without name servers.
     fn configure_without_servers(&self, interfaces: &str) {
         let mut config = config(interfaces);
         config.machine.network.nameservers.clear();
@@ -150,7 +150,7 @@ const STATIC: &str = "{name: v0, mtu: 1400, addresses: [10.9.0.2/24, \"2001:db8:
                       routes: [{to: 0.0.0.0/0, via: 10.9.0.1}, {to: 10.8.0.0/16, via: 192.0.2.1, metric: 7}]}";
 
 #[test]
-fn fixed_addresses_are_set_kept_and_taken_away() {
+fn static_addresses_are_set_kept_and_removed() {
     in_namespace(|bench| async move {
         bench.configure(STATIC);
         bench
@@ -224,7 +224,7 @@ fn fixed_addresses_are_set_kept_and_taken_away() {
 }
 
 #[test]
-fn a_lease_is_got_used_and_given_up() {
+fn a_lease_is_acquired_used_and_released() {
     in_namespace(|bench| async move {
         bench.switch("v1", true).await;
         bench.add_address("v1", [10, 9, 0, 1], 24).await;
@@ -280,9 +280,9 @@ fn a_lease_is_got_used_and_given_up() {
     });
 }
 
-/// Everything a home router may get wrong at once: the address is had all the same, and what was wrong is told.
+/// All mistakes of home routers at once: the address is used anyway, and the mistakes are reported.
 #[test]
-fn a_server_full_of_mistakes_still_gives_an_address() {
+fn a_server_with_many_mistakes_still_provides_an_address() {
     in_namespace(|bench| async move {
         bench.switch("v1", true).await;
         bench.add_address("v1", [10, 9, 0, 1], 24).await;
@@ -324,7 +324,7 @@ fn a_server_full_of_mistakes_still_gives_an_address() {
 }
 
 #[test]
-fn a_lease_that_the_server_takes_back_is_gone_and_the_node_not_ready() {
+fn a_revoked_lease_is_removed_and_the_node_is_not_ready() {
     in_namespace(|bench| async move {
         bench.switch("v1", true).await;
         bench.add_address("v1", [10, 9, 0, 1], 24).await;

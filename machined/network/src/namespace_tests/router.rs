@@ -1,4 +1,4 @@
-//! An IPv6 router of a few lines: answers solicitations, and advertises what a test wants.
+//! A minimal IPv6 router: answers solicitations, and advertises what a test wants.
 
 use std::net::{Ipv6Addr, SocketAddrV6};
 use std::os::fd::AsRawFd;
@@ -47,7 +47,7 @@ pub(super) struct Router {
 }
 
 impl Router {
-    /// Returns how often it was asked.
+    /// Returns the number of solicitations.
     pub(super) fn solicitations(&self) -> u32 {
         self.solicitations.load(Ordering::SeqCst)
     }

@@ -1,4 +1,4 @@
-//! Keeps the name servers and domains that routers name, for as long as they hold.
+//! Keeps the name servers and domains of routers for as long as they are valid.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -18,10 +18,10 @@ use super::user_options::{Named, What, read};
 
 /// The kernel's messages hold the options of one advertisement.
 const LONGEST: usize = 16 << 10;
-/// What Linux says when messages were lost.
+/// The error for lost messages.
 const ENOBUFS: i32 = 105;
 
-/// What was named on each interface, by its number. Copies share it.
+/// The names announced on each interface, by its number. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Advertised(Arc<Mutex<HashMap<u32, Names>>>);
 
@@ -35,7 +35,7 @@ struct Names {
 }
 
 impl Advertised {
-    /// Reads what the kernel hands on, and rings for each, until the socket fails.
+    /// Reads the kernel's messages, and rings for each, until the socket fails.
     pub(super) async fn listen(self, options: UserOptions, bell: Arc<Notify>) -> io::Result<()> {
         // It is not a pipe, but is read and polled like one.
         let datagrams = Receiver::from_owned_fd_unchecked(OwnedFd::from(options))?;
@@ -48,7 +48,7 @@ impl Advertised {
                     bell.notify_one();
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                // Some were lost: routers say it all again soon.
+                // Some were lost: routers will send them again soon.
                 Err(error) if error.raw_os_error() == Some(ENOBUFS) => {}
                 Err(error) => return Err(error),
             }
@@ -72,7 +72,7 @@ impl Advertised {
         }
     }
 
-    /// Returns what holds at a moment on the interfaces there are, by their names. Forgets the rest.
+    /// Returns what is valid now on the existing interfaces, by their names. Drops the rest.
     pub(super) fn valid(
         &self,
         names: &BTreeMap<u32, (String, LinkStatus)>,

@@ -1,4 +1,4 @@
-//! From the kernel's messages to what is, and from what should be to messages.
+//! Converts the kernel's messages to state, and changes to messages.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -114,7 +114,7 @@ pub(super) fn link_status(message: &LinkMessage) -> Option<(String, LinkStatus)>
     ))
 }
 
-/// A node that forwards takes what routers say only with this value of `accept_ra`.
+/// A node that forwards accepts router advertisements only with this value of `accept_ra`.
 pub(super) const ACCEPT_THOUGH_FORWARDING: i32 = 2;
 
 fn ipv6_status(family: &AfSpecUnspec) -> Option<Ipv6Status> {

@@ -31,7 +31,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::kernel::{Kernel, NetlinkError, Observed};
 use super::plan::Change;
 
-/// What the kernel answers when what is to be added is there, or what is to be removed is not.
+/// The kernel's errors when what is to be added exists, or what is to be removed does not.
 const EEXIST: i32 = -17;
 const ENODEV: i32 = -19;
 const ESRCH: i32 = -3;
@@ -47,7 +47,7 @@ const GROUPS: &[MulticastGroup] = &[
     MulticastGroup::Ipv6Ifinfo,
 ];
 
-/// Talks to the kernel of the network namespace it was opened in.
+/// A connection to the kernel of the network namespace it was opened in.
 pub struct Netlink {
     /// The connection's end for requests; a new one when the connection had to be opened again.
     handle: Arc<Mutex<Handle>>,
@@ -190,7 +190,7 @@ fn keep_connection(first: Opened, handle: Arc<Mutex<Handle>>, bell: Arc<Notify>)
             let (connection, requests, mut messages) =
                 opened.map_err(|error| chain(&NetlinkError::Open(error)))?;
             *handle.lock().unwrap_or_else(PoisonError::into_inner) = requests;
-            // What happened while nobody listened was not told.
+            // Events in the meantime were missed.
             bell.notify_one();
             let listener = async {
                 // Whatever the message says, even that messages were lost: look again.

@@ -99,7 +99,7 @@ pub(in super::super) fn config(interfaces: &str) -> MachineConfig {
 }
 
 #[test]
-fn without_a_config_every_cable_is_tried() {
+fn without_a_config_every_interface_uses_dhcp() {
     let found = wanted(None, &links(), &BTreeMap::new());
     assert_eq!(found.dhcp.keys().collect::<Vec<_>>(), ["eth0", "eth1"]);
     assert_eq!(
@@ -117,7 +117,7 @@ fn a_config_without_interfaces_is_the_same_and_gives_its_name() {
 }
 
 #[test]
-fn an_address_by_dhcpv6_stands_for_itself() {
+fn an_address_by_dhcpv6_has_a_full_prefix() {
     let leased = Dhcp6Lease {
         address: "2001:db8::7".parse().ok(),
         ..Dhcp6Lease::default()
@@ -133,7 +133,7 @@ fn an_address_by_dhcpv6_stands_for_itself() {
 }
 
 #[test]
-fn routers_are_heard_unless_a_parameter_says_otherwise() {
+fn routers_are_accepted_unless_a_parameter_says_otherwise() {
     let accepts = |sysctl: &str| {
         let mut config = config("{name: eth0, dhcp: true}");
         let zero = machine_config::v1alpha1::SysctlValue("0".to_owned());
@@ -165,7 +165,7 @@ fn a_lease_gives_address_route_and_size() {
 }
 
 #[test]
-fn fixed_addresses_are_put_on_the_named_interface_only() {
+fn static_addresses_are_set_on_the_named_interface_only() {
     let text = "{name: eth1, mtu: 9000, addresses: [10.0.0.2/24], routes: [{to: 0.0.0.0/0, via: 10.0.0.1}]}";
     let found = wanted(Some(&config(text)), &links(), &BTreeMap::new());
     assert_eq!(found.dhcp, BTreeMap::new());
@@ -191,7 +191,7 @@ fn a_hardware_address_means_the_real_interface() {
 }
 
 #[test]
-fn a_lease_that_is_no_longer_asked_for_gives_nothing() {
+fn an_obsolete_lease_is_ignored() {
     let leases = BTreeMap::from([("eth0".into(), lease("10.0.2.15/24", "10.0.2.2"))]);
     let found = wanted(
         Some(&config("{name: eth0, addresses: [10.0.0.2/24]}")),
