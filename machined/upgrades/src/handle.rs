@@ -225,7 +225,7 @@ impl UpgradeHandle {
             self.supersede(&system, &id).await;
             if let Err(error) = self.write_down_first(entry.clone()).await {
                 let mut entry = entry;
-                entry.end(Outcome::Failed, &chain(&error), self.now_ms());
+                entry.end(Outcome::Failed, chain(&error), self.now_ms());
                 self.write_down(entry).await;
                 return Err(refused(error));
             }

@@ -17,7 +17,7 @@ use super::*;
 struct Script(Mutex<Vec<Result<Option<String>, String>>>);
 
 impl Script {
-    fn new(mut answers: Vec<Result<Option<String>, String>>) -> Arc<dyn Platform> {
+    fn platform(mut answers: Vec<Result<Option<String>, String>>) -> Arc<dyn Platform> {
         answers.reverse();
         Arc::new(Script(Mutex::new(answers)))
     }
@@ -77,7 +77,7 @@ async fn the_first_config_that_is_valid_takes_effect_and_is_kept() {
         Ok(Some("kind: Nonsense".into())),
         Ok(Some(good)),
     ];
-    let _asking = start(&bench, vec![Script::new(answers)]);
+    let _asking = start(&bench, vec![Script::platform(answers)]);
     tokio::time::sleep(LONGEST_PAUSE).await;
     assert_eq!(
         bench.status().phase,
@@ -119,7 +119,7 @@ async fn a_node_with_a_config_keeps_it() {
     network(&bench, true);
     let foreign = other().to_yaml_with_secrets().to_string();
     assert!(bench.handle.adopt(&foreign, "script").await.is_err());
-    let _asking = start(&bench, vec![Script::new(vec![Ok(Some(foreign))])]);
+    let _asking = start(&bench, vec![Script::platform(vec![Ok(Some(foreign))])]);
     tokio::time::sleep(LONGEST_PAUSE * 3).await;
     assert_eq!(bench.store.get::<MachineConfig>(NODE), Some(config()));
 }
@@ -139,7 +139,10 @@ async fn a_platform_that_hangs_holds_up_nobody() {
     let bench = bench(None);
     network(&bench, true);
     let good = config().to_yaml_with_secrets().to_string();
-    let _asking = start(&bench, vec![Arc::new(Hangs), Script::new(vec![Ok(Some(good))])]);
+    let _asking = start(
+        &bench,
+        vec![Arc::new(Hangs), Script::platform(vec![Ok(Some(good))])],
+    );
     until(&bench, running).await;
 }
 
@@ -147,7 +150,7 @@ async fn a_platform_that_hangs_holds_up_nobody() {
 async fn the_api_may_be_faster() {
     let bench = bench(None);
     network(&bench, true);
-    let _asking = start(&bench, vec![Script::new(vec![Ok(None)])]);
+    let _asking = start(&bench, vec![Script::platform(vec![Ok(None)])]);
     until(&bench, |status| !status.problems.is_empty()).await;
     bench.apply(&config(), ApplyMode::Auto).await.unwrap();
     let status = until(&bench, running).await;
