@@ -7,7 +7,7 @@ use base64ct::{Base64, Encoding as _};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::secrets::Pair;
+use crate::pair::Pair;
 use crate::{Authority, Error, PrivateKey, random};
 
 /// How long the certificate of a person for the Kubernetes API lives: a working day.

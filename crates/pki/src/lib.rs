@@ -19,6 +19,7 @@ pub mod server;
 mod error;
 mod flaw;
 mod key_kind;
+mod pair;
 mod trust;
 
 pub use authority::{Authority, Issued, Subject, Validity};

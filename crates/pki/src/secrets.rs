@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::kubernetes::{self, KubernetesSecrets};
+use crate::pair::Pair;
 use crate::{Authority, Error, random};
 
 const API_VERSION: &str = "bedplate.dev/v1alpha1";
@@ -91,35 +92,6 @@ struct File {
     ca: Pair,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     kubernetes: Option<kubernetes::File>,
-}
-
-/// An authority, as it stands in the file. Its key is erased when it is dropped.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Pair {
-    cert: String,
-    key: String,
-}
-
-impl Pair {
-    /// Copies an authority.
-    pub fn of(authority: &Authority) -> Self {
-        Self {
-            cert: authority.certificate_pem().to_owned(),
-            key: authority.key_pem().to_string(),
-        }
-    }
-
-    /// Reads the authority; `what` names it in errors.
-    pub fn authority(&self, what: &'static str) -> Result<Authority, Error> {
-        Authority::from_pem(&self.cert, &self.key, what)
-    }
-}
-
-impl Drop for Pair {
-    fn drop(&mut self) {
-        zeroize::Zeroize::zeroize(&mut self.key);
-    }
 }
 
 /// Makes a random word: five bits per letter, without letters that look alike.

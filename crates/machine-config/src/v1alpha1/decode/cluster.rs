@@ -1,6 +1,6 @@
 //! Reads the cluster that a node belongs to.
 
-use super::{Marks, authority, pem_secret, secret};
+use super::secrets::{Marks, authority, pem_secret, secret};
 use crate::decode::{Cursor, Object};
 use crate::v1alpha1::{Cluster, ClusterNetwork, ClusterSecrets, Role};
 use crate::value::{ClusterNetworks, NetworkKind};
