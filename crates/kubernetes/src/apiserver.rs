@@ -7,8 +7,9 @@ use zeroize::Zeroizing;
 use crate::arguments::Arguments;
 use crate::cluster::joined;
 use crate::component::{Component, File, Health, Kind};
+use crate::control_plane::ControlPlane;
 use crate::node::text;
-use crate::plan::{ControlPlane, extra, gates};
+use crate::settings::{extra, gates};
 use crate::tuning::seconds;
 use crate::{Cluster, Error, Node, Release, Signer, identity};
 

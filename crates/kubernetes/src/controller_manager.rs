@@ -5,8 +5,9 @@ use machine_config::value::ClusterNetworks;
 use crate::arguments::Arguments;
 use crate::cluster::joined;
 use crate::component::{Component, Health, Kind};
+use crate::control_plane::ControlPlane;
 use crate::node::text;
-use crate::plan::{ControlPlane, extra, gates};
+use crate::settings::{extra, gates};
 use crate::tuning::seconds;
 use crate::{Cluster, Error, Node, Release, Signer, identity, kubeconfig};
 

@@ -3,8 +3,8 @@
 use crate::arguments::Arguments;
 use crate::cluster::in_url;
 use crate::component::{Component, Health, Kind};
+use crate::control_plane::{ControlPlane, Membership};
 use crate::node::text;
-use crate::plan::{ControlPlane, Membership};
 use crate::tuning::milliseconds;
 use crate::{Error, Node, Signer, identity};
 
@@ -59,7 +59,7 @@ pub(crate) fn component(node: &Node, plane: &ControlPlane) -> Result<Component, 
     Ok(Component {
         kind: Kind::Etcd,
         program: layout.program(Kind::Etcd),
-        arguments: crate::plan::extra(arguments, node)?.finish()?,
+        arguments: crate::settings::extra(arguments, node)?.finish()?,
         files: Vec::new(),
         folders: vec![layout.etcd.clone()],
         identities: vec![server, peer],

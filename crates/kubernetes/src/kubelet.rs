@@ -6,7 +6,7 @@ use crate::arguments::Arguments;
 use crate::cluster::joined;
 use crate::component::{Component, File, Health, Kind};
 use crate::node::{Taint, text};
-use crate::plan::{extra, gate_map, settings};
+use crate::settings::{extra, gate_map, settings};
 use crate::{Cluster, Error, Node, Release, Signer, identity, kubeconfig};
 
 /// Returns kubelet. It answers only whom the API knows and allows, and starts no pod that the API does not name.

@@ -6,7 +6,7 @@ use crate::arguments::Arguments;
 use crate::cluster::joined;
 use crate::component::{Component, File, Health, Kind};
 use crate::node::text;
-use crate::plan::{extra, gate_map, settings};
+use crate::settings::{extra, gate_map, settings};
 use crate::{Cluster, Error, Node, Release, Signer, identity, kubeconfig};
 
 /// Returns kube-proxy.

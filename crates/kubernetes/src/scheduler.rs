@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use crate::arguments::Arguments;
 use crate::component::{Component, File, Health, Kind};
+use crate::control_plane::ControlPlane;
 use crate::node::text;
-use crate::plan::{ControlPlane, extra, gates, settings};
+use crate::settings::{extra, gates, settings};
 use crate::tuning::{Tuning, seconds};
 use crate::{Cluster, Error, Node, Release, Signer, identity, kubeconfig};
 

@@ -4,8 +4,8 @@ mod support;
 
 use std::collections::BTreeMap;
 
+use kubernetes::control_plane::{Member, Membership};
 use kubernetes::node::{Effect, Taint};
-use kubernetes::plan::{Member, Membership};
 use kubernetes::release::ProxyMode;
 use kubernetes::tuning::Tuning;
 use kubernetes::{Cluster, ControlPlane, EtcdRelease, Kind, Node, Release, plan};

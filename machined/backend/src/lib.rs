@@ -3,6 +3,7 @@
 //! Small traits, one for each part that answers. They use the API's own messages: a second set of structs would
 //! only be copied field by field. The parts implement them; the crate `server` has a fake of all for tests.
 
+mod caller;
 pub mod grant;
 mod health;
 pub mod peer;
@@ -20,9 +21,10 @@ use async_trait::async_trait;
 use futures::Stream;
 use tokio::sync::broadcast;
 
+pub use caller::Caller;
 pub use grant::{Grant, Revoked};
 pub use health::{health, trial_health};
-pub use peer::Caller;
+
 pub use upgrades::{PushError, PushedBundle, StartUpgrade, UpgradeSource, Upgrades, WithoutSlots, mode};
 
 /// Everything the handlers call, besides the resource store and the kernel's own files.

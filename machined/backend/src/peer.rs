@@ -1,17 +1,10 @@
-//! The peer of a connection, and the caller of a method.
+//! The peer of a connection.
 
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use api::Role;
 use pki::{Details, Fingerprint};
-#[cfg(feature = "testing")]
-use {
-    pki::{NodeClock, ServerTls},
-    std::sync::Arc,
-};
-
-use super::grant::Grant;
 
 /// The peer of a connection, as of its handshake. The guard checks with each request whether that still holds.
 #[derive(Debug, Clone)]
@@ -35,17 +28,6 @@ pub struct Identity {
     pub not_before: SystemTime,
     /// End of the certificate's validity.
     pub not_after: SystemTime,
-}
-
-/// The caller of a request that the guard has allowed. Handlers find it in the request's extensions.
-#[derive(Debug, Clone)]
-pub struct Caller {
-    /// The role, or none in maintenance mode.
-    pub role: Option<Role>,
-    /// Name and address, for the log.
-    pub who: String,
-    /// The conditions under which the guard allowed it.
-    pub grant: Grant,
 }
 
 impl Identity {
@@ -75,27 +57,5 @@ impl Peer {
             Some(address) => format!("{name:?} at {}", address.ip().to_canonical()),
             None => format!("{name:?}"),
         }
-    }
-}
-
-impl Caller {
-    /// Returns a caller with a role, under the CA that a node serves with now.
-    #[cfg(feature = "testing")]
-    pub fn current(role: Option<Role>, tls: Arc<ServerTls>, clock: Arc<NodeClock>) -> Self {
-        let peer = Peer {
-            trust: tls.current().and_then(|serving| serving.trust),
-            identity: None,
-            address: None,
-        };
-        Self {
-            role,
-            who: peer.who(),
-            grant: Grant::of(&peer, tls, clock),
-        }
-    }
-
-    /// Returns whether secrets may be shown to the caller.
-    pub fn sees_secrets(&self) -> bool {
-        self.role == Some(Role::Admin)
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use cluster::{Authorities, Credentials, spec};
 use kubernetes::config::wanted;
-use kubernetes::plan::Membership;
+use kubernetes::control_plane::Membership;
 use kubernetes::tuning::Tuning;
 use kubernetes::{Component, ControlPlane, EtcdRelease, Kind, Release, plan};
 use machine_config::MachineConfig;

@@ -1,26 +1,12 @@
 //! What the controllers need from the kernel.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use state::kinds::{AddressStatus, LinkStatus, RouteStatus, RouterAdvertisement};
+use state::kinds::{AddressStatus, LinkStatus, RouteStatus};
 use tokio::sync::Notify;
 
-use super::plan::Change;
-
-/// A snapshot of the kernel's network.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Observed {
-    /// Interfaces by name.
-    pub links: BTreeMap<String, LinkStatus>,
-    /// Addresses of all interfaces.
-    pub addresses: Vec<AddressStatus>,
-    /// Routes of the main table.
-    pub routes: Vec<RouteStatus>,
-    /// What IPv6 routers named, by interface.
-    pub advertised: BTreeMap<String, RouterAdvertisement>,
-}
+use super::plan::{Change, Observed};
 
 /// Observes the kernel's network, and changes it.
 #[async_trait]

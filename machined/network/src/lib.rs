@@ -34,10 +34,10 @@ pub use from_config::FromConfig;
 pub use from_leases::FromLeases;
 pub use health::NetworkHealth;
 pub use hostname::HostName;
-pub use kernel::{Kernel, NetlinkError, Observed, RecordingKernel};
+pub use kernel::{Kernel, NetlinkError, RecordingKernel};
 pub use links::Links;
 pub use netlink::Netlink;
-pub use plan::{Change, Desired, plan};
+pub use plan::{Change, Desired, Observed, plan};
 pub use resolver::{Resolver, WriteError};
 pub use spec::Specs;
 

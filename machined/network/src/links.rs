@@ -13,8 +13,8 @@ use state::{Action, Controller, ControllerError, OwnerConflict, Resource, Store,
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::kernel::{Kernel, NetlinkError, Observed};
-use super::plan::{Change, Desired, plan};
+use super::kernel::{Kernel, NetlinkError};
+use super::plan::{Change, Desired, Observed, plan};
 
 /// The interval of checks without an event: the kernel may drop events when there are too many.
 const RESYNC: Duration = Duration::from_secs(60);

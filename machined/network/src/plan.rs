@@ -3,9 +3,22 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use state::kinds::{AddressSpec, AddressStatus, LinkSpec, LinkStatus, RouteSpec, RouteStatus};
+use state::kinds::{
+    AddressSpec, AddressStatus, LinkSpec, LinkStatus, RouteSpec, RouteStatus, RouterAdvertisement,
+};
 
-use super::kernel::Observed;
+/// A snapshot of the kernel's network.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Observed {
+    /// Interfaces by name.
+    pub links: BTreeMap<String, LinkStatus>,
+    /// Addresses of all interfaces.
+    pub addresses: Vec<AddressStatus>,
+    /// Routes of the main table.
+    pub routes: Vec<RouteStatus>,
+    /// What IPv6 routers named, by interface.
+    pub advertised: BTreeMap<String, RouterAdvertisement>,
+}
 
 /// The desired state.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -11,8 +11,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use api::{Method, Open, Role};
+use backend::Caller;
 use backend::grant::{Grant, Revoked};
-use backend::peer::{Caller, Peer};
+use backend::peer::Peer;
 use pki::{Mode, NodeClock, ServerTls};
 use quantity::human_time;
 use tonic::Status;

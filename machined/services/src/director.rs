@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 use super::catalogue::{Catalogue, Entry};
 use super::describe::describe_refused;
 use super::order::{Order, order, unknown};
-use super::supervisor::{OWNER, Shared, keep};
-use super::task::until;
+use super::shared::{OWNER, Shared};
+use super::task::{keep, until};
 
 /// How long a service that the machine config names may be unknown before that is reported: controllers add theirs while
 /// the node starts.

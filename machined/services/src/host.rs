@@ -1,6 +1,7 @@
 //! What a service does to the machine it runs on, behind one trait.
 
 mod files;
+mod isolate;
 mod linux;
 mod prepared;
 mod probe;

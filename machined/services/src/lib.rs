@@ -33,6 +33,7 @@ pub mod host;
 pub mod machine;
 pub mod order;
 pub mod rights;
+mod shared;
 mod supervisor;
 mod task;
 #[cfg(test)]

@@ -1,13 +1,15 @@
 //! Drives one service: takes what happens to it to its state machine, and does what that says.
 
 use std::future::pending;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use quantity::human_time;
 use service_definition::{Definition, Health as Check};
-use state::chain;
+use state::{chain, panic_message};
 use sys::process::Exit;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -17,7 +19,10 @@ use super::dependencies::{Peer, dependencies};
 use super::describe::{Measured, describe, state_of};
 use super::machine::{Effect, Event, Health, Machine, Policy, State};
 use super::order::Order;
-use super::supervisor::Shared;
+use super::shared::Shared;
+
+/// How long a service whose task panicked is left alone before it gets another.
+const AFTER_PANIC: Duration = Duration::from_secs(1);
 
 /// How often to check a service that has never been healthy: the boot waits for it.
 const EAGER: Duration = Duration::from_millis(250);
@@ -325,6 +330,32 @@ async fn checked(check: &mut Option<Checked>) -> Result<(), String> {
     match check {
         Some(check) => check.await,
         None => pending().await,
+    }
+}
+
+/// Keeps a task for a service until it is stopped and forgotten; returns its name. A panic is an error of ours: what it
+/// left behind is killed, and a new task takes over.
+pub(super) async fn keep(shared: Shared, entry: Arc<Entry>, orders: watch::Receiver<Order>) -> String {
+    let name = entry.definition.name.clone();
+    // From before the director of all services had to start again.
+    shared.clear(&shared.running(&entry)).await;
+    let mut entry = entry;
+    loop {
+        let mut orders = orders.clone();
+        orders.mark_changed();
+        let task = Task::new(shared.clone(), entry.clone(), orders);
+        let Err(panic) = AssertUnwindSafe(task.run()).catch_unwind().await else {
+            return name;
+        };
+        let text = panic_message(panic.as_ref());
+        shared.events.error(
+            &name,
+            format!("its supervision panicked, and is started again: {text}"),
+        );
+        shared.clear(&shared.running(&entry)).await;
+        sleep(AFTER_PANIC).await;
+        let newest = shared.overview.borrow().catalogue.entries.get(&name).cloned();
+        entry = newest.unwrap_or(entry);
     }
 }
 

@@ -18,6 +18,7 @@ mod estimate;
 mod follow;
 mod handle;
 pub mod history;
+mod hold;
 pub mod hooks;
 mod job;
 mod plan;

@@ -7,9 +7,6 @@ use std::time::Duration;
 use manifest::Digest;
 use tokio::sync::Notify;
 
-use super::handle::UpgradeHandle;
-use super::history::Entry;
-
 /// How long a poll counts. After that the document is polled again.
 const COUNTS: Duration = Duration::from_secs(60);
 
@@ -63,40 +60,25 @@ impl LastVerdict {
         *self.word.lock().unwrap_or_else(PoisonError::into_inner) = word;
     }
 
+    /// Returns the last poll.
+    pub fn last(&self) -> Option<PollResult> {
+        self.word.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Returns once if a poll is requested.
     pub fn take_poll_request(&self) -> bool {
         self.asked.swap(false, Ordering::Relaxed)
     }
 
-    fn ask(&self) {
+    /// Requests another poll.
+    pub fn ask(&self) {
         self.asked.store(true, Ordering::Relaxed);
         self.bell.notify_one();
     }
 }
 
-impl UpgradeHandle {
-    /// Returns why an upgrade that a rollout started is held back although it could continue. Others are not held back.
-    pub(super) fn hold_reason(&self, entry: &Entry) -> Option<HoldReason> {
-        let pin = entry.pin()?;
-        let feed = self.config().rollout;
-        let shared = &self.shared;
-        let word = shared.word.word.lock().unwrap_or_else(PoisonError::into_inner);
-        let url = feed.as_ref().map(|feed| feed.url.as_str());
-        hold_reason(pin, url, word.as_ref(), shared.context.clock.since_boot())
-    }
-
-    /// Returns the same, and requests a poll if that may help.
-    pub(super) fn hold_or_poll(&self, entry: &Entry) -> Option<String> {
-        let HoldReason { text, ask } = self.hold_reason(entry)?;
-        if ask {
-            self.shared.word.ask();
-        }
-        Some(text)
-    }
-}
-
 /// Decides. Pure. In doubt an upgrade is held back: only a document that was just read lets it continue.
-fn hold_reason(
+pub(super) fn hold_reason(
     pin: Digest,
     url: Option<&str>,
     word: Option<&PollResult>,

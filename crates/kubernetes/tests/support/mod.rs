@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may unwrap")]
 
-use kubernetes::plan::Membership;
+use kubernetes::control_plane::Membership;
 use kubernetes::tuning::Tuning;
 use kubernetes::{Cluster, ControlPlane, EtcdRelease, Node};
 use machine_config::value::ClusterNetworks;

@@ -28,8 +28,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::kernel::{Kernel, NetlinkError, Observed};
-use super::plan::Change;
+use super::kernel::{Kernel, NetlinkError};
+use super::plan::{Change, Observed};
 
 /// The kernel's errors when what is to be added exists, or what is to be removed does not.
 const EEXIST: i32 = -17;

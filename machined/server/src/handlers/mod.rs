@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use backend::Backend;
-use backend::peer::Caller;
+use backend::Caller;
 use futures::Stream;
 use state::Store;
 use tonic::{Request, Status};

@@ -13,7 +13,7 @@ use api::v1alpha1::{
     UpgradeHistoryRequest, UpgradeHistoryResponse, UpgradeMode, UpgradeRequest, UpgradeResponse,
     UpgradeStage, UpgradeStatus, UpgradeStatusRequest, WatchUpgradeRequest,
 };
-use backend::peer::Caller;
+use backend::Caller;
 use backend::{PushedBundle, UpgradeSource};
 use state::kinds::upgrade::Mode;
 use tokio::sync::watch;

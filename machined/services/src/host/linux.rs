@@ -12,12 +12,12 @@ use async_trait::async_trait;
 use node::boot::etc;
 use node::children::Children;
 use node::logs::{Capture, Logs};
-use service_definition::{Check, Definition, Directory, KillMode, Run, User};
+use service_definition::{Check, Definition, Directory, KillMode, User};
 use state::kinds::{Rights, ServiceFile};
-use sys::confine::Confinement;
 use sys::process::Stop;
 
 use super::files::ServiceFiles;
+use super::isolate::isolate;
 use super::{Host, HostError, Process, probe};
 use crate::cgroup::{Cgroups, PARENT};
 use crate::{containerd, rights};
@@ -232,23 +232,6 @@ fn file_error((path, source): (PathBuf, io::Error)) -> HostError {
         path: path.display().to_string(),
         source,
     }
-}
-
-/// Makes a program of a service start in its cgroup, with the service's rights and no others.
-pub(super) fn isolate(command: &mut Command, run: &Run, cgroup: Option<&Path>) -> Result<(), sys::Error> {
-    let rights = &run.rights;
-    // The cgroup first: its files are root's.
-    sys::process::isolate(command, cgroup)?;
-    sys::confine::confine(
-        command,
-        &Confinement {
-            user: run.user.as_ref().map(|user| user.id),
-            capabilities: rights.capabilities.0,
-            no_new_privileges: rights.no_new_privileges,
-            read_only: rights.read_only_paths.clone(),
-            private_tmp: rights.private_tmp,
-        },
-    )
 }
 
 /// Makes a folder, with its parents. One that is there gets the mode and owner that it should have.

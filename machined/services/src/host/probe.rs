@@ -17,7 +17,7 @@ use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 use zeroize::Zeroizing;
 
-use super::linux::isolate;
+use super::isolate::isolate;
 
 /// The status line of an answer is at the start; what follows does not matter.
 const STATUS_LINE: usize = 64;

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use service_definition::Service;
 use state::kinds::{ServiceSpec, ServiceState};
 use sys::process::Exit;
+use tokio::time::sleep;
 
 use super::super::testing::{Bench, CONFIG};
 use super::tests::service;

@@ -7,6 +7,7 @@ use node::children::Children;
 use release_file::Release;
 use service_definition::{HealthCheck, KillMode, Service};
 use state::Resource;
+use state::kinds::ServiceStatus;
 use state::kinds::{NODE, ServiceSpec, ServiceState};
 use sys::process::Stop;
 

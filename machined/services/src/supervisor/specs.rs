@@ -2,8 +2,11 @@
 
 use service_definition::Service;
 use state::Resource;
+use state::kinds::ServiceStatus;
 use state::kinds::{FileContents, ServiceHealth, ServiceSpec, ServiceState};
 use sys::process::Exit;
+use tokio::time::Instant;
+use tokio::time::sleep;
 
 use super::super::host::HostCall::{Forget, Refresh, Spawn, Terminate};
 use super::super::host::RecordingHost;

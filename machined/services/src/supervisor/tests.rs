@@ -1,8 +1,11 @@
 //! Services that run together, on a host that plays their processes, in a time that does not pass by itself.
 
 use service_definition::{HealthCheck, Service};
+use state::kinds::ServiceStatus;
 use state::kinds::{ServiceHealth, ServiceState};
 use sys::process::Exit;
+use tokio::time::Instant;
+use tokio::time::sleep;
 
 use super::super::host::HostCall::{Forget, Kill, Refresh, Spawn, Terminate};
 use super::super::testing::{Bench, CONFIG};

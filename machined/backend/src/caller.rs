@@ -1,0 +1,44 @@
+//! The caller of a method.
+
+use api::Role;
+#[cfg(feature = "testing")]
+use {
+    super::peer::Peer,
+    pki::{NodeClock, ServerTls},
+    std::sync::Arc,
+};
+
+use super::grant::Grant;
+
+/// The caller of a request that the guard has allowed. Handlers find it in the request's extensions.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The role, or none in maintenance mode.
+    pub role: Option<Role>,
+    /// Name and address, for the log.
+    pub who: String,
+    /// The conditions under which the guard allowed it.
+    pub grant: Grant,
+}
+
+impl Caller {
+    /// Returns a caller with a role, under the CA that a node serves with now.
+    #[cfg(feature = "testing")]
+    pub fn current(role: Option<Role>, tls: Arc<ServerTls>, clock: Arc<NodeClock>) -> Self {
+        let peer = Peer {
+            trust: tls.current().and_then(|serving| serving.trust),
+            identity: None,
+            address: None,
+        };
+        Self {
+            role,
+            who: peer.who(),
+            grant: Grant::of(&peer, tls, clock),
+        }
+    }
+
+    /// Returns whether secrets may be shown to the caller.
+    pub fn sees_secrets(&self) -> bool {
+        self.role == Some(Role::Admin)
+    }
+}
