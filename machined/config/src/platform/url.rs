@@ -101,7 +101,7 @@ fn filled(template: &str, fact: impl Fn(&str) -> Result<String, String>) -> Resu
     while let Some((before, after)) = rest.split_once("${") {
         let (name, after) = after
             .split_once('}')
-            .ok_or_else(|| format!("{template} has a \"${{\" without its \"}}\""))?;
+            .ok_or_else(|| format!("{} has a \"${{\" without its \"}}\"", remote::shown(template)))?;
         filled.push_str(before);
         filled.push_str(&fact(name)?);
         rest = after;
@@ -185,9 +185,10 @@ mod tests {
             ("http://a/${uuid}", "no ${uuid}"),
             ("http://a/${name}", "is not a placeholder; use ${mac}"),
             ("http://a/${mac", "without its"),
+            ("http://user:secret@a/${mac?token=secret", "without its"),
         ] {
             let error = fill(wrong).unwrap_err();
-            assert!(error.contains(part), "{error}");
+            assert!(error.contains(part) && !error.contains("secret"), "{error}");
         }
     }
 
