@@ -142,17 +142,7 @@ impl ConfigHandle {
         let current = self.config();
         let owner = self.shared.store.get::<OwnerStatus>(NODE);
         authorise(&apply.caller, current.as_ref(), owner.as_ref())?;
-        let new = match &current {
-            Some(current) => machine_config::parse_over(&apply.yaml, current)?,
-            None => machine_config::parse(&apply.yaml)?,
-        };
-        // Whoever applies it would be locked out, and so would everybody else.
-        check_config(&apply.yaml, &new, self.shared.clock.moment(SystemTime::now()))?;
-        let mut plan = decide(current.as_ref(), &new, mode)?;
-        if self.shared.disk.state_lost && mode == Mode::Auto {
-            // STATE is recreated for it at the next start.
-            plan.effect = Effect::Reboot;
-        }
+        let (new, plan) = self.examine(&apply.yaml, current.as_ref(), mode)?;
         if !apply.dry_run {
             let timeout = match apply.try_timeout {
                 Duration::ZERO => TRY_TIMEOUT,
@@ -166,6 +156,27 @@ impl ConfigHandle {
                 .info(OWNER, told(&plan, &apply.caller.who, timeout));
         }
         Ok(plan)
+    }
+
+    /// Reads a document, and decides what it would mean on this node.
+    fn examine(
+        &self,
+        yaml: &str,
+        current: Option<&MachineConfig>,
+        mode: Mode,
+    ) -> Result<(MachineConfig, ApplyPlan), ApplyError> {
+        let new = match current {
+            Some(current) => machine_config::parse_over(yaml, current)?,
+            None => machine_config::parse(yaml)?,
+        };
+        // Whoever applies it would be locked out, and so would everybody else.
+        check_config(yaml, &new, self.shared.clock.moment(SystemTime::now()))?;
+        let mut plan = decide(current, &new, mode)?;
+        if self.shared.disk.state_lost && mode == Mode::Auto {
+            // STATE is recreated for it at the next start.
+            plan.effect = Effect::Reboot;
+        }
+        Ok((new, plan))
     }
 
     async fn carry_out(

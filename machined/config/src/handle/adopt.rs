@@ -1,14 +1,11 @@
 //! Takes configs from platforms, and reports on platforms that have none.
 
-use std::time::SystemTime;
-
-use pki::check_config;
 use state::chain;
-use state::kinds::config::{Phase, Source};
+use state::kinds::config::Source;
 use zeroize::Zeroizing;
 
 use super::{ApplyError, ConfigHandle, OWNER, TRY_TIMEOUT};
-use crate::plan::{Mode, decide};
+use crate::plan::{Effect, Mode};
 
 impl ConfigHandle {
     /// Makes a config the node's that a platform gave, if the node still waits for one. An error has changed nothing.
@@ -18,29 +15,31 @@ impl ConfigHandle {
         // A task of its own: whoever asks may be dropped between the file and the store.
         let task = tokio::spawn(async move { handle.adopt_now(&yaml).await });
         let ended = task.await.map_err(|error| chain(&error))?;
-        ended.map_err(|error| chain(&error))?;
-        let told = format!("the machine config of {from} is in effect");
+        let when = match ended.map_err(|error| chain(&error))? {
+            Effect::Reboot => "takes effect with the reboot that follows",
+            Effect::Live | Effect::Stage | Effect::Try => "is in effect",
+        };
+        let told = format!("the machine config of {from} {when}");
         self.shared.events.info(OWNER, told);
         Ok(())
     }
 
-    async fn adopt_now(&self, yaml: &str) -> Result<(), ApplyError> {
+    async fn adopt_now(&self, yaml: &str) -> Result<Effect, ApplyError> {
         let mut state = self.shared.state.lock().await;
-        if state.status.phase != Phase::Maintenance {
+        if !state.status.awaits_config() {
             return Err(ApplyError::NotAwaited);
         }
-        let new = machine_config::parse(yaml)?;
-        check_config(yaml, &new, self.shared.clock.moment(SystemTime::now()))?;
-        let plan = decide(None, &new, Mode::Auto)?;
+        let (new, plan) = self.examine(yaml, None, Mode::Auto)?;
         self.carry_out(&mut state, plan.effect, new, Source::Platform, TRY_TIMEOUT)
-            .await
+            .await?;
+        Ok(plan.effect)
     }
 
     /// Reports what is wrong with the platforms, in the place of what was. Returns false, and reports nothing, if the node has a
     /// config by now.
     pub(crate) async fn report(&self, problems: Vec<String>) -> bool {
         let mut state = self.shared.state.lock().await;
-        let waits = state.status.phase == Phase::Maintenance;
+        let waits = state.status.awaits_config();
         if waits {
             state.status.problems = [state.at_start.clone(), problems].concat();
             if let Err(error) = self.publish(&state) {

@@ -12,7 +12,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use state::Resource as _;
 use state::Store;
-use state::kinds::config::Phase;
 use state::kinds::{ConfigStatus, NODE, NetworkStatus};
 
 use super::ConfigHandle;
@@ -93,8 +92,7 @@ async fn until_asked_for(store: &Store) {
     let asked_for = || {
         let config = store.get::<ConfigStatus>(NODE);
         let network = store.get::<NetworkStatus>(NODE);
-        config.is_some_and(|status| status.phase == Phase::Maintenance)
-            && network.is_some_and(|status| status.ready)
+        config.is_some_and(|status| status.awaits_config()) && network.is_some_and(|status| status.ready)
     };
     while !asked_for() {
         watch.changed().await;

@@ -6,11 +6,13 @@ use std::sync::Mutex;
 
 use api::v1alpha1::ApplyMode;
 use machine_config::MachineConfig;
-use state::kinds::config::Source;
+use node::power::Stop;
+use state::kinds::config::{Pending, Phase, Source};
 use state::testkit::config;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::super::tests::{Bench, bench, other};
+use super::super::testing::places;
+use super::super::tests::{Bench, bench, bench_on, other};
 use super::*;
 
 /// Gives one answer after the other, the last one forever.
@@ -164,6 +166,43 @@ fn none_is_the_last_word() {
     assert_eq!(named("quiet bedplate.config=http://a/b").len(), 1);
     assert_eq!(named("bedplate.config=http://a/b bedplate.config=none").len(), 0);
     assert_eq!(named("quiet").len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_staged_wins_over_a_platform() {
+    let bench = bench(None);
+    network(&bench, true);
+    bench.apply(&config(), ApplyMode::Staged).await.unwrap();
+    let foreign = other().to_yaml_with_secrets().to_string();
+    assert!(bench.handle.adopt(&foreign, "script").await.is_err());
+    let _asking = start(&bench, vec![Script::platform(vec![Ok(Some(foreign))])]);
+    tokio::time::sleep(LONGEST_PAUSE * 3).await;
+    assert_eq!(bench.status().pending, Some(Pending::Staged));
+    assert_eq!(bench.after_restart(), Some(config()));
+}
+
+/// STATE is recreated at the next start, so the config waits for it in CONFIG, as one that the API applied would.
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_state_is_lost_reboots_into_the_config() {
+    let (dir, mut disk) = places();
+    disk.state_lost = true;
+    let bench = bench_on(dir, disk);
+    network(&bench, true);
+    let good = config().to_yaml_with_secrets().to_string();
+    let _asking = start(&bench, vec![Script::platform(vec![Ok(Some(good))])]);
+    let status = until(&bench, |status| status.pending.is_some()).await;
+    assert_eq!(
+        (status.phase, status.pending),
+        (Phase::Maintenance, Some(Pending::Reboot))
+    );
+    assert_eq!(bench.power.requested(), Some(Stop::Reboot));
+    assert_eq!(bench.store.get::<MachineConfig>(NODE), None);
+    tokio::time::sleep(LONGEST_PAUSE * 3).await;
+    assert_eq!(
+        bench.status().problems,
+        [] as [String; 0],
+        "nobody is asked again"
+    );
 }
 
 /// Answers each request with the next of these, and then with nothing.

@@ -29,6 +29,13 @@ impl Resource for ConfigStatus {
     const KIND: &'static str = "ConfigStatus";
 }
 
+impl ConfigStatus {
+    /// Returns whether the node has no config, and none that takes effect with its next start.
+    pub fn awaits_config(&self) -> bool {
+        self.phase == Phase::Maintenance && self.pending.is_none()
+    }
+}
+
 /// Whose the node is, also when its config is lost. Owned by `config`; one, named `node`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
