@@ -7,7 +7,7 @@ use crate::cluster::joined;
 use crate::component::{Component, Health, Kind};
 use crate::control_plane::ControlPlane;
 use crate::node::text;
-use crate::settings::{extra, gates};
+use crate::settings::{extra, gates, loopback_server};
 use crate::tuning::seconds;
 use crate::{Cluster, Error, Node, Release, Signer, identity, kubeconfig};
 
@@ -26,25 +26,9 @@ pub(crate) fn component(
         text(&config.path),
         text(&layout.authority(Kind::ControllerManager, Signer::Kubernetes)),
     );
-    let mut arguments = Arguments::kubernetes(Kind::ControllerManager, release)
+    let arguments = Arguments::kubernetes(Kind::ControllerManager, release);
+    let mut arguments = loopback_server(arguments, layout, &own, &path, ports.controller_manager)
         .own("kubeconfig", &path)
-        .own("authentication-kubeconfig", &path)
-        .own("authorization-kubeconfig", &path)
-        .own("bind-address", "127.0.0.1")
-        .own("secure-port", ports.controller_manager.to_string())
-        .own(
-            "tls-cert-file",
-            text(&layout.certificate(Kind::ControllerManager, own.file)),
-        )
-        .own(
-            "tls-private-key-file",
-            text(&layout.key(Kind::ControllerManager, own.file)),
-        )
-        .own("client-ca-file", &authority)
-        .own(
-            "requestheader-client-ca-file",
-            text(&layout.authority(Kind::ControllerManager, Signer::FrontProxy)),
-        )
         .own("root-ca-file", &authority)
         .own("cluster-signing-cert-file", &authority)
         .own(

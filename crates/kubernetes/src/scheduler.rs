@@ -6,7 +6,7 @@ use crate::arguments::Arguments;
 use crate::component::{Component, File, Health, Kind};
 use crate::control_plane::ControlPlane;
 use crate::node::text;
-use crate::settings::{extra, gates, settings};
+use crate::settings::{extra, gates, loopback_server, settings};
 use crate::tuning::{Tuning, seconds};
 use crate::{Cluster, Error, Node, Release, Signer, identity, kubeconfig};
 
@@ -23,27 +23,8 @@ pub(crate) fn component(
     let client = kubeconfig::of_component(cluster, layout, Kind::Scheduler, &api, &own);
     let path = text(&client.path);
     let mut files = vec![client];
-    let arguments = Arguments::kubernetes(Kind::Scheduler, release)
-        .own("authentication-kubeconfig", &path)
-        .own("authorization-kubeconfig", &path)
-        .own("bind-address", "127.0.0.1")
-        .own("secure-port", ports.scheduler.to_string())
-        .own(
-            "tls-cert-file",
-            text(&layout.certificate(Kind::Scheduler, own.file)),
-        )
-        .own(
-            "tls-private-key-file",
-            text(&layout.key(Kind::Scheduler, own.file)),
-        )
-        .own(
-            "client-ca-file",
-            text(&layout.authority(Kind::Scheduler, Signer::Kubernetes)),
-        )
-        .own(
-            "requestheader-client-ca-file",
-            text(&layout.authority(Kind::Scheduler, Signer::FrontProxy)),
-        )
+    let arguments = Arguments::kubernetes(Kind::Scheduler, release);
+    let arguments = loopback_server(arguments, layout, &own, &path, ports.scheduler)
         .list("feature-gates", gates(release, cluster, node)?);
     let arguments = match release.scheduler_config() {
         Some(api) => {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::arguments::Arguments;
-use crate::{Cluster, Error, Kind, Node, Release};
+use crate::node::text;
+use crate::{Cluster, Error, Identity, Kind, Layout, Node, Release, Signer};
 
 /// Adds what people give for this component.
 pub(crate) fn extra(arguments: Arguments, node: &Node) -> Result<Arguments, Error> {
@@ -50,4 +51,30 @@ pub(crate) fn gates(release: &Release, cluster: &Cluster, node: &Node) -> Result
         .into_iter()
         .map(|(gate, on)| format!("{gate}={on}"))
         .collect())
+}
+
+/// Makes a component serve on the loopback interface, and ask the API server, with this kubeconfig, whom it may answer.
+pub(crate) fn loopback_server(
+    arguments: Arguments,
+    layout: &Layout,
+    identity: &Identity,
+    kubeconfig: &str,
+    port: u16,
+) -> Arguments {
+    let kind = arguments.kind();
+    arguments
+        .own("authentication-kubeconfig", kubeconfig)
+        .own("authorization-kubeconfig", kubeconfig)
+        .own("bind-address", "127.0.0.1")
+        .own("secure-port", port.to_string())
+        .own("tls-cert-file", text(&layout.certificate(kind, identity.file)))
+        .own("tls-private-key-file", text(&layout.key(kind, identity.file)))
+        .own(
+            "client-ca-file",
+            text(&layout.authority(kind, Signer::Kubernetes)),
+        )
+        .own(
+            "requestheader-client-ca-file",
+            text(&layout.authority(kind, Signer::FrontProxy)),
+        )
 }
