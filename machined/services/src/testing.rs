@@ -18,19 +18,9 @@ pub(crate) const CONFIG: &str = "{}";
 
 /// Makes a machine config with these services.
 pub(crate) fn config(services: &str) -> MachineConfig {
-    let yaml = format!(
-        "apiVersion: bedplate.dev/v1alpha1
-kind: MachineConfig
-machine:
-  role: standalone
-  hostname: node1
-  ca:
-    cert: \"-----BEGIN CERTIFICATE-----\\nMIIB\\n-----END CERTIFICATE-----\"
-    key: \"-----BEGIN PRIVATE KEY-----\\nMC4C\\n-----END PRIVATE KEY-----\"
-  services: {services}
-"
-    );
-    machine_config::parse(&yaml).unwrap()
+    let yaml = state::testkit::config().to_yaml_with_secrets().to_string();
+    machine_config::parse(&yaml.replace("\nmachine:\n", &format!("\nmachine:\n  services: {services}\n")))
+        .unwrap()
 }
 
 /// Services that run on a recording host.
