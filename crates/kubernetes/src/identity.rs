@@ -213,3 +213,26 @@ pub(crate) fn proxy() -> Identity {
 pub fn administrator(user: &str) -> Identity {
     Identity::client("admin", Signer::Kubernetes, user).of(ADMINISTRATORS)
 }
+
+/// The organization of the agents on nodes. What it may do is in the manifests that control planes apply.
+pub const AGENTS: &str = "bedplate:nodes";
+
+/// Returns that of the node's agent, towards the API.
+pub fn agent(node: &Node) -> Identity {
+    Identity::client(
+        "kubernetes",
+        Signer::Kubernetes,
+        format!("bedplate:node:{}", node.name),
+    )
+    .of(AGENTS)
+}
+
+/// Returns that of a control plane's agent, towards the API: it may do everything.
+pub fn administrating_agent(node: &Node) -> Identity {
+    agent(node).of(ADMINISTRATORS)
+}
+
+/// Returns that of a control plane's agent, towards etcd.
+pub fn agent_of_etcd(node: &Node) -> Identity {
+    Identity::client("etcd", Signer::Etcd, format!("bedplate:node:{}", node.name))
+}

@@ -6,6 +6,7 @@
 pub mod boot;
 pub mod certificate;
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod containers;
 pub mod health;
@@ -22,6 +23,7 @@ pub mod upgrade;
 pub use boot::{BootStatus, FailedSlot, LoaderTimes, SlotStatus};
 pub use certificate::CertificateStatus;
 pub use clock::{TimeFrom, TimeStatus};
+pub use cluster::{ClusterMember, ClusterStatus, ComponentCertificate, EtcdMembership, EtcdPeer, EtcdStart};
 pub use config::{ConfigStatus, OwnerStatus};
 pub use containers::{ContainerStoreStatus, ImageStatus, KeptStore};
 pub use health::{ApiStatus, CheckResult, HealthState, HealthStatus};

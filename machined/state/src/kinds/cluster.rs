@@ -1,0 +1,124 @@
+//! The node's part in a Kubernetes cluster.
+
+use std::net::IpAddr;
+
+use machine_config::Secret;
+use machine_config::value::IpPrefix;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::Resource;
+
+/// The node as a member of its cluster: what the machine config, its host name and its addresses make of it. Owned by the
+/// controller `cluster-member`; one, named `node`. There is none while the machine config has no Kubernetes, or something
+/// is missing, which [`ClusterStatus`] then names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClusterMember {
+    /// The name of the cluster.
+    pub cluster: String,
+    /// The name of the node, as Kubernetes knows it.
+    pub node: String,
+    /// Set on a control plane.
+    pub control_plane: bool,
+    /// The node's own addresses: one of each family of the cluster, never a virtual one, or one of pods or services.
+    pub addresses: Vec<IpAddr>,
+    /// Where clients outside of the cluster reach the API server: `https://HOST:PORT`.
+    pub endpoint: String,
+    /// Where this node reaches the API server: `https://HOST:PORT`.
+    pub api: String,
+    /// The networks of pods.
+    pub pods: Vec<IpPrefix>,
+    /// The networks of services.
+    pub services: Vec<IpPrefix>,
+    /// The addresses of the cluster's DNS.
+    pub dns: Vec<IpAddr>,
+    /// The domain of the cluster's DNS.
+    pub domain: String,
+    /// The version of Kubernetes in the image.
+    pub kubernetes: String,
+    /// The version of etcd in the image; none on a worker.
+    pub etcd: Option<String>,
+}
+
+impl Resource for ClusterMember {
+    const KIND: &'static str = "ClusterMember";
+}
+
+/// How far the node is as a member of its cluster. Owned by the controller `cluster-services`; one, named `node`. There is
+/// none while the machine config has no Kubernetes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClusterStatus {
+    /// What the node waits for before it can run its components, one sentence; none if nothing is missing.
+    pub waits_for: Option<String>,
+}
+
+impl Resource for ClusterStatus {
+    const KIND: &'static str = "ClusterStatus";
+}
+
+/// How the node's etcd is to start. Owned by the controller `etcd-membership`; one, named `node`, on control planes only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EtcdMembership {
+    /// How it is to start.
+    pub start: EtcdStart,
+    /// What it waits for, one sentence; none if nothing is missing.
+    pub waits_for: Option<String>,
+}
+
+impl Resource for EtcdMembership {
+    const KIND: &'static str = "EtcdMembership";
+}
+
+/// How the node's etcd is to start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum EtcdStart {
+    /// Not yet: nobody has bootstrapped the cluster, or the others have not added the node yet.
+    NotYet,
+    /// As the first member of a new cluster.
+    First,
+    /// As one of these members, which have added it; or it has data already, and the list does not matter.
+    Joins(Vec<EtcdPeer>),
+}
+
+/// A member of etcd.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EtcdPeer {
+    /// The name of its node.
+    pub name: String,
+    /// The address of its node.
+    pub address: IpAddr,
+}
+
+/// A certificate of one of the node's components, with its key. Named `COMPONENT/FILE`, such as `kubelet/kubelet-client`.
+///
+/// The kind is shared. Control planes sign their own (the controller `cluster-certificates`), workers ask a control plane
+/// (the controller `cluster-join`). The component `bedplate` is machined itself: `bedplate/kubernetes` is its identity
+/// towards the API server, `bedplate/etcd`, on control planes, towards etcd.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ComponentCertificate {
+    /// The certificate and those between it and the authority, in PEM.
+    pub certificate: String,
+    /// Its private key, in PEM.
+    #[serde(deserialize_with = "secret")]
+    pub key: Secret,
+    /// Whom and what it names: it is made anew when that changes.
+    pub names: Vec<String>,
+    /// First moment at which it is valid, in seconds since 1970.
+    pub not_before: u64,
+    /// Last moment at which it is valid, in seconds since 1970.
+    pub not_after: u64,
+}
+
+impl Resource for ComponentCertificate {
+    const KIND: &'static str = "ComponentCertificate";
+    const SHARED: bool = true;
+}
+
+fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+    String::deserialize(deserializer).map(Secret::new)
+}
