@@ -93,6 +93,41 @@ pub struct EtcdPeer {
     pub address: IpAddr,
 }
 
+/// Another node that says it is of the same cluster, found on the local network or told by one that is. Named by its node.
+/// The kind is shared: each way of finding nodes has its own.
+///
+/// It is no proof: whoever connects to the node verifies its certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClusterPeer {
+    /// The name of the node, as Kubernetes knows it.
+    pub node: String,
+    /// Set on a control plane.
+    pub control_plane: bool,
+    /// Its own addresses, best first.
+    pub addresses: Vec<IpAddr>,
+}
+
+impl Resource for ClusterPeer {
+    const KIND: &'static str = "ClusterPeer";
+    const SHARED: bool = true;
+}
+
+/// How fast the disk of etcd is. Owned by the controller `etcd-disk`; one, named `node`, on control planes only. It is
+/// measured once in each boot, before etcd starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EtcdDisk {
+    /// The 99th percentile of the time that a flush takes, in microseconds.
+    pub flush_micros: u64,
+    /// What is wrong with it, one sentence; none if it is fast enough.
+    pub problem: Option<String>,
+}
+
+impl Resource for EtcdDisk {
+    const KIND: &'static str = "EtcdDisk";
+}
+
 /// A certificate of one of the node's components, with its key. Named `COMPONENT/FILE`, such as `kubelet/kubelet-client`.
 ///
 /// The kind is shared. Control planes sign their own (the controller `cluster-certificates`), workers ask a control plane

@@ -23,7 +23,10 @@ pub mod upgrade;
 pub use boot::{BootStatus, FailedSlot, LoaderTimes, SlotStatus};
 pub use certificate::CertificateStatus;
 pub use clock::{TimeFrom, TimeStatus};
-pub use cluster::{ClusterMember, ClusterStatus, ComponentCertificate, EtcdMembership, EtcdPeer, EtcdStart};
+pub use cluster::{
+    ClusterMember, ClusterPeer, ClusterStatus, ComponentCertificate, EtcdDisk, EtcdMembership, EtcdPeer,
+    EtcdStart,
+};
 pub use config::{ConfigStatus, OwnerStatus};
 pub use containers::{ContainerStoreStatus, ImageStatus, KeptStore};
 pub use health::{ApiStatus, CheckResult, HealthState, HealthStatus};
