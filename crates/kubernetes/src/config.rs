@@ -4,10 +4,11 @@ use std::net::IpAddr;
 
 use base64ct::{Base64, Encoding as _};
 use machine_config::MachineConfig;
-use machine_config::v1alpha1::Role;
+use machine_config::v1alpha1::{Proxy, Role};
 use machine_config::value::{ClusterNetworks, Host};
 use zeroize::Zeroizing;
 
+use crate::release::ProxyMode;
 use crate::{Cluster, Error, Node};
 
 /// The name of a cluster in files for its components, where a worker's config does not say it.
@@ -47,8 +48,8 @@ impl std::fmt::Debug for WantedControlPlane {
 /// no Kubernetes.
 ///
 /// The node's own address is the first of each family that is in `cluster.subnets`, if some are listed, and neither
-/// link-local nor of pods or services. An address that is the cluster's endpoint may be virtual and move away: it is taken
-/// only where there is no other.
+/// link-local nor of pods or services, and never `cluster.virtualIP`. An address that is the cluster's endpoint may be moved by
+/// others: it is taken only where there is no other.
 ///
 /// # Errors
 ///
@@ -81,13 +82,24 @@ pub fn wanted(
         section.subnets.is_empty() || section.subnets.iter().any(|subnet| subnet.contains(**address))
     };
     let virtual_one = cluster.endpoint_host().parse::<IpAddr>().ok();
-    let mut own: Vec<IpAddr> = addresses.iter().filter(listed).copied().collect();
+    let stays = |address: &&IpAddr| Some(**address) != section.virtual_ip;
+    let mut own: Vec<IpAddr> = addresses.iter().filter(listed).filter(stays).copied().collect();
     own.sort_by_key(|address| Some(*address) == virtual_one);
-    let node = Node::new(&cluster, host_name.parse()?, &own)?;
+    let mut node = Node::new(&cluster, host_name.parse()?, &own)?;
+    match section.network.proxy {
+        Proxy::Auto => (),
+        Proxy::Iptables => node.proxy_mode = Some(ProxyMode::Iptables),
+        Proxy::Nftables => node.proxy_mode = Some(ProxyMode::Nftables),
+        Proxy::None => node.runs_proxy = false,
+    }
+    let moving = section.virtual_ip.iter().map(|address| {
+        let text = address.to_string();
+        text.parse::<Host>().expect("an address is a host")
+    });
     let control_plane = section.secrets.as_ref().and_then(|secrets| {
         Some(WantedControlPlane {
             cluster_id: section.id.as_ref()?.to_string(),
-            names: machine.cert_sans.clone(),
+            names: machine.cert_sans.iter().cloned().chain(moving).collect(),
             encryption_key: encryption_key(secrets.encryption_key.expose())?,
         })
     });
@@ -185,11 +197,30 @@ mod tests {
         ];
         assert_eq!(own("", &all).as_deref(), Ok("192.168.1.7"));
         assert_eq!(own("", &all[..1]).as_deref(), Ok("192.168.1.100"));
+        let moving = "  virtualIP: 192.168.1.7\n";
+        assert_eq!(own(moving, &all).as_deref(), Ok("10.0.0.7"));
+        assert!(own(moving, &all[1..2]).is_err());
         assert_eq!(own("  subnets: [10.0.0.0/8]\n", &all).as_deref(), Ok("10.0.0.7"));
         let error = own("  subnets: [172.16.0.0/12]\n", &all).unwrap_err();
         assert!(
             error.starts_with("node node1 has no address of its own"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn the_proxy_and_the_address_that_moves_are_what_the_config_says() {
+        let own = addresses(&["192.168.1.7"]);
+        let of = |section: &str| {
+            wanted(&config("controlPlane", section), "node1", &own)
+                .unwrap()
+                .unwrap()
+        };
+        let node = of("  network: {proxy: iptables}\n").node;
+        assert!(node.runs_proxy);
+        assert_eq!(node.proxy_mode, Some(ProxyMode::Iptables));
+        assert!(!of("  network: {proxy: none}\n").node.runs_proxy);
+        let names = of("  virtualIP: 192.168.1.5\n").control_plane.unwrap().names;
+        assert_eq!(names.last().unwrap().as_str(), "192.168.1.5");
     }
 }

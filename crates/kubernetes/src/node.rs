@@ -67,6 +67,8 @@ pub struct Node {
     pub layout: Layout,
     /// Its ports.
     pub ports: Ports,
+    /// Set when it runs kube-proxy, rather than something that people install.
+    pub runs_proxy: bool,
     /// How kube-proxy forwards; the best that there is, where none is named.
     pub proxy_mode: Option<crate::release::ProxyMode>,
     /// Set when kube-proxy may change the kernel's table of connections: it cannot inside a container.
@@ -139,6 +141,7 @@ impl Node {
             taints: Vec::new(),
             layout: Layout::default(),
             ports: Ports::default(),
+            runs_proxy: true,
             proxy_mode: None,
             tunes_conntrack: true,
             extra: BTreeMap::new(),

@@ -5,7 +5,8 @@ use crate::{
     Cluster, Component, Error, Node, Release, apiserver, controller_manager, etcd, kubelet, proxy, scheduler,
 };
 
-/// Returns everything that a node runs, in the order in which it starts: on a control plane all, on a worker the last two.
+/// Returns everything that a node runs, in the order in which it starts: on a control plane all, on a worker the last two. There
+/// is no kube-proxy where the node runs none.
 ///
 /// # Errors
 ///
@@ -24,6 +25,8 @@ pub fn plan(
         components.push(scheduler::component(release, cluster, node, plane)?);
     }
     components.push(kubelet::component(release, cluster, node)?);
-    components.push(proxy::component(release, cluster, node)?);
+    if node.runs_proxy {
+        components.push(proxy::component(release, cluster, node)?);
+    }
     Ok(components)
 }

@@ -128,6 +128,26 @@ fn what_is_wrong_is_named_with_its_path() {
             "cluster.subnets[0]: \"10.0.0.0\" is not an address",
         ),
         (
+            "cni: none",
+            "cni: cilium",
+            "cluster.network.cni: \"cilium\" is not one of bridge, none",
+        ),
+        (
+            "proxy: none",
+            "proxy: ipvs",
+            "cluster.network.proxy: \"ipvs\" is not one of auto, iptables, nftables, none",
+        ),
+        (
+            "virtualIP: 10.0.0.5",
+            "virtualIP: 10.96.0.1",
+            "cluster.virtualIP: 10.96.0.1 is in 10.96.0.0/12, the network of pods or services",
+        ),
+        (
+            "virtualIP: 10.0.0.5",
+            "virtualIP: 169.254.0.5",
+            "cluster.virtualIP: 169.254.0.5 is not an address that clients can reach",
+        ),
+        (
             "ExampleE=",
             "ExampleE",
             "cluster.secrets.encryptionKey: is not a key; expected 32 bytes in base64",

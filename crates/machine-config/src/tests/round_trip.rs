@@ -202,9 +202,12 @@ prop_compose! {
             }),
             network: ClusterNetwork {
                 dns_domain: enabled.then(|| "true.null".parse().unwrap()),
+                cni: if enabled { Cni::None } else { Cni::Bridge },
+                proxy: if enabled { Proxy::None } else { Proxy::Nftables },
                 ..ClusterNetwork::default()
             },
             subnets: Vec::new(),
+            virtual_ip: enabled.then(|| "2001:db8::9".parse().unwrap()),
         };
         MachineConfig { api_version: ApiVersion::V1Alpha1, kind: Kind::MachineConfig, machine, cluster }
     }

@@ -1,5 +1,7 @@
 //! The cluster that a node belongs to. The doc comments here are the reference page: write them for users.
 
+use std::net::IpAddr;
+
 use serde::Serialize;
 
 use super::CertificateAuthority;
@@ -38,6 +40,9 @@ pub struct Cluster {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default))]
     pub subnets: Vec<IpPrefix>,
+    /// An address that one of the control planes has at a time, and that moves to another one when that one fails: the host in `endpoint`, where no load balancer is. It must be free, and in the network of the control planes' own addresses. Workers ignore it.
+    #[serde(rename = "virtualIP", skip_serializing_if = "Option::is_none")]
+    pub virtual_ip: Option<IpAddr>,
 }
 
 /// What else a control plane signs and encrypts with.
@@ -81,4 +86,55 @@ pub struct ClusterNetwork {
     /// The domain under which services have their names. `cluster.local` if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dns_domain: Option<DnsDomain>,
+    /// Who connects pods. `bridge`, if not given, is the node's own: a bridge on each node, and routes between the nodes, which must be in one network. With `none` you install a plugin such as Cilium.
+    #[serde(skip_serializing_if = "is_default")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub cni: Cni,
+    /// Who forwards what goes to services. `auto`, if not given, is kube-proxy by nftables where the version of Kubernetes can, and by iptables otherwise. With `none` you install something else, such as Cilium.
+    #[serde(skip_serializing_if = "is_default")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub proxy: Proxy,
+}
+
+/// Who connects pods.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub enum Cni {
+    /// The node: a bridge, and routes between nodes.
+    #[default]
+    Bridge,
+    /// A plugin that you install.
+    None,
+}
+
+impl Cni {
+    /// Every choice with its name.
+    pub const ALL: [(&'static str, Self); 2] = [("bridge", Self::Bridge), ("none", Self::None)];
+}
+
+/// Who forwards what goes to services.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub enum Proxy {
+    /// kube-proxy, in the best way that the version of Kubernetes has.
+    #[default]
+    Auto,
+    /// kube-proxy, by iptables.
+    Iptables,
+    /// kube-proxy, by nftables.
+    Nftables,
+    /// Something that you install.
+    None,
+}
+
+impl Proxy {
+    /// Every choice with its name.
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("auto", Self::Auto),
+        ("iptables", Self::Iptables),
+        ("nftables", Self::Nftables),
+        ("none", Self::None),
+    ];
 }

@@ -9,7 +9,7 @@ mod health;
 mod types;
 mod upgrades;
 
-pub use cluster::{Cluster, ClusterNetwork, ClusterSecrets};
+pub use cluster::{Cluster, ClusterNetwork, ClusterSecrets, Cni, Proxy};
 pub(crate) use decode::{Marks, decode};
 pub use health::{Check, Health};
 pub use types::*;

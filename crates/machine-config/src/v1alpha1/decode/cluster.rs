@@ -1,8 +1,10 @@
 //! Reads the cluster that a node belongs to.
 
+use std::net::IpAddr;
+
 use super::secrets::{Marks, authority, pem_secret, secret};
 use crate::decode::{Cursor, Object};
-use crate::v1alpha1::{Cluster, ClusterNetwork, ClusterSecrets, Role};
+use crate::v1alpha1::{Cluster, ClusterNetwork, ClusterSecrets, Cni, Proxy, Role};
 use crate::value::{ClusterNetworks, NetworkKind};
 use crate::{MachineConfig, Secret};
 
@@ -41,6 +43,7 @@ pub(super) fn cluster(cursor: Cursor<'_>, role: Option<Role>, marks: Marks<'_>) 
     }
     let network = o.field("network").and_then(network).unwrap_or_default();
     let subnets = o.field("subnets").map(Cursor::list_of).unwrap_or_default();
+    let virtual_ip = o.field("virtualIP").and_then(|c| virtual_ip(&c, &network));
     o.finish();
     Some(Cluster {
         name,
@@ -50,7 +53,33 @@ pub(super) fn cluster(cursor: Cursor<'_>, role: Option<Role>, marks: Marks<'_>) 
         secrets,
         network,
         subnets,
+        virtual_ip,
     })
+}
+
+/// Reads the address that moves between control planes: one that a node can have, and that no pod or service has.
+fn virtual_ip(cursor: &Cursor<'_>, network: &ClusterNetwork) -> Option<IpAddr> {
+    let address: IpAddr = cursor.parsed()?;
+    let (link_local, broadcast) = match address {
+        IpAddr::V4(v4) => (v4.is_link_local(), v4.is_broadcast()),
+        IpAddr::V6(v6) => (v6.is_unicast_link_local(), false),
+    };
+    let unusable = address.is_unspecified() || address.is_loopback() || address.is_multicast();
+    if unusable || link_local || broadcast {
+        cursor.fault(format!(
+            "{address} is not an address that clients can reach; give a free one of the nodes' network"
+        ));
+        return None;
+    }
+    if let Ok(networks) = ClusterNetworks::new(&network.pods, &network.services) {
+        let mut taken = networks.pods().iter().chain(networks.services());
+        if let Some(taken) = taken.find(|network| network.contains(address)) {
+            cursor.fault(format!(
+                "{address} is in {taken}, the network of pods or services; give a free one of the nodes' network"
+            ));
+        }
+    }
+    Some(address)
 }
 
 fn needed(o: &Object<'_>, field: &str, why: &str) {
@@ -121,6 +150,14 @@ fn network(cursor: Cursor<'_>) -> Option<ClusterNetwork> {
     let (pods, services) = (o.field("pods"), o.field("services"));
     let lists = [&pods, &services].map(|field| field.clone().map(Cursor::list_of).unwrap_or_default());
     let dns_domain = o.field("dnsDomain").and_then(|c| c.parsed());
+    let cni = o
+        .field("cni")
+        .and_then(|c| c.choice(&Cni::ALL))
+        .unwrap_or_default();
+    let proxy = o
+        .field("proxy")
+        .and_then(|c| c.choice(&Proxy::ALL))
+        .unwrap_or_default();
     let complete = [&pods, &services].into_iter().zip(&lists).all(|(field, list)| {
         // Where one of them could not be read, what is wrong is told already.
         let items = field.clone().map_or(0, |field| field.items().len());
@@ -142,5 +179,7 @@ fn network(cursor: Cursor<'_>) -> Option<ClusterNetwork> {
         pods,
         services,
         dns_domain,
+        cni,
+        proxy,
     })
 }
