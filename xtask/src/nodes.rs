@@ -14,9 +14,20 @@ use crate::{bill, paths};
 /// A first build compiles some two hundred crates.
 const LIMIT: Duration = Duration::from_secs(40 * 60);
 /// The crates of the agent.
-const AGENT: [&str; 12] = [
-    "backend", "clock", "config", "health", "machined", "network", "node", "server", "services", "state",
-    "storage", "upgrades",
+const AGENT: [&str; 13] = [
+    "backend",
+    "clock",
+    "config",
+    "health",
+    "kubernetes-client",
+    "machined",
+    "network",
+    "node",
+    "server",
+    "services",
+    "state",
+    "storage",
+    "upgrades",
 ];
 /// Programs for the running node. Statically linked: the initramfs holds no libraries. `faulty` is in no image but those
 /// that tests build.

@@ -2,11 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may unwrap")]
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use control_plane_testkit::sample;
 use kubernetes::node::{Effect, Taint};
 use kubernetes::{Component, Release, plan};
 
@@ -77,22 +76,22 @@ fn etcd_of(release: &Release) -> &'static str {
 
 #[test]
 fn each_version_gets_what_it_needs() {
-    let cluster = support::cluster("https://k8s.home.example:6443");
+    let cluster = sample::cluster("https://k8s.home.example:6443");
     for release in Release::known() {
-        let mut node = support::node(&cluster, "node1", "192.168.1.7");
+        let mut node = sample::node(&cluster, "node1", "192.168.1.7");
         let key = release.control_plane_taint().to_owned();
         node.taints.push(Taint {
             key,
             value: String::new(),
             effect: Effect::NoSchedule,
         });
-        let components = plan(release, &cluster, &node, Some(&support::plane(etcd_of(release)))).unwrap();
+        let components = plan(release, &cluster, &node, Some(&sample::plane(etcd_of(release)))).unwrap();
         expect_file(
             &format!("{}-control-plane.txt", release.series()),
             &shown(&components),
         );
 
-        let mut node = support::node(&cluster, "node2", "192.168.1.8");
+        let mut node = sample::node(&cluster, "node2", "192.168.1.8");
         node.labels.insert("rack".to_owned(), "a".to_owned());
         let components = plan(release, &cluster, &node, None).unwrap();
         expect_file(&format!("{}-worker.txt", release.series()), &shown(&components));
@@ -101,8 +100,8 @@ fn each_version_gets_what_it_needs() {
 
 #[test]
 fn a_worker_needs_no_private_key_of_an_authority() {
-    let cluster = support::cluster("https://k8s.home.example:6443");
-    let node = support::node(&cluster, "node2", "192.168.1.8");
+    let cluster = sample::cluster("https://k8s.home.example:6443");
+    let node = sample::node(&cluster, "node2", "192.168.1.8");
     for release in Release::known() {
         for component in plan(release, &cluster, &node, None).unwrap() {
             assert!(
@@ -121,10 +120,10 @@ fn a_worker_needs_no_private_key_of_an_authority() {
 
 #[test]
 fn no_two_components_share_a_file_or_a_port() {
-    let cluster = support::cluster("https://k8s.home.example:6443");
-    let node = support::node(&cluster, "node1", "192.168.1.7");
+    let cluster = sample::cluster("https://k8s.home.example:6443");
+    let node = sample::node(&cluster, "node1", "192.168.1.7");
     for release in Release::known() {
-        let components = plan(release, &cluster, &node, Some(&support::plane(etcd_of(release)))).unwrap();
+        let components = plan(release, &cluster, &node, Some(&sample::plane(etcd_of(release)))).unwrap();
         let mut seen = BTreeSet::new();
         for component in &components {
             let files = component.files.iter().map(|file| file.path.display().to_string());

@@ -1,9 +1,8 @@
 //! Whatever is asked for: no flag reaches a version that lacks it.
 
-mod support;
-
 use std::collections::BTreeMap;
 
+use control_plane_testkit::sample;
 use kubernetes::control_plane::{Member, Membership};
 use kubernetes::node::{Effect, Taint};
 use kubernetes::release::ProxyMode;
@@ -119,7 +118,7 @@ proptest! {
                     etcd,
                     membership: if joins { Membership::Joins(others.clone()) } else { Membership::First },
                     tuning: Tuning::for_disk(std::time::Duration::from_millis(flush)),
-                    ..support::plane("3.5")
+                    ..sample::plane("3.5")
                 };
                 let Ok(components) = plan(release, &cluster, &node, control_plane.then_some(&plane)) else {
                     continue;
@@ -144,13 +143,13 @@ proptest! {
 
 #[test]
 fn what_upstream_removed_is_refused_and_what_it_has_is_taken() {
-    let cluster = support::cluster("https://k8s.home.example:6443");
+    let cluster = sample::cluster("https://k8s.home.example:6443");
     let outcome = |version: &str, kind, flag: &str| {
-        let mut node = support::node(&cluster, "node1", "192.168.1.7");
+        let mut node = sample::node(&cluster, "node1", "192.168.1.7");
         node.extra
             .insert(kind, BTreeMap::from([(flag.to_owned(), "1".to_owned())]));
         let release = Release::of(version.parse().unwrap()).unwrap();
-        plan(release, &cluster, &node, Some(&support::plane("3.5")))
+        plan(release, &cluster, &node, Some(&sample::plane("3.5")))
             .map(drop)
             .map_err(|error| error.to_string())
     };

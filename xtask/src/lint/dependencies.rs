@@ -64,6 +64,7 @@ const PARTS: &[(&str, &[&str])] = &[
     ("backend", &["state"]),
     ("clock", &["state"]),
     ("cluster", &["state"]),
+    ("kubernetes-client", &["state"]),
     ("network", &["state"]),
     ("storage", &["node", "state"]),
     ("health", &["node", "state"]),
@@ -74,7 +75,7 @@ const PARTS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates for tests alone.
-const TESTS: &[&str] = &["powercut", "samples"];
+const TESTS: &[&str] = &["control-plane-testkit", "powercut", "samples"];
 
 /// Crates that do input or output.
 const IO: &[&str] = &[

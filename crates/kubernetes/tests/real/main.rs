@@ -1,91 +1,43 @@
-//! A control plane of real programs, started with exactly what this crate says, and with certificates of our own.
-//!
-//! `KUBERNETES_PROGRAMS` names a folder or a `.tar.zst` with kube-apiserver, kube-controller-manager, kube-scheduler and, if there
-//! is one, kubectl; etcd is taken from there or from the PATH. Needs root, for a network of its own.
+//! A control plane of real programs, started with exactly what this crate says; see `control-plane-testkit` for what it needs.
 
 #![expect(clippy::unwrap_used, reason = "a test may unwrap")]
 
-mod certificates;
-mod http;
-mod programs;
-#[path = "../support/mod.rs"]
-mod support;
-
 use std::process::Command;
 
-use kubernetes::{Component, Kind, Layout, Release, Signer, kubeconfig, plan};
-
-use certificates::Certificates;
-use http::{Answer, get};
-use programs::{Programs, Running};
-
-/// The node's address, in the test's own network.
-const ADDRESS: &str = "192.0.2.7";
+use control_plane_testkit::{ADDRESS, Answer, Certificates, Programs, Running, RunningPlane, get, run};
+use kubernetes::{Component, Kind, Signer, kubeconfig};
 
 #[test]
 fn a_control_plane_comes_up_with_what_we_say() {
     let Some(programs) = Programs::find() else { return };
-    // A thread cannot come back from a network of its own.
-    std::thread::spawn(move || control_plane(&programs))
-        .join()
-        .unwrap();
+    run(&programs, &[Kind::ControllerManager, Kind::Scheduler], |plane| {
+        check(plane, &programs);
+    });
 }
 
-fn control_plane(programs: &Programs) {
-    programs::enter_network(ADDRESS);
-    let folder = tempfile::tempdir().unwrap();
-    let release = Release::of(programs.kubernetes).unwrap();
-    release.check_etcd(programs.etcd).unwrap();
-    let mut cluster_plane = support::plane(&programs.etcd.to_string());
-    let secrets = pki::KubernetesSecrets::generate("test", std::time::SystemTime::now()).unwrap();
-    cluster_plane.encryption_key = secrets.encryption.bytes().clone();
-    let cluster = support::cluster(&format!("https://{ADDRESS}:6443"));
-    let mut node = support::node(&cluster, "node1", ADDRESS);
-    node.layout = Layout {
-        programs: programs.folder().to_owned(),
-        settings: folder.path().join("settings"),
-        etcd: folder.path().join("etcd"),
-        kubelet: folder.path().join("kubelet"),
-        runtime: folder.path().join("absent.sock"),
-        ..Layout::default()
-    };
-    let components = plan(release, &cluster, &node, Some(&cluster_plane)).unwrap();
-    let certificates = Certificates::new(&secrets, &node.layout);
-    // Dropped first to last, as fields and variables are: programs end before their folder goes.
-    let mut running: Vec<Running> = Vec::new();
-    let ours = [
-        Kind::Etcd,
-        Kind::ApiServer,
-        Kind::ControllerManager,
-        Kind::Scheduler,
-    ];
-    for component in components
-        .iter()
-        .filter(|component| ours.contains(&component.kind))
-    {
-        certificates.write_for(component);
-        running.push(Running::start(component, programs, folder.path()));
-        healthy(component, &certificates, running.last_mut().unwrap());
-    }
-
-    only_tls_is_open_to_others(&node);
+fn check(plane: &RunningPlane<'_>, programs: &Programs) {
+    let certificates = plane.certificates();
+    only_tls_is_open_to_others(&plane.node);
     strangers_are_refused(&certificates);
     let admin = kubernetes::identity::administrator("ann");
     let issued = certificates.issue(&admin);
-    let file = folder.path().join("admin.kubeconfig");
-    let authority = secrets.authority.certificate_pem();
-    std::fs::write(
-        &file,
-        kubeconfig::of_person(&cluster, "ann", authority, &issued.pem, &issued.key.to_pem()).as_bytes(),
-    )
-    .unwrap();
+    let file = plane.folder().join("admin.kubeconfig");
+    let person = kubeconfig::of_person(
+        &plane.cluster,
+        "ann",
+        plane.authority(),
+        &issued.pem,
+        &issued.key.to_pem(),
+    );
+    std::fs::write(&file, person.as_bytes()).unwrap();
     an_administrator_may_do_everything(&certificates, &issued, programs, &file);
-    secrets_are_encrypted(programs, folder.path());
-    let kubelet = components
-        .iter()
-        .find(|component| component.kind == Kind::Kubelet)
-        .unwrap();
-    kubelet_takes_its_config(kubelet, &certificates, programs, folder.path());
+    secrets_are_encrypted(programs, plane.folder());
+    kubelet_takes_its_config(
+        plane.component(Kind::Kubelet),
+        &certificates,
+        programs,
+        plane.folder(),
+    );
 }
 
 /// Kubelet reads its flags, its config and its certificates, and ends only as there is no container runtime: what it would do
@@ -120,22 +72,6 @@ fn kubelet_takes_its_config(
         assert!(wrong.is_empty(), "{wrong:?}");
     }
     assert!(log.contains("absent.sock"), "it ended for another reason:\n{log}");
-}
-
-/// Waits until a component says that it is well.
-fn healthy(component: &Component, certificates: &Certificates, running: &mut Running) {
-    let health = &component.health;
-    running.until(&format!("{} says that it is well", component.kind), || {
-        let client = health
-            .identity
-            .map(|identity| certificates.written(component.kind, identity));
-        let answer = get(
-            &health.url,
-            health.trusts.map(|signer| certificates.authority(signer)),
-            client.as_ref(),
-        );
-        matches!(answer, Answer::Status(200, _))
-    });
 }
 
 /// Nothing but TLS is open on the address that others reach, and nothing without TLS but etcd's health on the node itself.

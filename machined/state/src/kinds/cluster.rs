@@ -141,7 +141,7 @@ pub struct ComponentCertificate {
     /// Its private key, in PEM.
     #[serde(deserialize_with = "secret")]
     pub key: Secret,
-    /// Whom and what it names: it is made anew when that changes.
+    /// Whom and what it names: it is recreated when that changes.
     pub names: Vec<String>,
     /// First moment at which it is valid, in seconds since 1970.
     pub not_before: u64,

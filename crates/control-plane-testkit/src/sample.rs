@@ -1,7 +1,5 @@
 //! A cluster and a node to make components of.
 
-#![expect(clippy::unwrap_used, reason = "a test may unwrap")]
-
 use kubernetes::control_plane::Membership;
 use kubernetes::tuning::Tuning;
 use kubernetes::{Cluster, ControlPlane, EtcdRelease, Node};

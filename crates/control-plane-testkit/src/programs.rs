@@ -12,6 +12,7 @@ use tempfile::TempDir;
 /// How long a program may take to be well on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(180);
 
+/// The programs of a control plane.
 pub struct Programs {
     folder: PathBuf,
     etcd_program: PathBuf,
@@ -61,10 +62,12 @@ impl Programs {
         })
     }
 
+    /// Returns the folder of the programs of Kubernetes.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
+    /// Returns the program kubectl, if it is there.
     pub fn kubectl(&self) -> Option<PathBuf> {
         Some(self.folder.join("kubectl")).filter(|program| program.is_file())
     }
@@ -101,6 +104,7 @@ pub struct Running {
 }
 
 impl Running {
+    /// Starts a component; its log goes into the folder.
     pub fn start(component: &Component, programs: &Programs, folder: &Path) -> Self {
         let program = match component.kind {
             Kind::Etcd => &programs.etcd_program,

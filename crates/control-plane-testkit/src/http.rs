@@ -9,18 +9,15 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use crate::certificates::Pair;
+use crate::Pair;
 
 /// What came of a request.
 #[derive(Debug)]
 pub enum Answer {
     /// The status, and all that came.
-    Status(
-        u16,
-        #[expect(dead_code, reason = "shown where a test fails")] String,
-    ),
+    Status(u16, String),
     /// Why there was no answer.
-    None(#[expect(dead_code, reason = "shown where a test fails")] String),
+    None(String),
 }
 
 /// Asks for a URL. `authority` vouches for the server, where the URL is one of TLS.

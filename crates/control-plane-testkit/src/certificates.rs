@@ -11,12 +11,14 @@ use pki::{Authority, Issued, KubernetesSecrets, Purposes, Subject, Validity, aut
 /// A certificate with its key, both in PEM.
 pub type Pair = (String, String);
 
+/// What signs the certificates of a cluster, and where they go.
 pub struct Certificates<'a> {
     secrets: &'a KubernetesSecrets,
     layout: &'a Layout,
 }
 
 impl<'a> Certificates<'a> {
+    /// Signs with these secrets, and writes to these folders.
     pub fn new(secrets: &'a KubernetesSecrets, layout: &'a Layout) -> Self {
         Self { secrets, layout }
     }
