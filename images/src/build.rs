@@ -54,7 +54,14 @@ pub fn build(request: &Request<'_>, fetcher: &mut Fetcher, progress: &Progress) 
     let loader = loader::with_keys(&loader, &trusted)?;
     let own = parts::make(request.selection, &inputs, loader)?;
     let (kernel, version) = (&own.kernel, request.version.to_string());
-    let release = release::facts(request.selection, &version, kernel).to_yaml();
+    let release = release::facts(
+        request.selection,
+        &version,
+        kernel,
+        request.kubernetes,
+        &inputs.fetched,
+    )
+    .to_yaml();
     let root = contents::root(request, &inputs, &machined, &release, kernel, &own.modules)?;
     let initramfs = contents::initramfs(&machined, &release, kernel, &own.early)?;
 

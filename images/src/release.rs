@@ -1,12 +1,23 @@
 //! Gathers what an image says about itself and its board: `release.yaml`, which machined reads at run time.
 
 use board::{Selection, WantedModule};
-use release_file::Release;
+use release_file::{KubernetesPrograms, Release};
 
+use crate::kubernetes::Programs;
 use crate::modules::Kernel;
+use crate::packages::fetched::Fetched;
+
+/// The package that etcd comes from.
+const ETCD: &str = "etcd-server";
 
 /// Returns the facts of an image.
-pub fn facts(selection: &Selection, version: &str, kernel: &Kernel<'_>) -> Release {
+pub fn facts(
+    selection: &Selection,
+    version: &str,
+    kernel: &Kernel<'_>,
+    kubernetes: Option<&Programs>,
+    packages: &[Fetched],
+) -> Release {
     // Of what the kernel may do without, only what it has.
     let names = |modules: &[WantedModule]| -> Vec<String> {
         let there = modules
@@ -27,5 +38,35 @@ pub fn facts(selection: &Selection, version: &str, kernel: &Kernel<'_>) -> Relea
         modules: names(&selection.modules.early),
         autoload: names(&selection.modules.autoload),
         services: selection.features.services.clone(),
+        kubernetes: kubernetes.map(|programs| KubernetesPrograms {
+            version: programs.version.to_string(),
+            etcd: packages
+                .iter()
+                .find(|package| package.name == ETCD)
+                .map(|package| upstream(&package.version).to_owned()),
+        }),
+    }
+}
+
+/// Returns upstream's part of a Debian version: what is between an epoch and the last hyphen.
+fn upstream(version: &str) -> &str {
+    let plain = version.split_once(':').map_or(version, |(_, plain)| plain);
+    plain.rsplit_once('-').map_or(plain, |(upstream, _)| upstream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::upstream;
+
+    #[test]
+    fn a_debian_version_holds_that_of_upstream() {
+        for (version, expected) in [
+            ("3.5.16-4+b8", "3.5.16"),
+            ("1:3.6.1-1", "3.6.1"),
+            ("3.6.1-rc.0-2", "3.6.1-rc.0"),
+            ("3.5.16", "3.5.16"),
+        ] {
+            assert_eq!(upstream(version), expected);
+        }
     }
 }

@@ -40,6 +40,20 @@ pub struct Release {
     /// Programs to keep running.
     #[serde(default)]
     pub services: Vec<Service>,
+    /// The programs of a Kubernetes node in the image; none if it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<KubernetesPrograms>,
+}
+
+/// Which programs of a Kubernetes node an image has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KubernetesPrograms {
+    /// The version of Kubernetes, such as `1.36.2`.
+    pub version: String,
+    /// The version of etcd, such as `3.5.16`; none in an image for workers only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etcd: Option<String>,
 }
 
 /// Why there are no facts.
@@ -157,7 +171,7 @@ services:
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(texts in proptest::collection::vec("\\PC{0,12}", 7)) {
+        fn what_is_written_is_read(texts in proptest::collection::vec("\\PC{0,12}", 9), etcd: bool) {
             let text = |index: usize| texts[index].clone();
             let release = Release {
                 board: text(0),
@@ -168,6 +182,10 @@ services:
                 modules: texts[2..5].to_vec(),
                 autoload: Vec::new(),
                 services: vec![Service::new(text(5), [text(6)])],
+                kubernetes: Some(KubernetesPrograms {
+                    version: text(7),
+                    etcd: etcd.then(|| text(8)),
+                }),
             };
             prop_assert_eq!(parse(&release.to_yaml()).unwrap(), release);
         }

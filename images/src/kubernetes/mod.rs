@@ -20,8 +20,6 @@ pub use published::{PublishedError, Server};
 use crate::elf;
 use crate::tree::{Node, Tree, TreeError};
 
-/// The file that says which version of Kubernetes is in an image.
-const VERSION_PATH: &str = "usr/share/bedplate/kubernetes-version";
 /// The largest program that is taken, in bytes: five times what upstream's largest has.
 const LARGEST: u64 = 640 * 1024 * 1024;
 
@@ -215,15 +213,14 @@ pub fn get(
     Ok(programs)
 }
 
-/// Adds programs, and which version they are, to a root.
+/// Adds programs to a root.
 pub(crate) fn add(tree: &mut Tree, programs: &Programs) -> Result<(), TreeError> {
-    let version = programs.version;
-    let origin = format!("Kubernetes {version}");
+    let origin = format!("Kubernetes {}", programs.version);
     for program in &programs.all {
         let path = format!("usr/bin/{}", program.name);
         tree.add(&path, Node::program(program.data.clone()), &origin)?;
     }
-    tree.add(VERSION_PATH, Node::text(format!("{version}\n")), &origin)
+    Ok(())
 }
 
 #[cfg(test)]

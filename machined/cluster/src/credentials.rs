@@ -1,11 +1,16 @@
-//! The certificates of a node's components.
+//! What a node's components show and trust: certificates, keys and authorities.
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use kubernetes::{Component, Identity, Kind, Signer};
+use kubernetes::{Identity, Kind, Signer};
 use machine_config::{MachineConfig, Secret};
-use pki::{Authority, Issued, NodeClock, PrivateKey, Purposes, Subject, Validity};
+use pki::{Authority, PrivateKey, Purposes, Subject, Validity};
+use state::Store;
+use state::kinds::ComponentCertificate;
+
+/// The component of machined's own certificates.
+pub const AGENT: &str = "bedplate";
 
 /// A control plane's authorities cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -53,23 +58,34 @@ impl Authorities {
         }
     }
 
+    /// Returns when the last of them began: that much time has certainly passed.
+    pub fn begin(&self) -> SystemTime {
+        let all = Signer::ALL.map(|signer| self.of_signer(signer).validity().not_before);
+        all.into_iter().max().unwrap_or(UNIX_EPOCH)
+    }
+
     /// Returns an authority's certificates in PEM.
-    pub fn certificates(&self, signer: Signer) -> &str {
+    fn certificates(&self, signer: Signer) -> &str {
         self.of_signer(signer).certificate_pem()
     }
 
     /// Returns an authority's private key.
-    pub(crate) fn key(&self, signer: Signer) -> Secret {
+    fn key(&self, signer: Signer) -> Secret {
         Secret::new(self.of_signer(signer).key_pem().as_str())
     }
 
     /// Returns the private and the public half of the key that signs tokens.
-    pub(crate) fn tokens(&self) -> (Secret, String) {
+    fn tokens(&self) -> (Secret, String) {
         let key = &self.service_account;
         (Secret::new(key.to_pem().as_str()), key.public_pem())
     }
 
-    fn sign(&self, identity: &Identity, validity: Validity) -> Result<Issued, Error> {
+    /// Makes a certificate for an identity, with a new key.
+    ///
+    /// # Errors
+    ///
+    /// A certificate that cannot be made.
+    pub fn sign(&self, identity: &Identity, validity: Validity) -> Result<ComponentCertificate, Error> {
         let subject = Subject {
             name: &identity.name,
             organization: identity.organization.as_deref(),
@@ -80,77 +96,108 @@ impl Authorities {
             },
         };
         let authority = self.of_signer(identity.signer);
-        Ok(authority.issue_for(&subject, validity.within(authority.validity()))?)
+        let issued = authority.issue_for(&subject, validity.within(authority.validity()))?;
+        let details = issued.certificate.details();
+        let seconds = |at: SystemTime| at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        Ok(ComponentCertificate {
+            certificate: issued.pem.clone(),
+            key: Secret::new(issued.key.to_pem().as_str()),
+            names: names(identity),
+            not_before: seconds(details.not_before),
+            not_after: seconds(details.not_after),
+        })
     }
 }
 
-/// Certificates of components, each with its key.
-#[derive(Debug, Default)]
-pub struct Credentials {
-    held: BTreeMap<(Kind, &'static str), Held>,
+/// Returns whom and what a certificate of an identity names, in order.
+pub fn names(identity: &Identity) -> Vec<String> {
+    let organization = identity.organization.iter().map(|name| format!("O={name}"));
+    std::iter::once(format!("CN={}", identity.name))
+        .chain(organization)
+        .chain(identity.alternative_names.iter().cloned())
+        .collect()
 }
 
-#[derive(Debug)]
-struct Held {
-    identity: Identity,
-    issued: Issued,
+/// Returns the name of a component's certificate in the store.
+pub fn id(component: &str, identity: &Identity) -> String {
+    format!("{component}/{}", identity.file)
 }
 
-impl Credentials {
-    /// Makes what components need and is missing, has passed half of its life, or is for another name by now. Forgets what
-    /// nobody needs. Tells whether anything changed.
-    ///
-    /// # Errors
-    ///
-    /// A certificate that cannot be made; those made before it are kept.
-    pub fn renew(
-        &mut self,
-        components: &[Component],
-        authorities: &Authorities,
-        clock: &NodeClock,
-        system: SystemTime,
-    ) -> Result<bool, Error> {
-        let now = clock.now(system);
-        let needed = components.iter().flat_map(|component| {
-            component
-                .identities
-                .iter()
-                .map(|identity| (component.kind, identity))
-        });
-        let before = self.held.len();
-        self.held.retain(|(kind, file), _| {
-            let mut needed = needed.clone();
-            needed.any(|(of, identity)| of == *kind && identity.file == *file)
-        });
-        let mut changed = self.held.len() != before;
-        for (kind, identity) in needed {
-            let held = self.held.get(&(kind, identity.file));
-            if held.is_some_and(|held| held.identity == *identity && !held.is_old(now)) {
-                continue;
-            }
-            let issued = authorities.sign(identity, clock.plan(system))?;
-            let identity = identity.clone();
-            self.held.insert((kind, identity.file), Held { identity, issued });
-            changed = true;
+/// Tells whether a certificate must be made: there is none, it is for other names, or half of its life is over. Pure.
+pub fn is_due(held: Option<&ComponentCertificate>, identity: &Identity, now: SystemTime) -> bool {
+    held.is_none_or(|held| held.names != names(identity) || now >= renewal(held))
+}
+
+/// Returns when a certificate is to be renewed: after half of its life.
+pub fn renewal(held: &ComponentCertificate) -> SystemTime {
+    let life = held.not_after.saturating_sub(held.not_before);
+    UNIX_EPOCH + Duration::from_secs(held.not_before + life / 2)
+}
+
+/// Everything that the services of a node's components are made from, beside the components themselves.
+pub struct Credentials<'a> {
+    /// The authority of Kubernetes that the node trusts, in PEM.
+    pub ca: &'a str,
+    /// On a control plane, what it signs with.
+    pub authorities: Option<&'a Authorities>,
+    /// The certificates that the node has, by their names in the store.
+    pub certificates: BTreeMap<String, ComponentCertificate>,
+}
+
+impl<'a> Credentials<'a> {
+    /// Takes the certificates that the store holds.
+    pub fn of_store(store: &Store, ca: &'a str, authorities: Option<&'a Authorities>) -> Self {
+        Self {
+            ca,
+            authorities,
+            certificates: store.list().into_iter().collect(),
         }
-        Ok(changed)
     }
 
-    /// Returns a certificate and its key.
-    pub(crate) fn get(&self, kind: Kind, identity: &Identity) -> Option<(&str, Secret)> {
-        let held = self.held.get(&(kind, identity.file))?;
-        Some((&held.issued.pem, Secret::new(held.issued.key.to_pem().as_str())))
+    /// Returns a component's certificate.
+    pub(crate) fn get(&self, kind: Kind, identity: &Identity) -> Option<&ComponentCertificate> {
+        self.certificates.get(&id(kind.name(), identity))
+    }
+
+    /// Returns the certificates of an authority, in PEM.
+    pub(crate) fn authority(&self, signer: Signer) -> Option<&str> {
+        match self.authorities {
+            Some(authorities) => Some(authorities.certificates(signer)),
+            None => (signer == Signer::Kubernetes).then_some(self.ca),
+        }
+    }
+
+    /// Returns the private key of an authority.
+    pub(crate) fn authority_key(&self, signer: Signer) -> Option<Secret> {
+        self.authorities.map(|authorities| authorities.key(signer))
+    }
+
+    /// Returns both halves of the key that signs the tokens of service accounts.
+    pub(crate) fn tokens(&self) -> Option<(Secret, String)> {
+        self.authorities.map(Authorities::tokens)
     }
 }
 
-impl Held {
-    /// Tells whether half of its life is over.
-    fn is_old(&self, now: SystemTime) -> bool {
-        let details = self.issued.certificate.details();
-        let life = details
-            .not_after
-            .duration_since(details.not_before)
-            .unwrap_or_default();
-        now >= details.not_before + life / 2
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_made_anew_at_half_of_its_life_and_for_other_names() {
+        let node: kubernetes::NodeName = "node1".parse().unwrap();
+        let identity = kubernetes::identity::administrator(node.as_str());
+        let held = ComponentCertificate {
+            certificate: String::new(),
+            key: Secret::new(""),
+            names: names(&identity),
+            not_before: 1000,
+            not_after: 2000,
+        };
+        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+        assert!(is_due(None, &identity, at(0)));
+        assert!(!is_due(Some(&held), &identity, at(1499)));
+        assert!(is_due(Some(&held), &identity, at(1500)));
+        let other = kubernetes::identity::administrator("node2");
+        assert!(is_due(Some(&held), &other, at(1000)));
     }
 }

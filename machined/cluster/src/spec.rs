@@ -8,7 +8,7 @@ use quantity::Size;
 use service_definition::{FolderToMake, HealthCheck, HealthTls, Service};
 use state::kinds::ServiceSpec;
 
-use crate::{Authorities, Credentials, memory};
+use crate::{Credentials, memory};
 
 /// What kubelet needs for volumes, cgroups and networks of pods, and to look into their processes.
 const KUBELET: [&str; 13] = [
@@ -29,50 +29,52 @@ const KUBELET: [&str; 13] = [
 /// What kube-proxy needs for rules and for connections that are gone.
 const PROXY: [&str; 2] = ["NET_ADMIN", "NET_RAW"];
 
-/// A component needs a certificate that there is none of.
+/// A component needs something that the node does not have yet.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{component} has no certificate {identity:?} yet")]
+#[error("{component} has no {what} yet")]
 pub struct Missing {
     /// The component.
     pub component: Kind,
-    /// The certificate's file, without its end.
-    pub identity: &'static str,
+    /// What is missing.
+    pub what: String,
 }
 
-/// Makes the service of a component on a control plane, with every file that it reads and no other.
+/// Makes the service of a component, with every file that it reads and no other.
 ///
 /// # Errors
 ///
-/// A certificate that was not made yet.
+/// A certificate, or an authority, that the node does not have.
 pub fn spec(
     release: &Release,
     component: &Component,
-    authorities: &Authorities,
-    credentials: &Credentials,
+    credentials: &Credentials<'_>,
     board: Size,
 ) -> Result<ServiceSpec, Missing> {
+    let missing = |what: String| Missing {
+        component: component.kind,
+        what,
+    };
     let mut spec = ServiceSpec::new(service(component, board));
     for identity in &component.identities {
-        let (component, identity) = (component.kind, identity);
-        let (certificate, key) = credentials.get(component, identity).ok_or(Missing {
-            component,
-            identity: identity.file,
-        })?;
+        let held = credentials.get(component.kind, identity);
+        let held = held.ok_or_else(|| missing(format!("certificate {:?}", identity.file)))?;
         spec = spec
-            .with_file(&format!("{}.crt", identity.file), certificate)
-            .with_secret(&format!("{}.key", identity.file), key);
+            .with_file(&format!("{}.crt", identity.file), held.certificate.as_str())
+            .with_secret(&format!("{}.key", identity.file), held.key.clone());
     }
     for signer in &component.trusts {
-        spec = spec.with_file(
-            &format!("{}.crt", signer.file()),
-            authorities.certificates(*signer),
-        );
+        let authority = credentials.authority(*signer);
+        let authority = authority.ok_or_else(|| missing(format!("authority {:?}", signer.file())))?;
+        spec = spec.with_file(&format!("{}.crt", signer.file()), authority);
     }
     for signer in &component.signs {
-        spec = spec.with_secret(&format!("{}.key", signer.file()), authorities.key(*signer));
+        let key = credentials.authority_key(*signer);
+        let key = key.ok_or_else(|| missing(format!("key of the authority {:?}", signer.file())))?;
+        spec = spec.with_secret(&format!("{}.key", signer.file()), key);
     }
     if component.signs_tokens {
-        let (key, public) = authorities.tokens();
+        let tokens = credentials.tokens();
+        let (key, public) = tokens.ok_or_else(|| missing("key for service accounts".to_owned()))?;
         spec = spec
             .with_secret("service-account.key", key)
             .with_file("service-account.pub", public);

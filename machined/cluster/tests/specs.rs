@@ -1,22 +1,25 @@
-//! From a machine config to the services of a control plane.
+//! From a machine config to the services of a node.
 
 #![expect(clippy::unwrap_used, reason = "a test may unwrap")]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use cluster::{Authorities, Credentials, spec};
-use kubernetes::config::wanted;
-use kubernetes::control_plane::Membership;
-use kubernetes::tuning::Tuning;
-use kubernetes::{Component, ControlPlane, EtcdRelease, Kind, Release, plan};
+use cluster::certificates::CertificateController;
+use cluster::member::MemberController;
+use cluster::services::ServiceController;
+use kubernetes::{Kind, Release};
 use machine_config::MachineConfig;
 use pki::{Authority, KubernetesSecrets, NodeClock};
-use quantity::Size;
+use release_file::KubernetesPrograms;
 use state::kinds::service_spec::SERVICE_FILES;
-use state::kinds::{FileContents, ServiceSpec};
-
-const BOARD: Size = Size(2 << 30);
+use state::kinds::{
+    AddressStatus, ClusterMember, ClusterStatus, EtcdMembership, EtcdStart, FileContents, HostNameStatus,
+    NODE, NameSource, ServiceSpec,
+};
+use state::{Store, testkit};
+use sys::clock::RecordingClock;
 
 fn block(pem: &str, indent: usize) -> String {
     let lines = pem.lines().map(|line| format!("\n{:indent$}{line}", ""));
@@ -45,57 +48,103 @@ fn config(now: SystemTime) -> MachineConfig {
     machine_config::parse(&text).unwrap()
 }
 
-fn components(config: &MachineConfig, release: &'static Release, address: &str) -> Vec<Component> {
-    let wanted = wanted(config, "node1", &[address.parse().unwrap()])
-        .unwrap()
+/// A node whose controllers run by hand.
+struct Node {
+    store: Store,
+    clock: Arc<RecordingClock>,
+    member: MemberController,
+    certificates: CertificateController,
+    services: ServiceController,
+}
+
+impl Node {
+    fn new(config: &MachineConfig, version: &str) -> Self {
+        let store = Store::new();
+        let programs = Some(KubernetesPrograms {
+            version: version.to_owned(),
+            etcd: Some("3.5.24".to_owned()),
+        });
+        let clock = Arc::new(RecordingClock::at(day()));
+        store.put("test", NODE, config.clone()).unwrap();
+        let name = HostNameStatus {
+            name: "node1".parse().unwrap(),
+            source: NameSource::Config,
+        };
+        store.put("test", NODE, name).unwrap();
+        let node = Self {
+            store,
+            member: MemberController::new(programs.clone()),
+            certificates: CertificateController::new(
+                programs.clone(),
+                Arc::new(NodeClock::trusting()),
+                Box::new(clock.clone()),
+            ),
+            services: ServiceController::new(programs, "/proc/meminfo".into()),
+            clock,
+        };
+        node.address("192.168.1.7");
+        node
+    }
+
+    fn address(&self, address: &str) {
+        let status = AddressStatus {
+            link: "eth0".to_owned(),
+            address: format!("{address}/24").parse().unwrap(),
+            ours: true,
+        };
+        self.store
+            .replace("test", vec![("eth0".to_owned(), status)])
+            .unwrap();
+    }
+
+    fn etcd(&self, start: EtcdStart, waits_for: Option<&str>) {
+        let membership = EtcdMembership {
+            start,
+            waits_for: waits_for.map(str::to_owned),
+        };
+        self.store.put("test", NODE, membership).unwrap();
+    }
+
+    async fn settle(&mut self) -> BTreeMap<Kind, ServiceSpec> {
+        testkit::settle(
+            &self.store,
+            &mut [&mut self.member, &mut self.certificates, &mut self.services],
+        )
+        .await
         .unwrap();
-    let keys = wanted.control_plane.unwrap();
-    let plane = ControlPlane {
-        etcd: EtcdRelease::of("3.5.16".parse().unwrap()).unwrap(),
-        membership: Membership::First,
-        cluster_id: keys.cluster_id,
-        names: keys.names,
-        encryption_key: keys.encryption_key,
-        tuning: Tuning::default(),
-    };
-    plan(release, &wanted.cluster, &wanted.node, Some(&plane)).unwrap()
-}
+        let specs: BTreeMap<String, ServiceSpec> = self.store.list().into_iter().collect();
+        Kind::ALL
+            .into_iter()
+            .filter_map(|kind| Some((kind, specs.get(kind.name())?.clone())))
+            .collect()
+    }
 
-fn specs(
-    release: &Release,
-    components: &[Component],
-    authorities: &Authorities,
-    credentials: &Credentials,
-) -> BTreeMap<Kind, ServiceSpec> {
-    let spec = |component: &Component| spec(release, component, authorities, credentials, BOARD).unwrap();
-    components
-        .iter()
-        .map(|component| (component.kind, spec(component)))
-        .collect()
-}
-
-fn release(version: &str) -> &'static Release {
-    Release::of(version.parse().unwrap()).unwrap()
+    fn waits_for(&self) -> Option<String> {
+        self.store.get::<ClusterStatus>(NODE).unwrap().waits_for
+    }
 }
 
 fn day() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
 }
 
-#[test]
-fn every_component_of_every_version_is_a_service_with_every_file_that_it_names() {
+fn hours(hours: u64) -> Duration {
+    Duration::from_secs(3600 * hours)
+}
+
+fn file<'a>(specs: &'a BTreeMap<Kind, ServiceSpec>, kind: Kind, name: &str) -> &'a state::kinds::ServiceFile {
+    let mut files = specs[&kind].files.iter();
+    files.find(|file| file.path.ends_with(name)).unwrap()
+}
+
+#[tokio::test]
+async fn every_component_of_every_version_is_a_service_with_every_file_that_it_names() {
     let config = config(day());
-    let authorities = Authorities::of(&config).unwrap().unwrap();
     for release in Release::known() {
-        let components = components(&config, release, "192.168.1.7");
-        let mut credentials = Credentials::default();
-        let clock = NodeClock::trusting();
-        assert!(
-            credentials
-                .renew(&components, &authorities, &clock, day())
-                .unwrap()
-        );
-        let specs = specs(release, &components, &authorities, &credentials);
+        let mut node = Node::new(&config, &release.series().to_string());
+        node.etcd(EtcdStart::First, None);
+        let specs = node.settle().await;
+        assert_eq!(node.waits_for(), None);
         assert_eq!(specs.len(), Kind::ALL.len());
         let mut services: Vec<_> = specs.values().map(|spec| spec.service.clone()).collect();
         services.push(service_definition::Service::new(
@@ -148,86 +197,77 @@ fn every_component_of_every_version_is_a_service_with_every_file_that_it_names()
     }
 }
 
-#[test]
-fn certificates_are_renewed_at_half_of_their_life_and_when_the_node_is_another() {
-    let config = config(day());
-    let authorities = Authorities::of(&config).unwrap().unwrap();
-    let clock = NodeClock::trusting();
-    let mut credentials = Credentials::default();
-    let first = components(&config, release("1.36"), "192.168.1.7");
-    let hours = |hours: u64| day() + Duration::from_secs(3600 * hours);
-    assert!(credentials.renew(&first, &authorities, &clock, hours(0)).unwrap());
-    assert!(
-        !credentials.renew(&first, &authorities, &clock, hours(0)).unwrap(),
-        "nothing is made twice"
-    );
-    assert!(
-        !credentials
-            .renew(&first, &authorities, &clock, hours(11))
-            .unwrap()
-    );
-    let before = specs(release("1.36"), &first, &authorities, &credentials);
-    assert!(
-        credentials
-            .renew(&first, &authorities, &clock, hours(12))
-            .unwrap()
-    );
-    let after = specs(release("1.36"), &first, &authorities, &credentials);
+#[tokio::test]
+async fn certificates_are_renewed_at_half_of_their_life_and_when_the_node_is_another() {
+    let mut node = Node::new(&config(day()), "1.36");
+    node.etcd(EtcdStart::First, None);
+    let before = node.settle().await;
+    node.clock.advance(hours(11));
+    assert_eq!(node.settle().await, before, "nothing is made too early");
+    node.clock.advance(hours(1));
+    let after = node.settle().await;
     for (kind, spec) in &after {
         assert_eq!(spec.service, before[kind].service, "{kind}");
-        let changed = spec
-            .files
-            .iter()
-            .filter(|file| !before[kind].files.contains(file));
-        let changed: Vec<_> = changed.collect();
+        let files = spec.files.iter();
+        let changed: Vec<_> = files.filter(|file| !before[kind].files.contains(file)).collect();
         assert!(
             !changed.is_empty() && changed.iter().all(|file| file.reloads),
             "{kind} is restarted for it"
         );
     }
     // Only what carries the address is made again.
-    let second = components(&config, release("1.36"), "192.168.1.8");
-    assert!(
-        credentials
-            .renew(&second, &authorities, &clock, hours(12))
-            .unwrap()
-    );
-    let moved = specs(release("1.36"), &second, &authorities, &credentials);
-    let file = |specs: &BTreeMap<Kind, ServiceSpec>, kind, name: &str| {
-        let spec = &specs[&kind];
-        let found = spec.files.iter().find(|file| file.path.ends_with(name));
-        found.unwrap().contents.clone()
-    };
+    node.address("192.168.1.8");
+    let moved = node.settle().await;
+    let contents = |specs, kind, name| file(specs, kind, name).contents.clone();
     assert_ne!(
-        file(&after, Kind::ApiServer, "/apiserver.crt"),
-        file(&moved, Kind::ApiServer, "/apiserver.crt")
+        contents(&after, Kind::ApiServer, "/apiserver.crt"),
+        contents(&moved, Kind::ApiServer, "/apiserver.crt")
     );
     assert_eq!(
-        file(&after, Kind::Scheduler, "/scheduler.crt"),
-        file(&moved, Kind::Scheduler, "/scheduler.crt")
+        contents(&after, Kind::Scheduler, "/scheduler.crt"),
+        contents(&moved, Kind::Scheduler, "/scheduler.crt")
     );
 }
 
-#[test]
-fn an_old_kubelet_is_started_again_for_its_certificate() {
-    let config = config(day());
-    let authorities = Authorities::of(&config).unwrap().unwrap();
+#[tokio::test]
+async fn an_old_kubelet_is_started_again_for_its_certificate() {
     for (version, reloads) in [("1.20", false), ("1.36", true)] {
-        let components = components(&config, release(version), "192.168.1.7");
-        let mut credentials = Credentials::default();
-        credentials
-            .renew(&components, &authorities, &NodeClock::trusting(), day())
-            .unwrap();
-        let specs = specs(release(version), &components, &authorities, &credentials);
-        let serving = specs[&Kind::Kubelet]
-            .files
-            .iter()
-            .find(|file| file.path.ends_with("/kubelet.crt"));
-        assert_eq!(serving.unwrap().reloads, reloads, "{version}");
-        let config = specs[&Kind::Kubelet]
-            .files
-            .iter()
-            .find(|file| file.path.ends_with("/config.yaml"));
-        assert!(!config.unwrap().reloads, "another config needs another start");
+        let mut node = Node::new(&config(day()), version);
+        node.etcd(EtcdStart::First, None);
+        let specs = node.settle().await;
+        let serving = file(&specs, Kind::Kubelet, "/kubelet.crt");
+        assert_eq!(serving.reloads, reloads, "{version}");
+        let config = file(&specs, Kind::Kubelet, "/config.yaml");
+        assert!(!config.reloads, "another config needs another start");
     }
+}
+
+#[tokio::test]
+async fn a_node_runs_nothing_before_it_is_in_a_cluster_and_goes_on_while_its_address_is_away() {
+    let mut node = Node::new(&config(day()), "1.36");
+    node.etcd(EtcdStart::NotYet, Some("run `bedplate bootstrap` once"));
+    assert_eq!(node.settle().await.len(), 0);
+    assert_eq!(node.waits_for().as_deref(), Some("run `bedplate bootstrap` once"));
+    node.etcd(EtcdStart::First, None);
+    let before = node.settle().await;
+    node.store.replace::<AddressStatus>("test", Vec::new()).unwrap();
+    assert_eq!(node.settle().await, before);
+    assert!(node.waits_for().unwrap().contains("no address of its own"));
+    assert_eq!(node.store.get::<ClusterMember>(NODE).unwrap().node, "node1");
+    // A config without Kubernetes ends it all.
+    let mut without = config(day());
+    without.cluster.ca = None;
+    node.store.put("test", NODE, without).unwrap();
+    assert_eq!(node.settle().await.len(), 0);
+    assert_eq!(node.store.get::<ClusterStatus>(NODE), None);
+    assert_eq!(node.store.get::<ClusterMember>(NODE), None);
+}
+
+#[tokio::test]
+async fn an_image_without_kubernetes_says_so() {
+    let mut node = Node::new(&config(day()), "1.36");
+    let reason = "the image has no Kubernetes; install a release that was built with the overlay kubernetes";
+    node.services = ServiceController::new(None, "/proc/meminfo".into());
+    node.settle().await;
+    assert_eq!(node.waits_for().as_deref(), Some(reason));
 }

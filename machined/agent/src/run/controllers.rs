@@ -91,6 +91,7 @@ pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError>
     let system = Arc::new(LinuxClock);
     let mut runtime = Runtime::new(node.store.clone());
     network::add_controllers(&mut runtime, NetworkFiles::default())?;
+    cluster::add_controllers(&mut runtime, node.release.kubernetes.as_ref(), clock.clone());
     runtime
         .add(TimeSync::new(
             Sntp::new(system.clone()),
@@ -149,18 +150,20 @@ mod tests {
     use machine_config::MachineConfig;
     use release_file::Release;
     use state::kinds::{
-        BootStatus, ConfigStatus, ContainerStoreStatus, OwnerStatus, ServiceStatus, TimeFrom, UpgradeStatus,
+        BootStatus, ConfigStatus, ContainerStoreStatus, EtcdMembership, OwnerStatus, ServiceStatus, TimeFrom,
+        UpgradeStatus,
     };
     use state::{ControllerStatus, Resource};
 
     use super::*;
 
     /// Kinds that are written, but by no controller.
-    const OTHERS: [&str; 8] = [
+    const OTHERS: [&str; 9] = [
         BootStatus::KIND,
         ConfigStatus::KIND,
         ContainerStoreStatus::KIND,
         ControllerStatus::KIND,
+        EtcdMembership::KIND,
         MachineConfig::KIND,
         OwnerStatus::KIND,
         ServiceStatus::KIND,
