@@ -84,6 +84,20 @@ impl Session {
         }
     }
 
+    /// Checks that the command calls one node, because of `why`.
+    ///
+    /// # Errors
+    ///
+    /// Several nodes, named.
+    pub fn one_node(&self, why: &str) -> anyhow::Result<()> {
+        match &self.targets {
+            Targets::All(list) if list.len() > 1 => {
+                anyhow::bail!("{why}, not {}: name one with --nodes", self.names())
+            }
+            Targets::All(_) | Targets::FirstOf(_) => Ok(()),
+        }
+    }
+
     /// Names the nodes, for the confirmation of a destructive command.
     pub fn names(&self) -> String {
         let (Targets::All(list) | Targets::FirstOf(list)) = &self.targets;

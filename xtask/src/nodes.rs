@@ -20,6 +20,7 @@ const AGENT: &[&str] = &[
     "clock",
     "cluster",
     "config",
+    "etcd",
     "health",
     "kubernetes-client",
     "machined",

@@ -1,6 +1,7 @@
 //! The commands, a module for each. [`Remote`] lists those that only call nodes; `cli` adds the others.
 
 pub mod apply;
+pub mod bootstrap;
 pub mod completions;
 pub mod config;
 pub mod context;
@@ -101,6 +102,12 @@ remote_commands! {
     /// Only admins see the secrets in it. Redacted or not, the config can be edited and applied again: the node fills in its
     /// own secrets where they are redacted.
     GetConfig(get_config::GetConfig),
+    /// Begin a new cluster on one control plane.
+    ///
+    /// Run it once, on one control plane, when its machine config is applied: its etcd starts as the first of the cluster.
+    /// The other control planes and the workers join by themselves, in any order, and it does not matter if they were started
+    /// before. It is refused where a cluster exists already. A node that loses its power meanwhile goes on by itself.
+    Bootstrap(bootstrap::Bootstrap),
     /// Reboot nodes.
     Reboot(power::Reboot),
     /// Shut nodes down.

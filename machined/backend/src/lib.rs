@@ -4,6 +4,7 @@
 //! only be copied field by field. The parts implement them; the crate `server` has a fake of all for tests.
 
 mod caller;
+mod etcd;
 pub mod grant;
 mod health;
 pub mod peer;
@@ -22,6 +23,7 @@ use futures::Stream;
 use tokio::sync::broadcast;
 
 pub use caller::Caller;
+pub use etcd::Etcd;
 pub use grant::{Grant, Revoked};
 pub use health::{health, trial_health};
 
@@ -42,6 +44,8 @@ pub struct Backend {
     pub power: Arc<dyn Power>,
     /// Upgrades.
     pub upgrades: Arc<dyn Upgrades>,
+    /// The etcd of a control plane.
+    pub etcd: Arc<dyn Etcd>,
 }
 
 /// Version and status of the node. Answers at once, from memory.

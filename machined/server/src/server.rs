@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::v1alpha1::etcd_service_server::EtcdServiceServer;
 use api::v1alpha1::file_service_server::FileServiceServer;
 use api::v1alpha1::log_service_server::LogServiceServer;
 use api::v1alpha1::machine_service_server::MachineServiceServer;
@@ -93,6 +94,7 @@ impl ApiServer {
             .add(limited!(StatsServiceServer))
             .add(limited!(FileServiceServer))
             .add(limited!(UpgradeServiceServer))
+            .add(limited!(EtcdServiceServer))
             .add(health)
             .add(reflection)
             .build()

@@ -11,7 +11,9 @@ use api::v1alpha1::{
     ServiceInfo, ServiceState, Slot, StatusResponse, VersionResponse,
 };
 use async_trait::async_trait;
-use backend::{Answers, Apply, Backend, BackendError, Configs, Logs, Machine, Power, Services, answers};
+use backend::{
+    Answers, Apply, Backend, BackendError, Configs, Etcd, Logs, Machine, Power, Services, answers,
+};
 use hyper_util::rt::TokioIo;
 use pki::{Mode, NodeClock, ServerTls, Serving};
 use state::Store;
@@ -133,6 +135,7 @@ fn backend(node: &Arc<FakeNode>) -> Backend {
         configs: node.clone(),
         power: node.clone(),
         upgrades: Arc::new(node.upgrades.clone()),
+        etcd: node.clone(),
     }
 }
 
@@ -327,6 +330,14 @@ impl Configs for FakeNode {
             changes: vec!["machine.hostname".into()],
             warnings: vec![],
         })
+    }
+}
+
+#[async_trait]
+impl Etcd for FakeNode {
+    async fn bootstrap(&self) -> Result<(), BackendError> {
+        self.note("bootstrap".into());
+        Ok(())
     }
 }
 

@@ -65,6 +65,7 @@ const PARTS: &[(&str, &[&str])] = &[
     ("clock", &["state"]),
     ("cluster", &["state"]),
     ("kubernetes-client", &["state"]),
+    ("etcd", &["backend", "node", "state"]),
     ("network", &["state"]),
     ("storage", &["node", "state"]),
     ("health", &["node", "state"]),

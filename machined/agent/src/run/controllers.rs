@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clock::{Restored, Sntp, TimeSync};
+use etcd::EtcdHandle;
 use health::{ApiCheck, NodeHealth};
 use network;
 use network::{NetlinkError, NetworkFiles};
@@ -45,6 +46,8 @@ pub(super) struct Pieces {
     pub api: SocketAddr,
     /// What upgrades the node; none when it has no slots.
     pub upgrades: Option<UpgradeHandle>,
+    /// The etcd of a control plane.
+    pub etcd: EtcdHandle,
 }
 
 /// Makes the controllers that run from the start. The watchdog may have a number in this process already.
@@ -87,6 +90,7 @@ pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError>
         clock,
         api,
         upgrades,
+        etcd,
     } = pieces;
     let system = Arc::new(LinuxClock);
     let mut runtime = Runtime::new(node.store.clone());
@@ -117,7 +121,8 @@ pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError>
             Path::new(containerd::SOCKET),
             node.events.clone(),
         ))
-        .add(WatchRoom::new(node.events.clone()));
+        .add(WatchRoom::new(node.events.clone()))
+        .add(etcd.controller());
     if let Some(upgrades) = upgrades {
         runtime
             .add(UpgradeController::new(upgrades.clone()))
@@ -150,20 +155,18 @@ mod tests {
     use machine_config::MachineConfig;
     use release_file::Release;
     use state::kinds::{
-        BootStatus, ConfigStatus, ContainerStoreStatus, EtcdMembership, OwnerStatus, ServiceStatus, TimeFrom,
-        UpgradeStatus,
+        BootStatus, ConfigStatus, ContainerStoreStatus, OwnerStatus, ServiceStatus, TimeFrom, UpgradeStatus,
     };
     use state::{ControllerStatus, Resource};
 
     use super::*;
 
     /// Kinds that are written, but by no controller.
-    const OTHERS: [&str; 9] = [
+    const OTHERS: [&str; 8] = [
         BootStatus::KIND,
         ConfigStatus::KIND,
         ContainerStoreStatus::KIND,
         ControllerStatus::KIND,
-        EtcdMembership::KIND,
         MachineConfig::KIND,
         OwnerStatus::KIND,
         ServiceStatus::KIND,
@@ -188,6 +191,7 @@ mod tests {
             clock: Arc::new(NodeClock::new()),
             api: ([127, 0, 0, 1], 1).into(),
             upgrades: Some(upgrades),
+            etcd: EtcdHandle::new(&node, etcd::Places::below(Path::new("/nowhere"))),
         };
         [base(&node, &Children::new(), None), main(&node, pieces).unwrap()]
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use config::{ConfigDisk, ConfigHandle, acquire, platform};
+use etcd::EtcdHandle;
 use layout::Name;
 use machine_config::MachineConfig;
 use node::Node;
@@ -213,19 +214,21 @@ async fn start(node: &Node, cmdline: &Cmdline, line: &str, parts: &mut Parts) ->
     );
     clock.raise_floor(restored.passed);
     let upgrades = slots.map(|slots| controllers::upgrades(node, slots, Path::new(Volume::State.target())));
+    let etcd = EtcdHandle::new(node, etcd::Places::default());
     let pieces = Pieces {
         restored,
         tls: tls.clone(),
         clock: clock.clone(),
         api: (Ipv4Addr::LOCALHOST, api::PORT).into(),
         upgrades: upgrades.clone(),
+        etcd: etcd.clone(),
     };
     let runtime = controllers::main(node, pieces).map_err(|error| chain(&error))?;
     keep_runtime("controllers", runtime, parts);
 
     let server = ApiServer {
         store: node.store.clone(),
-        backend: backend(node, configs, upgrades),
+        backend: backend(node, configs, upgrades, etcd),
         host: Host::default(),
         files: FilePolicy::default(),
         tls,

@@ -8,12 +8,18 @@ use std::sync::Arc;
 
 use backend::{Backend, Upgrades, WithoutSlots};
 use config::ConfigHandle;
+use etcd::EtcdHandle;
 use node::Node;
 use services::ServicesHandle;
 use upgrades::UpgradeHandle;
 
 /// Puts the answers together. Without slots there is nothing to upgrade.
-pub(super) fn backend(node: &Node, configs: ConfigHandle, upgrades: Option<UpgradeHandle>) -> Backend {
+pub(super) fn backend(
+    node: &Node,
+    configs: ConfigHandle,
+    upgrades: Option<UpgradeHandle>,
+    etcd: EtcdHandle,
+) -> Backend {
     let upgrades: Arc<dyn Upgrades> = match upgrades {
         Some(handle) => Arc::new(handle),
         None => Arc::new(WithoutSlots::default()),
@@ -25,5 +31,6 @@ pub(super) fn backend(node: &Node, configs: ConfigHandle, upgrades: Option<Upgra
         configs: Arc::new(configs),
         power: Arc::new(power::NodePower::new(node)),
         upgrades,
+        etcd: Arc::new(etcd),
     }
 }

@@ -1,0 +1,129 @@
+//! Answers the API.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use backend::{BackendError, Etcd};
+use machine_config::MachineConfig;
+use machine_config::v1alpha1::Role;
+use node::Node;
+use node::events::Events;
+use state::kinds::{ClusterMember, ClusterStatus, NODE, Volume, VolumeState, VolumeStatus};
+use state::{Store, chain};
+use tokio::sync::{Mutex, Notify};
+
+use crate::controller::{EtcdMembershipController, cluster_id};
+use crate::decide;
+use crate::places::{Data, Places};
+
+/// Answers the API about the node's etcd. Clones are the same.
+#[derive(Clone)]
+pub struct EtcdHandle {
+    store: Store,
+    events: Events,
+    places: Places,
+    bell: Arc<Notify>,
+    /// Two requests to bootstrap take turns.
+    turn: Arc<Mutex<()>>,
+}
+
+impl EtcdHandle {
+    /// Makes a handle on a node's etcd.
+    pub fn new(node: &Node, places: Places) -> Self {
+        Self {
+            store: node.store.clone(),
+            events: node.events.clone(),
+            places,
+            bell: Arc::default(),
+            turn: Arc::default(),
+        }
+    }
+
+    /// Returns the controller that does what the handle is asked for.
+    pub fn controller(&self) -> EtcdMembershipController {
+        EtcdMembershipController::new(self.places.clone(), self.events.clone(), self.bell.clone())
+    }
+
+    /// Returns the identity of the cluster that this control plane belongs to.
+    fn cluster(&self) -> Result<String, BackendError> {
+        let config: Option<MachineConfig> = self.store.get(NODE);
+        let config = config
+            .ok_or_else(|| refused("the node has no machine config; apply one with `bedplate apply`"))?;
+        match config.machine.role {
+            Role::ControlPlane => {}
+            Role::Worker => {
+                return Err(refused(
+                    "this node is a worker, which has no etcd; call a control plane",
+                ));
+            }
+            Role::Standalone => {
+                return Err(refused(
+                    "this node belongs to no cluster; generate the configs of one with `bedplate gen config`",
+                ));
+            }
+        }
+        let member: Option<ClusterMember> = self.store.get(NODE);
+        if member.is_none() {
+            let status: ClusterStatus = self.store.get(NODE).unwrap_or_default();
+            let why = status.waits_for.unwrap_or_else(|| {
+                "its machine config has no cluster.ca, so that it runs no Kubernetes; generate configs with `bedplate gen config`"
+                    .to_owned()
+            });
+            return Err(refused(format!(
+                "the node is not ready to be a control plane: {why}"
+            )));
+        }
+        Ok(cluster_id(&config))
+    }
+
+    /// Returns why this disk cannot take a new cluster's data.
+    fn check_disk(&self) -> Result<(), BackendError> {
+        let volume: Option<VolumeStatus> = self.store.get(Volume::Data.partition());
+        match volume.map(|volume| volume.state) {
+            Some(VolumeState::Ready { .. }) => {}
+            Some(VolumeState::Volatile { reason }) => return Err(refused(decide::volatile(&reason))),
+            Some(VolumeState::Failed { error }) => {
+                return Err(refused(format!("DATA cannot be used: {error}")));
+            }
+            Some(VolumeState::Preparing) | None => {
+                return Err(BackendError::Unavailable(
+                    "DATA is being prepared; try again in a moment".to_owned(),
+                ));
+            }
+        }
+        let data = self
+            .places
+            .data()
+            .map_err(|error| BackendError::Internal(chain(&error)))?;
+        if data != Data::Empty {
+            return Err(refused(
+                "etcd has data on this node, so the cluster was bootstrapped before; other control planes join by themselves",
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn refused(why: impl Into<String>) -> BackendError {
+    BackendError::Refused(why.into())
+}
+
+#[async_trait]
+impl Etcd for EtcdHandle {
+    async fn bootstrap(&self) -> Result<(), BackendError> {
+        let _turn = self.turn.lock().await;
+        let cluster = self.cluster()?;
+        if self.places.bootstrap().as_deref() == Some(cluster.as_str()) {
+            return Err(refused(
+                "this node was asked to bootstrap the cluster before, and is doing it; see `bedplate services` and `bedplate logs etcd`",
+            ));
+        }
+        self.check_disk()?;
+        let requested = self.places.request_bootstrap(&cluster);
+        requested.map_err(|error| BackendError::Internal(chain(&error)))?;
+        self.events
+            .info("etcd", "a bootstrap of the cluster was requested");
+        self.bell.notify_one();
+        Ok(())
+    }
+}
