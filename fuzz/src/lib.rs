@@ -15,6 +15,7 @@ mod bundle_file;
 mod bundle_header;
 mod bundle_index;
 mod configs;
+mod dns;
 mod key_chain;
 mod manifests;
 mod owner_record;
@@ -49,6 +50,7 @@ pub const TARGETS: &[Target] = &[
     target("bundle-header", bundle_header::header),
     target("bundle-index", bundle_index::index),
     target("config-partition", configs::partition),
+    target("dns-question", dns::question),
     target("key-chain", key_chain::chain),
     target("keyring", slot_texts::keyring),
     target("machine-config", configs::document),

@@ -20,6 +20,11 @@ const NEVER: &[(&str, &[&str], &str)] = &[
         "what a cluster is started with is a table and decisions: golden files show all of it",
     ),
     (
+        "cluster-zone",
+        IO,
+        "who answers for a name is a table test and a fuzz target, without a server",
+    ),
+    (
         "service-definition",
         IO,
         "services are checked the same when an image is built and when it runs",
