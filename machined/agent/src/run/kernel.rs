@@ -1,5 +1,7 @@
-//! What the machine config asks of the kernel, parameters and modules, and what the kernel lets in.
+//! What the machine config and the parts of the node ask of the kernel, parameters and modules, and what the kernel lets in.
 
+use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -7,13 +9,13 @@ use machine_config::MachineConfig;
 use node::boot::{lockdown, sysctls};
 use node::modules;
 use node::modules::Index;
-use state::kinds::{KernelStatus, NODE};
+use state::kinds::{KernelContribution, KernelStatus, NODE};
 use state::{Action, Controller, ControllerError, Resource, Store, chain};
 use sys::modules::ModuleLoader;
 
 /// Sets parameters and loads modules. Sole owner of [`KernelStatus`].
 ///
-/// What a config no longer names stays as it is until the next start: the kernel's value before it is not known.
+/// What nobody asks for any longer stays as it is until the next start: the kernel's value before it is not known.
 pub struct KernelSettings {
     /// `/`.
     pub root: PathBuf,
@@ -25,6 +27,86 @@ pub struct KernelSettings {
     pub loader: Box<dyn ModuleLoader>,
 }
 
+/// What is asked of the kernel, by everybody.
+#[derive(Debug, Default, PartialEq)]
+struct Asked {
+    /// Each once, in the order in which they are to be loaded.
+    modules: Vec<String>,
+    sysctls: BTreeMap<String, String>,
+}
+
+/// Merges what the config and the parts of the node ask for; contributions are in the order of their names. Pure.
+fn asked(config: Option<&MachineConfig>, contributions: Vec<(String, KernelContribution)>) -> Asked {
+    let mut asked = Asked::default();
+    if let Some(machine) = config.map(|config| &config.machine) {
+        asked
+            .modules
+            .extend(machine.modules.iter().map(ToString::to_string));
+        let named = machine.sysctls.iter();
+        let named = named.map(|(name, value)| (name.as_str().to_owned(), value.0.clone()));
+        asked.sysctls.extend(named);
+    }
+    for (_, contribution) in contributions {
+        for module in contribution.modules {
+            if !asked.modules.contains(&module) {
+                asked.modules.push(module);
+            }
+        }
+        for (name, value) in contribution.sysctls {
+            asked.sysctls.entry(name).or_insert(value);
+        }
+    }
+    asked
+}
+
+impl KernelSettings {
+    fn load(&self, modules: &[String], status: &mut KernelStatus) -> io::Result<()> {
+        // In a container they are not ours to load, and may be there.
+        let there = self.root.join("sys/module");
+        let (loaded, missing): (Vec<_>, Vec<_>) = modules
+            .iter()
+            .cloned()
+            .partition(|name| there.join(name.replace('-', "_")).exists());
+        status.modules.extend(loaded);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let index = Index::load(&self.modules)?;
+        for name in missing {
+            match modules::load(&index, &self.modules, self.loader.as_ref(), &name) {
+                Ok(()) => status.modules.push(name),
+                Err(error) => status.problems.push(chain(&error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn set(&self, sysctls: &BTreeMap<String, String>, status: &mut KernelStatus) {
+        let (first, rest): (Vec<_>, Vec<_>) = sysctls
+            .iter()
+            .partition(|(name, _)| sysctls::changes_others(name));
+        let mut set = |name: &str, value: &str| {
+            let done = sysctls::set_wanted(&self.sysctls, name, value);
+            done.inspect_err(|error| status.problems.push(chain(error)))
+                .is_ok()
+        };
+        let mut done = Vec::new();
+        done.extend(first.iter().filter(|(name, value)| set(name, value)));
+        if !first.is_empty() {
+            // The kernel has changed some of these along with them.
+            let ours = sysctls::DEFAULTS
+                .iter()
+                .filter(|(name, _)| !sysctls::changes_others(name));
+            for (name, value) in ours.filter(|(name, _)| name.starts_with("net.ipv")) {
+                set(name, value);
+            }
+        }
+        done.extend(rest.iter().filter(|(name, value)| set(name, value)));
+        let done = done.into_iter().map(|(name, _)| (*name).clone());
+        status.sysctls.extend(done);
+    }
+}
+
 #[async_trait]
 impl Controller for KernelSettings {
     fn name(&self) -> &'static str {
@@ -32,7 +114,7 @@ impl Controller for KernelSettings {
     }
 
     fn inputs(&self) -> &'static [&'static str] {
-        &[MachineConfig::KIND]
+        &[MachineConfig::KIND, KernelContribution::KIND]
     }
 
     fn outputs(&self) -> &'static [&'static str] {
@@ -40,48 +122,14 @@ impl Controller for KernelSettings {
     }
 
     async fn reconcile(&mut self, store: &Store) -> Result<Action, ControllerError> {
-        let config: Option<MachineConfig> = store.get(NODE);
         let mut status = KernelStatus {
             lockdown: lockdown::read(&self.root),
             ..KernelStatus::default()
         };
-        if let Some(machine) = config.map(|config| config.machine) {
-            // First the modules: they bring parameters of their own.
-            if !machine.modules.is_empty() {
-                let index = Index::load(&self.modules)?;
-                for name in machine.modules.iter().map(ToString::to_string) {
-                    match modules::load(&index, &self.modules, self.loader.as_ref(), &name) {
-                        Ok(()) => status.modules.push(name),
-                        Err(error) => status.problems.push(chain(&error)),
-                    }
-                }
-            }
-            let named = machine
-                .sysctls
-                .iter()
-                .map(|(name, value)| (name.as_str(), value.0.as_str()));
-            let (first, rest): (Vec<_>, Vec<_>) = named.partition(|(name, _)| sysctls::changes_others(name));
-            let mut set = |name: &str, value: &str| {
-                let done = sysctls::set_wanted(&self.sysctls, name, value);
-                done.inspect_err(|error| status.problems.push(chain(error)))
-                    .is_ok()
-            };
-            let mut done = Vec::new();
-            done.extend(first.iter().filter(|(name, value)| set(name, value)));
-            if !first.is_empty() {
-                // The kernel has changed some of these along with them.
-                let ours = sysctls::DEFAULTS
-                    .iter()
-                    .filter(|(name, _)| !sysctls::changes_others(name));
-                for (name, value) in ours.filter(|(name, _)| name.starts_with("net.ipv")) {
-                    set(name, value);
-                }
-            }
-            done.extend(rest.iter().filter(|(name, value)| set(name, value)));
-            status
-                .sysctls
-                .extend(done.into_iter().map(|(name, _)| (*name).to_owned()));
-        }
+        let asked = asked(store.get(NODE).as_ref(), store.list());
+        // First the modules: they bring parameters of their own.
+        self.load(&asked.modules, &mut status)?;
+        self.set(&asked.sysctls, &mut status);
         store.put(self.name(), NODE, status)?;
         Ok(Action::WaitForChange)
     }
@@ -148,6 +196,28 @@ mod tests {
             }
         };
         std::thread::spawn(run).join().unwrap();
+    }
+
+    #[test]
+    fn parts_add_to_the_config_and_never_override_it() {
+        let mut config = state::testkit::config();
+        config.machine.modules = vec!["overlay".parse().unwrap()];
+        let key = "net.ipv4.ip_forward";
+        config.machine.sysctls = [(key.parse().unwrap(), SysctlValue("0".to_owned()))].into();
+        let part = |name: &str, value: &str| {
+            let sysctls = [(key, value), ("net.core.somaxconn", value)];
+            let contribution = KernelContribution {
+                modules: vec!["overlay".to_owned(), name.to_owned()],
+                sysctls: sysctls
+                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                    .into(),
+            };
+            (name.to_owned(), contribution)
+        };
+        let asked = asked(Some(&config), vec![part("bridge", "1"), part("veth", "2")]);
+        assert_eq!(asked.modules, ["overlay", "bridge", "veth"]);
+        assert_eq!(asked.sysctls[key], "0");
+        assert_eq!(asked.sysctls["net.core.somaxconn"], "1");
     }
 
     #[tokio::test]

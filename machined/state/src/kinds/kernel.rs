@@ -1,10 +1,32 @@
-//! What of the machine config the kernel took, what it lets in, and whether a watchdog runs.
+//! What is asked of the kernel, what of it was taken, what it lets in, and whether a watchdog runs.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::Resource;
 
-/// What of the machine config the kernel took, and what it lets in. Owned by `kernel`; one, named `node`.
+/// What one part of the node asks of the kernel, beside the machine config. Named by the part.
+///
+/// The kind is shared: each part owns its own. The controller `kernel` carries them out. A parameter that the machine config
+/// names is the config's; of two parts that want different values, the first in the alphabet wins.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KernelContribution {
+    /// Modules to load, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub modules: Vec<String>,
+    /// Parameters and their values. Those that modules bring are set after all modules are loaded.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sysctls: BTreeMap<String, String>,
+}
+
+impl Resource for KernelContribution {
+    const KIND: &'static str = "KernelContribution";
+    const SHARED: bool = true;
+}
+
+/// What the kernel took of what was asked, and what it lets in. Owned by `kernel`; one, named `node`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KernelStatus {

@@ -30,7 +30,7 @@ pub use cluster::{
 pub use config::{ConfigStatus, OwnerStatus};
 pub use containers::{ContainerStoreStatus, ImageStatus, KeptStore};
 pub use health::{ApiStatus, CheckResult, HealthState, HealthStatus};
-pub use kernel::{KernelStatus, Lockdown, WatchdogStatus};
+pub use kernel::{KernelContribution, KernelStatus, Lockdown, WatchdogStatus};
 pub use network::{
     AddressSpec, AddressStatus, Dhcp6Lease, DhcpLease, DhcpSpec, HostNameStatus, Ipv6Status, LeaseRoute,
     LinkKind, LinkSpec, LinkStatus, NameSource, NetworkStatus, ResolverStatus, RouteSpec, RouteStatus,
