@@ -26,6 +26,7 @@ const AGENT: &[&str] = &[
     "machined",
     "network",
     "node",
+    "pod-network",
     "server",
     "services",
     "state",

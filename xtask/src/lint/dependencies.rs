@@ -72,6 +72,7 @@ const PARTS: &[(&str, &[&str])] = &[
     ("kubernetes-client", &["state"]),
     ("etcd", &["backend", "node", "state"]),
     ("network", &["state"]),
+    ("pod-network", &["kubernetes-client", "node", "state"]),
     ("storage", &["node", "state"]),
     ("health", &["node", "state"]),
     ("services", &["backend", "node", "state"]),

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use clock::{Restored, Sntp, TimeSync};
 use etcd::EtcdHandle;
 use health::{ApiCheck, NodeHealth};
+use kubernetes_client::Clients;
 use network;
 use network::{NetlinkError, NetworkFiles};
 use node::boot::sysctls;
 use node::children::Children;
 use node::{Node, modules};
 use pki::{NodeClock, ServerTls};
+use pod_network::{ClusterNodes, Files, Nft, PodNetwork};
 use server::certificate::CertificateController;
 use services::containerd;
 use services::containerd::OfflineImages;
@@ -34,6 +36,12 @@ use super::watchdog::WatchdogFeeder;
 /// Container images that came with the system.
 const IMAGES: &str = "/usr/share/bedplate/images";
 
+/// What the node knows of its cluster, on STATE.
+const CLUSTER: &str = "cluster-nodes.json";
+/// The program that puts rules of the packet filter in force, and the file with ours.
+const NFT: &str = "/usr/sbin/nft";
+const RULES: &str = "/run/bedplate/pod-network.nft";
+
 /// What the controllers that need the disk start from.
 pub(super) struct Pieces {
     /// What the clock was lifted to.
@@ -44,6 +52,8 @@ pub(super) struct Pieces {
     pub clock: Arc<NodeClock>,
     /// Where the API listens, seen from the node itself.
     pub api: SocketAddr,
+    /// What starts programs.
+    pub children: Children,
     /// What upgrades the node; none when it has no slots.
     pub upgrades: Option<UpgradeHandle>,
     /// The etcd of a control plane.
@@ -89,6 +99,7 @@ pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError>
         tls,
         clock,
         api,
+        children,
         upgrades,
         etcd,
     } = pieces;
@@ -96,7 +107,14 @@ pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError>
     let mut runtime = Runtime::new(node.store.clone());
     network::add_controllers(&mut runtime, NetworkFiles::default())?;
     cluster::add_controllers(&mut runtime, node.release.kubernetes.as_ref(), clock.clone());
+    let clients = Clients::new(node.store.clone());
+    let state = Path::new(Volume::State.target());
     runtime
+        .add(ClusterNodes::new(clients, state.join(CLUSTER)))
+        .add(PodNetwork::new(
+            Files::default(),
+            Nft::new(children, NFT.into(), RULES.into()),
+        ))
         .add(TimeSync::new(
             Sntp::new(system.clone()),
             system,
@@ -190,6 +208,7 @@ mod tests {
             tls: Arc::new(ServerTls::new()),
             clock: Arc::new(NodeClock::new()),
             api: ([127, 0, 0, 1], 1).into(),
+            children: Children::new(),
             upgrades: Some(upgrades),
             etcd: EtcdHandle::new(&node, etcd::Places::below(Path::new("/nowhere"))),
         };

@@ -58,7 +58,7 @@ pub(super) async fn run(prepared: Prepared) -> Result<Stop, String> {
 
     let mut supervisor = None;
     let life = async {
-        start(&node, &cmdline, &line, &mut parts).await?;
+        start(&node, &cmdline, &line, &children, &mut parts).await?;
         // In maintenance mode nothing runs but network and API.
         configured(&node.store).await;
         supervisor = Some(start_services(&node, &children)?);
@@ -144,7 +144,13 @@ fn keep_runtime(name: &'static str, runtime: Runtime, parts: &mut Parts) {
 }
 
 /// Starts what needs the disk, in order.
-async fn start(node: &Node, cmdline: &Cmdline, line: &str, parts: &mut Parts) -> Result<(), String> {
+async fn start(
+    node: &Node,
+    cmdline: &Cmdline,
+    line: &str,
+    children: &Children,
+    parts: &mut Parts,
+) -> Result<(), String> {
     volumes_ready(&node.store).await;
     node.stamps.mark("storage");
     let disk = cmdline
@@ -220,6 +226,7 @@ async fn start(node: &Node, cmdline: &Cmdline, line: &str, parts: &mut Parts) ->
         tls: tls.clone(),
         clock: clock.clone(),
         api: (Ipv4Addr::LOCALHOST, api::PORT).into(),
+        children: children.clone(),
         upgrades: upgrades.clone(),
         etcd: etcd.clone(),
     };

@@ -7,6 +7,7 @@ pub mod boot;
 pub mod certificate;
 pub mod clock;
 pub mod cluster;
+pub mod cluster_network;
 pub mod config;
 pub mod containers;
 pub mod health;
@@ -27,6 +28,7 @@ pub use cluster::{
     ClusterMember, ClusterPeer, ClusterStatus, ComponentCertificate, EtcdDisk, EtcdMembership, EtcdPeer,
     EtcdStart,
 };
+pub use cluster_network::{ApiServers, ClusterNode, PodNetworkStatus};
 pub use config::{ConfigStatus, OwnerStatus};
 pub use containers::{ContainerStoreStatus, ImageStatus, KeptStore};
 pub use health::{ApiStatus, CheckResult, HealthState, HealthStatus};

@@ -1,0 +1,18 @@
+//! Connects the pods of a cluster's nodes: a bridge on each node, and routes between the nodes.
+//!
+//! [`ClusterNodes`] watches the nodes and the API servers that the cluster knows, publishes them as `ClusterNode` and `ApiServers`,
+//! and remembers them on STATE, so that everything below goes on while the API is away. [`PodNetwork`] makes of them the config of
+//! the CNI plugins (`conflist`), the routes to the pods of other nodes (`routes`), which it contributes to the network, and the rules
+//! by which pods reach the world (`masquerade`). Addresses of pods are handed out by the plugins, and services are kube-proxy's.
+
+mod conflist;
+mod controller;
+mod masquerade;
+mod nodes;
+mod remembered;
+mod routes;
+mod watch;
+
+pub use controller::{Files, PodNetwork, Rules};
+pub use masquerade::Nft;
+pub use nodes::ClusterNodes;

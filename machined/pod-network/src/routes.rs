@@ -1,0 +1,196 @@
+//! Which routes lead to the pods of other nodes.
+
+use std::net::IpAddr;
+
+use machine_config::v1alpha1::ROUTE_METRIC;
+use machine_config::value::IpPrefix;
+use state::kinds::{ClusterMember, ClusterNode, ContributedRoute};
+
+/// An interface with one of the node's own addresses, and the network that it is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OwnAddress {
+    /// The interface.
+    pub link: String,
+    /// The address, with the length of its network's prefix.
+    pub address: IpPrefix,
+}
+
+/// Routes to the pods of other nodes, and why some have none.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Routes {
+    /// The routes.
+    pub routes: Vec<ContributedRoute>,
+    /// What cannot be reached, one sentence each.
+    pub problems: Vec<String>,
+}
+
+/// Decides the routes from a node with these addresses to the pods of all others. Pure.
+///
+/// What the cluster says is believed as far as it goes: a route leads into a network of pods, never over what the node has
+/// itself, and only by a neighbour.
+pub(crate) fn routes(member: &ClusterMember, own: &[OwnAddress], nodes: &[(String, ClusterNode)]) -> Routes {
+    let mut found = Routes::default();
+    let here = nodes.iter().find(|(name, _)| *name == member.node);
+    let is_of_pods = |network: &IpPrefix| member.pods.iter().any(|pods| covers(*pods, *network));
+    let mut taken = here.map(|(_, node)| node.pods.clone()).unwrap_or_default();
+    taken.retain(is_of_pods);
+    for (name, node) in nodes.iter().filter(|(name, _)| *name != member.node) {
+        for network in &node.pods {
+            let inside = is_of_pods(network);
+            let free = !taken.iter().any(|other| overlap(*other, *network));
+            if !inside || !free {
+                let why = if inside {
+                    "it is another node's"
+                } else {
+                    "it is not one of pods"
+                };
+                found.problems.push(format!(
+                    "the cluster gives node {name} the network {network}, but {why}: there is no route to it"
+                ));
+                continue;
+            }
+            match neighbour(own, &node.addresses, network.address.is_ipv4()) {
+                Some((link, via)) => {
+                    taken.push(*network);
+                    found.routes.push(ContributedRoute {
+                        link: link.to_owned(),
+                        to: *network,
+                        via: Some(via),
+                        metric: ROUTE_METRIC,
+                    });
+                }
+                None => found.problems.push(format!(
+                    "the pods of node {name} in {network} cannot be reached: no address of that node is in a network of this one"
+                )),
+            }
+        }
+    }
+    found
+}
+
+/// Finds the first address of another node that an interface reaches without a router.
+fn neighbour<'a>(own: &'a [OwnAddress], theirs: &[IpAddr], ipv4: bool) -> Option<(&'a str, IpAddr)> {
+    let family = theirs.iter().filter(|address| address.is_ipv4() == ipv4);
+    family.copied().find_map(|address| {
+        let mut reaching = own
+            .iter()
+            .filter(|own| own.address.contains(address) && own.address.address != address);
+        reaching.next().map(|own| (own.link.as_str(), address))
+    })
+}
+
+/// Returns true if the second network is within the first.
+pub(crate) fn covers(outer: IpPrefix, inner: IpPrefix) -> bool {
+    outer.length <= inner.length && outer.contains(inner.address)
+}
+
+fn overlap(one: IpPrefix, other: IpPrefix) -> bool {
+    covers(one, other) || covers(other, one)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::controller::tests::member;
+
+    fn node(pods: &[&str], addresses: &[&str]) -> ClusterNode {
+        ClusterNode {
+            addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
+            pods: pods.iter().map(|text| text.parse().unwrap()).collect(),
+        }
+    }
+
+    fn own(link: &str, address: &str) -> OwnAddress {
+        OwnAddress {
+            link: link.to_owned(),
+            address: address.parse().unwrap(),
+        }
+    }
+
+    fn shown(routes: &Routes) -> Vec<String> {
+        let route =
+            |route: &ContributedRoute| format!("{} via {} on {}", route.to, route.via.unwrap(), route.link);
+        routes.routes.iter().map(route).collect()
+    }
+
+    #[test]
+    fn pods_of_each_neighbour_are_reached_by_its_address() {
+        let mut member = member("node1");
+        member.pods.push("fd01::/48".parse().unwrap());
+        let own = [own("eth0", "192.168.1.7/24"), own("eth0", "2001:db8::7/64")];
+        let nodes = [
+            ("node1".to_owned(), node(&["10.244.1.0/24"], &["192.168.1.7"])),
+            (
+                "node2".to_owned(),
+                node(
+                    &["10.244.2.0/24", "fd01:0:0:2::/64"],
+                    &["192.168.1.8", "2001:db8::8"],
+                ),
+            ),
+            ("node3".to_owned(), node(&[], &["192.168.1.9"])),
+            ("node4".to_owned(), node(&["10.244.4.0/24"], &["10.9.9.9"])),
+        ];
+        let routes = routes(&member, &own, &nodes);
+        assert_eq!(
+            shown(&routes),
+            [
+                "10.244.2.0/24 via 192.168.1.8 on eth0",
+                "fd01:0:0:2::/64 via 2001:db8::8 on eth0"
+            ]
+        );
+        assert_eq!(routes.problems.len(), 1, "{:?}", routes.problems);
+        assert!(routes.problems[0].starts_with("the pods of node node4 in 10.244.4.0/24 cannot be reached"));
+    }
+
+    #[test]
+    fn no_node_takes_what_is_not_of_pods_or_another_s() {
+        let member = member("node1");
+        let own = [own("eth0", "192.168.1.7/24")];
+        let nodes = [
+            ("node1".to_owned(), node(&["10.244.1.0/24"], &["192.168.1.7"])),
+            (
+                "node2".to_owned(),
+                node(&["0.0.0.0/0", "10.244.1.0/25"], &["192.168.1.8"]),
+            ),
+            (
+                "node3".to_owned(),
+                node(&["10.244.3.0/24"], &["192.168.1.7", "192.168.1.9"]),
+            ),
+            ("node4".to_owned(), node(&["10.244.3.128/25"], &["192.168.1.10"])),
+        ];
+        let routes = routes(&member, &own, &nodes);
+        assert_eq!(shown(&routes), ["10.244.3.0/24 via 192.168.1.9 on eth0"]);
+        assert_eq!(routes.problems.len(), 3, "{:?}", routes.problems);
+    }
+
+    fn any_prefix() -> impl Strategy<Value = IpPrefix> {
+        (any::<u32>(), 0_u8..=32).prop_map(|(bits, length)| {
+            let address = std::net::Ipv4Addr::from_bits(bits & 0x0aff_ffff).into();
+            IpPrefix { address, length }.network()
+        })
+    }
+
+    proptest! {
+        /// Whatever the cluster says, no route leaves the networks of pods, covers the node's own pods or one another.
+        #[test]
+        fn what_the_cluster_says_never_takes_the_node_off_its_network(
+            nodes in proptest::collection::vec((0_u8..6, proptest::collection::vec(any_prefix(), 0..3), any::<[u8; 4]>()), 0..8)
+        ) {
+            let member = member("node0");
+            let nodes: Vec<_> = nodes.into_iter().map(|(name, pods, address)| {
+                let address = std::net::Ipv4Addr::new(192, 168, 1, address[3]).into();
+                (format!("node{name}"), ClusterNode { addresses: vec![address], pods })
+            }).collect();
+            let found = routes(&member, &[own("eth0", "192.168.1.7/24")], &nodes);
+            let here: Vec<_> = nodes.iter().find(|(name, _)| name == "node0").map(|(_, node)| node.pods.clone()).unwrap_or_default();
+            for (index, route) in found.routes.iter().enumerate() {
+                prop_assert!(covers(member.pods[0], route.to));
+                prop_assert!(route.via != Some("192.168.1.7".parse().unwrap()));
+                prop_assert!(!here.iter().any(|own| overlap(*own, route.to)));
+                prop_assert!(!found.routes[..index].iter().any(|other| overlap(other.to, route.to)));
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! What the node knows of its cluster's network.
+
+use std::net::{IpAddr, SocketAddr};
+
+use machine_config::value::IpPrefix;
+use serde::{Deserialize, Serialize};
+
+use crate::Resource;
+
+/// A node of the cluster, as the cluster knows it. Owned by the controller `cluster-nodes`; named by the node. It stays while
+/// the API is away, and over a restart.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClusterNode {
+    /// Its own addresses, best first.
+    pub addresses: Vec<IpAddr>,
+    /// The networks of its pods: one of each family of the cluster, and none before the cluster has given it some.
+    pub pods: Vec<IpPrefix>,
+}
+
+impl Resource for ClusterNode {
+    const KIND: &'static str = "ClusterNode";
+}
+
+/// The API servers of the cluster, as they say themselves. Owned by the controller `cluster-nodes`; one, named `node`. It stays
+/// while the API is away, and over a restart.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ApiServers {
+    /// Where each of them listens, in order.
+    pub addresses: Vec<SocketAddr>,
+}
+
+impl Resource for ApiServers {
+    const KIND: &'static str = "ApiServers";
+}
+
+/// The network of the node's pods. Owned by the controller `pod-network`; one, named `node`. There is none where the machine
+/// config has no Kubernetes, or `cluster.network.cni` is `none`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PodNetworkStatus {
+    /// The networks that the node's pods have their addresses in.
+    pub pods: Vec<IpPrefix>,
+    /// How many networks of other nodes' pods there are routes to.
+    pub routes: u32,
+    /// What is missing before pods can start, one sentence; none if nothing is.
+    pub waits_for: Option<String>,
+    /// What cannot be reached, one sentence each.
+    pub problems: Vec<String>,
+}
+
+impl Resource for PodNetworkStatus {
+    const KIND: &'static str = "PodNetworkStatus";
+}
