@@ -11,7 +11,7 @@ use std::str::FromStr;
 use yaml::{Fault, Node, Value, did_you_mean, join};
 
 use crate::fault::Faults;
-use crate::value::Period;
+use crate::value::{Document, Period};
 
 /// Collects faults while a document is read.
 #[derive(Default)]
@@ -179,6 +179,22 @@ impl<'a> Cursor<'a> {
             did_you_mean(text, words.iter().copied())
         ));
         None
+    }
+
+    /// Reads a map of any content.
+    pub fn document(&self) -> Option<Document> {
+        match yaml::from_node(self.node) {
+            Ok(map) => Some(Document(map)),
+            Err(fault) => {
+                let path = if fault.path.is_empty() {
+                    self.path.clone()
+                } else {
+                    format!("{}.{}", self.path, fault.path)
+                };
+                self.notes.0.borrow_mut().push(Fault { path, ..fault });
+                None
+            }
+        }
     }
 
     /// Reads a list of texts with a format.

@@ -156,6 +156,7 @@ fn kind(root: &Value, property: &Value) -> String {
     let simple = |name: &str| match name {
         "array" => format!("list of {}", kind(root, &target["items"])),
         "object" if target["properties"].is_object() => "map".to_owned(),
+        "object" if entry_of(target).is_null() => "map of anything".to_owned(),
         "object" => format!("map of names to {}", kind(root, entry_of(target))),
         "string" => property["$ref"]
             .as_str()

@@ -142,6 +142,7 @@ checked_text!(
 );
 
 mod address;
+mod kubernetes;
 mod networks;
 mod pem;
 mod schedule;
@@ -149,6 +150,9 @@ mod sysctl;
 mod web;
 
 pub use address::{IpPrefix, MacAddress};
+pub use kubernetes::{
+    Document, FeatureGate, FlagName, ImagePath, LabelKey, LabelValue, PluginName, TaintEffect, TaintValue,
+};
 pub use networks::{ClusterNetworks, NetworkFault, NetworkKind};
 pub use pem::Certificate;
 pub(crate) use pem::private_key;

@@ -19,5 +19,5 @@ pub use fault::{Fault, join};
 pub use header::{document, wrong_header};
 pub use nearest::{did_you_mean, nearest};
 pub use tree::{Key, Node, Scalar, Value, read};
-pub use typed::from_str;
+pub use typed::{from_node, from_str};
 pub use write::{WriteError, to_string};

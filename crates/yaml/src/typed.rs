@@ -29,6 +29,15 @@ pub(crate) fn explain<T>(text: &str, reader: impl FnOnce() -> Result<T, Fault>) 
     })
 }
 
+/// Reads a part of a tree as a value of a type. The path of a fault begins there.
+///
+/// # Errors
+///
+/// The first fault: what is not of the type.
+pub fn from_node<T: DeserializeOwned>(node: &Node) -> Result<T, Fault> {
+    typed(node)
+}
+
 /// Reads a tree as a value of a type.
 pub(crate) fn typed<T: DeserializeOwned>(root: &Node) -> Result<T, Fault> {
     T::deserialize(Reader(root)).map_err(|wrong| Fault {

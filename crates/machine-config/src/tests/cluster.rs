@@ -28,11 +28,16 @@ fn part(from: &str, to: &str) -> &'static str {
 #[test]
 fn a_worker_s_config_holds_no_private_key() {
     let found = faults(&[("role: controlPlane", "role: worker")]);
-    let refused = ["machine.ca.key", "cluster.ca.key", "cluster.secrets"];
+    let refused = [
+        "machine.ca.key",
+        "machine.nodeLabels[\"node-role.kubernetes.io/attic\"]",
+        "cluster.ca.key",
+        "cluster.secrets",
+    ];
     for path in refused {
         let fault = found.iter().find(|fault| fault.starts_with(&format!("{path}: ")));
         assert!(
-            fault.is_some_and(|fault| fault.ends_with("remove it")),
+            fault.is_some_and(|fault| fault.contains("remove it")),
             "{path}: {found:?}"
         );
     }
@@ -50,6 +55,7 @@ fn a_worker_knows_its_authority_without_the_key() {
     };
     let found = faults(&[
         ("role: controlPlane", "role: worker"),
+        ("    node-role.kubernetes.io/attic: \"\"\n", ""),
         (&key("    ", "MC4CAQ"), ""),
         (&key("    ", "MIGHAgEAMBMGByqGSM49Kubernetes"), ""),
         (part("  secrets:\n    etcdCA", "  network:\n    pods"), ""),
@@ -175,4 +181,84 @@ fn what_is_wrong_is_named_with_its_path() {
         );
     }
     assert!(!found.iter().any(|found| found.contains("MIGH")), "{found:?}");
+}
+
+#[test]
+fn what_people_change_in_kubernetes_is_checked() {
+    for (from, to, fault) in [
+        (
+            "example.com/shelf: \"3\"",
+            "example.com/shelf/x: \"3\"",
+            "machine.nodeLabels[\"example.com/shelf/x\"]: \"example.com/shelf/x\" is not a label's key",
+        ),
+        (
+            "example.com/shelf: \"3\"",
+            "kubernetes.io/hostname: x",
+            "machine.nodeLabels[\"kubernetes.io/hostname\"]: kubelet sets this label",
+        ),
+        (
+            "present:NoSchedule",
+            "present:Never",
+            "machine.nodeTaints[\"example.com/gpu\"]: \"present:Never\" is not a taint; expected EFFECT or VALUE:EFFECT",
+        ),
+        (
+            "extraConfig:\n      maxPods: 50",
+            "extraConfig:\n      - maxPods: 50",
+            "",
+        ),
+        (
+            "event-ttl: 10m",
+            "--event-ttl: 10m",
+            "cluster.apiServer.extraArgs.--event-ttl: \"--event-ttl\" is not the name of a flag",
+        ),
+        (
+            "event-ttl: 10m",
+            "event-ttl: [10m]",
+            "cluster.apiServer.extraArgs.event-ttl: expected a text or number, found a list",
+        ),
+        (
+            "rules:\n        - level: Metadata",
+            "kind: Policy",
+            "cluster.apiServer.auditPolicy: has no list of rules",
+        ),
+        (
+            "rules:\n        - level: Metadata",
+            "kind: Pod\n      rules: []",
+            "cluster.apiServer.auditPolicy: is of another kind",
+        ),
+        (
+            "SidecarContainers: true",
+            "sidecarContainers: true",
+            "cluster.featureGates.sidecarContainers: \"sidecarContainers\" is not a feature gate",
+        ),
+        (
+            "SidecarContainers: true",
+            "SidecarContainers: yes",
+            "cluster.featureGates.SidecarContainers: expected true or false",
+        ),
+        (
+            "name: camera\n",
+            "name: attic\n",
+            "cluster.manifests[1]: attic is listed twice",
+        ),
+        (
+            "file: /usr/share/manifests/camera.yaml",
+            "file: ../camera.yaml",
+            "cluster.manifests[1].file: \"../camera.yaml\" is not a file of the image",
+        ),
+        (
+            "      file: /usr/share/manifests/camera.yaml",
+            "      files: []",
+            "cluster.manifests[1]: needs either contents or file",
+        ),
+    ] {
+        let found = faults(&[(from, to)]);
+        assert!(
+            !found.is_empty() && found.iter().any(|found| found.starts_with(fault)),
+            "{fault}: {found:?}"
+        );
+    }
+    let found = faults(&[("role: controlPlane", "role: worker")]);
+    let label = "machine.nodeLabels[\"node-role.kubernetes.io/attic\"]: Kubernetes does not let a worker";
+    assert!(found.iter().any(|found| found.starts_with(label)), "{found:?}");
 }

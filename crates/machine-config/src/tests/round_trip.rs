@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::{GOLDEN, SMALLEST};
 use crate::secret::REDACTED;
 use crate::v1alpha1::*;
-use crate::value::{IpPrefix, MacAddress, Period};
+use crate::value::{Document, IpPrefix, LabelKey, LabelValue, MacAddress, Period};
 use crate::{MachineConfig, Secret, parse, parse_over};
 
 #[test]
@@ -157,6 +157,64 @@ prop_compose! {
     }
 }
 
+fn labels() -> impl Strategy<Value = BTreeMap<LabelKey, LabelValue>> {
+    let value = prop_oneof![
+        "[0-9]{1,4}",
+        "[a-z]{0,4}",
+        Just("true".into()),
+        Just("1e5".into())
+    ];
+    let key = "[a-z]{1,9}".prop_map(|key| key.parse().unwrap());
+    let value = value.prop_map(|value| value.parse().unwrap());
+    proptest::collection::btree_map(key, value, 0..3)
+}
+
+fn extra_args() -> impl Strategy<Value = ExtraArgs> {
+    let flag = "[a-z][a-z0-9-]{0,9}".prop_map(|flag| flag.parse().unwrap());
+    // Words and numbers of YAML, and what has a meaning in it.
+    let value = prop_oneof![
+        "[ -~]{0,20}",
+        "[0-9]{1,9}",
+        Just("false".into()),
+        Just("~".into())
+    ];
+    proptest::collection::btree_map(flag, value, 0..3)
+}
+
+/// Any map, three levels deep.
+fn document() -> impl Strategy<Value = Document> {
+    use serde_json::Value as Json;
+    let leaf = prop_oneof![
+        Just(Json::Null),
+        any::<bool>().prop_map(Json::from),
+        any::<i64>().prop_map(Json::from),
+        "[ -~\u{e4}]{0,12}".prop_map(Json::from),
+    ];
+    let tree = leaf.prop_recursive(3, 24, 4, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Json::from),
+            proptest::collection::btree_map("[ -~]{1,8}", inner, 0..4)
+                .prop_map(|map| Json::Object(map.into_iter().collect())),
+        ]
+    });
+    proptest::collection::btree_map("[a-zA-Z]{1,8}", tree, 0..4)
+        .prop_map(|map| Document(map.into_iter().collect()))
+}
+
+fn manifests() -> impl Strategy<Value = Vec<Manifest>> {
+    let contents = "[ -~\n]{0,30}[a-z]\n?";
+    let one = ("[a-z]{1,9}", proptest::option::of(contents)).prop_map(|(name, contents)| Manifest {
+        name: name.parse().unwrap(),
+        file: contents.is_none().then(|| "/usr/share/a.yaml".parse().unwrap()),
+        contents,
+    });
+    proptest::collection::vec(one, 0..3).prop_map(|mut list| {
+        list.sort_by_key(|manifest| manifest.name.to_string());
+        list.dedup_by_key(|manifest| manifest.name.to_string());
+        list
+    })
+}
+
 prop_compose! {
     fn config()(
         role in prop_oneof![Just(Role::ControlPlane), Just(Role::Standalone)],
@@ -171,7 +229,12 @@ prop_compose! {
         value in "[ -~\u{e4}]{0,20}",
         commit_after in 0_u32..599,
         upgrades in upgrades(),
+        labels in labels(),
+        extra_args in extra_args(),
+        document in document(),
+        manifests in manifests(),
     ) -> MachineConfig {
+        let servers_listed = servers.is_empty();
         let token = Some(Secret::new(token)).filter(|token| !token.is_redacted());
         let machine = Machine {
             role,
@@ -186,6 +249,9 @@ prop_compose! {
             health: Health { commit_after: Period::seconds(commit_after), ..Health::default() },
             upgrades,
             services: BTreeMap::from([("no".parse().unwrap(), Service { enabled })]),
+            node_labels: labels,
+            node_taints: BTreeMap::from([("null".parse().unwrap(), "true:NoExecute".parse().unwrap())]),
+            kubelet: Kubelet { extra_args: extra_args.clone(), extra_config: Some(document.clone()) },
         };
         let in_cluster = role == Role::ControlPlane && enabled;
         let authority = || machine.ca.clone();
@@ -208,6 +274,21 @@ prop_compose! {
             },
             subnets: Vec::new(),
             virtual_ip: enabled.then(|| "2001:db8::9".parse().unwrap()),
+            api_server: ApiServer {
+                cert_sans: Vec::new(),
+                extra_args: extra_args.clone(),
+                admission_control: vec![AdmissionPlugin {
+                    name: "True".parse().unwrap(),
+                    configuration: enabled.then(|| document.clone()),
+                }],
+                audit_policy: None,
+            },
+            controller_manager: ComponentSettings { extra_args: extra_args.clone() },
+            scheduler: ComponentSettings::default(),
+            etcd: ComponentSettings { extra_args },
+            feature_gates: BTreeMap::from([("NaN".parse().unwrap(), enabled)]),
+            allow_scheduling_on_control_planes: (!servers_listed).then_some(enabled),
+            manifests,
         };
         MachineConfig { api_version: ApiVersion::V1Alpha1, kind: Kind::MachineConfig, machine, cluster }
     }

@@ -23,7 +23,10 @@ fn a_tab_separates_like_a_space() {
     let tabbed = GOLDEN
         .lines()
         .map(|line| match line.split_once(": ") {
-            Some((key, value)) if !key.contains(['"', '#']) => format!("{key}:\t{value}\n"),
+            // Lines of a block of text are indented further, and its own.
+            Some((key, value)) if !key.contains(['"', '#']) && !key.starts_with("        ") => {
+                format!("{key}:\t{value}\n")
+            }
             _ => format!("{line}\n"),
         })
         .collect::<String>();

@@ -1,11 +1,12 @@
 //! The cluster that a node belongs to. The doc comments here are the reference page: write them for users.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::CertificateAuthority;
 use super::defaults::is_default;
+use super::{ApiServer, CertificateAuthority, ComponentSettings, FeatureGates, Manifest};
 use crate::secret::Secret;
 use crate::value::{DnsDomain, Endpoint, IpPrefix, Name};
 
@@ -16,6 +17,7 @@ use crate::value::{DnsDomain, Endpoint, IpPrefix, Name};
     derive(schemars::JsonSchema),
     schemars(deny_unknown_fields)
 )]
+#[serde(rename_all = "camelCase")]
 pub struct Cluster {
     /// The cluster's name.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,6 +45,33 @@ pub struct Cluster {
     /// An address that one of the control planes has at a time, and that moves to another one when that one fails: the host in `endpoint`, where no load balancer is. It must be free, and in the network of the control planes' own addresses. Workers ignore it.
     #[serde(rename = "virtualIP", skip_serializing_if = "Option::is_none")]
     pub virtual_ip: Option<IpAddr>,
+    /// How the API server runs.
+    #[serde(skip_serializing_if = "is_default")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub api_server: ApiServer,
+    /// How the controller manager runs.
+    #[serde(skip_serializing_if = "ComponentSettings::is_default")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub controller_manager: ComponentSettings,
+    /// How the scheduler runs.
+    #[serde(skip_serializing_if = "ComponentSettings::is_default")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub scheduler: ComponentSettings,
+    /// How etcd runs.
+    #[serde(skip_serializing_if = "ComponentSettings::is_default")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub etcd: ComponentSettings,
+    /// Feature gates of all components of Kubernetes on this node, such as `SidecarContainers: true`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub feature_gates: FeatureGates,
+    /// Set to true to let this control plane run pods, to false to keep those away that do not tolerate the taint `node-role.kubernetes.io/control-plane`. If not given, it runs pods as long as the cluster has no worker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow_scheduling_on_control_planes: Option<bool>,
+    /// Objects of Kubernetes that control planes apply, in this order: the same list on all control planes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub manifests: Vec<Manifest>,
 }
 
 /// What else a control plane signs and encrypts with.

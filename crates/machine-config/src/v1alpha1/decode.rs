@@ -4,6 +4,7 @@
 //! another.
 
 mod cluster;
+mod kubernetes;
 mod network;
 mod secrets;
 mod upgrades;
@@ -73,6 +74,12 @@ fn machine(cursor: Cursor<'_>, marks: Marks<'_>) -> Option<Machine> {
         .and_then(upgrades::upgrades)
         .unwrap_or_default();
     let services = o.field("services").map(services).unwrap_or_default();
+    let node_labels = o.field("nodeLabels").map(|c| kubernetes::labels(c, role));
+    let node_taints = o.field("nodeTaints").map(kubernetes::taints).unwrap_or_default();
+    let kubelet = o
+        .field("kubelet")
+        .and_then(kubernetes::kubelet)
+        .unwrap_or_default();
     o.finish();
     let (role, ca) = (role?, ca?);
     Some(Machine {
@@ -88,6 +95,9 @@ fn machine(cursor: Cursor<'_>, marks: Marks<'_>) -> Option<Machine> {
         health,
         upgrades,
         services,
+        node_labels: node_labels.unwrap_or_default(),
+        node_taints,
+        kubelet,
     })
 }
 

@@ -1,17 +1,21 @@
 //! Version `bedplate.dev/v1alpha1`.
 //!
-//! [`types`], `cluster`, `health` and `upgrades` are what users write, `decode` reads it and holds its rules.
+//! [`types`], `cluster`, `kubernetes`, `health` and `upgrades` are what users write, `decode` reads it and holds its rules.
 
 mod cluster;
 mod decode;
 mod defaults;
 mod health;
+mod kubernetes;
 mod types;
 mod upgrades;
 
 pub use cluster::{Cluster, ClusterNetwork, ClusterSecrets, Cni, Proxy};
 pub(crate) use decode::{Marks, decode};
 pub use health::{Check, Health};
+pub use kubernetes::{
+    AdmissionPlugin, ApiServer, ComponentSettings, ExtraArgs, FeatureGates, Kubelet, Manifest,
+};
 pub use types::*;
 pub use upgrades::{Day, RolloutFeed, Upgrades, Window};
 

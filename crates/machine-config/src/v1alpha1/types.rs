@@ -8,10 +8,11 @@ use serde::Serialize;
 #[cfg(any(test, feature = "schema"))]
 use super::defaults::yes;
 use super::defaults::{is_default, is_true};
-use super::{Cluster, Health, Upgrades};
+use super::{Cluster, Health, Kubelet, Upgrades};
 use crate::secret::Secret;
 use crate::value::{
-    Certificate, Host, HostName, InterfaceName, IpPrefix, MacAddress, ModuleName, Name, SysctlName,
+    Certificate, Host, HostName, InterfaceName, IpPrefix, LabelKey, LabelValue, MacAddress, ModuleName, Name,
+    SysctlName, TaintValue,
 };
 
 /// The configuration of a node: one document per node.
@@ -105,6 +106,18 @@ pub struct Machine {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default))]
     pub services: BTreeMap<Name, Service>,
+    /// Labels of the node in Kubernetes. A worker cannot have one that Kubernetes keeps for administrators, such as `node-role.kubernetes.io/…`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub node_labels: BTreeMap<LabelKey, LabelValue>,
+    /// Taints of the node in Kubernetes by key, such as `example.com/gpu: present:NoSchedule`. A worker has those with which it joined: change them with `kubectl taint` afterwards.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub node_taints: BTreeMap<LabelKey, TaintValue>,
+    /// How kubelet runs.
+    #[serde(skip_serializing_if = "is_default")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub kubelet: Kubelet,
 }
 
 /// What a node does in its cluster.

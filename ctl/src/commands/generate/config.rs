@@ -168,6 +168,9 @@ impl GenConfig {
                 health: Default::default(),
                 upgrades: Default::default(),
                 services: Default::default(),
+                node_labels: Default::default(),
+                node_taints: Default::default(),
+                kubelet: Default::default(),
             },
             cluster: cluster(role, &self.name, endpoint, secrets, self.with_secrets.as_deref())?,
         };

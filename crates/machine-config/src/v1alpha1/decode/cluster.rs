@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::kubernetes::{api_server, component, feature_gates, manifests};
 use super::secrets::{Marks, authority, pem_secret, secret};
 use crate::decode::{Cursor, Object};
 use crate::v1alpha1::{Cluster, ClusterNetwork, ClusterSecrets, Cni, Proxy, Role};
@@ -44,6 +45,13 @@ pub(super) fn cluster(cursor: Cursor<'_>, role: Option<Role>, marks: Marks<'_>) 
     let network = o.field("network").and_then(network).unwrap_or_default();
     let subnets = o.field("subnets").map(Cursor::list_of).unwrap_or_default();
     let virtual_ip = o.field("virtualIP").and_then(|c| virtual_ip(&c, &network));
+    let api_server = o.field("apiServer").and_then(api_server).unwrap_or_default();
+    let mut settings = |name| o.field(name).and_then(component).unwrap_or_default();
+    let [controller_manager, scheduler, etcd] = ["controllerManager", "scheduler", "etcd"].map(&mut settings);
+    let feature_gates = o.field("featureGates").map(feature_gates).unwrap_or_default();
+    let allow_scheduling = o.field("allowSchedulingOnControlPlanes");
+    let allow_scheduling_on_control_planes = allow_scheduling.and_then(|c| c.boolean());
+    let manifests = o.field("manifests").map(manifests).unwrap_or_default();
     o.finish();
     Some(Cluster {
         name,
@@ -54,6 +62,13 @@ pub(super) fn cluster(cursor: Cursor<'_>, role: Option<Role>, marks: Marks<'_>) 
         network,
         subnets,
         virtual_ip,
+        api_server,
+        controller_manager,
+        scheduler,
+        etcd,
+        feature_gates,
+        allow_scheduling_on_control_planes,
+        manifests,
     })
 }
 
