@@ -25,4 +25,4 @@ pub mod sample;
 pub use certificates::{Certificates, Pair};
 pub use http::{Answer, get};
 pub use programs::{Programs, Running, enter_network};
-pub use running::{ADDRESS, RunningPlane, run};
+pub use running::{ADDRESS, RunningPlane, run, run_changed};

@@ -35,10 +35,24 @@ pub struct RunningPlane<'a> {
 ///
 /// As the test does, or if a component does not get healthy.
 pub fn run(programs: &Programs, further: &[Kind], test: impl FnOnce(&mut RunningPlane<'_>) + Send) {
+    run_changed(programs, further, |_| (), test);
+}
+
+/// As [`run`], on a node that was changed before.
+///
+/// # Panics
+///
+/// As the test does, or if a component does not get healthy.
+pub fn run_changed(
+    programs: &Programs,
+    further: &[Kind],
+    change: impl FnOnce(&mut Node) + Send,
+    test: impl FnOnce(&mut RunningPlane<'_>) + Send,
+) {
     // A thread cannot come back from a network of its own.
     std::thread::scope(|scope| {
         let ended = scope
-            .spawn(|| test(&mut RunningPlane::start(programs, further)))
+            .spawn(|| test(&mut RunningPlane::start(programs, further, change)))
             .join();
         if let Err(panic) = ended {
             std::panic::resume_unwind(panic);
@@ -47,7 +61,7 @@ pub fn run(programs: &Programs, further: &[Kind], test: impl FnOnce(&mut Running
 }
 
 impl<'a> RunningPlane<'a> {
-    fn start(programs: &'a Programs, further: &[Kind]) -> Self {
+    fn start(programs: &'a Programs, further: &[Kind], change: impl FnOnce(&mut Node)) -> Self {
         enter_network(ADDRESS);
         let folder = tempfile::tempdir().unwrap();
         let release = Release::of(programs.kubernetes).unwrap();
@@ -65,6 +79,7 @@ impl<'a> RunningPlane<'a> {
             runtime: folder.path().join("absent.sock"),
             ..Layout::default()
         };
+        change(&mut node);
         let components = plan(release, &cluster, &node, Some(&cluster_plane)).unwrap();
         let mut plane = Self {
             running: Vec::new(),

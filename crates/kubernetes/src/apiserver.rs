@@ -11,7 +11,7 @@ use crate::control_plane::ControlPlane;
 use crate::node::text;
 use crate::settings::{extra, gates};
 use crate::tuning::seconds;
-use crate::{Cluster, Error, Node, Release, Signer, identity};
+use crate::{Cluster, Error, Layout, Node, Release, Signer, identity};
 
 /// Who changes things all the time, as it should: of no use in an audit, and a wear on cards.
 const UNAUDITED: [&str; 4] = [
@@ -43,13 +43,17 @@ pub(crate) fn component(
     let issuer = format!("https://kubernetes.default.svc.{}", cluster.domain());
     let audit = File::yaml(
         layout.file(Kind::ApiServer, "audit-policy.yaml"),
-        &audit_policy(release),
+        &audit_policy(release, node),
     );
     let encryption = encryption(
         release,
         layout.file(Kind::ApiServer, "encryption.yaml"),
         &plane.encryption_key,
     );
+    let plugins =
+        std::iter::once("NodeRestriction").chain(node.admission.iter().map(|plugin| plugin.name.as_str()));
+    let (audit_path, encryption_path) = (text(&audit.path), text(&encryption.path));
+    let mut files = vec![audit, encryption];
     let anywhere = if cluster.has_ipv6() { "::" } else { "0.0.0.0" };
     let arguments = Arguments::kubernetes(Kind::ApiServer, release)
         .own("advertise-address", node.address().to_string())
@@ -81,21 +85,29 @@ pub(crate) fn component(
         )
         .own("service-account-signing-key-file", &tokens)
         .own("service-cluster-ip-range", joined(cluster.services()))
-        .own("encryption-provider-config", text(&encryption.path))
+        .own("encryption-provider-config", encryption_path)
         .usual("allow-privileged", "true")
-        .usual("audit-policy-file", text(&audit.path))
+        .usual("audit-policy-file", audit_path)
         // To the log of the service, which is kept in memory first: no file of its own wears the card.
         .usual("audit-log-path", "-")
         .usual("event-ttl", seconds(plane.tuning.events))
         .usual("kubelet-preferred-address-types", "InternalIP,Hostname")
         .usual("profiling", "false")
-        .list("enable-admission-plugins", ["NodeRestriction"])
+        .list("enable-admission-plugins", plugins)
         .list("feature-gates", gates(release, cluster, node)?);
+    let arguments = match admission(layout, node) {
+        Some(file) => {
+            let arguments = arguments.own("admission-control-config-file", text(&file.path));
+            files.push(file);
+            arguments
+        }
+        None => arguments,
+    };
     Ok(Component {
         kind: Kind::ApiServer,
         program: layout.program(Kind::ApiServer),
         arguments: extra(arguments, node)?.finish()?,
-        files: vec![audit, encryption],
+        files,
         folders: Vec::new(),
         identities: vec![serving, etcd, kubelet, front, health.clone()],
         trusts: vec![Signer::Etcd, Signer::Kubernetes, Signer::FrontProxy],
@@ -110,7 +122,14 @@ pub(crate) fn component(
 }
 
 /// Tells what is written down of who did what: who changed what, but for the components, and never what a secret holds.
-fn audit_policy(release: &Release) -> serde_json::Value {
+fn audit_policy(release: &Release, node: &Node) -> serde_json::Value {
+    if let Some(given) = &node.audit_policy {
+        let mut policy = json!({ "apiVersion": release.audit_policy(), "kind": "Policy" });
+        for (field, value) in &given.0 {
+            policy[field] = value.clone();
+        }
+        return policy;
+    }
     json!({
         "apiVersion": release.audit_policy(),
         "kind": "Policy",
@@ -122,6 +141,28 @@ fn audit_policy(release: &Release) -> serde_json::Value {
             { "level": "Metadata" },
         ],
     })
+}
+
+/// The version of its config that every known version of the API server reads.
+const ADMISSION_CONFIG: &str = "apiserver.config.k8s.io/v1";
+
+/// Tells how admission plugins work that people have settings for.
+fn admission(layout: &Layout, node: &Node) -> Option<File> {
+    let plugins: Vec<serde_json::Value> = node
+        .admission
+        .iter()
+        .filter_map(|plugin| {
+            let configuration = plugin.configuration.as_ref()?;
+            Some(json!({ "name": plugin.name, "configuration": configuration }))
+        })
+        .collect();
+    let document = json!({
+        "apiVersion": ADMISSION_CONFIG,
+        "kind": "AdmissionConfiguration",
+        "plugins": plugins,
+    });
+    let path = layout.file(Kind::ApiServer, "admission.yaml");
+    (!plugins.is_empty()).then(|| File::yaml(path, &document))
 }
 
 /// Tells what is encrypted before it goes to etcd: secrets. What was written before can still be read.

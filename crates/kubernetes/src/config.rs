@@ -9,7 +9,7 @@ use machine_config::value::{ClusterNetworks, Host};
 use zeroize::Zeroizing;
 
 use crate::release::ProxyMode;
-use crate::{Cluster, Error, Node};
+use crate::{Cluster, Error, Node, changes};
 
 /// The name of a cluster in files for its components, where a worker's config does not say it.
 const NAME: &str = "kubernetes";
@@ -92,14 +92,16 @@ pub fn wanted(
         Proxy::Nftables => node.proxy_mode = Some(ProxyMode::Nftables),
         Proxy::None => node.runs_proxy = false,
     }
+    changes::apply(config, &mut node);
     let moving = section.virtual_ip.iter().map(|address| {
         let text = address.to_string();
         text.parse::<Host>().expect("an address is a host")
     });
     let control_plane = section.secrets.as_ref().and_then(|secrets| {
+        let names = machine.cert_sans.iter().chain(&section.api_server.cert_sans);
         Some(WantedControlPlane {
             cluster_id: section.id.as_ref()?.to_string(),
-            names: machine.cert_sans.iter().cloned().chain(moving).collect(),
+            names: names.cloned().chain(moving).collect(),
             encryption_key: encryption_key(secrets.encryption_key.expose())?,
         })
     });
@@ -119,7 +121,12 @@ fn encryption_key(text: &str) -> Option<Zeroizing<[u8; 32]>> {
 
 #[cfg(test)]
 mod tests {
+    use machine_config::value::Document;
+
     use super::*;
+    use crate::control_plane::Membership;
+    use crate::tuning::Tuning;
+    use crate::{ControlPlane, EtcdRelease, Kind, Release};
 
     const CERTIFICATE: &str = "\"-----BEGIN CERTIFICATE-----\\nMIIB\\n-----END CERTIFICATE-----\"";
     const KEY: &str = "\"-----BEGIN PRIVATE KEY-----\\nMC4C\\n-----END PRIVATE KEY-----\"";
@@ -178,6 +185,96 @@ mod tests {
         let mut without = config("worker", "");
         without.cluster.ca = None;
         assert!(wanted(&without, "Node2", &own).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_people_change_reaches_the_component_that_it_is_for() {
+        let section = "  apiServer:
+    certSANs: [k8s.example.org]
+    extraArgs: {event-ttl: 10m, enable-admission-plugins: AlwaysPullImages}
+    admissionControl: [{name: PodSecurity, configuration: {kind: PodSecurityConfiguration}}]
+    auditPolicy: {rules: [{level: Request}]}
+  controllerManager: {extraArgs: {v: 5}}
+  featureGates: {SidecarContainers: true}
+";
+        let mut config = config("controlPlane", section);
+        let document = |text| Some(Document(serde_json::from_str(text).unwrap()));
+        let machine = &mut config.machine;
+        machine.kubelet.extra_config =
+            document(r#"{"maxPods": 50, "evictionHard": {"memory.available": "1Mi"}}"#);
+        for (key, value) in [("node-role.kubernetes.io/attic", ""), ("example.com/shelf", "3")] {
+            let (key, value) = (key.parse().unwrap(), value.parse().unwrap());
+            machine.node_labels.insert(key, value);
+        }
+        let taint = "present:NoExecute".parse().unwrap();
+        machine.node_taints.insert("gpu".parse().unwrap(), taint);
+        let found = wanted(&config, "node1", &addresses(&["192.168.1.7"]))
+            .unwrap()
+            .unwrap();
+        let plane = found.control_plane.unwrap();
+        assert!(plane.names.iter().any(|name| name.as_str() == "k8s.example.org"));
+        let plane = ControlPlane {
+            etcd: EtcdRelease::of("3.5.16".parse().unwrap()).unwrap(),
+            membership: Membership::First,
+            cluster_id: plane.cluster_id,
+            names: plane.names,
+            encryption_key: plane.encryption_key,
+            tuning: Tuning::default(),
+        };
+        let release = Release::of("1.36.2".parse().unwrap()).unwrap();
+        let components = crate::plan(release, &found.cluster, &found.node, Some(&plane)).unwrap();
+        let of = |kind| {
+            components
+                .iter()
+                .find(|component| component.kind == kind)
+                .unwrap()
+        };
+        let shown = |kind| {
+            let files: Vec<String> = of(kind)
+                .files
+                .iter()
+                .map(|file| file.contents.to_string())
+                .collect();
+            format!("{}\n{}", of(kind).arguments.join("\n"), files.join("\n"))
+        };
+        let has = |kind, words: &[&str]| {
+            for word in words {
+                assert!(shown(kind).contains(word), "{word}: {}", shown(kind));
+            }
+        };
+        has(
+            Kind::ApiServer,
+            &[
+                "--event-ttl=10m\n",
+                "NodeRestriction,PodSecurity,AlwaysPullImages\n",
+                "kind: PodSecurityConfiguration",
+                "level: Request",
+                "--feature-gates=SidecarContainers=true",
+            ],
+        );
+        has(Kind::ControllerManager, &["--v=5\n"]);
+        has(
+            Kind::Kubelet,
+            &[
+                "maxPods: 50",
+                "memory.available: 1Mi",
+                "node-labels=example.com/shelf=3\n",
+            ],
+        );
+        has(Kind::Kubelet, &["effect: NoExecute", "SidecarContainers: true"]);
+        // Kubernetes takes that label from administrators only: a kubelet that asks for it does not start.
+        assert!(!shown(Kind::Kubelet).contains("node-role"));
+
+        config.machine.kubelet.extra_config =
+            document(r#"{"authentication": {"anonymous": {"enabled": true}}}"#);
+        let found = wanted(&config, "node1", &addresses(&["192.168.1.7"]))
+            .unwrap()
+            .unwrap();
+        let refused = crate::plan(release, &found.cluster, &found.node, None).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "authentication of kubelet's config follows from the rest of the config and cannot be given; remove it"
+        );
     }
 
     #[test]

@@ -63,6 +63,16 @@ pub enum Error {
         /// The flag, without the dashes.
         flag: String,
     },
+    /// A field of a component's config that is Bedplate's own to set.
+    #[error(
+        "{field} of {component}'s config follows from the rest of the config and cannot be given; remove it"
+    )]
+    OwnField {
+        /// The component.
+        component: Kind,
+        /// The path of the field.
+        field: String,
+    },
     /// A value that no command line can hold.
     #[error("the value of --{flag} of {component} is no single line of text")]
     Value {

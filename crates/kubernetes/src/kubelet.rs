@@ -5,9 +5,31 @@ use serde_json::{Value, json};
 use crate::arguments::Arguments;
 use crate::cluster::joined;
 use crate::component::{Component, File, Health, Kind};
+use crate::merge::merge;
 use crate::node::{Taint, text};
 use crate::settings::{extra, gate_map, settings};
 use crate::{Cluster, Error, Node, Release, Signer, identity, kubeconfig};
+
+/// Fields that secure kubelet, or that follow from the rest of the config.
+const OWN: [&str; 17] = [
+    "apiVersion",
+    "kind",
+    "address",
+    "port",
+    "readOnlyPort",
+    "healthzBindAddress",
+    "healthzPort",
+    "authentication",
+    "authorization",
+    "tlsCertFile",
+    "tlsPrivateKeyFile",
+    "rotateCertificates",
+    "serverTLSBootstrap",
+    "staticPodPath",
+    "clusterDomain",
+    "containerRuntimeEndpoint",
+    "registerWithTaints",
+];
 
 /// Returns kubelet. It answers only whom the API knows and allows, and starts no pod that the API does not name.
 pub(crate) fn component(
@@ -74,10 +96,11 @@ pub(crate) fn component(
     if !gates.is_empty() {
         set("featureGates", json!(gates));
     }
-    let config = File::yaml(
-        layout.file(Kind::Kubelet, "config.yaml"),
-        &settings(release, Kind::Kubelet, document),
-    );
+    let mut document = settings(release, Kind::Kubelet, document);
+    if let Some(given) = &node.kubelet_config {
+        merge(Kind::Kubelet, &mut document, given, &OWN)?;
+    }
+    let config = File::yaml(layout.file(Kind::Kubelet, "config.yaml"), &document);
     Ok(Component {
         kind: Kind::Kubelet,
         program: layout.program(Kind::Kubelet),

@@ -22,10 +22,12 @@ pub mod tuning;
 pub mod version;
 
 mod apiserver;
+mod changes;
 mod controller_manager;
 mod error;
 mod etcd;
 mod kubelet;
+mod merge;
 mod proxy;
 mod scheduler;
 mod settings;

@@ -6,6 +6,9 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use machine_config::v1alpha1::AdmissionPlugin;
+use machine_config::value::Document;
+
 use crate::cluster::{in_url, is_link_local};
 use crate::{Cluster, Error, Kind, Signer};
 
@@ -77,6 +80,12 @@ pub struct Node {
     pub extra: BTreeMap<Kind, BTreeMap<String, String>>,
     /// Feature gates for every component.
     pub feature_gates: BTreeMap<String, bool>,
+    /// Fields that people give for kubelet's config.
+    pub kubelet_config: Option<Document>,
+    /// Settings of the API server's admission plugins.
+    pub admission: Vec<AdmissionPlugin>,
+    /// What the API server records, in place of our own policy.
+    pub audit_policy: Option<Document>,
 }
 
 /// What keeps pods off a node.
@@ -146,6 +155,9 @@ impl Node {
             tunes_conntrack: true,
             extra: BTreeMap::new(),
             feature_gates: BTreeMap::new(),
+            kubelet_config: None,
+            admission: Vec::new(),
+            audit_policy: None,
         })
     }
 

@@ -39,7 +39,7 @@ async fn check(plane: &RunningPlane<'_>) {
     let listed = limited(nodes.list(&ListParams::default())).await.unwrap();
     assert_eq!(listed.items.len(), 1);
     let namespaces: Api<Namespace> = Api::all(client);
-    limited(namespaces.get("default")).await.unwrap();
+    limited(namespaces.list(&ListParams::default())).await.unwrap();
 
     // A worker's agent is somebody, who may do nothing before the manifests say what.
     let worker = connect(&credentials(plane, plane.client(&agent(&plane.node)))).unwrap();

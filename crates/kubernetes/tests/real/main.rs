@@ -4,8 +4,12 @@
 
 use std::process::Command;
 
-use control_plane_testkit::{ADDRESS, Answer, Certificates, Programs, Running, RunningPlane, get, run};
+use control_plane_testkit::{
+    ADDRESS, Answer, Certificates, Programs, Running, RunningPlane, get, run, run_changed,
+};
 use kubernetes::{Component, Kind, Signer, kubeconfig};
+use machine_config::v1alpha1::AdmissionPlugin;
+use machine_config::value::Document;
 
 #[test]
 fn a_control_plane_comes_up_with_what_we_say() {
@@ -38,6 +42,35 @@ fn check(plane: &RunningPlane<'_>, programs: &Programs) {
         programs,
         plane.folder(),
     );
+}
+
+/// An admission plugin that is limited to nothing lets no event in; the audit policy that people give is the one that counts.
+#[test]
+fn the_api_server_takes_what_people_change() {
+    let Some(programs) = Programs::find() else { return };
+    let change = |node: &mut kubernetes::Node| {
+        let document = |text| Document(serde_json::from_str(text).unwrap());
+        node.admission = vec![AdmissionPlugin {
+            name: "EventRateLimit".parse().unwrap(),
+            configuration: Some(document(
+                r#"{"apiVersion": "eventratelimit.admission.k8s.io/v1alpha1", "kind": "Configuration",
+                    "limits": [{"type": "Server", "qps": 1, "burst": 1}]}"#,
+            )),
+        }];
+        node.audit_policy = Some(document(r#"{"rules": [{"level": "Request"}]}"#));
+    };
+    run_changed(&programs, &[], change, |plane| {
+        let admin = plane.client(&kubernetes::identity::administrator("ann"));
+        let answer = plane.get("/api/v1/namespaces", Some(&admin));
+        assert!(matches!(answer, Answer::Status(200, _)), "{answer:?}");
+        // Our own policy records nothing of what is only read.
+        let log = std::fs::read_to_string(plane.folder().join("kube-apiserver.log")).unwrap();
+        assert!(
+            log.contains(r#""level":"Request""#) && log.contains(r#""username":"ann""#),
+            "{log}"
+        );
+        assert!(log.contains("EventRateLimit"), "{log}");
+    });
 }
 
 /// Kubelet reads its flags, its config and its certificates, and ends only as there is no container runtime: what it would do

@@ -156,7 +156,7 @@ fn manifest(cursor: Cursor<'_>) -> Option<Manifest> {
     })
 }
 
-/// Reads a list in which no name stands twice.
+/// Reads a list in which no name is listed twice.
 fn unique<'a, T>(
     cursor: Cursor<'a>,
     read: impl Fn(Cursor<'a>) -> Option<T>,
