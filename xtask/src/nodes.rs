@@ -21,6 +21,7 @@ const AGENT: &[&str] = &[
     "cluster",
     "config",
     "etcd",
+    "etcd-client",
     "health",
     "kubernetes-client",
     "machined",
