@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use api::names::word;
 use api::v1alpha1::machine_service_client::MachineServiceClient;
-use api::v1alpha1::{Boot, Phase, Slot, StatusRequest, StatusResponse};
+use api::v1alpha1::{Boot, KubernetesStatus, Phase, Slot, StatusRequest, StatusResponse};
 use clap::Args;
 
 use crate::fan_out::call_and_show;
@@ -74,7 +74,9 @@ impl Show for StatusResponse {
             line("", &format!("{}: {}", reason.source, reason.text));
         }
         line("Role", &self.role);
-        line("Cluster", &self.cluster);
+        let kubernetes = self.kubernetes.clone().unwrap_or_default();
+        line("Cluster", &cluster(&self.cluster, &kubernetes));
+        line("", &waits(&kubernetes));
         line(
             "System",
             &format!("{} for {} ({})", self.version, self.board, self.arch),
@@ -112,6 +114,20 @@ impl Show for StatusResponse {
             text.push_str(&steps(boot));
         }
         Some(text)
+    }
+}
+
+fn cluster(name: &str, kubernetes: &KubernetesStatus) -> String {
+    match kubernetes.version.is_empty() {
+        true => name.to_owned(),
+        false => format!("{name}, Kubernetes {}", kubernetes.version),
+    }
+}
+
+fn waits(kubernetes: &KubernetesStatus) -> String {
+    match kubernetes.waits_for.is_empty() {
+        true => String::new(),
+        false => format!("waits: {}", kubernetes.waits_for),
     }
 }
 

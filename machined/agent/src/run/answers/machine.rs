@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::v1alpha1::{Boot, BootStep, FailedSlot, Phase, Slot, StatusResponse, VersionResponse};
+use api::v1alpha1::{
+    Boot, BootStep, FailedSlot, KubernetesStatus, Phase, Slot, StatusResponse, VersionResponse,
+};
 use backend::Machine;
 use machine_config::MachineConfig;
 use machine_config::v1alpha1::Role;
@@ -13,7 +15,10 @@ use release_file::Release;
 use slots::SlotState;
 use state::Store;
 use state::kinds::config::Phase as ConfigPhase;
-use state::kinds::{BootStatus, ConfigStatus, HealthStatus, HostNameStatus, LoaderTimes, NODE, SlotStatus};
+use state::kinds::{
+    BootStatus, ClusterMember, ClusterStatus, ConfigStatus, HealthStatus, HostNameStatus, LoaderTimes, NODE,
+    SlotStatus,
+};
 
 pub(super) struct NodeMachine {
     store: Store,
@@ -70,9 +75,22 @@ impl Machine for NodeMachine {
                 .map(|(name, status)| show_slot(name, status))
                 .collect(),
             health: Some(backend::health(&health)),
+            kubernetes: kubernetes(self.store.get(NODE), self.store.get(NODE)),
             ..StatusResponse::default()
         }
     }
+}
+
+fn kubernetes(status: Option<ClusterStatus>, member: Option<ClusterMember>) -> Option<KubernetesStatus> {
+    let waits_for = status?.waits_for.unwrap_or_default();
+    let (version, node) = member
+        .map(|member| (member.kubernetes, member.node))
+        .unwrap_or_default();
+    Some(KubernetesStatus {
+        version,
+        node,
+        waits_for,
+    })
 }
 
 fn role(role: Role) -> &'static str {

@@ -14,8 +14,8 @@ use release_file::Release;
 use state::kinds::config::Phase;
 use state::kinds::health::Reason;
 use state::kinds::{
-    ApiStatus, BootStatus, CertificateStatus, ConfigStatus, HealthState, HealthStatus, HostNameStatus, NODE,
-    NetworkStatus, SlotStatus,
+    ApiStatus, BootStatus, CertificateStatus, ClusterStatus, ConfigStatus, HealthState, HealthStatus,
+    HostNameStatus, NODE, NetworkStatus, SlotStatus,
 };
 use state::{Resource, Store};
 use tokio_util::sync::CancellationToken;
@@ -33,6 +33,7 @@ pub(super) async fn run(node: Node, stop: CancellationToken) {
         ApiStatus::KIND,
         BootStatus::KIND,
         CertificateStatus::KIND,
+        ClusterStatus::KIND,
         ConfigStatus::KIND,
         HealthStatus::KIND,
         HostNameStatus::KIND,
@@ -107,6 +108,9 @@ fn facts(store: &Store, release: &Arc<Release>, power: &Power) -> Facts {
         fingerprint: certificate
             .filter(|status| !status.signed)
             .map(|status| status.fingerprint),
+        cluster_waits: store
+            .get::<ClusterStatus>(NODE)
+            .and_then(|status| status.waits_for),
         problems: problems(&store.get(NODE).unwrap_or_default(), uptime_ms())
             .into_iter()
             .chain(details)

@@ -19,6 +19,8 @@ pub(super) struct Facts {
     pub api: bool,
     /// Of the certificate that nobody but the node has signed.
     pub fingerprint: Option<String>,
+    /// What the node waits for in its Kubernetes cluster.
+    pub cluster_waits: Option<String>,
     pub problems: Vec<String>,
     /// Something to know that is no problem.
     pub note: Option<String>,
@@ -86,6 +88,9 @@ pub(super) fn render(facts: &Facts) -> String {
     }
     if let Some(note) = &facts.note {
         field(&mut page, "note", note);
+    }
+    if let Some(reason) = &facts.cluster_waits {
+        field(&mut page, "cluster", &format!("waits: {reason}"));
     }
     for problem in &facts.problems {
         field(&mut page, "problem", problem);
