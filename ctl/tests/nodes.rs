@@ -11,6 +11,7 @@ use program::cluster::{cluster, serving};
 use serde::{Deserialize, Serialize};
 use server::testing::TestServer;
 use state::Resource;
+use state::kinds::{ManifestState, ManifestStatus};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Lamp {
@@ -146,6 +147,42 @@ async fn endpoints_are_tried_in_order() {
         tokio::task::block_in_place(|| lab.home.run(&["status", "-o", "yaml", "-e", &endpoints])).success();
     assert!(ran.out.contains("hostname: node1"), "{}", ran.out);
     assert!(ran.err.contains("nothing listens on 127.0.0.1:1"), "{}", ran.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn manifests_are_shown_in_the_order_in_which_they_are_applied() {
+    let lab = cluster(&["node1"]).await;
+    let none = lab.run(&["manifests"]).await.success();
+    assert_eq!(none.out.lines().count(), 1, "{}", none.out);
+    let manifest = |order, state, message: Option<&str>| ManifestStatus {
+        order,
+        source: "machine config".into(),
+        objects: 2,
+        state,
+        message: message.map(str::to_owned),
+    };
+    let store = &lab.nodes[0].store;
+    for (name, status) in [
+        (
+            "attic",
+            manifest(2, ManifestState::Failed, Some("Pod a/b: it is refused")),
+        ),
+        ("zoo", manifest(1, ManifestState::Applied, None)),
+    ] {
+        store.put("test", name, status).unwrap();
+    }
+    let ran = lab.run(&["manifests"]).await.success();
+    let rows: Vec<&str> = ran.out.lines().skip(1).collect();
+    assert!(
+        rows[0].starts_with("zoo") && rows[0].contains("applied"),
+        "{}",
+        ran.out
+    );
+    assert!(
+        rows[1].starts_with("attic  failed   2        machine config  Pod a/b: it is refused"),
+        "{}",
+        ran.out
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,6 +25,7 @@ const AGENT: &[&str] = &[
     "health",
     "kubernetes-client",
     "machined",
+    "manifests",
     "network",
     "node",
     "pod-network",

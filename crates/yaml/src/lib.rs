@@ -7,6 +7,7 @@
 //! Strict: one document, bounded in depth and number of values, without anchors, aliases and tags; no key twice, no unknown
 //! field where the type denies them, and no number where a text is expected. [`to_string`] writes what this reads back. Does no I/O.
 
+mod documents;
 mod fault;
 mod header;
 mod nearest;
@@ -15,6 +16,7 @@ mod typed;
 mod value;
 mod write;
 
+pub use documents::documents;
 pub use fault::{Fault, join};
 pub use header::{document, wrong_header};
 pub use nearest::{did_you_mean, nearest};

@@ -11,10 +11,20 @@ use zeroize::Zeroizing;
 use crate::Fault;
 use input::Tabs;
 
-/// The maximum depth of nesting. The schema needs eight.
-const DEPTH: usize = 32;
-/// The maximum number of values in a document. The largest sensible config has a few hundred.
-const VALUES: usize = 10_000;
+/// How large a document may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// The maximum depth of nesting.
+    pub depth: usize,
+    /// The maximum number of values in a document.
+    pub values: usize,
+}
+
+/// What is allowed of a file of ours: the deepest schema needs eight, and the largest sensible config has a few hundred values.
+const LIMITS: Limits = Limits {
+    depth: 32,
+    values: 10_000,
+};
 
 /// A value and the line it starts on.
 #[derive(Debug)]
@@ -109,6 +119,12 @@ enum Open {
 ///
 /// The first fault: what is not YAML, and what is more than this crate allows.
 pub fn read(text: &str) -> Result<Node, Fault> {
+    read_within(text, LIMITS)
+}
+
+/// Reads the only document in `text`, if it is not larger than this.
+pub(crate) fn read_within(text: &str, limits: Limits) -> Result<Node, Fault> {
+    let Limits { depth, values: most } = limits;
     let mut open: Vec<Open> = Vec::new();
     let mut root: Option<Node> = None;
     let mut values = 0;
@@ -175,16 +191,16 @@ pub fn read(text: &str) -> Result<Node, Fault> {
             }),
             _ => None,
         };
-        if open.len() > DEPTH {
+        if open.len() > depth {
             return Err(Fault::at(
                 line,
-                format!("values are nested more than {DEPTH} deep"),
+                format!("values are nested more than {depth} deep"),
             ));
         }
         let Some(node) = done else { continue };
         values += 1;
-        if values > VALUES {
-            return Err(Fault::at(line, format!("more than {VALUES} values")));
+        if values > most {
+            return Err(Fault::at(line, format!("more than {most} values")));
         }
         match open.last_mut() {
             Some(Open::List { items, .. }) => items.push(node),

@@ -15,6 +15,7 @@ pub mod get;
 pub mod get_config;
 pub mod health;
 pub mod logs;
+pub mod manifests;
 pub mod memory;
 pub mod mounts;
 pub mod net;
@@ -102,6 +103,11 @@ remote_commands! {
     /// Only admins see the secrets in it. Redacted or not, the config can be edited and applied again: the node fills in its
     /// own secrets where they are redacted.
     GetConfig(get_config::GetConfig),
+    /// Show the manifests that control planes apply to the cluster.
+    ///
+    /// Bedplate's own come first, then those of the machine config in its order. A manifest whose objects the API server
+    /// refuses is shown with the reason, and tried again.
+    Manifests(manifests::Manifests),
     /// Begin a new cluster on one control plane.
     ///
     /// Run it once, on one control plane, when its machine config is applied: its etcd starts as the first of the cluster.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use state::kinds::health::STORAGE;
 use state::kinds::{
-    BootStatus, CertificateStatus, ConfigStatus, ContainerStoreStatus, DiskStatus, NODE, NetworkStatus,
-    RoomStatus, ServiceStatus, TimeStatus, VolumeState, VolumeStatus,
+    BootStatus, CertificateStatus, ConfigStatus, ContainerStoreStatus, DiskStatus, ManifestState,
+    ManifestStatus, NODE, NetworkStatus, RoomStatus, ServiceStatus, TimeStatus, VolumeState, VolumeStatus,
 };
 use state::{ControllerState, ControllerStatus, Resource, Store};
 
@@ -75,6 +75,11 @@ pub(super) const SOURCES: &[Source] = &[
         name: "containers",
         kind: ContainerStoreStatus::KIND,
         look: containers,
+    },
+    Source {
+        name: "manifests",
+        kind: ManifestStatus::KIND,
+        look: manifests,
     },
     Source {
         name: "controllers",
@@ -163,6 +168,13 @@ fn containers(store: &Store, _: Duration) -> Vec<String> {
         )
     })
     .collect()
+}
+
+fn manifests(store: &Store, _: Duration) -> Vec<String> {
+    let all = store.list::<ManifestStatus>().into_iter();
+    all.filter(|(_, status)| status.state == ManifestState::Failed)
+        .map(|(name, status)| format!("{name}: {}", status.message.unwrap_or_default()))
+        .collect()
 }
 
 fn controllers(store: &Store, _: Duration) -> Vec<String> {

@@ -11,6 +11,8 @@ use crate::connect::{Credentials, Error, connect};
 
 /// The certificate by which the API server knows the node's agent.
 const CERTIFICATE: &str = "bedplate/kubernetes";
+/// The certificate by which it knows the node's kubelet.
+const KUBELET: &str = "kubelet/kubelet-client";
 
 /// The kinds that a client is made from: the inputs of a controller that needs one.
 pub const INPUTS: [&str; 3] = [
@@ -51,10 +53,12 @@ impl std::fmt::Debug for Connection {
     }
 }
 
-/// The node's client of the Kubernetes API. Clones share it.
+/// The node's client of the Kubernetes API, with the identity of its agent or of its kubelet. Clones share it.
 #[derive(Clone)]
 pub struct Clients {
     store: Store,
+    /// The name of the certificate that it shows.
+    certificate: &'static str,
     made: Arc<Mutex<Made>>,
 }
 
@@ -68,8 +72,19 @@ struct Made {
 impl Clients {
     /// Makes the node's client from what this store holds.
     pub fn new(store: Store) -> Self {
+        Self::showing(CERTIFICATE, store)
+    }
+
+    /// Makes a client that is the node's kubelet for the API server: it may change its own node and evict pods from it, on
+    /// control planes and workers alike, and nothing else.
+    pub fn of_kubelet(store: Store) -> Self {
+        Self::showing(KUBELET, store)
+    }
+
+    fn showing(certificate: &'static str, store: Store) -> Self {
         Self {
             store,
+            certificate,
             made: Arc::default(),
         }
     }
@@ -81,7 +96,7 @@ impl Clients {
     /// What is missing, or cannot be used.
     pub fn get(&self) -> Result<Connection, Missing> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        let credentials = credentials(&self.store).inspect_err(|_| made.last = None)?;
+        let credentials = credentials(&self.store, self.certificate).inspect_err(|_| made.last = None)?;
         let client = match &made.last {
             Some((with, client)) if *with == credentials => client.clone(),
             _ => {
@@ -116,11 +131,11 @@ impl Clients {
 }
 
 /// Collects what a client is made from.
-fn credentials(store: &Store) -> Result<Credentials, Missing> {
+fn credentials(store: &Store, certificate: &str) -> Result<Credentials, Missing> {
     let member: ClusterMember = store.get("node").ok_or(Missing::Member)?;
     let config: MachineConfig = store.get("node").ok_or(Missing::Authority)?;
     let ca = config.cluster.ca.as_ref().ok_or(Missing::Authority)?;
-    let own: ComponentCertificate = store.get(CERTIFICATE).ok_or(Missing::Certificate)?;
+    let own: ComponentCertificate = store.get(certificate).ok_or(Missing::Certificate)?;
     Ok(Credentials {
         api: member.api,
         authority: ca.cert.as_str().to_owned(),
@@ -131,43 +146,21 @@ fn credentials(store: &Store) -> Result<Credentials, Missing> {
 
 #[cfg(test)]
 mod tests {
-    use machine_config::v1alpha1::CertificateAuthority;
     use state::testkit;
 
     use super::*;
-
-    const TEST: &str = "test";
+    use crate::testing::{OWNER as TEST, put_member};
 
     fn put(store: &Store, api: &str, certificate: &pki::Issued) {
-        let mut config = testkit::config();
-        config.cluster.ca = Some(CertificateAuthority {
-            cert: testkit::authority().certificate_pem().parse().unwrap(),
-            key: None,
-        });
-        let own = ComponentCertificate {
-            certificate: certificate.pem.clone(),
-            key: machine_config::Secret::new(certificate.key.to_pem().as_str()),
-            names: vec![],
-            not_before: 0,
-            not_after: 0,
-        };
-        let member = ClusterMember {
-            cluster: "home".into(),
-            node: "node1".into(),
-            control_plane: false,
-            addresses: vec![],
-            endpoint: api.into(),
-            api: api.into(),
-            pods: vec![],
-            services: vec![],
-            dns: vec![],
-            domain: "cluster.local".into(),
-            kubernetes: "1.20.2".into(),
-            etcd: None,
-        };
-        store.put(TEST, "node", config).unwrap();
-        store.put(TEST, CERTIFICATE, own).unwrap();
-        store.put(TEST, "node", member).unwrap();
+        let pair = (certificate.pem.clone(), certificate.key.to_pem().to_string());
+        let authority = testkit::authority().certificate_pem();
+        put_member(
+            store,
+            ("node1", false),
+            (api, authority),
+            vec![(CERTIFICATE, pair)],
+            |_| (),
+        );
     }
 
     fn issued() -> pki::Issued {

@@ -9,6 +9,8 @@
 
 mod clients;
 mod connect;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use clients::{Clients, Connection, INPUTS, Missing};
 pub use connect::{Credentials, Error, connect};

@@ -8,6 +8,7 @@ use clock::{Restored, Sntp, TimeSync};
 use etcd::EtcdHandle;
 use health::{ApiCheck, NodeHealth};
 use kubernetes_client::Clients;
+use manifests::ClusterManifests;
 use network;
 use network::{NetlinkError, NetworkFiles};
 use node::boot::sysctls;
@@ -36,6 +37,8 @@ use super::watchdog::WatchdogFeeder;
 /// Container images that came with the system.
 const IMAGES: &str = "/usr/share/bedplate/images";
 
+/// Which list of manifests was last in agreement with the cluster's, on STATE.
+const MANIFESTS: &str = "manifests";
 /// What the node knows of its cluster, on STATE.
 const CLUSTER: &str = "cluster-nodes.json";
 /// The program that puts rules of the packet filter in force, and the file with ours.
@@ -110,7 +113,8 @@ pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError>
     let clients = Clients::new(node.store.clone());
     let state = Path::new(Volume::State.target());
     runtime
-        .add(ClusterNodes::new(clients, state.join(CLUSTER)))
+        .add(ClusterNodes::new(clients.clone(), state.join(CLUSTER)))
+        .add(ClusterManifests::new(clients, "/".into(), state.join(MANIFESTS)))
         .add(PodNetwork::new(
             Files::default(),
             Nft::new(children, NFT.into(), RULES.into()),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use state::kinds::{
-    BootStatus, CertificateStatus, ContainerStoreStatus, DiskStatus, FailedSlot, KeptStore, NODE, RoomStatus,
-    ServiceHealth, ServiceState, VolumeState, VolumeStatus,
+    BootStatus, CertificateStatus, ContainerStoreStatus, DiskStatus, FailedSlot, KeptStore, ManifestState,
+    ManifestStatus, NODE, RoomStatus, ServiceHealth, ServiceState, VolumeState, VolumeStatus,
 };
 use state::testkit::settle_one;
 use state::{ControllerState, ControllerStatus};
@@ -243,6 +243,21 @@ const PROBLEMS: &[Problem] = &[
         HealthState::Degraded,
         "the container store was damaged and was replaced (database meta.db is damaged); the old one is kept in \
          /var/lib/containerd.aside/1 for a week",
+    ),
+    (
+        "manifests",
+        |store| {
+            let status = ManifestStatus {
+                order: 1,
+                source: "machine config".into(),
+                objects: 1,
+                state: ManifestState::Failed,
+                message: Some("Pod a/b: no".into()),
+            };
+            store.put("cluster-manifests", "attic", status).unwrap();
+        },
+        HealthState::Degraded,
+        "attic: Pod a/b: no",
     ),
     (
         "controllers",

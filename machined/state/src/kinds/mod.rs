@@ -12,6 +12,7 @@ pub mod config;
 pub mod containers;
 pub mod health;
 pub mod kernel;
+pub mod manifests;
 pub mod network;
 pub mod network_contribution;
 pub mod rollout;
@@ -33,6 +34,7 @@ pub use config::{ConfigStatus, OwnerStatus};
 pub use containers::{ContainerStoreStatus, ImageStatus, KeptStore};
 pub use health::{ApiStatus, CheckResult, HealthState, HealthStatus};
 pub use kernel::{KernelContribution, KernelStatus, Lockdown, WatchdogStatus};
+pub use manifests::{ManifestState, ManifestStatus};
 pub use network::{
     AddressSpec, AddressStatus, Dhcp6Lease, DhcpLease, DhcpSpec, HostNameStatus, Ipv6Status, LeaseRoute,
     LinkKind, LinkSpec, LinkStatus, NameSource, NetworkStatus, ResolverStatus, RouteSpec, RouteStatus,
