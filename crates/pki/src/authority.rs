@@ -6,11 +6,11 @@ use std::time::{Duration, SystemTime};
 use rcgen::string::Ia5String;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyUsagePurpose, SanType, SerialNumber,
+    KeyUsagePurpose, PublicKeyData, SanType, SerialNumber,
 };
 use zeroize::Zeroizing;
 
-use crate::{Certificate, Error, Flaw, KeyKind, PrivateKey, Purposes, random};
+use crate::{Certificate, Error, Flaw, KeyKind, PrivateKey, Purposes, SigningRequest, random};
 
 /// The lifetime of an authority.
 pub const AUTHORITY_LIFE: Duration = Duration::from_secs(10 * 365 * 86400);
@@ -169,29 +169,59 @@ impl Authority {
 
     /// Makes a certificate of any kind. Names that cannot stand in one are an error.
     pub fn issue_for(&self, subject: &Subject<'_>, validity: Validity) -> Result<Issued, Error> {
-        let mut params = params(subject.name, subject.organization, validity)?;
-        params.subject_alt_names = alternative_names(subject.alternative_names)?;
-        let purposes = [
-            (subject.purposes.client, ExtendedKeyUsagePurpose::ClientAuth),
-            (subject.purposes.server, ExtendedKeyUsagePurpose::ServerAuth),
-        ];
-        let wanted = purposes.into_iter().filter(|(wanted, _)| *wanted);
-        params.extended_key_usages = wanted.map(|(_, purpose)| purpose).collect();
-        self.issue(params, "a certificate")
+        self.issue(subject_params(subject, validity)?, "a certificate")
+    }
+
+    /// Signs for a key that stays where it was made: only what `subject` says stands in the certificate, whatever was asked
+    /// for beside the key. Returns the certificate, and the same in PEM.
+    ///
+    /// # Errors
+    ///
+    /// Names that cannot stand in a certificate.
+    pub fn sign(
+        &self,
+        request: &SigningRequest,
+        subject: &Subject<'_>,
+        validity: Validity,
+    ) -> Result<(Certificate, String), Error> {
+        const WHAT: &str = "a certificate";
+        let made = self.made(subject_params(subject, validity)?, request.key(), WHAT)?;
+        Ok((Certificate::from_der(made.der().clone(), WHAT)?, made.pem()))
     }
 
     /// Signs with a new key, which is of the authority's own kind.
-    fn issue(&self, mut params: CertificateParams, what: &'static str) -> Result<Issued, Error> {
-        let make = |source| Error::Make { what, source };
-        params.use_authority_key_identifier_extension = true;
+    fn issue(&self, params: CertificateParams, what: &'static str) -> Result<Issued, Error> {
         let key = match self.certificate.details().key_kind {
             KeyKind::Ed25519 => PrivateKey::generate()?,
             KeyKind::Ecdsa | KeyKind::Rsa | KeyKind::Other => PrivateKey::generate_ecdsa()?,
         };
-        let issuer = Issuer::from_ca_cert_der(self.certificate.der(), self.key.pair()).map_err(make)?;
-        let made = params.signed_by(key.pair(), &issuer).map_err(make)?;
+        let made = self.made(params, key.pair(), what)?;
         issued(&made, key, what)
     }
+
+    fn made(
+        &self,
+        mut params: CertificateParams,
+        key: &impl PublicKeyData,
+        what: &'static str,
+    ) -> Result<rcgen::Certificate, Error> {
+        let make = |source| Error::Make { what, source };
+        params.use_authority_key_identifier_extension = true;
+        let issuer = Issuer::from_ca_cert_der(self.certificate.der(), self.key.pair()).map_err(make)?;
+        params.signed_by(key, &issuer).map_err(make)
+    }
+}
+
+fn subject_params(subject: &Subject<'_>, validity: Validity) -> Result<CertificateParams, Error> {
+    let mut params = params(subject.name, subject.organization, validity)?;
+    params.subject_alt_names = alternative_names(subject.alternative_names)?;
+    let purposes = [
+        (subject.purposes.client, ExtendedKeyUsagePurpose::ClientAuth),
+        (subject.purposes.server, ExtendedKeyUsagePurpose::ServerAuth),
+    ];
+    let wanted = purposes.into_iter().filter(|(wanted, _)| *wanted);
+    params.extended_key_usages = wanted.map(|(_, purpose)| purpose).collect();
+    Ok(params)
 }
 
 /// Makes a self-signed certificate: a node's in maintenance mode. People compare its fingerprint.
@@ -277,7 +307,7 @@ fn date(moment: SystemTime) -> Result<time::OffsetDateTime, Error> {
     time::OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| Error::Date)
 }
 
-fn alternative_names(names: &[String]) -> Result<Vec<SanType>, Error> {
+pub(crate) fn alternative_names(names: &[String]) -> Result<Vec<SanType>, Error> {
     let name = |name: &String| match name.parse::<IpAddr>() {
         Ok(address) => Ok(SanType::IpAddress(address)),
         Err(_) => Ok(SanType::DnsName(Ia5String::try_from(name.as_str())?)),

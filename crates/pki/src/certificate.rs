@@ -137,7 +137,14 @@ impl Details {
             client: usage.value.client_auth,
             server: usage.value.server_auth,
         });
-        let names = names.map(|names| names.value.general_names.iter().filter_map(name).collect());
+        let names = names.map(|names| {
+            names
+                .value
+                .general_names
+                .iter()
+                .filter_map(alternative_name)
+                .collect()
+        });
         Some(Self {
             name: subject.iter_common_name().find_map(text).unwrap_or_default(),
             organizations: subject.iter_organization().filter_map(text).collect(),
@@ -172,7 +179,7 @@ fn is_cut(der: &[u8]) -> bool {
     der.len() < length
 }
 
-fn name(name: &GeneralName<'_>) -> Option<String> {
+pub(crate) fn alternative_name(name: &GeneralName<'_>) -> Option<String> {
     match name {
         GeneralName::DNSName(name) => Some((*name).to_owned()),
         GeneralName::IPAddress(bytes) => {

@@ -1,6 +1,6 @@
 //! Certificate authorities, short-lived certificates and the TLS settings of both ends.
 //!
-//! In reading order: [`key`] and [`certificate`] hold what is issued, [`authority`] issues it, [`kubernetes`] holds the
+//! In reading order: [`key`] and [`certificate`] hold what is issued, [`authority`] issues it, [`request`] asks it to, [`kubernetes`] holds the
 //! secrets of Kubernetes, [`secrets`] is the secrets file of a cluster. [`clock`] handles nodes without a clock; [`server`]
 //! and [`client`] make settings for TLS 1.3, with ring as the only provider. [`check`] checks what a person provides. No
 //! sockets and no files: callers do the I/O.
@@ -13,6 +13,7 @@ pub mod clock;
 pub mod fingerprint;
 pub mod key;
 pub mod kubernetes;
+pub mod request;
 pub mod secrets;
 pub mod server;
 
@@ -33,6 +34,7 @@ pub use flaw::{Day, Flaw};
 pub use key::PrivateKey;
 pub use key_kind::KeyKind;
 pub use kubernetes::KubernetesSecrets;
+pub use request::{SigningRequest, UnusableRequest};
 pub use secrets::Secrets;
 pub use server::{Mode, ServerTls, Serving, trust_in};
 
