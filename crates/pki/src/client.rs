@@ -1,6 +1,7 @@
 //! TLS settings of a client of nodes.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -9,7 +10,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
 
 use crate::trust::{Anchor, demand, first_that_vouches};
-use crate::{Certificate, Error, Fingerprint, PrivateKey, provider};
+use crate::{Certificate, Details, Error, Fingerprint, NodeClock, PrivateKey, provider};
 
 /// The settings for one connection, and the node's certificate in its handshake.
 #[derive(Debug, Clone)]
@@ -39,6 +40,18 @@ impl Client {
     /// Connects to servers of a cluster without a certificate of one's own. The authorities are PEM.
     pub fn trusting(authorities: &str) -> Result<Self, Error> {
         Self::new(Self::authority(authorities)?, None)
+    }
+
+    /// Connects as a node that may not know the time: to servers of a cluster, with the node's own certificate and key if
+    /// it has one. All are PEM. A server's certificate that seems not to be valid yet proves the time, as in
+    /// [`crate::clock`].
+    pub fn of_node(
+        authorities: &str,
+        own: Option<(&str, &str)>,
+        clock: Arc<NodeClock>,
+    ) -> Result<Self, Error> {
+        let own = own.map(|(certificate, key)| identity(certificate, key));
+        Self::with_clock(Self::authority(authorities)?, own.transpose()?, Some(clock))
     }
 
     /// Connects to the one node with this certificate, with a client certificate: a worker that has not joined yet.
@@ -84,9 +97,18 @@ impl Client {
         trust: Trust,
         identity: Option<(Vec<CertificateDer<'static>>, PrivateKey)>,
     ) -> Result<Self, Error> {
+        Self::with_clock(trust, identity, None)
+    }
+
+    fn with_clock(
+        trust: Trust,
+        identity: Option<(Vec<CertificateDer<'static>>, PrivateKey)>,
+        clock: Option<Arc<NodeClock>>,
+    ) -> Result<Self, Error> {
         let seen = Arc::new(Seen::default());
         let verifier = Verifier {
             trust,
+            clock,
             provider: provider(),
             seen: seen.clone(),
         };
@@ -126,8 +148,20 @@ struct Seen(Mutex<Option<Certificate>>);
 #[derive(Debug)]
 struct Verifier {
     trust: Trust,
+    /// Judges the dates of certificates; without one, the clock of this machine is right.
+    clock: Option<Arc<NodeClock>>,
     provider: Arc<CryptoProvider>,
     seen: Arc<Seen>,
+}
+
+impl Verifier {
+    fn moment(&self, certificate: &CertificateDer<'_>, now: UnixTime) -> UnixTime {
+        let Some(clock) = &self.clock else { return now };
+        let system = SystemTime::UNIX_EPOCH + Duration::from_secs(now.as_secs());
+        let not_before = Details::read(certificate).map_or(system, |details| details.not_before);
+        let moment = clock.judge(system, not_before);
+        UnixTime::since_unix_epoch(moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+    }
 }
 
 impl ServerCertVerifier for Verifier {
@@ -143,6 +177,7 @@ impl ServerCertVerifier for Verifier {
         *self.seen.0.lock().unwrap_or_else(PoisonError::into_inner) = certificate;
         match &self.trust {
             Trust::Authority(anchors) => {
+                let now = self.moment(end_entity, now);
                 let verified = first_that_vouches(anchors, intermediates, |verifier, intermediates| {
                     verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
                 })?;

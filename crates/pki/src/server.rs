@@ -23,6 +23,8 @@ pub enum Mode {
     Locked,
     /// Only holders of a certificate of the authority.
     Mutual,
+    /// Anybody; who shows a certificate of the authority is known by it.
+    Optional,
 }
 
 /// The settings that a node serves with at a time.
@@ -34,7 +36,7 @@ pub struct Serving {
     pub mode: Mode,
     /// Fingerprint of the node's certificate.
     pub fingerprint: Fingerprint,
-    /// The fingerprint over the authorities of clients; set in mode mutual only.
+    /// The fingerprint over the authorities of clients; set in the modes mutual and optional.
     pub trust: Option<Fingerprint>,
 }
 
@@ -79,6 +81,21 @@ impl ServerTls {
 impl Serving {
     /// Serves holders of a certificate of `authorities` (PEM, one or more) with a certificate of theirs.
     pub fn mutual(authorities: &str, issued: &Issued, clock: Arc<NodeClock>) -> Result<Self, Error> {
+        Self::verifying(authorities, issued, clock, Mode::Mutual)
+    }
+
+    /// Serves anybody, and verifies the certificates of those who show one of `authorities` (PEM, one or more). What is
+    /// served with may be of another authority.
+    pub fn optional(authorities: &str, issued: &Issued, clock: Arc<NodeClock>) -> Result<Self, Error> {
+        Self::verifying(authorities, issued, clock, Mode::Optional)
+    }
+
+    fn verifying(
+        authorities: &str,
+        issued: &Issued,
+        clock: Arc<NodeClock>,
+        mode: Mode,
+    ) -> Result<Self, Error> {
         let authorities = Certificate::all_from_pem(authorities, "the authority")?;
         let mut roots = RootCertStore::empty();
         for authority in &authorities {
@@ -93,8 +110,9 @@ impl Serving {
             inner: verifier,
             anchors,
             clock,
+            mandatory: mode == Mode::Mutual,
         };
-        Self::new(issued, Mode::Mutual, Some((trust, Arc::new(verifier))))
+        Self::new(issued, mode, Some((trust, Arc::new(verifier))))
     }
 
     /// Serves anybody with a self-signed certificate.
@@ -146,9 +164,15 @@ struct ClocklessVerifier {
     inner: Arc<dyn ClientCertVerifier>,
     anchors: Vec<Anchor<Arc<dyn ClientCertVerifier>>>,
     clock: Arc<NodeClock>,
+    /// Set when nobody comes in without a certificate.
+    mandatory: bool,
 }
 
 impl ClientCertVerifier for ClocklessVerifier {
+    fn client_auth_mandatory(&self) -> bool {
+        self.mandatory
+    }
+
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         self.inner.root_hint_subjects()
     }

@@ -168,3 +168,58 @@ fn a_node_without_a_clock_trusts_a_signed_date() {
             .starts_with("server: ")
     );
 }
+
+#[test]
+fn a_server_for_everybody_verifies_whoever_shows_a_certificate() {
+    let (home, kubernetes, away) = (authority(), authority(), authority());
+    let own = node(&home, &["plane"]);
+    let clock = Arc::new(NodeClock::trusting());
+    let serving = Serving::optional(kubernetes.certificate_pem(), &own, clock.clone()).unwrap();
+    let joining = |signer: Option<&Authority>, from: SystemTime| {
+        let issued = signer.map(|signer| {
+            signer
+                .issue_client("worker", "nodes", Validity::starting(from, SERVER_LIFE))
+                .unwrap()
+        });
+        let key = issued.as_ref().map(|issued| issued.key.to_pem());
+        let own = issued.as_ref().zip(key.as_ref());
+        let own = own.map(|(issued, key)| (issued.pem.as_str(), key.as_str()));
+        let client = Client::of_node(home.certificate_pem(), own, clock.clone()).unwrap();
+        meet(&serving, &client, "plane")
+    };
+    let now = SystemTime::now();
+    joining(None, now).expect("without a certificate");
+    joining(Some(&kubernetes), now).expect("with one of the other authority");
+    for (signer, from) in [(&away, now), (&home, now), (&kubernetes, now - 2 * DAY)] {
+        let refused = joining(Some(signer), from).unwrap_err();
+        assert!(refused.starts_with("server: "), "{refused}");
+    }
+}
+
+#[test]
+fn a_node_without_a_clock_takes_a_server_s_date_for_the_time() {
+    let (home, away) = (authority(), authority());
+    let serving = mutual(&home, &node(&home, &["plane"]));
+    let issued = home
+        .issue_client(
+            "worker",
+            "nodes",
+            Validity::starting(SystemTime::now(), SERVER_LIFE),
+        )
+        .unwrap();
+    let key = issued.key.to_pem();
+    let client = |believes: &Authority, clock: NodeClock| {
+        let own = Some((issued.pem.as_str(), key.as_str()));
+        Client::of_node(believes.certificate_pem(), own, Arc::new(clock)).unwrap()
+    };
+    let clockless = NodeClock::new();
+    clockless.raise_floor(SystemTime::now() - 600 * DAY);
+    meet(&serving, &client(&home, clockless), "plane").expect("the server's date proves the time");
+    let late = NodeClock::new();
+    late.raise_floor(SystemTime::now() + 2 * DAY);
+    assert!(
+        meet(&serving, &client(&home, late), "plane").is_err(),
+        "what has expired stays so"
+    );
+    assert!(meet(&serving, &client(&away, NodeClock::new()), "plane").is_err());
+}

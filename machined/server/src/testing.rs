@@ -70,7 +70,7 @@ impl TestServer {
         let phase = match serving.mode {
             Mode::Maintenance => Phase::Maintenance,
             Mode::Locked => Phase::Locked,
-            Mode::Mutual => Phase::Running,
+            Mode::Mutual | Mode::Optional => Phase::Running,
         };
         let node = Arc::new(FakeNode {
             hostname: hostname.to_owned(),
