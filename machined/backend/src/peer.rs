@@ -22,6 +22,8 @@ pub struct Peer {
 pub struct Identity {
     /// Common name.
     pub name: String,
+    /// Organizations, as they stand in the certificate.
+    pub organizations: Vec<String>,
     /// The role. A certificate without one allows nothing.
     pub role: Option<Role>,
     /// Start of the certificate's validity.
@@ -39,6 +41,7 @@ impl Identity {
             .filter_map(|entry| Role::from_organization(entry));
         Self {
             name: details.name.clone(),
+            organizations: details.organizations.clone(),
             role: roles.max(),
             not_before: details.not_before,
             not_after: details.not_after,

@@ -20,7 +20,7 @@ use tonic::body::Body;
 use tower::Service as _;
 
 use super::class::{Class, Holder};
-use super::guard::Guard;
+use super::door::Calls;
 use crate::limits::Limiter;
 
 /// Interval of keep-alive pings on an idle connection, and time limit of the answer.
@@ -41,7 +41,7 @@ pub(super) struct Connections {
 }
 
 struct Shared {
-    guard: Guard,
+    calls: Calls,
     tls: Arc<ServerTls>,
     clock: Arc<NodeClock>,
     places: [Limiter<Holder>; Class::ALL.len()],
@@ -55,12 +55,12 @@ struct Shared {
 }
 
 impl Connections {
-    /// Starts with none; requests go through `guard`.
-    pub(super) fn new(guard: Guard, tls: Arc<ServerTls>, clock: Arc<NodeClock>) -> Self {
+    /// Starts with none; requests go to `calls`.
+    pub(super) fn new(calls: Calls, tls: Arc<ServerTls>, clock: Arc<NodeClock>) -> Self {
         let places = Class::ALL.map(|class| Limiter::new(class.cost().connections));
         Self {
             shared: Arc::new(Shared {
-                guard,
+                calls,
                 tls,
                 clock,
                 places,
@@ -106,10 +106,10 @@ impl Connections {
         let who = peer.who();
         let grant = Grant::of(&peer, shared.tls.clone(), shared.clock.clone());
         let cost = class.cost();
-        let guard = shared.guard.clone();
+        let calls = shared.calls.clone();
         let service = service_fn(move |mut request: http::Request<Incoming>| {
             request.extensions_mut().insert(peer.clone());
-            guard.clone().call(request.map(Body::new))
+            calls.clone().call(request.map(Body::new))
         });
         let (interval, patience) = KEEPALIVE;
         let (stream_window, connection_window) = cost.windows;

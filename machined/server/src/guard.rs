@@ -191,6 +191,7 @@ mod tests {
             trust: trust("a"),
             identity: Some(Identity {
                 name: "ann".into(),
+                organizations: Vec::new(),
                 role,
                 not_before: moment(10),
                 not_after: moment(20),

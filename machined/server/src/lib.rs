@@ -5,8 +5,11 @@
 //! from the resource store, from `/proc` and `/sys` ([`host`]), from files ([`files`]) and from the other parts of the
 //! node, by the traits of [`backend`]. The table in the crate `api` says who may call what; one handler asks for
 //! more, for a forced upgrade.
+//!
+//! Another part of the node that serves the network brings its own calls to the same [`door`].
 
 pub mod certificate;
+pub mod door;
 pub mod files;
 pub mod host;
 
@@ -37,5 +40,5 @@ mod tests;
 #[cfg(test)]
 mod upgrade_tests;
 
-pub use listen::bind;
+pub use listen::{bind, listen};
 pub use server::ApiServer;

@@ -45,7 +45,7 @@ pub fn bind(port: u16) -> io::Result<TcpListener> {
 }
 
 /// Listens on an address.
-pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
         SocketAddr::V6(_) => TcpSocket::new_v6(),

@@ -41,6 +41,16 @@ pub(super) struct Allowance {
 /// Time limits of a small request, and of a large one over a slow link.
 const TIMES: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(60));
 
+/// Returns the limits of a request that may only be small.
+pub(super) fn small(message: usize) -> Allowance {
+    Allowance {
+        message,
+        time: TIMES.0,
+        paced: false,
+        room: Arc::new(Semaphore::new(0)),
+    }
+}
+
 /// The limits of all requests, by method and class. Clones share the room.
 #[derive(Debug, Clone)]
 pub(super) struct Allowances {

@@ -1,7 +1,6 @@
 //! The API server, assembled from its parts.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use api::v1alpha1::etcd_service_server::EtcdServiceServer;
 use api::v1alpha1::file_service_server::FileServiceServer;
@@ -19,16 +18,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::server::NamedService as _;
 use tonic_health::pb::health_server::HealthServer;
 
-use super::connection::Connections;
+use super::door;
 use super::files::FilePolicy;
 use super::guard::Guard;
 use super::handlers::Handlers;
 use super::host::Host;
-use super::listen::Acceptor;
 use super::route::{Routes, RoutesBuilder};
 
-/// Time that calls in progress have when the node stops: a watch would never end.
-const LAST_CALLS: Duration = Duration::from_secs(2);
 /// The API server, with everything that it serves from.
 #[derive(Clone)]
 pub struct ApiServer {
@@ -50,20 +46,7 @@ impl ApiServer {
     /// Serves on a listener until `stop`, then gives calls in progress a moment to end.
     pub async fn run(self, listener: TcpListener, stop: CancellationToken) {
         let guard = Guard::new(self.routes(), self.tls.clone(), self.clock.clone());
-        let connections = Connections::new(guard, self.tls.clone(), self.clock.clone());
-        // However this ends: no connection outlives it.
-        let _cut = connections.cut_guard();
-        let acceptor = Acceptor::new(self.tls.clone(), connections.clone());
-        tokio::select! {
-            // Cancel safe: asks for a state.
-            () = stop.cancelled() => {}
-            // Cancel safe: a connection that was not taken stays in the kernel's queue.
-            () = acceptor.accept(&listener) => {}
-            // Cancel safe: what is not given back now is later.
-            () = connections.tidy() => {}
-        }
-        drop(listener);
-        connections.end(LAST_CALLS).await;
+        door::serve(guard, self.tls, self.clock, listener, stop).await;
     }
 
     fn routes(&self) -> Routes {
