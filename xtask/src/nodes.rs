@@ -33,6 +33,7 @@ const AGENT: &[&str] = &[
     "services",
     "state",
     "storage",
+    "trust",
     "upgrades",
 ];
 /// Programs for the running node. Statically linked: the initramfs holds no libraries. `faulty` is in no image but those

@@ -43,11 +43,7 @@ impl Cluster {
 
     /// Returns the host in its endpoint: a name or an address.
     pub fn endpoint_host(&self) -> &str {
-        let authority = self.endpoint.as_str().trim_start_matches("https://");
-        match authority.strip_prefix('[') {
-            Some(rest) => rest.split(']').next().unwrap_or(rest),
-            None => authority.split(':').next().unwrap_or(authority),
-        }
+        host_of(&self.endpoint)
     }
 
     /// Returns its DNS domain.
@@ -89,6 +85,15 @@ impl Cluster {
     }
 }
 
+/// Returns the host in an endpoint: a name or an address.
+pub fn host_of(endpoint: &Endpoint) -> &str {
+    let authority = endpoint.as_str().trim_start_matches("https://");
+    match authority.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or(rest),
+        None => authority.split(':').next().unwrap_or(authority),
+    }
+}
+
 /// Returns an address of a network, counted from its first.
 fn nth(network: IpPrefix, index: u32) -> IpAddr {
     match network.network().address {
@@ -98,7 +103,7 @@ fn nth(network: IpPrefix, index: u32) -> IpAddr {
 }
 
 /// Tells whether an address is good on one link only.
-pub(crate) fn is_link_local(address: IpAddr) -> bool {
+pub fn is_link_local(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_link_local(),
         IpAddr::V6(v6) => v6.is_unicast_link_local(),

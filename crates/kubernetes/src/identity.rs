@@ -2,7 +2,7 @@
 
 use machine_config::value::Host;
 
-use crate::{Cluster, Node};
+use crate::{Cluster, Kind, Node};
 
 /// The organization whose members may do everything.
 pub const ADMINISTRATORS: &str = "system:masters";
@@ -217,12 +217,29 @@ pub fn administrator(user: &str) -> Identity {
 /// The organization of the agents on nodes. What it may do is in the manifests that control planes apply.
 pub const AGENTS: &str = "bedplate:nodes";
 
+/// What stands before the node's name in the names of agents.
+pub const AGENT_PREFIX: &str = "bedplate:node:";
+
+/// Returns what a worker shows: that of its kubelet, its kube-proxy and its agent. Each has the name of its certificate on the
+/// node before it, as `COMPONENT/FILE`.
+pub fn of_worker(node: &Node) -> Vec<(String, Identity)> {
+    let all = [
+        (Kind::Kubelet.name(), kubelet(node)),
+        (Kind::Kubelet.name(), kubelet_server(node)),
+        (Kind::Proxy.name(), proxy()),
+        ("bedplate", agent(node)),
+    ];
+    let named =
+        |(component, identity): (&str, Identity)| (format!("{component}/{}", identity.file), identity);
+    all.into_iter().map(named).collect()
+}
+
 /// Returns that of the node's agent, towards the API.
 pub fn agent(node: &Node) -> Identity {
     Identity::client(
         "kubernetes",
         Signer::Kubernetes,
-        format!("bedplate:node:{}", node.name),
+        format!("{AGENT_PREFIX}{}", node.name),
     )
     .of(AGENTS)
 }
@@ -234,5 +251,5 @@ pub fn administrating_agent(node: &Node) -> Identity {
 
 /// Returns that of a control plane's agent, towards etcd.
 pub fn agent_of_etcd(node: &Node) -> Identity {
-    Identity::client("etcd", Signer::Etcd, format!("bedplate:node:{}", node.name))
+    Identity::client("etcd", Signer::Etcd, format!("{AGENT_PREFIX}{}", node.name))
 }

@@ -61,6 +61,31 @@ pub struct Issued {
     pub key: PrivateKey,
 }
 
+impl Issued {
+    /// Reads a certificate and its key, which must match. One of `authorities` must have signed it. All are PEM; `what` names
+    /// the certificate in errors.
+    ///
+    /// # Errors
+    ///
+    /// Texts that are no such certificate and key.
+    pub fn from_pem(pem: &str, key: &str, authorities: &str, what: &'static str) -> Result<Self, Error> {
+        let chain = Certificate::all_from_pem(pem, what)?;
+        let key = PrivateKey::from_pem(key, what)?;
+        let authorities = Certificate::all_from_pem(authorities, "the authority")?;
+        let flaw = Flaw::NotSigned;
+        if !crate::trust::vouches(&authorities, &chain) {
+            return Err(Error::Flaw { what, flaw });
+        }
+        let certificate = chain.into_iter().next();
+        let certificate = certificate.filter(|certificate| certificate.is_for(&key));
+        Ok(Self {
+            certificate: certificate.ok_or(Error::KeyMismatch(what))?,
+            pem: pem.to_owned(),
+            key,
+        })
+    }
+}
+
 /// Who a certificate is for.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {

@@ -7,7 +7,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
-use crate::{Error, Fingerprint, Flaw, KeyKind};
+use crate::{Error, Fingerprint, Flaw, KeyKind, PrivateKey};
 
 /// A certificate: its bytes and their content.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,6 +107,11 @@ impl Certificate {
     /// Returns its bytes.
     pub fn der(&self) -> &CertificateDer<'static> {
         &self.der
+    }
+
+    /// Tells whether it is for this key.
+    pub fn is_for(&self, key: &PrivateKey) -> bool {
+        self.details.public == key.public()
     }
 
     /// Returns its fingerprint.

@@ -81,6 +81,7 @@ const PARTS: &[(&str, &[&str])] = &[
     ("upgrades", &["backend", "node", "state"]),
     ("config", &["backend", "node", "state", "storage"]),
     ("server", &["backend", "clock", "node", "state"]),
+    ("trust", &["backend", "clock", "node", "server", "state"]),
 ];
 
 /// Crates for tests alone.

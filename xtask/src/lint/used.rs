@@ -9,6 +9,12 @@ pub struct Used;
 /// Crates that use a dependency where its name is not in their folder.
 const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("crates/api", "tonic-prost", "what `build.rs` generates names it"),
+    ("machined/trust", "prost", "what `build.rs` generates names it"),
+    (
+        "machined/trust",
+        "tonic-prost",
+        "what `build.rs` generates names it",
+    ),
     (
         "bootloader/core",
         "minisign",

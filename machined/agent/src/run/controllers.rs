@@ -27,6 +27,7 @@ use sys::block::LinuxResize;
 use sys::clock::LinuxClock;
 use sys::modules::LinuxModules;
 use sys::mount::LinuxMounts;
+use trust::join::{Folder, JoinController};
 use upgrades::hooks::NodeIsHealthy;
 use upgrades::trial::{Places, Slots};
 use upgrades::{RolloutFollower, UpgradeContext, UpgradeController, UpgradeHandle};
@@ -41,6 +42,8 @@ const IMAGES: &str = "/usr/share/bedplate/images";
 const MANIFESTS: &str = "manifests";
 /// What the node knows of its cluster, on STATE.
 const CLUSTER: &str = "cluster-nodes.json";
+/// What a worker has got from control planes, on STATE.
+const JOINED: &str = "joined";
 /// The program that puts rules of the packet filter in force, and the file with ours.
 const NFT: &str = "/usr/sbin/nft";
 const RULES: &str = "/run/bedplate/pod-network.nft";
@@ -124,6 +127,12 @@ pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError>
             system,
             clock::SAVED.into(),
             restored,
+        ))
+        .add(JoinController::new(
+            Folder::new(state.join(JOINED)),
+            clock.clone(),
+            Box::new(LinuxClock),
+            node.events.clone(),
         ))
         .add(CertificateController::new(
             tls,

@@ -28,6 +28,9 @@ use storage::{OwnerFile, identity, seed};
 use sys::clock::LinuxClock;
 use sys::entropy::LinuxPool;
 use tokio::signal::unix::{SignalKind, signal};
+use trust::answer::Signer;
+use trust::ledger::FileLedger;
+use trust::serve::Door;
 use upgrades::trial::{Places, manifest_in};
 
 use super::answers::backend;
@@ -37,6 +40,8 @@ use super::prepare::Prepared;
 use super::{console, hotplug, moments, stop};
 
 const LOGS: &str = "/var/log/bedplate";
+/// Which node holds which name, on the STATE of a control plane.
+const NAMES: &str = "names.json";
 /// How long services have to end, all together.
 const SERVICE_PATIENCE: Duration = Duration::from_secs(25);
 /// How long the parts of machined have to end.
@@ -232,6 +237,7 @@ async fn start(
     };
     let runtime = controllers::main(node, pieces).map_err(|error| chain(&error))?;
     keep_runtime("controllers", runtime, parts);
+    keep_door(node, &clock, parts);
 
     let server = ApiServer {
         store: node.store.clone(),
@@ -260,6 +266,25 @@ async fn start(
         }
     });
     Ok(())
+}
+
+/// Lets nodes join here, if the node is a control plane.
+fn keep_door(node: &Node, clock: &Arc<NodeClock>, parts: &mut Parts) {
+    let names = FileLedger::new(Path::new(Volume::State.target()).join(NAMES));
+    let signer = Signer::new(Arc::new(names), clock.clone(), node.events.clone());
+    let (store, clock) = (node.store.clone(), clock.clone());
+    parts.keep("trust", move |stop| {
+        let door = Door {
+            store: store.clone(),
+            signer: signer.clone(),
+            clock: clock.clone(),
+        };
+        let bind = || server::bind(trust::PORT);
+        async move {
+            let ended = door.run(bind, stop).await;
+            ended.map_err(|error| format!("cannot listen for nodes that join: {error}"))
+        }
+    });
 }
 
 /// Waits until something is mounted for both volumes. The controller keeps trying; the console says what is wrong.

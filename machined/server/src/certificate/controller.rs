@@ -9,7 +9,8 @@ use machine_config::MachineConfig;
 use pki::{Authority, Issued, NodeClock, ServerTls, Serving, authority};
 use state::kinds::certificate::ID;
 use state::kinds::{
-    CertificateStatus, ConfigStatus, HostNameStatus, NODE, NetworkStatus, OwnerStatus, TimeStatus,
+    CertificateStatus, ComponentCertificate, ConfigStatus, HostNameStatus, NODE, NetworkStatus, OwnerStatus,
+    TimeStatus,
 };
 use state::{Action, Controller, ControllerError, Resource as _, Store, chain};
 use sys::clock::Clock;
@@ -22,6 +23,8 @@ const NAME: &str = "certificate";
 const LOOK: Duration = Duration::from_secs(60);
 /// The certificate's common name; what it is for stands in its alternative names.
 const NODE_NAME: &str = "Bedplate node";
+/// The certificate that a control plane signs for a node without the authority's key.
+const JOINED: &str = "bedplate/api";
 /// What is said when nobody can believe the certificate any more.
 const EXPIRED: &str = "machine.ca has expired: apply a config with another CA";
 /// What the config's authority is called in errors.
@@ -139,7 +142,13 @@ impl CertificateController {
                     ..New::vouchless(issued, true)
                 }
             }
-            None => New::vouchless(authority::unjoined(names)?, true),
+            None => match self.joined(store, authorities, now) {
+                Some(issued) => New {
+                    signed: true,
+                    ..New::vouchless(issued, true)
+                },
+                None => New::vouchless(authority::unjoined(names)?, true),
+            },
         };
         self.tls.set(Some(Serving::mutual(
             authorities,
@@ -147,6 +156,21 @@ impl CertificateController {
             self.trust.clone(),
         )?));
         Ok(new)
+    }
+
+    /// Returns the certificate that a control plane has signed, while it is good.
+    fn joined(&self, store: &Store, authorities: &str, now: SystemTime) -> Option<Issued> {
+        let held: ComponentCertificate = store.get(JOINED)?;
+        let issued = Issued::from_pem(
+            &held.certificate,
+            held.key.expose(),
+            authorities,
+            "the node's certificate",
+        );
+        let issued = issued
+            .inspect_err(|error| tracing::warn!("{}", chain(error)))
+            .ok()?;
+        (issued.certificate.details().not_after > self.trust.now(now)).then_some(issued)
     }
 
     /// Serves with a certificate that nobody vouches for, to clients of the first of these authorities that is one. Without
@@ -178,6 +202,7 @@ impl Controller for CertificateController {
             NetworkStatus::KIND,
             HostNameStatus::KIND,
             TimeStatus::KIND,
+            ComponentCertificate::KIND,
         ]
     }
 
@@ -199,6 +224,9 @@ impl Controller for CertificateController {
             hostname: hostname.map(|status| status.name.to_string()).unwrap_or_default(),
             addresses: network.addresses.iter().map(ToString::to_string).collect(),
             synchronised: self.trust.is_synchronised(),
+            joined: store
+                .get::<ComponentCertificate>(JOINED)
+                .map(|held| held.certificate),
         };
         let status = store.get::<ConfigStatus>(NODE);
         let config = store.get::<MachineConfig>(NODE);
@@ -320,7 +348,7 @@ mod tests {
             self.store.put("config", NODE, status).unwrap();
         }
 
-        fn configure(&self, role: Role) {
+        fn configure(&self, role: Role) -> Secrets {
             let secrets = Secrets::generate(moment(START)).unwrap();
             let mut config: MachineConfig = state::testkit::config();
             config.machine.role = role;
@@ -331,6 +359,7 @@ mod tests {
             self.phase(Phase::Running {
                 source: Source::State,
             });
+            secrets
         }
 
         fn synchronise(&self) {
@@ -521,6 +550,44 @@ mod tests {
         );
         bench.clock.advance(Duration::from_secs(86400));
         assert_eq!(bench.run().await, status, "another would be no better");
+    }
+
+    #[tokio::test]
+    async fn a_worker_serves_with_what_a_control_plane_has_signed_while_that_is_good() {
+        let mut bench = bench(START);
+        let authority = bench.configure(Role::Worker).authority;
+        bench.synchronise();
+        assert!(!bench.run().await.signed);
+        let names = ["node1", "192.0.2.7"].map(str::to_owned);
+        let sign = |authority: &Authority, days: u64| {
+            let from = moment(START) - Duration::from_secs(days * 86400);
+            let validity = pki::Validity::starting(from, authority::SERVER_LIFE);
+            let issued = authority.issue_server(NODE_NAME, &names, validity).unwrap();
+            ComponentCertificate {
+                certificate: issued.pem.clone(),
+                key: Secret::new(issued.key.to_pem().as_str()),
+                names: names.to_vec(),
+                not_before: 0,
+                not_after: 0,
+            }
+        };
+        let away = Authority::generate("away", moment(START)).unwrap();
+        let (good, useless) = (sign(&authority, 0), [sign(&authority, 2), sign(&away, 0)]);
+        bench.store.put("cluster-join", JOINED, good).unwrap();
+        let status = bench.run().await;
+        assert!(
+            status.mutual && status.signed && status.remark.is_none(),
+            "{status:?}"
+        );
+        assert_eq!(status.names, names);
+        for useless in useless {
+            bench.store.put("cluster-join", JOINED, useless).unwrap();
+            let status = bench.run().await;
+            assert!(
+                status.mutual && !status.signed && status.remark.is_some(),
+                "{status:?}"
+            );
+        }
     }
 
     #[tokio::test]

@@ -30,6 +30,8 @@ pub enum Desired {
         names: Vec<String>,
         /// Set when it is dated by a clock that follows a true one.
         synchronised: bool,
+        /// The certificate that a control plane has signed for a node without the authority's key, in PEM.
+        joined: Option<String>,
     },
 }
 
@@ -42,6 +44,8 @@ pub struct Facts {
     pub addresses: Vec<String>,
     /// Set when its clock follows a true one.
     pub synchronised: bool,
+    /// The certificate that a control plane has signed for it, in PEM.
+    pub joined: Option<String>,
 }
 
 /// Decides what certificate the node should have.
@@ -57,6 +61,7 @@ pub fn desired(
             signed: config.machine.ca.key.is_some(),
             names: names(config, &facts),
             synchronised: facts.synchronised,
+            joined: facts.joined.filter(|_| config.machine.ca.key.is_none()),
         },
         (Some(Phase::Maintenance), _) => Desired::Maintenance,
         (Some(Phase::Locked { .. }), _) => Desired::Locked {

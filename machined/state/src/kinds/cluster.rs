@@ -113,6 +113,23 @@ impl Resource for ClusterPeer {
     const SHARED: bool = true;
 }
 
+/// How far a worker is with its certificates, which a control plane signs. Owned by the controller `cluster-join`; one, named
+/// `node`, on workers only.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct JoinStatus {
+    /// The name or address of the control plane that signed last; none if none has.
+    pub control_plane: Option<String>,
+    /// Last moment at which all its certificates are valid, in seconds since 1970; none if it has none.
+    pub valid_until: Option<u64>,
+    /// What it waits for, or why it was refused, with the way out, one sentence; none if nothing is missing.
+    pub waits_for: Option<String>,
+}
+
+impl Resource for JoinStatus {
+    const KIND: &'static str = "JoinStatus";
+}
+
 /// How fast the disk of etcd is. Owned by the controller `etcd-disk`; one, named `node`, on control planes only. It is
 /// measured once in each boot, before etcd starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

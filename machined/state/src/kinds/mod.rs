@@ -27,7 +27,7 @@ pub use certificate::CertificateStatus;
 pub use clock::{TimeFrom, TimeStatus};
 pub use cluster::{
     ClusterMember, ClusterPeer, ClusterStatus, ComponentCertificate, EtcdDisk, EtcdMembership, EtcdPeer,
-    EtcdStart,
+    EtcdStart, JoinStatus,
 };
 pub use cluster_network::{ApiServers, ClusterNode, PodNetworkStatus};
 pub use config::{ConfigStatus, OwnerStatus};

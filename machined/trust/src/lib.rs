@@ -1,0 +1,27 @@
+//! Lets nodes join their cluster by its token: control planes sign, workers ask.
+//!
+//! A worker has the token and the authorities' certificates, and no authority's key. It makes its keys itself, and asks a
+//! control plane over TLS to sign for them; the same at each renewal. What a certificate may say is decided by [`policy`]
+//! alone; [`ledger`] keeps which node holds which name; [`attempts`] how often somebody may ask. [`answer`] puts them
+//! together, and [`serve`] is the door. On the other side, [`join`] has the controller that asks.
+//!
+//! Nothing here writes a service or a file of Kubernetes: the certificates are resources, and others use them.
+
+pub mod answer;
+pub mod attempts;
+pub mod join;
+pub mod ledger;
+pub mod policy;
+pub mod serve;
+
+#[cfg(test)]
+mod tests;
+
+/// The messages, and both ends of the call.
+#[expect(missing_docs, reason = "generated")]
+pub mod proto {
+    tonic::include_proto!("bedplate.trust.v1alpha1");
+}
+
+/// The TCP port on which control planes sign.
+pub const PORT: u16 = 50001;
