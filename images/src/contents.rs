@@ -7,6 +7,7 @@ use crate::error::{BuildError, access};
 use crate::inputs::Inputs;
 use crate::modules::{self, Chosen, Kernel};
 use crate::packages::fetched::Fetched;
+use crate::release::os_release;
 use crate::request::Request;
 use crate::select;
 use crate::tree::{Node, Tree, TreeError};
@@ -24,6 +25,9 @@ pub(crate) fn root(
     let mut tree = select::root(features, &inputs.packages, request.arch())?;
     tree.add("usr/bin/machined", Node::program(machined), "machined")?;
     tree.add(release_file::PATH, Node::text(release), "the build")?;
+    let board = request.selection.board.name.to_string();
+    let system = os_release(&request.version.to_string(), &board);
+    tree.add("usr/lib/os-release", Node::text(system), "the build")?;
     for image in &features.container_images {
         let program = request.binary(image.program.as_str())?;
         let archive = oci::archive(&image.reference, request.arch(), image.program.as_str(), &program)

@@ -48,6 +48,14 @@ pub fn facts(
     }
 }
 
+/// Returns the file `os-release`, from which programs such as kubelet learn what they run on. The format is that of
+/// os-release(5).
+pub fn os_release(version: &str, board: &str) -> String {
+    format!(
+        "NAME=Bedplate\nID=bedplate\nVERSION_ID={version}\nPRETTY_NAME=\"Bedplate {version}\"\nVARIANT_ID={board}\n"
+    )
+}
+
 /// Returns upstream's part of a Debian version: what is between an epoch and the last hyphen.
 fn upstream(version: &str) -> &str {
     let plain = version.split_once(':').map_or(version, |(_, plain)| plain);
@@ -56,7 +64,13 @@ fn upstream(version: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::upstream;
+    use super::{os_release, upstream};
+
+    #[test]
+    fn the_os_is_named_as_shells_would_read_it() {
+        let text = os_release("1.2.3", "rpi3");
+        assert!(text.contains("\nPRETTY_NAME=\"Bedplate 1.2.3\"\n") && text.ends_with("VARIANT_ID=rpi3\n"));
+    }
 
     #[test]
     fn a_debian_version_holds_that_of_upstream() {

@@ -19,19 +19,37 @@ pub fn install(logs: &Logs) {
         ring: logs.ring(OWN),
         kmsg,
     };
-    // Libraries are heard when something is wrong: their usual chatter would wear out card and reader.
-    let filter = Targets::new()
-        .with_target("machined", LevelFilter::INFO)
-        .with_default(LevelFilter::WARN);
     let format = tracing_subscriber::fmt::layer()
         .with_writer(writer)
         .with_ansi(false)
         .without_time()
         .with_target(false);
     let _already = tracing_subscriber::registry()
-        .with(filter)
+        .with(filter())
         .with(format)
         .try_init();
+}
+
+/// Libraries that say at `info` what they do, to nobody's use: they are heard when something is wrong.
+const CHATTY: [&str; 8] = [
+    "h2",
+    "hickory_proto",
+    "hickory_server",
+    "hyper",
+    "hyper_util",
+    "rustls",
+    "tonic",
+    "tower",
+];
+
+/// Decides what is taken: from all crates of the agent what they say at `info`, as a person would want to read it.
+fn filter() -> Targets {
+    let chatty = CHATTY.map(|library| (library, LevelFilter::WARN));
+    Targets::new()
+        .with_default(LevelFilter::INFO)
+        .with_targets(chatty)
+        // It calls each failed request an error: whoever asked says what became of it.
+        .with_target("kube_client", LevelFilter::OFF)
 }
 
 #[derive(Clone)]
@@ -116,6 +134,17 @@ fn severity(level: Level) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_part_of_the_agent_is_heard_and_libraries_only_in_need() {
+        let takes = |target, level| filter().would_enable(target, &level);
+        for part in ["machined::run", "network::links", "storage::controller", "etcd"] {
+            assert!(takes(part, Level::INFO), "{part}");
+            assert!(!takes(part, Level::DEBUG), "{part}");
+        }
+        assert!(takes("h2::client", Level::WARN) && !takes("h2::client", Level::INFO));
+        assert!(!takes("kube_client::client::builder", Level::ERROR));
+    }
 
     #[test]
     fn kernel_records_have_severity_once() {
