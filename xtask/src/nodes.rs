@@ -17,6 +17,7 @@ const LIMIT: Duration = Duration::from_secs(40 * 60);
 #[rustfmt::skip]
 const AGENT: &[&str] = &[
     "backend",
+    "balancer",
     "clock",
     "cluster",
     "config",

@@ -37,7 +37,7 @@ pub use component::{Component, File, Health, Kind};
 pub use control_plane::ControlPlane;
 pub use error::Error;
 pub use identity::{Identity, Signer};
-pub use node::{Layout, Node, NodeName};
+pub use node::{Layout, Node, NodeName, Ports};
 pub use plan::plan;
 pub use release::{EtcdRelease, Release};
 pub use version::{Minor, Version};

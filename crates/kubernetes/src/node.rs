@@ -262,6 +262,8 @@ pub(crate) fn text(path: &Path) -> String {
 pub struct Ports {
     /// The API.
     pub api: u16,
+    /// The balancer of all API servers, on the node itself.
+    pub api_balancer: u16,
     /// etcd, for the API server.
     pub etcd: u16,
     /// etcd, among its members.
@@ -286,6 +288,7 @@ impl Default for Ports {
     fn default() -> Self {
         Self {
             api: 6443,
+            api_balancer: 7445,
             etcd: 2379,
             etcd_peer: 2380,
             etcd_health: 2381,

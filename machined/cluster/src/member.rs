@@ -58,10 +58,8 @@ pub fn decide(
     let Some(mut wanted) = wanted(config, host_name.ok_or(NoMember::NoName)?, addresses)? else {
         return Ok(None);
     };
-    if wanted.control_plane.is_some() {
-        // Its own API server, so that it depends on no other node.
-        wanted.node.api = format!("https://127.0.0.1:{}", wanted.node.ports.api);
-    }
+    // The balancer: it prefers the node's own API server, and survives the loss of any other.
+    wanted.node.api = format!("https://127.0.0.1:{}", wanted.node.ports.api_balancer);
     let overlay = match wanted.control_plane {
         Some(_) => "kubernetes",
         None => "kubernetes-worker",

@@ -72,6 +72,7 @@ const PARTS: &[(&str, &[&str])] = &[
     ("kubernetes-client", &["state"]),
     ("etcd", &["backend", "etcd-client", "node", "state"]),
     ("etcd-client", &["state"]),
+    ("balancer", &["state"]),
     ("network", &["state"]),
     ("manifests", &["kubernetes-client", "state"]),
     ("pod-network", &["kubernetes-client", "node", "state"]),

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use balancer::Balancer;
 use clock::{Restored, Sntp, TimeSync};
 use etcd::EtcdHandle;
 use health::{ApiCheck, NodeHealth};
@@ -118,6 +119,7 @@ pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError>
     runtime
         .add(ClusterNodes::new(clients.clone(), state.join(CLUSTER)))
         .add(ClusterManifests::new(clients, "/".into(), state.join(MANIFESTS)))
+        .add(Balancer::default())
         .add(PodNetwork::new(
             Files::default(),
             Nft::new(children, NFT.into(), RULES.into()),

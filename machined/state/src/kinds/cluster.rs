@@ -24,7 +24,7 @@ pub struct ClusterMember {
     pub addresses: Vec<IpAddr>,
     /// Where clients outside of the cluster reach the API server: `https://HOST:PORT`.
     pub endpoint: String,
-    /// Where this node reaches the API server: `https://HOST:PORT`.
+    /// Where this node reaches the API server, by its own balancer: `https://HOST:PORT`.
     pub api: String,
     /// The networks of pods.
     pub pods: Vec<IpPrefix>,

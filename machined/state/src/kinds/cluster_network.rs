@@ -53,3 +53,49 @@ pub struct PodNetworkStatus {
 impl Resource for PodNetworkStatus {
     const KIND: &'static str = "PodNetworkStatus";
 }
+
+/// The API servers that the node's own requests go to. Owned by the controller `api-balancer`; one, named `node`, on members of
+/// a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ApiBalancerStatus {
+    /// Where the node's components find it: `ADDRESS:PORT`.
+    pub listens: String,
+    /// The servers, the preferred ones first.
+    pub servers: Vec<BalancedServer>,
+}
+
+impl Resource for ApiBalancerStatus {
+    const KIND: &'static str = "ApiBalancerStatus";
+}
+
+/// An API server behind the balancer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BalancedServer {
+    /// Where it is: `HOST:PORT`.
+    pub address: String,
+    /// How it is.
+    pub health: ServerHealth,
+}
+
+/// How an API server is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "state")]
+pub enum ServerHealth {
+    /// Nobody has asked it yet.
+    #[default]
+    Unknown,
+    /// It is ready for requests.
+    Ready,
+    /// It answers, and is not ready.
+    NotReady {
+        /// Why, as it says.
+        reason: String,
+    },
+    /// It cannot be reached.
+    Down {
+        /// Why.
+        reason: String,
+    },
+}

@@ -29,7 +29,9 @@ pub use cluster::{
     ClusterMember, ClusterPeer, ClusterStatus, ComponentCertificate, EtcdDisk, EtcdMembership, EtcdPeer,
     EtcdStart, JoinStatus,
 };
-pub use cluster_network::{ApiServers, ClusterNode, PodNetworkStatus};
+pub use cluster_network::{
+    ApiBalancerStatus, ApiServers, BalancedServer, ClusterNode, PodNetworkStatus, ServerHealth,
+};
 pub use config::{ConfigStatus, OwnerStatus};
 pub use containers::{ContainerStoreStatus, ImageStatus, KeptStore};
 pub use health::{ApiStatus, CheckResult, HealthState, HealthStatus};
