@@ -24,6 +24,8 @@ pub struct Emulator {
     pub kernel: Console,
     /// The port on loopback that leads to its API.
     pub api_port: u16,
+    /// The port on loopback that leads to its API of Kubernetes.
+    pub kubernetes_port: u16,
     talk: PathBuf,
     deadline: Instant,
 }
@@ -42,10 +44,11 @@ impl Emulator {
         deadline: Instant,
         further: &[&str],
     ) -> Result<Emulator> {
-        let api_port = ports::draw()?;
+        let (api_port, kubernetes_port) = (ports::draw()?, ports::draw()?);
         let command = machine.command(&Wiring {
             disk,
             api_port,
+            kubernetes_port,
             folder,
             further,
         })?;
@@ -66,6 +69,7 @@ impl Emulator {
             loader,
             kernel,
             api_port,
+            kubernetes_port,
             talk: talk(folder),
             deadline,
         })

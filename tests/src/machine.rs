@@ -9,6 +9,9 @@ use anyhow::{Context as _, Result};
 use crate::disk::Disk;
 use crate::tools::Tool;
 
+/// The port of Kubernetes' API server.
+const KUBERNETES: u16 = 6443;
+
 /// An emulated machine with its firmware.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Machine {
@@ -30,6 +33,8 @@ pub struct Wiring<'a> {
     pub disk: &'a Disk,
     /// The port on this machine's loopback that leads to the API.
     pub api_port: u16,
+    /// The port on this machine's loopback that leads to the API of Kubernetes.
+    pub kubernetes_port: u16,
     /// A folder for consoles and firmware variables.
     pub folder: &'a Path,
     /// Further options of the emulator.
@@ -102,7 +107,7 @@ impl Machine {
         // A machine may have /dev/kvm and still not be able to run guests with it.
         words.add("-accel tcg,thread=multi -display none -monitor none -no-user-config");
         words.disk(self, wiring.disk.path());
-        words.network(self, wiring.api_port);
+        words.network(self, wiring);
         let socket = talk(wiring.folder);
         words.pair("-qmp", format!("unix:{},server=on,wait=off", socket.display()));
         let loader = self.loader_console(wiring.folder);
@@ -161,11 +166,11 @@ impl Words {
         }
     }
 
-    fn network(&mut self, machine: Machine, port: u16) {
-        self.pair(
-            "-netdev",
-            format!("user,id=net,hostfwd=tcp:127.0.0.1:{port}-:{}", api::PORT),
-        );
+    fn network(&mut self, machine: Machine, wiring: &Wiring) {
+        let forward = |here: u16, there: u16| format!(",hostfwd=tcp:127.0.0.1:{here}-:{there}");
+        let api = forward(wiring.api_port, api::PORT);
+        let kubernetes = forward(wiring.kubernetes_port, KUBERNETES);
+        self.pair("-netdev", format!("user,id=net{api}{kubernetes}"));
         // The Pi's card is plugged in later: see `Emulator::plug_card`.
         if machine != Machine::Pi3 {
             self.add("-device virtio-net-pci,netdev=net");

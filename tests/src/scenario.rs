@@ -99,7 +99,12 @@ impl Stage<'_> {
     /// Reaches a machine's API with the certificate of the cluster's administrator.
     pub fn node(&self, emulator: &Emulator) -> Result<Node> {
         let client = self.workshop.cluster()?.client;
-        Ok(Node::with_client(emulator.api_port, client, self.deadline()))
+        Ok(self.node_of(emulator, client))
+    }
+
+    /// Reaches a machine's API with a client's file.
+    pub fn node_of(&self, emulator: &Emulator, client: PathBuf) -> Node {
+        Node::with_client(emulator.api_port, client, self.deadline())
     }
 
     /// Reaches a machine's API as anybody could.

@@ -2,6 +2,7 @@
 
 mod boots;
 mod checks;
+mod cluster;
 mod copies;
 mod faults;
 mod follow;
@@ -180,15 +181,26 @@ pub const ALL: &[Scenario] = &[
 ];
 
 /// Scenarios that are run only when they are named: they take long, for what others show on other machines.
-pub const NAMED: &[Scenario] = &[Scenario {
-    name: "ota-rpi3",
-    shows: "the Raspberry Pi 3 image is upgraded on its SD card, started on trial by the loader, and committed",
-    limit: minutes(10),
-    machines: 1,
-    processors: Processors::Several,
-    takes: 300,
-    run: ota_pi::run,
-}];
+pub const NAMED: &[Scenario] = &[
+    Scenario {
+        name: "cluster",
+        shows: "a flashed node is bootstrapped, becomes Ready, and runs a pod from its own image that answers by its DNS name",
+        limit: minutes(25),
+        machines: 1,
+        processors: Processors::Several,
+        takes: 400,
+        run: cluster::run,
+    },
+    Scenario {
+        name: "ota-rpi3",
+        shows: "the Raspberry Pi 3 image is upgraded on its SD card, started on trial by the loader, and committed",
+        limit: minutes(10),
+        machines: 1,
+        processors: Processors::Several,
+        takes: 300,
+        run: ota_pi::run,
+    },
+];
 
 const fn minutes(count: u64) -> Duration {
     Duration::from_secs(count * 60)

@@ -1,0 +1,68 @@
+//! Images with Kubernetes, as these scenarios need them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use super::{programs, text};
+use crate::disk::Disk;
+use crate::scenario::Stage;
+use crate::tools::{self, Tool};
+
+const BOARD: &str = "generic-amd64";
+const BUILD_LIMIT: Duration = Duration::from_secs(20 * 60);
+const FLASH_LIMIT: Duration = Duration::from_secs(5 * 60);
+/// The folder of this crate's sources, which lies in the repository.
+const HERE: &str = env!("CARGO_MANIFEST_DIR");
+
+/// What an image is built from.
+pub struct Image {
+    kubernetes: PathBuf,
+}
+
+impl Image {
+    /// Returns one that works.
+    pub fn good(stage: &Stage) -> Result<Image> {
+        let kubernetes = programs::unpack(stage)?;
+        Ok(Image { kubernetes })
+    }
+
+    /// Builds a release of it.
+    pub fn build(&self, stage: &Stage, version: &str) -> Result<PathBuf> {
+        let folder = stage.folder.join("releases").join(version);
+        fs::create_dir_all(&folder)?;
+        let repository = Path::new(HERE).join("..");
+        let build = Tool::ours("bedplate-image").args(["build", "--quiet", "--output", "json"]);
+        let build = build.args([
+            "--board",
+            BOARD,
+            "--version",
+            version,
+            "--overlay",
+            "cluster-test",
+        ]);
+        let build = build.args(["--kubernetes", &text(&self.kubernetes)]);
+        let build = build.arg("--key").arg(stage.workshop.key("release")?.secret);
+        let build = build.arg("--tree").arg(&repository);
+        let build = build.arg("--tree").arg(Path::new(HERE).join("cluster"));
+        let build = build.arg("--binaries").arg(tools::target().join("node"));
+        let printed = build.arg("--out").arg(&folder).within(BUILD_LIMIT).run()?;
+        let report: serde_json::Value =
+            serde_json::from_str(&printed).context("bedplate-image prints no JSON")?;
+        let bundle = report["bundle"].as_str();
+        Ok(PathBuf::from(bundle.context("bedplate-image reports no bundle")?))
+    }
+}
+
+/// Flashes a release with a config for a node of this name.
+pub fn flash(stage: &Stage, bundle: &Path, config: &Path, name: &str, size: &str) -> Result<Disk> {
+    let disk = stage.folder.join(format!("{name}.img"));
+    fs::remove_file(&disk).ok();
+    let flash = Tool::ours("bedplate-flash").arg(bundle).arg(&disk);
+    let flash = flash.args(["--yes", "--size", size, "--hostname", name]);
+    let flash = flash.arg("--key").arg(stage.workshop.key("release")?.public);
+    flash.arg("--config").arg(config).within(FLASH_LIMIT).run()?;
+    Ok(Disk::at(disk))
+}
