@@ -9,7 +9,7 @@ use crate::modules::{self, Chosen, Kernel};
 use crate::packages::fetched::Fetched;
 use crate::release::os_release;
 use crate::request::Request;
-use crate::select;
+use crate::select::{self, Packages};
 use crate::tree::{Node, Tree, TreeError};
 use crate::{initramfs, kubernetes, oci};
 
@@ -21,8 +21,25 @@ pub(crate) fn root(
     kernel: &Kernel<'_>,
     chosen: &Chosen,
 ) -> Result<Tree, BuildError> {
+    let mut tree = root_without_kernel(request, &inputs.packages, machined, release)?;
+    add_modules(
+        &mut tree,
+        &format!("usr/lib/modules/{}", kernel.version()),
+        chosen,
+        inputs.kernel.origin(),
+    )?;
+    Ok(tree)
+}
+
+/// Puts the root together but for what belongs to a kernel.
+pub(crate) fn root_without_kernel(
+    request: &Request<'_>,
+    packages: &Packages,
+    machined: &[u8],
+    release: &str,
+) -> Result<Tree, BuildError> {
     let features = &request.selection.features;
-    let mut tree = select::root(features, &inputs.packages, request.arch())?;
+    let mut tree = select::root(features, packages, request.arch())?;
     tree.add("usr/bin/machined", Node::program(machined), "machined")?;
     tree.add(release_file::PATH, Node::text(release), "the build")?;
     let board = request.selection.board.name.to_string();
@@ -41,12 +58,6 @@ pub(crate) fn root(
     if let Some(programs) = request.kubernetes {
         kubernetes::add(&mut tree, programs)?;
     }
-    add_modules(
-        &mut tree,
-        &format!("usr/lib/modules/{}", kernel.version()),
-        chosen,
-        inputs.kernel.origin(),
-    )?;
     Ok(tree)
 }
 

@@ -81,6 +81,18 @@ pub fn wanted(selection: &Selection) -> Result<Vec<Wanted>, TwoPlaces> {
     Ok(set.into_vec())
 }
 
+/// Gets and opens the packages of a selection, without its kernel.
+///
+/// # Errors
+/// Fails when a package cannot be had or opened.
+pub fn without_kernel(
+    selection: &Selection,
+    fetcher: &mut Fetcher,
+) -> Result<(Packages, Vec<Fetched>), InputError> {
+    let fetched = fetcher.fetch(&wanted(selection)?, selection.board.arch)?;
+    Ok((open(&fetched)?, fetched))
+}
+
 /// Gets and opens the packages of a selection.
 pub fn get(selection: &Selection, fetcher: &mut Fetcher) -> Result<Inputs, InputError> {
     let arch = selection.board.arch;

@@ -11,6 +11,7 @@
 pub mod bmap;
 pub mod build;
 pub mod check;
+pub mod container_image;
 mod contents;
 pub mod device_trees;
 pub mod disk_image;

@@ -1,47 +1,80 @@
-//! Packs one static program as a container image: an OCI archive that containerd imports.
+//! Packs container images: OCI archives that containerd and Podman import.
+
+use std::io::{self, Write};
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use board::Arch;
 
+/// A container image of one layer, which names what it runs itself.
+pub struct Image<'a> {
+    /// Its name and tag, such as `localhost/bedplate:0.1.0`.
+    pub reference: &'a str,
+    /// The architecture of its programs.
+    pub arch: Arch,
+    /// How a container of it is started: the object `config` of the OCI image configuration.
+    pub config: serde_json::Value,
+    /// Its files, as an uncompressed tar archive.
+    pub layer: &'a [u8],
+}
+
+impl Image<'_> {
+    /// Writes the image as an OCI archive. The same image gives the same bytes.
+    ///
+    /// # Errors
+    /// Fails when the archive cannot be written.
+    pub fn write(&self, out: impl Write) -> io::Result<()> {
+        let platform = json!({"architecture": self.arch.as_str(), "os": "linux"});
+        let config = json!({
+            "architecture": self.arch.as_str(),
+            "os": "linux",
+            "config": self.config,
+            "rootfs": {"type": "layers", "diff_ids": [digest(self.layer)]},
+        })
+        .to_string();
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": descriptor("application/vnd.oci.image.config.v1+json", config.as_bytes()),
+            "layers": [descriptor("application/vnd.oci.image.layer.v1.tar", self.layer)],
+        })
+        .to_string();
+        let mut described = descriptor("application/vnd.oci.image.manifest.v1+json", manifest.as_bytes());
+        described["annotations"] = json!({
+            "io.containerd.image.name": self.reference,
+            "org.opencontainers.image.ref.name": self.reference.rsplit(':').next(),
+        });
+        described["platform"] = platform;
+        let index = json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.index.v1+json",
+            "manifests": [described],
+        })
+        .to_string();
+        let blob = |data: &[u8]| format!("blobs/sha256/{}", hex::encode(Sha256::digest(data)));
+        let files = [
+            ("oci-layout", 0o644, &br#"{"imageLayoutVersion":"1.0.0"}"#[..]),
+            ("index.json", 0o644, index.as_bytes()),
+            (&blob(self.layer), 0o644, self.layer),
+            (&blob(config.as_bytes()), 0o644, config.as_bytes()),
+            (&blob(manifest.as_bytes()), 0o644, manifest.as_bytes()),
+        ];
+        tar(out, &files).map(drop)
+    }
+}
+
 /// Packs a program as `/NAME` of an image called `reference`. The same program gives the same bytes.
-pub fn archive(reference: &str, arch: Arch, name: &str, program: &[u8]) -> std::io::Result<Vec<u8>> {
-    let layer = tar(&[(name, 0o755, program)])?;
-    let config = json!({
-        "architecture": arch.as_str(),
-        "os": "linux",
-        "config": {"Entrypoint": [format!("/{name}")]},
-        "rootfs": {"type": "layers", "diff_ids": [digest(&layer)]},
-    })
-    .to_string();
-    let manifest = json!({
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": descriptor("application/vnd.oci.image.config.v1+json", config.as_bytes()),
-        "layers": [descriptor("application/vnd.oci.image.layer.v1.tar", &layer)],
-    })
-    .to_string();
-    let mut described = descriptor("application/vnd.oci.image.manifest.v1+json", manifest.as_bytes());
-    described["annotations"] = json!({
-        "io.containerd.image.name": reference,
-        "org.opencontainers.image.ref.name": reference.rsplit(':').next(),
-    });
-    described["platform"] = json!({"architecture": arch.as_str(), "os": "linux"});
-    let index = json!({
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.index.v1+json",
-        "manifests": [described],
-    })
-    .to_string();
-    let blob = |data: &[u8]| format!("blobs/sha256/{}", hex::encode(Sha256::digest(data)));
-    tar(&[
-        ("oci-layout", 0o644, br#"{"imageLayoutVersion":"1.0.0"}"#),
-        ("index.json", 0o644, index.as_bytes()),
-        (&blob(&layer), 0o644, &layer),
-        (&blob(config.as_bytes()), 0o644, config.as_bytes()),
-        (&blob(manifest.as_bytes()), 0o644, manifest.as_bytes()),
-    ])
+pub fn archive(reference: &str, arch: Arch, name: &str, program: &[u8]) -> io::Result<Vec<u8>> {
+    let image = Image {
+        reference,
+        arch,
+        config: json!({"Entrypoint": [format!("/{name}")]}),
+        layer: &tar(Vec::new(), &[(name, 0o755, program)])?,
+    };
+    let mut archive = Vec::new();
+    image.write(&mut archive)?;
+    Ok(archive)
 }
 
 fn digest(data: &[u8]) -> String {
@@ -52,8 +85,8 @@ fn descriptor(media_type: &str, data: &[u8]) -> serde_json::Value {
     json!({"mediaType": media_type, "digest": digest(data), "size": data.len()})
 }
 
-fn tar(files: &[(&str, u32, &[u8])]) -> std::io::Result<Vec<u8>> {
-    let mut builder = tar::Builder::new(Vec::new());
+fn tar<W: Write>(out: W, files: &[(&str, u32, &[u8])]) -> io::Result<W> {
+    let mut builder = tar::Builder::new(out);
     for (path, mode, data) in files {
         let mut header = tar::Header::new_ustar();
         header.set_mode(*mode);

@@ -26,17 +26,29 @@ pub fn facts(
         there.map(|module| module.name.to_string()).collect()
     };
     Release {
+        kernel: kernel.version().to_owned(),
+        modules: names(&selection.modules.early),
+        autoload: names(&selection.modules.autoload),
+        ..without_kernel(selection, version, kubernetes, packages)
+    }
+}
+
+/// Returns the facts of an image that has no kernel.
+pub fn without_kernel(
+    selection: &Selection,
+    version: &str,
+    kubernetes: Option<&Programs>,
+    packages: &[Fetched],
+) -> Release {
+    Release {
         board: selection.board.name.to_string(),
         version: version.to_owned(),
         arch: selection.board.arch.as_str().to_owned(),
-        kernel: kernel.version().to_owned(),
         overlays: selection
             .overlays
             .iter()
             .map(|overlay| overlay.name.to_string())
             .collect(),
-        modules: names(&selection.modules.early),
-        autoload: names(&selection.modules.autoload),
         services: selection.features.services.clone(),
         kubernetes: kubernetes.map(|programs| KubernetesPrograms {
             version: programs.version.to_string(),
@@ -45,6 +57,7 @@ pub fn facts(
                 .find(|package| package.name == ETCD)
                 .map(|package| upstream(&package.version).to_owned()),
         }),
+        ..Release::default()
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod build;
 mod check;
+mod container;
 mod keys;
 mod kubernetes;
 mod lists;
@@ -52,6 +53,8 @@ pub enum Output {
 enum Command {
     /// Build the signed bundle of a board.
     Build(build::Build),
+    /// Build a container image with a board's root file system, for Podman: a node without a machine of its own.
+    Container(container::Container),
     /// Take images apart with tools that are not ours.
     Check(check::Check),
     /// Make signing keys.
@@ -77,6 +80,7 @@ impl Cli {
         let global = self.global;
         match self.command {
             Command::Build(build) => build.run(&global),
+            Command::Container(container) => container.run(&global),
             Command::Check(check) => check.run(&global),
             Command::Keys(keys) => keys.run(&global),
             Command::Boards(boards) => boards.run(&global),
