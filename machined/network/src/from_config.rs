@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use machine_config::MachineConfig;
 use machine_config::v1alpha1::{Interface, ROUTE_METRIC};
 use state::kinds::{
-    ContributedAddress, ContributedRoute, DhcpSpec, LinkKind, LinkSettings, LinkStatus, NODE,
+    ContainerMode, ContributedAddress, ContributedRoute, DhcpSpec, LinkKind, LinkSettings, LinkStatus, NODE,
     NetworkContribution, Precedence,
 };
 use state::{Action, Controller, ControllerError, Resource, Store};
@@ -20,6 +20,7 @@ pub struct FromConfig;
 /// Decides what the config asks for, and who is to ask for a lease. Pure.
 pub(super) fn asked(
     config: Option<&MachineConfig>,
+    container: Option<&ContainerMode>,
     links: &BTreeMap<String, LinkStatus>,
 ) -> (NetworkContribution, BTreeMap<String, DhcpSpec>) {
     let mut asked = NetworkContribution::new(Precedence::Config);
@@ -32,11 +33,12 @@ pub(super) fn asked(
         asked.links.insert(name.clone(), settings);
     }
     let by_default = Interface {
-        dhcp: true,
+        // A container has the addresses that its engine gave it.
+        dhcp: container.is_none(),
         ..Interface::default()
     };
     let hostname = config.and_then(|config| config.machine.hostname.clone());
-    for (name, interface) in chosen(config, &by_default, links) {
+    for (name, interface) in chosen(config, container, &by_default, links) {
         add(&mut asked, name, accepts_routers(config, name), interface);
         if interface.dhcp {
             let hostname = hostname.clone();
@@ -46,15 +48,21 @@ pub(super) fn asked(
     (asked, dhcp)
 }
 
-/// Lists the interfaces that are looked after. If the config names none, whatever cable is plugged in is the right one.
+/// Lists the interfaces that are looked after. If the config names none, whatever cable is plugged in is the right one,
+/// and in a container what its engine made.
 fn chosen<'a>(
     config: Option<&'a MachineConfig>,
+    container: Option<&ContainerMode>,
     by_default: &'a Interface,
     links: &'a BTreeMap<String, LinkStatus>,
 ) -> Vec<(&'a String, &'a Interface)> {
     let listed = config.map_or(&[][..], |config| &config.machine.network.interfaces);
     if listed.is_empty() {
-        let cables = links.iter().filter(|(_, link)| link.kind == LinkKind::Ethernet);
+        let is_right = |name: &String, link: &LinkStatus| match container {
+            Some(container) => container.interfaces.contains(name),
+            None => link.kind == LinkKind::Ethernet,
+        };
+        let cables = links.iter().filter(|(name, link)| is_right(name, link));
         return cables.map(|(name, _)| (name, by_default)).collect();
     }
     let found = listed.iter().filter_map(|one| Some((select(one, links)?, one)));
@@ -116,7 +124,7 @@ impl Controller for FromConfig {
     }
 
     fn inputs(&self) -> &'static [&'static str] {
-        &[MachineConfig::KIND, LinkStatus::KIND]
+        &[MachineConfig::KIND, ContainerMode::KIND, LinkStatus::KIND]
     }
 
     fn outputs(&self) -> &'static [&'static str] {
@@ -129,7 +137,9 @@ impl Controller for FromConfig {
 
     async fn reconcile(&mut self, store: &Store) -> Result<Action, ControllerError> {
         let config = store.get::<MachineConfig>(NODE);
-        let (asked, dhcp) = asked(config.as_ref(), &BTreeMap::from_iter(store.list()));
+        let container = store.get::<ContainerMode>(NODE);
+        let links = BTreeMap::from_iter(store.list());
+        let (asked, dhcp) = asked(config.as_ref(), container.as_ref(), &links);
         store.put(self.name(), CONFIG, asked)?;
         store.replace(self.name(), dhcp.into_iter().collect())?;
         Ok(Action::WaitForChange)

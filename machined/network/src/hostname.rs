@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use machine_config::MachineConfig;
 use machine_config::value::{HostName as Name, MacAddress};
-use state::kinds::{DhcpLease, HostNameStatus, LinkKind, LinkStatus, NODE, NameSource};
+use state::kinds::{ContainerMode, DhcpLease, HostNameStatus, LinkKind, LinkStatus, NODE, NameSource};
 use state::{Action, Controller, ControllerError, Resource, Store};
 
 use super::resolver::keep_file;
@@ -54,6 +54,7 @@ impl HostName {
 /// Decides the name. Pure.
 fn choose(
     config: Option<&MachineConfig>,
+    container: Option<&ContainerMode>,
     leases: &[(String, DhcpLease)],
     machine_id: Option<&str>,
     links: &[(String, LinkStatus)],
@@ -69,6 +70,12 @@ fn choose(
         name,
         source: NameSource::Config,
     });
+    let given = || {
+        Some(HostNameStatus {
+            name: container?.hostname.clone()?,
+            source: NameSource::Container,
+        })
+    };
     let leased = || {
         let name = leases.iter().find_map(|(_, lease)| lease.hostname.clone())?;
         Some(HostNameStatus {
@@ -95,6 +102,7 @@ fn choose(
         source: NameSource::Default,
     };
     config
+        .or_else(given)
         .or_else(leased)
         .or_else(identity)
         .or_else(hardware)
@@ -119,7 +127,12 @@ impl Controller for HostName {
     }
 
     fn inputs(&self) -> &'static [&'static str] {
-        &[MachineConfig::KIND, DhcpLease::KIND, LinkStatus::KIND]
+        &[
+            MachineConfig::KIND,
+            ContainerMode::KIND,
+            DhcpLease::KIND,
+            LinkStatus::KIND,
+        ]
     }
 
     fn outputs(&self) -> &'static [&'static str] {
@@ -131,6 +144,7 @@ impl Controller for HostName {
         let config = store.get::<MachineConfig>(NODE);
         let status = choose(
             config.as_ref(),
+            store.get(NODE).as_ref(),
             &store.list(),
             machine_id.as_deref(),
             &store.list(),
@@ -171,15 +185,29 @@ mod tests {
         let leases = [("eth0".to_owned(), lease("10.0.2.15/24", "10.0.2.2"))];
         let id = Some("0123456789ABCDEF0123456789abcdef\n");
         let links = [("eth0".to_owned(), link(2, LinkKind::Ethernet))];
+        let container = ContainerMode {
+            hostname: Some("cp1".parse().unwrap()),
+            ..ContainerMode::default()
+        };
         let name = |status: HostNameStatus| format!("{} {:?}", status.name, status.source);
-        assert_eq!(name(choose(Some(&config), &leases, id, &links)), "node1 Config");
-        assert_eq!(name(choose(None, &leases, id, &links)), "given Dhcp");
-        assert_eq!(name(choose(None, &[], id, &links)), "bedplate-01234567 MachineId");
         assert_eq!(
-            name(choose(None, &[], Some("uninitialized"), &links)),
+            name(choose(Some(&config), Some(&container), &leases, id, &links)),
+            "node1 Config"
+        );
+        assert_eq!(
+            name(choose(None, Some(&container), &leases, id, &links)),
+            "cp1 Container"
+        );
+        assert_eq!(name(choose(None, None, &leases, id, &links)), "given Dhcp");
+        assert_eq!(
+            name(choose(None, None, &[], id, &links)),
+            "bedplate-01234567 MachineId"
+        );
+        assert_eq!(
+            name(choose(None, None, &[], Some("uninitialized"), &links)),
             "bedplate-000002 MacAddress"
         );
-        assert_eq!(name(choose(None, &[], None, &[])), "bedplate Default");
+        assert_eq!(name(choose(None, None, &[], None, &[])), "bedplate Default");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use machine_config::MachineConfig;
 use machine_config::value::Host;
-use state::kinds::{Dhcp6Lease, DhcpLease, NODE, ResolverStatus, RouterAdvertisement};
+use state::kinds::{ContainerMode, Dhcp6Lease, DhcpLease, NODE, ResolverStatus, RouterAdvertisement};
 use state::{Action, Controller, ControllerError, Resource, Store};
 
 /// The most name servers the C library looks at (`MAXNS`), and the most domains worth a search.
@@ -43,12 +43,14 @@ pub struct WriteError {
 #[derive(Default)]
 struct Sources {
     config: Option<MachineConfig>,
+    container: Option<ContainerMode>,
     leases: Vec<(String, DhcpLease)>,
     leases6: Vec<(String, Dhcp6Lease)>,
     advertised: Vec<(String, RouterAdvertisement)>,
 }
 
-/// Decides: the config's servers, or all that servers and routers named; domains always come from those. Pure.
+/// Decides: the config's servers, or all that a container engine, servers and routers named; domains always come from
+/// those. Pure.
 ///
 /// A server of each kind goes first, as only three are used and either protocol may be without a way to the world.
 fn choose(sources: &Sources) -> ResolverStatus {
@@ -56,7 +58,14 @@ fn choose(sources: &Sources) -> ResolverStatus {
     let listed = config.map_or(&[][..], |config| &config.machine.network.nameservers);
     let mut status = ResolverStatus::default();
     let servers: Vec<String> = if listed.is_empty() {
-        alternate(sources.servers4(), sources.servers6())
+        let given = sources
+            .container
+            .iter()
+            .flat_map(|container| &container.nameservers);
+        let given = given.map(ToString::to_string);
+        given
+            .chain(alternate(sources.servers4(), sources.servers6()))
+            .collect()
     } else {
         listed.iter().map(ToString::to_string).collect()
     };
@@ -65,7 +74,8 @@ fn choose(sources: &Sources) -> ResolverStatus {
             status.servers.push(server);
         }
     }
-    let domains = sources.leases.iter().flat_map(|(_, lease)| &lease.search);
+    let domains = sources.container.iter().flat_map(|container| &container.search);
+    let domains = domains.chain(sources.leases.iter().flat_map(|(_, lease)| &lease.search));
     let domains = domains.chain(sources.leases6.iter().flat_map(|(_, lease)| &lease.search));
     for domain in domains.chain(sources.advertised.iter().flat_map(|(_, named)| &named.search)) {
         if !status.search.contains(domain) && status.search.len() < MOST_DOMAINS {
@@ -165,6 +175,7 @@ impl Controller for Resolver {
     fn inputs(&self) -> &'static [&'static str] {
         &[
             MachineConfig::KIND,
+            ContainerMode::KIND,
             DhcpLease::KIND,
             Dhcp6Lease::KIND,
             RouterAdvertisement::KIND,
@@ -178,6 +189,7 @@ impl Controller for Resolver {
     async fn reconcile(&mut self, store: &Store) -> Result<Action, ControllerError> {
         let status = choose(&Sources {
             config: store.get(NODE),
+            container: store.get(NODE),
             leases: store.list(),
             leases6: store.list(),
             advertised: store.list(),
@@ -234,6 +246,21 @@ mod tests {
     fn configured_servers_replace_leased_ones() {
         let status = choose(&sources(Some(config("{name: eth0, dhcp: true}")), leases()));
         assert_eq!(status.servers, ["192.0.2.53"]);
+    }
+
+    #[test]
+    fn a_container_asks_the_servers_that_its_engine_named() {
+        let container = ContainerMode {
+            nameservers: vec!["10.89.0.1".parse().unwrap()],
+            search: vec!["dns.podman".parse().unwrap()],
+            ..ContainerMode::default()
+        };
+        let status = choose(&Sources {
+            container: Some(container),
+            ..Sources::default()
+        });
+        assert_eq!(status.servers, ["10.89.0.1"]);
+        assert_eq!(status.search[0].as_str(), "dns.podman");
     }
 
     #[test]

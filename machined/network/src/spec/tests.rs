@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use machine_config::MachineConfig;
 use machine_config::value::MacAddress;
-use state::kinds::{Dhcp6Lease, DhcpLease, DhcpSpec, LeaseRoute, LinkKind, LinkStatus};
+use state::kinds::{ContainerMode, Dhcp6Lease, DhcpLease, DhcpSpec, LeaseRoute, LinkKind, LinkStatus};
 use state::testkit::settle;
 
 use super::super::plan::Desired;
@@ -28,7 +28,7 @@ fn all_wanted(
     leases: &BTreeMap<String, DhcpLease>,
     leases6: &BTreeMap<String, Dhcp6Lease>,
 ) -> Wanted {
-    let (asked, dhcp) = from_config::asked(config, links);
+    let (asked, dhcp) = from_config::asked(config, None, links);
     let mut all = from_leases::contributions(&dhcp, links, leases, leases6);
     all.push(("config".into(), asked));
     Wanted {
@@ -241,4 +241,31 @@ async fn parts_contribute_by_themselves_and_take_back_what_is_theirs() {
     assert_eq!(names, ["config"]);
     assert_eq!(store.list::<AddressSpec>(), []);
     assert_eq!(store.list::<LinkSpec>().len(), 1);
+}
+
+#[test]
+fn a_container_keeps_the_addresses_that_its_engine_gave_it() {
+    let container = ContainerMode {
+        interfaces: vec!["eth0".into()],
+        ..ContainerMode::default()
+    };
+    let virtual_link = |index| {
+        let kind = LinkKind::Virtual { driver: "veth".into() };
+        link(index, kind)
+    };
+    let links = [
+        ("lo", link(1, LinkKind::Loopback)),
+        ("eth0", virtual_link(2)),
+        ("veth1", virtual_link(3)),
+    ];
+    let links = links.map(|(name, link)| (name.to_owned(), link)).into();
+    let (asked, dhcp) = from_config::asked(None, Some(&container), &links);
+    assert_eq!(asked.links.keys().collect::<Vec<_>>(), ["eth0", "lo"]);
+    assert!(dhcp.is_empty() && asked.addresses.is_empty());
+    let (_, dhcp) = from_config::asked(
+        Some(&config("{name: eth0, dhcp: true}")),
+        Some(&container),
+        &links,
+    );
+    assert!(dhcp.contains_key("eth0"), "a config that says so is obeyed");
 }

@@ -38,6 +38,8 @@ pub enum TimeFrom {
     Ntp,
     /// A clock in the machine, which the kernel read.
     Rtc,
+    /// The host of the container that the node is.
+    Host,
     /// The last time that was saved: the true one is later.
     Saved,
     /// The image's age: the true one is later.

@@ -88,6 +88,8 @@ pub enum Source {
     Medium,
     /// STATE, where a config was accepted earlier.
     State,
+    /// A file that was mounted into the container that the node is.
+    File,
     /// The API.
     Api,
     /// A platform behind the network, which the kernel's command line names.

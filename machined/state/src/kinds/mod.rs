@@ -9,6 +9,7 @@ pub mod clock;
 pub mod cluster;
 pub mod cluster_network;
 pub mod config;
+pub mod container_mode;
 pub mod containers;
 pub mod health;
 pub mod kernel;
@@ -33,6 +34,7 @@ pub use cluster_network::{
     ApiBalancerStatus, ApiServers, BalancedServer, ClusterNode, PodNetworkStatus, ServerHealth,
 };
 pub use config::{ConfigStatus, OwnerStatus};
+pub use container_mode::ContainerMode;
 pub use containers::{ContainerStoreStatus, ImageStatus, KeptStore};
 pub use health::{ApiStatus, CheckResult, HealthState, HealthStatus};
 pub use kernel::{KernelContribution, KernelStatus, Lockdown, WatchdogStatus};

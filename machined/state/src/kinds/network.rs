@@ -269,6 +269,8 @@ impl Resource for HostNameStatus {
 pub enum NameSource {
     /// The machine config.
     Config,
+    /// The engine that started the node as a container.
+    Container,
     /// A DHCP server.
     Dhcp,
     /// Made from the machine's identity.
