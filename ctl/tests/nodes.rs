@@ -33,7 +33,7 @@ async fn every_read_has_its_command() {
         (&["version"], "qemu-arm64"),
         (
             &["status"],
-            "Node:     node1\nPhase:    running\nHealth:   healthy\n",
+            "Node:      node1\nPhase:     running\nHealth:    healthy\n",
         ),
         (&["health"], "node   healthy"),
         (&["time"], "SYNCHRONISED"),

@@ -73,6 +73,25 @@ impl Clock for LinuxClock {
     }
 }
 
+/// The clock of a host, which a container reads and never sets.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct HostClock;
+
+impl Clock for HostClock {
+    fn now(&self) -> SystemTime {
+        LinuxClock.now()
+    }
+
+    fn since_boot(&self) -> Duration {
+        since_boot()
+    }
+
+    fn set(&self, _: SystemTime) -> Result<()> {
+        let refused = std::io::Error::other("it is the host's: set it there");
+        Err(refused).context(|| "set the clock".to_owned())
+    }
+}
+
 /// Returns the time since the kernel started.
 pub fn since_boot() -> Duration {
     clock_gettime(ClockId::CLOCK_BOOTTIME)

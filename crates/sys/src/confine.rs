@@ -47,8 +47,8 @@ pub struct Confinement {
     pub private_tmp: bool,
 }
 
-/// Makes a command start confined. The calling process must have every privilege that it grants or removes; one without
-/// any capability grants none, and has none to remove.
+/// Makes a command start confined. The calling process must have every privilege that it removes; what it has not it does
+/// not grant, as in a container. One without any capability has none to remove.
 pub fn confine(command: &mut Command, how: &Confinement) -> Result<()> {
     let read_only: Vec<CString> = how
         .read_only
@@ -58,8 +58,10 @@ pub fn confine(command: &mut Command, how: &Confinement) -> Result<()> {
     let tmp = ["/tmp", "/var/tmp"].map(Path::new);
     let tmp = tmp.into_iter().filter(|path| how.private_tmp && path.is_dir());
     let tmp: Vec<CString> = tmp.map(named).collect::<Result<_>>()?;
-    let (user, wanted, no_new_privileges) = (how.user, how.capabilities, how.no_new_privileges);
-    let privileged = permitted().context(|| "read the capabilities of this process".to_owned())? != 0;
+    let permitted = permitted().context(|| "read the capabilities of this process".to_owned())?;
+    let privileged = permitted != 0;
+    let wanted = how.capabilities & permitted;
+    let (user, no_new_privileges) = (how.user, how.no_new_privileges);
     let prepare = move || -> io::Result<()> {
         if !read_only.is_empty() || !tmp.is_empty() {
             own_mounts(&read_only, &tmp)?;
@@ -83,6 +85,21 @@ pub fn confine(command: &mut Command, how: &Confinement) -> Result<()> {
     // that it owns, and on its stack; it allocates nothing and takes no lock.
     unsafe { command.pre_exec(prepare) };
     Ok(())
+}
+
+/// Returns the capabilities that this process lacks of those that the kernel knows, one bit per number.
+///
+/// # Errors
+/// Fails without `/proc`.
+pub fn lacking() -> Result<u64> {
+    let path = "/proc/sys/kernel/cap_last_cap";
+    let lacking = || {
+        let last = std::fs::read_to_string(path)?;
+        let last: u32 = last.trim().parse().map_err(io::Error::other)?;
+        let known = u64::MAX >> LAST.saturating_sub(last);
+        Ok::<u64, io::Error>(known & !permitted()?)
+    };
+    lacking().context(|| format!("find out what {path} and the kernel allow"))
 }
 
 /// Returns a path for the kernel. It must exist: between fork and exec the missing one could not be reported.

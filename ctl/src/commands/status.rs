@@ -57,7 +57,7 @@ impl Show for StatusResponse {
                 // Writing to a string cannot fail.
                 let _ = writeln!(
                     text,
-                    "{:<10}{}",
+                    "{:<11}{}",
                     if key.is_empty() {
                         String::new()
                     } else {
@@ -84,8 +84,16 @@ impl Show for StatusResponse {
         line("Kernel", &self.kernel);
         line("Uptime", &duration(Duration::from_millis(self.uptime_ms)));
         line("Machined", &bytes(self.agent_rss_bytes));
-        if let Some(boot) = &self.boot {
-            line("Boot", &boot_line(boot));
+        match (&self.container, &self.boot) {
+            (Some(container), _) => {
+                line(
+                    "Container",
+                    &format!("container mode, started by {}", container.engine),
+                );
+                container.missing.iter().for_each(|missing| line("", missing));
+            }
+            (None, Some(boot)) => line("Boot", &boot_line(boot)),
+            (None, None) => {}
         }
         if !self.slots.is_empty() {
             text.push('\n');

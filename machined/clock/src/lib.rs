@@ -7,6 +7,7 @@
 
 mod bounds;
 mod discipline;
+mod host;
 mod last_known;
 mod servers;
 mod sntp;
@@ -17,6 +18,7 @@ mod loopback_tests;
 
 pub use bounds::Bounds;
 pub use discipline::{Adjustment, Sample};
+pub use host::HostTime;
 pub use last_known::{Restored, SAVED, SaveError, restore, save};
 pub use servers::DEFAULT_SERVER;
 pub use sntp::{Sntp, SntpError, TimeSource};

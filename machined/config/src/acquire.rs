@@ -11,7 +11,7 @@ use owner::Owner;
 use state::chain;
 use state::kinds::config::Source;
 
-use super::disk::{ACCEPTED, ConfigDisk, DiskError, Filed, FiledError, STAGED, is_leftover};
+use super::disk::{ACCEPTED, ConfigDisk, DiskError, FileError, Filed, FiledError, STAGED, is_leftover};
 
 /// What was found.
 #[derive(Debug)]
@@ -70,6 +70,13 @@ const PLACES: &[Place] = &[
         find: find_accepted,
         accept: keep,
     },
+    // Behind STATE: what was applied since the first start counts.
+    Place {
+        source: Source::File,
+        name: "the mounted file",
+        find: find_file,
+        accept: file,
+    },
 ];
 
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +88,8 @@ enum FindError {
     #[error(transparent)]
     Medium(#[from] medium::MediumError),
     #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
     Faults(#[from] Faults),
 }
 
@@ -90,7 +99,10 @@ impl FindError {
         match self {
             FindError::Faults(_) => UNKNOWN,
             FindError::Filed(FiledError::Damaged { .. }) => DAMAGED,
-            FindError::Filed(FiledError::Disk(_)) | FindError::Disk(_) | FindError::Medium(_) => UNREADABLE,
+            FindError::Filed(FiledError::Disk(_))
+            | FindError::Disk(_)
+            | FindError::File(_)
+            | FindError::Medium(_) => UNREADABLE,
         }
     }
 }
@@ -171,6 +183,10 @@ fn move_to_state(disk: &ConfigDisk, _: &Filed, config: &MachineConfig) -> Result
     }
     disk.file_accepted(&config.to_yaml_with_secrets())?;
     disk.wipe_medium()
+}
+
+fn find_file(disk: &ConfigDisk) -> Result<Option<Filed>, FindError> {
+    Ok(disk.read_file()?.map(Filed::sound))
 }
 
 fn find_staged(disk: &ConfigDisk) -> Result<Option<Filed>, FindError> {
@@ -276,6 +292,20 @@ mod tests {
                 .is_some(),
             "never wiped before it is filed"
         );
+    }
+
+    #[test]
+    fn a_mounted_file_counts_at_the_first_start_only() {
+        let (dir, mut disk) = places();
+        disk.file = Some(dir.path().join("machine.yaml"));
+        assert_eq!(acquire(&disk).found, Found::Nothing);
+        let write = |config: &MachineConfig| {
+            std::fs::write(disk.file.as_ref().unwrap(), config.to_yaml_with_secrets()).unwrap();
+        };
+        write(&config());
+        assert_eq!(acquire(&disk).found, found(config(), Source::File));
+        write(&other());
+        assert_eq!(acquire(&disk).found, found(config(), Source::State));
     }
 
     #[test]

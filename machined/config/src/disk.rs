@@ -8,6 +8,7 @@ use ::medium::Medium;
 use machine_config::medium;
 use owner::Owner;
 use storage::{OwnerFile, wipe};
+use text::LoadError;
 
 use super::seal::{self, Opened};
 
@@ -23,6 +24,8 @@ pub(super) const STAGED: &str = "config.staged.yaml";
 pub struct ConfigDisk {
     /// The CONFIG partition's device; `None` when the disk has none.
     pub medium: Option<PathBuf>,
+    /// A file with the config of the first start, which whoever started the node as a container mounted.
+    pub file: Option<PathBuf>,
     /// The folder STATE is mounted on.
     pub state: PathBuf,
     /// Set when STATE cannot be used, and memory stands in for it: what is filed goes to CONFIG, and the next start makes
@@ -63,6 +66,15 @@ pub(super) enum FiledError {
     Damaged { both: bool },
 }
 
+/// Says why the file of a container cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read {}", path.display())]
+pub(super) struct FileError {
+    path: PathBuf,
+    #[source]
+    source: LoadError,
+}
+
 /// One of the two files of the accepted config.
 enum Copy {
     Missing,
@@ -92,6 +104,19 @@ impl ConfigDisk {
     pub(super) fn read_medium(&self) -> Result<Option<Vec<u8>>, DiskError> {
         let Some(path) = &self.medium else { return Ok(None) };
         read_head(path).map(Some).map_err(context("read", path))
+    }
+
+    /// Reads the file of a container; `None` when there is none.
+    pub(super) fn read_file(&self) -> Result<Option<String>, FileError> {
+        let Some(path) = &self.file else { return Ok(None) };
+        match text::load(path, seal::MAX) {
+            Ok(yaml) => Ok(Some(yaml.to_string())),
+            Err(LoadError::Access(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(FileError {
+                path: path.clone(),
+                source,
+            }),
+        }
     }
 
     /// Overwrites whatever config CONFIG may hold with zeros.

@@ -44,6 +44,7 @@ pub fn places() -> (TempDir, ConfigDisk) {
         dir,
         ConfigDisk {
             medium: Some(medium),
+            file: None,
             state,
             state_lost: false,
             owner: OwnerFile::new(Some(bootstate)),

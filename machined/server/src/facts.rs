@@ -14,6 +14,7 @@ pub fn time(store: &Store) -> TimeResponse {
     let source = match status.source {
         TimeFrom::Ntp => "ntp",
         TimeFrom::Rtc => "rtc",
+        TimeFrom::Host => "host",
         TimeFrom::Saved => "saved",
         TimeFrom::Build => "build",
         TimeFrom::None => "none",

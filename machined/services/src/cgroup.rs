@@ -11,6 +11,40 @@ pub const PARENT: &str = "bedplate";
 /// Controllers that the limits of services need.
 const CONTROLLERS: [&str; 4] = ["cpu", "io", "memory", "pids"];
 
+/// Returns the folder in which a container may have cgroups, below a mount of their second version.
+///
+/// The processes of the container leave the root of what is its own for a cgroup beside those of services: only one without
+/// processes can hand controllers on. Where the engine left the container in the host's own root, the folder is one that
+/// no other container uses.
+///
+/// # Errors
+/// Fails when the folder cannot be made or entered.
+pub fn below_container(mount: &Path) -> io::Result<PathBuf> {
+    // Only the root of all has no type.
+    let is_own = mount.join("cgroup.type").exists();
+    let folder = match is_own {
+        true => mount.to_owned(),
+        false => mount.join(format!("{PARENT}-{}", host_id()?)),
+    };
+    let init = folder.join("init");
+    fs::create_dir_all(&init)?;
+    let processes = match is_own {
+        true => fs::read_to_string(folder.join("cgroup.procs"))?,
+        false => "0".to_owned(),
+    };
+    for process in processes.lines() {
+        write(&init.join("cgroup.procs"), process)?;
+    }
+    Ok(folder)
+}
+
+/// Returns what tells this container from others in the host's cgroups: the number of its process namespace.
+fn host_id() -> io::Result<String> {
+    let namespace = fs::read_link("/proc/self/ns/pid")?;
+    let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect();
+    Ok(namespace.to_str().map(digits).unwrap_or_default())
+}
+
 /// Makes, limits and ends cgroups of services.
 pub trait Cgroups: Send + Sync {
     /// Makes the cgroup of a service and sets its limits. Returns those that the kernel does not know: a board may

@@ -167,7 +167,7 @@ fn resume_reset(devices: &Devices, disk: &Disk) -> Result<(), ControllerError> {
 /// Devices and set-user-id bits have no business on either. The roots of containers are mounts of their own (overlayfs)
 /// and take none of these flags from DATA. Their volumes do, as bind mounts, and programs run from volumes: DATA alone
 /// cannot be without programs.
-fn flags(volume: Volume) -> MountFlags {
+pub(crate) fn flags(volume: Volume) -> MountFlags {
     let both = MountFlags::MS_NODEV | MountFlags::MS_NOSUID | MountFlags::MS_NOATIME;
     match volume {
         Volume::State => both | MountFlags::MS_NOEXEC,
@@ -176,7 +176,7 @@ fn flags(volume: Volume) -> MountFlags {
 }
 
 /// What others expect to be there.
-fn folders(volume: Volume) -> &'static [&'static str] {
+pub(crate) fn folders(volume: Volume) -> &'static [&'static str] {
     match volume {
         Volume::State => &[],
         Volume::Data => &["cache", "lib/bedplate", "log", "tmp"],

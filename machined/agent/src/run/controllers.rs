@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use balancer::Balancer;
-use clock::{Restored, Sntp, TimeSync};
+use clock::{HostTime, Restored, Sntp, TimeSync};
 use etcd::EtcdHandle;
 use health::{ApiCheck, NodeHealth};
 use kubernetes_client::Clients;
@@ -21,9 +21,9 @@ use server::certificate::CertificateController;
 use services::containerd;
 use services::containerd::OfflineImages;
 use state::Runtime;
-use state::kinds::Volume;
+use state::kinds::{ContainerMode, NODE, Volume};
 use storage::controller::Means as StorageMeans;
-use storage::{OwnDisk, Storage, WatchRoom};
+use storage::{MountedVolumes, OwnDisk, Storage, WatchRoom};
 use sys::block::LinuxResize;
 use sys::clock::LinuxClock;
 use sys::modules::LinuxModules;
@@ -99,6 +99,15 @@ pub(super) fn base(node: &Node, children: &Children, watchdog: Option<i32>) -> R
     runtime
 }
 
+/// Makes the controllers that run from the start in a container: it has neither a disk nor a watchdog of its own.
+pub(super) fn base_of_container(node: &Node) -> Runtime {
+    let mut runtime = Runtime::new(node.store.clone());
+    runtime
+        .add(MountedVolumes::new(Arc::new(LinuxMounts), "/".into()))
+        .add(NodeHealth::new(Box::new(LinuxClock), node.events.clone()));
+    runtime
+}
+
 /// Makes the controllers that run once STATE is there. Must be called inside the async runtime.
 pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError> {
     let Pieces {
@@ -123,13 +132,17 @@ pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError>
         .add(PodNetwork::new(
             Files::default(),
             Nft::new(children, NFT.into(), RULES.into()),
-        ))
-        .add(TimeSync::new(
+        ));
+    match node.store.get::<ContainerMode>(NODE) {
+        Some(_) => runtime.add(HostTime),
+        None => runtime.add(TimeSync::new(
             Sntp::new(system.clone()),
             system,
             clock::SAVED.into(),
             restored,
-        ))
+        )),
+    };
+    runtime
         .add(JoinController::new(
             Folder::new(state.join(JOINED)),
             clock.clone(),
@@ -188,16 +201,18 @@ mod tests {
     use machine_config::MachineConfig;
     use release_file::Release;
     use state::kinds::{
-        BootStatus, ConfigStatus, ContainerStoreStatus, OwnerStatus, ServiceStatus, TimeFrom, UpgradeStatus,
+        BootStatus, ConfigStatus, ContainerStoreStatus, DiskStatus, OwnerStatus, ServiceStatus, TimeFrom,
+        TimeStatus, UpgradeStatus, VolumeStatus, WatchdogStatus,
     };
     use state::{ControllerStatus, Resource};
 
     use super::*;
 
     /// Kinds that are written, but by no controller.
-    const OTHERS: [&str; 8] = [
+    const OTHERS: [&str; 9] = [
         BootStatus::KIND,
         ConfigStatus::KIND,
+        ContainerMode::KIND,
         ContainerStoreStatus::KIND,
         ControllerStatus::KIND,
         MachineConfig::KIND,
@@ -213,7 +228,14 @@ mod tests {
             slots: ["/nowhere/a".into(), "/nowhere/b".into()],
         };
         let upgrades = upgrades(&node, places, Path::new("/nowhere"));
-        let pieces = Pieces {
+        [
+            base(&node, &Children::new(), None),
+            main(&node, pieces(&node, Some(upgrades))).unwrap(),
+        ]
+    }
+
+    fn pieces(node: &Node, upgrades: Option<UpgradeHandle>) -> Pieces {
+        Pieces {
             restored: Restored {
                 source: TimeFrom::None,
                 bounds: Bounds::of_image(SystemTime::UNIX_EPOCH),
@@ -224,16 +246,41 @@ mod tests {
             clock: Arc::new(NodeClock::new()),
             api: ([127, 0, 0, 1], 1).into(),
             children: Children::new(),
-            upgrades: Some(upgrades),
-            etcd: EtcdHandle::new(&node, etcd::Places::below(Path::new("/nowhere"))),
-        };
-        [base(&node, &Children::new(), None), main(&node, pieces).unwrap()]
+            upgrades,
+            etcd: EtcdHandle::new(node, etcd::Places::below(Path::new("/nowhere"))),
+        }
     }
 
     #[tokio::test]
     async fn each_kind_has_one_owner() {
+        one_owner_each(&all());
+    }
+
+    #[tokio::test]
+    async fn each_kind_has_one_owner_in_a_container() {
+        let node = Node::new(Release::default());
+        node.store.put("boot", NODE, ContainerMode::default()).unwrap();
+        let runtimes = [
+            base_of_container(&node),
+            main(&node, pieces(&node, None)).unwrap(),
+        ];
+        one_owner_each(&runtimes);
+        let written: Vec<&str> = runtimes
+            .iter()
+            .flat_map(Runtime::outputs)
+            .map(|(kind, _)| kind)
+            .collect();
+        for needed in [VolumeStatus::KIND, TimeStatus::KIND] {
+            assert!(written.contains(&needed), "{needed}");
+        }
+        for left_to_the_host in [WatchdogStatus::KIND, DiskStatus::KIND] {
+            assert!(!written.contains(&left_to_the_host), "{left_to_the_host}");
+        }
+    }
+
+    fn one_owner_each(runtimes: &[Runtime]) {
         let mut owners = BTreeMap::new();
-        for (kind, owner) in all().iter().flat_map(Runtime::outputs) {
+        for (kind, owner) in runtimes.iter().flat_map(Runtime::outputs) {
             assert_eq!(
                 owners.insert(kind, owner),
                 None,

@@ -5,12 +5,13 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use node::boot;
 use node::modules::helper;
 use node::power::Stop;
 use state::panic_message;
 use upgrades::trial;
 
-use super::{prepare, stop, wiring};
+use super::{container, prepare, stop, wiring};
 use crate::initramfs;
 
 /// How long the reason of a failure stays on the console before the machine restarts.
@@ -28,7 +29,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
         };
     }
     if std::process::id() == 1 {
-        pid_1()
+        pid_1(arguments)
     }
     let version = concat!(
         "machined ",
@@ -38,10 +39,10 @@ pub fn main(arguments: &[String]) -> ExitCode {
     stdio::line(version).map_or_else(|lost| stdio::exit_code(&lost), |()| ExitCode::SUCCESS)
 }
 
-fn pid_1() -> ! {
+fn pid_1(arguments: &[String]) -> ! {
     let life = AssertUnwindSafe(|| {
         if in_root() {
-            system()
+            system(arguments)
         } else {
             initramfs::run().map(|never| match never {})
         }
@@ -52,6 +53,9 @@ fn pid_1() -> ! {
         Ok(request) => halt(request),
         Err(reason) => {
             console::last_words(&reason);
+            if boot::container::engine().is_some() {
+                container::exit(Stop::Reboot)
+            }
             // So that the system that is fallen back to can say why.
             let _untold = catch_unwind(|| trial::last_words(&reason));
             std::thread::sleep(READING_TIME);
@@ -66,8 +70,8 @@ fn in_root() -> bool {
 }
 
 /// Runs the node, and returns how it is to stop when everything has stopped.
-fn system() -> Result<Stop, String> {
-    let prepared = prepare::prepare().map_err(|error| state::chain(&error))?;
+fn system(arguments: &[String]) -> Result<Stop, String> {
+    let prepared = prepare::prepare(arguments).map_err(|error| state::chain(&error))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(16)
@@ -82,7 +86,7 @@ fn system() -> Result<Stop, String> {
     Ok(request)
 }
 
-/// Stops the machine. When the kernel refuses there is nothing left to do but to stay.
+/// Stops the machine, or the container. When the kernel refuses there is nothing left to do but to stay.
 fn halt(request: Stop) -> ! {
     let refused = stop::machine(request);
     console::last_words(&refused);
@@ -98,6 +102,9 @@ mod console {
 
     /// Says why the machine stops, wherever somebody may see it. Nothing can be done when nobody can.
     pub(super) fn last_words(reason: &str) {
+        if node::boot::container::engine().is_some() {
+            return node::boot::consoles::print(&format!("bedplate: {reason}\n"));
+        }
         let line = format!("bedplate: {reason}");
         // The kernel keeps it for the next boot, at a level that the console does not show a second time.
         for (place, line) in [

@@ -9,7 +9,7 @@ use machine_config::MachineConfig;
 use node::boot::{lockdown, sysctls};
 use node::modules;
 use node::modules::Index;
-use state::kinds::{KernelContribution, KernelStatus, NODE};
+use state::kinds::{ContainerMode, KernelContribution, KernelStatus, NODE};
 use state::{Action, Controller, ControllerError, Resource, Store, chain};
 use sys::modules::ModuleLoader;
 
@@ -81,6 +81,32 @@ impl KernelSettings {
         Ok(())
     }
 
+    /// Takes out of what a container is asked what only its host can do. Problems are what the config named, and the host
+    /// has not.
+    fn leave_to_host(&self, config: Option<&MachineConfig>, asked: &mut Asked, status: &mut KernelStatus) {
+        let (modules, sysctls) = config
+            .map(|config| (&config.machine.modules, &config.machine.sysctls))
+            .unzip();
+        let there = self.root.join("sys/module");
+        let is_there = |name: &String| there.join(name.replace('-', "_")).exists();
+        asked.modules.retain(is_there);
+        let missing = modules.into_iter().flatten().map(ToString::to_string);
+        status
+            .problems
+            .extend(missing.filter(|name| !is_there(name)).map(|name| {
+                format!(
+                    "kernel modules are the host's: load {name} there, and take it out of machine.modules"
+                )
+            }));
+        asked.sysctls.retain(|name, _| sysctls::is_containers(name));
+        let named = sysctls.into_iter().flatten().map(|(name, _)| name.as_str());
+        let hosts = named
+            .filter(|name| !sysctls::is_containers(name))
+            .map(str::to_owned);
+        let hosts = hosts.map(|name| chain(&sysctls::Error::Hosts { name }));
+        status.problems.extend(hosts);
+    }
+
     fn set(&self, sysctls: &BTreeMap<String, String>, status: &mut KernelStatus) {
         let (first, rest): (Vec<_>, Vec<_>) = sysctls
             .iter()
@@ -114,7 +140,7 @@ impl Controller for KernelSettings {
     }
 
     fn inputs(&self) -> &'static [&'static str] {
-        &[MachineConfig::KIND, KernelContribution::KIND]
+        &[MachineConfig::KIND, ContainerMode::KIND, KernelContribution::KIND]
     }
 
     fn outputs(&self) -> &'static [&'static str] {
@@ -126,7 +152,11 @@ impl Controller for KernelSettings {
             lockdown: lockdown::read(&self.root),
             ..KernelStatus::default()
         };
-        let asked = asked(store.get(NODE).as_ref(), store.list());
+        let config: Option<MachineConfig> = store.get(NODE);
+        let mut asked = asked(config.as_ref(), store.list());
+        if store.get::<ContainerMode>(NODE).is_some() {
+            self.leave_to_host(config.as_ref(), &mut asked, &mut status);
+        }
         // First the modules: they bring parameters of their own.
         self.load(&asked.modules, &mut status)?;
         self.set(&asked.sysctls, &mut status);
@@ -218,6 +248,32 @@ mod tests {
         assert_eq!(asked.modules, ["overlay", "bridge", "veth"]);
         assert_eq!(asked.sysctls[key], "0");
         assert_eq!(asked.sysctls["net.core.somaxconn"], "1");
+    }
+
+    #[tokio::test]
+    async fn a_container_leaves_the_hosts_kernel_alone() {
+        let root = tempfile::tempdir().unwrap();
+        for folder in ["vm", "net/ipv4"] {
+            fs::create_dir_all(root.path().join(folder)).unwrap();
+        }
+        let mut config = state::testkit::config();
+        config.machine.modules = vec!["wireguard".parse().unwrap()];
+        let sysctl = |name: &str| (name.parse().unwrap(), SysctlValue("1".to_owned()));
+        config.machine.sysctls = [sysctl("vm.swappiness"), sysctl("net.ipv4.tcp_syncookies")].into();
+        let store = Store::new();
+        store.put("config", NODE, config).unwrap();
+        store.put("boot", NODE, ContainerMode::default()).unwrap();
+        let mut settings = KernelSettings {
+            root: root.path().to_owned(),
+            sysctls: root.path().to_owned(),
+            modules: "/nowhere".into(),
+            loader: Box::<RecordingModules>::default(),
+        };
+        settle_one(&store, &mut settings).await.unwrap();
+        let status: KernelStatus = store.get(NODE).unwrap();
+        assert_eq!(status.sysctls, ["net.ipv4.tcp_syncookies"]);
+        assert_eq!(status.problems.len(), 2, "{:?}", status.problems);
+        assert!(!root.path().join("vm/swappiness").exists());
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 
 mod answers;
 mod console;
+mod container;
 mod controllers;
 mod guard;
 mod hotplug;

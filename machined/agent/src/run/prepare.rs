@@ -5,12 +5,15 @@ use std::path::Path;
 use std::{fs, io};
 
 use node::Node;
-use node::boot::{Cmdline, Handover, Stamps, cmdline, etc, lockdown, mounts, sysctls};
+use node::boot::{Cmdline, Handover, Stamps, cmdline, container, etc, lockdown, mounts, sysctls};
 use node::disk::Devices;
 use node::logs::{own, uptime_ms};
 use node::modules::helper;
+use release_file::Release;
 use state::{Store, chain};
 use sys::mount::{LinuxMounts, Mount, MountFlags, Mounter};
+
+use super::container::Container;
 
 /// What the rest starts from.
 pub(super) struct Prepared {
@@ -22,6 +25,8 @@ pub(super) struct Prepared {
     pub line: String,
     /// The number of a watchdog that runs already.
     pub watchdog: Option<i32>,
+    /// What there is in place of devices, when the node is a container.
+    pub container: Option<Container>,
 }
 
 /// Says what PID 1 cannot do without.
@@ -31,20 +36,21 @@ pub(super) enum Error {
     System(#[from] sys::Error),
     #[error(transparent)]
     Release(#[from] release_file::Error),
+    #[error("the container has too few rights, start it with --privileged")]
+    Privileges(#[source] sys::Error),
     #[error("cannot fill /etc from the image")]
     Etc(#[source] io::Error),
 }
 
-/// Prepares the machine. What is missing and not needed is only told.
-pub(super) fn prepare() -> Result<Prepared, Error> {
+/// Prepares the machine, or the container that was started with these arguments. What is missing and not needed is only
+/// told.
+pub(super) fn prepare(arguments: &[String]) -> Result<Prepared, Error> {
     let release = release_file::load(Path::new(release_file::PATH))?;
+    if let Some(engine) = container::engine() {
+        return super::container::prepare(engine, release, arguments);
+    }
     let mut remarks = mount_everything()?;
-    etc::copy_tree(Path::new(etc::FACTORY), Path::new("/etc")).map_err(Error::Etc)?;
-    let users = release
-        .services
-        .iter()
-        .filter_map(|service| service.user.as_ref());
-    etc::add_users(Path::new("/etc"), users).map_err(Error::Etc)?;
+    fill_etc(&release)?;
     remarks.extend(set_parameters());
     remarks.extend(lockdown::read(Path::new("/")).gaps());
     if let Err(error) = sys::power::signal_on_ctrl_alt_del() {
@@ -62,6 +68,29 @@ pub(super) fn prepare() -> Result<Prepared, Error> {
         ..Devices::default()
     };
     let node = Node::with(release, store, stamps, devices);
+    let remarks = [handover.warnings, remarks].concat();
+    report(&node, &remarks);
+    Ok(Prepared {
+        node,
+        cmdline,
+        line,
+        watchdog: handover.watchdog,
+        container: None,
+    })
+}
+
+/// Fills `/etc` from the image, and lists the users of its services.
+pub(super) fn fill_etc(release: &Release) -> Result<(), Error> {
+    etc::copy_tree(Path::new(etc::FACTORY), Path::new("/etc")).map_err(Error::Etc)?;
+    let users = release
+        .services
+        .iter()
+        .filter_map(|service| service.user.as_ref());
+    etc::add_users(Path::new("/etc"), users).map_err(Error::Etc)
+}
+
+/// Starts the log, and reports what runs and what was remarkable on the way.
+pub(super) fn report(node: &Node, remarks: &[String]) {
     own::install(&node.logs);
     std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
     tracing::info!(
@@ -70,15 +99,9 @@ pub(super) fn prepare() -> Result<Prepared, Error> {
         node.release.board,
         sys::host::kernel_release()
     );
-    for remark in handover.warnings.iter().chain(&remarks) {
+    for remark in remarks {
         tracing::warn!("{remark}");
     }
-    Ok(Prepared {
-        node,
-        cmdline,
-        line,
-        watchdog: handover.watchdog,
-    })
 }
 
 fn mount_everything() -> Result<Vec<String>, Error> {
@@ -105,7 +128,7 @@ fn set_parameters() -> Vec<String> {
     failed.map(|error| chain(&error)).collect()
 }
 
-fn stamps(mut stamps: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+pub(super) fn stamps(mut stamps: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
     stamps.insert("mounts".to_owned(), uptime_ms());
     stamps
 }

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use node::Node;
-use node::boot::mounts;
+use node::boot::{self, mounts};
 use node::children::Children;
 use node::disk::Devices;
 use node::power::Stop;
 use state::chain;
-use state::kinds::{BootStatus, NODE};
+use state::kinds::{BootStatus, ContainerMode, NODE};
 use storage::{seed, wipe};
 use sys::entropy::LinuxPool;
 use sys::mount::{LinuxMounts, Mount, MountFlags, Mounter};
@@ -18,7 +18,7 @@ use sys::mount_table::{self, Mounted};
 use sys::process::Stop as Signal;
 use tokio::time::{Instant, sleep};
 
-use super::console;
+use super::{console, container};
 
 /// What has not ended by itself after this time is killed.
 const GRACE: Duration = Duration::from_secs(5);
@@ -49,6 +49,15 @@ pub(super) async fn everything(node: &Node, children: &Children, request: Stop) 
         tracing::warn!("{}", chain(&error));
     }
     processes(children).await;
+    if node.store.get::<ContainerMode>(NODE).is_some() {
+        // Mounts end with the container, and its volumes are not its own to be unmounted.
+        if let Stop::Reset { scope, .. } = request {
+            for failed in container::forget(scope) {
+                console::say(&format!("{failed}: not reset"));
+            }
+        }
+        return sys::filesystem::sync();
+    }
     let stubborn = unmount_all(&LinuxMounts);
     if let Stop::Reset { scope, .. } = request {
         let boot: BootStatus = node.store.get(NODE).unwrap_or_default();
@@ -135,9 +144,12 @@ fn forget(devices: &Devices, guid: &str, scope: node::power::ResetScope) {
     }
 }
 
-/// Stops the machine itself. Returns only when the kernel refuses, with its reason.
+/// Stops the machine itself, or ends the container. Returns only when the kernel refuses, with its reason.
 pub(super) fn machine(request: Stop) -> String {
     sys::filesystem::sync();
+    if boot::container::engine().is_some() {
+        container::exit(request)
+    }
     let refused = match request {
         Stop::Shutdown | Stop::Reset { shutdown: true, .. } => sys::power::off(),
         Stop::Reboot | Stop::Reset { shutdown: false, .. } => sys::power::restart(),

@@ -25,7 +25,7 @@ use services::{LinuxHost, PreparedHost, Supervisor, containerd};
 use state::kinds::{NODE, Volume, VolumeState, VolumeStatus};
 use state::{Resource, Runtime, Store, chain};
 use storage::{OwnerFile, identity, seed};
-use sys::clock::LinuxClock;
+use sys::clock::{Clock, HostClock, LinuxClock};
 use sys::entropy::LinuxPool;
 use tokio::signal::unix::{SignalKind, signal};
 use trust::answer::Signer;
@@ -34,11 +34,14 @@ use trust::serve::Door;
 use upgrades::trial::{Places, manifest_in};
 
 use super::answers::backend;
+use super::container::Container;
 use super::controllers::{self, Pieces};
 use super::parts::Parts;
 use super::prepare::Prepared;
 use super::{console, hotplug, moments, stop};
 
+/// Where cgroups are mounted.
+const CGROUPS: &str = "/sys/fs/cgroup";
 const LOGS: &str = "/var/log/bedplate";
 /// Which node holds which name, on the STATE of a control plane.
 const NAMES: &str = "names.json";
@@ -54,19 +57,26 @@ pub(super) async fn run(prepared: Prepared) -> Result<Stop, String> {
         cmdline,
         line,
         watchdog,
+        container,
     } = prepared;
     let children = Children::new();
     let mut parts = Parts::new(node.events.clone());
-    start_basics(&node, &children, &mut parts);
-    let base = controllers::base(&node, &children, watchdog);
+    start_basics(&node, &children, container.is_some(), &mut parts);
+    let base = match container {
+        Some(_) => controllers::base_of_container(&node),
+        None => controllers::base(&node, &children, watchdog),
+    };
     keep_runtime("base controllers", base, &mut parts);
 
     let mut supervisor = None;
     let life = async {
-        start(&node, &cmdline, &line, &children, &mut parts).await?;
+        start(&node, &cmdline, &line, &children, container.as_ref(), &mut parts).await?;
         // In maintenance mode nothing runs but network and API.
         configured(&node.store).await;
-        supervisor = Some(start_services(&node, &children)?);
+        let cgroups = container
+            .as_ref()
+            .map_or(Path::new(CGROUPS), |container| &container.cgroups);
+        supervisor = Some(start_services(&node, &children, cgroups)?);
         Ok::<Stop, String>(node.power.wait().await)
     };
     let request = tokio::select! {
@@ -88,8 +98,8 @@ pub(super) async fn run(prepared: Prepared) -> Result<Stop, String> {
     Ok(request)
 }
 
-fn start_services(node: &Node, children: &Children) -> Result<Supervisor, String> {
-    let cgroups = LinuxCgroups::open(Path::new("/sys/fs/cgroup")).map_err(|error| chain(&error))?;
+fn start_services(node: &Node, children: &Children, cgroups: &Path) -> Result<Supervisor, String> {
+    let cgroups = LinuxCgroups::open(cgroups).map_err(|error| chain(&error))?;
     let host = LinuxHost::new(children.clone(), Arc::new(cgroups), node.logs.clone());
     let repair = containerd::StoreRepair::new(
         Path::new(containerd::ROOT),
@@ -109,8 +119,8 @@ async fn configured(store: &Store) {
     }
 }
 
-/// Starts what needs no disk: reaping, signals, devices, the console.
-fn start_basics(node: &Node, children: &Children, parts: &mut Parts) {
+/// Starts what needs no disk: reaping, signals, devices unless they are a host's, the console.
+fn start_basics(node: &Node, children: &Children, in_container: bool, parts: &mut Parts) {
     let reaper = children.clone();
     parts.keep_endless("reaper", move || {
         let reaper = reaper.clone();
@@ -118,11 +128,13 @@ fn start_basics(node: &Node, children: &Children, parts: &mut Parts) {
     });
     let power = node.power.clone();
     parts.keep_endless("signals", move || signals(power.clone()));
-    let release = node.release.clone();
-    parts.keep("devices", move |stop| {
-        let run = hotplug::run(release.clone(), stop);
-        async move { run.await.map_err(|error| chain(&error)) }
-    });
+    if !in_container {
+        let release = node.release.clone();
+        parts.keep("devices", move |stop| {
+            let run = hotplug::run(release.clone(), stop);
+            async move { run.await.map_err(|error| chain(&error)) }
+        });
+    }
     let page = node.clone();
     parts.keep("console", move |stop| {
         let run = console::run(page.clone(), stop);
@@ -154,6 +166,7 @@ async fn start(
     cmdline: &Cmdline,
     line: &str,
     children: &Children,
+    container: Option<&Container>,
     parts: &mut Parts,
 ) -> Result<(), String> {
     volumes_ready(&node.store).await;
@@ -187,6 +200,7 @@ async fn start(
     let state: Option<VolumeStatus> = node.store.get(Volume::State.partition());
     let places = ConfigDisk {
         medium: partition(Name::Config.as_str()),
+        file: container.map(|container| container.config_file.clone()),
         state: Volume::State.target().into(),
         // Without a disk there never was one.
         state_lost: disk.is_some()
@@ -218,11 +232,11 @@ async fn start(
         .disk
         .as_deref()
         .and_then(|guid| Places::find(&node.devices, guid));
-    let restored = clock::restore(
-        &LinuxClock,
-        Path::new(clock::SAVED),
-        built(slots.as_ref(), cmdline),
-    );
+    let system: &dyn Clock = match container {
+        Some(_) => &HostClock,
+        None => &LinuxClock,
+    };
+    let restored = clock::restore(system, Path::new(clock::SAVED), built(slots.as_ref(), cmdline));
     clock.raise_floor(restored.passed);
     let upgrades = slots.map(|slots| controllers::upgrades(node, slots, Path::new(Volume::State.target())));
     let etcd = EtcdHandle::new(node, etcd::Places::default());

@@ -250,7 +250,9 @@ fn a_container_keeps_the_addresses_that_its_engine_gave_it() {
         ..ContainerMode::default()
     };
     let virtual_link = |index| {
-        let kind = LinkKind::Virtual { driver: "veth".into() };
+        let kind = LinkKind::Virtual {
+            driver: "veth".into(),
+        };
         link(index, kind)
     };
     let links = [

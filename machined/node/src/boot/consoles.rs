@@ -6,16 +6,24 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::container;
+
 /// Where the kernel lists them.
 const ACTIVE: &str = "/sys/class/tty/console/active";
 /// The one the kernel likes best, for when there is no list.
 const BEST: &str = "/dev/console";
+/// The console of a container: whatever its engine reads.
+const OF_CONTAINER: &str = "/proc/self/fd/1";
 /// A page at 9600 baud takes less.
 const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Prints a text on every console. A board without one has nobody to read it, so nothing is an error.
+/// Prints a text on every console; in a container, on its output: the consoles are the host's. A board without one has nobody to read it, so nothing is an error.
 pub fn print(text: &str) {
+    if container::engine().is_some() {
+        print_on(Path::new(OF_CONTAINER), text);
+        return;
+    }
     let listed = fs::read_to_string(ACTIVE).unwrap_or_default();
     let shown = devices(&listed)
         .iter()

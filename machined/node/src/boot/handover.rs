@@ -31,6 +31,11 @@ impl Handover {
         serde_json::from_str(&text).unwrap_or_default()
     }
 
+    /// Tells whether stage 1 left something.
+    pub fn is_left() -> bool {
+        Path::new(HANDOVER).exists()
+    }
+
     /// Leaves it where the next stage looks. Without it that stage only knows less.
     pub fn leave(&self) {
         let path = Path::new(HANDOVER);

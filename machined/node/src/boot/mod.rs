@@ -2,6 +2,7 @@
 
 pub mod cmdline;
 pub mod consoles;
+pub mod container;
 pub mod etc;
 mod handover;
 pub mod lockdown;

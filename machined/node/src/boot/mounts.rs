@@ -97,6 +97,9 @@ pub const MAIN: &[Row] = &[
     ),
 ];
 
+/// What of [`MAIN`] a container mounts: the rest shows the host.
+const OF_CONTAINER: &[&str] = &["/dev/pts", "/dev/shm", "/dev/mqueue", "/tmp", "/etc"];
+
 const fn row(
     source: &'static str,
     target: &'static str,
@@ -123,16 +126,30 @@ impl Row {
     }
 }
 
+/// Mounts what a container needs and its engine has not mounted. Returns what could not be, and was not needed.
+///
+/// # Errors
+/// Fails when something that is needed cannot be mounted, as in a container without privileges.
+pub fn mount_in_container(mounter: &dyn Mounter) -> Result<Vec<sys::Error>, sys::Error> {
+    let rows = EARLY.iter();
+    let main = MAIN.iter().filter(|row| OF_CONTAINER.contains(&row.target));
+    mount_rows(mounter, rows.chain(main))
+}
+
 /// Mounts what is not mounted yet, in the table's order. Returns what could not be, and was not needed.
 pub fn mount_all(mounter: &dyn Mounter, table: &[Row]) -> Result<Vec<sys::Error>, sys::Error> {
+    mount_rows(mounter, table.iter())
+}
+
+fn mount_rows<'a>(
+    mounter: &dyn Mounter,
+    rows: impl Iterator<Item = &'a Row>,
+) -> Result<Vec<sys::Error>, sys::Error> {
     // Before /proc is there nothing can be known, and nothing has been mounted.
     let already = mount_table::load().unwrap_or_default();
     let mounted = targets(&already);
     let mut warnings = Vec::new();
-    for row in table
-        .iter()
-        .filter(|row| !mounted.contains(Path::new(row.target)))
-    {
+    for row in rows.filter(|row| !mounted.contains(Path::new(row.target))) {
         // A folder that cannot be made is reported by the mount that misses it.
         let _exists = fs::create_dir_all(row.target);
         match mounter.mount(&row.mount()) {

@@ -112,6 +112,12 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The node is a container.
+    #[error("the kernel parameter {name} is the host's: set it there, and take it out of machine.sysctls")]
+    Hosts {
+        /// The parameter.
+        name: String,
+    },
     /// It holds the verified boot together.
     #[error("the kernel parameter {name} is fixed: {reason}; take it out of machine.sysctls")]
     Fixed {
@@ -120,6 +126,13 @@ pub enum Error {
         /// What depends on it.
         reason: &'static str,
     },
+}
+
+/// Tells whether a container has a parameter of its own: the others are the host's.
+pub fn is_containers(name: &str) -> bool {
+    ["net.ipv4.", "net.ipv6.", "net.netfilter.", "net.core.somaxconn"]
+        .iter()
+        .any(|own| file(name).starts_with(file(own.trim_end_matches('.'))))
 }
 
 /// Sets a parameter of a machine config below a folder (`/proc/sys`), unless it is fixed.

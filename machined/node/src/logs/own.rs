@@ -1,4 +1,5 @@
-//! Where machined's own messages go: its ring, and the kernel's log, which is also the console.
+//! Where machined's own messages go: its ring, and the kernel's log, which is also the console; in a container, its
+//! output.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -11,13 +12,20 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::{Line, Logs, OWN, Ring, say};
+use crate::boot::container;
 
 /// Starts taking machined's own messages. A second call does nothing.
 pub fn install(logs: &Logs) {
-    let kmsg = File::options().write(true).open("/dev/kmsg").ok().map(Arc::new);
+    let in_container = container::engine().is_some();
+    let place = if in_container {
+        "/proc/self/fd/2"
+    } else {
+        "/dev/kmsg"
+    };
     let writer = Sink {
         ring: logs.ring(OWN),
-        kmsg,
+        place: File::options().append(true).open(place).ok().map(Arc::new),
+        format: if in_container { plain } else { record },
     };
     let format = tracing_subscriber::fmt::layer()
         .with_writer(writer)
@@ -55,7 +63,8 @@ fn filter() -> Targets {
 #[derive(Clone)]
 struct Sink {
     ring: Ring<Line>,
-    kmsg: Option<Arc<File>>,
+    place: Option<Arc<File>>,
+    format: fn(u8, &str) -> String,
 }
 
 impl<'a> MakeWriter<'a> for Sink {
@@ -99,9 +108,9 @@ impl Drop for Message {
         let text = String::from_utf8_lossy(&self.bytes);
         for line in text.lines() {
             say(&self.sink.ring, line.trim_start());
-            if let Some(kmsg) = &self.sink.kmsg {
+            if let Some(place) = &self.sink.place {
                 // The kernel refuses what comes too fast; the ring has it then.
-                let _refused = (&mut &**kmsg).write_all(record(self.severity, line).as_bytes());
+                let _refused = (&mut &**place).write_all((self.sink.format)(self.severity, line).as_bytes());
             }
         }
     }
@@ -110,6 +119,11 @@ impl Drop for Message {
 /// Formats a record for `/dev/kmsg`: facility 3 is that of daemons.
 pub fn record(severity: u8, line: &str) -> String {
     format!("<{}>machined: {}\n", 3 * 8 + severity, without_level(line.trim()))
+}
+
+/// Formats a line for the log of a container.
+fn plain(_: u8, line: &str) -> String {
+    format!("machined: {}\n", line.trim())
 }
 
 /// Returns a line without its level: the kernel has the severity already.

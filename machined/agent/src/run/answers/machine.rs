@@ -16,8 +16,8 @@ use slots::SlotState;
 use state::Store;
 use state::kinds::config::Phase as ConfigPhase;
 use state::kinds::{
-    BootStatus, ClusterMember, ClusterStatus, ConfigStatus, HealthStatus, HostNameStatus, LoaderTimes, NODE,
-    SlotStatus,
+    BootStatus, ClusterMember, ClusterStatus, ConfigStatus, ContainerMode, HealthStatus, HostNameStatus,
+    LoaderTimes, NODE, SlotStatus,
 };
 
 pub(super) struct NodeMachine {
@@ -76,6 +76,7 @@ impl Machine for NodeMachine {
                 .collect(),
             health: Some(backend::health(&health)),
             kubernetes: kubernetes(self.store.get(NODE), self.store.get(NODE)),
+            container: self.store.get(NODE).map(show_container),
             ..StatusResponse::default()
         }
     }
@@ -155,6 +156,13 @@ fn steps(loader: Option<LoaderTimes>, stamps: &BTreeMap<String, u64>) -> Vec<Boo
         before = at;
     }
     steps
+}
+
+fn show_container(mode: ContainerMode) -> api::v1alpha1::ContainerMode {
+    api::v1alpha1::ContainerMode {
+        engine: mode.engine,
+        missing: mode.missing,
+    }
 }
 
 fn show_slot(name: String, status: SlotStatus) -> Slot {
