@@ -3,7 +3,7 @@
 //! Knows nodes by their API only. [`cli`] is the command line; each of its commands is a file of `commands`, and `options`
 //! are the options that they share. A command calls one or several nodes at once (`fan_out`), over connections made by
 //! `connect`, and prints the results as a table, JSON or YAML (`ui`). The client config, with its contexts and keys, is
-//! `config`.
+//! `config`; `kubeconfig` adds clusters to the files of kubectl.
 
 pub mod cli;
 
@@ -14,6 +14,7 @@ mod confirm;
 mod connect;
 mod explain;
 mod fan_out;
+mod kubeconfig;
 mod options;
 mod recording;
 mod session;

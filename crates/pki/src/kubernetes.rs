@@ -10,8 +10,10 @@ use zeroize::{Zeroize as _, Zeroizing};
 use crate::pair::Pair;
 use crate::{Authority, Error, PrivateKey, random};
 
-/// How long the certificate of a person for the Kubernetes API lives: a working day.
-pub const PERSON_LIFE: Duration = Duration::from_secs(12 * 3600);
+/// How long the certificate of a person for the Kubernetes API lives, unless asked otherwise: a day.
+pub const PERSON_LIFE: Duration = Duration::from_secs(24 * 3600);
+/// How long it lives at most.
+pub const LONGEST_PERSON_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// The authorities of a cluster's Kubernetes, and what it signs and encrypts with. Their keys are ECDSA, which everything
 /// that talks to Kubernetes speaks.

@@ -14,6 +14,7 @@ pub mod generate;
 pub mod get;
 pub mod get_config;
 pub mod health;
+pub mod kubeconfig;
 pub mod logs;
 pub mod manifests;
 pub mod memory;
@@ -114,6 +115,12 @@ remote_commands! {
     /// The other control planes and the workers join by themselves, in any order, and it does not matter if they were started
     /// before. It is refused where a cluster exists already. A node that loses its power meanwhile goes on by itself.
     Bootstrap(bootstrap::Bootstrap),
+    /// Get access to the cluster's Kubernetes: a kubeconfig for kubectl.
+    ///
+    /// A control plane signs a certificate for a key that is generated here, in the name of the client certificate of the
+    /// context. It is valid for a day and can do everything in the cluster; run the command again for the next one. What else
+    /// is in the file stays as it is.
+    Kubeconfig(kubeconfig::Kubeconfig),
     /// Reboot nodes.
     Reboot(power::Reboot),
     /// Shut nodes down.

@@ -9,6 +9,7 @@ use {
 };
 
 use super::grant::Grant;
+use super::peer::Identity;
 
 /// The caller of a request that the guard has allowed. Handlers find it in the request's extensions.
 #[derive(Debug, Clone)]
@@ -17,6 +18,8 @@ pub struct Caller {
     pub role: Option<Role>,
     /// Name and address, for the log.
     pub who: String,
+    /// The identity in its certificate; none in maintenance mode.
+    pub identity: Option<Identity>,
     /// The conditions under which the guard allowed it.
     pub grant: Grant,
 }
@@ -33,6 +36,7 @@ impl Caller {
         Self {
             role,
             who: peer.who(),
+            identity: peer.identity.clone(),
             grant: Grant::of(&peer, tls, clock),
         }
     }

@@ -7,6 +7,7 @@ mod caller;
 mod etcd;
 pub mod grant;
 mod health;
+mod kubernetes;
 pub mod peer;
 mod status;
 mod upgrades;
@@ -26,6 +27,7 @@ pub use caller::Caller;
 pub use etcd::Etcd;
 pub use grant::{Grant, Revoked};
 pub use health::{health, trial_health};
+pub use kubernetes::Kubernetes;
 
 pub use upgrades::{PushError, PushedBundle, StartUpgrade, UpgradeSource, Upgrades, WithoutSlots, mode};
 
@@ -46,6 +48,8 @@ pub struct Backend {
     pub upgrades: Arc<dyn Upgrades>,
     /// The etcd of a control plane.
     pub etcd: Arc<dyn Etcd>,
+    /// The Kubernetes of a control plane.
+    pub kubernetes: Arc<dyn Kubernetes>,
 }
 
 /// Version and status of the node. Answers at once, from memory.

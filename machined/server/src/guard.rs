@@ -58,6 +58,7 @@ impl Guard {
         Ok(Caller {
             role,
             who: peer.who(),
+            identity: peer.identity.clone(),
             grant,
         })
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use api::v1alpha1::etcd_service_server::EtcdServiceServer;
 use api::v1alpha1::file_service_server::FileServiceServer;
+use api::v1alpha1::kubernetes_service_server::KubernetesServiceServer;
 use api::v1alpha1::log_service_server::LogServiceServer;
 use api::v1alpha1::machine_service_server::MachineServiceServer;
 use api::v1alpha1::resource_service_server::ResourceServiceServer;
@@ -78,6 +79,7 @@ impl ApiServer {
             .add(limited!(FileServiceServer))
             .add(limited!(UpgradeServiceServer))
             .add(limited!(EtcdServiceServer))
+            .add(limited!(KubernetesServiceServer))
             .add(health)
             .add(reflection)
             .build()

@@ -1,5 +1,6 @@
 //! A fake node behind the real server, for tests here and in the control CLI.
 
+mod kubernetes;
 mod upgrades;
 
 use std::io;
@@ -30,6 +31,7 @@ use super::files::FilePolicy;
 use super::host::Host;
 use super::listen::listen;
 
+pub use kubernetes::authority as kubernetes_authority;
 pub use upgrades::{FakeUpgrades, Fate, NEW, OLD};
 
 /// Remembers what it was asked to do, and does none of it.
@@ -136,6 +138,7 @@ fn backend(node: &Arc<FakeNode>) -> Backend {
         power: node.clone(),
         upgrades: Arc::new(node.upgrades.clone()),
         etcd: node.clone(),
+        kubernetes: node.clone(),
     }
 }
 

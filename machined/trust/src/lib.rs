@@ -4,6 +4,7 @@
 //! control plane over TLS to sign for them; the same at each renewal. What a certificate may say is decided by [`policy`]
 //! alone; [`ledger`] keeps which node holds which name; [`attempts`] how often somebody may ask. [`answer`] puts them
 //! together, and [`serve`] is the door. On the other side, [`join`] has the controller that asks.
+//! [`person`] signs for people, who come by the API.
 //!
 //! Nothing here writes a service or a file of Kubernetes: the certificates are resources, and others use them.
 
@@ -11,6 +12,7 @@ pub mod answer;
 pub mod attempts;
 pub mod join;
 pub mod ledger;
+pub mod person;
 pub mod policy;
 pub mod serve;
 

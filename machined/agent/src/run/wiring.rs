@@ -30,6 +30,7 @@ use sys::entropy::LinuxPool;
 use tokio::signal::unix::{SignalKind, signal};
 use trust::answer::Signer;
 use trust::ledger::FileLedger;
+use trust::person::Persons;
 use trust::serve::Door;
 use upgrades::trial::{Places, manifest_in};
 
@@ -255,7 +256,13 @@ async fn start(
 
     let server = ApiServer {
         store: node.store.clone(),
-        backend: backend(node, configs, upgrades, etcd),
+        backend: backend(
+            node,
+            configs,
+            upgrades,
+            etcd,
+            Persons::new(node.store.clone(), clock.clone()),
+        ),
         host: Host::default(),
         files: FilePolicy::default(),
         tls,

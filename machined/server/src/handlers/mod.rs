@@ -3,6 +3,7 @@
 mod etcd;
 mod file;
 mod health;
+mod kubernetes;
 mod log;
 mod machine;
 mod resource;

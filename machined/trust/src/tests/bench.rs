@@ -43,7 +43,7 @@ pub(super) fn pair(authority: &Authority, key: bool) -> String {
     }
 }
 
-pub(super) fn config(secrets: &Secrets, role: &str, token: &str, hostname: &str) -> MachineConfig {
+pub(crate) fn config(secrets: &Secrets, role: &str, token: &str, hostname: &str) -> MachineConfig {
     let kubernetes = secrets.kubernetes.as_ref().unwrap();
     let plane = role == "controlPlane";
     let more = match plane {

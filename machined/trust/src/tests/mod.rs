@@ -1,6 +1,6 @@
 //! Control planes and workers over TLS, with everything between them.
 
-mod bench;
+pub(crate) mod bench;
 mod flood;
 
 use std::os::unix::fs::PermissionsExt as _;

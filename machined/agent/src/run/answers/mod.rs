@@ -11,6 +11,7 @@ use config::ConfigHandle;
 use etcd::EtcdHandle;
 use node::Node;
 use services::ServicesHandle;
+use trust::person::Persons;
 use upgrades::UpgradeHandle;
 
 /// Puts the answers together. Without slots there is nothing to upgrade.
@@ -19,6 +20,7 @@ pub(super) fn backend(
     configs: ConfigHandle,
     upgrades: Option<UpgradeHandle>,
     etcd: EtcdHandle,
+    persons: Persons,
 ) -> Backend {
     let upgrades: Arc<dyn Upgrades> = match upgrades {
         Some(handle) => Arc::new(handle),
@@ -32,5 +34,6 @@ pub(super) fn backend(
         power: Arc::new(power::NodePower::new(node)),
         upgrades,
         etcd: Arc::new(etcd),
+        kubernetes: Arc::new(persons),
     }
 }

@@ -1,0 +1,9 @@
+//! Kubeconfigs: the files that tell kubectl and others where clusters are, and who calls.
+//!
+//! [`merge`] adds a cluster to a file's text without touching what else is in it; [`file`] finds and writes the file.
+
+pub mod file;
+pub mod merge;
+mod text;
+
+pub use merge::{Entry, Merged, merge};
