@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use balancer::Balancer;
 use clock::{HostTime, Restored, Sntp, TimeSync};
+use dns::ClusterDns;
 use etcd::EtcdHandle;
 use health::{ApiCheck, NodeHealth};
 use kubernetes_client::Clients;
@@ -129,6 +130,7 @@ pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError>
         .add(ClusterNodes::new(clients.clone(), state.join(CLUSTER)))
         .add(ClusterManifests::new(clients, "/".into(), state.join(MANIFESTS)))
         .add(Balancer::default())
+        .add(ClusterDns)
         .add(PodNetwork::new(
             Files::default(),
             Nft::new(children, NFT.into(), RULES.into()),

@@ -31,6 +31,10 @@ pub fn main(arguments: &[String]) -> ExitCode {
     if std::process::id() == 1 {
         pid_1(arguments)
     }
+    // Services of machined's own are this program, too: PID 1 stays small.
+    if let Some(asked) = dns::asked_for(arguments) {
+        return dns::main(asked);
+    }
     let version = concat!(
         "machined ",
         env!("CARGO_PKG_VERSION"),
