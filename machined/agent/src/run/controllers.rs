@@ -249,7 +249,11 @@ mod tests {
             api: ([127, 0, 0, 1], 1).into(),
             children: Children::new(),
             upgrades,
-            etcd: EtcdHandle::new(node, etcd::Places::below(Path::new("/nowhere"))),
+            etcd: EtcdHandle::new(
+                node,
+                etcd::Places::below(Path::new("/nowhere")),
+                etcd::Ports::default(),
+            ),
         }
     }
 

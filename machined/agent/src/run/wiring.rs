@@ -240,7 +240,7 @@ async fn start(
     let restored = clock::restore(system, Path::new(clock::SAVED), built(slots.as_ref(), cmdline));
     clock.raise_floor(restored.passed);
     let upgrades = slots.map(|slots| controllers::upgrades(node, slots, Path::new(Volume::State.target())));
-    let etcd = EtcdHandle::new(node, etcd::Places::default());
+    let etcd = EtcdHandle::new(node, etcd::Places::default(), etcd::Ports::default());
     let pieces = Pieces {
         restored,
         tls: tls.clone(),
