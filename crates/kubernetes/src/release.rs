@@ -31,7 +31,6 @@ pub struct EtcdRelease {
 struct Needs {
     etcd_minimum: String,
     cri: CriVersion,
-    endpoint_slices: String,
     cgroups: Vec<Cgroups>,
     kubelet_config: String,
     proxy_config: String,
@@ -44,6 +43,7 @@ struct Needs {
     dual_stack_gate: Option<String>,
     kubelet_reads_serving_certificate: Reads,
     control_plane_taint: String,
+    eviction: String,
     #[serde(default)]
     kubelet_by_flags: Vec<String>,
     #[serde(default)]
@@ -127,11 +127,6 @@ impl Release {
         self.needs.cri
     }
 
-    /// Returns the group and version of its slices of endpoints.
-    pub fn endpoint_slices(&self) -> &str {
-        &self.needs.endpoint_slices
-    }
-
     /// Checks that its kubelet runs on a kernel with these control groups.
     ///
     /// # Errors
@@ -171,6 +166,11 @@ impl Release {
     /// Returns the taint that keeps pods off control planes.
     pub fn control_plane_taint(&self) -> &str {
         &self.needs.control_plane_taint
+    }
+
+    /// Returns the version of the API in which pods are evicted.
+    pub fn eviction(&self) -> &str {
+        &self.needs.eviction
     }
 
     /// Chooses how services are forwarded: as asked, else the best that there is.

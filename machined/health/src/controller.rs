@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use machine_config::MachineConfig;
+use machine_config::v1alpha1::Role;
 use node::events::Events;
 use state::kinds::config::Phase;
 use state::kinds::health::Reason;
 use state::kinds::{
-    ApiStatus, CheckResult, ConfigStatus, HealthState, HealthStatus, NODE, NetworkStatus, ServiceStatus,
-    TimeStatus,
+    ApiStatus, CheckResult, ClusterStatus, ConfigStatus, HealthState, HealthStatus, KubernetesNodeStatus,
+    NODE, NetworkStatus, ServiceStatus, TimeStatus,
 };
 use state::{Action, Controller, ControllerError, Resource, Store};
 use sys::clock::Clock;
@@ -69,6 +70,7 @@ fn facts(store: &Store) -> Facts {
         time: store
             .get::<TimeStatus>(state::kinds::NODE)
             .is_some_and(|status| status.synchronised),
+        cluster: cluster(store),
         locked: store
             .get::<ConfigStatus>(NODE)
             .and_then(|status| match status.phase {
@@ -80,6 +82,19 @@ fn facts(store: &Store) -> Facts {
             .map(unhealthy)
             .collect(),
     }
+}
+
+/// Returns why a node that was Ready in its cluster is not; none on a node without Kubernetes.
+fn cluster(store: &Store) -> Option<Option<String>> {
+    let config: MachineConfig = store.get(NODE)?;
+    if config.cluster.ca.is_none() || config.machine.role == Role::Standalone {
+        return None;
+    }
+    Some(match store.get::<KubernetesNodeStatus>(NODE) {
+        None => Some("nothing is known of the node in its cluster yet".to_owned()),
+        Some(status) if status.ready || !status.was_ready => None,
+        Some(status) => Some(status.problem.unwrap_or_default()),
+    })
 }
 
 /// Sums up, so long after the kernel started. Only looks at the store, and at what was said before.
@@ -139,6 +154,7 @@ impl Controller for NodeHealth {
             let own = [
                 MachineConfig::KIND,
                 ApiStatus::KIND,
+                ClusterStatus::KIND,
                 NetworkStatus::KIND,
                 ServiceStatus::KIND,
                 TimeStatus::KIND,

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use state::kinds::health::STORAGE;
 use state::kinds::{
-    BootStatus, CertificateStatus, ConfigStatus, ContainerStoreStatus, DiskStatus, ManifestState,
-    ManifestStatus, NODE, NetworkStatus, RoomStatus, ServiceStatus, TimeStatus, VolumeState, VolumeStatus,
+    BootStatus, CertificateStatus, ClusterStatus, ConfigStatus, ContainerStoreStatus, DiskStatus,
+    KubernetesNodeStatus, ManifestState, ManifestStatus, NODE, NetworkStatus, RoomStatus, ServiceStatus,
+    TimeStatus, VolumeState, VolumeStatus,
 };
 use state::{ControllerState, ControllerStatus, Resource, Store};
 
@@ -75,6 +76,11 @@ pub(super) const SOURCES: &[Source] = &[
         name: "containers",
         kind: ContainerStoreStatus::KIND,
         look: containers,
+    },
+    Source {
+        name: "cluster",
+        kind: KubernetesNodeStatus::KIND,
+        look: cluster,
     },
     Source {
         name: "manifests",
@@ -168,6 +174,21 @@ fn containers(store: &Store, _: Duration) -> Vec<String> {
         )
     })
     .collect()
+}
+
+/// What a node waits for before it can run its components is why it is not Ready.
+fn cluster(store: &Store, now: Duration) -> Vec<String> {
+    let status: Option<KubernetesNodeStatus> = store.get(NODE);
+    let not_ready = status.filter(|status| now >= STARTING && !status.ready);
+    let waits_for = || {
+        store
+            .get::<ClusterStatus>(NODE)
+            .and_then(|status| status.waits_for)
+    };
+    not_ready
+        .and_then(|status| waits_for().or(status.problem))
+        .into_iter()
+        .collect()
 }
 
 fn manifests(store: &Store, _: Duration) -> Vec<String> {

@@ -14,6 +14,8 @@ pub(super) struct Facts {
     pub time: bool,
     /// Services that should run and are unhealthy, each with why.
     pub unhealthy: Vec<String>,
+    /// Why the node is not Ready in its cluster, where it was before; none of both on a node without Kubernetes.
+    pub cluster: Option<Option<String>>,
     /// Why the node is locked, when it is.
     pub locked: Option<String>,
 }
@@ -26,7 +28,9 @@ const CONFIG: &str = "config";
 /// A node that was configured and cannot use its config is never healthy, whatever is required: what was required of it
 /// is in that config.
 pub(super) fn decide(require: &[Check], facts: &Facts) -> Vec<CheckResult> {
-    let mut checks: Vec<CheckResult> = require.iter().map(|check| result(*check, facts)).collect();
+    let applies = |check: &&Check| **check != Check::Cluster || facts.cluster.is_some();
+    let required = require.iter().filter(applies);
+    let mut checks: Vec<CheckResult> = required.map(|check| result(*check, facts)).collect();
     checks.extend(facts.locked.as_ref().map(|reason| CheckResult {
         name: CONFIG.to_owned(),
         healthy: false,
@@ -43,6 +47,7 @@ fn result(check: Check, facts: &Facts) -> CheckResult {
             Some(problems) => problems.join("; "),
         },
         Check::Time => if_not(facts.time, "the clock is not in step with a server"),
+        Check::Cluster => facts.cluster.clone().flatten().unwrap_or_default(),
         Check::Services if facts.unhealthy.is_empty() => String::new(),
         Check::Services => format!("unhealthy: {}", facts.unhealthy.join(", ")),
     };
@@ -72,7 +77,13 @@ fn name(check: Check) -> &'static str {
 mod tests {
     use super::*;
 
-    const ALL: [Check; 4] = [Check::Api, Check::Network, Check::Time, Check::Services];
+    const ALL: [Check; 5] = [
+        Check::Api,
+        Check::Network,
+        Check::Time,
+        Check::Services,
+        Check::Cluster,
+    ];
 
     #[test]
     fn all_that_is_required_must_hold() {
@@ -81,11 +92,21 @@ mod tests {
             network: Some(vec![]),
             time: true,
             unhealthy: vec![],
+            cluster: Some(None),
             locked: None,
         };
         let holds =
             |require: &[Check], facts: &Facts| decide(require, facts).iter().all(|check| check.healthy);
         assert!(holds(&ALL, &healthy));
+        let alone = Facts {
+            cluster: None,
+            ..healthy.clone()
+        };
+        assert_eq!(
+            decide(&ALL, &alone).len(),
+            4,
+            "a node without Kubernetes is not asked for it"
+        );
         let locked = Facts {
             locked: Some("its config is damaged".into()),
             ..healthy.clone()
@@ -127,6 +148,13 @@ mod tests {
                     ..healthy.clone()
                 },
                 "services",
+            ),
+            (
+                Facts {
+                    cluster: Some(Some("not Ready: no CNI".into())),
+                    ..healthy.clone()
+                },
+                "cluster",
             ),
         ] {
             let checks = decide(&ALL, &facts);

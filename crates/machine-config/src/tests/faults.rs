@@ -113,7 +113,7 @@ fn one_fault_each() {
         ),
         (
             "  health: {require: [tiem]}",
-            "machine.health.require[0]: \"tiem\" is not one of api, network, time, services, did you",
+            "machine.health.require[0]: \"tiem\" is not one of api, network, time, services, cluster, did you",
         ),
         (
             "  health: {require: [api, api]}",

@@ -21,7 +21,7 @@ pub struct Health {
     #[serde(skip_serializing_if = "is_timeout")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default = "timeout"))]
     pub timeout: Period,
-    /// The required checks. `[api, network, services]` if not given.
+    /// The required checks. `[api, network, services, cluster]` if not given.
     #[serde(skip_serializing_if = "is_require")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default = "require"))]
     pub require: Vec<Check>,
@@ -50,15 +50,18 @@ pub enum Check {
     Time,
     /// Every enabled service is healthy.
     Services,
+    /// The node is Ready in its cluster, if it was Ready there before. It holds on a node without Kubernetes.
+    Cluster,
 }
 
 impl Check {
     /// Every check with its name.
-    pub const ALL: [(&'static str, Self); 4] = [
+    pub const ALL: [(&'static str, Self); 5] = [
         ("api", Self::Api),
         ("network", Self::Network),
         ("time", Self::Time),
         ("services", Self::Services),
+        ("cluster", Self::Cluster),
     ];
 }
 
@@ -71,7 +74,7 @@ pub(super) fn timeout() -> Period {
 }
 
 pub(super) fn require() -> Vec<Check> {
-    vec![Check::Api, Check::Network, Check::Services]
+    vec![Check::Api, Check::Network, Check::Services, Check::Cluster]
 }
 
 fn is_commit_after(value: &Period) -> bool {

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use balancer::Balancer;
 use clock::{HostTime, Restored, Sntp, TimeSync};
-use dns::ClusterDns;
 use etcd::EtcdHandle;
 use health::{ApiCheck, NodeHealth};
 use kubernetes_client::Clients;
+use kubernetes_node::{Cordons, Drain, KubernetesNode};
 use manifests::ClusterManifests;
 use network;
 use network::{NetlinkError, NetworkFiles};
@@ -34,6 +34,7 @@ use upgrades::hooks::NodeIsHealthy;
 use upgrades::trial::{Places, Slots};
 use upgrades::{RolloutFollower, UpgradeContext, UpgradeController, UpgradeHandle};
 
+use super::draining::DrainBeforeReboot;
 use super::kernel::KernelSettings;
 use super::watchdog::WatchdogFeeder;
 
@@ -42,6 +43,8 @@ const IMAGES: &str = "/usr/share/bedplate/images";
 
 /// Which list of manifests was last in agreement with the cluster's, on STATE.
 const MANIFESTS: &str = "manifests";
+/// That the node was Ready in its cluster, on STATE.
+const WAS_READY: &str = "was-ready.json";
 /// What the node knows of its cluster, on STATE.
 const CLUSTER: &str = "cluster-nodes.json";
 /// What a worker has got from control planes, on STATE.
@@ -66,6 +69,8 @@ pub(super) struct Pieces {
     pub upgrades: Option<UpgradeHandle>,
     /// The etcd of a control plane.
     pub etcd: EtcdHandle,
+    /// The switch by which a drain keeps the node cordoned.
+    pub cordons: Cordons,
 }
 
 /// Makes the controllers that run from the start. The watchdog may have a number in this process already.
@@ -119,6 +124,7 @@ pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError>
         children,
         upgrades,
         etcd,
+        cordons,
     } = pieces;
     let system = Arc::new(LinuxClock);
     let mut runtime = Runtime::new(node.store.clone());
@@ -129,8 +135,12 @@ pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError>
     runtime
         .add(ClusterNodes::new(clients.clone(), state.join(CLUSTER)))
         .add(ClusterManifests::new(clients, "/".into(), state.join(MANIFESTS)))
+        .add(KubernetesNode::new(
+            node.store.clone(),
+            state.join(WAS_READY),
+            cordons,
+        ))
         .add(Balancer::default())
-        .add(ClusterDns)
         .add(PodNetwork::new(
             Files::default(),
             Nft::new(children, NFT.into(), RULES.into()),
@@ -180,7 +190,8 @@ pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError>
 }
 
 /// Makes what upgrades the node.
-pub(super) fn upgrades(node: &Node, places: Places, state: &Path) -> UpgradeHandle {
+pub(super) fn upgrades(node: &Node, places: Places, state: &Path, cordons: Cordons) -> UpgradeHandle {
+    let drain = Drain::new(node.store.clone(), node.events.clone(), cordons);
     UpgradeHandle::new(UpgradeContext {
         store: node.store.clone(),
         events: node.events.clone(),
@@ -188,9 +199,9 @@ pub(super) fn upgrades(node: &Node, places: Places, state: &Path) -> UpgradeHand
         clock: Arc::new(LinuxClock),
         places,
         state: state.to_owned(),
-        // A member of a cluster will have more to say here, and something to do before a restart.
+        // A member of a cluster will have more to say here.
         survives: vec![Arc::new(NodeIsHealthy::new(node.store.clone()))],
-        before: Vec::new(),
+        before: vec![Arc::new(DrainBeforeReboot(drain))],
     })
 }
 
@@ -229,7 +240,7 @@ mod tests {
             bootstate: "/nowhere/bootstate".into(),
             slots: ["/nowhere/a".into(), "/nowhere/b".into()],
         };
-        let upgrades = upgrades(&node, places, Path::new("/nowhere"));
+        let upgrades = upgrades(&node, places, Path::new("/nowhere"), Cordons::default());
         [
             base(&node, &Children::new(), None),
             main(&node, pieces(&node, Some(upgrades))).unwrap(),
@@ -249,11 +260,8 @@ mod tests {
             api: ([127, 0, 0, 1], 1).into(),
             children: Children::new(),
             upgrades,
-            etcd: EtcdHandle::new(
-                node,
-                etcd::Places::below(Path::new("/nowhere")),
-                etcd::Ports::default(),
-            ),
+            etcd: EtcdHandle::new(node, etcd::Places::below(Path::new("/nowhere"))),
+            cordons: Cordons::default(),
         }
     }
 

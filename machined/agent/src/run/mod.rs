@@ -5,6 +5,7 @@ mod answers;
 mod console;
 mod container;
 mod controllers;
+mod draining;
 mod guard;
 mod hotplug;
 mod kernel;

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use config::{ConfigDisk, ConfigHandle, acquire, platform};
 use etcd::EtcdHandle;
+use kubernetes_node::Cordons;
 use layout::Name;
 use machine_config::MachineConfig;
 use node::Node;
@@ -239,8 +240,10 @@ async fn start(
     };
     let restored = clock::restore(system, Path::new(clock::SAVED), built(slots.as_ref(), cmdline));
     clock.raise_floor(restored.passed);
-    let upgrades = slots.map(|slots| controllers::upgrades(node, slots, Path::new(Volume::State.target())));
-    let etcd = EtcdHandle::new(node, etcd::Places::default(), etcd::Ports::default());
+    let cordons = Cordons::default();
+    let state = Path::new(Volume::State.target());
+    let upgrades = slots.map(|slots| controllers::upgrades(node, slots, state, cordons.clone()));
+    let etcd = EtcdHandle::new(node, etcd::Places::default());
     let pieces = Pieces {
         restored,
         tls: tls.clone(),
@@ -249,6 +252,7 @@ async fn start(
         children: children.clone(),
         upgrades: upgrades.clone(),
         etcd: etcd.clone(),
+        cordons,
     };
     let runtime = controllers::main(node, pieces).map_err(|error| chain(&error))?;
     keep_runtime("controllers", runtime, parts);

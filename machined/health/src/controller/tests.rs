@@ -4,14 +4,17 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use state::kinds::{
-    BootStatus, CertificateStatus, ContainerStoreStatus, DiskStatus, FailedSlot, KeptStore, ManifestState,
-    ManifestStatus, NODE, RoomStatus, ServiceHealth, ServiceState, VolumeState, VolumeStatus,
+    BootStatus, CertificateStatus, ContainerStoreStatus, DiskStatus, FailedSlot, KeptStore,
+    KubernetesNodeStatus, ManifestState, ManifestStatus, NODE, RoomStatus, ServiceHealth, ServiceState,
+    VolumeState, VolumeStatus,
 };
 use state::testkit::settle_one;
 use state::{ControllerState, ControllerStatus};
 use sys::clock::RecordingClock;
 
 use super::*;
+
+mod cluster;
 
 struct Bench {
     store: Store,
@@ -243,6 +246,18 @@ const PROBLEMS: &[Problem] = &[
         HealthState::Degraded,
         "the container store was damaged and was replaced (database meta.db is damaged); the old one is kept in \
          /var/lib/containerd.aside/1 for a week",
+    ),
+    (
+        "cluster",
+        |store| {
+            let status = KubernetesNodeStatus {
+                problem: Some("not Ready: no CNI".into()),
+                ..KubernetesNodeStatus::default()
+            };
+            store.put("kubernetes-node", NODE, status).unwrap();
+        },
+        HealthState::Degraded,
+        "not Ready: no CNI",
     ),
     (
         "manifests",

@@ -13,6 +13,7 @@ pub mod container_mode;
 pub mod containers;
 pub mod health;
 pub mod kernel;
+pub mod kubernetes_node;
 pub mod manifests;
 pub mod network;
 pub mod network_contribution;
@@ -38,6 +39,7 @@ pub use container_mode::ContainerMode;
 pub use containers::{ContainerStoreStatus, ImageStatus, KeptStore};
 pub use health::{ApiStatus, CheckResult, HealthState, HealthStatus};
 pub use kernel::{KernelContribution, KernelStatus, Lockdown, WatchdogStatus};
+pub use kubernetes_node::KubernetesNodeStatus;
 pub use manifests::{ManifestState, ManifestStatus};
 pub use network::{
     AddressSpec, AddressStatus, Dhcp6Lease, DhcpLease, DhcpSpec, HostNameStatus, Ipv6Status, LeaseRoute,

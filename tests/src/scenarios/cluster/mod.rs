@@ -3,7 +3,6 @@
 mod image;
 mod kubectl;
 pub mod programs;
-mod upgrades;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -72,8 +71,7 @@ pub fn run(stage: &Stage) -> Result<()> {
     stage.shown("bootstrapped once, and Ready");
 
     workload(stage, &kubectl)?;
-    answers(stage, &kubectl)?;
-    upgrades::run(stage, &node, &kubectl, &bundle)
+    answers(stage, &kubectl)
 }
 
 /// Bootstraps the cluster, once.
