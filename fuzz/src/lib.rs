@@ -14,6 +14,7 @@ mod boot;
 mod bundle_file;
 mod bundle_header;
 mod bundle_index;
+mod certificate_request;
 mod configs;
 mod dns;
 mod key_chain;
@@ -49,6 +50,7 @@ pub const TARGETS: &[Target] = &[
     target("bundle", bundle_file::bundle),
     target("bundle-header", bundle_header::header),
     target("bundle-index", bundle_index::index),
+    target("certificate-request", certificate_request::request),
     target("config-partition", configs::partition),
     target("dns-question", dns::question),
     target("key-chain", key_chain::chain),

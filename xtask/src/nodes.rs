@@ -21,6 +21,7 @@ const AGENT: &[&str] = &[
     "clock",
     "cluster",
     "config",
+    "dns",
     "etcd",
     "etcd-client",
     "health",

@@ -65,6 +65,7 @@ pub struct Zone {
     reverse: BTreeSet<(IpAddr, Arc<Key>)>,
     endpoints: usize,
     left_out: u64,
+    revision: u64,
 }
 
 /// What is known of a cluster, to be kept in a file.
@@ -91,6 +92,7 @@ impl Zone {
             reverse: BTreeSet::new(),
             endpoints: 0,
             left_out: 0,
+            revision: 0,
         }
     }
 
@@ -109,6 +111,11 @@ impl Zone {
         self.left_out
     }
 
+    /// Returns a number that is another one after each change.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
     /// Returns the numbers of services and of endpoints.
     pub fn size(&self) -> (usize, usize) {
         (self.services.len(), self.endpoints)
@@ -120,20 +127,29 @@ impl Zone {
             return;
         }
         match self.namespaces.len() < MOST_NAMESPACES {
-            true => _ = self.namespaces.insert(name.into()),
+            true => {
+                self.namespaces.insert(name.into());
+                self.revision += 1;
+            }
             false => self.left_out += 1,
         }
     }
 
     /// Removes a namespace.
     pub fn remove_namespace(&mut self, name: &str) {
-        self.namespaces.remove(name);
+        if self.namespaces.remove(name) {
+            self.revision += 1;
+        }
     }
 
     /// Adds a service, or replaces it.
     pub fn set_service(&mut self, namespace: &str, name: &str, service: Service) {
         let key = self.key(namespace, name);
-        if !self.services.contains_key(&key) && self.services.len() >= MOST_SERVICES {
+        let held = self.services.get(&key);
+        if held.is_some_and(|held| held.service.as_ref() == Some(&service)) {
+            return;
+        }
+        if held.is_none() && self.services.len() >= MOST_SERVICES {
             self.left_out += 1;
             return;
         }
@@ -142,12 +158,17 @@ impl Zone {
 
     /// Removes a service.
     pub fn remove_service(&mut self, namespace: &str, name: &str) {
-        let key = self.key(namespace, name);
-        self.change(&key, |entry| entry.service = None);
+        if self.service(namespace, name).is_some() {
+            let key = self.key(namespace, name);
+            self.change(&key, |entry| entry.service = None);
+        }
     }
 
     /// Adds a slice, or replaces it; it may belong to another service than before.
     pub fn set_slice(&mut self, namespace: &str, name: &str, slice: Slice) {
+        if self.slices.get(&Key::of(namespace, name)) == Some(&slice) {
+            return;
+        }
         self.remove_slice(namespace, name);
         let owner = self.key(namespace, &slice.service);
         let many = self.endpoints + slice.endpoints.len() > MOST_ENDPOINTS
@@ -183,7 +204,9 @@ impl Zone {
 
     /// Keeps only these namespaces.
     pub fn retain_namespaces(&mut self, kept: &BTreeSet<String>) {
+        let before = self.namespaces.len();
         self.namespaces.retain(|name| kept.contains(&**name));
+        self.revision += u64::from(self.namespaces.len() != before);
     }
 
     /// Keeps only these services, each a namespace and a name.
@@ -280,6 +303,7 @@ impl Zone {
 
     /// Changes an entry, and the addresses by which it is found. One that holds nothing is dropped.
     fn change(&mut self, key: &Arc<Key>, change: impl FnOnce(&mut Entry)) {
+        self.revision += 1;
         self.unlink(key);
         let entry = self.services.entry(key.clone()).or_default();
         change(entry);

@@ -356,6 +356,19 @@ fn what_goes_is_gone_in_every_direction() {
 }
 
 #[test]
+fn what_changes_nothing_is_no_change() {
+    let mut zone = cluster::zone();
+    let before = zone.revision();
+    zone.restore(zone.contents());
+    zone.remove_service("web", "absent");
+    zone.remove_slice("web", "absent");
+    zone.remove_namespace("absent");
+    assert_eq!(zone.revision(), before);
+    zone.remove_service("web", "plain");
+    assert_ne!(zone.revision(), before);
+}
+
+#[test]
 fn what_was_saved_answers_as_before() {
     let zone = cluster::zone();
     let text = serde_json::to_string(&zone.contents()).unwrap();

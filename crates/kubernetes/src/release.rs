@@ -31,6 +31,7 @@ pub struct EtcdRelease {
 struct Needs {
     etcd_minimum: String,
     cri: CriVersion,
+    endpoint_slices: String,
     cgroups: Vec<Cgroups>,
     kubelet_config: String,
     proxy_config: String,
@@ -125,6 +126,11 @@ impl Release {
     /// Returns the version of the container runtime's interface that its kubelet speaks.
     pub fn cri(&self) -> CriVersion {
         self.needs.cri
+    }
+
+    /// Returns the group and version of its slices of endpoints.
+    pub fn endpoint_slices(&self) -> &str {
+        &self.needs.endpoint_slices
     }
 
     /// Checks that its kubelet runs on a kernel with these control groups.

@@ -243,6 +243,17 @@ impl<'a> Object<'a> {
         self.cursor.notes.0.borrow_mut().push(fault);
     }
 
+    /// Records a fault of a field inside of a field of this map, which was read before.
+    pub fn fault_in(&self, field: &str, inner: &str, message: String) {
+        let place = self.fields.get(field).and_then(|(_, node)| node.entry(inner));
+        let fault = Fault {
+            line: place.map_or(self.cursor.line, |(key, _)| key.line),
+            path: join(&join(&self.cursor.path, field), inner),
+            message,
+        };
+        self.cursor.notes.0.borrow_mut().push(fault);
+    }
+
     /// Returns true if a field is in the document, valid or not.
     pub fn has(&self, name: &str) -> bool {
         self.fields.get(name).is_some_and(|(_, node)| !node.is_null())

@@ -8,8 +8,8 @@ use machine_config::MachineConfig;
 use quantity::Size;
 use release_file::KubernetesPrograms;
 use state::kinds::{
-    AddressStatus, ClusterMember, ClusterStatus, ComponentCertificate, EtcdMembership, EtcdStart,
-    HostNameStatus, NODE, RouteStatus, ServiceSpec,
+    AddressStatus, ClusterMember, ClusterStatus, ComponentCertificate, ContainerMode, EtcdMembership,
+    EtcdStart, HostNameStatus, NODE, RouteStatus, ServiceSpec,
 };
 use state::{Action, Controller, ControllerError, Resource, Store, chain};
 
@@ -109,6 +109,7 @@ impl Controller for ServiceController {
     fn inputs(&self) -> &'static [&'static str] {
         &[
             MachineConfig::KIND,
+            ContainerMode::KIND,
             ClusterMember::KIND,
             HostNameStatus::KIND,
             AddressStatus::KIND,
@@ -137,7 +138,11 @@ impl Controller for ServiceController {
             }
             // What runs goes on: an address may be away for a moment.
             Err(error) => Outcome::waits(chain(&error)),
-            Ok(Some((member, config))) => decide(store, &config, &member, total_memory(&self.memory))?,
+            Ok(Some((mut member, config))) => {
+                // The table of connections is the host's.
+                member.wanted.node.tunes_conntrack = store.get::<ContainerMode>(NODE).is_none();
+                decide(store, &config, &member, total_memory(&self.memory))?
+            }
         };
         if let Some(specs) = outcome.specs {
             store.replace(self.name(), specs)?;

@@ -13,14 +13,16 @@ use tonic::{Response, Status, Streaming};
 
 use crate::rpc::alarm_request::AlarmAction;
 use crate::rpc::cluster_client::ClusterClient;
+use crate::rpc::compare::{CompareResult, CompareTarget, TargetUnion};
 use crate::rpc::kv_client::KvClient;
 use crate::rpc::lease_client::LeaseClient;
 use crate::rpc::maintenance_client::MaintenanceClient;
+use crate::rpc::request_op::Request;
 use crate::rpc::watch_client::WatchClient;
 use crate::rpc::{
-    AlarmMember, AlarmRequest, DefragmentRequest, Member, MemberAddRequest, MemberListRequest,
-    MemberPromoteRequest, MemberRemoveRequest, MoveLeaderRequest, PutRequest, RangeRequest, ResponseHeader,
-    SnapshotRequest, SnapshotResponse, StatusRequest, StatusResponse,
+    AlarmMember, AlarmRequest, Compare, DefragmentRequest, Member, MemberAddRequest, MemberListRequest,
+    MemberPromoteRequest, MemberRemoveRequest, MoveLeaderRequest, PutRequest, RangeRequest, RequestOp,
+    ResponseHeader, SnapshotRequest, SnapshotResponse, StatusRequest, StatusResponse, TxnRequest,
 };
 use crate::{CallError, Credentials};
 
@@ -274,6 +276,34 @@ impl Etcd {
         let mut client = self.kv();
         let answer = self.call(client.put(request), ANSWERING).await?;
         Ok(answer.header.map_or(0, |header| header.revision))
+    }
+
+    /// Writes a key unless there is such a key. Returns whether it was written.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`].
+    pub async fn create(&self, key: &str, value: &[u8]) -> Result<bool, CallError> {
+        let absent = Compare {
+            result: CompareResult::Equal.into(),
+            target: CompareTarget::Create.into(),
+            key: key.into(),
+            target_union: Some(TargetUnion::CreateRevision(0)),
+        };
+        let put = PutRequest {
+            key: key.into(),
+            value: value.into(),
+            lease: 0,
+        };
+        let request = TxnRequest {
+            compare: vec![absent],
+            success: vec![RequestOp {
+                request: Some(Request::RequestPut(put)),
+            }],
+            failure: Vec::new(),
+        };
+        let mut client = self.kv();
+        Ok(self.call(client.txn(request), ANSWERING).await?.succeeded)
     }
 
     /// Reads what became of a call of this member.

@@ -1,64 +1,149 @@
 //! The owner of [`EtcdMembership`].
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use etcd_client::Credentials;
 use machine_config::MachineConfig;
 use node::events::Events;
 use state::kinds::{
-    ClusterMember, EtcdMembership, EtcdStart, NODE, ServiceHealth, ServiceStatus, Volume, VolumeStatus,
+    ClusterMember, ComponentCertificate, EtcdMembership, EtcdStart, NODE, ServiceHealth, ServiceState,
+    ServiceStatus, Volume, VolumeStatus,
 };
-use state::{Action, Controller, ControllerError, Resource, Store};
+use state::{Action, Controller, ControllerError, Resource, Store, chain};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::decide::{Facts, Start, start};
-use crate::places::{Data, Places};
+use crate::peers::Ports;
+use crate::places::{Data, Note, Places};
+use crate::survey::Seen;
 
 const NAME: &str = "etcd-membership";
 /// The name of etcd's service.
-const SERVICE: &str = "etcd";
-/// What a person has to do before anything else.
-const BOOTSTRAP: &str = "the cluster to be bootstrapped: run `bedplate bootstrap` once, on one control plane";
+pub(crate) const SERVICE: &str = "etcd";
+/// How long until others are asked again.
+pub(crate) const SOON: Duration = Duration::from_secs(5);
 
-/// Decides how the node's etcd starts, and keeps to it while the machine runs.
+/// Decides how the node's etcd starts, brings it to the others, and keeps it there.
 pub struct EtcdMembershipController {
-    places: Places,
-    events: Events,
+    pub(crate) places: Places,
+    pub(crate) ports: Ports,
+    pub(crate) events: Events,
     bell: Arc<Notify>,
+    /// Since when each member is silent.
+    silent: BTreeMap<u64, Instant>,
+    /// What was told last, so that it is told once.
+    told: Option<String>,
+    /// Set when the cluster's name stands in etcd.
+    pub(crate) claimed: bool,
+}
+
+/// The node, as far as etcd is concerned.
+pub(crate) struct Node {
+    /// What it is in its cluster.
+    pub member: ClusterMember,
+    /// Its address for other members.
+    pub address: IpAddr,
+    /// The identity of its cluster.
+    pub cluster: String,
+}
+
+/// What a step found, and when the next one is due.
+pub(crate) struct Outcome {
+    pub start: EtcdStart,
+    pub waits_for: Option<String>,
+    pub again: Action,
+}
+
+impl Outcome {
+    /// Not yet: what the node waits for, and until it is looked at again.
+    pub fn waits(for_what: impl Into<String>, again: Action) -> Self {
+        Self {
+            start: EtcdStart::NotYet,
+            waits_for: Some(for_what.into()),
+            again,
+        }
+    }
+
+    /// It starts, and is looked at again at once.
+    pub fn starts(start: EtcdStart) -> Self {
+        Self {
+            start,
+            waits_for: None,
+            again: Action::After(SOON),
+        }
+    }
 }
 
 impl EtcdMembershipController {
     /// Makes the controller. The bell is that of the [`EtcdHandle`](crate::EtcdHandle).
-    pub(crate) fn new(places: Places, events: Events, bell: Arc<Notify>) -> Self {
-        Self { places, events, bell }
+    pub(crate) fn new(places: Places, ports: Ports, events: Events, bell: Arc<Notify>) -> Self {
+        Self {
+            places,
+            ports,
+            events,
+            bell,
+            silent: BTreeMap::new(),
+            told: None,
+            claimed: false,
+        }
     }
 
-    /// Decides for the first time since the machine was started: etcd does not run yet.
-    fn decide(&self, store: &Store, cluster: &str) -> Result<EtcdMembership, ControllerError> {
+    /// Decides how etcd is to start while it does not run.
+    async fn arrive(&mut self, store: &Store, node: &Node) -> Result<Outcome, ControllerError> {
+        if self.places.has_left() {
+            return Ok(Outcome::waits(
+                "the next start of the machine: the node has left etcd on request; run `bedplate reboot` to join again",
+                Action::WaitForChange,
+            ));
+        }
+        let mut note = self.places.note().unwrap_or_default();
+        if note.removed {
+            if !is_stopped(store) {
+                return Ok(Outcome::waits(
+                    "etcd to end, which the others have removed",
+                    Action::WaitForChange,
+                ));
+            }
+            self.places.put_aside()?;
+            note.removed = false;
+            note.member = None;
+            self.places.set_note(&note)?;
+        }
         let volume: Option<VolumeStatus> = store.get(Volume::Data.partition());
-        let (owner, bootstrap) = (self.places.owner(), self.places.bootstrap());
+        let bootstrap = self.places.bootstrap();
         let found = start(&Facts {
-            cluster,
+            cluster: &node.cluster,
             volume: volume.as_ref().map(|volume| &volume.state),
             data: self.places.data()?,
-            owner: owner.as_deref(),
+            owner: Some(note.cluster.as_str()).filter(|owner| !owner.is_empty()),
             bootstrap: bootstrap.as_deref(),
         });
-        let (start, waits_for) = match found {
-            Start::Not(why) => (EtcdStart::NotYet, Some(why)),
-            Start::Asks => (EtcdStart::NotYet, Some(BOOTSTRAP.to_owned())),
-            Start::GoesOn => (EtcdStart::Joins(Vec::new()), None),
+        match found {
+            Start::Not(why) => Ok(Outcome::waits(why, Action::WaitForChange)),
+            Start::Asks => self.join(store, node).await,
+            Start::GoesOn => {
+                self.own(node, note)?;
+                Ok(Outcome::starts(EtcdStart::Joins(Vec::new())))
+            }
             Start::First { remove } => {
                 if remove {
                     self.places.remove_log()?;
                 }
-                (EtcdStart::First, None)
+                self.own(node, note)?;
+                Ok(Outcome::starts(EtcdStart::First))
             }
-        };
-        if start != EtcdStart::NotYet && owner.as_deref() != Some(cluster) {
-            self.places.set_owner(cluster)?;
         }
-        Ok(EtcdMembership { start, waits_for })
+    }
+
+    /// Says on the disk whose etcd's data are, before there are any.
+    fn own(&self, node: &Node, note: Note) -> Result<(), ControllerError> {
+        let cluster = node.cluster.clone();
+        Ok(self.places.set_note(&Note { cluster, ..note })?)
     }
 
     /// Forgets the request to bootstrap once etcd is healthy: from then on it holds what others have written.
@@ -71,6 +156,34 @@ impl EtcdMembershipController {
         }
         Ok(())
     }
+
+    /// Counts for how long members are silent.
+    pub(crate) fn count_silence(&mut self, members: &[Seen]) -> BTreeMap<u64, Duration> {
+        let now = Instant::now();
+        let quiet = members.iter().filter(|member| !member.answers);
+        let since = quiet.map(|member| (member.id, *self.silent.get(&member.id).unwrap_or(&now)));
+        self.silent = since.collect();
+        let silent = self.silent.iter();
+        silent
+            .map(|(id, since)| (*id, now.duration_since(*since)))
+            .collect()
+    }
+
+    /// Writes what the node waits for into the log, once.
+    fn tell(&mut self, waits_for: Option<&String>) {
+        if self.told.as_ref() != waits_for {
+            if let Some(why) = waits_for {
+                tracing::info!("etcd waits for {why}");
+            }
+            self.told = waits_for.cloned();
+        }
+    }
+}
+
+/// Tells whether etcd does not run.
+fn is_stopped(store: &Store) -> bool {
+    let service: Option<ServiceStatus> = store.get(SERVICE);
+    service.is_none_or(|status| status.state == ServiceState::Stopped)
 }
 
 /// Returns the identity of a config's cluster.
@@ -78,6 +191,22 @@ pub(crate) fn cluster_id(config: &MachineConfig) -> String {
     let cluster = &config.cluster;
     let id = cluster.id.as_ref().or(cluster.name.as_ref());
     id.map(ToString::to_string).unwrap_or_default()
+}
+
+/// Returns the node as a control plane; none where it is none.
+pub(crate) fn control_plane(store: &Store) -> Option<Node> {
+    let member: ClusterMember = store.get(NODE)?;
+    let config: MachineConfig = store.get(NODE)?;
+    Some(Node {
+        address: *member.addresses.first().filter(|_| member.control_plane)?,
+        cluster: cluster_id(&config),
+        member,
+    })
+}
+
+/// Returns what the node shows to etcd, or what it waits for.
+pub(crate) fn credentials(store: &Store) -> Result<Credentials, String> {
+    Credentials::of_store(store).map_err(|error| chain(&error))
 }
 
 #[async_trait]
@@ -90,6 +219,7 @@ impl Controller for EtcdMembershipController {
         &[
             MachineConfig::KIND,
             ClusterMember::KIND,
+            ComponentCertificate::KIND,
             ServiceStatus::KIND,
             VolumeStatus::KIND,
         ]
@@ -100,22 +230,22 @@ impl Controller for EtcdMembershipController {
     }
 
     async fn reconcile(&mut self, store: &Store) -> Result<Action, ControllerError> {
-        let member: Option<ClusterMember> = store.get(NODE);
-        let config: Option<MachineConfig> = store.get(NODE);
-        let (Some(_), Some(config)) = (member.filter(|member| member.control_plane), config) else {
+        let Some(node) = control_plane(store) else {
             store.remove::<EtcdMembership>(NAME, NODE)?;
             return Ok(Action::WaitForChange);
         };
         let known: Option<EtcdMembership> = store.get(NODE);
-        match known.filter(|known| known.start != EtcdStart::NotYet) {
-            // Another start would mean other arguments, and to stop what runs.
-            Some(_) => self.has_begun(store)?,
-            None => {
-                let decided = self.decide(store, &cluster_id(&config))?;
-                store.put(NAME, NODE, decided)?;
+        let found = match known.filter(|known| known.start != EtcdStart::NotYet) {
+            Some(known) => {
+                self.has_begun(store)?;
+                self.keep(store, &node, known.start).await?
             }
-        }
-        Ok(Action::WaitForChange)
+            None => self.arrive(store, &node).await?,
+        };
+        self.tell(found.waits_for.as_ref());
+        let (start, waits_for) = (found.start, found.waits_for);
+        store.put(NAME, NODE, EtcdMembership { start, waits_for })?;
+        Ok(found.again)
     }
 
     fn wake(&self) -> Option<Arc<Notify>> {

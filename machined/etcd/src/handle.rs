@@ -12,9 +12,11 @@ use state::kinds::{ClusterMember, ClusterStatus, NODE, Volume, VolumeState, Volu
 use state::{Store, chain};
 use tokio::sync::{Mutex, Notify};
 
-use crate::controller::{EtcdMembershipController, cluster_id};
+use crate::controller::{EtcdMembershipController, cluster_id, control_plane, credentials};
 use crate::decide;
+use crate::peers::{Ports, candidates};
 use crate::places::{Data, Places};
+use crate::survey::{Seen, Survey, survey};
 
 /// Answers the API about the node's etcd. Clones are the same.
 #[derive(Clone)]
@@ -22,6 +24,7 @@ pub struct EtcdHandle {
     store: Store,
     events: Events,
     places: Places,
+    ports: Ports,
     bell: Arc<Notify>,
     /// Two requests to bootstrap take turns.
     turn: Arc<Mutex<()>>,
@@ -29,8 +32,9 @@ pub struct EtcdHandle {
 
 impl EtcdHandle {
     /// Makes a handle on a node's etcd.
-    pub fn new(node: &Node, places: Places) -> Self {
+    pub fn new(node: &Node, places: Places, ports: Ports) -> Self {
         Self {
+            ports,
             store: node.store.clone(),
             events: node.events.clone(),
             places,
@@ -41,7 +45,12 @@ impl EtcdHandle {
 
     /// Returns the controller that does what the handle is asked for.
     pub fn controller(&self) -> EtcdMembershipController {
-        EtcdMembershipController::new(self.places.clone(), self.events.clone(), self.bell.clone())
+        EtcdMembershipController::new(
+            self.places.clone(),
+            self.ports,
+            self.events.clone(),
+            self.bell.clone(),
+        )
     }
 
     /// Returns the identity of the cluster that this control plane belongs to.
@@ -104,6 +113,29 @@ impl EtcdHandle {
     }
 }
 
+impl EtcdHandle {
+    /// Refuses to begin a cluster that has members already.
+    async fn check_others(&self) -> Result<(), BackendError> {
+        let (Some(node), Ok(credentials)) = (control_plane(&self.store), credentials(&self.store)) else {
+            return Err(BackendError::Unavailable(
+                "the node's certificate for etcd is not issued yet; try again in a moment".to_owned(),
+            ));
+        };
+        let note = self.places.note().unwrap_or_default();
+        let others = candidates(&self.store, &node.member, &note.others).await;
+        let (Survey::Members { members, .. } | Survey::NoQuorum(members)) =
+            survey(&credentials, self.ports, &others).await
+        else {
+            return Ok(());
+        };
+        let names: Vec<String> = members.iter().map(Seen::who).collect();
+        Err(refused(format!(
+            "the cluster was bootstrapped before, and has members: {}; this node joins them by itself",
+            names.join(", ")
+        )))
+    }
+}
+
 fn refused(why: impl Into<String>) -> BackendError {
     BackendError::Refused(why.into())
 }
@@ -119,6 +151,7 @@ impl Etcd for EtcdHandle {
             ));
         }
         self.check_disk()?;
+        self.check_others().await?;
         let requested = self.places.request_bootstrap(&cluster);
         requested.map_err(|error| BackendError::Internal(chain(&error)))?;
         self.events

@@ -4,7 +4,9 @@
 //! |---|---|
 //! | [`Places`], `wal` | what is on the disk: etcd's data, whose it is, and the request to bootstrap |
 //! | `decide` | how etcd is to start, from what is on the disk; pure |
-//! | [`EtcdMembershipController`] | the owner of `EtcdMembership` |
+//! | `peers`, `survey` | where other members may be, and what they say |
+//! | `join` | how a control plane without data comes to the others; pure |
+//! | [`EtcdMembershipController`], `joining`, `keeping` | the owner of `EtcdMembership`, which does all that |
 //! | [`EtcdHandle`] | answers the API |
 //!
 //! It never starts etcd: the crate `cluster` does, by the kind `EtcdMembership`.
@@ -12,7 +14,12 @@
 mod controller;
 mod decide;
 mod handle;
+mod join;
+mod joining;
+mod keeping;
+mod peers;
 mod places;
+mod survey;
 mod wal;
 
 #[cfg(test)]
@@ -20,4 +27,5 @@ mod tests;
 
 pub use controller::EtcdMembershipController;
 pub use handle::EtcdHandle;
-pub use places::Places;
+pub use peers::Ports;
+pub use places::{Note, Places};

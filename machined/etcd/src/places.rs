@@ -2,17 +2,21 @@
 
 use std::fs::{self, DirBuilder};
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::wal::{self, Log};
+use crate::wal::{self, Identity, Log};
 
 /// Where the request to bootstrap is kept, in STATE.
 const BOOTSTRAP: &str = "etcd-bootstrap.json";
 /// Whose the data are, in the folder of what is kept beside them.
 const CLUSTER: &str = "cluster.json";
+/// There when the node has left etcd, until the machine starts again.
+const LEFT: &str = "etcd-left";
 /// The largest of these files.
 const LARGEST: u64 = 4096;
 
@@ -50,11 +54,21 @@ pub enum Data {
     Present,
 }
 
-/// A cluster, as a file names it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What is kept beside etcd's data.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Named {
-    cluster: String,
+pub struct Note {
+    /// The cluster that they belong to.
+    pub cluster: String,
+    /// The member as which the others added this node, until it has data.
+    #[serde(default)]
+    pub member: Option<u64>,
+    /// Where other members were seen last.
+    #[serde(default)]
+    pub others: Vec<IpAddr>,
+    /// Set when the others have removed this member: its data are of no use to it any more.
+    #[serde(default)]
+    pub removed: bool,
 }
 
 impl Default for Places {
@@ -94,24 +108,50 @@ impl Places {
         })
     }
 
-    /// Returns the cluster that etcd's data belong to; none where nothing was ever said.
-    pub fn owner(&self) -> Option<String> {
+    /// Returns whose etcd's data are, by etcd's own word; none where there are none.
+    pub(crate) fn identity(&self) -> Option<Identity> {
+        wal::identity(&self.data.join("member/wal"))
+    }
+
+    /// Puts the data of a member that the others have removed aside, in place of what was put there before: they are of no
+    /// use to etcd, but a person may want to see them. To be called only while etcd does not run.
+    ///
+    /// # Errors
+    ///
+    /// A folder that cannot be moved.
+    pub(crate) fn put_aside(&self) -> Result<(), PlaceError> {
+        folder(&self.beside)?;
+        let (from, to) = (self.data.join("member"), self.beside.join("removed"));
+        match fs::remove_dir_all(&to) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(failed("remove", &to, source));
+            }
+            _ => {}
+        }
+        fs::rename(&from, &to).map_err(|source| failed("move", &from, source))
+    }
+
+    /// Returns what is kept beside etcd's data; none where nothing was ever written.
+    pub fn note(&self) -> Option<Note> {
         read(&self.beside.join(CLUSTER))
     }
 
-    /// Says whose etcd's data are, before there are any.
+    /// Keeps something beside etcd's data. The same again writes nothing.
     ///
     /// # Errors
     ///
     /// A file that cannot be written.
-    pub fn set_owner(&self, cluster: &str) -> Result<(), PlaceError> {
+    pub fn set_note(&self, note: &Note) -> Result<(), PlaceError> {
+        if self.note().as_ref() == Some(note) {
+            return Ok(());
+        }
         folder(&self.beside)?;
-        write(&self.beside.join(CLUSTER), cluster)
+        write(&self.beside.join(CLUSTER), note)
     }
 
     /// Returns the cluster that the node was asked to bootstrap, until its etcd has begun it.
     pub fn bootstrap(&self) -> Option<String> {
-        read(&self.state.join(BOOTSTRAP))
+        read::<Note>(&self.state.join(BOOTSTRAP)).map(|note| note.cluster)
     }
 
     /// Remembers the request to bootstrap a cluster. Once this returns, no power cut forgets it.
@@ -120,7 +160,28 @@ impl Places {
     ///
     /// A file that cannot be written.
     pub fn request_bootstrap(&self, cluster: &str) -> Result<(), PlaceError> {
-        write(&self.state.join(BOOTSTRAP), cluster)
+        let note = Note {
+            cluster: cluster.to_owned(),
+            ..Note::default()
+        };
+        write(&self.state.join(BOOTSTRAP), &note)
+    }
+
+    /// Tells whether the node has left etcd on request since the machine was started.
+    pub(crate) fn has_left(&self) -> bool {
+        self.run.join(LEFT).exists()
+    }
+
+    /// Remembers that the node has left etcd, until the machine is started again.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be written.
+    #[expect(dead_code, reason = "the next change uses it")]
+    pub(crate) fn set_left(&self) -> Result<(), PlaceError> {
+        folder(&self.run)?;
+        let path = self.run.join(LEFT);
+        fs::write(&path, b"").map_err(|source| failed("write", &path, source))
     }
 
     /// Forgets the request: it is done.
@@ -158,18 +219,19 @@ pub(crate) fn folder(path: &Path) -> Result<(), PlaceError> {
     made.map_err(|source| failed("create", path, source))
 }
 
-fn read(path: &Path) -> Option<String> {
+fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
     let length = fs::metadata(path).ok()?.len();
     let text = (length <= LARGEST).then(|| fs::read(path).ok()).flatten()?;
-    let named: Option<Named> = serde_json::from_slice(&text).ok();
-    if named.is_none() {
+    let read = serde_json::from_slice(&text);
+    if read.is_err() {
         tracing::warn!("{} is damaged, and is ignored", path.display());
     }
-    named.map(|named| named.cluster)
+    read.ok()
 }
 
-fn write(path: &Path, cluster: &str) -> Result<(), PlaceError> {
-    let cluster = cluster.to_owned();
-    let content = serde_json::to_vec(&Named { cluster }).unwrap_or_default();
-    sys::durable::write(path, &content, 0o600).map_err(|source| failed("write", path, source))
+fn write(path: &Path, value: &impl Serialize) -> Result<(), PlaceError> {
+    let written = serde_json::to_vec(value)
+        .map_err(io::Error::from)
+        .and_then(|content| sys::durable::write(path, &content, 0o600));
+    written.map_err(|source| failed("write", path, source))
 }

@@ -13,7 +13,7 @@ use state::kinds::{
 use state::testkit::settle_one;
 use tempfile::TempDir;
 
-use crate::{EtcdHandle, Places};
+use crate::{EtcdHandle, Note, Places, Ports};
 
 /// A control plane whose DATA is ready, and that knows what it is.
 struct Lab {
@@ -57,7 +57,7 @@ impl Lab {
     }
 
     fn handle(&self) -> EtcdHandle {
-        EtcdHandle::new(&self.node, self.places())
+        EtcdHandle::new(&self.node, self.places(), Ports { client: 1, peer: 1 })
     }
 
     fn set_data(&self, state: VolumeState) {
@@ -133,8 +133,13 @@ async fn a_request_begins_the_cluster_and_survives_any_cut() {
     let lab = Lab::new();
     let found = lab.start().await;
     assert_eq!(found.start, EtcdStart::NotYet);
-    assert!(found.waits_for.unwrap().contains("run `bedplate bootstrap` once"));
-    lab.handle().bootstrap().await.unwrap();
+    assert!(found.waits_for.unwrap().contains("no authority of etcd"));
+    let error = lab.handle().bootstrap().await.unwrap_err();
+    assert!(
+        matches!(&error, BackendError::Unavailable(why) if why.contains("not issued yet")),
+        "{error}"
+    );
+    lab.places().request_bootstrap("home-id").unwrap();
     assert_eq!(lab.run().await.start, EtcdStart::First);
     // The machine loses its power before etcd was started, and after etcd had made its log.
     assert_eq!(lab.start().await.start, EtcdStart::First);
@@ -176,7 +181,7 @@ async fn a_second_bootstrap_and_one_elsewhere_are_refused() {
         repaired: false,
     };
     lab.set_data(ready);
-    lab.handle().bootstrap().await.unwrap();
+    lab.places().request_bootstrap("home-id").unwrap();
     assert!(
         lab.refusal()
             .await
@@ -191,7 +196,11 @@ async fn a_second_bootstrap_and_one_elsewhere_are_refused() {
 async fn data_of_another_cluster_are_left_alone() {
     let lab = Lab::new();
     lab.etcd_writes(2);
-    lab.places().set_owner("away").unwrap();
+    let away = Note {
+        cluster: "away".into(),
+        ..Note::default()
+    };
+    lab.places().set_note(&away).unwrap();
     let found = lab.start().await;
     assert_eq!(found.start, EtcdStart::NotYet);
     assert!(
@@ -200,5 +209,5 @@ async fn data_of_another_cluster_are_left_alone() {
             .unwrap()
             .contains("another cluster (away, not home-id)")
     );
-    assert_eq!(lab.places().owner().as_deref(), Some("away"));
+    assert_eq!(lab.places().note(), Some(away));
 }

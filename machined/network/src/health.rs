@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use machine_config::MachineConfig;
 use state::kinds::{
-    AddressSpec, AddressStatus, DhcpLease, LinkSpec, LinkStatus, NODE, NetworkStatus, RouteSpec, RouteStatus,
+    AddressSpec, AddressStatus, DhcpLease, LinkKind, LinkSpec, LinkStatus, NODE, NetworkStatus, RouteSpec,
+    RouteStatus,
 };
 use state::{Action, Controller, ControllerError, Resource, Store};
 
@@ -29,17 +30,17 @@ struct Facts {
 
 /// Summarizes. Pure.
 fn summary(facts: &Facts) -> NetworkStatus {
-    let mut addresses: Vec<_> = facts
-        .addresses
-        .iter()
-        .map(|status| status.address.address)
-        .collect();
-    addresses.retain(|address| is_usable(*address));
+    // What the loopback interface has, such as the address of the cluster's DNS, is the node's to itself.
+    let loopback = |link: &str| {
+        let found = facts.links.get(link);
+        found.is_some_and(|link| link.kind == LinkKind::Loopback)
+    };
+    let usable = |status: &&AddressStatus| is_usable(status.address.address) && !loopback(&status.link);
+    let addresses = facts.addresses.iter().filter(usable);
+    let addresses = addresses.map(|status| status.address.address).collect();
     let mut problems = Vec::new();
     // An address of a bridge or a pod is not reachable from outside.
-    let own = |status: &&AddressStatus| {
-        facts.wanted_links.contains_key(&status.link) && is_usable(status.address.address)
-    };
+    let own = |status: &&AddressStatus| facts.wanted_links.contains_key(&status.link) && usable(status);
     if facts.addresses.iter().find(own).is_none() {
         problems.push("no interface has an address".to_owned());
     }
@@ -195,10 +196,14 @@ mod tests {
         let none = Facts {
             addresses: vec![
                 address("lo", "127.0.0.1/8"),
+                address("lo", "10.96.0.10/32"),
                 address("eth0", "fe80::1/64"),
                 address("cni0", "10.244.0.1/24"),
             ],
-            wanted_links: BTreeMap::from([("eth0".into(), LinkSpec::default())]),
+            links: links(),
+            wanted_links: ["eth0", "lo"]
+                .map(|name| (name.to_owned(), LinkSpec::default()))
+                .into(),
             ..Facts::default()
         };
         assert_eq!(summary(&none).problems, ["no interface has an address"]);

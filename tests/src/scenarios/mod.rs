@@ -184,11 +184,12 @@ pub const ALL: &[Scenario] = &[
 pub const NAMED: &[Scenario] = &[
     Scenario {
         name: "cluster",
-        shows: "a flashed node is bootstrapped, becomes Ready, and runs a pod from its own image that answers by its DNS name",
-        limit: minutes(25),
+        shows: "a flashed node is bootstrapped, becomes Ready, and runs a pod from its own image that answers by its \
+                DNS name, and comes back after an upgrade; a release without a working kubelet falls back",
+        limit: minutes(60),
         machines: 1,
         processors: Processors::Several,
-        takes: 400,
+        takes: 1200,
         run: cluster::run,
     },
     Scenario {

@@ -73,6 +73,7 @@ const PARTS: &[(&str, &[&str])] = &[
     ("etcd", &["backend", "etcd-client", "node", "state"]),
     ("etcd-client", &["state"]),
     ("balancer", &["state"]),
+    ("dns", &["kubernetes-client", "state"]),
     ("network", &["state"]),
     ("kubernetes-node", &["kubernetes-client", "node", "state"]),
     ("manifests", &["kubernetes-client", "state"]),

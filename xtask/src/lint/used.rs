@@ -16,6 +16,16 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "what `build.rs` generates names it",
     ),
     (
+        "machined/etcd-client",
+        "prost",
+        "what `build.rs` generates names it",
+    ),
+    (
+        "machined/etcd-client",
+        "tonic-prost",
+        "what `build.rs` generates names it",
+    ),
+    (
         "bootloader/core",
         "minisign",
         "its tests share a file with those of `manifest`",

@@ -262,3 +262,31 @@ fn what_people_change_in_kubernetes_is_checked() {
     let label = "machine.nodeLabels[\"node-role.kubernetes.io/attic\"]: Kubernetes does not let a worker";
     assert!(found.iter().any(|found| found.starts_with(label)), "{found:?}");
 }
+
+#[test]
+fn a_node_of_kubernetes_has_a_name_that_kubernetes_takes() {
+    let found = faults(&[("hostname: node1", "hostname: Node-1.Attic")]);
+    assert_eq!(
+        found,
+        [
+            "machine.hostname: is not a name that Kubernetes takes, which has lower-case letters only; write node-1.attic"
+        ]
+    );
+    let text = GOLDEN.replace("hostname: node1", "hostname: Node1");
+    let found = parse(&text).unwrap_err();
+    let line = text.lines().position(|line| line.contains("Node1")).unwrap() + 1;
+    assert_eq!(found.list()[0].line, line);
+    // At the flash tool, too.
+    let overrides = crate::Overrides {
+        hostname: Some("Node1".parse().unwrap()),
+        ..crate::Overrides::default()
+    };
+    let found = overrides.apply(&parse(GOLDEN).unwrap()).unwrap_err();
+    assert!(found.list()[0].message.ends_with("write node1"), "{found:?}");
+    // A node without Kubernetes may be called so.
+    let mut without = parse(GOLDEN).unwrap();
+    without.cluster.ca = None;
+    without.cluster.secrets = None;
+    let applied = overrides.apply(&without);
+    assert!(applied.is_ok(), "{applied:?}");
+}

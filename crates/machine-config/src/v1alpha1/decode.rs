@@ -35,6 +35,18 @@ pub(crate) fn decode(root: Cursor<'_>, marks: Marks<'_>) -> Option<MachineConfig
     let cluster = document
         .field("cluster")
         .and_then(|c| cluster::cluster(c, role, marks));
+    let kubernetes = role != Some(Role::Standalone) && cluster.as_ref().is_some_and(|c| c.ca.is_some());
+    let hostname = machine.as_ref().and_then(|machine| machine.hostname.as_ref());
+    if let Some(name) = hostname.filter(|_| kubernetes) {
+        // Kubernetes takes every other host name as it is.
+        let lower = name.as_str().to_ascii_lowercase();
+        if lower != name.as_str() {
+            let text = format!(
+                "is not a name that Kubernetes takes, which has lower-case letters only; write {lower}"
+            );
+            document.fault_in("machine", "hostname", text);
+        }
+    }
     document.finish();
     Some(MachineConfig {
         api_version: ApiVersion::V1Alpha1,

@@ -66,12 +66,12 @@ pub enum Kind {
 pub struct Machine {
     /// What the node does in its cluster.
     pub role: Role,
-    /// The node's name. Without one it comes from DHCP, or else is made from the machine's identity.
+    /// The node's name. Without one it comes from DHCP, or else is made from the machine's identity. With `cluster.ca` it has lower-case letters only, and no two nodes of a cluster have the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hostname: Option<HostName>,
     /// The authority that signs the certificates of the node's API and of its users.
     pub ca: CertificateAuthority,
-    /// The token with which a node joins the cluster. Needed by control planes and workers; nothing uses it yet.
+    /// The token with which a node joins the cluster: the same on all its nodes. Needed by control planes and workers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<Secret>,
     /// Additional names and addresses for the API's certificate, besides the node's own.
@@ -127,7 +127,7 @@ pub struct Machine {
 pub enum Role {
     /// Runs the cluster's control plane, once there is one, and has the authority's key.
     ControlPlane,
-    /// Runs workloads and joins with the token, once there are clusters.
+    /// Runs workloads and joins with the token.
     Worker,
     /// Belongs to no cluster, and has its own authority's key.
     Standalone,

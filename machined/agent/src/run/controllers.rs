@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use balancer::Balancer;
 use clock::{HostTime, Restored, Sntp, TimeSync};
+use dns::ClusterDns;
 use etcd::EtcdHandle;
 use health::{ApiCheck, NodeHealth};
 use kubernetes_client::Clients;
@@ -141,6 +142,7 @@ pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError>
             cordons,
         ))
         .add(Balancer::default())
+        .add(ClusterDns)
         .add(PodNetwork::new(
             Files::default(),
             Nft::new(children, NFT.into(), RULES.into()),
@@ -260,7 +262,11 @@ mod tests {
             api: ([127, 0, 0, 1], 1).into(),
             children: Children::new(),
             upgrades,
-            etcd: EtcdHandle::new(node, etcd::Places::below(Path::new("/nowhere"))),
+            etcd: EtcdHandle::new(
+                node,
+                etcd::Places::below(Path::new("/nowhere")),
+                etcd::Ports::default(),
+            ),
             cordons: Cordons::default(),
         }
     }

@@ -17,6 +17,13 @@ use crate::initramfs;
 /// How long the reason of a failure stays on the console before the machine restarts.
 const READING_TIME: Duration = Duration::from_secs(10);
 
+/// How much stack each thread has, in bytes. Without optimisation the same calls take several times as much.
+const STACK: usize = if cfg!(debug_assertions) {
+    4096 * 1024
+} else {
+    512 * 1024
+};
+
 /// Runs the program: `main` calls it with the arguments after the program's name.
 ///
 /// As PID 1 it never returns. The kernel also calls it for modules; for anybody else it tells its version.
@@ -30,6 +37,10 @@ pub fn main(arguments: &[String]) -> ExitCode {
     }
     if std::process::id() == 1 {
         pid_1(arguments)
+    }
+    // Services of machined's own are this program, too: PID 1 stays small.
+    if let Some(asked) = dns::asked_for(arguments) {
+        return dns::main(asked);
     }
     let version = concat!(
         "machined ",
@@ -76,7 +87,7 @@ fn system(arguments: &[String]) -> Result<Stop, String> {
         .worker_threads(2)
         .max_blocking_threads(16)
         .thread_name("machined-work")
-        .thread_stack_size(512 * 1024)
+        .thread_stack_size(STACK)
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start the async runtime: {error}"))?;

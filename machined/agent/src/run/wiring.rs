@@ -243,7 +243,7 @@ async fn start(
     let cordons = Cordons::default();
     let state = Path::new(Volume::State.target());
     let upgrades = slots.map(|slots| controllers::upgrades(node, slots, state, cordons.clone()));
-    let etcd = EtcdHandle::new(node, etcd::Places::default());
+    let etcd = EtcdHandle::new(node, etcd::Places::default(), etcd::Ports::default());
     let pieces = Pieces {
         restored,
         tls: tls.clone(),

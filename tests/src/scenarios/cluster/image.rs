@@ -29,6 +29,19 @@ impl Image {
         Ok(Image { kubernetes })
     }
 
+    /// Returns one whose kubelet ends at once.
+    pub fn broken(stage: &Stage) -> Result<Image> {
+        let folder = stage.folder.join("broken-kubelet");
+        fs::create_dir_all(&folder)?;
+        for program in fs::read_dir(programs::unpack(stage)?)?.flatten() {
+            fs::copy(program.path(), folder.join(program.file_name()))?;
+        }
+        let faulty = tools::target().join("node/amd64/faulty");
+        fs::copy(&faulty, folder.join("kubelet"))
+            .with_context(|| format!("cannot copy {}; `cargo xtask build` makes it", faulty.display()))?;
+        Ok(Image { kubernetes: folder })
+    }
+
     /// Builds a release of it.
     pub fn build(&self, stage: &Stage, version: &str) -> Result<PathBuf> {
         let folder = stage.folder.join("releases").join(version);
@@ -44,6 +57,7 @@ impl Image {
             "cluster-test",
         ]);
         let build = build.args(["--kubernetes", &text(&self.kubernetes)]);
+        let build = build.args(["--kubernetes-version", &programs::version(stage)?]);
         let build = build.arg("--key").arg(stage.workshop.key("release")?.secret);
         let build = build.arg("--tree").arg(&repository);
         let build = build.arg("--tree").arg(Path::new(HERE).join("cluster"));

@@ -3,6 +3,7 @@
 mod image;
 mod kubectl;
 pub mod programs;
+mod upgrades;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -71,7 +72,8 @@ pub fn run(stage: &Stage) -> Result<()> {
     stage.shown("bootstrapped once, and Ready");
 
     workload(stage, &kubectl)?;
-    answers(stage, &kubectl)
+    answers(stage, &kubectl)?;
+    upgrades::run(stage, &node, &kubectl, &bundle)
 }
 
 /// Bootstraps the cluster, once.

@@ -60,3 +60,10 @@ pub fn unpack(stage: &Stage) -> Result<PathBuf> {
     }
     Ok(folder)
 }
+
+/// Asks the programs for their version.
+pub fn version(stage: &Stage) -> Result<String> {
+    let printed = Tool::new(unpack(stage)?.join("kubelet")).arg("--version").run()?;
+    let version = printed.trim().rsplit('v').next().unwrap_or_default();
+    Ok(version.split(['+', '-']).next().unwrap_or_default().to_owned())
+}

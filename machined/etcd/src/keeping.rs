@@ -1,0 +1,202 @@
+//! Keeps a member among the others while it runs: promotes it, and tells what is wrong.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use etcd_client::rpc::Member;
+use etcd_client::{CallError, Credentials, Etcd, Refusal};
+use state::kinds::{EtcdStart, ServiceHealth, ServiceStatus};
+use state::{Action, ControllerError, Store};
+
+use crate::controller::{EtcdMembershipController, Node, Outcome, SERVICE, SOON, credentials};
+use crate::peers::{address_of, candidates};
+use crate::places::{Data, Note};
+use crate::survey::{Survey, ask_of, no_quorum, survey};
+
+/// The key under which the cluster's identity stands in etcd.
+pub(crate) const KEY: &str = "bedplate/cluster";
+/// How often a voting member is looked at.
+const CALM: Duration = Duration::from_secs(30);
+
+impl EtcdMembershipController {
+    /// Looks after a member that was started, and returns the same start again: another one would mean other arguments, and
+    /// to stop what runs.
+    pub(crate) async fn keep(
+        &mut self,
+        store: &Store,
+        node: &Node,
+        start: EtcdStart,
+    ) -> Result<Outcome, ControllerError> {
+        if self.places.has_left() {
+            return self.arrive_later("etcd to end, which the node leaves");
+        }
+        // Added, but it has not started: the list that it starts with may be an old one by now.
+        if matches!(&start, EtcdStart::Joins(peers) if !peers.is_empty())
+            && self.places.data()? == Data::Empty
+        {
+            return self.join(store, node).await;
+        }
+        let going_on = |waits_for: Option<String>, again| {
+            let again = Action::After(again);
+            Ok(Outcome {
+                start: start.clone(),
+                waits_for,
+                again,
+            })
+        };
+        let credentials = match credentials(store) {
+            Ok(credentials) => credentials,
+            Err(why) => return going_on(Some(why), SOON),
+        };
+        let own = Etcd::connect(&credentials, self.ports.client(node.address));
+        match own.members().await {
+            Ok(answer) => {
+                let learner = answer
+                    .value
+                    .iter()
+                    .any(|member| member.id == answer.header.member_id && member.is_learner);
+                if learner {
+                    return going_on(self.promote(store, node, &credentials).await?, SOON);
+                }
+                self.remember(node, &answer.value)?;
+                self.claim(&own, node).await;
+                going_on(None, CALM)
+            }
+            Err(error) if error.refusal() == Some(Refusal::IsLearner) => {
+                going_on(self.promote(store, node, &credentials).await?, SOON)
+            }
+            Err(error) if error.refusal().is_some() => {
+                going_on(Some(self.why_not(&own, &credentials, &error).await), SOON)
+            }
+            Err(_) => {
+                self.look_whether_removed(store, node, &credentials, start.clone())
+                    .await
+            }
+        }
+    }
+
+    /// Asks the others to make this learner a voting member. Returns what it waits for.
+    async fn promote(
+        &mut self,
+        store: &Store,
+        node: &Node,
+        credentials: &Credentials,
+    ) -> Result<Option<String>, ControllerError> {
+        let Some(own) = self.places.identity() else {
+            return Ok(Some("etcd to begin its log".to_owned()));
+        };
+        let note = self.places.note().unwrap_or_default();
+        let asked = candidates(store, &node.member, &note.others).await;
+        let (members, via) = match survey(credentials, self.ports, &asked).await {
+            Survey::Members { members, via, .. } => (members, via),
+            Survey::NoQuorum(members) => return Ok(Some(no_quorum(&members))),
+            Survey::Silent(_) => {
+                return Ok(Some(
+                    "another member of etcd to answer, so that this one is promoted".to_owned(),
+                ));
+            }
+        };
+        if !members
+            .iter()
+            .any(|member| member.id == own.member && member.learner)
+        {
+            return Ok(None);
+        }
+        Ok(match via.promote(own.member).await {
+            Ok(all) => {
+                self.remember(node, &all)?;
+                self.events.info("etcd", "the node is a voting member of etcd");
+                None
+            }
+            Err(error) => Some(match error.refusal() {
+                Some(Refusal::LearnerNotReady) => {
+                    "its data to catch up with those of etcd's leader, before it is promoted".to_owned()
+                }
+                _ => format!("its promotion: {error}"),
+            }),
+        })
+    }
+
+    /// Keeps on the disk where the others are, so that they are found again; and that the node has started.
+    fn remember(&self, node: &Node, members: &[Member]) -> Result<(), ControllerError> {
+        let urls = members.iter().flat_map(|member| &member.peer_ur_ls);
+        let mut others: Vec<IpAddr> = urls.filter_map(|url| address_of(url)).collect();
+        others.retain(|address| *address != node.address);
+        others.sort();
+        let note = Note {
+            cluster: node.cluster.clone(),
+            member: None,
+            others,
+            removed: false,
+        };
+        Ok(self.places.set_note(&note)?)
+    }
+
+    /// Writes the cluster's identity into etcd, once, so that no node of another cluster with the same secrets joins.
+    async fn claim(&mut self, own: &Etcd, node: &Node) {
+        if self.claimed {
+            return;
+        }
+        match own.create(KEY, node.cluster.as_bytes()).await {
+            Ok(_) => self.claimed = true,
+            Err(error) => tracing::warn!("cannot write the cluster's identity: {error}"),
+        }
+    }
+
+    /// Says why etcd does not do its work, by name.
+    async fn why_not(&self, own: &Etcd, credentials: &Credentials, error: &CallError) -> String {
+        match own.members_as_known().await {
+            Ok(known) => no_quorum(&ask_of(credentials, self.ports, &known.value).await),
+            Err(_) => error.to_string(),
+        }
+    }
+
+    /// Looks whether the others have removed this member, whose etcd does not answer: it would never start again.
+    async fn look_whether_removed(
+        &mut self,
+        store: &Store,
+        node: &Node,
+        credentials: &Credentials,
+        start: EtcdStart,
+    ) -> Result<Outcome, ControllerError> {
+        let going_on = Outcome {
+            start,
+            waits_for: None,
+            again: Action::After(SOON),
+        };
+        let service: Option<ServiceStatus> = store.get(SERVICE);
+        let well = service.is_none_or(|status| status.health == ServiceHealth::Healthy);
+        let (false, Some(own)) = (well, self.places.identity()) else {
+            return Ok(going_on);
+        };
+        let mut note = self.places.note().unwrap_or_default();
+        let asked = candidates(store, &node.member, &note.others).await;
+        let Survey::Members { members, cluster, .. } = survey(credentials, self.ports, &asked).await else {
+            return Ok(going_on);
+        };
+        if cluster != own.cluster {
+            let waits_for = Some(
+                "a person's decision: etcd's data here are of another etcd than that of the other control planes; to join those, run `bedplate reset --scope data`"
+                    .to_owned(),
+            );
+            return Ok(Outcome {
+                waits_for,
+                ..going_on
+            });
+        }
+        if members.iter().any(|member| member.id == own.member) {
+            return Ok(going_on);
+        }
+        note.removed = true;
+        self.places.set_note(&note)?;
+        self.events.warning(
+            "etcd",
+            "the others have removed this member; its data are put aside, and it joins again",
+        );
+        self.arrive_later("etcd to end, which the others have removed")
+    }
+
+    fn arrive_later(&self, waits_for: &str) -> Result<Outcome, ControllerError> {
+        Ok(Outcome::waits(waits_for, Action::After(SOON)))
+    }
+}

@@ -1,0 +1,119 @@
+//! Where other members of etcd may be.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use state::Store;
+use state::kinds::{ClusterMember, ClusterPeer};
+use tokio::net::lookup_host;
+use tokio::time::timeout;
+
+/// How long the endpoint's name may take to be resolved.
+const RESOLVING: Duration = Duration::from_secs(3);
+
+/// The ports of etcd, the same on every node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ports {
+    /// For clients.
+    pub client: u16,
+    /// Among members.
+    pub peer: u16,
+}
+
+impl Default for Ports {
+    fn default() -> Self {
+        Self {
+            client: etcd_client::PORT,
+            peer: 2380,
+        }
+    }
+}
+
+impl Ports {
+    /// Returns where the member at an address is reached by others.
+    pub(crate) fn peer_url(self, address: IpAddr) -> String {
+        format!("https://{}", SocketAddr::new(address, self.peer))
+    }
+
+    /// Returns where the member at an address answers clients.
+    pub(crate) fn client(self, address: IpAddr) -> SocketAddr {
+        SocketAddr::new(address, self.client)
+    }
+}
+
+/// Reads the address out of a member's URL: none where it has a name for a host, which ours never have.
+pub(crate) fn address_of(url: &str) -> Option<IpAddr> {
+    let rest = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"))?;
+    let socket: SocketAddr = rest.trim_end_matches('/').parse().ok()?;
+    Some(socket.ip())
+}
+
+/// Lists where other members may be, best first: other control planes that are known, those that were members before, and
+/// behind the endpoint of the cluster.
+pub(crate) async fn candidates(store: &Store, me: &ClusterMember, before: &[IpAddr]) -> Vec<IpAddr> {
+    let peers = store.list::<ClusterPeer>().into_iter().map(|(_, peer)| peer);
+    let known = peers
+        .filter(|peer| peer.control_plane && peer.node != me.node)
+        .flat_map(|peer| peer.addresses);
+    let endpoint = match host_and_port(&me.endpoint) {
+        Some((host, port)) => resolve(host, port).await,
+        None => Vec::new(),
+    };
+    let mut seen = BTreeSet::new();
+    let all = known.chain(before.iter().copied()).chain(endpoint);
+    all.filter(|address| !me.addresses.contains(address) && !address.is_unspecified())
+        .filter(|address| seen.insert(*address))
+        .collect()
+}
+
+/// Splits `https://HOST:PORT`.
+fn host_and_port(url: &str) -> Option<(&str, u16)> {
+    let (host, port) = url
+        .strip_prefix("https://")?
+        .trim_end_matches('/')
+        .rsplit_once(':')?;
+    let host = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host);
+    Some((host, port.parse().ok()?))
+}
+
+async fn resolve(host: &str, port: u16) -> Vec<IpAddr> {
+    if let Ok(address) = host.parse() {
+        return vec![address];
+    }
+    // A name that does not resolve is one way less, and others may do.
+    match timeout(RESOLVING, lookup_host((host, port))).await {
+        Ok(Ok(found)) => found.map(|socket| socket.ip()).collect(),
+        Ok(Err(_)) | Err(_) => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_of_both_families_are_written_and_read() {
+        let ports = Ports::default();
+        for (address, url) in [
+            ("10.0.0.1", "https://10.0.0.1:2380"),
+            ("fd00::1", "https://[fd00::1]:2380"),
+        ] {
+            let address: IpAddr = address.parse().unwrap();
+            assert_eq!(ports.peer_url(address), url);
+            assert_eq!(address_of(url), Some(address));
+        }
+        assert_eq!(address_of("https://node1:2380"), None);
+        assert_eq!(host_and_port("https://[fd00::1]:6443"), Some(("fd00::1", 6443)));
+        assert_eq!(
+            host_and_port("https://k8s.example.org:6443"),
+            Some(("k8s.example.org", 6443))
+        );
+        assert_eq!(host_and_port("k8s.example.org"), None);
+    }
+}

@@ -1,0 +1,12 @@
+//! Control planes whose etcd is the real one: each has its own controller, folders and loopback address, and is started
+//! with the arguments that a node starts it with.
+//!
+//! `ETCD` names the program, or it is in the PATH; without it the tests are skipped, and say so. They need no root.
+
+#![expect(clippy::unwrap_used, reason = "a test may unwrap")]
+
+mod lab;
+mod members;
+mod program;
+mod services;
+mod writer;
