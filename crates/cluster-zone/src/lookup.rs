@@ -18,7 +18,7 @@ pub enum Answer {
     /// Records, and others that whoever asked will want next.
     Records(Vec<Record>, Vec<Record>),
     /// Another name, by this record.
-    Alias(Record, Name),
+    Alias(Box<Record>, Name),
     /// The name is there, without a record of this kind. The zone it is in.
     NoData(Name),
     /// There is no such name. The zone it would be in.
@@ -91,7 +91,7 @@ impl Zone {
                 let record = records::cname(name, target.clone());
                 return match kind {
                     RecordType::CNAME | RecordType::ANY => Answer::Records(vec![record], Vec::new()),
-                    _ => Answer::Alias(record, target),
+                    _ => Answer::Alias(Box::new(record), target),
                 };
             }
             Found::Records(..) if kind == RecordType::ANY => (vec![records::minimal(name)], Vec::new()),

@@ -69,7 +69,7 @@ impl Zone {
                     return done(ResponseCode::NoError, answers, Vec::new(), additionals);
                 }
                 Answer::Alias(record, target) => {
-                    answers.push(record);
+                    answers.push(*record);
                     name = target;
                 }
                 Answer::NoData(zone) => {

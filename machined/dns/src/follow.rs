@@ -79,7 +79,7 @@ async fn follow_all(
         .split_once('/')
         .unwrap_or(("discovery.k8s.io", "v1"));
     let slices = resource(group, version, "EndpointSlice", "endpointslices");
-    let done = |mark: fn(&mut Progress)| move || _ = progress.send_modify(mark);
+    let done = |mark: fn(&mut Progress)| move || progress.send_modify(mark);
     tokio::join!(
         follow_one::<Namespace>(
             &client,
