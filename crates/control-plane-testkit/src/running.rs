@@ -119,6 +119,12 @@ impl<'a> RunningPlane<'a> {
         self.running.push(running);
     }
 
+    /// Ends everything that runs: the API is away from now on.
+    pub fn stop(&mut self) {
+        // The API server first, as it was started last.
+        while self.running.pop().is_some() {}
+    }
+
     /// Returns a component, as it was or would be started.
     pub fn component(&self, kind: Kind) -> &Component {
         let mut all = self.components.iter();

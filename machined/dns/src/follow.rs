@@ -1,6 +1,7 @@
 //! Follows the API.
 
 use std::collections::BTreeSet;
+use std::error::Error;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -133,9 +134,15 @@ async fn follow_one<K: Known>(
                 }
             }
             // It is tried again, with growing pauses.
-            Err(error) => told.note(&format!("cannot follow {what}: {}", state::chain(&error))),
+            Err(error) => told.note(&format!("cannot follow {what}: {}", reason(&error))),
         }
     }
+}
+
+/// Returns the innermost cause: the errors around it repeat it.
+fn reason(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.last().map(ToString::to_string).unwrap_or_default()
 }
 
 /// Brings an event into the zone. Returns true when all objects were listed.

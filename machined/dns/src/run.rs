@@ -124,6 +124,11 @@ async fn follow_servers(settings: &Settings, answerer: &Answerer) {
         if let Some(text) = read_text(&settings.resolv_conf) {
             let servers = resolv::servers(&text, &own, resolv::index);
             if answerer.forwarder.set_servers(servers.clone()) {
+                if servers.is_empty() {
+                    stdio::note("knows no name server for other names");
+                    tokio::time::sleep(LOOK).await;
+                    continue;
+                }
                 let shown: Vec<String> = servers.iter().map(|server| server.ip().to_string()).collect();
                 stdio::note(format!("asks {} for other names", shown.join(", ")));
             }
