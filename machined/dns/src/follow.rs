@@ -141,8 +141,11 @@ async fn follow_one<K: Known>(
 
 /// Returns the innermost cause: the errors around it repeat it.
 fn reason(error: &(dyn Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.last().map(ToString::to_string).unwrap_or_default()
+    let mut innermost = error;
+    while let Some(cause) = innermost.source() {
+        innermost = cause;
+    }
+    innermost.to_string()
 }
 
 /// Brings an event into the zone. Returns true when all objects were listed.
