@@ -52,6 +52,17 @@ impl Args {
             "{places} machines at a time; limits are stretched to {} %",
             pace::percent()
         ));
+        let (chosen, skipped): (Vec<_>, Vec<_>) = chosen
+            .into_iter()
+            .partition(|scenario| scenarios::missing(scenario.name).is_none());
+        for scenario in &skipped {
+            let reason = scenarios::missing(scenario.name).unwrap_or_default();
+            // Whoever names it wants it to run.
+            if !self.names.is_empty() {
+                bail!("{} cannot run: {reason}", scenario.name);
+            }
+            stdio::note(format_args!("skipped {}: {reason}", scenario.name));
+        }
         let rows = side_by_side(workshop, chosen, places)?;
         if rows.len() > 1 {
             stdio::note(table::text(&rows));

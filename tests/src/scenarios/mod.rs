@@ -203,6 +203,14 @@ pub const NAMED: &[Scenario] = &[
     },
 ];
 
+/// Says why a scenario cannot run on this machine; none if it can. Those of clusters need programs that are not ours.
+pub fn missing(name: &str) -> Option<String> {
+    if name.starts_with("cluster") {
+        return cluster::programs::missing();
+    }
+    None
+}
+
 const fn minutes(count: u64) -> Duration {
     Duration::from_secs(count * 60)
 }
