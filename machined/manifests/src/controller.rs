@@ -189,14 +189,12 @@ impl Controller for ClusterManifests {
 
     async fn reconcile(&mut self, store: &Store) -> Result<Action, ControllerError> {
         let member: Option<ClusterMember> = store.get(NODE);
-        let (Some(config), true) = (
-            store.get::<MachineConfig>(NODE),
-            member.is_some_and(|member| member.control_plane),
-        ) else {
+        let member = member.filter(|member| member.control_plane);
+        let (Some(config), Some(member)) = (store.get::<MachineConfig>(NODE), member) else {
             store.replace::<ManifestStatus>(self.name(), Vec::new())?;
             return Ok(Action::WaitForChange);
         };
-        let list = gather(&config, &self.root);
+        let list = gather(&config, &member.dns, &self.root);
         let waits = |why: String| vec![Outcome::of(ManifestState::Waiting, why); list.manifests.len()];
         let (outcomes, next) = match self.clients.get() {
             Err(missing) => (

@@ -1,6 +1,7 @@
 //! What is to be in the cluster.
 
 use std::io::Read as _;
+use std::net::IpAddr;
 use std::path::Path;
 
 use machine_config::MachineConfig;
@@ -12,6 +13,10 @@ use crate::object::{self, Object};
 const OWN: &str = include_str!("own.yaml");
 /// The name of that manifest. No name in a machine config has a colon.
 const OWN_NAME: &str = "bedplate:nodes";
+/// The service that reserves the addresses of the cluster's DNS.
+const DNS: &str = include_str!("dns.yaml");
+/// The name of that manifest.
+const DNS_NAME: &str = "bedplate:dns";
 /// The largest file of a manifest, in bytes: an object in a cluster has at most 1.5 MiB.
 const LIMIT: u64 = 4 * 1024 * 1024;
 
@@ -34,8 +39,9 @@ pub(crate) struct List {
     pub digest: String,
 }
 
-/// Gathers the manifests of a node. Files are those of the image that runs, below `root`.
-pub(crate) fn gather(config: &MachineConfig, root: &Path) -> List {
+/// Gathers the manifests of a node. `dns` are the addresses of the cluster's DNS. Files are those of the image that runs, below
+/// `root`.
+pub(crate) fn gather(config: &MachineConfig, dns: &[IpAddr], root: &Path) -> List {
     let mut digest = Sha256::new();
     let mut add = |name: &str, source: String, text: Result<String, String>| {
         for part in [name, text.as_deref().unwrap_or_default()] {
@@ -51,6 +57,9 @@ pub(crate) fn gather(config: &MachineConfig, root: &Path) -> List {
     };
     let own = add(OWN_NAME, "Bedplate".to_owned(), Ok(OWN.to_owned()));
     let mut manifests = vec![own];
+    if let Some(text) = dns_service(dns) {
+        manifests.push(add(DNS_NAME, "Bedplate".to_owned(), Ok(text)));
+    }
     for manifest in &config.cluster.manifests {
         let name = manifest.name.as_str();
         manifests.push(match (&manifest.contents, &manifest.file) {
@@ -63,6 +72,19 @@ pub(crate) fn gather(config: &MachineConfig, root: &Path) -> List {
         manifests,
         digest: hex::encode(&digest.finalize()[..16]),
     }
+}
+
+/// Returns the service of the cluster's DNS, with an address of each family.
+fn dns_service(addresses: &[IpAddr]) -> Option<String> {
+    let mut text = DNS.replace("ADDRESS", &addresses.first()?.to_string());
+    if addresses.len() > 1 {
+        let all: Vec<String> = addresses.iter().map(|address| format!("\"{address}\"")).collect();
+        let all = all.join(", ");
+        text.push_str(&format!(
+            "  clusterIPs: [{all}]\n  ipFamilyPolicy: PreferDualStack\n"
+        ));
+    }
+    Some(text)
 }
 
 fn read(root: &Path, file: &str) -> Result<String, String> {
@@ -106,7 +128,7 @@ mod tests {
             configured("b", None, Some("/b.yaml")),
             configured("c", None, Some("/c.yaml")),
         ];
-        let list = gather(&config, root.path());
+        let list = gather(&config, &[], root.path());
         let names: Vec<&str> = list
             .manifests
             .iter()
@@ -128,6 +150,29 @@ mod tests {
             "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\n",
         )
         .unwrap();
-        assert_ne!(gather(&config, root.path()).digest, before);
+        assert_ne!(gather(&config, &[], root.path()).digest, before);
+    }
+
+    #[test]
+    fn the_addresses_of_the_dns_are_reserved() {
+        let config = state::testkit::config();
+        let spec = |dns: &[&str]| {
+            let dns: Vec<IpAddr> = dns.iter().map(|text| text.parse().unwrap()).collect();
+            let list = gather(&config, &dns, Path::new("/nowhere"));
+            let found = list
+                .manifests
+                .into_iter()
+                .find(|manifest| manifest.name == DNS_NAME)?;
+            let mut objects = found.objects.unwrap();
+            Some(objects.remove(0).content["spec"].clone())
+        };
+        assert_eq!(spec(&[]), None);
+        let one = spec(&["10.96.0.10"]).unwrap();
+        assert_eq!(one["clusterIP"], "10.96.0.10");
+        assert_eq!(one.get("clusterIPs"), None);
+        let two = spec(&["10.96.0.10", "fd00:96::a"]).unwrap();
+        assert_eq!(two["clusterIPs"], serde_json::json!(["10.96.0.10", "fd00:96::a"]));
+        let first = spec(&["fd00:96::a"]).unwrap();
+        assert_eq!(first["clusterIP"], "fd00:96::a");
     }
 }

@@ -3,14 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test may unwrap")]
 
 use control_plane_testkit::{Programs, RunningPlane, run};
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Secret, Service};
 use kube::api::ListParams;
 use kube::{Api, Client};
 use kubernetes::identity::{administrating_agent, agent};
 use kubernetes_client::{Clients, connect, limited, testing};
 use machine_config::v1alpha1::Manifest;
 use manifests::ClusterManifests;
-use state::kinds::{ManifestState, ManifestStatus};
+use state::kinds::{ClusterMember, ManifestState, ManifestStatus};
 use state::{Controller as _, Store};
 
 /// A control plane's agent, with what it remembers.
@@ -33,6 +33,9 @@ impl Agent {
             certificates,
             |_| (),
         );
+        let mut member: ClusterMember = store.get("node").unwrap();
+        member.dns = vec!["10.96.0.10".parse().unwrap()];
+        store.put(testing::OWNER, "node", member).unwrap();
         let clients = Clients::new(store.clone());
         let controller = ClusterManifests::new(clients, "/nowhere".into(), folder.path().join("manifests"));
         Self {
@@ -141,6 +144,7 @@ async fn check(plane: &RunningPlane<'_>) {
         states(&all),
         [
             ("attic", applied),
+            ("bedplate:dns", applied),
             ("bedplate:nodes", applied),
             ("camera", applied)
         ],
@@ -148,6 +152,12 @@ async fn check(plane: &RunningPlane<'_>) {
     );
     let map = limited(maps.get("shelf")).await.unwrap();
     assert_eq!(map.data.unwrap()["number"], "3");
+
+    // Nobody else is given the address of the cluster's DNS.
+    let services: Api<Service> = Api::namespaced(admin.clone(), "kube-system");
+    let reserved = limited(services.get("kube-dns")).await.unwrap().spec.unwrap();
+    assert_eq!(reserved.cluster_ip.as_deref(), Some("10.96.0.10"));
+    assert_eq!(reserved.ports.unwrap().len(), 2);
 
     // The agents of workers may look, and nothing else.
     let worker = client(plane, &agent(&plane.node));
@@ -187,7 +197,11 @@ async fn check(plane: &RunningPlane<'_>) {
     let all = first.with(&[("attic", &changed)]).await;
     assert_eq!(
         states(&all),
-        [("attic", applied), ("bedplate:nodes", applied)],
+        [
+            ("attic", applied),
+            ("bedplate:dns", applied),
+            ("bedplate:nodes", applied)
+        ],
         "{all:?}"
     );
     assert!(limited(maps.get_opt("shelf")).await.unwrap().is_none());
@@ -200,7 +214,11 @@ async fn check(plane: &RunningPlane<'_>) {
 
     // The newest change counts, wherever it is made.
     let all = second.with(&[]).await;
-    assert_eq!(states(&all), [("bedplate:nodes", applied)], "{all:?}");
+    assert_eq!(
+        states(&all),
+        [("bedplate:dns", applied), ("bedplate:nodes", applied)],
+        "{all:?}"
+    );
     let attic = limited(namespaces.get_opt("attic")).await.unwrap();
     assert!(attic.is_none_or(|found| found.metadata.deletion_timestamp.is_some()));
     let waiting = first.with(&[("attic", &changed)]).await;
