@@ -38,6 +38,7 @@ const AGENT: &[&str] = &[
     "storage",
     "trust",
     "upgrades",
+    "virtual-ip",
 ];
 /// Programs for the running node. Statically linked: the initramfs holds no libraries. `faulty` is in no image but those
 /// that tests build.

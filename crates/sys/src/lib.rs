@@ -3,6 +3,7 @@
 //! One file per family of calls. Where a controller's decisions are tested, the family is a trait with a Linux and
 //! a recording version. Nothing here decides anything, and nothing here keeps state.
 
+pub mod announce;
 pub mod block;
 pub mod clock;
 pub mod confine;

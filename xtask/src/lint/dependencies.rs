@@ -77,6 +77,7 @@ const PARTS: &[(&str, &[&str])] = &[
     ("network", &["state"]),
     ("kubernetes-node", &["kubernetes-client", "node", "state"]),
     ("manifests", &["kubernetes-client", "state"]),
+    ("virtual-ip", &["etcd-client", "node", "state"]),
     ("pod-network", &["kubernetes-client", "node", "state"]),
     ("storage", &["node", "state"]),
     ("health", &["node", "state"]),

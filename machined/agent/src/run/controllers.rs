@@ -26,6 +26,7 @@ use state::Runtime;
 use state::kinds::{ContainerMode, NODE, Volume};
 use storage::controller::Means as StorageMeans;
 use storage::{MountedVolumes, OwnDisk, Storage, WatchRoom};
+use sys::announce::LinuxAnnouncer;
 use sys::block::LinuxResize;
 use sys::clock::LinuxClock;
 use sys::modules::LinuxModules;
@@ -34,6 +35,7 @@ use trust::join::{Folder, JoinController};
 use upgrades::hooks::NodeIsHealthy;
 use upgrades::trial::{Places, Slots};
 use upgrades::{RolloutFollower, UpgradeContext, UpgradeController, UpgradeHandle};
+use virtual_ip::VirtualIp;
 
 use super::draining::DrainBeforeReboot;
 use super::kernel::KernelSettings;
@@ -143,6 +145,7 @@ pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError>
         ))
         .add(Balancer::default())
         .add(ClusterDns)
+        .add(VirtualIp::new(Box::new(LinuxAnnouncer), node.power.clone()))
         .add(PodNetwork::new(
             Files::default(),
             Nft::new(children, NFT.into(), RULES.into()),

@@ -54,6 +54,25 @@ impl Resource for PodNetworkStatus {
     const KIND: &'static str = "PodNetworkStatus";
 }
 
+/// The cluster's virtual address, as this control plane sees it. Owned by the controller `virtual-ip`; one, named `node`, on
+/// control planes whose machine config has `cluster.virtualIP`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct VirtualIpStatus {
+    /// The address.
+    pub address: IpAddr,
+    /// The node that has it, where it is known.
+    pub holder: Option<String>,
+    /// Set when this node has it.
+    pub here: bool,
+    /// Why this node cannot have it, one sentence; none if it could.
+    pub problem: Option<String>,
+}
+
+impl Resource for VirtualIpStatus {
+    const KIND: &'static str = "VirtualIpStatus";
+}
+
 /// The API servers that the node's own requests go to. Owned by the controller `api-balancer`; one, named `node`, on members of
 /// a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -33,6 +33,7 @@ pub use cluster::{
 };
 pub use cluster_network::{
     ApiBalancerStatus, ApiServers, BalancedServer, ClusterNode, PodNetworkStatus, ServerHealth,
+    VirtualIpStatus,
 };
 pub use config::{ConfigStatus, OwnerStatus};
 pub use container_mode::ContainerMode;
