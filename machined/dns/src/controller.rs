@@ -123,7 +123,7 @@ fn spec(
         resolv_conf: "/etc/resolv.conf".into(),
         saved: format!("{FOLDER}/known.json").into(),
     };
-    let mut spec = ServiceSpec::new(service(member, &file("settings.json")));
+    let mut spec = ServiceSpec::new(service(&file("settings.json")));
     // They may come later; the service looks for them, and reads them again when they are renewed.
     if let Some(authority) = authority {
         spec = spec.with_file("ca.crt", authority);
@@ -137,7 +137,8 @@ fn spec(
     Ok(spec.reloading().with_file("settings.json", text))
 }
 
-fn service(member: &ClusterMember, settings: &str) -> Service {
+/// Makes its definition. It waits for no other service: it answers while there is no API server, too.
+fn service(settings: &str) -> Service {
     let mut service = Service::new(NAME, [PROGRAM, "dns", "serve", settings]);
     let (name, id) = USER;
     service.user = Some(User {
@@ -153,9 +154,6 @@ fn service(member: &ClusterMember, settings: &str) -> Service {
     service.limits.memory = Some(MEMORY);
     // Without it nothing in the cluster finds anything else.
     service.oom_score_adj = -900;
-    if member.control_plane {
-        service.after = vec!["kube-apiserver".to_owned()];
-    }
     let check = [PROGRAM, "dns", "check", settings].map(str::to_owned);
     service.health = Some(HealthCheck {
         exec: Some(check.to_vec()),
@@ -237,12 +235,8 @@ mod tests {
         store.put("test", NODE, config).unwrap();
         store.put("test", CERTIFICATE, certificate("first")).unwrap();
         let first = reconciled(&store).await.unwrap();
-        service_definition::check(vec![first.service.clone()])
-            .map(|_| ())
-            .unwrap_or_else(|faults| {
-                // It starts after a service of another controller.
-                panic!("{faults}")
-            });
+        service_definition::check(vec![first.service.clone()]).unwrap();
+        assert!(first.service.after.is_empty() && first.service.depends_on.is_empty());
         let reloads: Vec<(&str, bool)> = first
             .files
             .iter()
