@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use program::Ran;
 use program::cluster::{Cluster, cluster};
-use state::kinds::HealthState;
+use state::kinds::{ClusterNodeStatus, HealthState};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn health_says_how_the_worst_node_is_and_why() {
@@ -38,7 +38,7 @@ async fn health_says_how_the_worst_node_is_and_why() {
     );
     let address = lab.nodes[1].address.to_string();
     let status = tokio::task::block_in_place(|| lab.home.run(&["status", "-n", &address])).success();
-    let expected = format!("Health:   degraded\n          storage: {lost}\n");
+    let expected = format!("Health:    degraded\n           storage: {lost}\n");
     assert!(status.out.contains(&expected), "{}", status.out);
 
     let broken =
@@ -56,4 +56,35 @@ async fn health_says_how_the_worst_node_is_and_why() {
     let addresses = format!("{},{away}", lab.addresses());
     let ran = tokio::task::block_in_place(|| lab.home.run(&["health", "-n", &addresses])).failure();
     assert!(ran.err.contains("nothing listens"), "{}", ran.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_control_plane_shows_the_whole_cluster_and_is_waited_for() {
+    let lab = cluster(&["node1"]).await;
+    let store = lab.nodes[0].store.clone();
+    let put = |name: &str, problem: Option<&str>| {
+        let status = ClusterNodeStatus {
+            control_plane: name == "node1",
+            problem: problem.map(str::to_owned),
+            ..ClusterNodeStatus::default()
+        };
+        store.put("kubernetes-node", name, status).unwrap();
+    };
+    put("node1", None);
+    put("node2", Some("not Ready: cni plugin not initialized"));
+    let ran = lab.run(&["health"]).await.ended(3);
+    for row in [
+        "control plane node1  ready",
+        "worker node2         not ready  not Ready: cni plugin not initialized",
+    ] {
+        assert!(ran.out.contains(row), "{}", ran.out);
+    }
+    // The time is over before the node is Ready; then it becomes so while it is waited for.
+    lab.run(&["health", "--wait=1s"]).await.ended(3);
+    let ready = ClusterNodeStatus::default();
+    let later = tokio::spawn(async move { store.put("kubernetes-node", "node2", ready).unwrap() });
+    let ran = lab.run(&["health", "--wait=1m", "-o", "json"]).await;
+    later.await.unwrap();
+    let cluster = &ran.success().json()["cluster"];
+    assert_eq!(cluster[1]["name"], "node2");
 }

@@ -2,13 +2,11 @@
 
 use std::process::ExitCode;
 
-use api::v1alpha1::ListResourcesRequest;
-use api::v1alpha1::resource_service_client::ResourceServiceClient;
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use tonic::{Code, Response, Status};
+use tonic::Response;
 
-use crate::connect::MAX_RESPONSE;
+use super::resources;
 use crate::fan_out::call_and_show;
 use crate::session::Session;
 use crate::ui::{Show, Table};
@@ -42,28 +40,9 @@ impl Manifests {
     /// Calls the nodes and prints the results.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
         call_and_show(&session, |node| async {
-            let mut client = ResourceServiceClient::new(node.channel).max_decoding_message_size(MAX_RESPONSE);
-            let request = ListResourcesRequest { kind: KIND.into() };
-            let found = match client.list(request).await {
-                Ok(found) => found.into_inner().resources,
-                // A node that is no control plane has none.
-                Err(status) if status.code() == Code::NotFound => Vec::new(),
-                Err(status) => return Err(status),
-            };
-            let mut list = Vec::new();
-            for resource in found {
-                let read = serde_json::from_str::<Manifest>(&resource.value_json);
-                let read = read.map_err(|error| {
-                    Status::internal(format!(
-                        "the node's {KIND} {} cannot be read: {error}",
-                        resource.id
-                    ))
-                })?;
-                list.push(Manifest {
-                    name: resource.id,
-                    ..read
-                });
-            }
+            let found = resources::list::<Manifest>(node.channel, KIND).await?;
+            let named = |(name, manifest)| Manifest { name, ..manifest };
+            let mut list: Vec<Manifest> = found.into_iter().map(named).collect();
             list.sort_by_key(|manifest| manifest.order);
             Ok(Response::new(List(list)))
         })

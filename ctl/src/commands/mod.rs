@@ -22,6 +22,7 @@ pub mod mounts;
 pub mod net;
 pub mod power;
 pub mod processes;
+mod resources;
 pub mod rollout;
 pub mod services;
 pub mod status;
@@ -59,6 +60,9 @@ remote_commands! {
     /// Show the status of nodes: phase, boot, slots, health.
     Status(status::Status),
     /// Show whether nodes are healthy and, if not, why.
+    ///
+    /// A control plane also shows each node of its cluster: Ready, or why not in kubelet's words. With --wait the command waits
+    /// until all is well.
     ///
     /// Exits with 0 when all nodes are healthy, with 3 when one is degraded (everything that its config requires holds, but
     /// something else is wrong), with 4 when one is unhealthy, and with 1 when one cannot be reached.

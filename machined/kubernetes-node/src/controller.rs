@@ -11,7 +11,9 @@ use kubernetes::Release;
 use kubernetes_client::{Clients, INPUTS, limited};
 use machine_config::MachineConfig;
 use machine_config::v1alpha1::Role;
-use state::kinds::{BootStatus, ClusterMember, ClusterStatus, KubernetesNodeStatus, NODE, TrialStatus};
+use state::kinds::{
+    BootStatus, ClusterMember, ClusterNodeStatus, ClusterStatus, KubernetesNodeStatus, NODE, TrialStatus,
+};
 use state::{Action, Controller, ControllerError, Resource as _, Store, chain};
 use tokio::time::Instant;
 
@@ -19,13 +21,17 @@ use crate::cordon::{Cordons, is_cordoned, uncordon};
 use crate::marks::{CONTROL_PLANE, Wanted, patch};
 use crate::observe::problem;
 use crate::remembered::Remembered;
+use crate::survey::survey;
 
 /// How often it looks: a kubelet that stops being Ready is seen that soon.
 const LOOK: Duration = Duration::from_secs(10);
+/// How often a control plane lists all nodes.
+const SURVEY: Duration = Duration::from_secs(20);
 /// How long an API server may be away before the node counts as not Ready: another one takes over within that time.
 const AWAY: Duration = Duration::from_secs(60);
 
-/// Watches the node as an object of Kubernetes, and keeps its labels and taints. Sole owner of [`KubernetesNodeStatus`].
+/// Watches the node as an object of Kubernetes, and keeps its labels and taints. Sole owner of
+/// [`KubernetesNodeStatus`] and, on control planes, of [`ClusterNodeStatus`].
 pub struct KubernetesNode {
     /// The client with the identity of the node's agent, which may do everything on a control plane.
     agent: Clients,
@@ -35,6 +41,8 @@ pub struct KubernetesNode {
     cordons: Cordons,
     /// When the API server answered last.
     answered: Option<Instant>,
+    /// When all nodes were listed last.
+    surveyed: Option<Instant>,
 }
 
 /// Why nothing is known of the node.
@@ -60,6 +68,7 @@ impl KubernetesNode {
             remembered: Remembered::new(remembered),
             cordons,
             answered: None,
+            surveyed: None,
         }
     }
 
@@ -118,6 +127,21 @@ impl KubernetesNode {
         let release = member.kubernetes.parse().and_then(Release::of);
         let taint = release.map_or(CONTROL_PLANE, |release| release.control_plane_taint());
         Ok(Wanted::of_control_plane(config, taint, has_workers))
+    }
+
+    /// Lists all nodes, on a control plane. While the API server is away they stay as they were.
+    async fn survey(&mut self, store: &Store, member: &ClusterMember) -> Result<(), ControllerError> {
+        // A cluster without nodes is one that is just beginning.
+        let known = !store.list::<ClusterNodeStatus>().is_empty();
+        let recent = known && self.surveyed.is_some_and(|at| at.elapsed() < SURVEY);
+        let (true, false, Ok(connection)) = (member.control_plane, recent, self.agent.get()) else {
+            return Ok(());
+        };
+        if let Ok(nodes) = survey(connection.client).await {
+            store.replace(self.name(), nodes)?;
+            self.surveyed = Some(Instant::now());
+        }
+        Ok(())
     }
 
     /// Sums up what was found.
@@ -194,17 +218,19 @@ impl Controller for KubernetesNode {
     }
 
     fn outputs(&self) -> &'static [&'static str] {
-        &[KubernetesNodeStatus::KIND]
+        &[KubernetesNodeStatus::KIND, ClusterNodeStatus::KIND]
     }
 
     async fn reconcile(&mut self, store: &Store) -> Result<Action, ControllerError> {
         let Some(config) = with_kubernetes(store) else {
             store.remove::<KubernetesNodeStatus>(self.name(), NODE)?;
+            store.replace::<ClusterNodeStatus>(self.name(), Vec::new())?;
             return Ok(Action::WaitForChange);
         };
         let status = match store.get::<ClusterMember>(NODE) {
             Some(member) => {
                 let found = self.look(store, &config, &member).await;
+                self.survey(store, &member).await?;
                 self.status(store, &config, &found)
             }
             None => {

@@ -19,7 +19,7 @@ use kubernetes_node::{Cordons, Drain, KubernetesNode};
 use machine_config::MachineConfig;
 use node::events::Events;
 use serde_json::{Value, json};
-use state::kinds::{BootStatus, KubernetesNodeStatus, TrialStatus};
+use state::kinds::{BootStatus, ClusterNodeStatus, KubernetesNodeStatus, TrialStatus};
 use state::{Controller as _, Store};
 
 const AGENT: &str = "bedplate/kubernetes";
@@ -157,6 +157,8 @@ fn the_object_follows_the_config_and_says_whether_the_node_is_ready() {
         report(&kubelet, "node1", &status(BOOT, "True", "")).await;
         let ready = look(&mut node).await;
         assert_eq!((ready.ready, ready.was_ready, ready.problem), (true, true, None));
+        let all = node.0.list::<ClusterNodeStatus>();
+        assert_eq!((all.len(), all[0].0.as_str()), (1, "node1"));
         let found = nodes.get("node1").await.unwrap();
         let labels = found.metadata.labels.unwrap();
         assert_eq!(labels["example.com/shelf"], "3");

@@ -40,7 +40,7 @@ pub use container_mode::ContainerMode;
 pub use containers::{ContainerStoreStatus, ImageStatus, KeptStore};
 pub use health::{ApiStatus, CheckResult, HealthState, HealthStatus};
 pub use kernel::{KernelContribution, KernelStatus, Lockdown, WatchdogStatus};
-pub use kubernetes_node::KubernetesNodeStatus;
+pub use kubernetes_node::{ClusterNodeStatus, KubernetesNodeStatus};
 pub use manifests::{ManifestState, ManifestStatus};
 pub use network::{
     AddressSpec, AddressStatus, Dhcp6Lease, DhcpLease, DhcpSpec, HostNameStatus, Ipv6Status, LeaseRoute,
