@@ -40,6 +40,9 @@ enum Command {
     Version(commands::version::Version),
     #[command(flatten)]
     Remote(commands::Remote),
+    /// Create, list and destroy local clusters, for development and for a first look.
+    #[command(subcommand)]
+    Cluster(commands::cluster::Cluster),
     /// Roll a release out to a fleet, wave by wave.
     #[command(subcommand, after_long_help = commands::rollout::EXAMPLES)]
     Rollout(commands::rollout::Rollout),
@@ -66,6 +69,7 @@ impl Cli {
                 Ok(code) => Ok(code),
                 Err(command) => with_session(&global, async |session| command.run(session).await),
             },
+            Command::Cluster(command) => command.run(&global),
             Command::Flash(command) => command.run(),
             Command::Completions(command) => command.run(&mut Self::command()),
         }

@@ -15,6 +15,7 @@ mod connect;
 mod explain;
 mod fan_out;
 mod kubeconfig;
+mod local;
 mod options;
 mod recording;
 mod session;

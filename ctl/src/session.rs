@@ -72,6 +72,16 @@ impl Session {
         })
     }
 
+    /// Calls these nodes with a context that is in no client config yet.
+    pub fn of_context(context: Context, nodes: Vec<Address>, timeout: Duration, format: Format) -> Self {
+        Session {
+            targets: Targets::All(nodes),
+            format,
+            timeout,
+            trust: Trust::Context(context),
+        }
+    }
+
     /// Returns the TLS settings for one connection.
     pub fn client(&self) -> Result<Client, pki::Error> {
         match &self.trust {

@@ -19,6 +19,9 @@ use crate::kubeconfig::{Entry, Merged, file, merge};
 use crate::session::{Session, Targets};
 use crate::ui::{self, Format};
 
+/// How long a certificate can be valid at most.
+const LONGEST: Duration = Duration::from_secs(30 * 86_400);
+
 /// Gets access to the cluster's Kubernetes.
 #[derive(Debug, Args)]
 pub struct Kubeconfig {
@@ -37,6 +40,9 @@ pub struct Kubeconfig {
     /// How long the certificate is valid, 30d at most. It ends with the certificate that you call nodes with.
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = quantity::time)]
     lifetime: Duration,
+    /// Set to print no result.
+    #[arg(skip)]
+    quiet: bool,
 }
 
 /// What was written.
@@ -52,6 +58,18 @@ struct Written {
 }
 
 impl Kubeconfig {
+    /// Gets access to one cluster in a file of its own, for as long as a certificate lives at most, without a result.
+    pub fn of_cluster(path: PathBuf, context: String) -> Self {
+        Kubeconfig {
+            path: Some(path),
+            merge: false,
+            force: true,
+            context_name: Some(context),
+            lifetime: LONGEST,
+            quiet: true,
+        }
+    }
+
     /// Calls the first control plane that answers, and writes the file.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
         let to_stdout = self.path.as_deref() == Some(Path::new("-"));
@@ -87,7 +105,9 @@ impl Kubeconfig {
             let merged = add(if self.merge { old } else { "" })?;
             Ok((merged.text.clone(), merged))
         })?;
-        show(&session, &path, &signed, &merged)?;
+        if !self.quiet {
+            show(&session, &path, &signed, &merged)?;
+        }
         Ok(ExitCode::SUCCESS)
     }
 

@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod bootstrap;
+pub mod cluster;
 pub mod completions;
 pub mod config;
 pub mod context;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use board::Arch;
 use images::container_image::{self, reference};
 use images::packages::lock::Lock;
 use images::report::Progress;
@@ -18,9 +19,9 @@ use super::{Global, Output};
 /// Build a container image with a board's root file system, for Podman: a node without a machine of its own.
 #[derive(Debug, clap::Args)]
 pub struct Container {
-    /// The board whose root file system it has; `bedplate-image boards` lists them.
+    /// The board whose root file system it has; `bedplate-image boards` lists them. [default: the generic one of this host]
     #[arg(long)]
-    board: String,
+    board: Option<String>,
     /// A further overlay; may be given several times.
     #[arg(long, value_name = "NAME")]
     overlay: Vec<String>,
@@ -48,7 +49,15 @@ impl Container {
     pub fn run(self, global: &Global) -> Result<ExitCode> {
         let started = Instant::now();
         let progress = Progress::new(global.quiet);
-        let selection = global.places.catalog()?.select(&self.board, &self.overlay)?;
+        let board = match self.board {
+            Some(board) => board,
+            None => {
+                let arch =
+                    Arch::host().context("there is no generic board for this host: name one with --board")?;
+                format!("generic-{arch}")
+            }
+        };
+        let selection = global.places.catalog()?.select(&board, &self.overlay)?;
         let lock = Lock::load(&global.places.lock_path()?)?;
         let programs = self.kubernetes.programs(&selection, &lock, global)?;
         let cache = global.places.cache()?;
@@ -73,7 +82,7 @@ impl Container {
         };
         let name = self.name.unwrap_or_else(|| reference(&self.version.to_string()));
         let root = container_image::build(&request, &name, &self.out, &mut fetcher, &progress)
-            .with_context(|| format!("cannot build a container image of board {:?}", self.board))?;
+            .with_context(|| format!("cannot build a container image of board {board:?}"))?;
         let mut notes = fetcher.notes().to_vec();
         notes.extend(programs.iter().flat_map(|programs| programs.notes.clone()));
         notes.iter().for_each(|note| progress.warn(note));

@@ -83,8 +83,38 @@ struct File {
 }
 
 impl GenConfig {
+    /// Generates a cluster's files into a folder, over those that are there.
+    pub fn of_cluster(name: Name, endpoint: String, folder: PathBuf) -> Self {
+        GenConfig {
+            name,
+            endpoint,
+            standalone: false,
+            with_secrets: None,
+            cert_sans: Vec::new(),
+            output_types: Vec::new(),
+            folder,
+            force: true,
+        }
+    }
+
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<()> {
+        for path in self.write()? {
+            ui::line(&path.display().to_string())?;
+        }
+        ui::note("these files contain secrets: keep them safe");
+        if self.wants(OutputType::Client) {
+            let client = self.folder.join(CLIENT);
+            ui::note(&format!(
+                "to access the cluster: bedplate context merge {}",
+                client.display()
+            ));
+        }
+        Ok(())
+    }
+
+    /// Writes the files, and returns their paths.
+    pub fn write(&self) -> anyhow::Result<Vec<PathBuf>> {
         let (endpoint, host) = endpoint(&self.endpoint)?;
         let secrets = match &self.with_secrets {
             Some(path) => load_secrets(path)?,
@@ -123,16 +153,7 @@ impl GenConfig {
                 text: client.to_yaml(),
             });
         }
-        write_all(&self.folder, &files, self.force)?;
-        ui::note("these files contain secrets: keep them safe");
-        if self.wants(OutputType::Client) {
-            let client = self.folder.join(CLIENT);
-            ui::note(&format!(
-                "to access the cluster: bedplate context merge {}",
-                client.display()
-            ));
-        }
-        Ok(())
+        write_all(&self.folder, &files, self.force)
     }
 
     fn wants(&self, output: OutputType) -> bool {
@@ -225,7 +246,7 @@ fn endpoint(text: &str) -> anyhow::Result<(Endpoint, String)> {
 }
 
 /// Writes all files or, if one exists already, none.
-fn write_all(folder: &Path, files: &[File], force: bool) -> anyhow::Result<()> {
+fn write_all(folder: &Path, files: &[File], force: bool) -> anyhow::Result<Vec<PathBuf>> {
     let there = files
         .iter()
         .map(|file| folder.join(file.name))
@@ -237,12 +258,12 @@ fn write_all(folder: &Path, files: &[File], force: bool) -> anyhow::Result<()> {
         );
     }
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    for file in files {
+    let write = |file: &File| {
         let path = folder.join(file.name);
         write_private(&path, &file.text, force)?;
-        ui::line(&path.display().to_string())?;
-    }
-    Ok(())
+        Ok(path)
+    };
+    files.iter().map(write).collect()
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
+pub use config::GenConfig;
+
 use clap::Subcommand;
 use pki::{Moment, Secrets};
 

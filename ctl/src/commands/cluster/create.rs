@@ -1,0 +1,197 @@
+//! `bedplate cluster create`.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use machine_config::v1alpha1::Role;
+use machine_config::value::{Name, argument};
+
+use super::{DEFAULT_NAME, Kind, blocking, show, wait};
+use crate::commands::generate::GenConfig;
+use crate::config;
+use crate::local::plan;
+use crate::local::provisioner::Provisioner;
+use crate::local::record::{Record, Records};
+use crate::options::Global;
+use crate::ui;
+
+/// Creates a cluster.
+#[derive(Debug, Args)]
+pub struct Create {
+    /// Name of the cluster, which is also that of its context.
+    #[arg(long, default_value = DEFAULT_NAME, value_parser = argument::<Name>)]
+    name: Name,
+    /// Who runs the nodes.
+    #[arg(long, value_enum, default_value_t = Kind::Podman)]
+    provisioner: Kind,
+    /// Number of control planes.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    control_planes: usize,
+    /// Number of workers.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    workers: usize,
+    /// Image of the nodes: a file that `bedplate-image container` built, or the name of one that is loaded.
+    #[arg(long, value_name = "FILE|NAME", default_value = concat!("localhost/bedplate:", env!("CARGO_PKG_VERSION")))]
+    image: String,
+    /// Build the image first, with this release of Kubernetes: a folder, an archive or a version, as for `bedplate-image
+    /// build`. Run it in a checkout of Bedplate.
+    #[arg(long, value_name = "PATH|VERSION", conflicts_with = "image")]
+    kubernetes: Option<String>,
+    /// How long to wait for healthy nodes.
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = quantity::time)]
+    wait: Duration,
+    /// Leave the client config unchanged.
+    #[arg(long)]
+    no_merge: bool,
+}
+
+impl Create {
+    /// Runs the command.
+    pub fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        plan::check(self.control_planes, self.workers)?;
+        let provisioner = self.provisioner.provisioner();
+        provisioner.check()?;
+        let (name, records) = (self.name.to_string(), Records::open()?);
+        self.refuse_taken_context(global, &name)?;
+        if records.load(&name)?.is_none() && provisioner.clusters()?.contains(&name) {
+            anyhow::bail!(
+                "there are remains of a cluster {name:?}: remove them with `bedplate cluster destroy {name}`"
+            );
+        }
+        let mut record = Record {
+            name: name.clone(),
+            provisioner: self.provisioner.word().to_owned(),
+            image: self.image.clone(),
+            endpoint: None,
+            nodes: Vec::new(),
+            complete: false,
+        };
+        let folder = records.create(&record)?;
+        let _lock = records.lock(&name)?;
+        let made = self.make(provisioner.as_ref(), &records, &folder, &mut record, global);
+        made.with_context(|| {
+            format!("cluster {name:?} is not complete; `bedplate cluster destroy {name}` removes what there is of it")
+        })?;
+        ui::note(&format!(
+            "to use it: export KUBECONFIG={}",
+            folder.join(wait::KUBECONFIG).display()
+        ));
+        show::one(&name, global)
+    }
+
+    /// Makes everything, in the order in which one needs the other.
+    fn make(
+        &self,
+        provisioner: &dyn Provisioner,
+        records: &Records,
+        folder: &Path,
+        record: &mut Record,
+        global: &Global,
+    ) -> anyhow::Result<()> {
+        record.image = self.image(provisioner, folder)?;
+        ui::note("making the network");
+        let network = provisioner.make_network(&record.name)?;
+        record.nodes = plan::nodes(&network, self.control_planes, self.workers)?;
+        let first = record.nodes[0].address;
+        let endpoint = format!("https://{first}:6443");
+        record.endpoint = Some(endpoint.clone());
+        records.save(record)?;
+        GenConfig::of_cluster(self.name.clone(), endpoint, folder.to_owned()).write()?;
+        for node in &record.nodes {
+            ui::note(&format!("{}: starting at {}", node.name, node.address));
+            let config = match node.role() {
+                Role::ControlPlane => "controlplane.yaml",
+                Role::Worker | Role::Standalone => "worker.yaml",
+            };
+            provisioner.start(&record.name, node, &record.image, &folder.join(config))?;
+        }
+        let client =
+            config::load(&folder.join("client.yaml"))?.context("the client config was not written")?;
+        let context = client.context(&record.name)?.clone();
+        blocking(wait::until_ready(
+            record,
+            &context,
+            folder,
+            self.wait,
+            provisioner,
+        ))??;
+        if !self.no_merge {
+            let path = config::path(global.config.as_deref())?;
+            let mut file = config::load(&path)?.unwrap_or_default();
+            let mut context = context;
+            context.nodes = record.nodes.iter().map(|node| node.address.to_string()).collect();
+            file.contexts.insert(record.name.clone(), context);
+            file.current.get_or_insert_with(|| record.name.clone());
+            config::save(&path, &file)?;
+            ui::note(&format!("context {} is in {}", record.name, path.display()));
+        }
+        record.complete = true;
+        records.save(record)
+    }
+
+    /// Refuses a name under which the client knows another cluster.
+    fn refuse_taken_context(&self, global: &Global, name: &str) -> anyhow::Result<()> {
+        let path = config::path(global.config.as_deref())?;
+        let taken = config::load(&path)?.is_some_and(|file| file.contexts.contains_key(name));
+        anyhow::ensure!(
+            self.no_merge || !taken,
+            "{} has a context {name:?} already: choose another name with --name, or add --no-merge",
+            path.display()
+        );
+        Ok(())
+    }
+
+    /// Gets the image, and returns its name.
+    fn image(&self, provisioner: &dyn Provisioner, folder: &Path) -> anyhow::Result<String> {
+        if let Some(kubernetes) = &self.kubernetes {
+            let file = folder.join("image.tar");
+            let name = format!("localhost/bedplate-{}:{}", self.name, env!("CARGO_PKG_VERSION"));
+            build(kubernetes, &name, &file)?;
+            ui::note("loading the image");
+            let loaded = provisioner.load(&file)?;
+            std::fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
+            return Ok(loaded);
+        }
+        let file = Path::new(&self.image);
+        if file.is_file() {
+            ui::note("loading the image");
+            return provisioner.load(file);
+        }
+        provisioner.has(&self.image)?;
+        Ok(self.image.clone())
+    }
+}
+
+/// Builds an image with the program that stands beside this one, or that is installed.
+fn build(kubernetes: &str, name: &str, out: &Path) -> anyhow::Result<()> {
+    const PROGRAM: &str = "bedplate-image";
+    let beside = std::env::current_exe()
+        .ok()
+        .map(|own| own.with_file_name(PROGRAM));
+    let program = beside
+        .filter(|path| path.is_file())
+        .unwrap_or_else(|| PathBuf::from(PROGRAM));
+    let built = Command::new(&program)
+        .args([
+            "container",
+            "--overlay",
+            "kubernetes",
+            "--kubernetes",
+            kubernetes,
+            "--name",
+            name,
+            "--out",
+        ])
+        .arg(out)
+        // What it says are not our results.
+        .stdout(std::io::stderr())
+        .status();
+    let status = built.with_context(|| {
+        format!("cannot run {PROGRAM}: build the image where it is installed, and give it with --image FILE")
+    })?;
+    anyhow::ensure!(status.success(), "{PROGRAM} could not build the image");
+    Ok(())
+}

@@ -1,0 +1,246 @@
+//! Waits for the nodes of a new cluster, and begins it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use api::v1alpha1::etcd_service_client::EtcdServiceClient;
+use api::v1alpha1::machine_service_client::MachineServiceClient;
+use api::v1alpha1::{BootstrapRequest, HealthState, Phase, StatusRequest, StatusResponse};
+use tokio::time::{Instant, sleep};
+use tonic::Response;
+
+use crate::address::Address;
+use crate::commands::kubeconfig::Kubeconfig;
+use crate::config::Context;
+use crate::fan_out::{NodeResponse, call_all};
+use crate::local::plan::Node;
+use crate::local::provisioner::Provisioner;
+use crate::local::record::Record;
+use crate::session::Session;
+use crate::ui::{self, Format};
+
+/// The file with access to Kubernetes.
+pub(super) const KUBECONFIG: &str = "kubeconfig";
+/// How long a node has to answer, each time.
+const ANSWER: Duration = Duration::from_secs(5);
+/// How often nodes are asked.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// What is waited for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Goal {
+    /// A node has its config.
+    Running,
+    /// A node is healthy, and misses nothing for its part in the cluster.
+    Healthy,
+}
+
+/// Waits for the nodes, begins the cluster on the first, and gets access to its Kubernetes.
+pub(super) async fn until_ready(
+    record: &Record,
+    context: &Context,
+    folder: &Path,
+    patience: Duration,
+    provisioner: &dyn Provisioner,
+) -> anyhow::Result<()> {
+    let deadline = Instant::now() + patience;
+    let mut progress = Progress::default();
+    let all = session(&record.nodes, context)?;
+    progress
+        .wait(&all, record, Goal::Running, deadline, provisioner)
+        .await?;
+    let first = session(&record.nodes[..1], context)?;
+    let begun = call_all(&first, |node| async {
+        EtcdServiceClient::new(node.channel)
+            .bootstrap(BootstrapRequest {})
+            .await
+    });
+    for NodeResponse { result, .. } in begun.await {
+        result.map_err(|problem| anyhow::anyhow!("cannot begin the cluster: {problem}"))?;
+    }
+    ui::note(&format!("{}: bootstrapping the cluster", record.nodes[0].name));
+    progress
+        .wait(&all, record, Goal::Healthy, deadline, provisioner)
+        .await?;
+    let file = folder.join(KUBECONFIG);
+    while !file.exists() {
+        anyhow::ensure!(Instant::now() < deadline, "no access to Kubernetes in time");
+        let access = Kubeconfig::of_cluster(file.clone(), record.name.clone());
+        access.run(session(&record.nodes[..1], context)?).await?;
+        if !file.exists() {
+            sleep(EVERY).await;
+        }
+    }
+    Ok(())
+}
+
+fn session(nodes: &[Node], context: &Context) -> anyhow::Result<Session> {
+    let addresses = nodes
+        .iter()
+        .map(|node| node.address.to_string().parse::<Address>());
+    let addresses = addresses
+        .collect::<Result<_, _>>()
+        .context("a node's address is none")?;
+    Ok(Session::of_context(
+        context.clone(),
+        addresses,
+        ANSWER,
+        Format::Table,
+    ))
+}
+
+/// What was last said of each node.
+#[derive(Default)]
+struct Progress {
+    said: BTreeMap<String, String>,
+}
+
+impl Progress {
+    async fn wait(
+        &mut self,
+        session: &Session,
+        record: &Record,
+        goal: Goal,
+        deadline: Instant,
+        provisioner: &dyn Provisioner,
+    ) -> anyhow::Result<()> {
+        loop {
+            let responses = call_all(session, |node| async {
+                let status = MachineServiceClient::new(node.channel)
+                    .status(StatusRequest {})
+                    .await?;
+                Ok(Response::new(status.into_inner()))
+            });
+            let mut missing = Vec::new();
+            for (node, response) in record.nodes.iter().zip(responses.await) {
+                let (there, text) = match &response.result {
+                    Ok(status) => judge(status, goal),
+                    Err(problem) => (
+                        false,
+                        format!("does not answer yet: {}", first_line(&problem.to_string())),
+                    ),
+                };
+                if there {
+                    self.say(node, &text);
+                } else {
+                    missing.push((node, text));
+                }
+            }
+            if missing.is_empty() {
+                return Ok(());
+            }
+            let observed = provisioner.observe(&record.name)?;
+            for (node, text) in &missing {
+                match observed.get(&node.name) {
+                    Some(state) if state.running => self.say(node, text),
+                    // Not yet an end: a node may restart itself.
+                    Some(state) => self.say(node, &format!("its container is {}", state.word)),
+                    None => anyhow::bail!("{}: its container is gone", node.name),
+                }
+            }
+            if Instant::now() > deadline {
+                let texts = missing
+                    .iter()
+                    .map(|(node, text)| format!("{}: {text}", node.name));
+                anyhow::bail!(
+                    "nodes were not ready in time: {}",
+                    texts.collect::<Vec<_>>().join("; ")
+                );
+            }
+            sleep(EVERY).await;
+        }
+    }
+
+    /// Says what is new.
+    fn say(&mut self, node: &Node, text: &str) {
+        let said = self.said.entry(node.name.clone()).or_default();
+        if *said != text {
+            text.clone_into(said);
+            ui::note(&format!("{}: {text}", node.name));
+        }
+    }
+}
+
+/// Decides whether a node is where it should be, and says where it is. Pure.
+fn judge(status: &StatusResponse, goal: Goal) -> (bool, String) {
+    if status.phase() != Phase::Running {
+        return (false, "has no config yet".to_owned());
+    }
+    if goal == Goal::Running {
+        return (true, "runs".to_owned());
+    }
+    if let Some(kubernetes) = &status.kubernetes
+        && !kubernetes.waits_for.is_empty()
+    {
+        return (false, format!("waits: {}", kubernetes.waits_for));
+    }
+    let health = status.health.clone().unwrap_or_default();
+    let serves = status
+        .kubernetes
+        .as_ref()
+        .is_some_and(|kubernetes| !kubernetes.node.is_empty());
+    match health.state() {
+        HealthState::Healthy | HealthState::Degraded if serves => (true, "healthy".to_owned()),
+        _ => {
+            let names = health
+                .reasons
+                .iter()
+                .map(|reason| reason.text.split(" (").next().unwrap_or_default());
+            let text = names.collect::<Vec<_>>().join(", ");
+            (
+                false,
+                if text.is_empty() {
+                    "is no member of the cluster yet".to_owned()
+                } else {
+                    text
+                },
+            )
+        }
+    }
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use api::v1alpha1::{Health, HealthReason, KubernetesStatus};
+
+    use super::*;
+
+    #[test]
+    fn a_node_is_ready_when_it_is_a_healthy_member() {
+        let mut status = StatusResponse::default();
+        assert!(!judge(&status, Goal::Running).0);
+        status.set_phase(Phase::Running);
+        assert!(judge(&status, Goal::Running).0);
+        assert!(!judge(&status, Goal::Healthy).0, "no member yet");
+        let mut health = Health::default();
+        health.set_state(HealthState::Healthy);
+        status.health = Some(health.clone());
+        status.kubernetes = Some(KubernetesStatus {
+            node: "worker-1".into(),
+            waits_for: "the bootstrap".into(),
+            ..KubernetesStatus::default()
+        });
+        assert_eq!(
+            judge(&status, Goal::Healthy),
+            (false, "waits: the bootstrap".into())
+        );
+        status.kubernetes.as_mut().unwrap().waits_for.clear();
+        assert_eq!(judge(&status, Goal::Healthy), (true, "healthy".into()));
+        health.set_state(HealthState::Unhealthy);
+        health.reasons.push(HealthReason {
+            text: "unhealthy: kubelet (runs, and is not healthy yet)".into(),
+            ..HealthReason::default()
+        });
+        status.health = Some(health);
+        assert_eq!(
+            judge(&status, Goal::Healthy),
+            (false, "unhealthy: kubelet".into())
+        );
+    }
+}
