@@ -16,12 +16,15 @@ use tonic::{Request, Response, Status};
 
 use crate::attempts::Attempts;
 use crate::ledger::{Claim, Entry, Ledger, Refused};
+use crate::living::Living;
 use crate::policy::{Asked, By, Facts, Granted, Taken, decide};
 use crate::proto::trust_service_server::TrustService;
 use crate::proto::{ControlPlane, IssuedCertificate, JoinRequest, JoinResponse};
 
 /// The part of the node in events.
 const SOURCE: &str = "trust";
+/// The most nodes that a new one replaces at a time: its name and its addresses may be of several.
+const MAX_GONE: usize = 4;
 /// The most certificates in a request.
 const MAX_REQUESTS: usize = 8;
 
@@ -52,6 +55,7 @@ struct Shared {
     signing: Mutex<Option<Arc<Signing>>>,
     attempts: Mutex<Attempts>,
     ledger: Arc<dyn Ledger>,
+    living: Arc<dyn Living>,
     clock: Arc<NodeClock>,
     events: Events,
     started: Instant,
@@ -59,12 +63,18 @@ struct Shared {
 
 impl Signer {
     /// Starts without anything to sign with.
-    pub fn new(ledger: Arc<dyn Ledger>, clock: Arc<NodeClock>, events: Events) -> Self {
+    pub fn new(
+        ledger: Arc<dyn Ledger>,
+        living: Arc<dyn Living>,
+        clock: Arc<NodeClock>,
+        events: Events,
+    ) -> Self {
         Self {
             shared: Arc::new(Shared {
                 signing: Mutex::default(),
                 attempts: Mutex::default(),
                 ledger,
+                living,
                 clock,
                 events,
                 started: Instant::now(),
@@ -148,9 +158,10 @@ impl Signer {
                 until: seconds(planned.not_after),
             },
             proven: shown.is_some(),
+            gone: Vec::new(),
             now: seconds(now),
         };
-        self.shared.ledger.claim(claim).await.map_err(refused)?;
+        self.claim(claim).await.map_err(refused)?;
         let certificates = self.certificates(signing, &asked, &granted).map_err(|error| {
             let chain = state::chain(&error);
             Status::internal(format!("the control plane cannot sign: {chain}"))
@@ -172,6 +183,32 @@ impl Signer {
             certificates,
             control_planes: control_planes.collect(),
         })
+    }
+
+    /// Claims a name and addresses. Those of a node that is gone are free.
+    async fn claim(&self, mut claim: Claim) -> Result<(), Refused> {
+        let shared = &self.shared;
+        loop {
+            let refused = match shared.ledger.claim(claim.clone()).await {
+                Ok(()) => break,
+                Err(refused) => refused,
+            };
+            let (holder, until) = match &refused {
+                Refused::Name { name, until, .. } => (name, *until),
+                Refused::Address { holder, until, .. } => (holder, *until),
+                _ => return Err(refused),
+            };
+            let now = shared.clock.moment(SystemTime::now());
+            if claim.gone.len() >= MAX_GONE || shared.living.lives(holder, until, now).await {
+                return Err(refused);
+            }
+            claim.gone.push(holder.clone());
+        }
+        for name in claim.gone {
+            let text = format!("node {name} is gone, and another machine has its name or its address now");
+            shared.events.warning(SOURCE, text);
+        }
+        Ok(())
     }
 
     fn certificates(
@@ -233,7 +270,7 @@ fn refused(refused: Refused) -> Status {
     match refused {
         Refused::Name { .. } | Refused::Address { .. } => Status::permission_denied(refused.to_string()),
         Refused::Full => Status::resource_exhausted(refused.to_string()),
-        Refused::Io(_) => Status::unavailable(state::chain(&refused)),
+        Refused::Io(_) | Refused::Shared(_) => Status::unavailable(state::chain(&refused)),
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Claim {
     pub entry: Entry,
     /// Set when the holder has shown a certificate of that name: then it may have a new key.
     pub proven: bool,
+    /// Nodes that are known to be gone: what they held is free.
+    pub gone: Vec<String>,
     /// The time, in seconds since 1970.
     pub now: u64,
 }
@@ -48,7 +50,7 @@ pub struct Claim {
 pub enum Refused {
     /// Another node holds the name.
     #[error(
-        "another node is called {name} and was last here with the address {address}; set another machine.hostname, or, if it is gone for good, wait {hours} h until its certificates have expired"
+        "another node is called {name} and was last here with the address {address}; set another machine.hostname, or, if it is gone for good, run `kubectl delete node {name}`: otherwise the name is free in {hours} h"
     )]
     Name {
         /// The name.
@@ -57,6 +59,8 @@ pub enum Refused {
         address: String,
         /// Hours until the other's certificates have expired, rounded up.
         hours: u64,
+        /// When they expire, in seconds since 1970.
+        until: u64,
     },
     /// Another node holds one of the addresses.
     #[error("{address} is the address of node {holder}; two nodes cannot have the same")]
@@ -65,6 +69,8 @@ pub enum Refused {
         address: IpAddr,
         /// The node that has it.
         holder: String,
+        /// When its certificates expire, in seconds since 1970.
+        until: u64,
     },
     /// Nobody holds so many names.
     #[error(
@@ -74,6 +80,9 @@ pub enum Refused {
     /// The entries cannot be read or written.
     #[error("cannot keep the list of nodes that joined")]
     Io(#[source] io::Error),
+    /// The cluster's ledger does not answer.
+    #[error(transparent)]
+    Shared(#[from] crate::shared::Error),
 }
 
 /// Decides on a claim, and returns the entry to be written; none where the one that is there says the same.
@@ -82,10 +91,10 @@ pub enum Refused {
 ///
 /// Another node that holds the name, or one of the addresses.
 pub fn decide(entries: &Entries, claim: &Claim) -> Result<Option<Entry>, Refused> {
-    let lives = |entry: &Entry| entry.until > claim.now;
+    let lives = |name: &String, entry: &Entry| entry.until > claim.now && !claim.gone.contains(name);
     let other = |entry: &Entry| entry.key != claim.entry.key;
     let held = entries.get(&claim.name);
-    if let Some(holder) = held.filter(|entry| lives(entry) && other(entry) && !claim.proven) {
+    if let Some(holder) = held.filter(|entry| lives(&claim.name, entry) && other(entry) && !claim.proven) {
         return Err(Refused::Name {
             name: claim.name.clone(),
             address: holder
@@ -93,11 +102,12 @@ pub fn decide(entries: &Entries, claim: &Claim) -> Result<Option<Entry>, Refused
                 .first()
                 .map_or_else(|| "?".to_owned(), IpAddr::to_string),
             hours: (holder.until - claim.now).div_ceil(3600),
+            until: holder.until,
         });
     }
     for (name, entry) in entries {
         // A machine that was renamed keeps its key, and its addresses.
-        if *name == claim.name || !lives(entry) || !other(entry) {
+        if *name == claim.name || !lives(name, entry) || !other(entry) {
             continue;
         }
         if let Some(address) = claim
@@ -109,22 +119,30 @@ pub fn decide(entries: &Entries, claim: &Claim) -> Result<Option<Entry>, Refused
             return Err(Refused::Address {
                 address: *address,
                 holder: name.clone(),
+                until: entry.until,
             });
         }
     }
     Ok((held != Some(&claim.entry)).then(|| claim.entry.clone()))
 }
 
-/// Makes room for one more entry.
-fn make_room(entries: &mut Entries, now: u64) -> Result<(), Refused> {
+/// Makes room for one more entry, and returns the names that had to go.
+///
+/// # Errors
+///
+/// [`Refused::Full`] where none of them has lapsed.
+pub fn make_room(entries: &mut Entries, now: u64) -> Result<Vec<String>, Refused> {
+    let mut gone = Vec::new();
     while entries.len() >= MAX_ENTRIES {
         let lapsed = entries.iter().filter(|(_, entry)| entry.until <= now);
         let oldest = lapsed
             .min_by_key(|(_, entry)| entry.until)
             .map(|(name, _)| name.clone());
-        entries.remove(&oldest.ok_or(Refused::Full)?);
+        let oldest = oldest.ok_or(Refused::Full)?;
+        entries.remove(&oldest);
+        gone.push(oldest);
     }
-    Ok(())
+    Ok(gone)
 }
 
 /// Keeps who holds which name.
@@ -223,6 +241,7 @@ mod tests {
             name: name.to_owned(),
             entry: entry(key, address, now + 24 * HOUR),
             proven: false,
+            gone: Vec::new(),
             now,
         }
     }
@@ -238,7 +257,7 @@ mod tests {
         let refused = told(&claim("a", "key-b", "10.0.0.2", HOUR)).unwrap_err();
         assert!(
             refused.starts_with("another node is called a and was last here with the address 10.0.0.1")
-                && refused.contains("wait 23 h"),
+                && refused.contains("free in 23 h"),
             "{refused}"
         );
         let proven = Claim {
@@ -262,6 +281,11 @@ mod tests {
             told(&claim("b", "key-a", "10.0.0.1", HOUR)).is_ok(),
             "it was renamed"
         );
+        let freed = Claim {
+            gone: vec!["a".to_owned()],
+            ..claim("b", "key-b", "10.0.0.1", HOUR)
+        };
+        assert!(told(&freed).is_ok(), "its address was given to another machine");
         let same = Claim {
             entry: entries["a"].clone(),
             ..claim("a", "key-a", "10.0.0.1", HOUR)
@@ -277,7 +301,7 @@ mod tests {
                 .collect()
         };
         let mut lapsed = fill(HOUR);
-        make_room(&mut lapsed, 2 * HOUR).unwrap();
+        assert_eq!(make_room(&mut lapsed, 2 * HOUR).unwrap().len(), 1);
         assert_eq!(lapsed.len(), MAX_ENTRIES - 1);
         assert!(matches!(
             make_room(&mut fill(3 * HOUR), 2 * HOUR),

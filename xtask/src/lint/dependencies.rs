@@ -85,7 +85,18 @@ const PARTS: &[(&str, &[&str])] = &[
     ("upgrades", &["backend", "node", "state"]),
     ("config", &["backend", "node", "state", "storage"]),
     ("server", &["backend", "clock", "node", "state"]),
-    ("trust", &["backend", "clock", "node", "server", "state"]),
+    (
+        "trust",
+        &[
+            "backend",
+            "clock",
+            "etcd-client",
+            "kubernetes-client",
+            "node",
+            "server",
+            "state",
+        ],
+    ),
 ];
 
 /// Crates for tests alone.

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use config::{ConfigDisk, ConfigHandle, acquire, platform};
 use etcd::EtcdHandle;
+use kubernetes_client::Clients;
 use kubernetes_node::Cordons;
 use layout::Name;
 use machine_config::MachineConfig;
@@ -33,6 +34,7 @@ use trust::answer::Signer;
 use trust::ledger::FileLedger;
 use trust::person::Persons;
 use trust::serve::Door;
+use trust::shared::NodeLedger;
 use upgrades::trial::{Places, manifest_in};
 
 use super::answers::backend;
@@ -45,7 +47,7 @@ use super::{console, hotplug, moments, stop};
 /// Where cgroups are mounted.
 const CGROUPS: &str = "/sys/fs/cgroup";
 const LOGS: &str = "/var/log/bedplate";
-/// Which node holds which name, on the STATE of a control plane.
+/// Which node holds which name, on the STATE of a control plane without Kubernetes.
 const NAMES: &str = "names.json";
 /// How long services have to end, all together.
 const SERVICE_PATIENCE: Duration = Duration::from_secs(25);
@@ -296,7 +298,13 @@ async fn start(
 /// Lets nodes join here, if the node is a control plane.
 fn keep_door(node: &Node, clock: &Arc<NodeClock>, parts: &mut Parts) {
     let names = FileLedger::new(Path::new(Volume::State.target()).join(NAMES));
-    let signer = Signer::new(Arc::new(names), clock.clone(), node.events.clone());
+    let names = NodeLedger::new(node.store.clone(), names, etcd_client::Etcd::own());
+    let signer = Signer::new(
+        Arc::new(names),
+        Arc::new(Clients::new(node.store.clone())),
+        clock.clone(),
+        node.events.clone(),
+    );
     let (store, clock) = (node.store.clone(), clock.clone());
     parts.keep("trust", move |stop| {
         let door = Door {

@@ -19,6 +19,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::answer::Signer;
 use crate::join::{Folder, JoinController};
 use crate::ledger::FileLedger;
+use crate::living::{Living, Unknown};
 use crate::serve::Door;
 
 /// A cluster with one control plane that signs.
@@ -102,6 +103,11 @@ pub(super) fn tell(store: &Store, config: MachineConfig, node: &str, address: &s
 
 impl Home {
     pub(super) async fn start() -> Self {
+        Self::start_with(Arc::new(Unknown)).await
+    }
+
+    /// Starts one that knows which nodes are there.
+    pub(super) async fn start_with(living: Arc<dyn Living>) -> Self {
         let secrets = Secrets::generate(SystemTime::now()).unwrap();
         let (store, events, stop) = (Store::new(), Events::new(), CancellationToken::new());
         let folder = tempfile::tempdir().unwrap();
@@ -115,7 +121,7 @@ impl Home {
         let address = listener.local_addr().unwrap();
         let clock = Arc::new(NodeClock::trusting());
         let ledger = FileLedger::new(folder.path().join("nodes.json"));
-        let signer = Signer::new(Arc::new(ledger), clock.clone(), events.clone());
+        let signer = Signer::new(Arc::new(ledger), living, clock.clone(), events.clone());
         let door = Door {
             store: store.clone(),
             signer,

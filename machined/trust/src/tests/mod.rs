@@ -4,6 +4,7 @@ pub(crate) mod bench;
 mod flood;
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use kubernetes::identity;
@@ -11,6 +12,7 @@ use pki::authority::SERVER_LIFE;
 use pki::{Certificate, NodeClock, Validity};
 use state::kinds::{ClusterPeer, ComponentCertificate, NODE};
 
+use crate::living::Living;
 use crate::policy::API;
 use bench::{Home, Worker, config, tell};
 
@@ -270,4 +272,32 @@ async fn a_server_that_is_not_of_the_cluster_gets_no_token() {
         "{waits}"
     );
     assert_eq!(away.said(), "", "it never heard of it");
+}
+
+/// All nodes are gone.
+struct Gone;
+
+#[async_trait::async_trait]
+impl Living for Gone {
+    async fn lives(&self, _: &str, _: u64, _: pki::Moment) -> bool {
+        false
+    }
+}
+
+#[tokio::test]
+async fn a_board_that_replaces_one_that_is_gone_gets_its_name() {
+    let (home, disks) = (
+        Home::start_with(Arc::new(Gone)).await,
+        tempfile::tempdir().unwrap(),
+    );
+    let token = home.secrets.token.as_str();
+    let mut old = Worker::new(&home, "worker", "192.0.2.7", token, &disks.path().join("old"));
+    assert_eq!(old.run().await, None);
+    let mut new = Worker::new(&home, "worker", "192.0.2.8", token, &disks.path().join("new"));
+    assert_eq!(new.run().await, None);
+    let said = home.said();
+    assert!(
+        said.contains("node worker is gone, and another machine has its name"),
+        "{said}"
+    );
 }
