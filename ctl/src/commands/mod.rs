@@ -9,6 +9,7 @@ pub mod context;
 pub mod cpu;
 pub mod disks;
 mod done;
+pub mod etcd;
 pub mod files;
 pub mod flash;
 pub mod generate;
@@ -120,6 +121,9 @@ remote_commands! {
     /// The other control planes and the workers join by themselves, in any order, and it does not matter if they were started
     /// before. It is refused where a cluster exists already. A node that loses its power meanwhile goes on by itself.
     Bootstrap(bootstrap::Bootstrap),
+    /// Show and change the etcd of control planes.
+    #[command(subcommand)]
+    Etcd(etcd::Etcd),
     /// Get access to the cluster's Kubernetes: a kubeconfig for kubectl.
     ///
     /// A control plane signs a certificate for a key that is generated here, in the name of the client certificate of the

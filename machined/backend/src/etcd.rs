@@ -1,12 +1,37 @@
 //! The interface of the part that brings a control plane's etcd to the others.
 
+use std::pin::Pin;
+
+use api::v1alpha1::{EtcdAlarm, EtcdMember, EtcdMembersResponse, EtcdStatusResponse};
 use async_trait::async_trait;
+use futures::Stream;
 
 use super::BackendError;
+
+/// Pieces of a snapshot of etcd, in order.
+pub type SnapshotPieces = Pin<Box<dyn Stream<Item = Result<Vec<u8>, BackendError>> + Send>>;
 
 /// The etcd of a control plane.
 #[async_trait]
 pub trait Etcd: Send + Sync {
     /// Begins a new cluster on this node. Returns once the request is on the disk: no power cut forgets it.
     async fn bootstrap(&self) -> Result<(), BackendError>;
+    /// Lists the members, and which of them answer.
+    async fn members(&self) -> Result<EtcdMembersResponse, BackendError>;
+    /// Returns the state of the node's own member.
+    async fn status(&self) -> Result<EtcdStatusResponse, BackendError>;
+    /// Begins a snapshot.
+    async fn snapshot(&self) -> Result<SnapshotPieces, BackendError>;
+    /// Removes another member, by the name of its node or its ID in hex.
+    async fn remove_member(&self, member: &str) -> Result<EtcdMember, BackendError>;
+    /// Leaves etcd until the machine is started again.
+    async fn leave(&self) -> Result<(), BackendError>;
+    /// Makes another member the leader, and returns its name; none if this one is not the leader.
+    async fn forfeit_leadership(&self) -> Result<Option<String>, BackendError>;
+    /// Gives back to the disk what is no longer needed.
+    async fn defragment(&self) -> Result<(), BackendError>;
+    /// Lists the alarms.
+    async fn alarms(&self) -> Result<Vec<EtcdAlarm>, BackendError>;
+    /// Ends all alarms, and returns them.
+    async fn disarm(&self) -> Result<Vec<EtcdAlarm>, BackendError>;
 }

@@ -10,8 +10,8 @@ use etcd_client::Credentials;
 use machine_config::MachineConfig;
 use node::events::Events;
 use state::kinds::{
-    ClusterMember, ComponentCertificate, EtcdMembership, EtcdStart, NODE, ServiceHealth, ServiceState,
-    ServiceStatus, Volume, VolumeStatus,
+    ClusterMember, ComponentCertificate, EtcdMembership, EtcdStart, EtcdStatus, NODE, ServiceHealth,
+    ServiceState, ServiceStatus, Volume, VolumeStatus,
 };
 use state::{Action, Controller, ControllerError, Resource, Store, chain};
 use tokio::sync::Notify;
@@ -22,7 +22,7 @@ use crate::peers::Ports;
 use crate::places::{Data, Note, Places};
 use crate::survey::Seen;
 
-const NAME: &str = "etcd-membership";
+pub(crate) const NAME: &str = "etcd-membership";
 /// The name of etcd's service.
 pub(crate) const SERVICE: &str = "etcd";
 /// How long until others are asked again.
@@ -226,12 +226,13 @@ impl Controller for EtcdMembershipController {
     }
 
     fn outputs(&self) -> &'static [&'static str] {
-        &[EtcdMembership::KIND]
+        &[EtcdMembership::KIND, EtcdStatus::KIND]
     }
 
     async fn reconcile(&mut self, store: &Store) -> Result<Action, ControllerError> {
         let Some(node) = control_plane(store) else {
             store.remove::<EtcdMembership>(NAME, NODE)?;
+            store.remove::<EtcdStatus>(NAME, NODE)?;
             return Ok(Action::WaitForChange);
         };
         let known: Option<EtcdMembership> = store.get(NODE);
@@ -244,6 +245,9 @@ impl Controller for EtcdMembershipController {
         };
         self.tell(found.waits_for.as_ref());
         let (start, waits_for) = (found.start, found.waits_for);
+        if start == EtcdStart::NotYet {
+            store.remove::<EtcdStatus>(NAME, NODE)?;
+        }
         store.put(NAME, NODE, EtcdMembership { start, waits_for })?;
         Ok(found.again)
     }

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use backend::{BackendError, Etcd};
+use backend::BackendError;
 use machine_config::MachineConfig;
 use machine_config::v1alpha1::Role;
 use node::Node;
@@ -21,11 +20,11 @@ use crate::survey::{Seen, Survey, survey};
 /// Answers the API about the node's etcd. Clones are the same.
 #[derive(Clone)]
 pub struct EtcdHandle {
-    store: Store,
-    events: Events,
-    places: Places,
-    ports: Ports,
-    bell: Arc<Notify>,
+    pub(crate) store: Store,
+    pub(crate) events: Events,
+    pub(crate) places: Places,
+    pub(crate) ports: Ports,
+    pub(crate) bell: Arc<Notify>,
     /// Two requests to bootstrap take turns.
     turn: Arc<Mutex<()>>,
 }
@@ -54,7 +53,7 @@ impl EtcdHandle {
     }
 
     /// Returns the identity of the cluster that this control plane belongs to.
-    fn cluster(&self) -> Result<String, BackendError> {
+    pub(crate) fn cluster(&self) -> Result<String, BackendError> {
         let config: Option<MachineConfig> = self.store.get(NODE);
         let config = config
             .ok_or_else(|| refused("the node has no machine config; apply one with `bedplate apply`"))?;
@@ -136,13 +135,13 @@ impl EtcdHandle {
     }
 }
 
-fn refused(why: impl Into<String>) -> BackendError {
+pub(crate) fn refused(why: impl Into<String>) -> BackendError {
     BackendError::Refused(why.into())
 }
 
-#[async_trait]
-impl Etcd for EtcdHandle {
-    async fn bootstrap(&self) -> Result<(), BackendError> {
+impl EtcdHandle {
+    /// Requests a bootstrap of this node, or says why it cannot be.
+    pub(crate) async fn request_bootstrap(&self) -> Result<(), BackendError> {
         let _turn = self.turn.lock().await;
         let cluster = self.cluster()?;
         if self.places.bootstrap().as_deref() == Some(cluster.as_str()) {

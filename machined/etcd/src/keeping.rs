@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use etcd_client::rpc::Member;
 use etcd_client::{CallError, Credentials, Etcd, Refusal};
-use state::kinds::{EtcdStart, ServiceHealth, ServiceStatus};
+use state::kinds::{EtcdStart, EtcdStatus, EtcdVoter, NODE, ServiceHealth, ServiceStatus};
 use state::{Action, ControllerError, Store};
 
-use crate::controller::{EtcdMembershipController, Node, Outcome, SERVICE, SOON, credentials};
+use crate::controller::{EtcdMembershipController, NAME, Node, Outcome, SERVICE, SOON, credentials};
 use crate::peers::{address_of, candidates};
 use crate::places::{Data, Note};
-use crate::survey::{Survey, ask_of, no_quorum, survey};
+use crate::survey::{Seen, Survey, ask_of, no_quorum, survey};
 
 /// The key under which the cluster's identity stands in etcd.
 pub(crate) const KEY: &str = "bedplate/cluster";
@@ -60,6 +60,8 @@ impl EtcdMembershipController {
                 }
                 self.remember(node, &answer.value)?;
                 self.claim(&own, node).await;
+                let seen = ask_of(&credentials, self.ports, &answer.value).await;
+                store.put(NAME, NODE, status(answer.header.member_id, &seen))?;
                 going_on(None, CALM)
             }
             Err(error) if error.refusal() == Some(Refusal::IsLearner) => {
@@ -198,5 +200,52 @@ impl EtcdMembershipController {
 
     fn arrive_later(&self, waits_for: &str) -> Result<Outcome, ControllerError> {
         Ok(Outcome::waits(waits_for, Action::After(SOON)))
+    }
+}
+
+/// Says which other voting members there are.
+fn status(own: u64, seen: &[Seen]) -> EtcdStatus {
+    let others = seen.iter().filter(|member| member.id != own && !member.learner);
+    EtcdStatus {
+        others: others
+            .map(|member| EtcdVoter {
+                name: member.name.clone(),
+                answers: member.answers,
+            })
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restart_that_loses_the_quorum_is_objected_to_by_name() {
+        let member = |id: u64, learner, answers| Seen {
+            id,
+            name: format!("node{id}"),
+            addresses: Vec::new(),
+            learner,
+            answers,
+        };
+        let objection = |seen: &[Seen]| status(1, seen).quorum_objection();
+        let own = member(1, false, true);
+        assert_eq!(
+            objection(std::slice::from_ref(&own)),
+            None,
+            "a single node has to restart"
+        );
+        let well = [own.clone(), member(2, false, true), member(3, false, true)];
+        assert_eq!(objection(&well), None);
+        let learning = [own.clone(), member(2, true, false)];
+        assert_eq!(objection(&learning), None, "who does not vote does not count");
+        let away = [own.clone(), member(2, false, true), member(3, false, false)];
+        assert_eq!(
+            objection(&away).as_deref(),
+            Some("etcd would lose its quorum: node3 does not answer")
+        );
+        let two = objection(&[own, member(2, false, true)]).unwrap();
+        assert!(two.starts_with("etcd has 2 voting members"), "{two}");
     }
 }

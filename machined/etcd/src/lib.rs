@@ -7,10 +7,11 @@
 //! | `peers`, `survey` | where other members may be, and what they say |
 //! | `join` | how a control plane without data comes to the others; pure |
 //! | [`EtcdMembershipController`], `joining`, `keeping` | the owner of `EtcdMembership`, which does all that |
-//! | [`EtcdHandle`] | answers the API |
+//! | [`EtcdHandle`], `answers` | answers the API |
 //!
 //! It never starts etcd: the crate `cluster` does, by the kind `EtcdMembership`.
 
+mod answers;
 mod controller;
 mod decide;
 mod handle;

@@ -177,7 +177,6 @@ impl Places {
     /// # Errors
     ///
     /// A file that cannot be written.
-    #[expect(dead_code, reason = "the next change uses it")]
     pub(crate) fn set_left(&self) -> Result<(), PlaceError> {
         folder(&self.run)?;
         let path = self.run.join(LEFT);

@@ -1,5 +1,6 @@
 //! A fake node behind the real server, for tests here and in the control CLI.
 
+mod etcd;
 mod kubernetes;
 mod upgrades;
 
@@ -12,9 +13,7 @@ use api::v1alpha1::{
     ServiceInfo, ServiceState, Slot, StatusResponse, VersionResponse,
 };
 use async_trait::async_trait;
-use backend::{
-    Answers, Apply, Backend, BackendError, Configs, Etcd, Logs, Machine, Power, Services, answers,
-};
+use backend::{Answers, Apply, Backend, BackendError, Configs, Logs, Machine, Power, Services, answers};
 use hyper_util::rt::TokioIo;
 use pki::{Mode, NodeClock, ServerTls, Serving};
 use state::Store;
@@ -333,14 +332,6 @@ impl Configs for FakeNode {
             changes: vec!["machine.hostname".into()],
             warnings: vec![],
         })
-    }
-}
-
-#[async_trait]
-impl Etcd for FakeNode {
-    async fn bootstrap(&self) -> Result<(), BackendError> {
-        self.note("bootstrap".into());
-        Ok(())
     }
 }
 

@@ -39,6 +39,7 @@ use virtual_ip::VirtualIp;
 
 use super::draining::DrainBeforeReboot;
 use super::kernel::KernelSettings;
+use super::quorum::KeepsQuorum;
 use super::watchdog::WatchdogFeeder;
 
 /// Container images that came with the system.
@@ -204,8 +205,10 @@ pub(super) fn upgrades(node: &Node, places: Places, state: &Path, cordons: Cordo
         clock: Arc::new(LinuxClock),
         places,
         state: state.to_owned(),
-        // A member of a cluster will have more to say here.
-        survives: vec![Arc::new(NodeIsHealthy::new(node.store.clone()))],
+        survives: vec![
+            Arc::new(NodeIsHealthy::new(node.store.clone())),
+            Arc::new(KeepsQuorum::new(node.store.clone())),
+        ],
         before: vec![Arc::new(DrainBeforeReboot(drain))],
     })
 }

@@ -12,6 +12,7 @@ mod kernel;
 mod moments;
 mod parts;
 mod prepare;
+mod quorum;
 mod stop;
 pub mod watchdog;
 mod wiring;

@@ -130,6 +130,47 @@ impl Resource for JoinStatus {
     const KIND: &'static str = "JoinStatus";
 }
 
+/// The members of etcd, as the node's own saw them last. Owned by the controller `etcd-membership`; one, named `node`, while
+/// the node's own votes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EtcdStatus {
+    /// Every voting member but the node's own.
+    pub others: Vec<EtcdVoter>,
+}
+
+impl Resource for EtcdStatus {
+    const KIND: &'static str = "EtcdStatus";
+}
+
+impl EtcdStatus {
+    /// Returns why etcd would lose its quorum without this node; none if it would not, or if there are no other members.
+    pub fn quorum_objection(&self) -> Option<String> {
+        let all = self.others.len() + 1;
+        let silent: Vec<&str> = self
+            .others
+            .iter()
+            .filter(|other| !other.answers)
+            .map(|other| other.name.as_str())
+            .collect();
+        let left = self.others.len() - silent.len();
+        (all > 1 && left < all / 2 + 1).then(|| match silent.is_empty() {
+            true => format!("etcd has {all} voting members, and loses its quorum while one of them is away; add another control plane"),
+            false => format!("etcd would lose its quorum: {} does not answer", silent.join(" and ")),
+        })
+    }
+}
+
+/// A voting member of etcd.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EtcdVoter {
+    /// The name of its node.
+    pub name: String,
+    /// Set when it answered.
+    pub answers: bool,
+}
+
 /// How fast the disk of etcd is. Owned by the controller `etcd-disk`; one, named `node`, on control planes only. It is
 /// measured once in each boot, before etcd starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

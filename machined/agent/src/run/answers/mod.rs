@@ -31,7 +31,7 @@ pub(super) fn backend(
         services: Arc::new(ServicesHandle::new(node)),
         logs: Arc::new(logs::NodeLogs::new(node)),
         configs: Arc::new(configs),
-        power: Arc::new(power::NodePower::new(node)),
+        power: Arc::new(power::NodePower::new(node, etcd.clone())),
         upgrades,
         etcd: Arc::new(etcd),
         kubernetes: Arc::new(persons),

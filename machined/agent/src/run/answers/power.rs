@@ -3,6 +3,7 @@
 use api::v1alpha1::ResetScope as Asked;
 use async_trait::async_trait;
 use backend::{BackendError, Power as Api};
+use etcd::EtcdHandle;
 use node::Node;
 use node::events::Events;
 use node::power::{Power, ResetScope, Stop};
@@ -10,13 +11,15 @@ use node::power::{Power, ResetScope, Stop};
 pub(super) struct NodePower {
     power: Power,
     events: Events,
+    etcd: EtcdHandle,
 }
 
 impl NodePower {
-    pub(super) fn new(node: &Node) -> Self {
+    pub(super) fn new(node: &Node, etcd: EtcdHandle) -> Self {
         NodePower {
             power: node.power.clone(),
             events: node.events.clone(),
+            etcd,
         }
     }
 
@@ -50,6 +53,8 @@ impl Api for NodePower {
             Asked::Data => ResetScope::Data,
             Asked::State | Asked::Unspecified => ResetScope::State,
         };
+        // Otherwise the others would wait for a member that never comes back.
+        self.etcd.leave_for_good().await?;
         self.request(Stop::Reset { scope, shutdown }, "a reset")
     }
 }
@@ -63,7 +68,8 @@ mod tests {
     #[tokio::test]
     async fn the_first_wish_counts_and_others_are_told() {
         let node = Node::new(Release::default());
-        let power = NodePower::new(&node);
+        let etcd = EtcdHandle::new(&node, etcd::Places::default(), etcd::Ports::default());
+        let power = NodePower::new(&node, etcd);
         power.reset(Asked::Unspecified, true).await.unwrap();
         let request = Stop::Reset {
             scope: ResetScope::State,

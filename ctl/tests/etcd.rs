@@ -1,0 +1,61 @@
+//! Runs the real program against the real API server, with a fake node's etcd behind it.
+
+mod program;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use program::cluster::cluster;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn etcd_is_shown_and_changed() {
+    let lab = cluster(&["node1"]).await;
+    let cases: &[(&[&str], &str)] = &[
+        (
+            &["members"],
+            "8e9e05c52164694d  node1  https://192.0.2.7:2380  yes    yes",
+        ),
+        (&["members", "--output", "json"], r#""peerUrls": ["#),
+        (&["status"], "leader  3.5.16"),
+        (&["alarms"], "8e9e05c52164694d  no-space"),
+        (&["remove-member", "node3", "--yes"], "member node3 : removed"),
+        (&["leave", "--yes"], "etcd: left"),
+        (&["forfeit-leadership"], "etcd: node2 leads"),
+        (&["defrag"], "etcd: defragmented"),
+        (&["alarms", "--disarm"], "no-space"),
+    ];
+    for (arguments, expected) in cases {
+        let arguments: Vec<&str> = std::iter::once("etcd").chain(arguments.iter().copied()).collect();
+        let ran = lab.run(&arguments).await.success();
+        assert!(ran.out.contains(expected), "{arguments:?}: {}", ran.out);
+    }
+    let expected = [
+        "remove member node3",
+        "leave",
+        "forfeit leadership",
+        "defragment",
+        "disarm",
+    ];
+    assert_eq!(lab.nodes[0].node.calls(), expected);
+    for arguments in [&["etcd", "leave"][..], &["etcd", "remove-member", "node3"]] {
+        let error = lab.run(arguments).await.failure().err;
+        assert!(error.contains("needs confirmation"), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_is_verified_and_for_nobody_else_s_eyes() {
+    let lab = cluster(&["node1"]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("etcd.db");
+    let path = file.to_str().unwrap();
+    lab.run(&["etcd", "snapshot", path]).await.success();
+    let saved = fs::read(&file).unwrap();
+    assert!(
+        saved.starts_with(b"some data") && saved.len() == 9 + 32,
+        "{saved:?}"
+    );
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let error = lab.run(&["etcd", "snapshot", path]).await.failure().err;
+    assert!(error.contains("exists already; choose another name"), "{error}");
+}

@@ -1,0 +1,86 @@
+//! The fake node's etcd: a cluster of one.
+
+use api::v1alpha1::{EtcdAlarm, EtcdMember, EtcdMembersResponse, EtcdStatusResponse};
+use async_trait::async_trait;
+use backend::{BackendError, Etcd, SnapshotPieces};
+use futures::stream;
+
+use super::FakeNode;
+
+#[async_trait]
+impl Etcd for FakeNode {
+    async fn bootstrap(&self) -> Result<(), BackendError> {
+        self.note("bootstrap".into());
+        Ok(())
+    }
+
+    async fn members(&self) -> Result<EtcdMembersResponse, BackendError> {
+        let members = vec![EtcdMember {
+            id: "8e9e05c52164694d".into(),
+            name: self.hostname.clone(),
+            peer_urls: vec!["https://192.0.2.7:2380".into()],
+            learner: false,
+            healthy: true,
+        }];
+        Ok(EtcdMembersResponse {
+            members,
+            quorum: true,
+        })
+    }
+
+    async fn status(&self) -> Result<EtcdStatusResponse, BackendError> {
+        Ok(EtcdStatusResponse {
+            member_id: "8e9e05c52164694d".into(),
+            leader_id: "8e9e05c52164694d".into(),
+            version: "3.5.16".into(),
+            db_size_bytes: 20 << 20,
+            db_in_use_bytes: 12 << 20,
+            ..EtcdStatusResponse::default()
+        })
+    }
+
+    async fn snapshot(&self) -> Result<SnapshotPieces, BackendError> {
+        // SHA-256 of the two before it.
+        const HASH: [u8; 32] = [
+            0x13, 0x07, 0x99, 0x0e, 0x6b, 0xa5, 0xca, 0x14, 0x5e, 0xb3, 0x5e, 0x99, 0x18, 0x2a, 0x9b, 0xec,
+            0x46, 0x53, 0x1b, 0xc5, 0x4d, 0xdf, 0x65, 0x6a, 0x60, 0x2c, 0x78, 0x0f, 0xa0, 0x24, 0x0d, 0xee,
+        ];
+        let pieces = [b"some ".to_vec(), b"data".to_vec(), HASH.to_vec()];
+        Ok(Box::pin(stream::iter(pieces.map(Ok))))
+    }
+
+    async fn remove_member(&self, member: &str) -> Result<EtcdMember, BackendError> {
+        self.note(format!("remove member {member}"));
+        Ok(EtcdMember {
+            name: member.into(),
+            ..EtcdMember::default()
+        })
+    }
+
+    async fn leave(&self) -> Result<(), BackendError> {
+        self.note("leave".into());
+        Ok(())
+    }
+
+    async fn forfeit_leadership(&self) -> Result<Option<String>, BackendError> {
+        self.note("forfeit leadership".into());
+        Ok(Some("node2".into()))
+    }
+
+    async fn defragment(&self) -> Result<(), BackendError> {
+        self.note("defragment".into());
+        Ok(())
+    }
+
+    async fn alarms(&self) -> Result<Vec<EtcdAlarm>, BackendError> {
+        Ok(vec![EtcdAlarm {
+            member_id: "8e9e05c52164694d".into(),
+            alarm: "no-space".into(),
+        }])
+    }
+
+    async fn disarm(&self) -> Result<Vec<EtcdAlarm>, BackendError> {
+        self.note("disarm".into());
+        self.alarms().await
+    }
+}
