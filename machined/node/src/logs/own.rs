@@ -56,8 +56,9 @@ fn filter() -> Targets {
     Targets::new()
         .with_default(LevelFilter::INFO)
         .with_targets(chatty)
-        // It calls each failed request an error: whoever asked says what became of it.
+        // They call each failed request an error, while a cluster starts every second: whoever asked says what is missing.
         .with_target("kube_client", LevelFilter::OFF)
+        .with_target("kube_runtime", LevelFilter::OFF)
 }
 
 #[derive(Clone)]
