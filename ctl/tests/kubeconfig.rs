@@ -1,5 +1,7 @@
 //! `bedplate kubeconfig`, with the real API server and a fake node that signs.
 
+#![expect(clippy::unwrap_used, reason = "a test may unwrap")]
+
 mod program;
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};

@@ -73,7 +73,7 @@ fn zone() -> &'static Zone {
         }
         let endpoint = |last: u8| Endpoint {
             address: [10, 244, 0, last].into(),
-            hostname: (last % 2 == 0).then(|| format!("h{last}").into()),
+            hostname: last.is_multiple_of(2).then(|| format!("h{last}").into()),
             ready: true,
         };
         let slice = Slice {

@@ -249,7 +249,8 @@ mod tests {
     #[test]
     fn what_nobody_grants_is_refused_before_anybody_decides() {
         let key = PrivateKey::generate().unwrap();
-        let made = |change: &dyn Fn(&mut CertificateParams)| {
+        type Change<'a> = &'a dyn Fn(&mut CertificateParams);
+        let made = |change: Change<'_>| {
             let mut params = CertificateParams::default();
             params.distinguished_name = DistinguishedName::new();
             params.distinguished_name.push(DnType::CommonName, "a");
@@ -258,7 +259,7 @@ mod tests {
             SigningRequest::from_der(&der).map(drop)
         };
         assert_eq!(made(&|_| {}), Ok(()));
-        let cases: [(&dyn Fn(&mut CertificateParams), UnusableRequest); 6] = [
+        let cases: [(Change<'_>, UnusableRequest); 6] = [
             (
                 &|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained),
                 UnusableRequest::Extension,
