@@ -13,6 +13,9 @@ mod remembered;
 mod routes;
 mod watch;
 
+#[cfg(test)]
+mod namespace_tests;
+
 pub use controller::{Files, PodNetwork, Rules};
 pub use masquerade::Nft;
 pub use nodes::ClusterNodes;
