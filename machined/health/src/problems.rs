@@ -5,8 +5,8 @@ use std::time::Duration;
 use state::kinds::health::STORAGE;
 use state::kinds::{
     BootStatus, CertificateStatus, ClusterStatus, ConfigStatus, ContainerStoreStatus, DiskStatus,
-    KubernetesNodeStatus, ManifestState, ManifestStatus, NODE, NetworkStatus, RoomStatus, ServiceStatus,
-    TimeStatus, VolumeState, VolumeStatus,
+    KubernetesNodeStatus, ManifestState, ManifestStatus, NODE, NetworkStatus, PodNetworkStatus, RoomStatus,
+    ServiceStatus, TimeStatus, VolumeState, VolumeStatus,
 };
 use state::{ControllerState, ControllerStatus, Resource, Store};
 
@@ -81,6 +81,11 @@ pub(super) const SOURCES: &[Source] = &[
         name: "cluster",
         kind: KubernetesNodeStatus::KIND,
         look: cluster,
+    },
+    Source {
+        name: "pods",
+        kind: PodNetworkStatus::KIND,
+        look: pods,
     },
     Source {
         name: "manifests",
@@ -161,6 +166,11 @@ fn services(store: &Store, now: Duration) -> Vec<String> {
     all.filter(|(_, status)| now >= STARTING && !status.is_as_wanted())
         .map(|(name, status)| format!("{name} is unhealthy: {}", status.message))
         .collect()
+}
+
+fn pods(store: &Store, _: Duration) -> Vec<String> {
+    let status: PodNetworkStatus = store.get(NODE).unwrap_or_default();
+    status.problems
 }
 
 /// Reports a store that was put aside until it is no longer kept.

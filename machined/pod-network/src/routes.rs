@@ -34,7 +34,11 @@ pub(crate) fn routes(member: &ClusterMember, own: &[OwnAddress], nodes: &[(Strin
     let is_of_pods = |network: &IpPrefix| member.pods.iter().any(|pods| covers(*pods, *network));
     let mut taken = here.map(|(_, node)| node.pods.clone()).unwrap_or_default();
     taken.retain(is_of_pods);
-    for (name, node) in nodes.iter().filter(|(name, _)| *name != member.node) {
+    // A node that has just come has no addresses for a moment.
+    let others = nodes
+        .iter()
+        .filter(|(name, node)| *name != member.node && !node.addresses.is_empty());
+    for (name, node) in others {
         for network in &node.pods {
             let inside = is_of_pods(network);
             let free = !taken.iter().any(|other| overlap(*other, *network));
@@ -131,6 +135,7 @@ mod tests {
             ),
             ("node3".to_owned(), node(&[], &["192.168.1.9"])),
             ("node4".to_owned(), node(&["10.244.4.0/24"], &["10.9.9.9"])),
+            ("node5".to_owned(), node(&["10.244.5.0/24"], &[])),
         ];
         let routes = routes(&member, &own, &nodes);
         assert_eq!(

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use state::kinds::{
     BootStatus, CertificateStatus, ContainerStoreStatus, DiskStatus, FailedSlot, KeptStore,
-    KubernetesNodeStatus, ManifestState, ManifestStatus, NODE, RoomStatus, ServiceHealth, ServiceState,
-    VolumeState, VolumeStatus,
+    KubernetesNodeStatus, ManifestState, ManifestStatus, NODE, PodNetworkStatus, RoomStatus, ServiceHealth,
+    ServiceState, VolumeState, VolumeStatus,
 };
 use state::testkit::settle_one;
 use state::{ControllerState, ControllerStatus};
@@ -258,6 +258,18 @@ const PROBLEMS: &[Problem] = &[
         },
         HealthState::Degraded,
         "not Ready: no CNI",
+    ),
+    (
+        "pods",
+        |store| {
+            let status = PodNetworkStatus {
+                problems: vec!["the pods of node node4 cannot be reached".into()],
+                ..PodNetworkStatus::default()
+            };
+            store.put("pod-network", NODE, status).unwrap();
+        },
+        HealthState::Degraded,
+        "the pods of node node4 cannot be reached",
     ),
     (
         "manifests",
