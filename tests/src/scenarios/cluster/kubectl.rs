@@ -10,6 +10,8 @@ use crate::pace;
 use crate::tools::Tool;
 
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// As kubectl writes it.
+const REQUEST: &str = "30s";
 /// An emulated API server takes its time.
 const ANSWER: Duration = Duration::from_secs(60);
 
@@ -38,7 +40,7 @@ impl Kubectl {
         Tool::new(&self.program)
             .arg("--kubeconfig")
             .arg(&self.kubeconfig)
-            .args(["--server", &self.server])
+            .args(["--server", &self.server, "--request-timeout", REQUEST])
             .args(words)
             .within(ANSWER)
     }
@@ -47,16 +49,16 @@ impl Kubectl {
     pub fn until(&self, words: &[&str], limit: Duration, wanted: impl Fn(&str) -> bool) -> Result<String> {
         let end = Instant::now() + pace::stretch(limit);
         loop {
-            let ended = self.command(words).end()?;
-            if ended.success && wanted(&ended.stdout) {
-                return Ok(ended.stdout);
-            }
+            // A server that is starting may take a connection and not answer.
+            let last = match self.command(words).end() {
+                Ok(ended) if ended.success && wanted(&ended.stdout) => return Ok(ended.stdout),
+                Ok(ended) => ended.stdout + &ended.stderr,
+                Err(error) => format!("{error:#}"),
+            };
             if Instant::now() > end {
                 bail!(
-                    "`kubectl {}` never printed what is expected, and last:\n{}{}",
-                    words.join(" "),
-                    ended.stdout,
-                    ended.stderr
+                    "`kubectl {}` never printed what is expected, and last:\n{last}",
+                    words.join(" ")
                 );
             }
             std::thread::sleep(LOOK_EVERY);
