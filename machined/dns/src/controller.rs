@@ -1,6 +1,7 @@
 //! The controller that wants the service.
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use async_trait::async_trait;
 use kubernetes::{Release, Version};
@@ -10,8 +11,8 @@ use quantity::Size;
 use service_definition::{FolderToMake, HealthCheck, Service, User};
 use state::kinds::service_spec::file_path;
 use state::kinds::{
-    ClusterMember, ComponentCertificate, ContributedAddress, NODE, NetworkContribution, Precedence,
-    ServiceSpec,
+    ClusterMember, ComponentCertificate, ContributedAddress, EtcdMembership, EtcdStart, NODE,
+    NetworkContribution, Precedence, ServiceSpec,
 };
 use state::{Action, Controller, ControllerError, Resource as _, Store};
 
@@ -25,6 +26,8 @@ const PROGRAM: &str = "/usr/bin/machined";
 const CERTIFICATE: &str = "bedplate/kubernetes";
 /// Where the service keeps what it knew last: on DATA.
 const FOLDER: &str = "/var/lib/cluster-dns";
+/// The file in it.
+const SAVED: &str = "known.json";
 /// The user of the service.
 const USER: (&str, u32) = ("cluster-dns", 253);
 /// The most memory that it takes, with the largest zone that it keeps.
@@ -59,6 +62,7 @@ impl Controller for ClusterDns {
         &[
             ClusterMember::KIND,
             ComponentCertificate::KIND,
+            EtcdMembership::KIND,
             MachineConfig::KIND,
         ]
     }
@@ -75,7 +79,12 @@ impl Controller for ClusterDns {
         let member: Option<ClusterMember> = store.get(NODE);
         let config: Option<MachineConfig> = store.get(NODE);
         let certificate: Option<ComponentCertificate> = store.get(CERTIFICATE);
-        let (specs, contributions) = match member.filter(|member| !member.dns.is_empty()) {
+        let membership: Option<EtcdMembership> = store.get(NODE);
+        let saved = Path::new(FOLDER).join(SAVED).exists();
+        let wanted = |member: &ClusterMember| {
+            !member.dns.is_empty() && has_joined(member, membership.as_ref(), certificate.is_some(), saved)
+        };
+        let (specs, contributions) = match member.filter(wanted) {
             Some(member) => {
                 let authority = config
                     .as_ref()
@@ -91,6 +100,21 @@ impl Controller for ClusterDns {
         let named = |contribution: NetworkContribution| (NAME.to_owned(), contribution);
         store.replace(NAME, contributions.into_iter().map(named).collect())?;
         Ok(Action::WaitForChange)
+    }
+}
+
+/// Decides whether the node is part of a cluster by now. Before, the service would know nothing, and a node that waits for
+/// its bootstrap would be unhealthy for it. Pure.
+fn has_joined(
+    member: &ClusterMember,
+    membership: Option<&EtcdMembership>,
+    has_certificate: bool,
+    has_saved: bool,
+) -> bool {
+    match member.control_plane {
+        true => membership.is_some_and(|membership| membership.start != EtcdStart::NotYet),
+        // A control plane gave it the certificate, now or before a reboot.
+        false => has_certificate || has_saved,
     }
 }
 
@@ -121,7 +145,7 @@ fn spec(
         certificate: file("client.crt").into(),
         key: file("client.key").into(),
         resolv_conf: "/etc/resolv.conf".into(),
-        saved: format!("{FOLDER}/known.json").into(),
+        saved: Path::new(FOLDER).join(SAVED),
     };
     let mut spec = ServiceSpec::new(service(&file("settings.json")));
     // They may come later; the service looks for them, and reads them again when they are renewed.
@@ -224,6 +248,14 @@ mod tests {
         let store = Store::new();
         assert_eq!(reconciled(&store).await, None);
         store.put("test", NODE, member()).unwrap();
+        assert_eq!(reconciled(&store).await, None);
+        let membership = |start| EtcdMembership {
+            start,
+            waits_for: None,
+        };
+        store.put("test", NODE, membership(EtcdStart::NotYet)).unwrap();
+        assert_eq!(reconciled(&store).await, None);
+        store.put("test", NODE, membership(EtcdStart::First)).unwrap();
         let bare = reconciled(&store).await.unwrap();
         // Without a certificate it still answers from what it knew.
         assert_eq!(bare.files.len(), 1);
@@ -277,9 +309,26 @@ mod tests {
         assert_eq!(store.get::<NetworkContribution>(NAME), None);
     }
 
+    #[test]
+    fn a_worker_has_joined_once_it_was_given_a_certificate() {
+        let worker = ClusterMember {
+            control_plane: false,
+            ..member()
+        };
+        for (certificate, saved) in [(true, false), (false, true)] {
+            assert!(has_joined(&worker, None, certificate, saved));
+        }
+        assert!(!has_joined(&worker, None, false, false));
+    }
+
     #[tokio::test]
     async fn an_unknown_version_is_told() {
         let store = Store::new();
+        let first = EtcdMembership {
+            start: EtcdStart::First,
+            waits_for: None,
+        };
+        store.put("test", NODE, first).unwrap();
         let strange = ClusterMember {
             kubernetes: "1.3.0".into(),
             ..member()
