@@ -1,5 +1,6 @@
 //! A control plane that runs.
 
+use kubernetes::release::Cgroups;
 use kubernetes::{Cluster, Component, Identity, Kind, Layout, Node, Release, Signer, plan};
 use pki::KubernetesSecrets;
 use tempfile::TempDir;
@@ -79,6 +80,7 @@ impl<'a> RunningPlane<'a> {
             runtime: folder.path().join("absent.sock"),
             ..Layout::default()
         };
+        node.cgroups = Cgroups::mounted_on("/sys/fs/cgroup".as_ref());
         change(&mut node);
         let components = plan(release, &cluster, &node, Some(&cluster_plane)).unwrap();
         let mut plane = Self {

@@ -28,11 +28,6 @@ pub enum Error {
         /// The etcd that is there.
         found: String,
     },
-    /// A kernel with the old control groups.
-    #[error(
-        "Kubernetes {0} needs control groups v2, and this kernel has v1; use an older version or a newer kernel"
-    )]
-    CgroupV1(Minor),
     /// A way to forward services that the version does not have.
     #[error("kube-proxy of Kubernetes {version} has no mode {mode:?}; known: {known}")]
     ProxyMode {

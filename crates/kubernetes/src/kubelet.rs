@@ -96,7 +96,7 @@ pub(crate) fn component(
     if !gates.is_empty() {
         set("featureGates", json!(gates));
     }
-    let mut document = settings(release, Kind::Kubelet, document);
+    let mut document = settings(release, node, Kind::Kubelet, document);
     if let Some(given) = &node.kubelet_config {
         merge(Kind::Kubelet, &mut document, given, &OWN)?;
     }

@@ -10,6 +10,7 @@ use machine_config::v1alpha1::AdmissionPlugin;
 use machine_config::value::Document;
 
 use crate::cluster::{in_url, is_link_local};
+use crate::release::Cgroups;
 use crate::{Cluster, Error, Kind, Signer};
 
 /// The name of a node, as Kubernetes takes it.
@@ -76,6 +77,8 @@ pub struct Node {
     pub proxy_mode: Option<crate::release::ProxyMode>,
     /// Set when kube-proxy may change the kernel's table of connections: it cannot inside a container.
     pub tunes_conntrack: bool,
+    /// The kernel's control groups. Only the host of a container may have v1: kubelet runs there, unsupported as it is.
+    pub cgroups: Cgroups,
     /// Flags that people give beside ours, by component.
     pub extra: BTreeMap<Kind, BTreeMap<String, String>>,
     /// Feature gates for every component.
@@ -153,6 +156,7 @@ impl Node {
             runs_proxy: true,
             proxy_mode: None,
             tunes_conntrack: true,
+            cgroups: Cgroups::V2,
             extra: BTreeMap::new(),
             feature_gates: BTreeMap::new(),
             kubelet_config: None,

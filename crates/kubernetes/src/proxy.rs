@@ -41,7 +41,7 @@ pub(crate) fn component(
     }
     let config = File::yaml(
         layout.file(Kind::Proxy, "config.yaml"),
-        &settings(release, Kind::Proxy, document),
+        &settings(release, node, Kind::Proxy, document),
     );
     let arguments = Arguments::kubernetes(Kind::Proxy, release).own("config", text(&config.path));
     Ok(Component {

@@ -4,6 +4,7 @@ mod range;
 mod table;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -32,7 +33,6 @@ struct Needs {
     etcd_minimum: String,
     cri: CriVersion,
     endpoint_slices: String,
-    cgroups: Vec<Cgroups>,
     kubelet_config: String,
     proxy_config: String,
     #[serde(default)]
@@ -51,6 +51,8 @@ struct Needs {
     arguments: BTreeMap<Kind, BTreeMap<String, String>>,
     #[serde(default)]
     settings: BTreeMap<Kind, BTreeMap<String, Value>>,
+    #[serde(default, rename = "settingsOnCgroupV1")]
+    settings_on_cgroup_v1: BTreeMap<Kind, BTreeMap<String, Value>>,
 }
 
 /// A version of the container runtime's interface.
@@ -64,13 +66,22 @@ pub enum CriVersion {
 }
 
 /// The version of the kernel's control groups.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cgroups {
     /// A tree per controller.
     V1,
     /// One tree.
     V2,
+}
+
+impl Cgroups {
+    /// Returns the version of what is mounted on a folder (`/sys/fs/cgroup`).
+    pub fn mounted_on(folder: &Path) -> Self {
+        match folder.join("cgroup.controllers").exists() {
+            true => Self::V2,
+            false => Self::V1,
+        }
+    }
 }
 
 /// How kube-proxy forwards what goes to a service.
@@ -131,18 +142,6 @@ impl Release {
     /// Returns the group and version of its slices of endpoints.
     pub fn endpoint_slices(&self) -> &str {
         &self.needs.endpoint_slices
-    }
-
-    /// Checks that its kubelet runs on a kernel with these control groups.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::CgroupV1`] where it does not.
-    pub fn check_cgroups(&self, found: Cgroups) -> Result<(), Error> {
-        match self.needs.cgroups.contains(&found) {
-            true => Ok(()),
-            false => Err(Error::CgroupV1(self.series)),
-        }
     }
 
     /// Checks that its API server can keep its state in this etcd.
@@ -259,9 +258,11 @@ impl Release {
         arguments.map(|(flag, value)| (flag.as_str(), value.as_str()))
     }
 
-    /// Returns what stands in a component's config in this version only.
-    pub(crate) fn settings(&self, component: Kind) -> impl Iterator<Item = (&str, &Value)> {
-        let settings = self.needs.settings.get(&component).into_iter().flatten();
+    /// Returns what stands in a component's config in this version only, on a kernel with these control groups.
+    pub(crate) fn settings(&self, component: Kind, on: Cgroups) -> impl Iterator<Item = (&str, &Value)> {
+        let on_v1 = (on == Cgroups::V1).then_some(&self.needs.settings_on_cgroup_v1);
+        let tables = std::iter::once(&self.needs.settings).chain(on_v1);
+        let settings = tables.filter_map(move |table| table.get(&component)).flatten();
         settings.map(|(field, value)| (field.as_str(), value))
     }
 }
@@ -406,18 +407,26 @@ mod tests {
     }
 
     #[test]
+    fn later_kubelets_are_told_to_run_on_the_old_control_groups() {
+        let told = |version: &str, on: Cgroups| {
+            let fields = release(version).settings(Kind::Kubelet, on);
+            fields.filter(|(field, _)| *field == "failCgroupV1").count()
+        };
+        for (version, on_v1) in [("1.20", 0), ("1.34", 0), ("1.35", 1), ("1.36", 1)] {
+            assert_eq!(
+                (told(version, Cgroups::V1), told(version, Cgroups::V2)),
+                (on_v1, 0),
+                "{version}"
+            );
+        }
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(Cgroups::mounted_on(folder.path()), Cgroups::V1);
+        std::fs::write(folder.path().join("cgroup.controllers"), "memory\n").unwrap();
+        assert_eq!(Cgroups::mounted_on(folder.path()), Cgroups::V2);
+    }
+
+    #[test]
     fn what_a_version_runs_on_is_checked() {
-        assert!(release("1.20").check_cgroups(Cgroups::V1).is_ok());
-        assert!(release("1.34").check_cgroups(Cgroups::V1).is_ok());
-        let error = release("1.35.0")
-            .check_cgroups(Cgroups::V1)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.starts_with("Kubernetes 1.35 needs control groups v2"),
-            "{error}"
-        );
-        assert!(release("1.36").check_cgroups(Cgroups::V2).is_ok());
         assert!(release("1.20").check_etcd("3.4.23".parse().unwrap()).is_ok());
         assert!(release("1.36").check_etcd("3.5.16".parse().unwrap()).is_ok());
         assert!(release("1.36").check_etcd("3.5".parse().unwrap()).is_ok());

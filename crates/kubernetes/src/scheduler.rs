@@ -28,7 +28,12 @@ pub(crate) fn component(
         .list("feature-gates", gates(release, cluster, node)?);
     let arguments = match release.scheduler_config() {
         Some(api) => {
-            let document = settings(release, Kind::Scheduler, document(api, &path, &plane.tuning));
+            let document = settings(
+                release,
+                node,
+                Kind::Scheduler,
+                document(api, &path, &plane.tuning),
+            );
             let config = File::yaml(layout.file(Kind::Scheduler, "config.yaml"), &document);
             let arguments = arguments.own("config", text(&config.path));
             files.push(config);

@@ -17,8 +17,8 @@ pub(crate) fn extra(arguments: Arguments, node: &Node) -> Result<Arguments, Erro
 }
 
 /// Adds to a config what only this version needs.
-pub(crate) fn settings(release: &Release, component: Kind, mut document: Value) -> Value {
-    for (field, value) in release.settings(component) {
+pub(crate) fn settings(release: &Release, node: &Node, component: Kind, mut document: Value) -> Value {
+    for (field, value) in release.settings(component, node.cgroups) {
         document[field] = value.clone();
     }
     document

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use control_plane_testkit::sample;
 use kubernetes::control_plane::{Member, Membership};
 use kubernetes::node::{Effect, Taint};
-use kubernetes::release::ProxyMode;
+use kubernetes::release::{Cgroups, ProxyMode};
 use kubernetes::tuning::Tuning;
 use kubernetes::{Cluster, ControlPlane, EtcdRelease, Kind, Node, Release, plan};
 use machine_config::value::ClusterNetworks;
@@ -92,6 +92,7 @@ proptest! {
         labels in prop::collection::btree_map("[a-z]{1,8}", "[a-z]{0,8}", 0..3),
         taints in prop::collection::vec("[a-z]{1,8}", 0..3),
         tunes_conntrack: bool,
+        cgroups in prop_oneof![Just(Cgroups::V1), Just(Cgroups::V2)],
         joins: bool,
         control_plane: bool,
         flush in 0u64..2000,
@@ -108,6 +109,7 @@ proptest! {
         node.feature_gates = gates;
         node.labels = labels;
         node.tunes_conntrack = tunes_conntrack;
+        node.cgroups = cgroups;
         node.proxy_mode = mode;
         let taint = |key| Taint { key, value: String::new(), effect: Effect::NoSchedule };
         node.taints = taints.into_iter().map(taint).collect();

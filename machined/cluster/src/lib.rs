@@ -38,5 +38,6 @@ pub fn add_controllers(runtime: &mut Runtime, programs: Option<&KubernetesProgra
         .add(services::ServiceController::new(
             programs(),
             "/proc/meminfo".into(),
+            "/sys/fs/cgroup".into(),
         ));
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use kubernetes::control_plane::Membership;
+use kubernetes::release::Cgroups;
 use machine_config::MachineConfig;
 use quantity::Size;
 use release_file::KubernetesPrograms;
@@ -23,12 +24,18 @@ use crate::spec;
 pub struct ServiceController {
     programs: Option<KubernetesPrograms>,
     memory: PathBuf,
+    cgroups: PathBuf,
 }
 
 impl ServiceController {
-    /// Makes the controller of a node with these programs in its image. `memory` is the kernel's file about memory.
-    pub fn new(programs: Option<KubernetesPrograms>, memory: PathBuf) -> Self {
-        Self { programs, memory }
+    /// Makes the controller of a node with these programs in its image. `memory` is the kernel's file about memory
+    /// (`/proc/meminfo`), `cgroups` where control groups are mounted (`/sys/fs/cgroup`).
+    pub fn new(programs: Option<KubernetesPrograms>, memory: PathBuf, cgroups: PathBuf) -> Self {
+        Self {
+            programs,
+            memory,
+            cgroups,
+        }
     }
 }
 
@@ -139,8 +146,11 @@ impl Controller for ServiceController {
             // What runs goes on: an address may be away for a moment.
             Err(error) => Outcome::waits(chain(&error)),
             Ok(Some((mut member, config))) => {
-                // The table of connections is the host's.
-                member.wanted.node.tunes_conntrack = store.get::<ContainerMode>(NODE).is_none();
+                if store.get::<ContainerMode>(NODE).is_some() {
+                    // Both are the host's; a machine has v2 always.
+                    member.wanted.node.tunes_conntrack = false;
+                    member.wanted.node.cgroups = Cgroups::mounted_on(&self.cgroups);
+                }
                 decide(store, &config, &member, total_memory(&self.memory))?
             }
         };

@@ -15,8 +15,8 @@ use pki::{Authority, KubernetesSecrets, NodeClock};
 use release_file::KubernetesPrograms;
 use state::kinds::service_spec::SERVICE_FILES;
 use state::kinds::{
-    AddressStatus, ClusterMember, ClusterStatus, EtcdMembership, EtcdStart, FileContents, HostNameStatus,
-    NODE, NameSource, ServiceSpec,
+    AddressStatus, ClusterMember, ClusterStatus, ContainerMode, EtcdMembership, EtcdStart, FileContents,
+    HostNameStatus, NODE, NameSource, ServiceSpec,
 };
 use state::{Store, testkit};
 use sys::clock::RecordingClock;
@@ -79,7 +79,7 @@ impl Node {
                 Arc::new(NodeClock::trusting()),
                 Box::new(clock.clone()),
             ),
-            services: ServiceController::new(programs, "/proc/meminfo".into()),
+            services: ServiceController::new(programs, "/proc/meminfo".into(), "/sys/fs/cgroup".into()),
             clock,
         };
         node.address("192.168.1.7");
@@ -242,6 +242,28 @@ async fn an_old_kubelet_is_started_again_for_its_certificate() {
     }
 }
 
+/// Only a container has a host that can have the old control groups, and there kubelet of 1.35 ends unless it is told not to.
+#[tokio::test]
+async fn kubelet_runs_in_a_container_on_the_old_control_groups() {
+    let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::write(new.path().join("cgroup.controllers"), "memory\n").unwrap();
+    for (cgroups, in_container, told) in [(&old, true, true), (&new, true, false), (&old, false, false)] {
+        let mut node = Node::new(&config(day()), "1.36");
+        let programs = Some(KubernetesPrograms {
+            version: "1.36".to_owned(),
+            etcd: Some("3.5.24".to_owned()),
+        });
+        node.services = ServiceController::new(programs, "/proc/meminfo".into(), cgroups.path().to_owned());
+        if in_container {
+            node.store.put("boot", NODE, ContainerMode::default()).unwrap();
+        }
+        node.etcd(EtcdStart::First, None);
+        let specs = node.settle().await;
+        let config = file(&specs, Kind::Kubelet, "/config.yaml").contents.expose();
+        assert_eq!(config.contains("failCgroupV1: false"), told, "{config}");
+    }
+}
+
 #[tokio::test]
 async fn a_node_runs_nothing_before_it_is_in_a_cluster_and_goes_on_while_its_address_is_away() {
     let mut node = Node::new(&config(day()), "1.36");
@@ -267,7 +289,7 @@ async fn a_node_runs_nothing_before_it_is_in_a_cluster_and_goes_on_while_its_add
 async fn an_image_without_kubernetes_says_so() {
     let mut node = Node::new(&config(day()), "1.36");
     let reason = "the image has no Kubernetes; install a release that was built with the overlay kubernetes";
-    node.services = ServiceController::new(None, "/proc/meminfo".into());
+    node.services = ServiceController::new(None, "/proc/meminfo".into(), "/sys/fs/cgroup".into());
     node.settle().await;
     assert_eq!(node.waits_for().as_deref(), Some(reason));
 }

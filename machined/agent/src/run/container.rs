@@ -113,7 +113,8 @@ fn cgroups(mode: &mut ContainerMode) -> Result<PathBuf, sys::Error> {
         Some(_) => CGROUP_MOUNT,
         None => {
             mode.missing.push(
-                "the host has the first version of cgroups: services run without limits of their own"
+                "the host has the first version of cgroups: services run without limits of their own, and kubelet \
+                 without the support of Kubernetes from 1.35 on"
                     .to_owned(),
             );
             let _exists = fs::create_dir_all(CGROUPS);
