@@ -397,6 +397,10 @@ mod tests {
             (Kind::ControllerManager, "port", "1.20"),
             (Kind::ControllerManager, "pod-eviction-timeout", "1.20"),
             (Kind::ApiServer, "tls-curve-preferences", "1.36"),
+            (Kind::ApiServer, "disabled-metrics", "1.34 1.35 1.36"),
+            (Kind::ApiServer, "emulated-version", "1.34 1.35 1.36"),
+            (Kind::Kubelet, "emulated-version", ""),
+            (Kind::Proxy, "min-compatibility-version", ""),
         ] {
             let found: Vec<String> = Release::known()
                 .filter(|release| release.has_flag(component, flag))
