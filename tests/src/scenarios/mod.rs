@@ -3,6 +3,7 @@
 mod boots;
 mod checks;
 mod cluster;
+mod cluster_podman;
 mod copies;
 mod faults;
 mod follow;
@@ -193,6 +194,16 @@ pub const NAMED: &[Scenario] = &[
         run: cluster::run,
     },
     Scenario {
+        name: "cluster-podman",
+        shows: "a cluster of Podman containers is made by one command, its nodes are Ready and say what they are, and nothing \
+                is left of it, nor of one that was not made to the end",
+        limit: minutes(20),
+        machines: 1,
+        processors: Processors::Several,
+        takes: 90,
+        run: cluster_podman::run,
+    },
+    Scenario {
         name: "ota-rpi3",
         shows: "the Raspberry Pi 3 image is upgraded on its SD card, started on trial by the loader, and committed",
         limit: minutes(10),
@@ -205,6 +216,9 @@ pub const NAMED: &[Scenario] = &[
 
 /// Says why a scenario cannot run on this machine; none if it can. Those of clusters need programs that are not ours.
 pub fn missing(name: &str) -> Option<String> {
+    if name == "cluster-podman" {
+        return cluster_podman::missing();
+    }
     if name.starts_with("cluster") {
         return cluster::programs::missing();
     }
