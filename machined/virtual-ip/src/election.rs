@@ -111,7 +111,6 @@ impl Election for EtcdElection {
             target: CompareTarget::Create.into(),
             key: self.key.clone().into(),
             target_union: Some(TargetUnion::CreateRevision(0)),
-            ..Compare::default()
         };
         let put = PutRequest {
             key: self.key.clone().into(),

@@ -312,7 +312,7 @@ async fn exercise() {
     tokio::time::timeout(PATIENCE, gone)
         .await
         .expect("who was cut off gave it up");
-    println!(
+    eprintln!(
         "seconds until the address answers: first {taken:.1?}, not ready {unready:.1?}, shutdown {shutdown:.1?}, cable pulled {cut_off:.1?}"
     );
 }
