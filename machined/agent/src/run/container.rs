@@ -26,6 +26,12 @@ const CONFIG_FILE_DEFAULT: &str = "/config/machine.yaml";
 /// Where a host with the first version of cgroups has those of services.
 const CGROUPS: &str = "/run/bedplate/cgroup";
 const CGROUP_MOUNT: &str = "/sys/fs/cgroup";
+/// Where every program reads which boot this is.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+/// What is mounted there.
+const OWN_BOOT_ID: &str = "/run/bedplate/boot-id";
+/// Where the kernel makes another identifier at each reading.
+const NEW_ID: &str = "/proc/sys/kernel/random/uuid";
 /// The exit code that asks the engine to start the container again, as `--restart on-failure` does.
 const AGAIN: i32 = 75;
 
@@ -67,7 +73,7 @@ pub(super) fn prepare(engine: String, release: Release, arguments: &[String]) ->
         Err(error) => remarks.push(chain(&error)),
     }
     let store = Store::new();
-    let boot_id = uuid(Path::new("/proc/sys/kernel/random/uuid"));
+    let boot_id = boot_id(&mut remarks);
     let boot = Stamps::start(&store, &Cmdline::default(), boot_id, stamps(Default::default()));
     if let Err(conflict) = store.put("boot", NODE, mode.clone()) {
         remarks.push(chain(&conflict));
@@ -90,9 +96,28 @@ pub(super) fn prepare(engine: String, release: Release, arguments: &[String]) ->
     })
 }
 
-/// Each start of a container is a boot of its own; the kernel's identifier is that of the host's.
-fn uuid(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_default().trim().to_owned()
+/// Makes each start of the container a boot of its own, for every program in it: kubelet reports which one it knows. The
+/// kernel's identifier is that of the host's start.
+fn boot_id(remarks: &mut Vec<String>) -> String {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    let own = read(NEW_ID);
+    let written = Path::new(OWN_BOOT_ID)
+        .parent()
+        .map_or(Ok(()), fs::create_dir_all)
+        .and_then(|()| fs::write(OWN_BOOT_ID, format!("{own}\n")));
+    let put = written
+        .map_err(|error| format!("{OWN_BOOT_ID}: {error}"))
+        .and_then(|()| {
+            let mounted = LinuxMounts.mount(&Mount::bind(OWN_BOOT_ID, BOOT_ID));
+            mounted.map_err(|error| chain(&error))
+        });
+    match put {
+        Ok(()) => own,
+        Err(error) => {
+            remarks.push(format!("the container's starts cannot be told apart: {error}"));
+            read(BOOT_ID)
+        }
+    }
 }
 
 /// Returns the file that the last such argument names.
