@@ -1,16 +1,18 @@
 //! The services of a member's components.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use kubernetes::control_plane::Membership;
 use kubernetes::release::Cgroups;
+use kubernetes::tuning::Tuning;
 use machine_config::MachineConfig;
 use quantity::Size;
 use release_file::KubernetesPrograms;
 use state::kinds::{
-    AddressStatus, ClusterMember, ClusterStatus, ComponentCertificate, ContainerMode, EtcdMembership,
-    EtcdStart, HostNameStatus, NODE, RouteStatus, ServiceSpec,
+    AddressStatus, ClusterMember, ClusterStatus, ComponentCertificate, ContainerMode, EtcdDisk,
+    EtcdMembership, EtcdStart, HostNameStatus, NODE, RouteStatus, ServiceSpec,
 };
 use state::{Action, Controller, ControllerError, Resource, Store, chain};
 
@@ -93,7 +95,7 @@ fn decide(
     let ca = config.cluster.ca.as_ref().map_or("", |ca| ca.cert.as_str());
     let credentials = Credentials::of_store(store, ca, authorities.as_ref());
     let mut specs = Vec::new();
-    for component in components(member, started, Default::default())? {
+    for component in components(member, started, tuning(store))? {
         match spec(member.release, &component, &credentials, board) {
             Ok(spec) => specs.push((component.kind.name().to_owned(), spec)),
             Err(missing) => return Ok(Outcome::waits(missing.to_string())),
@@ -104,6 +106,14 @@ fn decide(
         status: ClusterStatus {
             waits_for: membership.and_then(|membership| membership.waits_for),
         },
+    })
+}
+
+/// Decides how patient the control plane is: by its disk, which is measured before etcd starts.
+fn tuning(store: &Store) -> Tuning {
+    let disk: Option<EtcdDisk> = store.get(NODE);
+    disk.map_or_else(Tuning::default, |disk| {
+        Tuning::for_disk(Duration::from_micros(disk.flush_micros))
     })
 }
 
@@ -122,6 +132,7 @@ impl Controller for ServiceController {
             AddressStatus::KIND,
             RouteStatus::KIND,
             ComponentCertificate::KIND,
+            EtcdDisk::KIND,
             EtcdMembership::KIND,
         ]
     }

@@ -10,8 +10,8 @@ use etcd_client::Credentials;
 use machine_config::MachineConfig;
 use node::events::Events;
 use state::kinds::{
-    ClusterMember, ComponentCertificate, EtcdMembership, EtcdStart, EtcdStatus, NODE, ServiceHealth,
-    ServiceState, ServiceStatus, Volume, VolumeStatus,
+    ClusterMember, ComponentCertificate, EtcdDisk, EtcdMembership, EtcdStart, EtcdStatus, NODE,
+    ServiceHealth, ServiceState, ServiceStatus, Volume, VolumeStatus,
 };
 use state::{Action, Controller, ControllerError, Resource, Store, chain};
 use tokio::sync::Notify;
@@ -125,6 +125,10 @@ impl EtcdMembershipController {
         });
         match found {
             Start::Not(why) => Ok(Outcome::waits(why, Action::WaitForChange)),
+            // What follows from it are arguments of etcd: a later answer would stop what has just started.
+            _ if store.get::<EtcdDisk>(NODE).is_none() => {
+                Ok(Outcome::waits("the disk to be measured", Action::WaitForChange))
+            }
             Start::Asks => self.join(store, node).await,
             Start::GoesOn => {
                 self.own(node, note)?;
@@ -219,6 +223,7 @@ impl Controller for EtcdMembershipController {
         &[
             MachineConfig::KIND,
             ClusterMember::KIND,
+            EtcdDisk::KIND,
             ComponentCertificate::KIND,
             ServiceStatus::KIND,
             VolumeStatus::KIND,

@@ -13,6 +13,7 @@ use tokio::sync::{Mutex, Notify};
 
 use crate::controller::{EtcdMembershipController, cluster_id, control_plane, credentials};
 use crate::decide;
+use crate::disk::EtcdDiskController;
 use crate::peers::{Ports, candidates};
 use crate::places::{Data, Places};
 use crate::survey::{Seen, Survey, survey};
@@ -50,6 +51,11 @@ impl EtcdHandle {
             self.events.clone(),
             self.bell.clone(),
         )
+    }
+
+    /// Returns the controller that measures the disk before etcd starts.
+    pub fn disk_controller(&self) -> EtcdDiskController {
+        EtcdDiskController::new(self.places.clone())
     }
 
     /// Returns the identity of the cluster that this control plane belongs to.

@@ -7,6 +7,7 @@
 //! | `peers`, `survey` | where other members may be, and what they say |
 //! | `join` | how a control plane without data comes to the others; pure |
 //! | [`EtcdMembershipController`], `joining`, `keeping` | the owner of `EtcdMembership`, which does all that |
+//! | [`EtcdDiskController`] | the owner of `EtcdDisk`: how fast the disk is |
 //! | [`EtcdHandle`], `answers` | answers the API |
 //!
 //! It never starts etcd: the crate `cluster` does, by the kind `EtcdMembership`.
@@ -14,6 +15,7 @@
 mod answers;
 mod controller;
 mod decide;
+mod disk;
 mod handle;
 mod join;
 mod joining;
@@ -27,6 +29,7 @@ mod wal;
 mod tests;
 
 pub use controller::EtcdMembershipController;
+pub use disk::EtcdDiskController;
 pub use handle::EtcdHandle;
 pub use peers::Ports;
 pub use places::{Note, Places};

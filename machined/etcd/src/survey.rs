@@ -149,7 +149,5 @@ pub(crate) fn no_quorum(members: &[Seen]) -> String {
     } else {
         " does not answer"
     };
-    format!(
-        "etcd has no quorum: {missing}{verb}; start enough of its members, or recover with `bedplate bootstrap --recover-from`"
-    )
+    format!("etcd has no quorum: {missing}{verb}; start enough of its members")
 }

@@ -7,8 +7,8 @@ use machine_config::MachineConfig;
 use node::Node;
 use release_file::Release;
 use state::kinds::{
-    ClusterMember, EtcdMembership, EtcdStart, NODE, ServiceHealth, ServiceState, ServiceStatus, Volume,
-    VolumeState, VolumeStatus,
+    ClusterMember, EtcdDisk, EtcdMembership, EtcdStart, NODE, ServiceHealth, ServiceState, ServiceStatus,
+    Volume, VolumeState, VolumeStatus,
 };
 use state::testkit::settle_one;
 use tempfile::TempDir;
@@ -49,6 +49,11 @@ impl Lab {
             etcd: Some("3.5.16".into()),
         };
         lab.node.store.put("cluster-member", NODE, member).unwrap();
+        let disk = EtcdDisk {
+            flush_micros: 1000,
+            problem: None,
+        };
+        lab.node.store.put("etcd-disk", NODE, disk).unwrap();
         lab
     }
 

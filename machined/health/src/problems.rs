@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use state::kinds::health::STORAGE;
 use state::kinds::{
-    BootStatus, CertificateStatus, ClusterStatus, ConfigStatus, ContainerStoreStatus, DiskStatus,
+    BootStatus, CertificateStatus, ClusterStatus, ConfigStatus, ContainerStoreStatus, DiskStatus, EtcdDisk,
     KubernetesNodeStatus, ManifestState, ManifestStatus, NODE, NetworkStatus, PodNetworkStatus, RoomStatus,
     ServiceStatus, TimeStatus, VolumeState, VolumeStatus,
 };
@@ -93,6 +93,11 @@ pub(super) const SOURCES: &[Source] = &[
         look: manifests,
     },
     Source {
+        name: "etcd-disk",
+        kind: EtcdDisk::KIND,
+        look: etcd_disk,
+    },
+    Source {
         name: "controllers",
         kind: ControllerStatus::KIND,
         look: controllers,
@@ -107,6 +112,11 @@ fn volumes(store: &Store, _: Duration) -> Vec<String> {
         VolumeState::Preparing | VolumeState::Ready { .. } => None,
     })
     .collect()
+}
+
+fn etcd_disk(store: &Store, _: Duration) -> Vec<String> {
+    let disk: Option<EtcdDisk> = store.get(NODE);
+    disk.and_then(|disk| disk.problem).into_iter().collect()
 }
 
 fn room(store: &Store, _: Duration) -> Vec<String> {

@@ -186,7 +186,8 @@ pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError>
             node.events.clone(),
         ))
         .add(WatchRoom::new(node.events.clone()))
-        .add(etcd.controller());
+        .add(etcd.controller())
+        .add(etcd.disk_controller());
     if let Some(upgrades) = upgrades {
         runtime
             .add(UpgradeController::new(upgrades.clone()))

@@ -128,7 +128,7 @@ impl Lab {
         let handle = EtcdHandle::new(&node, places.clone(), self.ports);
         let stop = CancellationToken::new();
         let mut runtime = Runtime::new(node.store.clone());
-        runtime.add(handle.controller());
+        runtime.add(handle.controller()).add(handle.disk_controller());
         let running = tokio::spawn(runtime.run(stop.clone()));
         let recipe = Recipe {
             program: self.program.clone(),

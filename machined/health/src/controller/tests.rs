@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use state::kinds::{
-    BootStatus, CertificateStatus, ContainerStoreStatus, DiskStatus, FailedSlot, KeptStore,
+    BootStatus, CertificateStatus, ContainerStoreStatus, DiskStatus, EtcdDisk, FailedSlot, KeptStore,
     KubernetesNodeStatus, ManifestState, ManifestStatus, NODE, PodNetworkStatus, RoomStatus, ServiceHealth,
     ServiceState, VolumeState, VolumeStatus,
 };
@@ -136,6 +136,18 @@ const PROBLEMS: &[Problem] = &[
         },
         HealthState::Degraded,
         "sda holds a copy of this node's disk mmcblk0: remove it, or erase it if nothing on it matters",
+    ),
+    (
+        "etcd-disk",
+        |store| {
+            let disk = EtcdDisk {
+                flush_micros: 812_000,
+                problem: Some("a flush of etcd's disk takes 812 ms".into()),
+            };
+            store.put("etcd-disk", NODE, disk).unwrap();
+        },
+        HealthState::Degraded,
+        "a flush of etcd's disk takes 812 ms",
     ),
     (
         "certificate",
