@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may unwrap")]
 
+mod commands;
 mod lab;
 mod members;
 mod program;
