@@ -118,7 +118,7 @@ fn answers(stage: &Stage, kubectl: &Kubectl) -> Result<()> {
     }
     let logs = kubectl.command(&["logs", "deployment/web"]).run()?;
     ensure!(
-        logs.contains("GET"),
+        logs.contains("response:200"),
         "the logs of the server lack the request: {logs}"
     );
     Ok(())
