@@ -47,9 +47,16 @@ pub(super) async fn until_ready(
 ) -> anyhow::Result<()> {
     let deadline = Instant::now() + patience;
     let mut progress = Progress::default();
-    let all = session(&record.nodes, context)?;
+    // Only the first: nobody vouches for a worker before the cluster has begun.
     progress
-        .wait(&all, record, Goal::Running, deadline, provisioner)
+        .wait(
+            &record.nodes[..1],
+            context,
+            record,
+            Goal::Running,
+            deadline,
+            provisioner,
+        )
         .await?;
     let first = session(&record.nodes[..1], context)?;
     let begun = call_all(&first, |node| async {
@@ -62,7 +69,14 @@ pub(super) async fn until_ready(
     }
     ui::note(&format!("{}: bootstrapping the cluster", record.nodes[0].name));
     progress
-        .wait(&all, record, Goal::Healthy, deadline, provisioner)
+        .wait(
+            &record.nodes,
+            context,
+            record,
+            Goal::Healthy,
+            deadline,
+            provisioner,
+        )
         .await?;
     let file = folder.join(KUBECONFIG);
     while !file.exists() {
@@ -100,21 +114,23 @@ struct Progress {
 impl Progress {
     async fn wait(
         &mut self,
-        session: &Session,
+        nodes: &[Node],
+        context: &Context,
         record: &Record,
         goal: Goal,
         deadline: Instant,
         provisioner: &dyn Provisioner,
     ) -> anyhow::Result<()> {
+        let session = session(nodes, context)?;
         loop {
-            let responses = call_all(session, |node| async {
+            let responses = call_all(&session, |node| async {
                 let status = MachineServiceClient::new(node.channel)
                     .status(StatusRequest {})
                     .await?;
                 Ok(Response::new(status.into_inner()))
             });
             let mut missing = Vec::new();
-            for (node, response) in record.nodes.iter().zip(responses.await) {
+            for (node, response) in nodes.iter().zip(responses.await) {
                 let (there, text) = match &response.result {
                     Ok(status) => judge(status, goal),
                     Err(problem) => (
