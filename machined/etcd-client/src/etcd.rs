@@ -33,6 +33,8 @@ pub const PORT: u16 = 2379;
 /// What counts is that the authority of the cluster's etcd vouches for it. It signs nothing but members and clients of
 /// this etcd, so any of them may answer: also behind a virtual address, which no member serves under.
 const NAME: &str = "localhost";
+/// A key that nobody writes: a read of it tells whether a quorum answers.
+const SOME_KEY: &str = "\0";
 /// How long a connection may take.
 const CONNECTING: Duration = Duration::from_secs(4);
 /// How long an answer may take: longer than etcd itself waits for a quorum on a slow disk.
@@ -117,6 +119,8 @@ impl Etcd {
     ///
     /// [`CallError`], as for all calls; [`Refusal::NoQuorum`](crate::Refusal::NoQuorum) where none agrees.
     pub async fn members(&self) -> Result<Answer<Vec<Member>>, CallError> {
+        // Before 3.5 etcd lists members as it knows them, whatever is asked: only a read of a key needs a quorum there.
+        self.get(SOME_KEY).await?;
         let request = MemberListRequest { linearizable: true };
         let mut client = self.cluster();
         let answer = self.call(client.member_list(request), ANSWERING).await?;
