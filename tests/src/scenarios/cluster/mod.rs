@@ -78,12 +78,11 @@ pub fn run(stage: &Stage) -> Result<()> {
 
 /// Bootstraps the cluster, once.
 fn bootstrap(stage: &Stage, node: &Node) -> Result<()> {
-    let status = node.ask(&["status"])?;
-    let waits = status["kubernetes"]["waitsFor"].as_str().unwrap_or_default();
-    ensure!(
-        waits.contains("bedplate bootstrap"),
-        "the status does not say that the node waits for bootstrap: {status:#}"
-    );
+    // First the node measures its disk.
+    node.until(&["status"], UP, |status| {
+        let waits = status["kubernetes"]["waitsFor"].as_str().unwrap_or_default();
+        waits.contains("bedplate bootstrap")
+    })?;
     node.command(&["bootstrap"]).run()?;
     let said = node.refused(&["bootstrap"])?;
     stage.shown(&format!("a second bootstrap is refused: {}", said.trim()));
