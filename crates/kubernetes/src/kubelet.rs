@@ -96,6 +96,19 @@ pub(crate) fn component(
     if !gates.is_empty() {
         set("featureGates", json!(gates));
     }
+    if node.in_container {
+        // How full the host's disk is says nothing about these pods, and removing them would not help.
+        set("imageGCHighThresholdPercent", json!(100));
+        set(
+            "evictionHard",
+            json!({
+                "memory.available": "100Mi",
+                "imagefs.available": "0%",
+                "nodefs.available": "0%",
+                "nodefs.inodesFree": "0%",
+            }),
+        );
+    }
     let mut document = settings(release, node, Kind::Kubelet, document);
     if let Some(given) = &node.kubelet_config {
         merge(Kind::Kubelet, &mut document, given, &OWN)?;

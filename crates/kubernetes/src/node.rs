@@ -75,8 +75,8 @@ pub struct Node {
     pub runs_proxy: bool,
     /// How kube-proxy forwards; the best that there is, where none is named.
     pub proxy_mode: Option<crate::release::ProxyMode>,
-    /// Set when kube-proxy may change the kernel's table of connections: it cannot inside a container.
-    pub tunes_conntrack: bool,
+    /// Set when it is a container: the kernel's table of connections and the disk are the host's.
+    pub in_container: bool,
     /// The kernel's control groups. Only the host of a container may have v1: kubelet runs there, unsupported as it is.
     pub cgroups: Cgroups,
     /// Flags that people give beside ours, by component.
@@ -155,7 +155,7 @@ impl Node {
             ports: Ports::default(),
             runs_proxy: true,
             proxy_mode: None,
-            tunes_conntrack: true,
+            in_container: false,
             cgroups: Cgroups::V2,
             extra: BTreeMap::new(),
             feature_gates: BTreeMap::new(),

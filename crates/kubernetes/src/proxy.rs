@@ -30,7 +30,7 @@ pub(crate) fn component(
         "metricsBindAddress": socket("127.0.0.1", ports.proxy_metrics),
         "mode": release.proxy_mode(node.proxy_mode)?.word(),
     });
-    if !node.tunes_conntrack {
+    if node.in_container {
         let unchanged =
             json!({ "maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s" });
         document["conntrack"] = unchanged;

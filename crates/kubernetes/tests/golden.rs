@@ -137,3 +137,20 @@ fn no_two_components_share_a_file_or_a_port() {
         }
     }
 }
+
+#[test]
+fn pods_in_a_container_stay_however_full_the_disk_of_the_host_is() {
+    let cluster = sample::cluster("https://k8s.home.example:6443");
+    let mut node = sample::node(&cluster, "node2", "192.168.1.8");
+    for release in Release::known() {
+        for in_container in [false, true] {
+            node.in_container = in_container;
+            let components = plan(release, &cluster, &node, None).unwrap();
+            let shown = components.iter().flat_map(|component| &component.files);
+            let stays = shown
+                .map(|file| file.contents.to_string())
+                .any(|text| text.contains("nodefs.available: 0%"));
+            assert_eq!(stays, in_container);
+        }
+    }
+}

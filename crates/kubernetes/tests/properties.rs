@@ -91,7 +91,7 @@ proptest! {
         gates in prop::collection::btree_map("[A-Z][A-Za-z]{1,8}", any::<bool>(), 0..3),
         labels in prop::collection::btree_map("[a-z]{1,8}", "[a-z]{0,8}", 0..3),
         taints in prop::collection::vec("[a-z]{1,8}", 0..3),
-        tunes_conntrack: bool,
+        in_container: bool,
         cgroups in prop_oneof![Just(Cgroups::V1), Just(Cgroups::V2)],
         joins: bool,
         control_plane: bool,
@@ -108,7 +108,7 @@ proptest! {
         node.extra = extra;
         node.feature_gates = gates;
         node.labels = labels;
-        node.tunes_conntrack = tunes_conntrack;
+        node.in_container = in_container;
         node.cgroups = cgroups;
         node.proxy_mode = mode;
         let taint = |key| Taint { key, value: String::new(), effect: Effect::NoSchedule };

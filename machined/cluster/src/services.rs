@@ -158,8 +158,8 @@ impl Controller for ServiceController {
             Err(error) => Outcome::waits(chain(&error)),
             Ok(Some((mut member, config))) => {
                 if store.get::<ContainerMode>(NODE).is_some() {
-                    // Both are the host's; a machine has v2 always.
-                    member.wanted.node.tunes_conntrack = false;
+                    member.wanted.node.in_container = true;
+                    // They are the host's; a machine has v2 always.
                     member.wanted.node.cgroups = Cgroups::mounted_on(&self.cgroups);
                 }
                 decide(store, &config, &member, total_memory(&self.memory))?
