@@ -106,6 +106,16 @@ impl Tool {
         Ok(ended.stdout)
     }
 
+    /// Runs it and expects success; it prints to this program's own output, as it goes on.
+    pub fn show(&self) -> Result<()> {
+        let status = self.command()?.status();
+        let status = status.with_context(|| format!("cannot start {}", self.shown()))?;
+        if !status.success() {
+            bail!("`{}` failed", self.shown());
+        }
+        Ok(())
+    }
+
     /// Runs it and expects that it refuses; gives what it said.
     pub fn refuse(&self) -> Result<String> {
         let ended = self.end()?;
@@ -120,6 +130,11 @@ impl Tool {
     }
 
     fn output(&self) -> Result<Output> {
+        let output = self.command()?.output();
+        output.with_context(|| format!("cannot start {}", self.shown()))
+    }
+
+    fn command(&self) -> Result<Command> {
         let seconds = pace::stretch(self.limit).as_secs().max(1).to_string();
         let mut command = Command::new("setpriv");
         // It ends with us, however we end: `timeout` passes the signal on.
@@ -134,9 +149,7 @@ impl Tool {
             "PATH",
             std::env::join_paths(folders).context("PATH cannot be extended")?,
         );
-        command
-            .output()
-            .with_context(|| format!("cannot start {}", self.shown()))
+        Ok(command)
     }
 
     fn shown(&self) -> String {

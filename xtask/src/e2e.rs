@@ -4,11 +4,12 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::arch::Arch;
 use crate::process::Program;
-use crate::{build, nodes, paths, setup};
+use crate::setup::{self, Toolchain};
+use crate::{build, nodes, paths};
 
 /// Boots real images in an emulator and checks what they do.
 #[derive(Debug, Default, clap::Args)]
@@ -42,7 +43,7 @@ impl Args {
     }
 }
 
-/// Shows a node: builds an image, flashes it, boots it in an emulator and asks it for its status.
+/// Shows a node: builds an image, flashes it, boots it in an emulator and asks it for its status. Or shows a cluster.
 #[derive(Debug, clap::Args)]
 pub struct Demo {
     /// The board to build for; without it, the emulated board of the architecture
@@ -51,15 +52,31 @@ pub struct Demo {
     /// The board's architecture
     #[arg(long, value_enum, default_value_t = Arch::Arm64)]
     arch: Arch,
-    /// Leave the node running until Ctrl-C
+    /// Leave the node running until Ctrl-C, or the cluster until it is destroyed
     #[arg(long)]
     keep: bool,
+    /// Show a cluster of Podman containers instead, made by `bedplate cluster create`
+    #[arg(long, conflicts_with_all = ["board", "arch"])]
+    cluster: bool,
+    /// Number of control planes of the cluster
+    #[arg(long, default_value_t = 3, value_name = "COUNT", requires = "cluster")]
+    control_planes: usize,
+    /// Number of workers of the cluster
+    #[arg(long, default_value_t = 1, value_name = "COUNT", requires = "cluster")]
+    workers: usize,
+    /// Programs of Kubernetes for the cluster: a folder, an archive or a version; without it, what KUBERNETES_PROGRAMS
+    /// names
+    #[arg(long, value_name = "PATH|VERSION", requires = "cluster")]
+    kubernetes: Option<String>,
 }
 
 impl Demo {
     /// Builds for one architecture and starts the demonstration.
     pub fn run(self) -> Result<()> {
         let toolchain = setup::ensure(false)?;
+        if self.cluster {
+            return self.of_cluster(&toolchain);
+        }
         build::all(&toolchain, &[self.arch])?;
         let mut demo = program("demo").args(["--arch", self.arch.name()]);
         if let Some(board) = &self.board {
@@ -67,6 +84,27 @@ impl Demo {
         }
         if self.keep {
             demo = demo.arg("--keep").within(Duration::from_secs(24 * 3600));
+        }
+        demo.run()
+    }
+
+    fn of_cluster(&self, toolchain: &Toolchain) -> Result<()> {
+        setup::ensure_containers()?;
+        let arch = Arch::host().context("nodes as containers need a machine with arm64 or amd64")?;
+        build::all(toolchain, &[arch])?;
+        let counts = [self.control_planes, self.workers].map(|count| count.to_string());
+        let mut demo = program("demo").args([
+            "--cluster",
+            "--control-planes",
+            &counts[0],
+            "--workers",
+            &counts[1],
+        ]);
+        if let Some(kubernetes) = &self.kubernetes {
+            demo = demo.args(["--kubernetes", kubernetes]);
+        }
+        if self.keep {
+            demo = demo.arg("--keep");
         }
         demo.run()
     }

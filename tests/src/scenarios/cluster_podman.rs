@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::cluster::programs;
+use crate::host_parameters::HostParameters;
+use crate::kubernetes_programs as programs;
 use crate::scenario::Stage;
 use crate::tools::{self, Tool};
 
@@ -17,8 +18,6 @@ const IMAGE: Duration = Duration::from_secs(10 * 60);
 const CLUSTER: Duration = Duration::from_secs(5 * 60);
 /// A healthy kubelet's node is Ready when its network is.
 const READY: Duration = Duration::from_secs(120);
-/// What kubelet sets on the host.
-const PARAMETERS: [&str; 3] = ["kernel/panic", "kernel/panic_on_oops", "vm/overcommit_memory"];
 
 /// Says why it cannot run; none if it can.
 pub fn missing() -> Option<String> {
@@ -98,26 +97,18 @@ struct Bench {
     image: String,
     state: PathBuf,
     client: PathBuf,
-    parameters: Vec<(PathBuf, String)>,
+    _parameters: HostParameters,
 }
 
 impl Bench {
     fn new(stage: &Stage) -> Result<Bench> {
-        let parameter = |name: &str| {
-            let path = PathBuf::from("/proc/sys").join(name);
-            let value = fs::read_to_string(&path)?;
-            Ok((path, value))
-        };
         let state = stage.folder.join("state");
         fs::create_dir_all(&state)?;
         Ok(Bench {
             image: format!("localhost/bedplate-e2e-{}:test", std::process::id()),
             state,
             client: stage.folder.join("client.yaml"),
-            parameters: PARAMETERS
-                .iter()
-                .map(|name| parameter(name))
-                .collect::<Result<_>>()?,
+            _parameters: HostParameters::keep()?,
         })
     }
 
@@ -192,7 +183,7 @@ impl Bench {
             .join("bedplate/clusters")
             .join(cluster)
             .join("kubeconfig");
-        let kubectl = Tool::new(programs::unpack(stage)?.join("kubectl"))
+        let kubectl = Tool::new(programs::unpack(&stage.folder)?.join("kubectl"))
             .arg("--kubeconfig")
             .arg(config);
         let wait = format!("--timeout={}s", crate::pace::stretch(READY).as_secs());
@@ -265,8 +256,5 @@ impl Drop for Bench {
                 .and_then(|destroy| destroy.end());
         }
         let _gone = Tool::new("podman").args(["rmi", "--force", &self.image]).end();
-        for (path, value) in &self.parameters {
-            let _as_it_is = fs::write(path, value);
-        }
     }
 }

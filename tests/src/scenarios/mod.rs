@@ -220,7 +220,7 @@ pub fn missing(name: &str) -> Option<String> {
         return cluster_podman::missing();
     }
     if name.starts_with("cluster") {
-        return cluster::programs::missing();
+        return crate::kubernetes_programs::missing();
     }
     None
 }

@@ -35,7 +35,16 @@ impl Args {
 
 /// Installs the tools that `bench` compares with, unless they are there.
 pub fn ensure_peers() -> Result<()> {
-    let missing = missing(needs::peers());
+    ensure_also(needs::peers())
+}
+
+/// Installs what runs clusters of containers, unless it is there.
+pub fn ensure_containers() -> Result<()> {
+    ensure_also(needs::containers())
+}
+
+fn ensure_also(needs: Vec<needs::Need>) -> Result<()> {
+    let missing = missing(needs);
     let want = missing.iter().map(|need| apt::Want::new(&need.package, need.why));
     let want: Vec<apt::Want> = want.collect();
     if want.is_empty() {

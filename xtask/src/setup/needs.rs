@@ -141,6 +141,13 @@ const PEERS: &[(&str, Probing, &str)] = &[
     ),
 ];
 
+/// What only clusters of containers need.
+const CONTAINERS: &[(&str, Probing, &str)] = &[(
+    "podman",
+    Probing::Program("podman"),
+    "runs the nodes of `cargo xtask demo --cluster`",
+)];
+
 enum Probing {
     Program(&'static str),
     File(&'static str),
@@ -156,6 +163,11 @@ pub fn needs() -> Vec<Need> {
 /// Lists the tools that `bench` compares with.
 pub fn peers() -> Vec<Need> {
     PEERS.iter().map(need).collect()
+}
+
+/// Lists what runs clusters of containers.
+pub fn containers() -> Vec<Need> {
+    CONTAINERS.iter().map(need).collect()
 }
 
 fn need((package, probe, why): &(&str, Probing, &'static str)) -> Need {

@@ -25,7 +25,7 @@ pub struct Image {
 impl Image {
     /// Returns one that works.
     pub fn good(stage: &Stage) -> Result<Image> {
-        let kubernetes = programs::unpack(stage)?;
+        let kubernetes = programs::unpack(&stage.folder)?;
         Ok(Image { kubernetes })
     }
 
@@ -33,7 +33,7 @@ impl Image {
     pub fn broken(stage: &Stage) -> Result<Image> {
         let folder = stage.folder.join("broken-kubelet");
         fs::create_dir_all(&folder)?;
-        for program in fs::read_dir(programs::unpack(stage)?)?.flatten() {
+        for program in fs::read_dir(programs::unpack(&stage.folder)?)?.flatten() {
             fs::copy(program.path(), folder.join(program.file_name()))?;
         }
         let faulty = tools::target().join("node/amd64/faulty");
@@ -57,7 +57,10 @@ impl Image {
             "cluster-test",
         ]);
         let build = build.args(["--kubernetes", &text(&self.kubernetes)]);
-        let build = build.args(["--kubernetes-version", &programs::version(stage)?]);
+        let build = build.args([
+            "--kubernetes-version",
+            &programs::version(&programs::unpack(&stage.folder)?)?,
+        ]);
         let build = build.arg("--key").arg(stage.workshop.key("release")?.secret);
         let build = build.arg("--tree").arg(&repository);
         let build = build.arg("--tree").arg(Path::new(HERE).join("cluster"));

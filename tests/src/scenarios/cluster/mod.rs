@@ -2,7 +2,6 @@
 
 mod image;
 mod kubectl;
-pub mod programs;
 mod upgrades;
 
 use std::path::{Path, PathBuf};
@@ -12,6 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use self::image::Image;
 use self::kubectl::Kubectl;
+use crate::kubernetes_programs as programs;
 use crate::machine::Machine;
 use crate::node::Node;
 use crate::scenario::Stage;
@@ -65,7 +65,7 @@ pub fn run(stage: &Stage) -> Result<()> {
     bootstrap(stage, &node)?;
 
     let kubeconfig = stage.folder.join("kubeconfig");
-    let program = programs::unpack(stage)?.join("kubectl");
+    let program = programs::unpack(&stage.folder)?.join("kubectl");
     node.command(&["kubeconfig"]).arg(&kubeconfig).run()?;
     let kubectl = Kubectl::new(program, kubeconfig, &machine);
     kubectl.ready(NODE, READY)?;

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use crate::scenario::Stage;
 use crate::tools::Tool;
 
 /// Names a folder or archive of programs; else they are looked for beside the repository.
 const PROGRAMS: &str = "KUBERNETES_PROGRAMS";
 /// The folder beside the repository.
 const BESIDE: &str = "../../shared/kubernetes";
+const KUBECTL: &str = "kubectl";
 /// The architecture of the nodes, and of this machine, on which kubectl runs.
 const ARCH: &str = "amd64";
 
@@ -42,9 +42,13 @@ pub fn missing() -> Option<String> {
     })
 }
 
-/// Makes a folder of all programs, to change or to run them.
-pub fn unpack(stage: &Stage) -> Result<PathBuf> {
-    let from = find().with_context(|| missing().unwrap_or_default())?;
+/// Makes a folder of all programs inside another, to change or to run them.
+pub fn unpack(into: &Path) -> Result<PathBuf> {
+    unpacked(find().with_context(|| missing().unwrap_or_default())?, into)
+}
+
+/// Unpacks an archive; a folder is what it is.
+fn unpacked(from: PathBuf, into: &Path) -> Result<PathBuf> {
     if from.is_dir() {
         return Ok(from);
     }
@@ -52,7 +56,7 @@ pub fn unpack(stage: &Stage) -> Result<PathBuf> {
         .file_name()
         .and_then(|name| name.to_str())
         .unwrap_or("kubernetes");
-    let folder = stage.folder.join(name.trim_end_matches(".tar.zst"));
+    let folder = into.join(name.trim_end_matches(".tar.zst"));
     if !folder.exists() {
         fs::create_dir_all(&folder)?;
         let unpack = Tool::new("tar").args(["--use-compress-program", "zstd --long=27", "-xf"]);
@@ -61,9 +65,23 @@ pub fn unpack(stage: &Stage) -> Result<PathBuf> {
     Ok(folder)
 }
 
+/// Finds kubectl: among the programs of a folder or archive, else on this machine; none where there is none.
+pub fn kubectl(given: &str, into: &Path) -> Result<Option<PathBuf>> {
+    let given = Path::new(given);
+    if given.exists() {
+        let beside = unpacked(given.to_owned(), into)?.join(KUBECTL);
+        if beside.is_file() {
+            return Ok(Some(beside));
+        }
+    }
+    let installed = Tool::new(KUBECTL).args(["version", "--client"]).end();
+    let works = installed.is_ok_and(|ended| ended.success);
+    Ok(works.then(|| PathBuf::from(KUBECTL)))
+}
+
 /// Asks the programs for their version.
-pub fn version(stage: &Stage) -> Result<String> {
-    let printed = Tool::new(unpack(stage)?.join("kubelet")).arg("--version").run()?;
+pub fn version(folder: &Path) -> Result<String> {
+    let printed = Tool::new(folder.join("kubelet")).arg("--version").run()?;
     let version = printed.trim().rsplit('v').next().unwrap_or_default();
     Ok(version.split(['+', '-']).next().unwrap_or_default().to_owned())
 }
