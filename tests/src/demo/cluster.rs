@@ -15,6 +15,7 @@ const NODES: [&str; 4] = ["get", "nodes", "--output", "wide"];
 
 /// What cluster is shown.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub struct Args {
     /// Number of control planes
     #[arg(long, default_value_t = 3, requires = "cluster")]
