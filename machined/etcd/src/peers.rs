@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use state::Store;
-use state::kinds::{ClusterMember, ClusterPeer};
+use state::kinds::{ApiServers, ClusterMember, ClusterPeer, NODE};
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
@@ -51,19 +51,23 @@ pub(crate) fn address_of(url: &str) -> Option<IpAddr> {
     Some(socket.ip())
 }
 
-/// Lists where other members may be, best first: other control planes that are known, those that were members before, and
-/// behind the endpoint of the cluster.
+/// Lists where other members may be, best first: other control planes that are known, those that run an API server, those
+/// that were members before, and behind the endpoint of the cluster.
+///
+/// Behind the endpoint alone nobody may be found: etcd listens at the nodes' own addresses, not at a virtual one.
 pub(crate) async fn candidates(store: &Store, me: &ClusterMember, before: &[IpAddr]) -> Vec<IpAddr> {
     let peers = store.list::<ClusterPeer>().into_iter().map(|(_, peer)| peer);
     let known = peers
         .filter(|peer| peer.control_plane && peer.node != me.node)
         .flat_map(|peer| peer.addresses);
+    let servers = store.get::<ApiServers>(NODE).unwrap_or_default().addresses;
+    let servers = servers.into_iter().map(|server| server.ip());
     let endpoint = match host_and_port(&me.endpoint) {
         Some((host, port)) => resolve(host, port).await,
         None => Vec::new(),
     };
     let mut seen = BTreeSet::new();
-    let all = known.chain(before.iter().copied()).chain(endpoint);
+    let all = known.chain(servers).chain(before.iter().copied()).chain(endpoint);
     all.filter(|address| !me.addresses.contains(address) && !address.is_unspecified())
         .filter(|address| seen.insert(*address))
         .collect()
@@ -115,5 +119,31 @@ mod tests {
             Some(("k8s.example.org", 6443))
         );
         assert_eq!(host_and_port("k8s.example.org"), None);
+    }
+
+    #[tokio::test]
+    async fn members_behind_a_virtual_address_are_found_by_their_api_servers() {
+        let store = Store::new();
+        let me = ClusterMember {
+            cluster: "home".into(),
+            node: "node2".into(),
+            control_plane: true,
+            addresses: vec![[10, 0, 0, 2].into()],
+            endpoint: "https://10.0.0.100:6443".into(),
+            api: "https://127.0.0.1:7445".into(),
+            pods: Vec::new(),
+            services: Vec::new(),
+            dns: Vec::new(),
+            domain: "cluster.local".into(),
+            kubernetes: "1.36.2".into(),
+            etcd: None,
+        };
+        let servers = ApiServers {
+            addresses: vec![([10, 0, 0, 1], 6443).into(), ([10, 0, 0, 2], 6443).into()],
+        };
+        store.put("cluster-nodes", NODE, servers).unwrap();
+        let found = candidates(&store, &me, &[[10, 0, 0, 3].into(), [10, 0, 0, 1].into()]).await;
+        let expected = [[10, 0, 0, 1], [10, 0, 0, 3], [10, 0, 0, 100]];
+        assert_eq!(found, expected.map(IpAddr::from));
     }
 }
