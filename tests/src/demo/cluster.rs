@@ -51,7 +51,7 @@ impl Args {
             start.elapsed().as_secs()
         ));
 
-        for words in [&["health"][..], &["etcd", "members"]] {
+        for words in [&["health", "--wait"][..], &["etcd", "members"]] {
             show(
                 &format!("bedplate {}", words.join(" ")),
                 &cluster.bedplate().args(words),

@@ -23,6 +23,8 @@ use crate::ui::{self, Format};
 
 /// The file with access to Kubernetes.
 pub(super) const KUBECONFIG: &str = "kubeconfig";
+/// The check of a node's place in the cluster: degraded until Kubernetes has it as Ready.
+const CLUSTER: &str = "cluster";
 /// How long a node has to answer, each time.
 const ANSWER: Duration = Duration::from_secs(5);
 /// How often nodes are asked.
@@ -197,8 +199,9 @@ fn judge(status: &StatusResponse, goal: Goal) -> (bool, String) {
         .kubernetes
         .as_ref()
         .is_some_and(|kubernetes| !kubernetes.node.is_empty());
+    let ready = !health.reasons.iter().any(|reason| reason.source == CLUSTER);
     match health.state() {
-        HealthState::Healthy | HealthState::Degraded if serves => (true, "healthy".to_owned()),
+        HealthState::Healthy | HealthState::Degraded if serves && ready => (true, "healthy".to_owned()),
         _ => {
             let names = health
                 .reasons
@@ -248,7 +251,24 @@ mod tests {
         );
         status.kubernetes.as_mut().unwrap().waits_for.clear();
         assert_eq!(judge(&status, Goal::Healthy), (true, "healthy".into()));
+        health.set_state(HealthState::Degraded);
+        status.health = Some(health.clone());
+        assert!(
+            judge(&status, Goal::Healthy).0,
+            "a slow disk is no reason to wait"
+        );
+        health.reasons.push(HealthReason {
+            source: "cluster".into(),
+            text: "not Ready: the network is not".into(),
+            ..HealthReason::default()
+        });
+        status.health = Some(health.clone());
+        assert!(
+            !judge(&status, Goal::Healthy).0,
+            "Kubernetes does not have it as Ready"
+        );
         health.set_state(HealthState::Unhealthy);
+        health.reasons.clear();
         health.reasons.push(HealthReason {
             text: "unhealthy: kubelet (runs, and is not healthy yet)".into(),
             ..HealthReason::default()
