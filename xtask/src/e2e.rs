@@ -90,8 +90,7 @@ impl Demo {
 
     fn of_cluster(&self, toolchain: &Toolchain) -> Result<()> {
         setup::ensure_containers()?;
-        let arch = Arch::host().context("nodes as containers need a machine with arm64 or amd64")?;
-        build::all(toolchain, &[arch])?;
+        build::all(toolchain, &[containers_arch()?])?;
         let counts = [self.control_planes, self.workers].map(|count| count.to_string());
         let mut demo = program("demo").args([
             "--cluster",
@@ -113,15 +112,23 @@ impl Demo {
 /// Measures what Bedplate promises: sizes, memory, times; and prints them as a table.
 #[derive(Debug, clap::Args)]
 pub struct Bench {
-    /// Only these: download, flash, run, upgrade
+    /// Only these: download, flash, run, upgrade, cluster
     parts: Vec<String>,
 }
 
 impl Bench {
-    /// Builds the arm64 image and measures.
+    /// Builds the images and measures.
     pub fn run(self) -> Result<()> {
         let toolchain = setup::ensure(false)?;
         setup::ensure_peers()?;
+        let named = |part: &String| part == CLUSTER;
+        if self.parts.is_empty() || self.parts.iter().any(named) {
+            setup::ensure_containers()?;
+            build::all(&toolchain, &[containers_arch()?])?;
+        }
+        if !self.parts.is_empty() && self.parts.iter().all(named) {
+            return program("bench").args(&self.parts).run();
+        }
         build::all(&toolchain, &[Arch::Arm64])?;
         nodes::build_other_agent(&toolchain, Arch::Arm64)?;
         // What is timed is built as it is shipped.
@@ -132,6 +139,14 @@ impl Bench {
             .run()?;
         program("bench").args(&self.parts).run()
     }
+}
+
+/// The part of the measuring that needs containers, and nothing else.
+const CLUSTER: &str = "cluster";
+
+/// Returns the architecture of nodes that are containers of this machine.
+fn containers_arch() -> Result<Arch> {
+    Arch::host().context("nodes as containers need a machine with arm64 or amd64")
 }
 
 /// Returns the run of the scenarios whose names contain one of the words, or of those of every run, or of all.

@@ -1,8 +1,11 @@
 //! Measures what Bedplate promises, compares it with other tools, and prints a table.
 
+mod cluster;
 mod peers;
+mod processes;
 mod running;
 mod upgrades;
+mod upstream;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +24,7 @@ const BOOTED_BOARD: &str = "qemu-arm64";
 /// Measures sizes, memory, boot, flash and upgrade costs, and prints a table.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Only these: download, flash, run, upgrade
+    /// Only these: download, flash, run, upgrade, cluster
     parts: Vec<String>,
 }
 
@@ -33,6 +36,7 @@ const PARTS: &[Part] = &[
     ("flash", flashing),
     ("run", running::measure),
     ("upgrade", upgrades::measure),
+    ("cluster", cluster::measure),
 ];
 
 /// A line of the table.
@@ -48,7 +52,10 @@ impl Args {
         let workshop = Workshop::new(tools::target().join("bench"))?;
         for part in &self.parts {
             let known = PARTS.iter().any(|(name, _)| name == part);
-            ensure!(known, "{part:?} is none of download, flash, run, upgrade");
+            ensure!(
+                known,
+                "{part:?} is none of download, flash, run, upgrade, cluster"
+            );
         }
         let mut rows = Vec::new();
         for (name, measure) in PARTS {

@@ -134,6 +134,13 @@ const PEERS: &[(&str, Probing, &str)] = &[
     ("casync", Probing::Program("casync"), PEER),
     ("xdelta3", Probing::Program("xdelta3"), PEER),
     ("zchunk", Probing::Program("zck"), PEER),
+    ("etcd-server", Probing::Program("etcd"), PEER),
+    (
+        "curl",
+        Probing::Program("curl"),
+        "asks the control plane that Bedplate's is compared with",
+    ),
+    ("openssl", Probing::Program("openssl"), "makes its keys"),
     (
         "time",
         Probing::Program("time"),
