@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use serde_json::Value;
 
 use crate::host_parameters::HostParameters;
 use crate::tools::{self, Tool};
@@ -50,6 +51,16 @@ impl LocalCluster {
     /// Returns what a person types for the CLI with the files of this cluster.
     pub fn typed(&self) -> String {
         format!("env {}", self.words().join(" "))
+    }
+
+    /// Returns the address of the control plane that began it.
+    pub fn first(&self) -> Result<String> {
+        let show = self
+            .bedplate()
+            .args(["--output", "json", "cluster", "show", &self.name]);
+        let shown: Value = serde_json::from_str(&show.run()?)?;
+        let address = shown["nodes"][0]["address"].as_str();
+        Ok(address.context("the cluster has no nodes")?.to_owned())
     }
 
     /// Returns the file for kubectl.

@@ -18,8 +18,6 @@ use crate::workshop::Workshop;
 
 const NAME: &str = "bench";
 const CONTROL_PLANE: &str = "bedplate-bench-control-plane-1";
-/// What the cluster calls it.
-const NODE: &str = "control-plane-1";
 const WORKER: &str = "bedplate-bench-worker-1";
 /// What is compared: the two programs that write.
 const WRITERS: [&str; 2] = ["etcd", "kube-apiserver"];
@@ -100,19 +98,10 @@ pub fn measure(workshop: &Workshop) -> Result<Vec<Row>> {
 
 /// Returns when etcd was started, since the epoch: it is what a bootstrap starts.
 fn bootstrapped(cluster: &LocalCluster) -> Result<Duration> {
-    let ask = |words: &[&str]| -> Result<Value> {
-        let printed = cluster.bedplate().args(["--output", "json"]).args(words).run()?;
-        Ok(serde_json::from_str(&printed)?)
-    };
-    let shown = ask(&["cluster", "show", NAME])?;
-    let mut nodes = shown["nodes"].as_array().into_iter().flatten();
-    let first = nodes.find(|node| node["name"] == NODE);
-    let address = first.and_then(|node| node["address"].as_str());
-    let printed = ask(&[
-        "--nodes",
-        address.context("the cluster has no first node")?,
-        "processes",
-    ])?;
+    let ask = cluster
+        .bedplate()
+        .args(["--output", "json", "--nodes", &cluster.first()?, "processes"]);
+    let printed: Value = serde_json::from_str(&ask.run()?)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let all = printed["processes"].as_array().into_iter().flatten();
     let etcd = all.into_iter().find(|process| process["name"] == "etcd");

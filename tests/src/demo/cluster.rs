@@ -51,11 +51,10 @@ impl Args {
             start.elapsed().as_secs()
         ));
 
+        let first = cluster.first()?;
         for words in [&["health", "--wait"][..], &["etcd", "members"]] {
-            show(
-                &format!("bedplate {}", words.join(" ")),
-                &cluster.bedplate().args(words),
-            )?;
+            let typed = format!("bedplate --nodes {first} {}", words.join(" "));
+            show(&typed, &cluster.bedplate().args(["--nodes", &first]).args(words))?;
         }
         let kubectl = programs::kubectl(&kubernetes, &folder)?;
         if let Some(kubectl) = &kubectl {
