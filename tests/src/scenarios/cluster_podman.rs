@@ -186,12 +186,13 @@ impl Bench {
         let kubectl = Tool::new(programs::unpack(&stage.folder)?.join("kubectl"))
             .arg("--kubeconfig")
             .arg(config);
+        let plain = kubectl.clone();
         let wait = format!("--timeout={}s", crate::pace::stretch(READY).as_secs());
         kubectl
             .args(["wait", "--for=condition=Ready", "node", "--all", &wait])
             .within(READY * 2)
-            .run()
-            .map(drop)
+            .run()?;
+        super::cluster::names::check(stage, &plain)
     }
 
     /// Kills the client in the middle of a create, beside a cluster that runs.

@@ -2,6 +2,7 @@
 
 mod image;
 mod kubectl;
+pub mod names;
 mod upgrades;
 
 use std::path::{Path, PathBuf};
