@@ -59,3 +59,33 @@ async fn a_snapshot_is_verified_and_for_nobody_else_s_eyes() {
     let error = lab.run(&["etcd", "snapshot", path]).await.failure().err;
     assert!(error.contains("exists already; choose another name"), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_is_sent_in_pieces_to_recover_from() {
+    let lab = cluster(&["node1"]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("etcd.db");
+    let path = file.to_str().unwrap();
+    let recover = ["bootstrap", "--recover-from", path];
+    assert!(lab.run(&recover).await.failure().err.contains("cannot open"));
+    let mut content = vec![1; 3 << 20];
+    content.push(9);
+    fs::write(&file, &content).unwrap();
+    let ran = lab.run(&recover).await.success();
+    assert!(ran.out.contains("3 MiB with SHA-256 abab"), "{}", ran.out);
+    assert!(ran.err.contains("restoring the snapshot"), "{}", ran.err);
+    assert_eq!(
+        lab.nodes[0].node.calls(),
+        ["recover from 3145729 bytes, the last is 9"]
+    );
+    let json = [&recover[..], &["--output", "json"]].concat();
+    let ran = lab.run(&json).await.success();
+    assert!(
+        ran.out.contains(r#""sizeBytes": "3145729""#) || ran.out.contains(r#""sizeBytes": 3145729"#),
+        "{}",
+        ran.out
+    );
+    fs::write(&file, b"").unwrap();
+    let error = lab.run(&recover).await.failure().err;
+    assert!(error.contains("this is no snapshot of etcd"), "{error}");
+}

@@ -74,6 +74,10 @@ mod tests {
                 crate::MAX_MESSAGE,
             ),
             (
+                "/bedplate.v1alpha1.EtcdService/EtcdRecover",
+                crate::MAX_UPGRADE_MESSAGE,
+            ),
+            (
                 "/bedplate.v1alpha1.UpgradeService/Upgrade",
                 crate::MAX_UPGRADE_MESSAGE,
             ),
@@ -94,10 +98,13 @@ mod tests {
     }
 
     #[test]
-    fn only_upgrades_are_paced_by_the_node() {
+    fn only_pushed_files_are_paced_by_the_node() {
         assert_eq!(
             paths(|method| method.paced),
-            ["/bedplate.v1alpha1.UpgradeService/Upgrade"]
+            [
+                "/bedplate.v1alpha1.EtcdService/EtcdRecover",
+                "/bedplate.v1alpha1.UpgradeService/Upgrade"
+            ]
         );
     }
 

@@ -2,11 +2,11 @@
 
 use std::pin::Pin;
 
-use api::v1alpha1::{EtcdAlarm, EtcdMember, EtcdMembersResponse, EtcdStatusResponse};
+use api::v1alpha1::{EtcdAlarm, EtcdMember, EtcdMembersResponse, EtcdRecovered, EtcdStatusResponse};
 use async_trait::async_trait;
 use futures::Stream;
 
-use super::BackendError;
+use super::{BackendError, PushedBundle};
 
 /// Pieces of a snapshot of etcd, in order.
 pub type SnapshotPieces = Pin<Box<dyn Stream<Item = Result<Vec<u8>, BackendError>> + Send>>;
@@ -16,6 +16,9 @@ pub type SnapshotPieces = Pin<Box<dyn Stream<Item = Result<Vec<u8>, BackendError
 pub trait Etcd: Send + Sync {
     /// Begins a new cluster on this node. Returns once the request is on the disk: no power cut forgets it.
     async fn bootstrap(&self) -> Result<(), BackendError>;
+    /// Recovers the cluster on this node, with the data of a snapshot that the client has. Returns once the snapshot is
+    /// restored and the request is on the disk. To be run to its end: whoever stops waiting stops a half-done restore.
+    async fn recover(&self, snapshot: Box<dyn PushedBundle>) -> Result<EtcdRecovered, BackendError>;
     /// Lists the members, and which of them answer.
     async fn members(&self) -> Result<EtcdMembersResponse, BackendError>;
     /// Returns the state of the node's own member.

@@ -1,8 +1,8 @@
 //! Answers the API: asks etcd, and says what it answers in the API's messages.
 
-use api::v1alpha1::{EtcdAlarm, EtcdMember, EtcdMembersResponse, EtcdStatusResponse};
+use api::v1alpha1::{EtcdAlarm, EtcdMember, EtcdMembersResponse, EtcdRecovered, EtcdStatusResponse};
 use async_trait::async_trait;
-use backend::{BackendError, Etcd as Api, SnapshotPieces};
+use backend::{BackendError, Etcd as Api, PushedBundle, SnapshotPieces};
 use etcd_client::rpc::{AlarmMember, AlarmType, Member};
 use etcd_client::{CallError, Credentials, Etcd, Refusal};
 use futures::{StreamExt as _, stream};
@@ -119,6 +119,10 @@ impl EtcdHandle {
 impl Api for EtcdHandle {
     async fn bootstrap(&self) -> Result<(), BackendError> {
         self.request_bootstrap().await
+    }
+
+    async fn recover(&self, snapshot: Box<dyn PushedBundle>) -> Result<EtcdRecovered, BackendError> {
+        self.take_snapshot(snapshot).await
     }
 
     async fn members(&self) -> Result<EtcdMembersResponse, BackendError> {

@@ -14,7 +14,7 @@ use state::kinds::{
     ServiceHealth, ServiceState, ServiceStatus, Volume, VolumeStatus,
 };
 use state::{Action, Controller, ControllerError, Resource, Store, chain};
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
 
 use crate::decide::{Facts, Start, start};
@@ -34,6 +34,8 @@ pub struct EtcdMembershipController {
     pub(crate) ports: Ports,
     pub(crate) events: Events,
     bell: Arc<Notify>,
+    /// Held while a request to bootstrap or to recover is answered.
+    turn: Arc<Mutex<()>>,
     /// Since when each member is silent.
     silent: BTreeMap<u64, Instant>,
     /// What was told last, so that it is told once.
@@ -81,12 +83,19 @@ impl Outcome {
 
 impl EtcdMembershipController {
     /// Makes the controller. The bell is that of the [`EtcdHandle`](crate::EtcdHandle).
-    pub(crate) fn new(places: Places, ports: Ports, events: Events, bell: Arc<Notify>) -> Self {
+    pub(crate) fn new(
+        places: Places,
+        ports: Ports,
+        events: Events,
+        bell: Arc<Notify>,
+        turn: Arc<Mutex<()>>,
+    ) -> Self {
         Self {
             places,
             ports,
             events,
             bell,
+            turn,
             silent: BTreeMap::new(),
             told: None,
             claimed: false,
@@ -116,12 +125,14 @@ impl EtcdMembershipController {
         }
         let volume: Option<VolumeStatus> = store.get(Volume::Data.partition());
         let bootstrap = self.places.bootstrap();
+        let recovery = self.recovery()?;
         let found = start(&Facts {
             cluster: &node.cluster,
             volume: volume.as_ref().map(|volume| &volume.state),
             data: self.places.data()?,
             owner: Some(note.cluster.as_str()).filter(|owner| !owner.is_empty()),
             bootstrap: bootstrap.as_deref(),
+            recovery: recovery.as_deref(),
         });
         match found {
             Start::Not(why) => Ok(Outcome::waits(why, Action::WaitForChange)),
@@ -130,6 +141,22 @@ impl EtcdMembershipController {
                 Ok(Outcome::waits("the disk to be measured", Action::WaitForChange))
             }
             Start::Asks => self.join(store, node).await,
+            Start::Recovers => {
+                let cluster = node.cluster.clone();
+                self.places.set_note(&Note {
+                    cluster,
+                    ..Note::default()
+                })?;
+                if !self.places.install_recovery()? {
+                    self.places.forget_recovery()?;
+                    self.events.error(
+                        "etcd",
+                        "the data that were restored are gone; recover from the snapshot again",
+                    );
+                    return self.join(store, node).await;
+                }
+                Ok(Outcome::starts(EtcdStart::Joins(Vec::new())))
+            }
             Start::GoesOn => {
                 self.own(node, note)?;
                 Ok(Outcome::starts(EtcdStart::Joins(Vec::new())))
@@ -144,19 +171,39 @@ impl EtcdMembershipController {
         }
     }
 
+    /// Returns the cluster whose restored data are ready, after what a recovery that was cut off has left is removed.
+    fn recovery(&self) -> Result<Option<String>, ControllerError> {
+        let recovery = self.places.recovery();
+        // While somebody has the turn, it is not cut off.
+        if recovery.is_none()
+            && let Ok(_turn) = self.turn.try_lock()
+        {
+            self.places.clear_recovery()?;
+        }
+        Ok(recovery.map(|recovery| recovery.cluster))
+    }
+
     /// Says on the disk whose etcd's data are, before there are any.
     fn own(&self, node: &Node, note: Note) -> Result<(), ControllerError> {
         let cluster = node.cluster.clone();
         Ok(self.places.set_note(&Note { cluster, ..note })?)
     }
 
-    /// Forgets the request to bootstrap once etcd is healthy: from then on it holds what others have written.
+    /// Forgets the request to bootstrap or to recover once etcd is healthy: from then on it holds what others have written.
     fn has_begun(&self, store: &Store) -> Result<(), ControllerError> {
         let service: Option<ServiceStatus> = store.get(SERVICE);
         let healthy = service.is_some_and(|status| status.health == ServiceHealth::Healthy);
-        if healthy && self.places.bootstrap().is_some() && self.places.data()? == Data::Present {
+        if !healthy || self.places.data()? != Data::Present {
+            return Ok(());
+        }
+        if self.places.bootstrap().is_some() {
             self.places.forget_bootstrap()?;
             self.events.info("etcd", "the cluster is bootstrapped");
+        }
+        if self.places.recovery().is_some() {
+            self.places.forget_recovery()?;
+            self.events
+                .info("etcd", "the cluster is recovered from the snapshot");
         }
         Ok(())
     }

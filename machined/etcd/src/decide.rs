@@ -17,6 +17,8 @@ pub(crate) struct Facts<'a> {
     pub owner: Option<&'a str>,
     /// The cluster that the node was asked to bootstrap.
     pub bootstrap: Option<&'a str>,
+    /// The cluster whose restored data are ready.
+    pub recovery: Option<&'a str>,
 }
 
 /// How etcd is to start.
@@ -29,6 +31,8 @@ pub(crate) enum Start {
         /// Set when there is something to remove.
         remove: bool,
     },
+    /// With data that were restored from a snapshot, and are to be put in their place.
+    Recovers,
     /// With its data.
     GoesOn,
     /// As one of the others, which are to be asked.
@@ -56,6 +60,7 @@ pub(crate) fn start(facts: &Facts<'_>) -> Start {
     match (facts.data, asked) {
         (Data::Present, _) | (Data::Begun, false) => Start::GoesOn,
         (Data::Begun, true) => Start::First { remove: true },
+        (Data::Empty, _) if facts.recovery == Some(facts.cluster) => Start::Recovers,
         (Data::Empty, true) => Start::First { remove: false },
         (Data::Empty, false) => Start::Asks,
     }
@@ -86,6 +91,7 @@ mod tests {
             data,
             owner: None,
             bootstrap: None,
+            recovery: None,
         }
     }
 
@@ -115,6 +121,14 @@ mod tests {
             Start::Asks,
             "a request for another cluster is none"
         );
+        let recovers = |data, cluster| Facts {
+            recovery: Some(cluster),
+            ..facts(data)
+        };
+        assert_eq!(start(&recovers(Data::Empty, "home")), Start::Recovers);
+        assert_eq!(start(&recovers(Data::Empty, "away")), Start::Asks);
+        assert_eq!(start(&recovers(Data::Present, "home")), Start::GoesOn);
+        assert_eq!(start(&recovers(Data::Begun, "home")), Start::GoesOn);
     }
 
     #[test]
@@ -149,11 +163,12 @@ mod tests {
         fn nothing_that_was_written_is_ever_given_up(
             owner in proptest::option::of("home|away"),
             bootstrap in proptest::option::of("home|away"),
+            recovery in proptest::option::of("home|away"),
             kind in 0..4_u8,
         ) {
             let volatile = VolumeState::Volatile { reason: String::new() };
             let volume = [None, Some(&READY), Some(&volatile), Some(&VolumeState::Preparing)][usize::from(kind)];
-            let facts = Facts { owner: owner.as_deref(), bootstrap: bootstrap.as_deref(), volume, ..facts(Data::Present) };
+            let facts = Facts { owner: owner.as_deref(), bootstrap: bootstrap.as_deref(), recovery: recovery.as_deref(), volume, ..facts(Data::Present) };
             let found = start(&facts);
             prop_assert!(matches!(found, Start::GoesOn | Start::Not(_)), "{found:?}");
             if volume != Some(&READY) || owner.as_deref() == Some("away") {

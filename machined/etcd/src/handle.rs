@@ -16,6 +16,7 @@ use crate::decide;
 use crate::disk::EtcdDiskController;
 use crate::peers::{Ports, candidates};
 use crate::places::{Data, Places};
+use crate::restore::Restorer;
 use crate::survey::{Seen, Survey, survey};
 
 /// Answers the API about the node's etcd. Clones are the same.
@@ -26,15 +27,17 @@ pub struct EtcdHandle {
     pub(crate) places: Places,
     pub(crate) ports: Ports,
     pub(crate) bell: Arc<Notify>,
-    /// Two requests to bootstrap take turns.
-    turn: Arc<Mutex<()>>,
+    pub(crate) restorer: Restorer,
+    /// Two requests to bootstrap or to recover take turns.
+    pub(crate) turn: Arc<Mutex<()>>,
 }
 
 impl EtcdHandle {
     /// Makes a handle on a node's etcd.
-    pub fn new(node: &Node, places: Places, ports: Ports) -> Self {
+    pub fn new(node: &Node, places: Places, ports: Ports, restorer: Restorer) -> Self {
         Self {
             ports,
+            restorer,
             store: node.store.clone(),
             events: node.events.clone(),
             places,
@@ -50,6 +53,7 @@ impl EtcdHandle {
             self.ports,
             self.events.clone(),
             self.bell.clone(),
+            self.turn.clone(),
         )
     }
 
@@ -90,8 +94,8 @@ impl EtcdHandle {
         Ok(cluster_id(&config))
     }
 
-    /// Returns why this disk cannot take a new cluster's data.
-    fn check_disk(&self) -> Result<(), BackendError> {
+    /// Refuses where this disk cannot take a new cluster's data. `way_out` says what to do where it has data.
+    pub(crate) fn check_disk(&self, way_out: &str) -> Result<(), BackendError> {
         let volume: Option<VolumeStatus> = self.store.get(Volume::Data.partition());
         match volume.map(|volume| volume.state) {
             Some(VolumeState::Ready { .. }) => {}
@@ -110,17 +114,17 @@ impl EtcdHandle {
             .data()
             .map_err(|error| BackendError::Internal(chain(&error)))?;
         if data != Data::Empty {
-            return Err(refused(
-                "etcd has data on this node, so the cluster was bootstrapped before; other control planes join by themselves",
-            ));
+            return Err(refused(format!(
+                "etcd has data on this node, so the cluster was bootstrapped before; {way_out}"
+            )));
         }
         Ok(())
     }
 }
 
 impl EtcdHandle {
-    /// Refuses to begin a cluster that has members already.
-    async fn check_others(&self) -> Result<(), BackendError> {
+    /// Asks whoever may be a member already.
+    pub(crate) async fn ask_others(&self) -> Result<Survey, BackendError> {
         let (Some(node), Ok(credentials)) = (control_plane(&self.store), credentials(&self.store)) else {
             return Err(BackendError::Unavailable(
                 "the node's certificate for etcd is not issued yet; try again in a moment".to_owned(),
@@ -128,9 +132,12 @@ impl EtcdHandle {
         };
         let note = self.places.note().unwrap_or_default();
         let others = candidates(&self.store, &node.member, &note.others).await;
-        let (Survey::Members { members, .. } | Survey::NoQuorum(members)) =
-            survey(&credentials, self.ports, &others).await
-        else {
+        Ok(survey(&credentials, self.ports, &others).await)
+    }
+
+    /// Refuses to begin a cluster that has members already.
+    async fn check_others(&self) -> Result<(), BackendError> {
+        let (Survey::Members { members, .. } | Survey::NoQuorum(members)) = self.ask_others().await? else {
             return Ok(());
         };
         let names: Vec<String> = members.iter().map(Seen::who).collect();
@@ -146,16 +153,25 @@ pub(crate) fn refused(why: impl Into<String>) -> BackendError {
 }
 
 impl EtcdHandle {
+    /// Refuses while the node does what it was asked for before.
+    pub(crate) fn check_requests(&self, cluster: &str) -> Result<(), BackendError> {
+        let recovery = self.places.recovery().map(|recovery| recovery.cluster);
+        let what = match () {
+            () if self.places.bootstrap().as_deref() == Some(cluster) => "bootstrap the cluster",
+            () if recovery.as_deref() == Some(cluster) => "recover the cluster from a snapshot",
+            () => return Ok(()),
+        };
+        Err(refused(format!(
+            "this node was asked to {what} before, and is doing it; see `bedplate services` and `bedplate logs etcd`"
+        )))
+    }
+
     /// Requests a bootstrap of this node, or says why it cannot be.
     pub(crate) async fn request_bootstrap(&self) -> Result<(), BackendError> {
         let _turn = self.turn.lock().await;
         let cluster = self.cluster()?;
-        if self.places.bootstrap().as_deref() == Some(cluster.as_str()) {
-            return Err(refused(
-                "this node was asked to bootstrap the cluster before, and is doing it; see `bedplate services` and `bedplate logs etcd`",
-            ));
-        }
-        self.check_disk()?;
+        self.check_requests(&cluster)?;
+        self.check_disk("other control planes join by themselves")?;
         self.check_others().await?;
         let requested = self.places.request_bootstrap(&cluster);
         requested.map_err(|error| BackendError::Internal(chain(&error)))?;

@@ -15,6 +15,8 @@ use crate::survey::{Seen, Survey, ask_of, no_quorum, survey};
 
 /// The key under which the cluster's identity stands in etcd.
 pub(crate) const KEY: &str = "bedplate/cluster";
+/// What a node waits for whose etcd is not that of the others: nobody else may throw its data away.
+const OTHERS: &str = "a person's decision: etcd's data here are of another etcd than that of the other control planes; to join those, run `bedplate reset --scope data`";
 /// How often a voting member is looked at.
 const CALM: Duration = Duration::from_secs(30);
 
@@ -68,7 +70,11 @@ impl EtcdMembershipController {
                 going_on(self.promote(store, node, &credentials).await?, SOON)
             }
             Err(error) if error.refusal().is_some() => {
-                going_on(Some(self.why_not(&own, &credentials, &error).await), SOON)
+                let why = match self.others_were_recovered(store, node, &credentials).await {
+                    Some(why) => why,
+                    None => self.why_not(&own, &credentials, &error).await,
+                };
+                going_on(Some(why), SOON)
             }
             Err(_) => {
                 self.look_whether_removed(store, node, &credentials, start.clone())
@@ -153,6 +159,20 @@ impl EtcdMembershipController {
         }
     }
 
+    /// Tells that the others have an etcd of their own, as after a recovery from a snapshot while this node was away.
+    async fn others_were_recovered(
+        &self,
+        store: &Store,
+        node: &Node,
+        credentials: &Credentials,
+    ) -> Option<String> {
+        let own = self.places.identity()?;
+        let note = self.places.note().unwrap_or_default();
+        let asked = candidates(store, &node.member, &note.others).await;
+        let found = survey(credentials, self.ports, &asked).await;
+        matches!(found, Survey::Members { cluster, .. } if cluster != own.cluster).then(|| OTHERS.to_owned())
+    }
+
     /// Looks whether the others have removed this member, whose etcd does not answer: it would never start again.
     async fn look_whether_removed(
         &mut self,
@@ -177,12 +197,8 @@ impl EtcdMembershipController {
             return Ok(going_on);
         };
         if cluster != own.cluster {
-            let waits_for = Some(
-                "a person's decision: etcd's data here are of another etcd than that of the other control planes; to join those, run `bedplate reset --scope data`"
-                    .to_owned(),
-            );
             return Ok(Outcome {
-                waits_for,
+                waits_for: Some(OTHERS.to_owned()),
                 ..going_on
             });
         }

@@ -8,7 +8,8 @@
 //! | `join` | how a control plane without data comes to the others; pure |
 //! | [`EtcdMembershipController`], `joining`, `keeping` | the owner of `EtcdMembership`, which does all that |
 //! | [`EtcdDiskController`] | the owner of `EtcdDisk`: how fast the disk is |
-//! | [`EtcdHandle`], `answers` | answers the API |
+//! | `snapshot`, `restore`, `recovery` | checks a snapshot, restores it with etcd's own tool, and the steps of that on the disk |
+//! | [`EtcdHandle`], `answers`, `recover` | answers the API |
 //!
 //! It never starts etcd: the crate `cluster` does, by the kind `EtcdMembership`.
 
@@ -22,6 +23,10 @@ mod joining;
 mod keeping;
 mod peers;
 mod places;
+mod recover;
+mod recovery;
+mod restore;
+mod snapshot;
 mod survey;
 mod wal;
 
@@ -32,4 +37,5 @@ pub use controller::EtcdMembershipController;
 pub use disk::EtcdDiskController;
 pub use handle::EtcdHandle;
 pub use peers::Ports;
-pub use places::{Note, Places};
+pub use places::{Data, Note, Places};
+pub use restore::{Restorer, TOOL};

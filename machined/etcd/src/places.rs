@@ -218,7 +218,7 @@ pub(crate) fn folder(path: &Path) -> Result<(), PlaceError> {
     made.map_err(|source| failed("create", path, source))
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
+pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
     let length = fs::metadata(path).ok()?.len();
     let text = (length <= LARGEST).then(|| fs::read(path).ok()).flatten()?;
     let read = serde_json::from_slice(&text);
@@ -228,7 +228,7 @@ fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
     read.ok()
 }
 
-fn write(path: &Path, value: &impl Serialize) -> Result<(), PlaceError> {
+pub(crate) fn write(path: &Path, value: &impl Serialize) -> Result<(), PlaceError> {
     let written = serde_json::to_vec(value)
         .map_err(io::Error::from)
         .and_then(|content| sys::durable::write(path, &content, 0o600));

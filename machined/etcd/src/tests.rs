@@ -5,6 +5,7 @@ use std::fs;
 use backend::{BackendError, Etcd as _};
 use machine_config::MachineConfig;
 use node::Node;
+use node::children::Children;
 use release_file::Release;
 use state::kinds::{
     ClusterMember, EtcdDisk, EtcdMembership, EtcdStart, NODE, ServiceHealth, ServiceState, ServiceStatus,
@@ -13,7 +14,7 @@ use state::kinds::{
 use state::testkit::settle_one;
 use tempfile::TempDir;
 
-use crate::{EtcdHandle, Note, Places, Ports};
+use crate::{EtcdHandle, Note, Places, Ports, Restorer};
 
 /// A control plane whose DATA is ready, and that knows what it is.
 struct Lab {
@@ -62,7 +63,8 @@ impl Lab {
     }
 
     fn handle(&self) -> EtcdHandle {
-        EtcdHandle::new(&self.node, self.places(), Ports { client: 1, peer: 1 })
+        let restorer = Restorer::new(Children::new(), "/nowhere");
+        EtcdHandle::new(&self.node, self.places(), Ports { client: 1, peer: 1 }, restorer)
     }
 
     fn set_data(&self, state: VolumeState) {

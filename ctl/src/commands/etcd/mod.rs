@@ -1,5 +1,6 @@
 //! `bedplate etcd`.
 
+pub mod recover;
 mod show;
 mod snapshot;
 

@@ -273,6 +273,7 @@ mod tests {
                 node,
                 etcd::Places::below(Path::new("/nowhere")),
                 etcd::Ports::default(),
+                etcd::Restorer::new(Children::new(), etcd::TOOL),
             ),
             cordons: Cordons::default(),
         }

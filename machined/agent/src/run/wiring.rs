@@ -245,7 +245,8 @@ async fn start(
     let cordons = Cordons::default();
     let state = Path::new(Volume::State.target());
     let upgrades = slots.map(|slots| controllers::upgrades(node, slots, state, cordons.clone()));
-    let etcd = EtcdHandle::new(node, etcd::Places::default(), etcd::Ports::default());
+    let restorer = etcd::Restorer::new(children.clone(), etcd::TOOL);
+    let etcd = EtcdHandle::new(node, etcd::Places::default(), etcd::Ports::default(), restorer);
     let pieces = Pieces {
         restored,
         tls: tls.clone(),

@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use etcd::{EtcdHandle, Places, Ports};
+use etcd::{EtcdHandle, Places, Ports, Restorer};
 use etcd_client::rpc::Member;
 use etcd_client::{Credentials, Etcd};
 use kubernetes::Version;
 use machine_config::Secret;
 use machine_config::v1alpha1::{CertificateAuthority, ClusterSecrets, Role};
 use node::Node;
+use node::children::Children;
 use pki::authority::SERVER_LIFE;
 use pki::{Authority, Issued, KubernetesSecrets, Purposes, Subject, Validity};
 use release_file::Release as ReleaseFile;
@@ -24,6 +25,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::program;
 use crate::services::{self, Recipe};
 
 /// How long anything may take on a busy machine.
@@ -36,6 +38,7 @@ pub struct Lab {
     secrets: KubernetesSecrets,
     ports: Ports,
     network: String,
+    children: Children,
     pub folder: TempDir,
 }
 
@@ -60,9 +63,12 @@ impl Lab {
             client: free_port(&format!("{network}1")),
             peer: free_port(&format!("{network}1")),
         };
+        let children = Children::new();
+        tokio::spawn(children.clone().reap_forever());
         Self {
             program,
             version,
+            children,
             secrets: KubernetesSecrets::generate("home", SystemTime::now()).unwrap(),
             ports,
             network,
@@ -125,7 +131,8 @@ impl Lab {
             fs::create_dir_all(folder).unwrap();
         }
         self.describe(&node.store, name, host, others);
-        let handle = EtcdHandle::new(&node, places.clone(), self.ports);
+        let restorer = Restorer::new(self.children.clone(), program::tool(&self.program));
+        let handle = EtcdHandle::new(&node, places.clone(), self.ports, restorer);
         let stop = CancellationToken::new();
         let mut runtime = Runtime::new(node.store.clone());
         runtime.add(handle.controller()).add(handle.disk_controller());

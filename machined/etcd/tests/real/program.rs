@@ -23,6 +23,21 @@ pub fn find() -> Option<(PathBuf, Version)> {
     Some((program, version))
 }
 
+/// Returns where the tool that restores snapshots is, beside etcd.
+pub fn tool(etcd: &Path) -> PathBuf {
+    etcd.with_file_name("etcdutl")
+}
+
+/// Finds etcd and the tool that restores its snapshots. Returns none, and says so, where one of them is not there.
+pub fn find_with_tool() -> Option<(PathBuf, Version)> {
+    let found = find()?;
+    if !tool(&found.0).is_file() {
+        eprintln!("skipped: there is no etcdutl beside {}", found.0.display());
+        return None;
+    }
+    Some(found)
+}
+
 /// An etcd that runs until the value is dropped.
 pub struct Running(Child);
 

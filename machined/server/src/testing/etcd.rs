@@ -1,8 +1,8 @@
 //! The fake node's etcd: a cluster of one.
 
-use api::v1alpha1::{EtcdAlarm, EtcdMember, EtcdMembersResponse, EtcdStatusResponse};
+use api::v1alpha1::{EtcdAlarm, EtcdMember, EtcdMembersResponse, EtcdRecovered, EtcdStatusResponse};
 use async_trait::async_trait;
-use backend::{BackendError, Etcd, SnapshotPieces};
+use backend::{BackendError, Etcd, PushedBundle, SnapshotPieces};
 use futures::stream;
 
 use super::FakeNode;
@@ -12,6 +12,30 @@ impl Etcd for FakeNode {
     async fn bootstrap(&self) -> Result<(), BackendError> {
         self.note("bootstrap".into());
         Ok(())
+    }
+
+    async fn recover(&self, mut snapshot: Box<dyn PushedBundle>) -> Result<EtcdRecovered, BackendError> {
+        if snapshot.length() == 0 {
+            return Err(BackendError::Refused("this is no snapshot of etcd".to_owned()));
+        }
+        let read = tokio::task::spawn_blocking(move || {
+            let (length, mut offset, mut last) = (snapshot.length(), 0, 0);
+            while offset < length {
+                let want = (length - offset).min(api::MAX_DATA as u64) as u32;
+                last = snapshot.read(offset, want)?.last().copied().unwrap_or(0);
+                offset += u64::from(want);
+            }
+            Ok::<_, backend::PushError>((length, last))
+        });
+        let (size_bytes, last) = read
+            .await
+            .map_err(|error| BackendError::Internal(error.to_string()))?
+            .map_err(|error| BackendError::Unavailable(error.to_string()))?;
+        self.note(format!("recover from {size_bytes} bytes, the last is {last}"));
+        Ok(EtcdRecovered {
+            sha256: "ab".repeat(32),
+            size_bytes,
+        })
     }
 
     async fn members(&self) -> Result<EtcdMembersResponse, BackendError> {

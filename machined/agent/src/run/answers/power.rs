@@ -61,6 +61,7 @@ impl Api for NodePower {
 
 #[cfg(test)]
 mod tests {
+    use node::children::Children;
     use release_file::Release;
 
     use super::*;
@@ -68,7 +69,8 @@ mod tests {
     #[tokio::test]
     async fn the_first_wish_counts_and_others_are_told() {
         let node = Node::new(Release::default());
-        let etcd = EtcdHandle::new(&node, etcd::Places::default(), etcd::Ports::default());
+        let restorer = etcd::Restorer::new(Children::new(), etcd::TOOL);
+        let etcd = EtcdHandle::new(&node, etcd::Places::default(), etcd::Ports::default(), restorer);
         let power = NodePower::new(&node, etcd);
         power.reset(Asked::Unspecified, true).await.unwrap();
         let request = Stop::Reset {

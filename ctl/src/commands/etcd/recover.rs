@@ -1,0 +1,179 @@
+//! `bedplate bootstrap --recover-from`.
+
+use std::fs::File;
+use std::io::{IsTerminal as _, stderr};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use api::v1alpha1::etcd_recover_request::Request;
+use api::v1alpha1::etcd_recover_response::Response;
+use api::v1alpha1::etcd_service_client::EtcdServiceClient;
+use api::v1alpha1::{BundleData, BundleWant, EtcdRecoverRequest, EtcdRecovered, StartEtcdRecovery};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::connect::Node;
+use crate::explain::Problem;
+use crate::fan_out::{NodeResponse, dial, show};
+use crate::session::Session;
+use crate::ui::{Show, Table, bytes};
+
+/// A snapshot in a file.
+struct Snapshot {
+    file: Arc<File>,
+    name: String,
+    length: u64,
+}
+
+/// Sends a snapshot to one node, which begins the cluster with it, and prints the result.
+pub async fn run(session: &Session, path: &Path) -> anyhow::Result<ExitCode> {
+    let name = path.display().to_string();
+    let file = File::open(path).with_context(|| format!("cannot open {name}"))?;
+    let length = file
+        .metadata()
+        .with_context(|| format!("cannot read the size of {name}"))?
+        .len();
+    let snapshot = Snapshot {
+        file: Arc::new(file),
+        name,
+        length,
+    };
+    let mut responses = Vec::new();
+    for NodeResponse { node, result } in dial(session).await {
+        let result = match result {
+            Ok(connected) => push(session, &connected, &snapshot).await?,
+            Err(problem) => Err(problem),
+        };
+        responses.push(NodeResponse { node, result });
+    }
+    show(session, &responses)
+}
+
+/// Sends what the node requests, until it has restored the snapshot or says why it cannot be.
+async fn push(
+    session: &Session,
+    node: &Node,
+    snapshot: &Snapshot,
+) -> anyhow::Result<Result<EtcdRecovered, Problem>> {
+    let (sender, receiver) = mpsc::channel(1);
+    let start = StartEtcdRecovery {
+        length: snapshot.length,
+    };
+    // There is room for one.
+    let _ = sender.try_send(Request::Start(start));
+    let requests = futures::stream::unfold(receiver, |mut receiver: mpsc::Receiver<Request>| async {
+        let request = Some(receiver.recv().await?);
+        Some((EtcdRecoverRequest { request }, receiver))
+    });
+    let mut client = EtcdServiceClient::new(node.channel.clone());
+    let mut answers = match timeout(session.timeout, client.etcd_recover(requests)).await {
+        Ok(Ok(answers)) => answers.into_inner(),
+        Ok(Err(status)) => return Ok(Err(node.problem(&status))),
+        Err(_) => return Ok(Err(Problem::timed_out(&node.address, session.timeout))),
+    };
+    let bar = bar(snapshot.length);
+    let ended = loop {
+        let answer = match answers.message().await {
+            Ok(Some(answer)) => answer.response,
+            Ok(None) => {
+                break Err(Problem::new(format!(
+                    "{} ended the call without a result",
+                    node.address
+                )));
+            }
+            Err(status) => break Err(node.problem(&status)),
+        };
+        match answer {
+            Some(Response::Want(want)) => {
+                let data = snapshot.piece(want).await?;
+                let sent = want.offset + u64::from(want.length);
+                // A call that has ended says so with its next response.
+                let _ = sender.send(Request::Data(data)).await;
+                bar.set_position(sent);
+                if sent == snapshot.length {
+                    restoring(&bar, node);
+                }
+            }
+            Some(Response::Done(recovered)) => break Ok(recovered),
+            // Responses of newer nodes may be unknown here.
+            None => {}
+        }
+    };
+    bar.finish_and_clear();
+    Ok(ended)
+}
+
+impl Snapshot {
+    /// Reads the data that a node requests.
+    async fn piece(&self, want: BundleWant) -> anyhow::Result<BundleData> {
+        let length = usize::try_from(want.length).unwrap_or(usize::MAX);
+        let end = want.offset.checked_add(want.length.into());
+        anyhow::ensure!(
+            length <= api::MAX_DATA && end.is_some_and(|end| end <= self.length),
+            "the node requested {} bytes at offset {} of a snapshot of {} bytes: it may run another version of the API",
+            want.length,
+            want.offset,
+            self.length
+        );
+        let file = self.file.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let mut data = vec![0; length];
+            file.read_exact_at(&mut data, want.offset)?;
+            Ok::<_, std::io::Error>(data)
+        });
+        let data = read
+            .await
+            .context("reading was interrupted")?
+            .with_context(|| format!("cannot read {}", self.name))?;
+        Ok(BundleData {
+            offset: want.offset,
+            data,
+        })
+    }
+}
+
+/// Returns a bar for so many bytes; one that shows nothing where there is no terminal.
+fn bar(length: u64) -> ProgressBar {
+    let target = match stderr().is_terminal() {
+        true => ProgressDrawTarget::stderr(),
+        false => ProgressDrawTarget::hidden(),
+    };
+    let bar = ProgressBar::with_draw_target(Some(length), target);
+    let template = "{msg:<24} {wide_bar} {binary_bytes:>10} / {binary_total_bytes} {eta:>4}";
+    bar.set_style(ProgressStyle::with_template(template).expect("the template is constant"));
+    bar.set_message("sending the snapshot");
+    bar
+}
+
+/// Says that the node has all data.
+fn restoring(bar: &ProgressBar, node: &Node) {
+    if bar.is_hidden() {
+        crate::ui::note(&format!("{}: restoring the snapshot", node.address));
+        return;
+    }
+    let style = ProgressStyle::with_template("{spinner} {msg} {elapsed:>4}");
+    bar.set_style(style.expect("the template is constant"));
+    bar.set_message("restoring the snapshot");
+    bar.enable_steady_tick(Duration::from_millis(200));
+}
+
+impl Show for EtcdRecovered {
+    fn show(&self, table: &mut Table) {
+        table
+            .headings(&["SNAPSHOT SHA-256", "SIZE"])
+            .row([self.sha256.clone(), bytes(self.size_bytes)]);
+    }
+
+    fn detail(&self) -> Option<String> {
+        Some(format!(
+            "cluster: recovering from a snapshot of {} with SHA-256 {}\n",
+            bytes(self.size_bytes),
+            self.sha256
+        ))
+    }
+}
