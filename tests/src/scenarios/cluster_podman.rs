@@ -7,34 +7,20 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
+use super::containers::Image;
 use crate::host_parameters::HostParameters;
 use crate::kubernetes_programs as programs;
 use crate::scenario::Stage;
 use crate::tools::{self, Tool};
 
-/// Building an image, and loading it.
-const IMAGE: Duration = Duration::from_secs(10 * 60);
 /// Until all nodes are healthy, or gone.
 const CLUSTER: Duration = Duration::from_secs(5 * 60);
 /// A healthy kubelet's node is Ready when its network is.
 const READY: Duration = Duration::from_secs(120);
 
-/// Says why it cannot run; none if it can.
-pub fn missing() -> Option<String> {
-    let there = Tool::new("podman")
-        .args(["info", "--format", "{{.Host.Security.Rootless}}"])
-        .run();
-    match there {
-        Err(_) => Some("no podman that works".to_owned()),
-        Ok(rootless) if rootless.trim() != "false" => Some("podman is not run by root".to_owned()),
-        Ok(_) => programs::missing(),
-    }
-}
-
 /// Makes two clusters, one of them not to the end, and removes both.
 pub fn run(stage: &Stage) -> Result<()> {
     let bench = Bench::new(stage)?;
-    bench.build(stage)?;
     let whole = bench.name("whole");
     let begun = Instant::now();
     let shown = bench
@@ -43,7 +29,7 @@ pub fn run(stage: &Stage) -> Result<()> {
             "--name",
             &whole,
             "--image",
-            &bench.image,
+            &bench.image.name,
             "--output",
             "json",
         ])?
@@ -65,7 +51,7 @@ pub fn run(stage: &Stage) -> Result<()> {
     ));
 
     let refused = bench
-        .cluster(&["create", "--name", &whole, "--image", &bench.image])?
+        .cluster(&["create", "--name", &whole, "--image", &bench.image.name])?
         .refuse()?;
     ensure!(
         refused.contains("already"),
@@ -94,7 +80,7 @@ pub fn run(stage: &Stage) -> Result<()> {
 
 /// Everything of one run, which is removed at its end.
 struct Bench {
-    image: String,
+    image: Image,
     state: PathBuf,
     client: PathBuf,
     _parameters: HostParameters,
@@ -105,7 +91,7 @@ impl Bench {
         let state = stage.folder.join("state");
         fs::create_dir_all(&state)?;
         Ok(Bench {
-            image: format!("localhost/bedplate-e2e-{}:test", std::process::id()),
+            image: Image::build(stage)?,
             state,
             client: stage.folder.join("client.yaml"),
             _parameters: HostParameters::keep()?,
@@ -115,26 +101,6 @@ impl Bench {
     /// Names a cluster that no other run has.
     fn name(&self, what: &str) -> String {
         format!("e2e-{}-{what}", std::process::id())
-    }
-
-    fn build(&self, stage: &Stage) -> Result<()> {
-        let programs = programs::find().context("they were there")?;
-        let file = stage.folder.join("image.tar");
-        let tree = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
-        let build = Tool::ours("bedplate-image").args(["container", "--quiet", "--overlay", "kubernetes"]);
-        let build = build.args(["--name", &self.image, "--kubernetes"]).arg(programs);
-        let build = build
-            .arg("--tree")
-            .arg(tree)
-            .arg("--binaries")
-            .arg(tools::target().join("node"));
-        build.arg("--out").arg(&file).within(IMAGE).run()?;
-        Tool::new("podman")
-            .args(["load", "--quiet", "--input"])
-            .arg(&file)
-            .within(IMAGE)
-            .run()?;
-        Ok(fs::remove_file(file)?)
     }
 
     /// Returns the CLI with files of its own.
@@ -204,7 +170,7 @@ impl Bench {
             "--name",
             &name,
             "--image",
-            &self.image,
+            &self.image.name,
             "--wait",
             "0s",
         ]);
@@ -256,6 +222,5 @@ impl Drop for Bench {
                 .cluster(&["destroy", &self.name(what), "--yes"])
                 .and_then(|destroy| destroy.end());
         }
-        let _gone = Tool::new("podman").args(["rmi", "--force", &self.image]).end();
     }
 }

@@ -3,7 +3,11 @@
 mod boots;
 mod checks;
 mod cluster;
+mod cluster_ha;
 mod cluster_podman;
+mod cluster_power;
+mod cluster_writer;
+mod containers;
 mod copies;
 mod faults;
 mod follow;
@@ -204,6 +208,34 @@ pub const NAMED: &[Scenario] = &[
         run: cluster_podman::run,
     },
     Scenario {
+        name: "cluster-ha",
+        shows: "three control planes and a worker join in any order behind a virtual address, outlive the loss of each \
+                control plane, replace one, and refuse whoever is not what it says",
+        limit: minutes(60),
+        machines: 1,
+        processors: Processors::Several,
+        takes: 600,
+        run: cluster_ha::run,
+    },
+    Scenario {
+        name: "cluster-writer",
+        shows: "nothing that etcd acknowledged is lost while members are killed, cut off and paused at random",
+        limit: minutes(60),
+        machines: 1,
+        processors: Processors::Several,
+        takes: 480,
+        run: cluster_writer::run,
+    },
+    Scenario {
+        name: "cluster-power",
+        shows: "the power of nodes is cut at random moments of bootstrap, join and snapshot, and the cluster goes on by itself",
+        limit: minutes(60),
+        machines: 1,
+        processors: Processors::Several,
+        takes: 600,
+        run: cluster_power::run,
+    },
+    Scenario {
         name: "ota-rpi3",
         shows: "the Raspberry Pi 3 image is upgraded on its SD card, started on trial by the loader, and committed",
         limit: minutes(10),
@@ -216,13 +248,14 @@ pub const NAMED: &[Scenario] = &[
 
 /// Says why a scenario cannot run on this machine; none if it can. Those of clusters need programs that are not ours.
 pub fn missing(name: &str) -> Option<String> {
-    if name == "cluster-podman" {
-        return cluster_podman::missing();
+    match name {
+        "cluster" => crate::kubernetes_programs::missing(),
+        "cluster-podman" => containers::missing(),
+        "cluster-ha" => containers::missing().or_else(|| containers::missing_tool(cluster_ha::TOOLS)),
+        "cluster-writer" => containers::missing().or_else(|| containers::missing_tool(cluster_writer::TOOLS)),
+        "cluster-power" => containers::missing().or_else(|| containers::missing_tool(cluster_power::TOOLS)),
+        _ => None,
     }
-    if name.starts_with("cluster") {
-        return crate::kubernetes_programs::missing();
-    }
-    None
 }
 
 const fn minutes(count: u64) -> Duration {

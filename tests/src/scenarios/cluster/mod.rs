@@ -1,7 +1,7 @@
 //! A cluster of one node, from the flashed image to a pod that answers, and through upgrades.
 
 mod image;
-mod kubectl;
+pub mod kubectl;
 pub mod names;
 mod upgrades;
 

@@ -1,0 +1,60 @@
+//! Each control plane loses its power in turn, while clients ask.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+
+use crate::scenarios::containers::{Chance, Lab, Member, Watch};
+
+/// Until clients have an answer again.
+const ANSWERS: Duration = Duration::from_secs(120);
+/// Until all is as it was.
+const WHOLE: Duration = Duration::from_secs(300);
+/// How long a node is off, at least: leases end, and others take over.
+const OFF: Duration = Duration::from_secs(20);
+
+/// Kills each control plane, and switches it on again.
+pub fn each(lab: &Lab, chance: &mut Chance) -> Result<()> {
+    let planes: Vec<&Member> = lab.planes().collect();
+    let watch = Watch::start(lab, &lab.kubectl(planes[0])?, lab.worker()?)?;
+    for number in chance.order(planes.len()) {
+        let victim = planes[number];
+        kill(lab, &watch, victim).with_context(|| format!("{} was killed", victim.name))?;
+    }
+    Ok(())
+}
+
+fn kill(lab: &Lab, watch: &Watch, victim: &Member) -> Result<()> {
+    let was = role(lab, victim)?;
+    watch.begin();
+    lab.kill(victim)?;
+    let killed = Instant::now();
+    lab.until(ANSWERS, || watch.answers_since(killed + OFF))?;
+    let told = watch.told();
+    lab.start(victim)?;
+    let started = Instant::now();
+    lab.until(WHOLE, || lab.whole())?;
+    let healed = started.elapsed().as_secs_f64();
+    lab.stage.shown(&format!(
+        "killed {}{was}: no answer for {told}; healthy {healed:.0} s after it was switched on",
+        victim.name
+    ));
+    Ok(())
+}
+
+/// Says what a control plane is beside being one.
+fn role(lab: &Lab, plane: &Member) -> Result<String> {
+    let held = lab.ask(plane, &["get", "VirtualIpStatus"])?;
+    let own = lab.ask(plane, &["etcd", "status"])?;
+    let mut roles = Vec::new();
+    if held[0]["value"]["here"] == true {
+        roles.push("has the virtual address");
+    }
+    if own["leaderId"] == own["memberId"] {
+        roles.push("leads etcd");
+    }
+    Ok(match roles.is_empty() {
+        true => String::new(),
+        false => format!(" (it {})", roles.join(" and ")),
+    })
+}
