@@ -14,7 +14,7 @@ const SNAPSHOT_COUNT: &str = "10000";
 
 /// How long changes are gathered before they are written to the database. They are in etcd's log before they are
 /// acknowledged, and read from there after a power cut; etcd's own 100 ms write the same few pages again and again.
-const BATCH_INTERVAL: &str = "5s";
+const BATCH_INTERVAL: &str = "10s";
 
 /// Returns etcd's arguments. Clients are known by the authority of etcd alone, and no port is without TLS but the one for its health, on the node itself.
 pub(crate) fn component(node: &Node, plane: &ControlPlane) -> Result<Component, Error> {

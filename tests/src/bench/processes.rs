@@ -11,8 +11,10 @@ use crate::tools::Tool;
 /// What a program's processes have taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Taken {
-    /// Resident memory, in bytes.
+    /// Memory of its own, in bytes: what the kernel cannot drop.
     pub memory: u64,
+    /// Memory that holds parts of files, such as programs, in bytes.
+    pub files: u64,
     /// What was written to disks since they were started, in bytes.
     pub written: u64,
 }
@@ -33,6 +35,7 @@ pub fn of_container(name: &str) -> Result<BTreeMap<String, Taken>> {
         if let Some((program, taken)) = of_process(&process) {
             let sum = found.entry(program).or_default();
             sum.memory += taken.memory;
+            sum.files += taken.files;
             sum.written += taken.written;
         }
     }
@@ -42,9 +45,11 @@ pub fn of_container(name: &str) -> Result<BTreeMap<String, Taken>> {
 /// Returns what one process has taken, with its program's name; none if it has ended.
 pub fn of_process(folder: &Path) -> Option<(String, Taken)> {
     let read = |file: &str| fs::read_to_string(folder.join(file)).ok();
-    let kib = number(&read("status")?, "VmRSS:").unwrap_or_default();
+    let status = read("status")?;
+    let resident = |what: &str| number(&status, what).unwrap_or_default() * 1024;
     let taken = Taken {
-        memory: kib * 1024,
+        memory: resident("RssAnon:") + resident("RssShmem:"),
+        files: resident("RssFile:"),
         written: number(&read("io")?, "write_bytes:")?,
     };
     let line = read("cmdline")?;
@@ -72,7 +77,7 @@ mod tests {
     fn this_process_takes_memory() {
         let (program, taken) = of_process(Path::new("/proc/self")).unwrap();
         assert!(program.starts_with("e2e"), "{program}");
-        assert!(taken.memory > 100_000);
+        assert!(taken.memory > 10_000 && taken.files > 100_000, "{taken:?}");
         assert_eq!(number("read: 1\nwrite_bytes: 4096\n", "write_bytes:"), Some(4096));
     }
 }

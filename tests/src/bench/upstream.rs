@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use super::processes::{self, Taken};
+use super::processes;
 use crate::ports;
 use crate::tools::Tool;
 
@@ -89,15 +89,11 @@ impl Upstream {
         Ok(plane)
     }
 
-    /// Returns what etcd and the API server have taken.
-    pub fn taken(&self) -> Taken {
+    /// Returns what etcd and the API server have written, in bytes.
+    pub fn written(&self) -> u64 {
         let of = |child: &Child| processes::of_process(&Path::new("/proc").join(child.id().to_string()));
-        let mut sum = Taken::default();
-        for (_, taken) in self.running.iter().take(2).filter_map(of) {
-            sum.memory += taken.memory;
-            sum.written += taken.written;
-        }
-        sum
+        let found = self.running.iter().take(2).filter_map(of);
+        found.map(|(_, taken)| taken.written).sum()
     }
 
     fn run(&mut self, program: &Path, folder: &Path, options: &[(&str, String)]) -> Result<()> {
