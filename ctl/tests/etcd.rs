@@ -17,6 +17,12 @@ async fn etcd_is_shown_and_changed() {
         ),
         (&["members", "--output", "json"], r#""peerUrls": ["#),
         (&["status"], "leader  3.5.16"),
+        (
+            &["snapshots"],
+            "20261127T181500Z-r4711.db  2026-11-27T18:15:00.000Z",
+        ),
+        (&["snapshots"], "20 MiB  4000"),
+        (&["snapshots", "--output", "json"], r#""takenUnix": "#),
         (&["alarms"], "8e9e05c52164694d  no-space"),
         (&["remove-member", "node3", "--yes"], "member node3 : removed"),
         (&["leave", "--yes"], "etcd: left"),
@@ -56,6 +62,17 @@ async fn a_snapshot_is_verified_and_for_nobody_else_s_eyes() {
         "{saved:?}"
     );
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let kept = folder.path().join("kept.db");
+    let name = [
+        "etcd",
+        "snapshot",
+        "--kept",
+        "20261127T181500Z-r4711.db",
+        kept.to_str().unwrap(),
+    ];
+    lab.run(&name).await.success();
+    assert_eq!(fs::read(&kept).unwrap(), saved);
+    assert_eq!(lab.nodes[0].node.calls(), ["snapshot 20261127T181500Z-r4711.db"]);
     let error = lab.run(&["etcd", "snapshot", path]).await.failure().err;
     assert!(error.contains("exists already; choose another name"), "{error}");
 }

@@ -2,7 +2,9 @@
 
 use std::pin::Pin;
 
-use api::v1alpha1::{EtcdAlarm, EtcdMember, EtcdMembersResponse, EtcdRecovered, EtcdStatusResponse};
+use api::v1alpha1::{
+    EtcdAlarm, EtcdMember, EtcdMembersResponse, EtcdRecovered, EtcdSnapshotsResponse, EtcdStatusResponse,
+};
 use async_trait::async_trait;
 use futures::Stream;
 
@@ -23,8 +25,10 @@ pub trait Etcd: Send + Sync {
     async fn members(&self) -> Result<EtcdMembersResponse, BackendError>;
     /// Returns the state of the node's own member.
     async fn status(&self) -> Result<EtcdStatusResponse, BackendError>;
-    /// Begins a snapshot.
-    async fn snapshot(&self) -> Result<SnapshotPieces, BackendError>;
+    /// Lists the snapshots that are kept.
+    async fn snapshots(&self) -> Result<EtcdSnapshotsResponse, BackendError>;
+    /// Begins a snapshot, or to read the kept one of that name.
+    async fn snapshot(&self, kept: Option<&str>) -> Result<SnapshotPieces, BackendError>;
     /// Removes another member, by the name of its node or its ID in hex.
     async fn remove_member(&self, member: &str) -> Result<EtcdMember, BackendError>;
     /// Leaves etcd until the machine is started again.

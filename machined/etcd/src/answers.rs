@@ -1,6 +1,8 @@
 //! Answers the API: asks etcd, and says what it answers in the API's messages.
 
-use api::v1alpha1::{EtcdAlarm, EtcdMember, EtcdMembersResponse, EtcdRecovered, EtcdStatusResponse};
+use api::v1alpha1::{
+    EtcdAlarm, EtcdMember, EtcdMembersResponse, EtcdRecovered, EtcdSnapshotsResponse, EtcdStatusResponse,
+};
 use async_trait::async_trait;
 use backend::{BackendError, Etcd as Api, PushedBundle, SnapshotPieces};
 use etcd_client::rpc::{AlarmMember, AlarmType, Member};
@@ -174,7 +176,16 @@ impl Api for EtcdHandle {
         })
     }
 
-    async fn snapshot(&self) -> Result<SnapshotPieces, BackendError> {
+    async fn snapshots(&self) -> Result<EtcdSnapshotsResponse, BackendError> {
+        self.cluster()?;
+        self.list_kept().await
+    }
+
+    async fn snapshot(&self, kept: Option<&str>) -> Result<SnapshotPieces, BackendError> {
+        if let Some(name) = kept {
+            self.cluster()?;
+            return self.read_kept(name).await;
+        }
         let own = self.own()?;
         let pieces = own.etcd.snapshot().await.map_err(|error| self.problem(error))?;
         let named = stream::unfold((pieces, own.etcd), |(mut pieces, etcd)| async {

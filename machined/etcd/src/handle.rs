@@ -1,6 +1,7 @@
 //! Answers the API.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use backend::BackendError;
 use machine_config::MachineConfig;
@@ -17,6 +18,7 @@ use crate::disk::EtcdDiskController;
 use crate::peers::{Ports, candidates};
 use crate::places::{Data, Places};
 use crate::restore::Restorer;
+use crate::schedule::EtcdSnapshotsController;
 use crate::survey::{Seen, Survey, survey};
 
 /// Answers the API about the node's etcd. Clones are the same.
@@ -60,6 +62,11 @@ impl EtcdHandle {
     /// Returns the controller that measures the disk before etcd starts.
     pub fn disk_controller(&self) -> EtcdDiskController {
         EtcdDiskController::new(self.places.clone())
+    }
+
+    /// Returns the controller that takes snapshots, once etcd is healthy for so long ([`SETTLING`](crate::SETTLING)).
+    pub fn snapshots_controller(&self, settling: Duration) -> EtcdSnapshotsController {
+        EtcdSnapshotsController::new(self.places.clone(), self.ports, self.events.clone(), settling)
     }
 
     /// Returns the identity of the cluster that this control plane belongs to.

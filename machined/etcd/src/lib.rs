@@ -9,7 +9,8 @@
 //! | [`EtcdMembershipController`], `joining`, `keeping` | the owner of `EtcdMembership`, which does all that |
 //! | [`EtcdDiskController`] | the owner of `EtcdDisk`: how fast the disk is |
 //! | `snapshot`, `restore`, `recovery` | checks a snapshot, restores it with etcd's own tool, and the steps of that on the disk |
-//! | [`EtcdHandle`], `answers`, `recover` | answers the API |
+//! | [`EtcdSnapshotsController`], `kept` | the owner of `EtcdSnapshotStatus`, which takes snapshots on a schedule and keeps some |
+//! | [`EtcdHandle`], `answers`, `keeper`, `recover` | answers the API |
 //!
 //! It never starts etcd: the crate `cluster` does, by the kind `EtcdMembership`.
 
@@ -20,12 +21,15 @@ mod disk;
 mod handle;
 mod join;
 mod joining;
+mod keeper;
 mod keeping;
+mod kept;
 mod peers;
 mod places;
 mod recover;
 mod recovery;
 mod restore;
+mod schedule;
 mod snapshot;
 mod survey;
 mod wal;
@@ -39,3 +43,4 @@ pub use handle::EtcdHandle;
 pub use peers::Ports;
 pub use places::{Data, Note, Places};
 pub use restore::{Restorer, TOOL};
+pub use schedule::{EtcdSnapshotsController, SETTLING};

@@ -5,8 +5,8 @@ use std::time::Duration;
 use state::kinds::health::STORAGE;
 use state::kinds::{
     BootStatus, CertificateStatus, ClusterStatus, ConfigStatus, ContainerStoreStatus, DiskStatus, EtcdDisk,
-    KubernetesNodeStatus, ManifestState, ManifestStatus, NODE, NetworkStatus, PodNetworkStatus, RoomStatus,
-    ServiceStatus, TimeStatus, VolumeState, VolumeStatus,
+    EtcdSnapshotStatus, KubernetesNodeStatus, ManifestState, ManifestStatus, NODE, NetworkStatus,
+    PodNetworkStatus, RoomStatus, ServiceStatus, TimeStatus, VolumeState, VolumeStatus,
 };
 use state::{ControllerState, ControllerStatus, Resource, Store};
 
@@ -98,6 +98,11 @@ pub(super) const SOURCES: &[Source] = &[
         look: etcd_disk,
     },
     Source {
+        name: "etcd-snapshots",
+        kind: EtcdSnapshotStatus::KIND,
+        look: etcd_snapshots,
+    },
+    Source {
         name: "controllers",
         kind: ControllerStatus::KIND,
         look: controllers,
@@ -117,6 +122,11 @@ fn volumes(store: &Store, _: Duration) -> Vec<String> {
 fn etcd_disk(store: &Store, _: Duration) -> Vec<String> {
     let disk: Option<EtcdDisk> = store.get(NODE);
     disk.and_then(|disk| disk.problem).into_iter().collect()
+}
+
+fn etcd_snapshots(store: &Store, _: Duration) -> Vec<String> {
+    let status: Option<EtcdSnapshotStatus> = store.get(NODE);
+    status.and_then(|status| status.problem).into_iter().collect()
 }
 
 fn room(store: &Store, _: Duration) -> Vec<String> {

@@ -227,6 +227,16 @@ fn what_people_change_in_kubernetes_is_checked() {
             "cluster.apiServer.auditPolicy: is of another kind",
         ),
         (
+            "interval: 6h\n      keep: 9",
+            "interval: 9m\n      keep: 9",
+            "cluster.etcd.snapshots.interval: must be from 10m to 168h",
+        ),
+        (
+            "interval: 6h\n      keep: 9",
+            "keep: 101",
+            "cluster.etcd.snapshots.keep: expected a whole number from 0 to 100",
+        ),
+        (
             "SidecarContainers: true",
             "sidecarContainers: true",
             "cluster.featureGates.sidecarContainers: \"sidecarContainers\" is not a feature gate",

@@ -285,7 +285,7 @@ prop_compose! {
             },
             controller_manager: ComponentSettings { extra_args: extra_args.clone() },
             scheduler: ComponentSettings::default(),
-            etcd: ComponentSettings { extra_args },
+            etcd: Etcd { extra_args, snapshots: EtcdSnapshots { interval: Period::seconds(if enabled { 600 } else { 43_200 }), keep: if servers_listed { 0 } else { 5 } } },
             feature_gates: BTreeMap::from([("NaN".parse().unwrap(), enabled)]),
             allow_scheduling_on_control_planes: (!servers_listed).then_some(enabled),
             manifests,

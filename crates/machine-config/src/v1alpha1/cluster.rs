@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::defaults::is_default;
-use super::{ApiServer, CertificateAuthority, ComponentSettings, FeatureGates, Manifest};
+use super::{ApiServer, CertificateAuthority, ComponentSettings, Etcd, FeatureGates, Manifest};
 use crate::secret::Secret;
 use crate::value::{DnsDomain, Endpoint, IpPrefix, Name};
 
@@ -58,9 +58,9 @@ pub struct Cluster {
     #[cfg_attr(any(test, feature = "schema"), schemars(default))]
     pub scheduler: ComponentSettings,
     /// How etcd runs.
-    #[serde(skip_serializing_if = "ComponentSettings::is_default")]
+    #[serde(skip_serializing_if = "is_default")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default))]
-    pub etcd: ComponentSettings,
+    pub etcd: Etcd,
     /// Feature gates of all components of Kubernetes on this node, such as `SidecarContainers: true`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default))]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::defaults::is_default;
-use crate::value::{Document, FeatureGate, FlagName, Host, ImagePath, Name, PluginName};
+use crate::value::{Document, FeatureGate, FlagName, Host, ImagePath, Name, Period, PluginName};
 
 /// Flags of a component by name, without the dashes.
 pub type ExtraArgs = BTreeMap<FlagName, String>;
@@ -91,6 +91,71 @@ pub struct ComponentSettings {
 impl ComponentSettings {
     pub(super) fn is_default(&self) -> bool {
         is_default(self)
+    }
+}
+
+/// How etcd runs. Workers ignore it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    any(test, feature = "schema"),
+    derive(schemars::JsonSchema),
+    schemars(deny_unknown_fields)
+)]
+#[serde(rename_all = "camelCase")]
+pub struct Etcd {
+    /// Flags of etcd by name, without the dashes. A flag that Bedplate sets itself, or that the version lacks, is refused.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub extra_args: ExtraArgs,
+    /// The snapshots that each control plane takes of its etcd, and keeps on DATA.
+    #[serde(skip_serializing_if = "is_default")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub snapshots: EtcdSnapshots,
+}
+
+/// The snapshots that each control plane takes of its etcd, and keeps on DATA.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    any(test, feature = "schema"),
+    derive(schemars::JsonSchema),
+    schemars(deny_unknown_fields)
+)]
+#[serde(rename_all = "camelCase")]
+pub struct EtcdSnapshots {
+    /// How often one is taken: from 10m to 168h. 12 h if not given.
+    #[serde(skip_serializing_if = "EtcdSnapshots::is_usual_interval")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default = "EtcdSnapshots::interval"))]
+    pub interval: Period,
+    /// How many are kept, up to 100: the newest. 5 if not given. With 0 none is taken, and none is removed.
+    #[serde(skip_serializing_if = "EtcdSnapshots::is_usual_number")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default = "EtcdSnapshots::keep"))]
+    pub keep: u32,
+}
+
+impl EtcdSnapshots {
+    fn interval() -> Period {
+        Period::seconds(12 * 3600)
+    }
+
+    fn keep() -> u32 {
+        5
+    }
+
+    fn is_usual_interval(value: &Period) -> bool {
+        *value == Self::interval()
+    }
+
+    fn is_usual_number(value: &u32) -> bool {
+        *value == Self::keep()
+    }
+}
+
+impl Default for EtcdSnapshots {
+    fn default() -> Self {
+        Self {
+            interval: Self::interval(),
+            keep: Self::keep(),
+        }
     }
 }
 

@@ -14,7 +14,8 @@ pub use cluster::{Cluster, ClusterNetwork, ClusterSecrets, Cni, Proxy};
 pub(crate) use decode::{Marks, decode};
 pub use health::{Check, Health};
 pub use kubernetes::{
-    AdmissionPlugin, ApiServer, ComponentSettings, ExtraArgs, FeatureGates, Kubelet, Manifest,
+    AdmissionPlugin, ApiServer, ComponentSettings, Etcd, EtcdSnapshots, ExtraArgs, FeatureGates, Kubelet,
+    Manifest,
 };
 pub use types::*;
 pub use upgrades::{Day, RolloutFeed, Upgrades, Window};

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use api::v1alpha1::etcd_service_client::EtcdServiceClient;
 use api::v1alpha1::{
     EtcdAlarmsRequest, EtcdDefragmentRequest, EtcdDisarmRequest, EtcdForfeitLeadershipRequest,
-    EtcdLeaveRequest, EtcdMembersRequest, EtcdRemoveMemberRequest, EtcdStatusRequest,
+    EtcdLeaveRequest, EtcdMembersRequest, EtcdRemoveMemberRequest, EtcdSnapshotsRequest, EtcdStatusRequest,
 };
 use clap::{Args, Subcommand};
 use tonic::Response;
@@ -30,6 +30,8 @@ pub enum Etcd {
     ///
     /// The file has mode 0600: it holds all secrets of the cluster.
     Snapshot(snapshot::Snapshot),
+    /// List the snapshots that nodes have taken on a schedule, the newest first.
+    Snapshots,
     /// Remove another member from etcd.
     ///
     /// For a node that is gone for good. One that runs joins again by itself, so reset it instead: it leaves etcd first. It is
@@ -92,6 +94,13 @@ impl Etcd {
                 .await
             }
             Self::Snapshot(snapshot) => snapshot.run(session).await,
+            Self::Snapshots => {
+                call_and_show(&session, |node| async {
+                    let mut client = EtcdServiceClient::new(node.channel);
+                    client.etcd_snapshots(EtcdSnapshotsRequest {}).await
+                })
+                .await
+            }
             Self::RemoveMember(remove) => remove.run(session).await,
             Self::Leave(asked) => {
                 let what = format!("make {} leave etcd until the next start", session.names());

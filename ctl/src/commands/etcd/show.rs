@@ -1,11 +1,13 @@
 //! Tables of what etcd answers.
 
+use std::time::{Duration, SystemTime};
+
 use api::v1alpha1::{
     EtcdAlarm, EtcdAlarmsResponse, EtcdDisarmResponse, EtcdForfeitLeadershipResponse, EtcdMember,
-    EtcdMembersResponse, EtcdRemoveMemberResponse, EtcdStatusResponse,
+    EtcdMembersResponse, EtcdRemoveMemberResponse, EtcdSnapshotsResponse, EtcdStatusResponse,
 };
 
-use crate::ui::{Show, Table, bytes};
+use crate::ui::{Show, Table, bytes, duration, moment_ms, note};
 
 impl Show for EtcdMembersResponse {
     fn show(&self, table: &mut Table) {
@@ -69,6 +71,27 @@ impl Show for EtcdStatusResponse {
                 format!("{}/{}", self.raft_applied_index, self.raft_index),
                 problems.join("; "),
             ]);
+    }
+}
+
+impl Show for EtcdSnapshotsResponse {
+    fn show(&self, table: &mut Table) {
+        table.headings(&["NAME", "TAKEN", "AGE", "SIZE", "REVISION"]);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let now = i64::try_from(now.unwrap_or_default().as_secs()).unwrap_or_default();
+        for kept in &self.snapshots {
+            let age = u64::try_from(now.saturating_sub(kept.taken_unix)).unwrap_or_default();
+            table.row([
+                kept.name.clone(),
+                moment_ms(kept.taken_unix.saturating_mul(1000)),
+                duration(Duration::from_secs(age)),
+                bytes(kept.size_bytes),
+                kept.revision.to_string(),
+            ]);
+        }
+        if !self.problem.is_empty() {
+            note(&self.problem);
+        }
     }
 }
 

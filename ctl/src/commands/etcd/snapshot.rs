@@ -23,6 +23,9 @@ const HASH: usize = 32;
 pub struct Snapshot {
     /// File to write. It must not exist yet.
     file: PathBuf,
+    /// Save this one of those that the node keeps, in place of a new one. `bedplate etcd snapshots` lists them.
+    #[arg(long, value_name = "NAME")]
+    kept: Option<String>,
 }
 
 impl Snapshot {
@@ -46,8 +49,9 @@ impl Snapshot {
             .mode(0o600)
             .open(&part);
         let mut file = opened.with_context(|| format!("cannot create {}", part.display()))?;
+        let name = self.kept.unwrap_or_default();
         let asked = EtcdServiceClient::new(node.channel.clone())
-            .etcd_snapshot(EtcdSnapshotRequest {})
+            .etcd_snapshot(EtcdSnapshotRequest { name })
             .await;
         let mut pieces = asked.map_err(|status| node.problem(&status))?.into_inner();
         let (mut hash, mut held, mut length) = (Sha256::new(), Vec::new(), 0_u64);

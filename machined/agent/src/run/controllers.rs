@@ -187,7 +187,8 @@ pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError>
         ))
         .add(WatchRoom::new(node.events.clone()))
         .add(etcd.controller())
-        .add(etcd.disk_controller());
+        .add(etcd.disk_controller())
+        .add(etcd.snapshots_controller(etcd::SETTLING));
     if let Some(upgrades) = upgrades {
         runtime
             .add(UpgradeController::new(upgrades.clone()))

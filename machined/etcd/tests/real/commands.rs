@@ -31,7 +31,7 @@ async fn the_api_shows_and_changes_the_real_etcd() {
     first.handle.defragment().await.unwrap();
 
     first.etcd.put("test/key", b"value").await.unwrap();
-    let mut pieces = first.handle.snapshot().await.unwrap();
+    let mut pieces = first.handle.snapshot(None).await.unwrap();
     let mut snapshot = Vec::new();
     while let Some(piece) = pieces.next().await {
         snapshot.extend(piece.unwrap());

@@ -11,7 +11,7 @@ use etcd_client::rpc::Member;
 use etcd_client::{Credentials, Etcd};
 use kubernetes::Version;
 use machine_config::Secret;
-use machine_config::v1alpha1::{CertificateAuthority, ClusterSecrets, Role};
+use machine_config::v1alpha1::{CertificateAuthority, ClusterSecrets, EtcdSnapshots, Role};
 use node::Node;
 use node::children::Children;
 use pki::authority::SERVER_LIFE;
@@ -39,6 +39,8 @@ pub struct Lab {
     ports: Ports,
     network: String,
     children: Children,
+    /// The snapshots that control planes take: none, unless a test sets it.
+    pub snapshots: EtcdSnapshots,
     pub folder: TempDir,
 }
 
@@ -69,6 +71,10 @@ impl Lab {
             program,
             version,
             children,
+            snapshots: EtcdSnapshots {
+                keep: 0,
+                ..EtcdSnapshots::default()
+            },
             secrets: KubernetesSecrets::generate("home", SystemTime::now()).unwrap(),
             ports,
             network,
@@ -135,7 +141,10 @@ impl Lab {
         let handle = EtcdHandle::new(&node, places.clone(), self.ports, restorer);
         let stop = CancellationToken::new();
         let mut runtime = Runtime::new(node.store.clone());
-        runtime.add(handle.controller()).add(handle.disk_controller());
+        runtime
+            .add(handle.controller())
+            .add(handle.disk_controller())
+            .add(handle.snapshots_controller(Duration::ZERO));
         let running = tokio::spawn(runtime.run(stop.clone()));
         let recipe = Recipe {
             program: self.program.clone(),
@@ -170,6 +179,7 @@ impl Lab {
         };
         let mut config = state::testkit::config();
         config.machine.role = Role::ControlPlane;
+        config.cluster.etcd.snapshots = self.snapshots.clone();
         config.cluster.id = Some("home-id".parse().unwrap());
         config.cluster.secrets = Some(ClusterSecrets {
             etcd_ca: pair(&self.secrets.etcd),

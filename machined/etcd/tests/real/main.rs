@@ -11,5 +11,6 @@ mod lab;
 mod members;
 mod program;
 mod recovery;
+mod schedule;
 mod services;
 mod writer;

@@ -47,7 +47,7 @@ async fn refusal(plane: &Plane, file: &[u8]) -> String {
 }
 
 async fn snapshot(plane: &Plane) -> Vec<u8> {
-    let mut pieces = plane.handle.snapshot().await.unwrap();
+    let mut pieces = plane.handle.snapshot(None).await.unwrap();
     let mut snapshot = Vec::new();
     while let Some(piece) = pieces.next().await {
         snapshot.extend(piece.unwrap());

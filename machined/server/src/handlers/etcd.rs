@@ -8,8 +8,8 @@ use api::v1alpha1::{
     EtcdDefragmentResponse, EtcdDisarmRequest, EtcdDisarmResponse, EtcdForfeitLeadershipRequest,
     EtcdForfeitLeadershipResponse, EtcdLeaveRequest, EtcdLeaveResponse, EtcdMembersRequest,
     EtcdMembersResponse, EtcdRecoverRequest, EtcdRecoverResponse, EtcdRecovered, EtcdRemoveMemberRequest,
-    EtcdRemoveMemberResponse, EtcdSnapshotRequest, EtcdSnapshotResponse, EtcdStatusRequest,
-    EtcdStatusResponse, StartEtcdRecovery,
+    EtcdRemoveMemberResponse, EtcdSnapshotRequest, EtcdSnapshotResponse, EtcdSnapshotsRequest,
+    EtcdSnapshotsResponse, EtcdStatusRequest, EtcdStatusResponse, StartEtcdRecovery,
 };
 use backend::BackendError;
 use futures::StreamExt as _;
@@ -71,13 +71,22 @@ impl EtcdService for Handlers {
         Ok(Response::new(self.backend.etcd.status().await?))
     }
 
+    async fn etcd_snapshots(
+        &self,
+        _: Request<EtcdSnapshotsRequest>,
+    ) -> Result<Response<EtcdSnapshotsResponse>, Status> {
+        Ok(Response::new(self.backend.etcd.snapshots().await?))
+    }
+
     type EtcdSnapshotStream = Answers<EtcdSnapshotResponse>;
 
     async fn etcd_snapshot(
         &self,
-        _: Request<EtcdSnapshotRequest>,
+        request: Request<EtcdSnapshotRequest>,
     ) -> Result<Response<Answers<EtcdSnapshotResponse>>, Status> {
-        let pieces = self.backend.etcd.snapshot().await?;
+        let name = request.into_inner().name;
+        let kept = Some(name.as_str()).filter(|name| !name.is_empty());
+        let pieces = self.backend.etcd.snapshot(kept).await?;
         Ok(Response::new(Box::pin(
             pieces.map(|piece| Ok(EtcdSnapshotResponse { data: piece? })),
         )))

@@ -1,6 +1,9 @@
 //! The fake node's etcd: a cluster of one.
 
-use api::v1alpha1::{EtcdAlarm, EtcdMember, EtcdMembersResponse, EtcdRecovered, EtcdStatusResponse};
+use api::v1alpha1::{
+    EtcdAlarm, EtcdMember, EtcdMembersResponse, EtcdRecovered, EtcdSnapshotsResponse, EtcdStatusResponse,
+    KeptEtcdSnapshot,
+};
 use async_trait::async_trait;
 use backend::{BackendError, Etcd, PushedBundle, SnapshotPieces};
 use futures::stream;
@@ -63,7 +66,26 @@ impl Etcd for FakeNode {
         })
     }
 
-    async fn snapshot(&self) -> Result<SnapshotPieces, BackendError> {
+    async fn snapshots(&self) -> Result<EtcdSnapshotsResponse, BackendError> {
+        let kept = |name: &str, taken_unix, revision| KeptEtcdSnapshot {
+            name: name.into(),
+            taken_unix,
+            size_bytes: 20 << 20,
+            revision,
+        };
+        Ok(EtcdSnapshotsResponse {
+            snapshots: vec![
+                kept("20261127T181500Z-r4711.db", 1_795_803_300, 4711),
+                kept("20261127T061500Z-r4000.db", 1_795_760_100, 4000),
+            ],
+            problem: String::new(),
+        })
+    }
+
+    async fn snapshot(&self, kept: Option<&str>) -> Result<SnapshotPieces, BackendError> {
+        if let Some(name) = kept {
+            self.note(format!("snapshot {name}"));
+        }
         // SHA-256 of the two before it.
         const HASH: [u8; 32] = [
             0x13, 0x07, 0x99, 0x0e, 0x6b, 0xa5, 0xca, 0x14, 0x5e, 0xb3, 0x5e, 0x99, 0x18, 0x2a, 0x9b, 0xec,

@@ -186,6 +186,23 @@ impl Resource for EtcdDisk {
     const KIND: &'static str = "EtcdDisk";
 }
 
+/// The snapshots of etcd that a control plane keeps on DATA. Owned by the controller `etcd-snapshots`; one, named `node`, on
+/// control planes that take some.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EtcdSnapshotStatus {
+    /// The name of the newest; none if there is none yet.
+    pub newest: Option<String>,
+    /// How many are kept.
+    pub count: u32,
+    /// Why none could be taken when one was due, one sentence; none if nothing is wrong.
+    pub problem: Option<String>,
+}
+
+impl Resource for EtcdSnapshotStatus {
+    const KIND: &'static str = "EtcdSnapshotStatus";
+}
+
 /// A certificate of one of the node's components, with its key. Named `COMPONENT/FILE`, such as `kubelet/kubelet-client`.
 ///
 /// The kind is shared. Control planes sign their own (the controller `cluster-certificates`), workers ask a control plane

@@ -29,7 +29,7 @@ pub use certificate::CertificateStatus;
 pub use clock::{TimeFrom, TimeStatus};
 pub use cluster::{
     ClusterMember, ClusterPeer, ClusterStatus, ComponentCertificate, EtcdDisk, EtcdMembership, EtcdPeer,
-    EtcdStart, EtcdStatus, EtcdVoter, JoinStatus,
+    EtcdSnapshotStatus, EtcdStart, EtcdStatus, EtcdVoter, JoinStatus,
 };
 pub use cluster_network::{
     ApiBalancerStatus, ApiServers, BalancedServer, ClusterNode, PodNetworkStatus, ServerHealth,

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::kubernetes::{api_server, component, feature_gates, manifests};
+use super::kubernetes::{api_server, component, etcd, feature_gates, manifests};
 use super::secrets::{Marks, authority, pem_secret, secret};
 use crate::decode::{Cursor, Object};
 use crate::v1alpha1::{Cluster, ClusterNetwork, ClusterSecrets, Cni, Proxy, Role};
@@ -47,7 +47,8 @@ pub(super) fn cluster(cursor: Cursor<'_>, role: Option<Role>, marks: Marks<'_>) 
     let virtual_ip = o.field("virtualIP").and_then(|c| virtual_ip(&c, &network));
     let api_server = o.field("apiServer").and_then(api_server).unwrap_or_default();
     let mut settings = |name| o.field(name).and_then(component).unwrap_or_default();
-    let [controller_manager, scheduler, etcd] = ["controllerManager", "scheduler", "etcd"].map(&mut settings);
+    let [controller_manager, scheduler] = ["controllerManager", "scheduler"].map(&mut settings);
+    let etcd = o.field("etcd").and_then(etcd).unwrap_or_default();
     let feature_gates = o.field("featureGates").map(feature_gates).unwrap_or_default();
     let allow_scheduling = o.field("allowSchedulingOnControlPlanes");
     let allow_scheduling_on_control_planes = allow_scheduling.and_then(|c| c.boolean());

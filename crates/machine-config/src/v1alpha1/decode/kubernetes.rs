@@ -6,10 +6,16 @@ use std::str::FromStr;
 
 use crate::decode::Cursor;
 use crate::v1alpha1::{
-    AdmissionPlugin, ApiServer, ComponentSettings, ExtraArgs, FeatureGates, Kubelet, Manifest, Role,
+    AdmissionPlugin, ApiServer, ComponentSettings, Etcd, EtcdSnapshots, ExtraArgs, FeatureGates, Kubelet,
+    Manifest, Role,
 };
-use crate::value::{Document, LabelKey, LabelValue, TaintValue};
+use crate::value::{Document, LabelKey, LabelValue, Period, TaintValue};
 
+/// How often snapshots of etcd may be taken: a card wears out, and weeks are no protection.
+const SHORTEST: Period = Period::seconds(10 * 60);
+const LONGEST: Period = Period::seconds(168 * 3600);
+/// The most snapshots that are kept.
+const MOST: u32 = 100;
 /// The kind of an audit policy.
 const POLICY: &str = "Policy";
 
@@ -83,6 +89,35 @@ pub(super) fn component(cursor: Cursor<'_>) -> Option<ComponentSettings> {
     let extra_args = o.field("extraArgs").map(extra_args).unwrap_or_default();
     o.finish();
     Some(ComponentSettings { extra_args })
+}
+
+pub(super) fn etcd(cursor: Cursor<'_>) -> Option<Etcd> {
+    let mut o = cursor.object()?;
+    let extra_args = o.field("extraArgs").map(extra_args).unwrap_or_default();
+    let snapshots = o.field("snapshots").and_then(snapshots).unwrap_or_default();
+    o.finish();
+    Some(Etcd {
+        extra_args,
+        snapshots,
+    })
+}
+
+fn snapshots(cursor: Cursor<'_>) -> Option<EtcdSnapshots> {
+    let mut o = cursor.object()?;
+    let usual = EtcdSnapshots::default();
+    let interval = o.field("interval").map_or(Some(usual.interval), |c| {
+        let interval = c.period()?;
+        if !(SHORTEST..=LONGEST).contains(&interval) {
+            c.fault(format!("must be from {SHORTEST} to {LONGEST}"));
+        }
+        Some(interval)
+    });
+    let keep = o.field("keep").map_or(Some(usual.keep), |c| c.number(0, MOST));
+    o.finish();
+    Some(EtcdSnapshots {
+        interval: interval?,
+        keep: keep?,
+    })
 }
 
 pub(super) fn api_server(cursor: Cursor<'_>) -> Option<ApiServer> {
