@@ -135,6 +135,19 @@ impl Authority {
         })
     }
 
+    /// Generates an authority to take the place of this one: with its name, a new key of its kind, and ten years to live.
+    pub fn successor(&self, now: SystemTime) -> Result<Self, Error> {
+        Self::with_key(self.new_key()?, &self.certificate.details().name, now)
+    }
+
+    /// Generates a key of the authority's own kind.
+    fn new_key(&self) -> Result<PrivateKey, Error> {
+        match self.certificate.details().key_kind {
+            KeyKind::Ed25519 => PrivateKey::generate(),
+            KeyKind::Ecdsa | KeyKind::Rsa | KeyKind::Other => PrivateKey::generate_ecdsa(),
+        }
+    }
+
     /// Reads an authority; `what` names it in errors. The key must match the certificate.
     pub fn from_pem(certificate: &str, key: &str, what: &'static str) -> Result<Self, Error> {
         let parsed = Certificate::from_pem(certificate, what)?;
@@ -216,10 +229,7 @@ impl Authority {
 
     /// Signs with a new key, which is of the authority's own kind.
     fn issue(&self, params: CertificateParams, what: &'static str) -> Result<Issued, Error> {
-        let key = match self.certificate.details().key_kind {
-            KeyKind::Ed25519 => PrivateKey::generate()?,
-            KeyKind::Ecdsa | KeyKind::Rsa | KeyKind::Other => PrivateKey::generate_ecdsa()?,
-        };
+        let key = self.new_key()?;
         let made = self.made(params, key.pair(), what)?;
         issued(&made, key, what)
     }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
+use base64ct::{Base64, Encoding as _};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
@@ -114,6 +115,23 @@ impl Certificate {
         self.details.public == key.public()
     }
 
+    /// Returns it in PEM.
+    pub fn to_pem(&self) -> String {
+        let text = Base64::encode_string(&self.der);
+        let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+        for line in text.as_bytes().chunks(64) {
+            pem.extend(line.iter().copied().map(char::from));
+            pem.push('\n');
+        }
+        pem.push_str("-----END CERTIFICATE-----\n");
+        pem
+    }
+
+    /// Tells whether this authority has signed a certificate, which is PEM with those between the two.
+    pub fn has_signed(&self, certificate: &str) -> bool {
+        Self::blocks(certificate).is_ok_and(|chain| crate::trust::vouches(std::slice::from_ref(self), &chain))
+    }
+
     /// Returns its fingerprint.
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.der)
@@ -208,6 +226,23 @@ fn moment(seconds: i64) -> Option<SystemTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_authority_knows_what_it_has_signed() {
+        let now = SystemTime::now();
+        let [own, other] = ["a", "b"].map(|name| crate::Authority::generate(name, now).unwrap());
+        let again = Certificate::from_pem(&own.certificate().to_pem(), "the test").unwrap();
+        assert_eq!(&again, own.certificate());
+        let signed = own
+            .issue_client(
+                "ann",
+                "x",
+                crate::Validity::starting(now, Duration::from_secs(60)),
+            )
+            .unwrap();
+        assert!(again.has_signed(&signed.pem) && !other.certificate().has_signed(&signed.pem));
+        assert!(!again.has_signed("nothing"));
+    }
 
     #[test]
     fn each_flaw_is_distinguished() {

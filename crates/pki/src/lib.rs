@@ -36,7 +36,7 @@ pub use key_kind::KeyKind;
 pub use kubernetes::KubernetesSecrets;
 pub use request::{SigningRequest, UnusableRequest};
 pub use secrets::Secrets;
-pub use server::{Mode, ServerTls, Serving, trust_in};
+pub use server::{Mode, ServerTls, Serving, Trusted, trust_in};
 
 use std::sync::Arc;
 

@@ -3,12 +3,14 @@
 use std::fmt;
 use std::time::SystemTime;
 
+use machine_config::MachineConfig;
+use machine_config::v1alpha1::CertificateAuthority;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::kubernetes::{self, KubernetesSecrets};
+use crate::kubernetes::{self, EncryptionKey, KubernetesSecrets};
 use crate::pair::Pair;
-use crate::{Authority, Error, random};
+use crate::{Authority, Certificate, Error, PrivateKey, random};
 
 const API_VERSION: &str = "bedplate.dev/v1alpha1";
 const KIND: &str = "Secrets";
@@ -47,6 +49,39 @@ impl Secrets {
         Ok(incomplete)
     }
 
+    /// Collects the secrets of a cluster from the machine config of one of its control planes, or of a standalone node. Of
+    /// authorities that are being rotated it takes those that sign.
+    ///
+    /// # Errors
+    ///
+    /// A config without the keys of its authorities, such as a worker's.
+    pub fn of_config(config: &MachineConfig) -> Result<Self, Error> {
+        let (machine, cluster) = (&config.machine, &config.cluster);
+        let kubernetes = match (&cluster.ca, &cluster.secrets) {
+            (Some(ca), Some(secrets)) => Some(KubernetesSecrets {
+                authority: of_config(ca, "cluster.ca")?,
+                etcd: of_config(&secrets.etcd_ca, "cluster.secrets.etcdCA")?,
+                front_proxy: of_config(&secrets.front_proxy_ca, "cluster.secrets.frontProxyCA")?,
+                service_account: PrivateKey::from_pem(
+                    secrets.service_account_key.expose(),
+                    "cluster.secrets.serviceAccountKey",
+                )?,
+                encryption: EncryptionKey::from_base64(
+                    secrets.encryption_key.expose(),
+                    "cluster.secrets.encryptionKey",
+                )?,
+            }),
+            _ => None,
+        };
+        let token = machine.token.as_ref().map_or("", machine_config::Secret::expose);
+        Ok(Self {
+            authority: of_config(&machine.ca, "machine.ca")?,
+            token: Zeroizing::new(token.to_owned()),
+            cluster_id: cluster.id.as_ref().map(ToString::to_string).unwrap_or_default(),
+            kubernetes,
+        })
+    }
+
     /// Reads the file.
     pub fn from_yaml(text: &str) -> Result<Self, Error> {
         let file: File = yaml::document(text, API_VERSION, KIND)?;
@@ -72,6 +107,13 @@ impl Secrets {
         zeroize::Zeroize::zeroize(&mut file.token);
         Zeroizing::new(text)
     }
+}
+
+/// Reads the authority that signs, without those that are only accepted.
+fn of_config(ca: &CertificateAuthority, what: &'static str) -> Result<Authority, Error> {
+    let first = Certificate::from_pem(ca.cert.as_str(), what)?;
+    let key = ca.key.as_ref().map_or("", machine_config::Secret::expose);
+    Authority::from_pem(&first.to_pem(), key, what)
 }
 
 impl fmt::Debug for Secrets {

@@ -36,8 +36,50 @@ pub struct Serving {
     pub mode: Mode,
     /// Fingerprint of the node's certificate.
     pub fingerprint: Fingerprint,
-    /// The fingerprint over the authorities of clients; set in the modes mutual and optional.
-    pub trust: Option<Fingerprint>,
+    /// The authorities of clients; set in the modes mutual and optional.
+    pub trust: Option<Trusted>,
+}
+
+/// The authorities that a node knows clients by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trusted(Arc<[Certificate]>);
+
+impl Trusted {
+    /// Reads them from PEM, one or more.
+    ///
+    /// # Errors
+    ///
+    /// A text that has none, or one that cannot be read.
+    pub fn of(authorities: &str) -> Result<Self, Error> {
+        Ok(Self(
+            Certificate::all_from_pem(authorities, "the authority")?.into(),
+        ))
+    }
+
+    /// Returns the first of them: the one that signs.
+    pub fn first(&self) -> Option<Fingerprint> {
+        self.0.first().map(Certificate::fingerprint)
+    }
+
+    /// Tells whether an authority is one of them.
+    pub fn contains(&self, authority: Fingerprint) -> bool {
+        self.0.iter().any(|own| own.fingerprint() == authority)
+    }
+
+    /// Tells whether two have an authority in common: what it has signed is known by both.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.0.iter().any(|own| other.contains(own.fingerprint()))
+    }
+
+    /// Returns which of them vouches for a chain that a handshake has verified.
+    pub fn voucher(&self, chain: &[CertificateDer<'_>]) -> Option<Fingerprint> {
+        let read = |der: &CertificateDer<'_>| Certificate::from_der(der.clone().into_owned(), "the client");
+        let chain: Result<Vec<Certificate>, Error> = chain.iter().map(read).collect();
+        let chain = chain.ok()?;
+        let vouches =
+            |authority: &&Certificate| crate::trust::vouches(std::slice::from_ref(authority), &chain);
+        self.0.iter().find(vouches).map(Certificate::fingerprint)
+    }
 }
 
 impl fmt::Debug for Serving {
@@ -96,14 +138,14 @@ impl Serving {
         clock: Arc<NodeClock>,
         mode: Mode,
     ) -> Result<Self, Error> {
-        let authorities = Certificate::all_from_pem(authorities, "the authority")?;
+        let trust = Trusted::of(authorities)?;
+        let authorities = &trust.0;
         let mut roots = RootCertStore::empty();
-        for authority in &authorities {
+        for authority in authorities.iter() {
             roots.add(authority.der().clone())?;
         }
-        let trust = Fingerprint::of_all(authorities.iter().map(Certificate::der));
         let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider()).build()?;
-        let anchors = Anchor::each(&authorities, |roots| {
+        let anchors = Anchor::each(authorities, |roots| {
             Ok(WebPkiClientVerifier::builder_with_provider(roots.into(), provider()).build()?)
         })?;
         let verifier = ClocklessVerifier {
@@ -128,7 +170,7 @@ impl Serving {
     fn new(
         issued: &Issued,
         mode: Mode,
-        trust: Option<(Fingerprint, Arc<dyn ClientCertVerifier>)>,
+        trust: Option<(Trusted, Arc<dyn ClientCertVerifier>)>,
     ) -> Result<Self, Error> {
         let builder = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])?;
@@ -151,7 +193,7 @@ impl Serving {
     }
 }
 
-/// Returns the fingerprint over authorities (PEM, one or more), as in [`Serving::trust`].
+/// Returns the fingerprint over authorities (PEM, one or more), in their order.
 pub fn trust_in(authorities: &str) -> Result<Fingerprint, Error> {
     let authorities = Certificate::all_from_pem(authorities, "the authority")?;
     Ok(Fingerprint::of_all(authorities.iter().map(Certificate::der)))

@@ -25,11 +25,11 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Returns a caller with a role, under the CA that a node serves with now.
+    /// Returns a caller with a role, under the first CA that a node accepts now.
     #[cfg(feature = "testing")]
     pub fn current(role: Option<Role>, tls: Arc<ServerTls>, clock: Arc<NodeClock>) -> Self {
         let peer = Peer {
-            trust: tls.current().and_then(|serving| serving.trust),
+            trust: tls.current().and_then(|serving| serving.trust.as_ref()?.first()),
             identity: None,
             address: None,
         };

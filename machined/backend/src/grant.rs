@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use pki::{Fingerprint, NodeClock, ServerTls};
+use pki::{Fingerprint, NodeClock, ServerTls, Trusted};
 
 use super::peer::Peer;
 
@@ -28,7 +28,7 @@ pub struct Grant {
 /// The terms of a grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terms {
-    /// Fingerprint of the CAs that the caller was verified with; none in maintenance mode.
+    /// Fingerprint of the CA that vouches for the caller; none in maintenance mode.
     pub trust: Option<Fingerprint>,
     /// Validity of the caller's certificate; none in maintenance mode.
     pub life: Option<(SystemTime, SystemTime)>,
@@ -37,7 +37,7 @@ pub struct Terms {
 /// The reason why a call may not continue, or a connection may not make another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Revoked {
-    /// The CA of clients has changed.
+    /// The CA of the client is no longer accepted.
     #[error(
         "the node's CA has changed since the connection was made; connect again with a certificate of the new CA"
     )]
@@ -70,14 +70,15 @@ impl Grant {
         }
     }
 
-    /// Returns the fingerprint of the CAs that the caller was verified with; none in maintenance mode.
+    /// Returns the fingerprint of the CA that vouches for the caller; none in maintenance mode.
     pub fn trust(&self) -> Option<Fingerprint> {
         self.terms.trust
     }
 
     /// Checks that the call may continue.
     pub fn check(&self) -> Result<(), Revoked> {
-        let serving = self.tls.current().map(|serving| serving.trust);
+        let serving = self.tls.current();
+        let serving = serving.as_ref().map(|serving| serving.trust.as_ref());
         let judge = |not_before| self.clock.judge(SystemTime::now(), not_before);
         self.terms.check(serving, judge)
     }
@@ -123,18 +124,19 @@ impl Grant {
 }
 
 impl Terms {
-    /// Decides whether the terms hold. `serving` is the CA that the node trusts now, if it serves at all; `now` returns the
-    /// time by which to judge a certificate that is valid from the given time.
+    /// Decides whether the terms hold. `serving` are the CAs that the node accepts now, if it serves at all; others may have
+    /// come and gone beside that of the caller. `now` returns the time by which to judge a certificate that is valid from the given time.
     pub fn check(
         &self,
-        serving: Option<Option<Fingerprint>>,
+        serving: Option<Option<&Trusted>>,
         now: impl FnOnce(SystemTime) -> SystemTime,
     ) -> Result<(), Revoked> {
-        match serving {
-            None => return Err(Revoked::NotServing),
-            Some(trust) if trust == self.trust => {}
-            Some(None) => return Err(Revoked::Maintenance),
-            Some(Some(_)) => return Err(Revoked::Authority),
+        match (serving, self.trust) {
+            (None, _) => return Err(Revoked::NotServing),
+            (Some(None), None) => {}
+            (Some(None), Some(_)) => return Err(Revoked::Maintenance),
+            (Some(Some(accepted)), Some(own)) if accepted.contains(own) => {}
+            (Some(Some(_)), _) => return Err(Revoked::Authority),
         }
         match self.life {
             Some((not_before, not_after)) if not_after < now(not_before) => Err(Revoked::Expired),
@@ -147,23 +149,31 @@ impl Terms {
 mod tests {
     use super::*;
 
-    fn trust(text: &str) -> Option<Fingerprint> {
-        Some(text.repeat(64).parse().unwrap())
+    fn authority(name: &str) -> (Option<Fingerprint>, String) {
+        let made = pki::Authority::generate(name, SystemTime::now()).unwrap();
+        (
+            Some(made.certificate().fingerprint()),
+            made.certificate_pem().to_owned(),
+        )
     }
 
     #[test]
-    fn terms_hold_under_the_same_authority_and_in_time() {
+    fn terms_hold_while_their_authority_is_accepted_and_in_time() {
         let moment = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-        let (home, away) = (trust("a"), trust("b"));
+        let ((home, own), (_, other)) = (authority("home"), authority("away"));
+        let [both, away] = [format!("{other}{own}"), other].map(|text| Trusted::of(&text).unwrap());
+        let own = Trusted::of(&own).unwrap();
+        let (own, both, away) = (Some(Some(&own)), Some(Some(&both)), Some(Some(&away)));
         let life = Some((moment(10), moment(20)));
         let cases = [
-            (home, life, Some(home), 20, None),
-            (home, life, Some(home), 21, Some(Revoked::Expired)),
-            (home, life, Some(away), 15, Some(Revoked::Authority)),
+            (home, life, own, 20, None),
+            (home, life, both, 20, None),
+            (home, life, own, 21, Some(Revoked::Expired)),
+            (home, life, away, 15, Some(Revoked::Authority)),
             (home, life, Some(None), 15, Some(Revoked::Maintenance)),
             (home, life, None, 15, Some(Revoked::NotServing)),
             (None, None, Some(None), 99, None),
-            (None, None, Some(home), 15, Some(Revoked::Authority)),
+            (None, None, own, 15, Some(Revoked::Authority)),
             (None, None, None, 15, Some(Revoked::NotServing)),
         ];
         for (trust, life, serving, now, expected) in cases {

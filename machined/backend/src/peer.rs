@@ -9,7 +9,7 @@ use pki::{Details, Fingerprint};
 /// The peer of a connection, as of its handshake. The guard checks with each request whether that still holds.
 #[derive(Debug, Clone)]
 pub struct Peer {
-    /// Fingerprint of the CAs that it was verified with; none in maintenance mode.
+    /// Fingerprint of the CA that vouches for it; none in maintenance mode.
     pub trust: Option<Fingerprint>,
     /// The identity in its certificate; none in maintenance mode.
     pub identity: Option<Identity>,

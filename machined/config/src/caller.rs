@@ -3,7 +3,7 @@
 use api::Role;
 use backend::{Caller, Revoked};
 use machine_config::MachineConfig;
-use pki::trust_in;
+use pki::Trusted;
 use state::kinds::OwnerStatus;
 
 /// Says why a caller, who was let through when the call began, may not apply a config now.
@@ -44,7 +44,7 @@ pub(super) fn authorise(
     let current = current.map(|config| config.machine.ca.cert.to_string());
     let last = owner.and_then(|owner| owner.authorities.clone());
     let mut known = current.iter().chain(&last);
-    if !known.any(|authorities| trust_in(authorities).is_ok_and(|known| known == trust)) {
+    if !known.any(|authorities| Trusted::of(authorities).is_ok_and(|known| known.contains(trust))) {
         return Err(CallerError::Overtaken);
     }
     if caller.role != Some(Role::Admin) {

@@ -2,6 +2,7 @@
 
 use machine_config::MachineConfig;
 use machine_config::v1alpha1::Interface;
+use pki::Trusted;
 
 /// Says how a new config is to take effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +66,7 @@ const STIFF: &[Stiff] = &[
     Stiff {
         path: "machine.ca",
         why: "every connection and certificate hangs on the old authority",
-        needs_reboot: |old, new| old.machine.ca != new.machine.ca,
+        needs_reboot: |old, new| old.machine.ca != new.machine.ca && !shares_authority(old, new),
     },
     Stiff {
         path: "machine.modules",
@@ -88,6 +89,13 @@ const STIFF: &[Stiff] = &[
         },
     },
 ];
+
+/// Tells whether two configs accept an authority in common: then nobody who talks to the node is cut off at once, and the
+/// change is one of the steps in which authorities are rotated.
+fn shares_authority(old: &MachineConfig, new: &MachineConfig) -> bool {
+    let [old, new] = [old, new].map(|config| Trusted::of(config.machine.ca.cert.as_str()));
+    matches!((old, new), (Ok(old), Ok(new)) if old.overlaps(&new))
+}
 
 /// Decides what `new` means for a node that runs with `old`; in maintenance mode there is no old one, and nothing
 /// that would have to be restarted.
@@ -204,6 +212,34 @@ mod tests {
             decide(Some(&more), &config(), Mode::Auto).unwrap().effect,
             Effect::Reboot
         );
+    }
+
+    #[test]
+    fn authorities_are_rotated_without_a_reboot_and_replaced_with_one() {
+        let new = pki::Authority::generate("new", std::time::SystemTime::now()).unwrap();
+        let old = config().machine.ca;
+        let accepting = |certs: [&str; 2], key: &machine_config::Secret| {
+            edited(|c| {
+                c.machine.ca.cert = certs.concat().parse().unwrap();
+                c.machine.ca.key = Some(key.clone());
+            })
+        };
+        let (old_cert, old_key) = (old.cert.as_str(), old.key.unwrap());
+        let (new_cert, new_key) = (
+            new.certificate_pem(),
+            machine_config::Secret::new(new.key_pem().as_str()),
+        );
+        let steps = [
+            accepting([old_cert, ""], &old_key),
+            accepting([old_cert, new_cert], &old_key),
+            accepting([new_cert, old_cert], &new_key),
+            accepting([new_cert, ""], &new_key),
+        ];
+        let effect = |old, new| decide(Some(old), new, Mode::Auto).unwrap().effect;
+        for pair in steps.windows(2) {
+            assert_eq!(effect(&pair[0], &pair[1]), Effect::Live);
+        }
+        assert_eq!(effect(&steps[0], &steps[3]), Effect::Reboot);
     }
 
     #[test]

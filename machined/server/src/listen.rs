@@ -147,15 +147,26 @@ async fn accept_tls(
         }
     };
     let (_, session) = stream.get_ref();
-    let certificate = session.peer_certificates().and_then(<[_]>::first);
-    let identity = certificate
+    let chain = session.peer_certificates().unwrap_or_default();
+    let identity = chain
+        .first()
         .and_then(|der| Details::read(der))
         .map(|details| Identity::of(&details));
     if serving.mode == Mode::Mutual && identity.is_none() {
         return Err(io::Error::other("the client certificate cannot be read"));
     }
+    // Whoever may stay unknown stays as long as the authority that the node itself is known by.
+    let trust = serving.trust.as_ref().and_then(|trust| match chain {
+        [] => trust.first(),
+        chain => trust.voucher(chain),
+    });
+    if serving.mode == Mode::Mutual && trust.is_none() {
+        return Err(io::Error::other(
+            "nobody who is accepted vouches for the client certificate",
+        ));
+    }
     let peer = Peer {
-        trust: serving.trust,
+        trust,
         identity,
         address: Some(address),
     };

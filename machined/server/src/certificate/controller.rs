@@ -410,9 +410,9 @@ mod tests {
             self.store.put("config", NODE, owner).unwrap();
         }
 
-        fn mode(&self) -> (pki::Mode, Option<pki::Fingerprint>) {
+        fn mode(&self) -> (pki::Mode, Option<pki::Trusted>) {
             let serving = self.tls.current().unwrap();
-            (serving.mode, serving.trust)
+            (serving.mode, serving.trust.clone())
         }
     }
 
