@@ -43,7 +43,7 @@ impl Drop for KeptCertificate {
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Kept {
-    /// The fingerprint over the authorities that signed.
+    /// The fingerprint over the authorities of the machine config.
     pub trust: String,
     /// The certificates, by `COMPONENT/FILE`.
     pub certificates: BTreeMap<String, KeptCertificate>,
@@ -83,27 +83,22 @@ impl Folder {
         Ok(key)
     }
 
-    /// Returns what is kept from these authorities; nothing where it is of others, or cannot be read.
-    pub fn read(&self, trust: &str) -> Kept {
-        let fresh = || Kept {
-            trust: trust.to_owned(),
-            ..Kept::default()
-        };
+    /// Returns what is kept; nothing where it cannot be read.
+    pub fn read(&self) -> Kept {
         let bytes = match std::fs::read(self.0.join(CERTIFICATES)).map(Zeroizing::new) {
             Ok(bytes) => bytes,
             Err(error) => {
                 if error.kind() != io::ErrorKind::NotFound {
                     tracing::error!("cannot read the node's certificates: {error}");
                 }
-                return fresh();
+                return Kept::default();
             }
         };
         match serde_json::from_slice::<Kept>(&bytes) {
-            Ok(kept) if kept.trust == trust => kept,
-            Ok(_) => fresh(),
+            Ok(kept) => kept,
             Err(error) => {
                 tracing::error!("the node's certificates on its disk are broken: {error}");
-                fresh()
+                Kept::default()
             }
         }
     }

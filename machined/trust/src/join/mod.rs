@@ -1,14 +1,16 @@
 //! A worker's side: keeps its certificates, and asks control planes for them in turn, forever.
 //!
-//! [`plan`] decides, [`ask`] speaks, [`keep`] remembers.
+//! [`plan`] and [`vouch`] decide, [`ask`] speaks, [`keep`] remembers.
 
 mod ask;
 mod keep;
 mod plan;
+mod vouch;
 
 pub use ask::Error;
 pub use keep::{Folder, Kept, KeptCertificate};
 pub use plan::{Need, Wanted, due, hosts, need, pause};
+pub use vouch::Authorities;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -184,15 +186,17 @@ impl JoinController {
         }
     }
 
-    /// Reads what is on the disk, once.
-    fn load(&mut self, trust: &str) -> Result<(), keep::Error> {
+    /// Reads what is on the disk, once, and keeps what these authorities accept.
+    fn load(&mut self, authorities: &Authorities) -> Result<(), keep::Error> {
         if self.key.is_none() {
             self.key = Some(self.folder.key()?);
         }
-        if self.kept.as_ref().is_none_or(|kept| kept.trust != trust) {
-            self.kept = Some(self.folder.read(trust));
+        let kept = self.kept.take().unwrap_or_else(|| self.folder.read());
+        let kept = kept.under(authorities);
+        if kept.certificates.is_empty() {
             self.got = None;
         }
+        self.kept = Some(kept);
         Ok(())
     }
 
@@ -257,16 +261,6 @@ impl JoinController {
     }
 }
 
-/// Returns the fingerprint over what a node trusts: certificates of others are no use to it.
-fn trust(config: &MachineConfig) -> Result<String, pki::Error> {
-    let mut all = pki::trust_in(config.machine.ca.cert.as_str())?.to_string();
-    if let Some(ca) = &config.cluster.ca {
-        all.push('+');
-        all.push_str(&pki::trust_in(ca.cert.as_str())?.to_string());
-    }
-    Ok(all)
-}
-
 #[async_trait]
 impl Controller for JoinController {
     fn name(&self) -> &'static str {
@@ -309,14 +303,15 @@ impl Controller for JoinController {
         let Some(config) = config else {
             return self.leave(store);
         };
-        self.load(&trust(&config)?)?;
+        let authorities = Authorities::of(&config)?;
+        self.load(&authorities)?;
         let Some(kept) = &self.kept else {
             return Ok(Action::After(LOOK));
         };
         self.publish(store, kept, &wanted)?;
         let moment = self.clock.moment(self.system.now());
         let age = self.got.map(|got| got.elapsed());
-        match due(kept, &wanted, moment.at, moment.certain, age) {
+        match due(kept, &wanted, &authorities, moment.at, moment.certain, age) {
             Some(left) => {
                 store.put(NAME, NODE, self.status(None))?;
                 Ok(Action::After(left.min(LOOK)))

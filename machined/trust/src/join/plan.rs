@@ -12,6 +12,7 @@ use pki::authority::SERVER_LIFE;
 use state::kinds::ClusterMember;
 
 use super::keep::Kept;
+use super::vouch::Authorities;
 use crate::policy::{API, API_NAME, LOOPBACK};
 use crate::serve::endpoint_host;
 
@@ -122,14 +123,15 @@ pub fn need(
     Need::Join(certificates)
 }
 
-/// Decides when a node asks for new certificates: at once where one is missing, or is for other names; else when half of the
-/// life of the first is over. `now` is the time, `certain` whether it is known for certain, `age` how long the node has
+/// Decides when a node asks for new certificates: at once where one is missing, is for other names, or is of an authority that
+/// does not sign any more; else when half of the life of the first is over. `now` is the time, `certain` whether it is known for certain, `age` how long the node has
 /// had them in this boot.
 ///
 /// Without a clock nobody knows when half is over: then they are new at each boot, and after half a day.
 pub fn due(
     kept: &Kept,
     wanted: &[Wanted],
+    authorities: &Authorities,
     now: SystemTime,
     certain: bool,
     age: Option<Duration>,
@@ -143,7 +145,7 @@ pub fn due(
         let held = kept
             .certificates
             .get(&one.which)
-            .filter(|held| held.names == one.names())?;
+            .filter(|held| held.names == one.names() && authorities.would_sign(&one.which, held))?;
         if certain {
             let [from, until] = [held.not_before, held.not_after].map(super::keep::moment);
             let life = until.duration_since(from).unwrap_or_default();
