@@ -82,7 +82,11 @@ impl<'a> Certificates<'a> {
         }
         for signer in &component.signs {
             files.insert(
-                self.layout.authority_key(kind, *signer),
+                self.layout.signing_certificate(kind, *signer),
+                self.authority(*signer).to_owned(),
+            );
+            files.insert(
+                self.layout.signing_key(kind, *signer),
                 self.signer(*signer).key_pem().to_string(),
             );
         }

@@ -30,10 +30,14 @@ pub(crate) fn component(
     let mut arguments = loopback_server(arguments, layout, &own, &path, ports.controller_manager)
         .own("kubeconfig", &path)
         .own("root-ca-file", &authority)
-        .own("cluster-signing-cert-file", &authority)
+        // One certificate: it refuses a file with several.
+        .own(
+            "cluster-signing-cert-file",
+            text(&layout.signing_certificate(Kind::ControllerManager, Signer::Kubernetes)),
+        )
         .own(
             "cluster-signing-key-file",
-            text(&layout.authority_key(Kind::ControllerManager, Signer::Kubernetes)),
+            text(&layout.signing_key(Kind::ControllerManager, Signer::Kubernetes)),
         )
         .own(
             "service-account-private-key-file",

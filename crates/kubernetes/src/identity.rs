@@ -32,6 +32,16 @@ impl Signer {
             Self::FrontProxy => "front-proxy-ca",
         }
     }
+
+    /// Returns the name of the files that it signs with, without their ends: its own certificate, beside which no other is
+    /// accepted, and its key.
+    pub fn signing_file(self) -> &'static str {
+        match self {
+            Self::Etcd => "etcd-ca-signing",
+            Self::Kubernetes => "ca-signing",
+            Self::FrontProxy => "front-proxy-ca-signing",
+        }
+    }
 }
 
 /// A certificate that a component shows.

@@ -235,9 +235,14 @@ impl Layout {
         self.certificate(component, signer.file())
     }
 
-    /// Returns the file of an authority's private key.
-    pub fn authority_key(&self, component: Kind, signer: Signer) -> PathBuf {
-        self.key(component, signer.file())
+    /// Returns the file of the one certificate of an authority that signs.
+    pub fn signing_certificate(&self, component: Kind, signer: Signer) -> PathBuf {
+        self.certificate(component, signer.signing_file())
+    }
+
+    /// Returns the file of its private key.
+    pub fn signing_key(&self, component: Kind, signer: Signer) -> PathBuf {
+        self.key(component, signer.signing_file())
     }
 
     /// Returns the file of the key that signs the tokens of service accounts.

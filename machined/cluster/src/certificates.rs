@@ -107,7 +107,7 @@ impl Controller for CertificateController {
         for (component, identity) in needed(&member)? {
             let id = credentials::id(component, &identity);
             let held: Option<ComponentCertificate> = store.get(&id);
-            let kept = held.filter(|held| !credentials::is_due(Some(held), &identity, now));
+            let kept = held.filter(|held| !credentials::is_due(Some(held), &identity, &authorities, now));
             let certificate = match kept {
                 Some(kept) => kept,
                 None => authorities.sign(&identity, self.trust.plan(system))?,

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kubernetes::{Identity, Kind, Signer};
 use machine_config::{MachineConfig, Secret};
-use pki::{Authority, PrivateKey, Purposes, Subject, Validity};
+use pki::{Authority, Certificate, PrivateKey, Purposes, Subject, Validity};
 use state::Store;
 use state::kinds::ComponentCertificate;
 
@@ -64,14 +64,13 @@ impl Authorities {
         all.into_iter().max().unwrap_or(UNIX_EPOCH)
     }
 
-    /// Returns an authority's certificates in PEM.
-    fn certificates(&self, signer: Signer) -> &str {
-        self.of_signer(signer).certificate_pem()
-    }
-
-    /// Returns an authority's private key.
-    fn key(&self, signer: Signer) -> Secret {
-        Secret::new(self.of_signer(signer).key_pem().as_str())
+    /// Returns the certificate that an authority signs with, in PEM, and its private key.
+    fn pair(&self, signer: Signer) -> (String, Secret) {
+        let authority = self.of_signer(signer);
+        (
+            authority.certificate().to_pem(),
+            Secret::new(authority.key_pem().as_str()),
+        )
     }
 
     /// Returns the private and the public half of the key that signs tokens.
@@ -123,9 +122,18 @@ pub fn id(component: &str, identity: &Identity) -> String {
     format!("{component}/{}", identity.file)
 }
 
-/// Tells whether a certificate must be made: there is none, it is for other names, or half of its life is over. Pure.
-pub fn is_due(held: Option<&ComponentCertificate>, identity: &Identity, now: SystemTime) -> bool {
-    held.is_none_or(|held| held.names != names(identity) || now >= renewal(held))
+/// Tells whether a certificate must be made: there is none, it is for other names, half of its life is over, or another than
+/// its authority signs now. Pure.
+pub fn is_due(
+    held: Option<&ComponentCertificate>,
+    identity: &Identity,
+    authorities: &Authorities,
+    now: SystemTime,
+) -> bool {
+    held.is_none_or(|held| {
+        let authority = authorities.of_signer(identity.signer).certificate();
+        held.names != names(identity) || now >= renewal(held) || !authority.has_signed(&held.certificate)
+    })
 }
 
 /// Returns when a certificate is to be renewed: after half of its life.
@@ -159,17 +167,26 @@ impl<'a> Credentials<'a> {
         self.certificates.get(&id(kind.name(), identity))
     }
 
-    /// Returns the certificates of an authority, in PEM.
-    pub(crate) fn authority(&self, signer: Signer) -> Option<&str> {
-        match self.authorities {
-            Some(authorities) => Some(authorities.certificates(signer)),
-            None => (signer == Signer::Kubernetes).then_some(self.ca),
-        }
+    /// Returns the certificates that are accepted as an authority's, in PEM and in an order of their own: which of them signs
+    /// makes no difference to those who verify.
+    pub(crate) fn accepted(&self, signer: Signer) -> Option<String> {
+        let accepted = match self.authorities {
+            Some(authorities) => authorities.of_signer(signer).certificate_pem(),
+            None if signer == Signer::Kubernetes => self.ca,
+            None => return None,
+        };
+        let Ok(all) = Certificate::all_from_pem(accepted, "the authority") else {
+            return Some(accepted.to_owned());
+        };
+        let mut all: Vec<String> = all.iter().map(Certificate::to_pem).collect();
+        all.sort();
+        all.dedup();
+        Some(all.concat())
     }
 
-    /// Returns the private key of an authority.
-    pub(crate) fn authority_key(&self, signer: Signer) -> Option<Secret> {
-        self.authorities.map(|authorities| authorities.key(signer))
+    /// Returns the certificate that an authority signs with, in PEM, and its private key.
+    pub(crate) fn signing(&self, signer: Signer) -> Option<(String, Secret)> {
+        self.authorities.map(|authorities| authorities.pair(signer))
     }
 
     /// Returns both halves of the key that signs the tokens of service accounts.
@@ -180,24 +197,57 @@ impl<'a> Credentials<'a> {
 
 #[cfg(test)]
 mod tests {
+    use pki::{KubernetesSecrets, Secrets};
+
     use super::*;
 
+    fn authorities(secrets: &KubernetesSecrets, accepted: &Authority) -> Authorities {
+        let text = [secrets.authority.certificate_pem(), accepted.certificate_pem()].concat();
+        let copy = |text: &str, of: &Authority| Authority::from_pem(text, &of.key_pem(), "it").unwrap();
+        let same = |of: &Authority| copy(of.certificate_pem(), of);
+        Authorities {
+            kubernetes: copy(&text, &secrets.authority),
+            etcd: same(&secrets.etcd),
+            front_proxy: same(&secrets.front_proxy),
+            service_account: PrivateKey::generate_ecdsa().unwrap(),
+        }
+    }
+
     #[test]
-    fn a_certificate_is_made_anew_at_half_of_its_life_and_for_other_names() {
-        let node: kubernetes::NodeName = "node1".parse().unwrap();
-        let identity = kubernetes::identity::administrator(node.as_str());
-        let held = ComponentCertificate {
-            certificate: String::new(),
-            key: Secret::new(""),
-            names: names(&identity),
-            not_before: 1000,
-            not_after: 2000,
+    fn a_certificate_is_made_anew_at_half_of_its_life_for_other_names_and_by_another_authority() {
+        let begin = SystemTime::now();
+        let make = || Secrets::generate(begin).unwrap().kubernetes.unwrap();
+        let (old, new) = (make(), make());
+        let [own, next] =
+            [(&old, &new), (&new, &old)].map(|(from, other)| authorities(from, &other.authority));
+        let identity = kubernetes::identity::administrator("node1");
+        let validity = Validity {
+            not_before: begin,
+            not_after: begin + Duration::from_secs(1000),
         };
-        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
-        assert!(is_due(None, &identity, at(0)));
-        assert!(!is_due(Some(&held), &identity, at(1499)));
-        assert!(is_due(Some(&held), &identity, at(1500)));
+        let held = own.sign(&identity, validity).unwrap();
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        assert!(is_due(None, &identity, &own, at(0)));
+        assert!(!is_due(Some(&held), &identity, &own, at(490)));
+        assert!(is_due(Some(&held), &identity, &own, at(500)));
         let other = kubernetes::identity::administrator("node2");
-        assert!(is_due(Some(&held), &other, at(1000)));
+        assert!(is_due(Some(&held), &other, &own, at(0)));
+        assert!(
+            is_due(Some(&held), &identity, &next, at(0)),
+            "accepted, and not the one that signs"
+        );
+
+        let credentials = |authorities| Credentials {
+            ca: "",
+            authorities: Some(authorities),
+            certificates: BTreeMap::new(),
+        };
+        let (own, next) = (credentials(&own), credentials(&next));
+        for signer in Signer::ALL {
+            let same = own.accepted(signer) == next.accepted(signer);
+            assert_eq!(same, signer == Signer::Kubernetes, "{signer:?}");
+        }
+        let (certificate, _) = next.signing(Signer::Kubernetes).unwrap();
+        assert_eq!(certificate, new.authority.certificate().to_pem());
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use kubernetes::release::Reads;
-use kubernetes::{Component, Kind, Release};
+use kubernetes::{Component, Kind, Release, Signer};
 use quantity::Size;
 use service_definition::{FolderToMake, HealthCheck, HealthTls, Service};
 use state::kinds::ServiceSpec;
@@ -62,15 +62,13 @@ pub fn spec(
             .with_file(&format!("{}.crt", identity.file), held.certificate.as_str())
             .with_secret(&format!("{}.key", identity.file), held.key.clone());
     }
-    for signer in &component.trusts {
-        let authority = credentials.authority(*signer);
-        let authority = authority.ok_or_else(|| missing(format!("authority {:?}", signer.file())))?;
-        spec = spec.with_file(&format!("{}.crt", signer.file()), authority);
-    }
     for signer in &component.signs {
-        let key = credentials.authority_key(*signer);
-        let key = key.ok_or_else(|| missing(format!("key of the authority {:?}", signer.file())))?;
-        spec = spec.with_secret(&format!("{}.key", signer.file()), key);
+        let pair = credentials.signing(*signer);
+        let (certificate, key) =
+            pair.ok_or_else(|| missing(format!("key of the authority {:?}", signer.file())))?;
+        spec = spec
+            .with_file(&format!("{}.crt", signer.signing_file()), certificate)
+            .with_secret(&format!("{}.key", signer.signing_file()), key);
     }
     if component.signs_tokens {
         let tokens = credentials.tokens();
@@ -79,10 +77,26 @@ pub fn spec(
             .with_secret("service-account.key", key)
             .with_file("service-account.pub", public);
     }
+    let accepted = |signer: Signer| {
+        let accepted = credentials.accepted(signer);
+        accepted.ok_or_else(|| missing(format!("authority {:?}", signer.file())))
+    };
+    let file = |signer: Signer| format!("{}.crt", signer.file());
+    let (read_again, read_once): (Vec<Signer>, Vec<Signer>) = component
+        .trusts
+        .iter()
+        .partition(|signer| **signer == Signer::FrontProxy);
+    for signer in read_again {
+        spec = spec.with_file(&file(signer), accepted(signer)?);
+    }
     // So far all files are credentials. Every component reads them again by itself, but an old kubelet.
     let reads = release.kubelet_reads_serving_certificate();
     if component.kind != Kind::Kubelet || reads == Reads::WhenChanged {
         spec = spec.reloading();
+    }
+    // Each component has a client, or a server, that reads whom it trusts only once. etcd is one, too.
+    for signer in read_once {
+        spec = spec.with_file(&file(signer), accepted(signer)?);
     }
     for file in &component.files {
         let name = file

@@ -11,12 +11,13 @@ use cluster::member::MemberController;
 use cluster::services::ServiceController;
 use kubernetes::{Kind, Release};
 use machine_config::MachineConfig;
-use pki::{Authority, KubernetesSecrets, NodeClock};
+use machine_config::v1alpha1::{CertificateAuthority, Cluster};
+use pki::{Authority, Certificate, KubernetesSecrets, NodeClock};
 use release_file::KubernetesPrograms;
 use state::kinds::service_spec::SERVICE_FILES;
 use state::kinds::{
     AddressStatus, ClusterMember, ClusterStatus, ContainerMode, EtcdMembership, EtcdStart, FileContents,
-    HostNameStatus, NODE, NameSource, ServiceSpec,
+    HostNameStatus, NODE, NameSource, ServiceFile, ServiceSpec,
 };
 use state::{Store, testkit};
 use sys::clock::RecordingClock;
@@ -186,7 +187,11 @@ async fn every_component_of_every_version_is_a_service_with_every_file_that_it_n
         }
         let holders: Vec<&Kind> = specs
             .iter()
-            .filter(|(_, spec)| spec.files.iter().any(|file| file.path.ends_with("/ca.key")))
+            .filter(|(_, spec)| {
+                spec.files
+                    .iter()
+                    .any(|file| file.path.ends_with("ca-signing.key"))
+            })
             .map(|(kind, _)| kind)
             .collect();
         assert_eq!(
@@ -239,6 +244,81 @@ async fn an_old_kubelet_is_started_again_for_its_certificate() {
         assert_eq!(serving.reloads, reloads, "{version}");
         let config = file(&specs, Kind::Kubelet, "/config.yaml");
         assert!(!config.reloads, "another config needs another start");
+    }
+}
+
+/// A rotation restarts what trusts an authority twice: when another one is accepted, and when the old one is not any more. That
+/// another one signs, and every certificate is new, restarts nothing but an old kubelet.
+#[tokio::test]
+async fn authorities_are_rotated_with_few_restarts() {
+    for (version, issue_restarts) in [("1.20", vec![Kind::Kubelet]), ("1.36", vec![])] {
+        let old = config(day());
+        let new = config(day());
+        let rotated = |certs: [&MachineConfig; 2], signs: &MachineConfig| {
+            let mut config = old.clone();
+            let [one, other] = certs.map(|config| &config.cluster);
+            let join =
+                |one: &CertificateAuthority, other: &CertificateAuthority, signs: &CertificateAuthority| {
+                    let mut texts = vec![one.cert.as_str(), other.cert.as_str()];
+                    texts.dedup();
+                    CertificateAuthority {
+                        cert: texts.concat().parse().unwrap(),
+                        key: signs.key.clone(),
+                    }
+                };
+            let ca = |cluster: &Cluster| cluster.ca.clone().unwrap();
+            config.cluster.ca = Some(join(&ca(one), &ca(other), &ca(&signs.cluster)));
+            let secrets = |cluster: &Cluster| cluster.secrets.clone().unwrap();
+            let (one, other, signs) = (secrets(one), secrets(other), secrets(&signs.cluster));
+            let own = config.cluster.secrets.as_mut().unwrap();
+            own.etcd_ca = join(&one.etcd_ca, &other.etcd_ca, &signs.etcd_ca);
+            own.front_proxy_ca = join(&one.front_proxy_ca, &other.front_proxy_ca, &signs.front_proxy_ca);
+            config
+        };
+        let mut node = Node::new(&old, version);
+        node.etcd(EtcdStart::First, None);
+        let mut before = node.settle().await;
+        let all = Kind::ALL.to_vec();
+        for (step, restarts) in [
+            (rotated([&old, &new], &old), all.clone()),
+            (rotated([&new, &old], &new), issue_restarts.clone()),
+            (rotated([&new, &new], &new), all),
+        ] {
+            node.store.put("test", NODE, step).unwrap();
+            let after = node.settle().await;
+            assert_eq!(node.waits_for(), None);
+            let found: Vec<Kind> = after
+                .iter()
+                .filter(|(kind, spec)| {
+                    let changed = |file: &&ServiceFile| !before[kind].files.contains(file);
+                    spec.files.iter().filter(changed).any(|file| !file.reloads)
+                })
+                .map(|(kind, _)| *kind)
+                .collect();
+            assert_eq!(found, restarts, "{version}");
+            before = after;
+        }
+        let authority = |signer: &str| {
+            file(&before, Kind::ApiServer, signer)
+                .contents
+                .expose()
+                .to_owned()
+        };
+        let secrets = new.cluster.secrets.as_ref().unwrap();
+        let signed = [
+            ("/ca.crt", new.cluster.ca.as_ref().unwrap(), "/apiserver.crt"),
+            ("/etcd-ca.crt", &secrets.etcd_ca, "/etcd-client.crt"),
+            (
+                "/front-proxy-ca.crt",
+                &secrets.front_proxy_ca,
+                "/front-proxy-client.crt",
+            ),
+        ];
+        for (trusted, of, shown) in signed {
+            assert_eq!(authority(trusted).trim(), of.cert.as_str().trim());
+            let of = Certificate::from_pem(of.cert.as_str(), "it").unwrap();
+            assert!(of.has_signed(&authority(shown)), "{shown}");
+        }
     }
 }
 
