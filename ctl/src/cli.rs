@@ -40,6 +40,15 @@ enum Command {
     Version(commands::version::Version),
     #[command(flatten)]
     Remote(commands::Remote),
+    /// Replace the certificate authorities of a cluster, while it runs.
+    ///
+    /// First every node accepts the new authorities beside the old ones, then the new ones sign and every certificate is
+    /// renewed, then the old ones are dropped. Nodes are changed one at a time, control planes first, each by its machine
+    /// config, and none before the one before it is healthy. The context of the client config is changed along with them.
+    ///
+    /// An interrupted rotation goes on when the same command is run again. All nodes must be there; without --nodes, and without
+    /// nodes in the context, they are those that the cluster knows.
+    RotateCa(commands::rotate_ca::RotateCa),
     /// Create, list and destroy local clusters, for development and for a first look.
     #[command(subcommand)]
     Cluster(commands::cluster::Cluster),
@@ -69,6 +78,7 @@ impl Cli {
                 Ok(code) => Ok(code),
                 Err(command) => with_session(&global, async |session| command.run(session).await),
             },
+            Command::RotateCa(command) => command.run(&global),
             Command::Cluster(command) => command.run(&global),
             Command::Flash(command) => command.run(),
             Command::Completions(command) => command.run(&mut Self::command()),

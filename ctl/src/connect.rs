@@ -79,6 +79,11 @@ pub async fn connect(session: &Session, address: &Address) -> Result<Node, Probl
 }
 
 impl Node {
+    /// Returns the certificate that the node showed in the handshake.
+    pub fn certificate(&self) -> Option<pki::Certificate> {
+        self.client.seen()
+    }
+
     /// Explains why a call failed.
     pub fn problem(&self, status: &tonic::Status) -> Problem {
         let seen = self.client.seen();

@@ -108,6 +108,12 @@ impl Session {
         }
     }
 
+    /// Returns the nodes, or the endpoints.
+    pub fn addresses(&self) -> &[Address] {
+        let (Targets::All(list) | Targets::FirstOf(list)) = &self.targets;
+        list
+    }
+
     /// Names the nodes, for the confirmation of a destructive command.
     pub fn names(&self) -> String {
         let (Targets::All(list) | Targets::FirstOf(list)) = &self.targets;

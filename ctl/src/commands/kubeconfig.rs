@@ -70,6 +70,18 @@ impl Kubeconfig {
         }
     }
 
+    /// Renews access to a cluster in a file that may have other clusters, without a result.
+    pub fn renewing(path: PathBuf) -> Self {
+        Kubeconfig {
+            path: Some(path),
+            merge: true,
+            force: true,
+            context_name: None,
+            lifetime: pki::kubernetes::PERSON_LIFE,
+            quiet: true,
+        }
+    }
+
     /// Calls the first control plane that answers, and writes the file.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
         let to_stdout = self.path.as_deref() == Some(Path::new("-"));

@@ -26,6 +26,7 @@ pub mod power;
 pub mod processes;
 mod resources;
 pub mod rollout;
+pub mod rotate_ca;
 pub mod services;
 pub mod status;
 pub mod time;
