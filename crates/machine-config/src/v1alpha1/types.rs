@@ -162,7 +162,8 @@ impl std::fmt::Display for Role {
     schemars(deny_unknown_fields)
 )]
 pub struct CertificateAuthority {
-    /// Its certificate.
+    /// Its certificate. Others can follow it, which are accepted and sign nothing: while authorities are rotated, the old or
+    /// the new one.
     pub cert: Certificate,
     /// Its private key in PEM. Needed by control planes and standalone nodes; a worker must not have it.
     #[serde(skip_serializing_if = "Option::is_none")]

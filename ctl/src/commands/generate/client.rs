@@ -39,6 +39,9 @@ pub struct GenClient {
         default_value = "secrets.yaml"
     )]
     secrets: PathBuf,
+    /// Secrets of the cluster before its CAs are rotated: their CA is trusted, too, until the new one signs.
+    #[arg(long, value_name = "FILE")]
+    old_secrets: Option<PathBuf>,
     /// File to write.
     #[arg(long, value_name = "FILE", default_value = "client.yaml")]
     file: PathBuf,
@@ -56,7 +59,12 @@ impl GenClient {
             role: self.role,
             lifetime: self.lifetime,
         };
-        let config = client(&secrets, &self.name, self.at.endpoints, &user)?;
+        let mut config = client(&secrets, &self.name, self.at.endpoints, &user)?;
+        if let Some(old) = &self.old_secrets {
+            let old = load_secrets(old)?;
+            let context = config.context_mut(&self.name)?;
+            context.ca.push_str(old.authority.certificate_pem());
+        }
         write_private(&self.file, &config.to_yaml(), self.force)?;
         ui::line(&self.file.display().to_string())?;
         Ok(())
