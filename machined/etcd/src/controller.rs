@@ -224,7 +224,7 @@ impl EtcdMembershipController {
     fn tell(&mut self, waits_for: Option<&String>) {
         if self.told.as_ref() != waits_for {
             if let Some(why) = waits_for {
-                tracing::info!("etcd waits for {why}");
+                tracing::info!("etcd waits: {why}");
             }
             self.told = waits_for.cloned();
         }

@@ -143,11 +143,42 @@ pub(crate) fn silent_ones(members: &[Seen]) -> Option<String> {
 
 /// Says that there is no quorum, and who is missing.
 pub(crate) fn no_quorum(members: &[Seen]) -> String {
-    let missing = silent_ones(members).unwrap_or_else(|| "no leader is elected yet".to_owned());
-    let verb = if missing.ends_with("yet") {
-        ""
-    } else {
-        " does not answer"
+    let silent = members.iter().filter(|member| !member.answers).count();
+    let missing = match (silent_ones(members), silent) {
+        (None, _) => "no leader is elected yet".to_owned(),
+        (Some(one), 1) => format!("{one} does not answer; start it"),
+        (Some(several), _) => format!("{several} do not answer; start enough of them"),
     };
-    format!("etcd has no quorum: {missing}{verb}; start enough of its members")
+    format!("etcd has no quorum: {missing}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_that_are_missing_are_named() {
+        let seen = |name: &str, host, answers| Seen {
+            id: host,
+            name: name.to_owned(),
+            addresses: vec![format!("10.0.0.{host}").parse().unwrap()],
+            learner: false,
+            answers,
+        };
+        let mut members = [seen("a", 1, true), seen("b", 2, true), seen("c", 3, true)];
+        assert_eq!(
+            no_quorum(&members),
+            "etcd has no quorum: no leader is elected yet"
+        );
+        members[1].answers = false;
+        assert_eq!(
+            no_quorum(&members),
+            "etcd has no quorum: b at 10.0.0.2 does not answer; start it"
+        );
+        members[2].answers = false;
+        assert_eq!(
+            no_quorum(&members),
+            "etcd has no quorum: b at 10.0.0.2 and c at 10.0.0.3 do not answer; start enough of them"
+        );
+    }
 }

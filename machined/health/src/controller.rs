@@ -15,7 +15,7 @@ use state::kinds::{
 use state::{Action, Controller, ControllerError, Resource, Store};
 use sys::clock::Clock;
 
-use super::problems::{SOURCES, STARTING};
+use super::problems::{SOURCES, STARTING, not_ready};
 use super::required::{Facts, decide};
 
 /// Sole owner of [`HealthStatus`]. A change for the worse or the better is an event.
@@ -93,7 +93,7 @@ fn cluster(store: &Store) -> Option<Option<String>> {
     Some(match store.get::<KubernetesNodeStatus>(NODE) {
         None => Some("nothing is known of the node in its cluster yet".to_owned()),
         Some(status) if status.ready || !status.was_ready => None,
-        Some(status) => Some(status.problem.unwrap_or_default()),
+        Some(status) => Some(not_ready(store, status).unwrap_or_default()),
     })
 }
 

@@ -206,17 +206,17 @@ fn containers(store: &Store, _: Duration) -> Vec<String> {
     .collect()
 }
 
-/// What a node waits for before it can run its components is why it is not Ready.
+/// Returns why a node is not Ready: what it waits for before its components can run, or else what Kubernetes says.
+pub(super) fn not_ready(store: &Store, status: KubernetesNodeStatus) -> Option<String> {
+    let own: Option<ClusterStatus> = store.get(NODE);
+    own.and_then(|own| own.waits_for).or(status.problem)
+}
+
 fn cluster(store: &Store, now: Duration) -> Vec<String> {
     let status: Option<KubernetesNodeStatus> = store.get(NODE);
-    let not_ready = status.filter(|status| now >= STARTING && !status.ready);
-    let waits_for = || {
-        store
-            .get::<ClusterStatus>(NODE)
-            .and_then(|status| status.waits_for)
-    };
-    not_ready
-        .and_then(|status| waits_for().or(status.problem))
+    let unready = status.filter(|status| now >= STARTING && !status.ready);
+    unready
+        .and_then(|status| not_ready(store, status))
         .into_iter()
         .collect()
 }

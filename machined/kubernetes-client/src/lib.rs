@@ -9,12 +9,14 @@
 
 mod clients;
 mod connect;
+mod reason;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
 pub use clients::{Clients, Connection, INPUTS, Missing};
 pub use connect::{Credentials, Error, connect};
 pub use kube;
+pub use reason::reason;
 
 use std::time::Duration;
 

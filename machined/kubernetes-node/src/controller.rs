@@ -55,8 +55,14 @@ enum Unknown {
     #[error("kubelet has not registered the node with the API server yet")]
     NotRegistered,
     /// The API server does not answer, or not so.
-    #[error("the API server cannot be asked for the node")]
-    Api(#[from] kube::Error),
+    #[error("the API server cannot be asked for the node: {}", kubernetes_client::reason(.0))]
+    Api(kube::Error),
+}
+
+impl From<kube::Error> for Unknown {
+    fn from(error: kube::Error) -> Self {
+        Self::Api(error)
+    }
 }
 
 impl KubernetesNode {

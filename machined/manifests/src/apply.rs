@@ -31,8 +31,8 @@ const LAST: [&str; 2] = ["CustomResourceDefinition", "Namespace"];
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     /// The API server cannot be asked: it makes no sense to go on.
-    #[error("the API server cannot be asked")]
-    Unavailable(#[source] Box<kube::Error>),
+    #[error("the API server cannot be asked: {}", kubernetes_client::reason(.0))]
+    Unavailable(Box<kube::Error>),
     /// The API server has no such kind.
     #[error("the API server has no kind {kind} in {group}/{version}", group = if group.is_empty() { "the core" } else { group })]
     NoKind {

@@ -43,7 +43,7 @@ pub(super) async fn evict(client: &Client, api: &str, pod: &PodId) -> kube::Resu
         },
         // An API server that goes away meanwhile is asked again.
         Err(error @ (kube::Error::HyperError(_) | kube::Error::Service(_))) => {
-            Ok(Evicted::NotYet(error.to_string()))
+            Ok(Evicted::NotYet(kubernetes_client::reason(&error)))
         }
         Err(error) => Err(error),
     }

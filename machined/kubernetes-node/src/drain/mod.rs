@@ -46,8 +46,8 @@ pub enum Error {
     #[error("the node is not drained")]
     NoClient(#[from] Missing),
     /// The API server refused something, or does not answer.
-    #[error("the API server does not let the node be drained")]
-    Api(#[from] kube::Error),
+    #[error("the API server does not let the node be drained: {}", kubernetes_client::reason(.0))]
+    Api(kube::Error),
     /// Pods are still there.
     #[error("after {} s there are still pods: {left}", limit.as_secs())]
     Deadline {
@@ -56,6 +56,12 @@ pub enum Error {
         /// Which, each with why.
         left: String,
     },
+}
+
+impl From<kube::Error> for Error {
+    fn from(error: kube::Error) -> Self {
+        Self::Api(error)
+    }
 }
 
 impl Drain {

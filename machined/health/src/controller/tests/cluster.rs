@@ -34,4 +34,12 @@ async fn a_node_that_was_ready_in_its_cluster_must_be_ready_again() {
     assert!(look(&mut bench, Some(status(true, true))).await.0);
     let (kept, message) = look(&mut bench, Some(status(false, true))).await;
     assert_eq!((kept, message.as_str()), (false, "not Ready: no CNI"));
+    // What the node itself waits for is the cause of what the API server says.
+    let why = "etcd has no quorum: node2 at 10.0.0.2 does not answer; start it";
+    let waits = ClusterStatus {
+        waits_for: Some(why.to_owned()),
+    };
+    bench.store.put("cluster-services", NODE, waits).unwrap();
+    let (kept, message) = look(&mut bench, None).await;
+    assert_eq!((kept, message.as_str()), (false, why));
 }
