@@ -49,6 +49,8 @@ enum Command {
     /// An interrupted rotation goes on when the same command is run again. All nodes must be there; without --nodes, and without
     /// nodes in the context, they are those that the cluster knows.
     RotateCa(commands::rotate_ca::RotateCa),
+    /// List the nodes on the networks of this computer, also those that wait for a machine config.
+    Discover(commands::discover::Discover),
     /// Create, list and destroy local clusters, for development and for a first look.
     #[command(subcommand)]
     Cluster(commands::cluster::Cluster),
@@ -79,6 +81,7 @@ impl Cli {
                 Err(command) => with_session(&global, async |session| command.run(session).await),
             },
             Command::RotateCa(command) => command.run(&global),
+            Command::Discover(command) => command.run(&global),
             Command::Cluster(command) => command.run(&global),
             Command::Flash(command) => command.run(),
             Command::Completions(command) => command.run(&mut Self::command()),

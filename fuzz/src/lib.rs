@@ -9,6 +9,7 @@
 
 extern crate alloc;
 
+mod announcement;
 mod boards;
 mod boot;
 mod bundle_file;
@@ -45,6 +46,7 @@ pub struct Target {
 
 /// Lists the targets by name.
 pub const TARGETS: &[Target] = &[
+    target("announcement", announcement::packet),
     target("board", boards::board),
     target("boot", boot::boot),
     target("bundle", bundle_file::bundle),

@@ -21,6 +21,7 @@ const AGENT: &[&str] = &[
     "clock",
     "cluster",
     "config",
+    "discovery",
     "dns",
     "etcd",
     "etcd-client",

@@ -14,6 +14,7 @@ pub mod entropy;
 mod error;
 pub mod filesystem;
 pub mod host;
+pub mod interfaces;
 pub mod lock;
 pub mod loop_device;
 pub mod memory;

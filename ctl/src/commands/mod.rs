@@ -7,6 +7,7 @@ pub mod completions;
 pub mod config;
 pub mod context;
 pub mod cpu;
+pub mod discover;
 pub mod disks;
 mod done;
 pub mod etcd;

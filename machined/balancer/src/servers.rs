@@ -8,6 +8,8 @@ use state::kinds::{ApiServers, ClusterMember, ClusterPeer};
 
 /// The most servers that are tried: a cluster has seven at most.
 const MOST: usize = 16;
+/// The most of them that only other nodes speak of: anybody on the network may, and must not displace the others.
+const MOST_PEERS: usize = 7;
 
 /// Where an API server may be.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,7 +73,14 @@ pub(crate) fn candidates(
             listed.push((target, origin));
         }
     }
-    listed.truncate(MOST);
+    let mut peers = 0;
+    listed.retain(|(_, origin)| {
+        peers += usize::from(*origin == Origin::Peer);
+        *origin != Origin::Peer || peers <= MOST_PEERS
+    });
+    let endpoint = listed.pop_if(|(_, origin)| *origin == Origin::Endpoint);
+    listed.truncate(MOST - 1);
+    listed.extend(endpoint);
     listed
 }
 
@@ -137,6 +146,33 @@ pub(crate) mod tests {
             listed(false),
             ["10.0.0.7:6443", "10.0.0.9:6443", "10.0.0.8:6443", "10.0.0.5:6443"]
         );
+    }
+
+    #[test]
+    fn however_many_claim_to_be_one_the_endpoint_is_tried() {
+        let servers = |count: u8| (1..=count).map(|last| SocketAddr::from(([10, 0, 1, last], 6443)));
+        let known = ApiServers {
+            addresses: servers(40).collect(),
+        };
+        let peers: Vec<ClusterPeer> = (1..=40)
+            .map(|last| ClusterPeer {
+                node: format!("fake{last}"),
+                control_plane: true,
+                addresses: vec![[10, 0, 2, last].into()],
+            })
+            .collect();
+        let member = member(true, "https://10.0.0.5:6443");
+        for known in [ApiServers::default(), known] {
+            let listed = candidates(&member, &known, &peers);
+            assert!(listed.len() <= MOST);
+            assert_eq!(listed[0].1, Origin::Own);
+            assert_eq!(listed.last().unwrap().1, Origin::Endpoint);
+            let fake = listed
+                .iter()
+                .filter(|(_, origin)| *origin == Origin::Peer)
+                .count();
+            assert!(fake <= MOST_PEERS);
+        }
     }
 
     #[test]

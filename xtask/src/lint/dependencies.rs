@@ -25,6 +25,11 @@ const NEVER: &[(&str, &[&str], &str)] = &[
         "who answers for a name is a table test and a fuzz target, without a server",
     ),
     (
+        "announcement",
+        IO,
+        "what anybody on the network sends is read in table tests and a fuzz target, without a socket",
+    ),
+    (
         "service-definition",
         IO,
         "services are checked the same when an image is built and when it runs",
@@ -73,6 +78,7 @@ const PARTS: &[(&str, &[&str])] = &[
     ("etcd", &["backend", "etcd-client", "node", "state"]),
     ("etcd-client", &["state"]),
     ("balancer", &["state"]),
+    ("discovery", &["state"]),
     ("dns", &["kubernetes-client", "state"]),
     ("network", &["state"]),
     ("kubernetes-node", &["kubernetes-client", "node", "state"]),

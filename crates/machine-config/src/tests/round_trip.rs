@@ -272,6 +272,7 @@ prop_compose! {
                 proxy: if enabled { Proxy::None } else { Proxy::Nftables },
                 ..ClusterNetwork::default()
             },
+            discovery: ClusterDiscovery { mdns: !enabled },
             subnets: Vec::new(),
             virtual_ip: enabled.then(|| "2001:db8::9".parse().unwrap()),
             api_server: ApiServer {

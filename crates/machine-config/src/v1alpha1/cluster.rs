@@ -5,7 +5,9 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::defaults::is_default;
+#[cfg(any(test, feature = "schema"))]
+use super::defaults::yes;
+use super::defaults::{is_default, is_true};
 use super::{ApiServer, CertificateAuthority, ComponentSettings, Etcd, FeatureGates, Manifest};
 use crate::secret::Secret;
 use crate::value::{DnsDomain, Endpoint, IpPrefix, Name};
@@ -38,6 +40,10 @@ pub struct Cluster {
     #[serde(skip_serializing_if = "is_default")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default))]
     pub network: ClusterNetwork,
+    /// How nodes find one another.
+    #[serde(skip_serializing_if = "is_default")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub discovery: ClusterDiscovery,
     /// Networks that the node's own address is in, where it has several. With none listed, the first address will do that is neither link-local nor one of pods or services.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default))]
@@ -123,6 +129,27 @@ pub struct ClusterNetwork {
     #[serde(skip_serializing_if = "is_default")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default))]
     pub proxy: Proxy,
+}
+
+/// How nodes find one another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    any(test, feature = "schema"),
+    derive(schemars::JsonSchema),
+    schemars(deny_unknown_fields)
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterDiscovery {
+    /// Set to false to keep the node from announcing itself on its local networks, and from looking for others of its cluster there, by multicast DNS. `true` if not given, also for a node without a cluster.
+    #[serde(skip_serializing_if = "is_true")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default = "yes"))]
+    pub mdns: bool,
+}
+
+impl Default for ClusterDiscovery {
+    fn default() -> Self {
+        Self { mdns: true }
+    }
 }
 
 /// Who connects pods.

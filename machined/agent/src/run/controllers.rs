@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use balancer::Balancer;
 use clock::{HostTime, Restored, Sntp, TimeSync};
+use discovery::Discovery;
 use dns::ClusterDns;
 use etcd::EtcdHandle;
 use health::{ApiCheck, NodeHealth};
@@ -146,6 +147,7 @@ pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError>
         ))
         .add(Balancer::default())
         .add(ClusterDns)
+        .add(Discovery::default())
         .add(VirtualIp::new(Box::new(LinuxAnnouncer), node.power.clone()))
         .add(PodNetwork::new(
             Files::default(),

@@ -1,5 +1,6 @@
 //! The node's part in a Kubernetes cluster.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use machine_config::Secret;
@@ -111,6 +112,19 @@ pub struct ClusterPeer {
 impl Resource for ClusterPeer {
     const KIND: &'static str = "ClusterPeer";
     const SHARED: bool = true;
+}
+
+/// As whom the node is found on its local networks. Owned by the controller `discovery`; one, named `node`. There is none while
+/// it is switched off, or no interface leads anywhere.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DiscoveryStatus {
+    /// The names that it has, by interface: `NAME.local`.
+    pub names: BTreeMap<String, String>,
+}
+
+impl Resource for DiscoveryStatus {
+    const KIND: &'static str = "DiscoveryStatus";
 }
 
 /// How far a worker is with its certificates, which a control plane signs. Owned by the controller `cluster-join`; one, named

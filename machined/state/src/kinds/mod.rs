@@ -28,8 +28,8 @@ pub use boot::{BootStatus, FailedSlot, LoaderTimes, SlotStatus};
 pub use certificate::CertificateStatus;
 pub use clock::{TimeFrom, TimeStatus};
 pub use cluster::{
-    ClusterMember, ClusterPeer, ClusterStatus, ComponentCertificate, EtcdDisk, EtcdMembership, EtcdPeer,
-    EtcdSnapshotStatus, EtcdStart, EtcdStatus, EtcdVoter, JoinStatus,
+    ClusterMember, ClusterPeer, ClusterStatus, ComponentCertificate, DiscoveryStatus, EtcdDisk,
+    EtcdMembership, EtcdPeer, EtcdSnapshotStatus, EtcdStart, EtcdStatus, EtcdVoter, JoinStatus,
 };
 pub use cluster_network::{
     ApiBalancerStatus, ApiServers, BalancedServer, ClusterNode, PodNetworkStatus, ServerHealth,

@@ -1,6 +1,7 @@
 //! Control planes and workers over TLS, with everything between them.
 
 pub(crate) mod bench;
+mod discovered;
 mod flood;
 
 use std::os::unix::fs::PermissionsExt as _;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::kubernetes::{api_server, component, etcd, feature_gates, manifests};
 use super::secrets::{Marks, authority, pem_secret, secret};
 use crate::decode::{Cursor, Object};
-use crate::v1alpha1::{Cluster, ClusterNetwork, ClusterSecrets, Cni, Proxy, Role};
+use crate::v1alpha1::{Cluster, ClusterDiscovery, ClusterNetwork, ClusterSecrets, Cni, Proxy, Role};
 use crate::value::{ClusterNetworks, NetworkKind};
 use crate::{MachineConfig, Secret};
 
@@ -43,6 +43,7 @@ pub(super) fn cluster(cursor: Cursor<'_>, role: Option<Role>, marks: Marks<'_>) 
         needed(&o, "name", "it stands in the files of those who use the cluster");
     }
     let network = o.field("network").and_then(network).unwrap_or_default();
+    let discovery = o.field("discovery").and_then(discovery).unwrap_or_default();
     let subnets = o.field("subnets").map(Cursor::list_of).unwrap_or_default();
     let virtual_ip = o.field("virtualIP").and_then(|c| virtual_ip(&c, &network));
     let api_server = o.field("apiServer").and_then(api_server).unwrap_or_default();
@@ -61,6 +62,7 @@ pub(super) fn cluster(cursor: Cursor<'_>, role: Option<Role>, marks: Marks<'_>) 
         ca,
         secrets,
         network,
+        discovery,
         subnets,
         virtual_ip,
         api_server,
@@ -159,6 +161,13 @@ fn encryption_key(cursor: &Cursor<'_>, marks: Marks<'_>) -> Option<Secret> {
         cursor.fault("is not a key; expected 32 bytes in base64: `bedplate gen secrets` makes one");
     }
     fine.then_some(key)
+}
+
+fn discovery(cursor: Cursor<'_>) -> Option<ClusterDiscovery> {
+    let mut o = cursor.object()?;
+    let mdns = o.field("mdns").and_then(|c| c.boolean()).unwrap_or(true);
+    o.finish();
+    Some(ClusterDiscovery { mdns })
 }
 
 fn network(cursor: Cursor<'_>) -> Option<ClusterNetwork> {
