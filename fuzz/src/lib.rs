@@ -16,6 +16,7 @@ mod bundle_file;
 mod bundle_header;
 mod bundle_index;
 mod certificate_request;
+mod cloud_data;
 mod configs;
 mod dns;
 mod key_chain;
@@ -53,12 +54,14 @@ pub const TARGETS: &[Target] = &[
     target("bundle-header", bundle_header::header),
     target("bundle-index", bundle_index::index),
     target("certificate-request", certificate_request::request),
+    target("cloud-volume", cloud_data::volume),
     target("config-partition", configs::partition),
     target("dns-question", dns::question),
     target("key-chain", key_chain::chain),
     target("keyring", slot_texts::keyring),
     target("machine-config", configs::document),
     target("manifest", manifests::manifest),
+    target("meta-data", cloud_data::meta_data),
     target("overlay", boards::overlay),
     target("owner-record", owner_record::record),
     target("partition-table", partition_table::table),
@@ -69,6 +72,7 @@ pub const TARGETS: &[Target] = &[
     target("signatures", signatures::signatures),
     target("slot-record", slot_record::record),
     target("slot-trailer", slot_texts::trailer),
+    target("user-data", cloud_data::user_data),
 ];
 
 /// The environment variable that selects the target.

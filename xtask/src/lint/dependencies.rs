@@ -20,6 +20,11 @@ const NEVER: &[(&str, &[&str], &str)] = &[
         "what a cluster is started with is a table and decisions: golden files show all of it",
     ),
     (
+        "cloud",
+        IO,
+        "what comes from a cloud is read the same in fuzz targets as on a node",
+    ),
+    (
         "cluster-zone",
         IO,
         "who answers for a name is a table test and a fuzz target, without a server",
