@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use config::{ConfigDisk, ConfigHandle, acquire, platform};
+use config::platform::{self, Surroundings};
+use config::{ConfigDisk, ConfigHandle, acquire};
 use etcd::EtcdHandle;
 use kubernetes_client::Clients;
 use kubernetes_node::Cordons;
@@ -223,7 +224,12 @@ async fn start(
     )
     .map_err(|error| chain(&error))?;
     node.stamps.mark("config");
-    let (platforms, asking, store) = (platform::named(line), configs.clone(), node.store.clone());
+    let surroundings = match container {
+        Some(_) => Surroundings::Container,
+        None => Surroundings::Machine,
+    };
+    let platforms = platform::find(line, surroundings);
+    let (asking, store) = (configs.clone(), node.store.clone());
     parts.keep_endless("platforms", move || {
         let asking = platform::ask(asking.clone(), platforms.clone(), store.clone());
         async move {

@@ -2,18 +2,18 @@
 
 use state::chain;
 use state::kinds::config::Source;
-use zeroize::Zeroizing;
 
 use super::{ApplyError, ConfigHandle, OWNER, TRY_TIMEOUT};
 use crate::plan::{Effect, Mode};
+use crate::platform::Offer;
 
 impl ConfigHandle {
     /// Makes a config the node's that a platform gave, if the node still waits for one. An error has changed nothing.
-    pub(crate) async fn adopt(&self, yaml: &str, from: &str) -> Result<(), String> {
+    pub(crate) async fn adopt(&self, offer: Offer, from: &str) -> Result<(), String> {
         let handle = self.clone();
-        let yaml = Zeroizing::new(yaml.to_owned());
+        let notes = offer.notes.clone();
         // A task of its own: whoever asks may be dropped between the file and the store.
-        let task = tokio::spawn(async move { handle.adopt_now(&yaml).await });
+        let task = tokio::spawn(async move { handle.adopt_now(&offer).await });
         let ended = task.await.map_err(|error| chain(&error))?;
         let when = match ended.map_err(|error| chain(&error))? {
             Effect::Reboot => "takes effect with the reboot that follows",
@@ -21,15 +21,22 @@ impl ConfigHandle {
         };
         let told = format!("the machine config of {from} {when}");
         self.shared.events.info(OWNER, told);
+        for note in notes {
+            self.shared.events.info(OWNER, format!("{from}: {note}"));
+        }
         Ok(())
     }
 
-    async fn adopt_now(&self, yaml: &str) -> Result<Effect, ApplyError> {
+    async fn adopt_now(&self, offer: &Offer) -> Result<Effect, ApplyError> {
         let mut state = self.shared.state.lock().await;
         if !state.status.awaits_config() {
             return Err(ApplyError::NotAwaited);
         }
-        let (new, plan) = self.examine(yaml, None, Mode::Auto)?;
+        let (mut new, plan) = self.examine(&offer.yaml, None, Mode::Auto)?;
+        if new.machine.hostname.is_none() {
+            // In the config that is filed: nobody is asked again.
+            new.machine.hostname = offer.host_name.as_deref().and_then(|name| name.parse().ok());
+        }
         self.carry_out(&mut state, plan.effect, new, Source::Platform, TRY_TIMEOUT)
             .await?;
         Ok(plan.effect)

@@ -1,19 +1,33 @@
-//! Places behind the network that may have a config for the node.
+//! Places outside the node's own disk that may have a config for it.
 //!
-//! A node without a config, and without an owner, waits for one in maintenance mode. Meanwhile [`ask`] asks each [`Platform`] in turn, once the
-//! network is up, in bounded time and with growing pauses. The first config that is valid takes effect, as if the API had applied
-//! it; it is filed in STATE, so the platform is not asked again at the next start. A node that has a config, or had one, never asks.
+//! A node without a config, and without an owner, waits for one in maintenance mode. Meanwhile [`ask`] asks each [`Platform`] in turn, in
+//! bounded time and with growing pauses: volumes at once, services as soon as the network is up. The first config that is valid
+//! takes effect, as if the API had applied it; it is filed in STATE, so the platform is not asked again at the next start. A node
+//! that has a config, or had one, never asks.
+//!
+//! [`find`] decides which platforms there are: what the kernel's command line names, and otherwise what the firmware and labels of
+//! volumes tell.
 
+mod ec2;
+mod find;
+mod machine;
+mod nocloud;
+mod offer;
+mod openstack;
 mod url;
+mod volume;
+mod web;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use state::Resource as _;
 use state::Store;
 use state::kinds::{ConfigStatus, NODE, NetworkStatus};
+use std::sync::Arc;
+use zeroize::Zeroizing;
 
+pub use self::find::{Surroundings, find};
 use super::ConfigHandle;
 
 /// How long one platform may take to answer.
@@ -21,32 +35,46 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The pause after the first round without a config. It doubles up to [`LONGEST_PAUSE`].
 const PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// The kernel argument that names a platform, or `none`.
-const ARGUMENT: &str = "bedplate.config=";
 
-/// A place behind the network.
+/// A place that may have a config.
 #[async_trait]
 pub trait Platform: Send + Sync {
     /// Returns what people call it, without what may be secret in it.
     fn name(&self) -> String;
 
-    /// Asks it for the node's config. `None` means that it has none for this node. Dropped when it takes too long.
+    /// Returns whether it is reached by the network.
+    fn by_network(&self) -> bool {
+        true
+    }
+
+    /// Asks it for the node's config. Dropped when it takes too long.
     ///
     /// # Errors
     ///
     /// One sentence that says what did not work, fit for the console.
-    async fn config(&self, store: &Store) -> Result<Option<String>, String>;
+    async fn config(&self, store: &Store) -> Result<Answer, String>;
 }
 
-/// Returns the platforms that a kernel's command line names; none if one of its words is `bedplate.config=none`.
-pub fn named(cmdline: &str) -> Vec<Arc<dyn Platform>> {
-    let words = cmdline.split_ascii_whitespace();
-    let named: Vec<&str> = words.filter_map(|word| word.strip_prefix(ARGUMENT)).collect();
-    if named.contains(&"none") {
-        return Vec::new();
-    }
-    let platform = |address: &str| Arc::new(url::Url::new(address)) as Arc<dyn Platform>;
-    named.into_iter().map(platform).collect()
+/// What a platform answers.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// It is not there now: nothing to report.
+    Absent,
+    /// It is there, and has no config for this node.
+    Nothing,
+    /// A document that should be a config.
+    Offer(Offer),
+}
+
+/// A document that should be a config, and what comes with it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Offer {
+    /// The document.
+    pub yaml: Zeroizing<String>,
+    /// The host name, for a config that has none.
+    pub host_name: Option<String>,
+    /// What is ignored, one sentence each.
+    pub notes: Vec<String>,
 }
 
 /// Asks platforms whenever the node waits for a config. Never returns.
@@ -56,48 +84,83 @@ pub async fn ask(configs: ConfigHandle, platforms: Vec<Arc<dyn Platform>>, store
     }
     let mut pause = PAUSE;
     loop {
-        until_asked_for(&store).await;
-        let mut problems = Vec::new();
-        for platform in &platforms {
-            match one(&configs, platform.as_ref(), &store).await {
-                Ok(true) => break,
-                Ok(false) => problems.push(format!("{}: no config for this node", platform.name())),
-                Err(problem) => problems.push(format!("{}: {problem}", platform.name())),
-            }
-        }
+        until(&store, awaits_config).await;
+        let connected = network_is_up(&store);
+        let problems = round(&configs, &platforms, connected, &store).await;
         match configs.report(problems).await {
             // It has a config now.
             false => pause = PAUSE,
-            true => {
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
-            }
+            true => tokio::select! {
+                // Cancel safe, as is the other.
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+                () = until(&store, network_is_up), if !connected => pause = PAUSE,
+            },
         }
     }
 }
 
-/// Asks one platform, and takes its config. Returns false if it has none.
-async fn one(configs: &ConfigHandle, platform: &dyn Platform, store: &Store) -> Result<bool, String> {
+/// Asks each platform that can be reached, until one has a config that is taken. Returns what was wrong with the others.
+async fn round(
+    configs: &ConfigHandle,
+    platforms: &[Arc<dyn Platform>],
+    connected: bool,
+    store: &Store,
+) -> Vec<String> {
+    let mut problems = Vec::new();
+    for platform in platforms
+        .iter()
+        .filter(|platform| connected || !platform.by_network())
+    {
+        match one(configs, platform.as_ref(), store).await {
+            Ok(Outcome::Taken) => break,
+            Ok(Outcome::Absent) => {}
+            Ok(Outcome::Nothing) => problems.push(format!("{}: no config for this node", platform.name())),
+            Err(problem) => problems.push(format!("{}: {problem}", platform.name())),
+        }
+    }
+    problems
+}
+
+/// What came of asking one platform.
+enum Outcome {
+    Taken,
+    Absent,
+    Nothing,
+}
+
+/// Asks one platform, and takes its config.
+async fn one(configs: &ConfigHandle, platform: &dyn Platform, store: &Store) -> Result<Outcome, String> {
     let asked = tokio::time::timeout(PATIENCE, platform.config(store)).await;
     let answer = asked.map_err(|_| format!("no answer in {} seconds", PATIENCE.as_secs()))??;
     match answer {
-        None => Ok(false),
-        Some(yaml) => configs.adopt(&yaml, &platform.name()).await.map(|()| true),
+        Answer::Absent => Ok(Outcome::Absent),
+        Answer::Nothing => Ok(Outcome::Nothing),
+        Answer::Offer(offer) => {
+            let taken = configs.adopt(offer, &platform.name()).await;
+            taken.map(|()| Outcome::Taken)
+        }
     }
 }
 
-/// Waits until the node is in maintenance mode, and the network is up.
-async fn until_asked_for(store: &Store) {
+fn awaits_config(store: &Store) -> bool {
+    let config = store.get::<ConfigStatus>(NODE);
+    config.is_some_and(|status| status.awaits_config())
+}
+
+fn network_is_up(store: &Store) -> bool {
+    let network = store.get::<NetworkStatus>(NODE);
+    network.is_some_and(|status| status.ready)
+}
+
+/// Waits until something holds.
+async fn until(store: &Store, holds: fn(&Store) -> bool) {
     let mut watch = store.watch(&[ConfigStatus::KIND, NetworkStatus::KIND]);
-    let asked_for = || {
-        let config = store.get::<ConfigStatus>(NODE);
-        let network = store.get::<NetworkStatus>(NODE);
-        config.is_some_and(|status| status.awaits_config()) && network.is_some_and(|status| status.ready)
-    };
-    while !asked_for() {
+    while !holds(store) {
         watch.changed().await;
     }
 }
 
+#[cfg(test)]
+mod service_tests;
 #[cfg(test)]
 mod tests;

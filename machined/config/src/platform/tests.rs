@@ -1,7 +1,5 @@
-//! Platforms that answer, fail and change their minds, and a web server.
+//! Platforms that answer, fail and change their minds.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
 use std::sync::Mutex;
 
 use api::v1alpha1::ApplyMode;
@@ -31,12 +29,20 @@ impl Platform for Script {
         "script".into()
     }
 
-    async fn config(&self, _: &Store) -> Result<Option<String>, String> {
+    async fn config(&self, _: &Store) -> Result<Answer, String> {
         let mut answers = self.0.lock().unwrap();
-        match answers.len() {
+        let answer = match answers.len() {
             1 => answers[0].clone(),
             _ => answers.pop().unwrap(),
-        }
+        };
+        answer.map(|yaml| yaml.map_or(Answer::Nothing, |yaml| Answer::Offer(offer(&yaml))))
+    }
+}
+
+fn offer(yaml: &str) -> Offer {
+    Offer {
+        yaml: yaml.to_owned().into(),
+        ..Offer::default()
     }
 }
 
@@ -120,7 +126,7 @@ async fn a_node_with_a_config_keeps_it() {
     let bench = bench(Some(&config()));
     network(&bench, true);
     let foreign = other().to_yaml_with_secrets().to_string();
-    assert!(bench.handle.adopt(&foreign, "script").await.is_err());
+    assert!(bench.handle.adopt(offer(&foreign), "script").await.is_err());
     let _asking = start(&bench, vec![Script::platform(vec![Ok(Some(foreign))])]);
     tokio::time::sleep(LONGEST_PAUSE * 3).await;
     assert_eq!(bench.store.get::<MachineConfig>(NODE), Some(config()));
@@ -134,7 +140,7 @@ async fn a_platform_that_hangs_holds_up_nobody() {
         fn name(&self) -> String {
             "hangs".into()
         }
-        async fn config(&self, _: &Store) -> Result<Option<String>, String> {
+        async fn config(&self, _: &Store) -> Result<Answer, String> {
             std::future::pending().await
         }
     }
@@ -161,20 +167,13 @@ async fn the_api_may_be_faster() {
     assert_eq!(bench.status().problems, [] as [String; 0]);
 }
 
-#[test]
-fn none_is_the_last_word() {
-    assert_eq!(named("quiet bedplate.config=http://a/b").len(), 1);
-    assert_eq!(named("bedplate.config=http://a/b bedplate.config=none").len(), 0);
-    assert_eq!(named("quiet").len(), 0);
-}
-
 #[tokio::test(start_paused = true)]
 async fn what_somebody_staged_wins_over_a_platform() {
     let bench = bench(None);
     network(&bench, true);
     bench.apply(&config(), ApplyMode::Staged).await.unwrap();
     let foreign = other().to_yaml_with_secrets().to_string();
-    assert!(bench.handle.adopt(&foreign, "script").await.is_err());
+    assert!(bench.handle.adopt(offer(&foreign), "script").await.is_err());
     let _asking = start(&bench, vec![Script::platform(vec![Ok(Some(foreign))])]);
     tokio::time::sleep(LONGEST_PAUSE * 3).await;
     assert_eq!(bench.status().pending, Some(Pending::Staged));
@@ -205,73 +204,39 @@ async fn a_node_whose_state_is_lost_reboots_into_the_config() {
     );
 }
 
-/// Answers each request with the next of these, and then with nothing.
-fn server(answers: Vec<Vec<u8>>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for answer in answers {
-            let Ok((mut socket, _)) = listener.accept() else {
-                return;
-            };
-            let lines = BufReader::new(socket.try_clone().unwrap()).lines();
-            for line in lines.map_while(Result::ok) {
-                if line.is_empty() {
-                    break;
-                }
-            }
-            let _gone = socket.write_all(&answer);
+/// Volumes are read at once, and what is by the network waits for it.
+#[tokio::test(start_paused = true)]
+async fn a_volume_needs_no_network() {
+    struct Volume(Offer);
+    #[async_trait]
+    impl Platform for Volume {
+        fn name(&self) -> String {
+            "volume".into()
         }
-    });
-    format!("http://{address}/${{mac}}.yaml?token=secret")
-}
-
-fn response(status: &str, body: &[u8]) -> Vec<u8> {
-    let head = format!(
-        "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-        body.len()
-    );
-    [head.as_bytes(), body].concat()
-}
-
-async fn asked(answer: Vec<u8>) -> Result<Option<String>, String> {
-    let store = Store::new();
-    let link = state::kinds::LinkStatus {
-        index: 2,
-        mac_address: "02:00:00:00:00:01".parse().ok(),
-        mtu: 1500,
-        max_mtu: None,
-        refused_mtu: None,
-        up: true,
-        carrier: true,
-        kind: state::kinds::LinkKind::Ethernet,
-        ipv6: None,
-    };
-    store.put("links", "eth0", link).unwrap();
-    let address = server(vec![answer.clone(), answer]);
-    let platforms = named(&format!("quiet bedplate.config={address} splash"));
-    let [platform] = &platforms[..] else {
-        panic!("{}", platforms.len())
-    };
-    assert!(!platform.name().contains("secret"), "{}", platform.name());
-    platform.config(&store).await
-}
-
-#[tokio::test]
-async fn a_web_server_gives_a_config_or_says_that_it_has_none() {
-    assert_eq!(asked(response("200 OK", b"text")).await, Ok(Some("text".into())));
-    assert_eq!(asked(response("404 Not Found", b"")).await, Ok(None));
-    for (answer, part) in [
-        (
-            response("200 OK", &vec![b'x'; machine_config::LIMIT + 1]),
-            "has more than",
-        ),
-        (response("200 OK", &[0xff, 0xfe, 0xff]), "UTF-8"),
-        (response("500 Oops", b""), "500"),
-        (b"garbage\r\n\r\n".to_vec(), "cannot fetch"),
-        (Vec::new(), "cannot fetch"),
-    ] {
-        let error = asked(answer).await.unwrap_err();
-        assert!(error.contains(part) && !error.contains("secret"), "{error}");
+        fn by_network(&self) -> bool {
+            false
+        }
+        async fn config(&self, _: &Store) -> Result<Answer, String> {
+            Ok(Answer::Offer(self.0.clone()))
+        }
     }
+    let mut nameless = config();
+    nameless.machine.hostname = None;
+    let given = |name: &str| Offer {
+        host_name: Some(name.into()),
+        notes: vec!["a word about keys".into()],
+        ..offer(&nameless.to_yaml_with_secrets())
+    };
+    let bench = bench(None);
+    let never = Script::platform(vec![Err("it was asked without a network".into())]);
+    let _asking = start(&bench, vec![never, Arc::new(Volume(given("node7")))]);
+    let status = until(&bench, running).await;
+    assert_eq!(status.problems, [] as [String; 0]);
+    let name = |config: Option<MachineConfig>| config.unwrap().machine.hostname.unwrap().to_string();
+    assert_eq!(name(bench.store.get::<MachineConfig>(NODE)), "node7");
+    assert_eq!(
+        name(bench.after_restart()),
+        "node7",
+        "it is filed with the config"
+    );
 }
