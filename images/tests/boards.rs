@@ -83,6 +83,7 @@ const fn rockchip(board: &'static str, model: &'static str) -> Facts {
 const BOARDS: &[Facts] = &[
     facts("generic-amd64", ""),
     facts("generic-arm64", ""),
+    facts("openstack-amd64", ""),
     facts("qemu-arm64", ""),
     Facts {
         esp: PI_3,
