@@ -54,7 +54,23 @@ pub struct Stage<'a> {
     limit: Duration,
 }
 
-impl Stage<'_> {
+impl<'a> Stage<'a> {
+    /// Makes one for measuring, in a folder that is emptied.
+    pub fn for_bench(workshop: &'a Workshop, folder: PathBuf) -> Result<Stage<'a>> {
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
+        fs::create_dir_all(&folder)?;
+        Ok(Stage {
+            workshop,
+            folder,
+            machines: 1,
+            processors: Processors::Several,
+            start: Instant::now(),
+            limit: Duration::from_secs(3600),
+        })
+    }
+
     /// Returns a fresh disk of a board.
     pub fn disk(&self, board: &str, configured: bool) -> Result<Disk> {
         self.workshop

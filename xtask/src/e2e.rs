@@ -112,7 +112,7 @@ impl Demo {
 /// Measures what Bedplate promises: sizes, memory, times; and prints them as a table.
 #[derive(Debug, clap::Args)]
 pub struct Bench {
-    /// Only these: download, flash, run, upgrade, cluster
+    /// Only these: download, flash, run, upgrade, cluster, failover
     parts: Vec<String>,
 }
 
@@ -121,7 +121,7 @@ impl Bench {
     pub fn run(self) -> Result<()> {
         let toolchain = setup::ensure(false)?;
         setup::ensure_peers()?;
-        let named = |part: &String| part == CLUSTER;
+        let named = |part: &String| CONTAINERS.contains(&part.as_str());
         if self.parts.is_empty() || self.parts.iter().any(named) {
             setup::ensure_containers()?;
             build::all(&toolchain, &[containers_arch()?])?;
@@ -141,8 +141,8 @@ impl Bench {
     }
 }
 
-/// The part of the measuring that needs containers, and nothing else.
-const CLUSTER: &str = "cluster";
+/// The parts of the measuring that need containers, and nothing else.
+const CONTAINERS: [&str; 2] = ["cluster", "failover"];
 
 /// Returns the architecture of nodes that are containers of this machine.
 fn containers_arch() -> Result<Arch> {

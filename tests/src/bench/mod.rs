@@ -1,6 +1,7 @@
 //! Measures what Bedplate promises, compares it with other tools, and prints a table.
 
 mod cluster;
+mod failover;
 mod peers;
 mod processes;
 mod running;
@@ -24,7 +25,7 @@ const BOOTED_BOARD: &str = "qemu-arm64";
 /// Measures sizes, memory, boot, flash and upgrade costs, and prints a table.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Only these: download, flash, run, upgrade, cluster
+    /// Only these: download, flash, run, upgrade, cluster, failover
     parts: Vec<String>,
 }
 
@@ -37,6 +38,7 @@ const PARTS: &[Part] = &[
     ("run", running::measure),
     ("upgrade", upgrades::measure),
     ("cluster", cluster::measure),
+    ("failover", failover::measure),
 ];
 
 /// A line of the table.
@@ -54,7 +56,7 @@ impl Args {
             let known = PARTS.iter().any(|(name, _)| name == part);
             ensure!(
                 known,
-                "{part:?} is none of download, flash, run, upgrade, cluster"
+                "{part:?} is none of download, flash, run, upgrade, cluster, failover"
             );
         }
         let mut rows = Vec::new();

@@ -3,11 +3,11 @@
 mod boots;
 mod checks;
 mod cluster;
-mod cluster_ha;
+pub mod cluster_ha;
 mod cluster_podman;
 mod cluster_power;
 mod cluster_writer;
-mod containers;
+pub mod containers;
 mod copies;
 mod faults;
 mod follow;

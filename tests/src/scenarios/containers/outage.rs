@@ -72,6 +72,13 @@ impl Watch {
         Ok(())
     }
 
+    /// Returns the longest time without an answer, by each way.
+    pub fn longest(&self) -> impl Iterator<Item = (&'static str, Duration)> {
+        self.clients
+            .iter()
+            .map(|client| (client.by, client.seen().longest))
+    }
+
     /// Says the longest time without an answer.
     pub fn told(&self) -> String {
         let told = self.clients.iter().map(|client| {
