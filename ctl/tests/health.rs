@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use program::Ran;
 use program::cluster::{Cluster, cluster};
-use state::kinds::{ClusterNodeStatus, HealthState};
+use state::kinds::{ClusterNodeStatus, EtcdMemberStatus, HealthState};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn health_says_how_the_worst_node_is_and_why() {
@@ -87,4 +87,34 @@ async fn a_control_plane_shows_the_whole_cluster_and_is_waited_for() {
     later.await.unwrap();
     let cluster = &ran.success().json()["cluster"];
     assert_eq!(cluster[1]["name"], "node2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_of_etcd_are_part_of_the_cluster_s_health() {
+    let lab = cluster(&["node1"]).await;
+    let store = &lab.nodes[0].store;
+    let put = |name: &str, leader: bool, problem: Option<&str>| {
+        let status = EtcdMemberStatus {
+            leader,
+            learner: false,
+            problem: problem.map(str::to_owned),
+        };
+        store.put("etcd-membership", name, status).unwrap();
+    };
+    put("node1", true, None);
+    put("node2", false, None);
+    let ran = lab.run(&["health"]).await.success();
+    assert!(ran.out.contains("etcd node1  healthy  leader"), "{}", ran.out);
+    put("node2", false, Some("it does not answer"));
+    let ran = lab.run(&["health"]).await.ended(3);
+    assert!(
+        ran.out.contains("etcd node2  unhealthy  it does not answer"),
+        "{}",
+        ran.out
+    );
+    let ran = lab.run(&["health", "-o", "json"]).await.ended(3);
+    assert_eq!(ran.json()["etcd"][1]["problem"], "it does not answer");
+    lab.run(&["health", "--wait=1s"]).await.ended(3);
+    put("node2", false, None);
+    lab.run(&["health", "--wait=1m"]).await.success();
 }

@@ -20,7 +20,7 @@ use crate::ui::{Show, Table};
 /// Shows whether nodes are healthy.
 #[derive(Debug, Args)]
 pub struct Health {
-    /// Wait until all nodes, and all nodes of their cluster, are healthy, at most so long.
+    /// Wait until all nodes, all nodes of their cluster, and all members of its etcd are healthy, at most so long.
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "10m", value_parser = quantity::time)]
     wait: Option<Duration>,
 }
@@ -46,6 +46,22 @@ struct HealthReport {
     checks: Vec<HealthCheckResult>,
     /// The nodes of the cluster, as a control plane sees them; empty on others.
     cluster: Vec<ClusterNode>,
+    /// The members of the cluster's etcd, as a control plane sees them; empty on others.
+    etcd: Vec<EtcdMember>,
+}
+
+/// The kind of what a control plane knows of the members of etcd.
+const ETCD_MEMBERS: &str = "EtcdMemberStatus";
+
+/// A member of etcd.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct EtcdMember {
+    #[serde(default)]
+    name: String,
+    leader: bool,
+    learner: bool,
+    problem: Option<String>,
 }
 
 /// The kind of what a control plane knows of the cluster's nodes.
@@ -65,7 +81,8 @@ struct ClusterNode {
 
 impl HealthReport {
     fn cluster_is_ready(&self) -> bool {
-        self.cluster.iter().all(|node| node.problem.is_none())
+        let nodes = self.cluster.iter().all(|node| node.problem.is_none());
+        nodes && self.etcd.iter().all(|member| member.problem.is_none())
     }
 }
 
@@ -124,6 +141,7 @@ async fn ask(session: &Session) -> Vec<NodeResponse<HealthReport>> {
             .into_inner();
         let serving = serving.status == i32::from(tonic_health::ServingStatus::Serving as u8);
         let cluster = resources::list(node.channel.clone(), CLUSTER_NODES).await?;
+        let etcd = resources::list(node.channel.clone(), ETCD_MEMBERS).await?;
         let status = MachineServiceClient::new(node.channel)
             .status(StatusRequest {})
             .await?
@@ -139,6 +157,10 @@ async fn ask(session: &Session) -> Vec<NodeResponse<HealthReport>> {
             cluster: cluster
                 .into_iter()
                 .map(|(name, node)| ClusterNode { name, ..node })
+                .collect(),
+            etcd: etcd
+                .into_iter()
+                .map(|(name, member)| EtcdMember { name, ..member })
                 .collect(),
         }))
     })
@@ -177,6 +199,17 @@ impl Show for HealthReport {
             table.row([
                 format!("{role} {}", node.name),
                 state.to_owned(),
+                message.join("; "),
+            ]);
+        }
+        for member in &self.etcd {
+            let roles = [(member.leader, "leader"), (member.learner, "learner")];
+            let roles = roles.into_iter().filter(|(holds, _)| *holds);
+            let roles = roles.map(|(_, role)| role.to_owned());
+            let message: Vec<String> = member.problem.iter().cloned().chain(roles).collect();
+            table.row([
+                format!("etcd {}", member.name),
+                word(member.problem.is_none()),
                 message.join("; "),
             ]);
         }

@@ -10,8 +10,8 @@ use etcd_client::Credentials;
 use machine_config::MachineConfig;
 use node::events::Events;
 use state::kinds::{
-    ClusterMember, ComponentCertificate, EtcdDisk, EtcdMembership, EtcdStart, EtcdStatus, NODE,
-    ServiceHealth, ServiceState, ServiceStatus, Volume, VolumeStatus,
+    ClusterMember, ComponentCertificate, EtcdDisk, EtcdMemberStatus, EtcdMembership, EtcdStart, EtcdStatus,
+    NODE, ServiceHealth, ServiceState, ServiceStatus, Volume, VolumeStatus,
 };
 use state::{Action, Controller, ControllerError, Resource, Store, chain};
 use tokio::sync::{Mutex, Notify};
@@ -38,6 +38,8 @@ pub struct EtcdMembershipController {
     turn: Arc<Mutex<()>>,
     /// Since when each member is silent.
     silent: BTreeMap<u64, Instant>,
+    /// Since when each learner is one.
+    learners: BTreeMap<u64, Instant>,
     /// What was told last, so that it is told once.
     told: Option<String>,
     /// Set when the cluster's name stands in etcd.
@@ -97,6 +99,7 @@ impl EtcdMembershipController {
             bell,
             turn,
             silent: BTreeMap::new(),
+            learners: BTreeMap::new(),
             told: None,
             claimed: false,
         }
@@ -210,14 +213,12 @@ impl EtcdMembershipController {
 
     /// Counts for how long members are silent.
     pub(crate) fn count_silence(&mut self, members: &[Seen]) -> BTreeMap<u64, Duration> {
-        let now = Instant::now();
-        let quiet = members.iter().filter(|member| !member.answers);
-        let since = quiet.map(|member| (member.id, *self.silent.get(&member.id).unwrap_or(&now)));
-        self.silent = since.collect();
-        let silent = self.silent.iter();
-        silent
-            .map(|(id, since)| (*id, now.duration_since(*since)))
-            .collect()
+        count(&mut self.silent, members.iter().filter(|member| !member.answers))
+    }
+
+    /// Counts for how long learners are learners.
+    pub(crate) fn count_learning(&mut self, members: &[Seen]) -> BTreeMap<u64, Duration> {
+        count(&mut self.learners, members.iter().filter(|member| member.learner))
     }
 
     /// Writes what the node waits for into the log, once.
@@ -229,6 +230,19 @@ impl EtcdMembershipController {
             self.told = waits_for.cloned();
         }
     }
+}
+
+/// Counts for how long something holds of members, from the first time that it did.
+fn count<'a>(
+    since: &mut BTreeMap<u64, Instant>,
+    holds: impl Iterator<Item = &'a Seen>,
+) -> BTreeMap<u64, Duration> {
+    let now = Instant::now();
+    *since = holds
+        .map(|member| (member.id, *since.get(&member.id).unwrap_or(&now)))
+        .collect();
+    let lasting = |(id, since): (&u64, &Instant)| (*id, now.duration_since(*since));
+    since.iter().map(lasting).collect()
 }
 
 /// Tells whether etcd does not run.
@@ -278,13 +292,14 @@ impl Controller for EtcdMembershipController {
     }
 
     fn outputs(&self) -> &'static [&'static str] {
-        &[EtcdMembership::KIND, EtcdStatus::KIND]
+        &[EtcdMembership::KIND, EtcdStatus::KIND, EtcdMemberStatus::KIND]
     }
 
     async fn reconcile(&mut self, store: &Store) -> Result<Action, ControllerError> {
         let Some(node) = control_plane(store) else {
             store.remove::<EtcdMembership>(NAME, NODE)?;
             store.remove::<EtcdStatus>(NAME, NODE)?;
+            store.replace::<EtcdMemberStatus>(NAME, Vec::new())?;
             return Ok(Action::WaitForChange);
         };
         let known: Option<EtcdMembership> = store.get(NODE);
@@ -299,6 +314,7 @@ impl Controller for EtcdMembershipController {
         let (start, waits_for) = (found.start, found.waits_for);
         if start == EtcdStart::NotYet {
             store.remove::<EtcdStatus>(NAME, NODE)?;
+            store.replace::<EtcdMemberStatus>(NAME, Vec::new())?;
         }
         store.put(NAME, NODE, EtcdMembership { start, waits_for })?;
         Ok(found.again)

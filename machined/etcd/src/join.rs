@@ -135,6 +135,7 @@ mod tests {
             addresses: vec![IpAddr::from([10, 0, 0, id as u8])],
             learner: false,
             answers: true,
+            leader: None,
         }
     }
 
@@ -233,6 +234,7 @@ mod tests {
                 addresses: vec![IpAddr::from([10, 0, 0, address])],
                 learner,
                 answers,
+                leader: None,
             },
         )
     }

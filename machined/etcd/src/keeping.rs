@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use etcd_client::rpc::Member;
+use etcd_client::rpc::{AlarmMember, Member};
 use etcd_client::{CallError, Credentials, Etcd, Refusal};
 use state::kinds::{EtcdStart, EtcdStatus, EtcdVoter, NODE, ServiceHealth, ServiceStatus};
 use state::{Action, ControllerError, Store};
@@ -12,6 +12,7 @@ use crate::controller::{EtcdMembershipController, NAME, Node, Outcome, SERVICE, 
 use crate::peers::{address_of, candidates};
 use crate::places::{Data, Note};
 use crate::survey::{Seen, Survey, ask_of, no_quorum, survey};
+use crate::verdicts::verdicts;
 
 /// The key under which the cluster's identity stands in etcd.
 pub(crate) const KEY: &str = "bedplate/cluster";
@@ -64,7 +65,10 @@ impl EtcdMembershipController {
                 self.claim(&own, node).await;
                 let seen = ask_of(&credentials, self.ports, &answer.value).await;
                 store.put(NAME, NODE, status(answer.header.member_id, &seen))?;
-                going_on(None, CALM)
+                // A member that does not tell its alarms has other troubles, which are told.
+                let alarms = own.alarms().await.unwrap_or_default();
+                let well = self.tell_members(store, &seen, &alarms)?;
+                going_on(None, if well { CALM } else { SOON })
             }
             Err(error) if error.refusal() == Some(Refusal::IsLearner) => {
                 going_on(self.promote(store, node, &credentials).await?, SOON)
@@ -72,7 +76,7 @@ impl EtcdMembershipController {
             Err(error) if error.refusal().is_some() => {
                 let why = match self.others_were_recovered(store, node, &credentials).await {
                     Some(why) => why,
-                    None => self.why_not(&own, &credentials, &error).await,
+                    None => self.why_not(store, &own, &credentials, &error).await?,
                 };
                 going_on(Some(why), SOON)
             }
@@ -152,11 +156,35 @@ impl EtcdMembershipController {
     }
 
     /// Says why etcd does not do its work, by name.
-    async fn why_not(&self, own: &Etcd, credentials: &Credentials, error: &CallError) -> String {
-        match own.members_as_known().await {
-            Ok(known) => no_quorum(&ask_of(credentials, self.ports, &known.value).await),
-            Err(_) => error.to_string(),
-        }
+    async fn why_not(
+        &mut self,
+        store: &Store,
+        own: &Etcd,
+        credentials: &Credentials,
+        error: &CallError,
+    ) -> Result<String, ControllerError> {
+        let Ok(known) = own.members_as_known().await else {
+            return Ok(error.to_string());
+        };
+        let seen = ask_of(credentials, self.ports, &known.value).await;
+        self.tell_members(store, &seen, &[])?;
+        Ok(no_quorum(&seen))
+    }
+
+    /// Writes how each member is. Returns whether all are well.
+    fn tell_members(
+        &mut self,
+        store: &Store,
+        seen: &[Seen],
+        alarms: &[AlarmMember],
+    ) -> Result<bool, ControllerError> {
+        let learning = self.count_learning(seen);
+        let told = verdicts(seen, alarms, &learning);
+        let well = told
+            .iter()
+            .all(|(_, status)| status.problem.is_none() && !status.learner);
+        store.replace(NAME, told)?;
+        Ok(well)
     }
 
     /// Tells that the others have an etcd of their own, as after a recovery from a snapshot while this node was away.
@@ -244,6 +272,7 @@ mod tests {
             addresses: Vec::new(),
             learner,
             answers,
+            leader: None,
         };
         let objection = |seen: &[Seen]| status(1, seen).quorum_objection();
         let own = member(1, false, true);

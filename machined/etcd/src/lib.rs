@@ -5,8 +5,9 @@
 //! | [`Places`], `wal` | what is on the disk: etcd's data, whose it is, and the request to bootstrap |
 //! | `decide` | how etcd is to start, from what is on the disk; pure |
 //! | `peers`, `survey` | where other members may be, and what they say |
+//! | `verdicts` | what is wrong with each member; pure |
 //! | `join` | how a control plane without data comes to the others; pure |
-//! | [`EtcdMembershipController`], `joining`, `keeping` | the owner of `EtcdMembership`, which does all that |
+//! | [`EtcdMembershipController`], `joining`, `keeping` | the owner of `EtcdMembership`, `EtcdStatus` and `EtcdMemberStatus`, which does all that |
 //! | [`EtcdDiskController`] | the owner of `EtcdDisk`: how fast the disk is |
 //! | `snapshot`, `restore`, `recovery` | checks a snapshot, restores it with etcd's own tool, and the steps of that on the disk |
 //! | [`EtcdSnapshotsController`], `kept` | the owner of `EtcdSnapshotStatus`, which takes snapshots on a schedule and keeps some |
@@ -32,6 +33,7 @@ mod restore;
 mod schedule;
 mod snapshot;
 mod survey;
+mod verdicts;
 mod wal;
 
 #[cfg(test)]

@@ -41,6 +41,8 @@ pub(crate) struct Seen {
     pub learner: bool,
     /// Set when it answered.
     pub answers: bool,
+    /// The leader that it follows, or itself; none where it knows none, or does not answer.
+    pub leader: Option<u64>,
 }
 
 impl Seen {
@@ -56,6 +58,7 @@ impl Seen {
                 .collect(),
             learner: member.is_learner,
             answers: false,
+            leader: None,
         }
     }
 
@@ -119,14 +122,15 @@ pub(crate) async fn ask_of(credentials: &Credentials, ports: Ports, listed: &[Me
         let etcd = at.map(|at| Etcd::connect(credentials, at));
         async move {
             match etcd {
-                Some(etcd) => etcd.status().await.is_ok(),
-                None => false,
+                Some(etcd) => etcd.status().await.ok(),
+                None => None,
             }
         }
     });
     let answers = join_all(asked).await;
-    for (member, answers) in members.iter_mut().zip(answers) {
-        member.answers = answers;
+    for (member, answer) in members.iter_mut().zip(answers) {
+        member.answers = answer.is_some();
+        member.leader = answer.map(|status| status.leader).filter(|leader| *leader != 0);
     }
     members
 }

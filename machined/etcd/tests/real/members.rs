@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use backend::{BackendError, Etcd as _};
 
+use state::kinds::EtcdMemberStatus;
+
 use crate::lab::{Lab, votes};
 use crate::program;
 use crate::writer::{Writer, verify};
@@ -152,9 +154,22 @@ async fn a_member_that_was_removed_joins_again_and_a_lost_quorum_is_told_by_name
             why.contains("etcd has no quorum") && why.contains("node2 at ")
         })
         .await;
+    let problem = |name: &str| -> Option<String> {
+        let status: Option<EtcdMemberStatus> = first.node.store.get(name);
+        status.unwrap().problem
+    };
+    assert_eq!(problem("node2").as_deref(), Some("it does not answer"));
+    assert_eq!(problem("node1").as_deref(), Some("it has no leader"));
     let second = lab.start("node2", "disk2", 2, &[]);
     second.until_it_votes().await;
     first
-        .until("nothing is wrong", async |plane| plane.waits_for().is_empty())
+        .until("nothing is wrong", async |plane| {
+            let members = plane.node.store.list::<EtcdMemberStatus>();
+            let leaders = members.iter().filter(|(_, member)| member.leader).count();
+            let well = members
+                .iter()
+                .all(|(_, member)| member.problem.is_none() && !member.learner);
+            plane.waits_for().is_empty() && members.len() == 2 && leaders == 1 && well
+        })
         .await;
 }

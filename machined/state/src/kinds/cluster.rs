@@ -185,6 +185,23 @@ pub struct EtcdVoter {
     pub answers: bool,
 }
 
+/// A member of the cluster's etcd, as a control plane sees it. Owned by the controller `etcd-membership`; one for each, named
+/// by its node, on control planes whose etcd runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EtcdMemberStatus {
+    /// Set on the leader.
+    pub leader: bool,
+    /// Set while it does not vote yet.
+    pub learner: bool,
+    /// What is wrong with it, one sentence; none if nothing is.
+    pub problem: Option<String>,
+}
+
+impl Resource for EtcdMemberStatus {
+    const KIND: &'static str = "EtcdMemberStatus";
+}
+
 /// How fast the disk of etcd is. Owned by the controller `etcd-disk`; one, named `node`, on control planes only. It is
 /// measured once in each boot, before etcd starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -29,7 +29,8 @@ pub use certificate::CertificateStatus;
 pub use clock::{TimeFrom, TimeStatus};
 pub use cluster::{
     ClusterMember, ClusterPeer, ClusterStatus, ComponentCertificate, DiscoveryStatus, EtcdDisk,
-    EtcdMembership, EtcdPeer, EtcdSnapshotStatus, EtcdStart, EtcdStatus, EtcdVoter, JoinStatus,
+    EtcdMemberStatus, EtcdMembership, EtcdPeer, EtcdSnapshotStatus, EtcdStart, EtcdStatus, EtcdVoter,
+    JoinStatus,
 };
 pub use cluster_network::{
     ApiBalancerStatus, ApiServers, BalancedServer, ClusterNode, PodNetworkStatus, ServerHealth,
