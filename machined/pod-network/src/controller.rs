@@ -6,7 +6,7 @@ use std::{fs, io};
 
 use async_trait::async_trait;
 use machine_config::MachineConfig;
-use machine_config::v1alpha1::Cni;
+use machine_config::v1alpha1::{Cni, Proxy};
 use machine_config::value::IpPrefix;
 use state::kinds::{
     AddressStatus, ClusterMember, ClusterNode, KernelContribution, LinkSpec, LinkStatus, NODE,
@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::conflist::{BRIDGE, conflist};
 use crate::masquerade::ruleset;
+use crate::plugins;
 use crate::routes::{OwnAddress, Routes, covers, routes};
 
 /// The name of the contributions to network and kernel.
@@ -47,12 +48,21 @@ pub trait Rules: Send + Sync {
 pub struct Files {
     /// The config of the CNI plugins, where the container runtime finds it at once.
     pub conflist: PathBuf,
+    /// The folder with the image's own plugins.
+    pub plugins: PathBuf,
+    /// The link by which the container runtime finds plugins.
+    pub link: PathBuf,
+    /// The folder, on DATA, that others may install plugins into.
+    pub others: PathBuf,
 }
 
 impl Default for Files {
     fn default() -> Self {
         Self {
             conflist: "/etc/cni/net.d/10-bedplate.conflist".into(),
+            plugins: "/usr/lib/cni".into(),
+            link: "/etc/cni/bin".into(),
+            others: "/var/lib/cni/bin".into(),
         }
     }
 }
@@ -68,8 +78,10 @@ pub struct PodNetwork<R> {
 /// What the node's pods need.
 #[derive(Debug, PartialEq, Eq)]
 enum Wanted {
-    /// Nothing: the node has no Kubernetes, or somebody else connects its pods.
+    /// Nothing: the node has no Kubernetes.
     Nothing,
+    /// These rules alone: somebody else connects its pods.
+    Others(String),
     /// Nothing new: it is not known yet.
     AsItIs,
     /// This.
@@ -114,7 +126,7 @@ fn network(
     };
     Network {
         conflist: (!pods.is_empty()).then(|| conflist(&pods, mtu.map(|(_, link)| link.mtu))),
-        rules: ruleset(&member.pods),
+        rules: ruleset(&member.pods, &member.dns),
         routes,
         pods,
         waits_for,
@@ -124,15 +136,21 @@ fn network(
 /// Reads what the pods need out of the store.
 fn wanted(store: &Store) -> Wanted {
     let config = store.get::<MachineConfig>(NODE);
-    let bridged =
-        |config: &MachineConfig| config.cluster.ca.is_some() && config.cluster.network.cni == Cni::Bridge;
-    if !config.as_ref().is_some_and(bridged) {
+    let cluster = config
+        .map(|config| config.cluster)
+        .filter(|cluster| cluster.ca.is_some());
+    let Some(cluster) = cluster else {
         return Wanted::Nothing;
-    }
+    };
     // Its addresses may be away for a moment.
     let Some(member) = store.get::<ClusterMember>(NODE) else {
         return Wanted::AsItIs;
     };
+    if cluster.network.cni == Cni::None {
+        // Without kube-proxy nothing is in the way.
+        let proxied = cluster.network.proxy != Proxy::None;
+        return Wanted::Others(ruleset(&[], if proxied { &member.dns } else { &[] }));
+    }
     let managed = store.list::<LinkSpec>();
     let mut own: Vec<OwnAddress> = store
         .list::<AddressStatus>()
@@ -168,15 +186,19 @@ impl<R: Rules> PodNetwork<R> {
         Ok(())
     }
 
-    async fn remove(&mut self, store: &Store) -> Result<(), ControllerError> {
+    /// Removes what connects pods, and leaves these rules.
+    async fn remove(&mut self, store: &Store, rules: &str) -> Result<(), ControllerError> {
         store.remove::<NetworkContribution>(NAME, NAME)?;
         store.remove::<PodNetworkStatus>(NAME, NODE)?;
         match fs::remove_file(&self.files.conflist) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
             _ => (),
         }
+        if rules != ruleset(&[], &[]) {
+            return self.apply(rules).await;
+        }
         if self.applied.is_some() {
-            self.rules.apply(&ruleset(&[])).await?;
+            self.rules.apply(rules).await?;
             self.applied = None;
         }
         Ok(())
@@ -251,11 +273,20 @@ impl<R: Rules> Controller for PodNetwork<R> {
         if store.get::<ClusterMember>(NODE).is_some() {
             store.put(NAME, NAME, kernel())?;
         }
-        match wanted(store) {
-            Wanted::Nothing => self.remove(store).await?,
+        let wanted = wanted(store);
+        // Before anything that may fail: a plugin of others is copied by a pod, which may start at any moment.
+        let plugins = match &wanted {
+            Wanted::AsItIs => Ok(()),
+            Wanted::Others(_) => plugins::for_others(&self.files),
+            Wanted::Nothing | Wanted::Network(_) => plugins::own(&self.files),
+        };
+        match wanted {
+            Wanted::Nothing => self.remove(store, &ruleset(&[], &[])).await?,
+            Wanted::Others(rules) => self.remove(store, &rules).await?,
             Wanted::AsItIs => (),
             Wanted::Network(network) => self.keep(store, *network).await?,
         }
+        plugins?;
         Ok(Action::After(RESYNC))
     }
 }

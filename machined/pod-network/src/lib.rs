@@ -9,6 +9,7 @@ mod conflist;
 mod controller;
 mod masquerade;
 mod nodes;
+mod plugins;
 mod remembered;
 mod routes;
 mod watch;

@@ -1,5 +1,7 @@
-//! How pods reach the world: under the node's address. Pods and nodes of the cluster see who really speaks to them.
+//! How pods reach the world: under the node's address. Pods and nodes of the cluster see who really speaks to them. And how
+//! the node itself, with its pods on the host's network, reaches the cluster's DNS past kube-proxy.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -15,12 +17,22 @@ use crate::controller::Rules;
 /// The table that is ours alone.
 const TABLE: &str = "table inet bedplate-pods";
 
-/// Makes the rules for clusters whose pods have these networks, as a file for `nft`, which puts it in force as a whole. Pure.
-pub(crate) fn ruleset(pods: &[IpPrefix]) -> String {
+/// Makes the rules for clusters whose pods have these networks, and whose DNS these addresses, as a file for `nft`, which puts
+/// it in force as a whole. Pure.
+pub(crate) fn ruleset(pods: &[IpPrefix], dns: &[IpAddr]) -> String {
     // Adding it first makes the removal succeed where there is none.
     let mut text = format!("{TABLE}\ndelete {TABLE}\n");
+    let chains = [postrouting(pods), output(dns)].concat();
+    if !chains.is_empty() {
+        text += &format!("{TABLE} {{\n{chains}}}\n");
+    }
+    text
+}
+
+/// Makes the chain by which pods reach the world.
+fn postrouting(pods: &[IpPrefix]) -> String {
     if pods.is_empty() {
-        return text;
+        return String::new();
     }
     let rules: String = pods
         .iter()
@@ -34,10 +46,29 @@ pub(crate) fn ruleset(pods: &[IpPrefix]) -> String {
             )
         })
         .collect();
-    text += &format!(
-        "{TABLE} {{\n  chain postrouting {{\n    type nat hook postrouting priority srcnat; policy accept;\n{rules}  }}\n}}\n"
-    );
-    text
+    format!(
+        "  chain postrouting {{\n    type nat hook postrouting priority srcnat; policy accept;\n{rules}  }}\n"
+    )
+}
+
+/// Makes the chain by which the node reaches the DNS on itself. kube-proxy, in its nftables mode, drops new connections of the
+/// node to addresses of services that it does not know; one that is not tracked is none.
+fn output(dns: &[IpAddr]) -> String {
+    if dns.is_empty() {
+        return String::new();
+    }
+    let rules: String = dns
+        .iter()
+        .map(|address| {
+            let family = if address.is_ipv4() { "ip" } else { "ip6" };
+            let port = "meta l4proto { tcp, udp } th";
+            format!(
+                "    oifname \"lo\" {family} daddr {address} {port} dport 53 notrack\n    \
+                 oifname \"lo\" {family} saddr {address} {port} sport 53 notrack\n"
+            )
+        })
+        .collect();
+    format!("  chain output {{\n    type filter hook output priority raw; policy accept;\n{rules}  }}\n")
 }
 
 /// Puts rules in force by the program `nft`.
@@ -86,10 +117,10 @@ mod tests {
     #[test]
     fn only_what_leaves_the_cluster_is_masqueraded() {
         let pods = ["10.244.0.0/16", "fd01::/48"].map(|text| text.parse().unwrap());
-        let text = ruleset(&pods);
+        let text = ruleset(&pods, &["10.96.0.10".parse().unwrap()]);
         let rules: Vec<_> = text
             .lines()
-            .filter(|line| line.contains("saddr"))
+            .filter(|line| line.contains("masquerade"))
             .map(str::trim)
             .collect();
         assert_eq!(
@@ -99,6 +130,8 @@ mod tests {
                 "ip6 saddr fd01::/48 ip6 daddr != { fd01::/48, ff00::/8 } oifname != \"cni0\" masquerade",
             ]
         );
-        assert!(!ruleset(&[]).contains("chain"));
+        let untracked = text.lines().filter(|line| line.contains("notrack"));
+        assert_eq!(untracked.count(), 2, "{text}");
+        assert!(!ruleset(&[], &[]).contains("chain"));
     }
 }

@@ -118,7 +118,10 @@ fn exercise() {
         added.contains("10.244.1.2/24") && added.contains("fd01:0:0:1::2/64"),
         "{added}"
     );
-    let rules = ruleset(&["10.244.0.0/16", "fd01::/48"].map(|text| text.parse().unwrap()));
+    let rules = ruleset(
+        &["10.244.0.0/16", "fd01::/48"].map(|text| text.parse().unwrap()),
+        &[],
+    );
     // Twice: they are put in force again and again.
     for _ in 0..2 {
         run(Command::new("nft").args(["-f", "-"]), &rules);
@@ -144,4 +147,70 @@ fn a_pod_reaches_the_world_as_its_node_and_other_pods_as_itself() {
         return;
     }
     thread::spawn(exercise).join().unwrap();
+}
+
+/// What kube-proxy 1.31 and later have for the node itself, with a service at another address.
+const KUBE_PROXY: &str = "table ip kube-proxy {
+  set cluster-ips { type ipv4_addr; elements = { 10.96.0.1 } }
+  chain cluster-ips-check {
+    ip daddr @cluster-ips reject
+    ip daddr { 10.96.0.0/12 } drop
+  }
+  chain filter-input { type filter hook input priority filter; ct state new ip daddr 10.96.0.99 drop; }
+  chain filter-output-post-dnat {
+    type filter hook output priority -90; policy accept;
+    ct state new jump cluster-ips-check
+  }
+}
+";
+
+/// Asks the server at an address by UDP and by TCP, and returns which answered.
+fn answers(server: &str) -> [bool; 2] {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    let patience = Some(Duration::from_millis(500));
+    socket.set_read_timeout(patience).unwrap();
+    let asked = socket.send_to(b"question", server).is_ok();
+    let by_udp = asked && socket.recv(&mut [0; 16]).is_ok();
+    let by_tcp = TcpStream::connect_timeout(&server.parse().unwrap(), Duration::from_millis(500));
+    [by_udp, by_tcp.is_ok()]
+}
+
+fn exercise_dns() {
+    unshare(CloneFlags::CLONE_NEWNET).unwrap();
+    for command in [
+        "link set lo up",
+        "addr add 10.96.0.10/32 dev lo",
+        "link add cable type veth peer name other",
+        "addr add 192.0.2.1/24 dev cable",
+        "link set cable up",
+    ] {
+        ip(command);
+    }
+    let socket = std::net::UdpSocket::bind("10.96.0.10:53").unwrap();
+    let _listener = TcpListener::bind("10.96.0.10:53").unwrap();
+    thread::spawn(move || {
+        while let Ok((_, from)) = socket.recv_from(&mut [0; 16]) {
+            let _lost = socket.send_to(b"answer", from);
+        }
+    });
+    assert_eq!(answers("10.96.0.10:53"), [true, true]);
+    run(Command::new("nft").args(["-f", "-"]), KUBE_PROXY);
+    assert_eq!(
+        answers("10.96.0.10:53"),
+        [false, false],
+        "kube-proxy is in the way"
+    );
+    let rules = ruleset(&[], &["10.96.0.10", "fd02::a"].map(|text| text.parse().unwrap()));
+    run(Command::new("nft").args(["-f", "-"]), &rules);
+    assert_eq!(answers("10.96.0.10:53"), [true, true]);
+}
+
+#[test]
+fn the_node_reaches_its_dns_past_kube_proxy() {
+    let runs = |program: &str| Command::new(program).arg("-V").output().is_ok();
+    if !nix::unistd::geteuid().is_root() || !runs("nft") || !runs("ip") {
+        eprintln!("skipped: it needs root, ip and nft");
+        return;
+    }
+    thread::spawn(exercise_dns).join().unwrap();
 }

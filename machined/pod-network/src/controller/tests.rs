@@ -82,6 +82,16 @@ impl Bench {
         bench
     }
 
+    fn files(&self) -> Files {
+        let folder = self._dir.path();
+        Files {
+            conflist: self.file.clone(),
+            plugins: folder.join("usr/lib/cni"),
+            link: folder.join("etc/cni/bin"),
+            others: folder.join("var/lib/cni/bin"),
+        }
+    }
+
     fn configure(&self, cni: Cni) {
         let mut config = state::testkit::config();
         let cert = config.machine.ca.cert.clone();
@@ -115,9 +125,7 @@ impl Bench {
 #[tokio::test(start_paused = true)]
 async fn a_node_gets_its_network_when_the_cluster_has_given_it_one() {
     let (bench, rules) = (Bench::new(), Recorded::default());
-    let files = Files {
-        conflist: bench.file.clone(),
-    };
+    let files = bench.files();
     let mut controller = PodNetwork::new(files, &rules);
     settle_one(&bench.store, &mut controller).await.unwrap();
     assert!(bench.status().is_none(), "it is no member yet");
@@ -169,20 +177,28 @@ async fn a_node_gets_its_network_when_the_cluster_has_given_it_one() {
 #[tokio::test]
 async fn without_a_cni_of_ours_nothing_of_it_is_left() {
     let (bench, rules) = (Bench::new(), Recorded::default());
-    let files = Files {
-        conflist: bench.file.clone(),
-    };
+    let files = bench.files();
     let mut controller = PodNetwork::new(files, &rules);
     bench.join();
     bench.node("node1", "192.168.1.7", &["10.244.1.0/24"]);
     bench.node("node2", "192.168.1.8", &["10.244.2.0/24"]);
     settle_one(&bench.store, &mut controller).await.unwrap();
     assert!(bench.file.exists());
+    let files = bench.files();
+    fs::create_dir_all(&files.plugins).unwrap();
+    fs::write(files.plugins.join("loopback"), "new").unwrap();
+    settle_one(&bench.store, &mut controller).await.unwrap();
+    assert_eq!(fs::read_link(&files.link).unwrap(), files.plugins);
     bench.configure(Cni::None);
     settle_one(&bench.store, &mut controller).await.unwrap();
+    assert_eq!(fs::read_link(&files.link).unwrap(), files.others);
+    assert_eq!(fs::read_to_string(files.link.join("loopback")).unwrap(), "new");
     assert!(!bench.file.exists());
     assert_eq!((bench.routes(), bench.status()), (None, None));
-    assert_eq!(rules.0.lock().unwrap().last(), Some(&ruleset(&[])));
+    assert_eq!(
+        rules.0.lock().unwrap().last(),
+        Some(&ruleset(&[], &["10.96.0.10".parse().unwrap()]))
+    );
     assert!(
         bench.store.get::<KernelContribution>(NAME).is_some(),
         "every CNI needs it"
