@@ -33,8 +33,8 @@ pub struct Built {
     pub patches: Vec<PatchSize>,
     /// The list of what is in it.
     pub sbom: PathBuf,
-    /// The disk image, if one was asked for.
-    pub disk_image: Option<DiskImage>,
+    /// The disk images that were requested.
+    pub disk_images: Vec<DiskImage>,
 }
 
 /// Builds a bundle.
@@ -107,12 +107,12 @@ pub fn build(request: &Request<'_>, fetcher: &mut Fetcher, progress: &Progress) 
 
     progress.step("verifying the bundle");
     let measured = publish::measure(&bundle, &trusted)?;
-    let disk_image = match request.disk_image {
-        true => {
-            progress.step("writing the disk image");
-            Some(disk_image::make(&bundle, &trusted)?)
+    let disk_images = match request.disk_images {
+        [] => Vec::new(),
+        formats => {
+            progress.step("writing disk images");
+            disk_image::make(&bundle, &trusted, formats)?
         }
-        false => None,
     };
     Ok(Built {
         bundle,
@@ -121,6 +121,6 @@ pub fn build(request: &Request<'_>, fetcher: &mut Fetcher, progress: &Progress) 
         parts: measured.parts,
         patches: measured.patches,
         sbom,
-        disk_image,
+        disk_images,
     })
 }

@@ -33,6 +33,7 @@ pub mod parts;
 pub mod patches;
 pub mod process;
 pub mod publish;
+pub mod qcow2;
 pub mod release;
 pub mod report;
 pub mod request;

@@ -9,6 +9,7 @@ use manifest::TrustedKey;
 use manifest::model::Version;
 use signing::SecretKey;
 
+use crate::disk_image::Format;
 use crate::error::{BuildError, access};
 use crate::kubernetes::Programs;
 use crate::sbom::Crates;
@@ -37,8 +38,8 @@ pub struct Request<'a> {
     pub patch_from: &'a [PathBuf],
     /// The programs of Kubernetes, where an overlay has some.
     pub kubernetes: Option<&'a Programs>,
-    /// Set to write a disk image as well.
-    pub disk_image: bool,
+    /// Formats of disk images to write as well.
+    pub disk_images: &'a [Format],
 }
 
 impl Request<'_> {

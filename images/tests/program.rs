@@ -76,6 +76,36 @@ fn a_plan_names_every_package_with_its_locked_version() {
 }
 
 #[test]
+fn a_disk_image_is_raw_unless_another_format_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = root().display().to_string();
+    for (option, good) in [
+        ("--disk-image", true),
+        ("--disk-image=raw", true),
+        ("--disk-image=qcow2,raw.zst", true),
+        ("--disk-image=vmdk", false),
+    ] {
+        let plan = [
+            "build",
+            "--dry-run",
+            "--board",
+            "openstack-amd64",
+            "--key",
+            "k",
+            "--out",
+            "o",
+        ];
+        // A format is never taken from the argument that follows.
+        let done = run(dir.path(), &[&plan[..], &[option, "--tree", &tree]].concat());
+        assert_eq!(done.status.success(), good, "{option}: {}", text(&done.stderr));
+        if !good {
+            let told = text(&done.stderr);
+            assert!(told.contains("raw, qcow2, raw.zst"), "{told}");
+        }
+    }
+}
+
+#[test]
 fn keys_are_made_once_and_for_their_owner_alone() {
     let dir = tempfile::tempdir().unwrap();
     let done = run(dir.path(), &["keys", "new", "--no-password", "--out", "keys"]);

@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use board::Selection;
+use clap::ValueEnum;
 use images::build::{Built, build};
+use images::disk_image::Format;
 use images::inputs;
 use images::packages::lock::Lock;
 use images::report::{Progress, patch_lines, size_table};
@@ -51,9 +53,17 @@ pub struct Build {
     /// Bundle of an older release: nodes that run it upgrade by small patches; may be given several times.
     #[arg(long, value_name = "FILE")]
     patch_from: Vec<PathBuf>,
-    /// Also write a raw disk image, with a block map and a checksum, for other flashers.
-    #[arg(long)]
-    disk_image: bool,
+    /// Also write disk images, each with a checksum, for other flashers and for clouds; several with commas. [default of the option
+    /// without a value: raw]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_delimiter = ',',
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "raw"
+    )]
+    disk_image: Vec<Format>,
     #[command(flatten)]
     kubernetes: Kubernetes,
     /// Build a second time, in other surroundings, and compare: the same inputs must give the same bytes.
@@ -100,7 +110,7 @@ impl Build {
             created: self.created.unwrap_or(fetcher.lock().created),
             patch_from: &self.patch_from,
             kubernetes: programs.as_ref(),
-            disk_image: self.disk_image,
+            disk_images: &self.disk_image,
         };
         let built = build(&request, &mut fetcher, &progress)
             .with_context(|| format!("cannot build an image for board {:?}", self.board))?;
@@ -157,9 +167,8 @@ impl Build {
         add("--created", created.to_string());
         arguments.extend(global.places.options()?);
         arguments.extend(self.kubernetes.options());
-        if self.disk_image {
-            arguments.push("--disk-image".to_owned());
-        }
+        let formats = self.disk_image.iter().filter_map(ValueEnum::to_possible_value);
+        arguments.extend(formats.map(|format| format!("--disk-image={}", format.get_name())));
         rebuild::build_again(&arguments, scratch.path())?;
         let same = rebuild::compare(&self.out, &out, stem)?;
         if global.output == Output::Text {
@@ -230,11 +239,17 @@ impl Build {
 fn report(built: &Built, notes: &[String], seconds: f64, global: &Global) -> Result<(), stdio::Lost> {
     match global.output {
         Output::Json => {
-            let disk_image = built.disk_image.as_ref();
+            let raw = built.disk_images.iter().find(|image| image.format == Format::Raw);
+            let images = built
+                .disk_images
+                .iter()
+                .map(|image| image.image.to_string_lossy());
+            let images: Vec<_> = images.collect();
             let report = json!({
                 "bundle": built.bundle.to_string_lossy(),
                 "sbom": built.sbom.to_string_lossy(),
-                "diskImage": disk_image.map(|image| image.image.to_string_lossy()),
+                "diskImage": raw.map(|image| image.image.to_string_lossy()),
+                "diskImages": images,
                 "size": built.size,
                 "parts": built.parts,
                 "patches": built.patches,
@@ -246,9 +261,9 @@ fn report(built: &Built, notes: &[String], seconds: f64, global: &Global) -> Res
         }
         Output::Text => {
             let mut text = size_table(&built.parts, built.size) + &patch_lines(&built.patches);
-            if let Some(disk) = &built.disk_image {
+            for disk in &built.disk_images {
                 let size = quantity::human_bytes(disk.size);
-                text += &format!("{} ({size}, sparse)\n", disk.image.display());
+                text += &format!("{} (a disk of {size})\n", disk.image.display());
             }
             stdio::line(format_args!("{text}{} in {seconds:.0} s", built.bundle.display()))
         }

@@ -78,7 +78,7 @@ impl Container {
             created: self.created.unwrap_or(fetcher.lock().created),
             patch_from: &[],
             kubernetes: programs.as_ref(),
-            disk_image: false,
+            disk_images: &[],
         };
         let name = self.name.unwrap_or_else(|| reference(&self.version.to_string()));
         let root = container_image::build(&request, &name, &self.out, &mut fetcher, &progress)

@@ -87,6 +87,12 @@ const TABLE: &[(&str, Probing, &str)] = &[
     ("gdisk", Probing::Program("sgdisk"), CHECKER),
     ("dosfstools", Probing::Program("fsck.vfat"), CHECKER),
     ("minisign", Probing::Program("minisign"), CHECKER),
+    ("qemu-utils", Probing::Program("qemu-img"), CHECKER),
+    (
+        "xorriso",
+        Probing::Program("xorriso"),
+        "makes volumes for nodes in tests",
+    ),
     (
         "containerd",
         Probing::Program("containerd"),
