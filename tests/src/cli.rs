@@ -1,10 +1,12 @@
 //! The command line.
 
+use std::path::PathBuf;
+
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 
 use crate::workshop::Workshop;
-use crate::{bench, demo, pace, run, tools};
+use crate::{bench, demo, metadata, pace, run, tools};
 
 /// End-to-end tests of Bedplate.
 #[derive(Debug, Parser)]
@@ -30,6 +32,12 @@ enum Command {
         #[arg(long)]
         pace: u32,
     },
+    /// Answer one request for metadata of a cloud, for an emulator
+    #[command(hide = true, name = metadata::COMMAND)]
+    AnswerMetadata {
+        /// The folder with the files
+        folder: PathBuf,
+    },
     /// List the scenarios
     List,
     Demo(demo::Args),
@@ -50,6 +58,7 @@ impl Args {
             }
             Command::Demo(args) => args.run(),
             Command::Bench(args) => args.run(),
+            Command::AnswerMetadata { folder } => metadata::answer(&folder),
             Command::List => run::list(),
         }
     }

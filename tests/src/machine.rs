@@ -37,7 +37,7 @@ pub struct Wiring<'a> {
     pub kubernetes_port: u16,
     /// A folder for consoles and firmware variables.
     pub folder: &'a Path,
-    /// Further options of the emulator.
+    /// Further options of the emulator, separated by spaces; where there are lines, each of them is one.
     pub further: &'a [&'a str],
 }
 
@@ -140,7 +140,10 @@ struct Words(Vec<OsString>);
 
 impl Words {
     fn add(&mut self, line: &str) {
-        self.0.extend(line.split_whitespace().map(OsString::from));
+        match line.contains('\n') {
+            true => self.0.extend(line.lines().map(OsString::from)),
+            false => self.0.extend(line.split_whitespace().map(OsString::from)),
+        }
     }
 
     fn pair(&mut self, option: &str, value: impl Into<OsString>) {

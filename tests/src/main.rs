@@ -12,6 +12,7 @@ mod host_parameters;
 mod kubernetes_programs;
 mod local_cluster;
 mod machine;
+mod metadata;
 mod node;
 mod once;
 mod pace;

@@ -17,6 +17,7 @@ mod kills;
 mod life;
 mod lock;
 mod ota_pi;
+mod platforms;
 mod pod;
 mod releases;
 mod tamper;
@@ -155,6 +156,16 @@ pub const ALL: &[Scenario] = &[
         processors: Processors::Several,
         takes: 16,
         run: boots::amd64,
+    },
+    Scenario {
+        name: "platforms",
+        shows: "nodes take their config and name from a config drive, a NoCloud stick and a metadata service, say what is wrong \
+                with it, and keep what they have",
+        limit: minutes(20),
+        machines: 1,
+        processors: Processors::Several,
+        takes: 150,
+        run: platforms::run,
     },
     Scenario {
         name: "loader-amd64",
