@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use kubernetes::Ports;
+use kubernetes::{Kind, Ports};
 use machine_config::MachineConfig;
 use machine_config::value::{IpPrefix, MacAddress};
 use node::power::Power;
 use state::kinds::{
     AddressStatus, ApiBalancerStatus, ClusterMember, ComponentCertificate, ContributedAddress, LinkSpec,
-    LinkStatus, NODE, NetworkContribution, Precedence, ServerHealth, VirtualIpStatus,
+    LinkStatus, NODE, NetworkContribution, Precedence, ServerHealth, ServiceState, ServiceStatus,
+    VirtualIpStatus,
 };
 use state::{Action, Controller, ControllerError, Resource, Store, chain};
 use sys::announce::Announcer;
@@ -52,6 +53,8 @@ struct Connected {
     address: IpAddr,
     certificate: Option<ComponentCertificate>,
     election: Box<dyn Election>,
+    /// Rings when the address is free, so that it is taken at once.
+    _watch: AbortOnDropHandle<()>,
 }
 
 /// How often the address was announced since it is here, and when next.
@@ -112,6 +115,7 @@ impl VirtualIp {
             self.election = Some(Connected {
                 address,
                 certificate,
+                _watch: election.watch(self.bell.clone()),
                 election,
             });
         }
@@ -247,6 +251,9 @@ fn facts(store: &Store, stopping: bool) -> Option<Facts> {
         Some(format!(
             "no interface of the node is in a network that {address} is in"
         ))
+    } else if store.get(Kind::ApiServer.name()).is_some_and(|own| !runs(&own)) {
+        // Known before anybody is refused, or asks in vain.
+        Some("the node's own API server is about to stop, or starts".to_owned())
     } else if !ready {
         Some("the node's own API server is not ready".to_owned())
     } else {
@@ -259,6 +266,11 @@ fn facts(store: &Store, stopping: bool) -> Option<Facts> {
         there,
         problem,
     })
+}
+
+/// Returns true if a service is not about to end, and has not.
+fn runs(status: &ServiceStatus) -> bool {
+    status.wanted && matches!(status.state, ServiceState::Starting | ServiceState::Running)
 }
 
 /// Returns true if the node's own API server is ready.
@@ -311,6 +323,7 @@ impl Controller for VirtualIp {
             ClusterMember::KIND,
             ComponentCertificate::KIND,
             ApiBalancerStatus::KIND,
+            ServiceStatus::KIND,
             AddressStatus::KIND,
             LinkStatus::KIND,
             LinkSpec::KIND,

@@ -1,17 +1,21 @@
 //! The lease in etcd.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use etcd_client::rpc::compare::{CompareResult, CompareTarget, TargetUnion};
 use etcd_client::rpc::{
     Compare, LeaseGrantRequest, LeaseKeepAliveRequest, LeaseRevokeRequest, PutRequest, RangeRequest,
-    RequestOp, TxnRequest, request_op,
+    RequestOp, TxnRequest, WatchCreateRequest, WatchRequest, request_op, watch_request,
 };
 use etcd_client::{CallError, Credentials, Etcd, NotReady};
+use futures::StreamExt as _;
 use state::Store;
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
+use tokio_util::task::AbortOnDropHandle;
 use tonic::{Response, Status};
 
 use crate::turn::Lease;
@@ -49,6 +53,9 @@ pub(crate) trait Election: Send + Sync {
 
     /// Gives a lease back: another node can have the address at once.
     async fn release(&self, lease: Lease) -> Result<(), Error>;
+
+    /// Rings whenever another node takes the address or gives it up, for as long as the handle lives. It may miss some.
+    fn watch(&self, bell: Arc<Notify>) -> AbortOnDropHandle<()>;
 }
 
 /// The election in the node's own etcd.
@@ -161,6 +168,42 @@ impl Election for EtcdElection {
     async fn release(&self, lease: Lease) -> Result<(), Error> {
         self.revoke(lease.id).await
     }
+
+    fn watch(&self, bell: Arc<Notify>) -> AbortOnDropHandle<()> {
+        let (etcd, key) = (self.etcd.clone(), self.key.clone());
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            loop {
+                // It ends with the connection: the address is looked at every second all the same.
+                if let Err(status) = ring(&etcd, &key, &bell).await {
+                    tracing::debug!("virtual-ip: {}", etcd.problem(&status));
+                }
+                tokio::time::sleep(PATIENCE).await;
+            }
+        }))
+    }
+}
+
+/// Rings at each change of a key, until the watch ends.
+async fn ring(etcd: &Etcd, key: &str, bell: &Notify) -> Result<(), Status> {
+    let create = WatchCreateRequest {
+        key: key.into(),
+        ..WatchCreateRequest::default()
+    };
+    let request = WatchRequest {
+        request_union: Some(watch_request::RequestUnion::CreateRequest(create)),
+    };
+    // A stream that ends would end the watch.
+    let requests = futures::stream::iter([request]).chain(futures::stream::pending());
+    let mut answers = etcd.watch().watch(requests).await?.into_inner();
+    while let Some(answer) = answers.message().await? {
+        if answer.canceled {
+            return Ok(());
+        }
+        if !answer.events.is_empty() {
+            bell.notify_one();
+        }
+    }
+    Ok(())
 }
 
 fn seconds(ttl: i64) -> Duration {

@@ -67,6 +67,22 @@ fn health(number: u8, health: ServerHealth) -> ApiBalancerStatus {
     }
 }
 
+fn service(state: ServiceState) -> ServiceStatus {
+    ServiceStatus {
+        state,
+        health: state::kinds::ServiceHealth::Healthy,
+        message: String::new(),
+        pid: None,
+        restarts: 0,
+        since_ms: 0,
+        cgroup: String::new(),
+        wanted: true,
+        last_exit: None,
+        memory_bytes: None,
+        rights: None,
+    }
+}
+
 #[test]
 fn an_address_belongs_to_the_interface_in_whose_network_it_is() {
     let status = |link: &str, address: &str| AddressStatus {
@@ -278,6 +294,25 @@ async fn exercise() {
         .put("balancer", NODE, health(1, ServerHealth::Ready))
         .unwrap();
 
+    second
+        .store
+        .put("services", "kube-apiserver", service(ServiceState::Stopping))
+        .unwrap();
+    let stopping = until(1).await;
+    second
+        .store
+        .put("services", "kube-apiserver", service(ServiceState::Running))
+        .unwrap();
+    first
+        .store
+        .put("services", "kube-apiserver", service(ServiceState::Stopping))
+        .unwrap();
+    let stopped = until(2).await;
+    first
+        .store
+        .put("services", "kube-apiserver", service(ServiceState::Running))
+        .unwrap();
+
     second.power.request(node::power::Stop::Shutdown);
     let shutdown = until(1).await;
     drop(second);
@@ -313,7 +348,7 @@ async fn exercise() {
         .await
         .expect("who was cut off gave it up");
     eprintln!(
-        "seconds until the address answers: first {taken:.1?}, not ready {unready:.1?}, shutdown {shutdown:.1?}, cable pulled {cut_off:.1?}"
+        "seconds until the address answers: first {taken:.1?}, not ready {unready:.1?}, API server stops {stopping:.1?} and {stopped:.1?}, shutdown {shutdown:.1?}, cable pulled {cut_off:.1?}"
     );
 }
 
