@@ -63,6 +63,12 @@ impl Tool {
         watch.args(&self.command).within(self.limit)
     }
 
+    /// Lets this one run another, with the other's time.
+    pub fn then(self, other: &Tool) -> Tool {
+        let limit = other.limit;
+        self.args(&other.command).within(limit)
+    }
+
     /// Sets the time after which it is stopped.
     pub fn within(mut self, limit: Duration) -> Tool {
         self.limit = limit;

@@ -1,5 +1,5 @@
-//! The power of nodes is cut at random moments while the cluster begins, while nodes join, and while snapshots are taken. It
-//! goes on by itself.
+//! The power of nodes is cut at random moments while the cluster begins, while nodes join, while snapshots are taken, and
+//! while its authorities are replaced. It goes on by itself.
 
 use std::fs;
 use std::thread;
@@ -20,6 +20,13 @@ const BEGINNING: usize = 3;
 const JOINING: usize = 6;
 /// Cuts while a snapshot is taken.
 const SNAPSHOTS: usize = 3;
+/// Cuts while authorities are replaced, and the longest pause between two.
+const ROTATING: usize = 4;
+const SPREAD: Duration = Duration::from_secs(30);
+/// How often the command may be run again.
+const TRIES: usize = 6;
+/// Restarting the components of all nodes, one after the other.
+const ROTATION: Duration = Duration::from_secs(30 * 60);
 /// The latest moment of a cut.
 const LATEST: Duration = Duration::from_secs(12);
 /// A snapshot of a young cluster takes no longer.
@@ -55,7 +62,8 @@ fn cuts(lab: &Lab, chance: &mut Chance) -> Result<()> {
         "all {} writes that were acknowledged meanwhile are there on every member",
         count.acknowledged
     ));
-    Ok(())
+    // What the writers show is not accepted any more after this.
+    rotation(lab, chance)
 }
 
 /// Cuts the power of the node that begins the cluster.
@@ -140,6 +148,42 @@ fn snapshots(lab: &Lab, chance: &mut Chance, planes: &[&Member]) -> Result<()> {
     Ok(())
 }
 
+/// Cuts the power of any node while the authorities are replaced.
+fn rotation(lab: &Lab, chance: &mut Chance) -> Result<()> {
+    let secrets = lab.configs.join("rotated.yaml");
+    let rotate = lab.on_all(&["rotate-ca", "--yes", "--settle", "1s", "--secrets"]);
+    let rotate = rotate.arg(&secrets).within(ROTATION);
+    let (mut victims, mut again) = (Vec::new(), 0);
+    thread::scope(|scope| {
+        let mut running = scope.spawn(|| rotate.end());
+        for _ in 0..ROTATING {
+            let victim = &lab.members[chance.below(lab.members.len())];
+            let moment = cut_within(lab, chance, victim, SPREAD)?;
+            victims.push(format!("{} after {moment}", victim.name));
+        }
+        // It waits for a node that is away; where a request to one was cut off it may end, and goes on when it is run again.
+        loop {
+            let ended = running.join().ok().context("the client failed")??;
+            match ended.success {
+                true => return Ok(()),
+                false if again == TRIES => {
+                    anyhow::bail!("it was run {again} times, and says: {}", ended.stderr)
+                }
+                false => again += 1,
+            }
+            running = scope.spawn(|| rotate.end());
+        }
+    })
+    .with_context(|| format!("rotating, with cuts of {}", victims.join(", ")))?;
+    lab.until(WHOLE, || lab.whole())?;
+    lab.stage.shown(&format!(
+        "all authorities were replaced, though the power was cut of {}; the command was run {} times",
+        victims.join(", "),
+        again + 1
+    ));
+    Ok(())
+}
+
 /// Checks a snapshot with etcd's own tool.
 fn sound(file: &std::path::Path) -> Result<String> {
     let check = Tool::new("env").args(["ETCDCTL_API=3", "etcdctl", "snapshot", "status"]);
@@ -148,7 +192,12 @@ fn sound(file: &std::path::Path) -> Result<String> {
 
 /// Cuts a node's power at a random moment, and switches it on again. Returns the moment.
 fn cut(lab: &Lab, chance: &mut Chance, member: &Member) -> Result<String> {
-    let moment = chance.between(Duration::ZERO, LATEST);
+    cut_within(lab, chance, member, LATEST)
+}
+
+/// Cuts it before a moment.
+fn cut_within(lab: &Lab, chance: &mut Chance, member: &Member, latest: Duration) -> Result<String> {
+    let moment = chance.between(Duration::ZERO, latest);
     thread::sleep(moment);
     lab.kill(member)?;
     thread::sleep(OFF);

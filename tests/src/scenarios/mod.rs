@@ -221,7 +221,8 @@ pub const NAMED: &[Scenario] = &[
     Scenario {
         name: "cluster-ha",
         shows: "three control planes and a worker join in any order behind a virtual address, outlive the loss of each \
-                control plane, replace one, and refuse whoever is not what it says",
+                control plane, rotate their authorities, replace one, recover from a snapshot, and refuse whoever is not \
+                what it says",
         limit: minutes(60),
         machines: 1,
         processors: Processors::Several,
@@ -239,7 +240,8 @@ pub const NAMED: &[Scenario] = &[
     },
     Scenario {
         name: "cluster-power",
-        shows: "the power of nodes is cut at random moments of bootstrap, join and snapshot, and the cluster goes on by itself",
+        shows: "the power of nodes is cut at random moments of bootstrap, join, snapshot and rotation, and the \
+                cluster goes on by itself",
         limit: minutes(60),
         machines: 1,
         processors: Processors::Several,

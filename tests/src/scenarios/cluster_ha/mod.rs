@@ -2,8 +2,10 @@
 
 mod kills;
 pub mod order;
+mod recover;
 mod refusals;
 mod replace;
+mod rotate;
 mod thief;
 
 use anyhow::Result;
@@ -28,5 +30,7 @@ fn all(lab: &Lab, chance: &mut Chance) -> Result<()> {
     refusals::wrong_token(lab)?;
     refusals::stolen_certificate(lab)?;
     kills::each(lab, chance)?;
-    replace::one(lab, chance)
+    rotate::authorities(lab)?;
+    replace::one(lab, chance)?;
+    recover::from_snapshot(lab, chance)
 }

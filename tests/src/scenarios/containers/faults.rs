@@ -1,5 +1,6 @@
 //! What happens to nodes.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
@@ -20,7 +21,7 @@ impl Lab<'_> {
     /// Cuts a node's power: all its processes are killed at once.
     pub fn kill(&self, member: &Member) -> Result<()> {
         podman(&["kill", "--signal", "KILL", &member.container]).run()?;
-        podman(&["wait", &member.container]).run().map(drop)
+        self.stopped(member)
     }
 
     /// Switches a node on again, with the disks that it had.
@@ -37,6 +38,11 @@ impl Lab<'_> {
         Ok(())
     }
 
+    /// Waits until a node that restarts itself has stopped.
+    pub fn stopped(&self, member: &Member) -> Result<()> {
+        podman(&["wait", &member.container]).run().map(drop)
+    }
+
     /// Stops the time of a node.
     pub fn pause(&self, member: &Member) -> Result<()> {
         podman(&["pause", &member.container]).run().map(drop)
@@ -50,6 +56,15 @@ impl Lab<'_> {
     /// Cuts a node off from all others, or connects it again.
     pub fn connect(&self, member: &Member, connected: bool) -> Result<()> {
         self.network.connect(&self.process(member)?, connected)
+    }
+
+    /// Tells whether a node has an address, as its kernel says.
+    pub fn has_address(&self, member: &Member, address: Ipv4Addr) -> Result<bool> {
+        let show = ["--net", "ip", "-4", "-oneline", "address", "show", "dev", "eth0"];
+        let show = Tool::new("nsenter")
+            .args(["--target", &self.process(member)?])
+            .args(show);
+        Ok(show.run()?.contains(&format!(" {address}/")))
     }
 
     /// Removes a node with its disks.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -95,10 +95,21 @@ impl<'a> Lab<'a> {
         }
     }
 
+    /// Generates the configs of the nodes, and the client's.
     fn generate(&self) -> Result<()> {
+        self.generate_with(&[])
+    }
+
+    /// Generates the configs of later nodes from other secrets.
+    pub fn generate_from(&self, secrets: &Path) -> Result<()> {
+        let secrets = secrets.to_str().context("the folder's name is no text")?;
+        self.generate_with(&["--output-types", "controlplane,worker", "--with-secrets", secrets])
+    }
+
+    fn generate_with(&self, options: &[&str]) -> Result<()> {
         let endpoint = format!("https://{}:6443", self.virtual_address);
-        let make = Tool::ours("bedplate").args(["gen", "config", "e2e-ha", &endpoint, "--force", "--folder"]);
-        make.arg(&self.configs).run()?;
+        let make = Tool::ours("bedplate").args(["gen", "config", "e2e-ha", &endpoint, "--force"]);
+        make.args(options).arg("--folder").arg(&self.configs).run()?;
         let file = self.configs.join("controlplane.yaml");
         let text = fs::read_to_string(&file)?;
         let virtual_address = format!("\ncluster:\n  virtualIP: {}\n", self.virtual_address);
@@ -134,7 +145,7 @@ impl<'a> Lab<'a> {
     }
 
     /// Makes a node with fresh disks and this machine config, and starts it.
-    pub fn make_with(&self, member: &Member, config: &std::path::Path) -> Result<()> {
+    pub fn make_with(&self, member: &Member, config: &Path) -> Result<()> {
         let own = &member.container;
         let mut run = host::run()?.args(["--name", own, "--hostname", &member.name]);
         run = run.args([
@@ -166,6 +177,13 @@ impl<'a> Lab<'a> {
         self.bedplate()
             .args(["--nodes", &member.address.to_string()])
             .args(words)
+    }
+
+    /// Makes a command that asks all members.
+    pub fn on_all(&self, words: &[&str]) -> Tool {
+        let addresses = self.members.iter().map(|member| member.address.to_string());
+        let addresses = addresses.collect::<Vec<_>>().join(",");
+        self.bedplate().args(["--nodes", &addresses]).args(words)
     }
 
     /// Asks a member, and reads the answer as JSON.

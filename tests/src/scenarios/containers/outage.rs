@@ -12,6 +12,11 @@ use super::{Lab, Member};
 use crate::scenarios::cluster::kubectl::Kubectl;
 use crate::tools::Tool;
 
+/// The ways to an API server.
+const ADDRESS: &str = "the virtual address";
+const NODE: &str = "the balancer";
+/// The balancer, on each node.
+const BALANCER: &str = "https://127.0.0.1:7445";
 /// The pause between two requests.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -41,10 +46,33 @@ impl Watch {
     pub fn start(lab: &Lab, kubectl: &Kubectl, worker: &Member) -> Result<Watch> {
         let files = Files::of(&lab.stage.folder, kubectl)?;
         let clients = vec![
-            Client::start("the virtual address", files.by_address(lab)),
-            Client::start("the balancer", files.by_balancer(lab, worker)?),
+            Client::start(ADDRESS, files.by_address(lab)),
+            Client::start(NODE, files.by_balancer(lab, worker)?),
         ];
         Ok(Watch { clients })
+    }
+
+    /// Begins to ask by kubectl, which reads its file each time.
+    pub fn by_kubectl(lab: &Lab, kubectl: &Kubectl, worker: &Member) -> Result<Watch> {
+        let words = ["get", "namespace", "default"];
+        let enter = Tool::new("nsenter").args(["--target", &lab.process(worker)?, "--net"]);
+        let on_node = Kubectl {
+            program: kubectl.program.clone(),
+            kubeconfig: kubectl.kubeconfig.clone(),
+            server: BALANCER.to_owned(),
+        };
+        let clients = vec![
+            Client::start(ADDRESS, kubectl.command(&words)),
+            Client::start(NODE, enter.then(&on_node.command(&words))),
+        ];
+        Ok(Watch { clients })
+    }
+
+    /// Says which requests by the balancer failed, and how; nothing where none did.
+    pub fn failed_by_balancer(&self) -> Option<String> {
+        let client = self.clients.iter().find(|client| client.by == NODE)?;
+        let seen = client.seen();
+        (seen.failed > 0).then(|| format!("{} of {}: {}", seen.failed, seen.asked, seen.said))
     }
 
     /// Forgets what was seen so far.
