@@ -41,6 +41,7 @@ async fn every_read_has_its_command() {
         (&["get", "lamp"], r#"Lamp  hall  1        test   {"lit":true}"#),
         (&["get", "Lamp", "hall"], "value:\n  lit: true\n"),
         (&["services"], "containerd  running  healthy"),
+        (&["services"], "300 MiB  7 MiB"),
         (&["logs", "containerd", "--tail", "1"], "containerd line 3\n"),
         (&["events"], "info    boot: started"),
         (&["processes"], "RSS"),

@@ -79,10 +79,27 @@ impl Service {
     }
 }
 
+/// Shows a number of bytes; nothing for none, or one that is not known.
+fn known(number: u64) -> String {
+    match number {
+        0 => String::new(),
+        number => bytes(number),
+    }
+}
+
 impl Show for ListServicesResponse {
     fn show(&self, table: &mut Table) {
         table.headings(&[
-            "NAME", "STATE", "HEALTH", "SINCE", "PID", "RESTARTS", "MEMORY", "MESSAGE",
+            "NAME",
+            "STATE",
+            "HEALTH",
+            "SINCE",
+            "PID",
+            "RESTARTS",
+            "MEMORY",
+            "WRITTEN",
+            "LAST HOUR",
+            "MESSAGE",
         ]);
         for service in &self.services {
             table.row([
@@ -96,11 +113,9 @@ impl Show for ListServicesResponse {
                     String::new()
                 },
                 service.restarts.to_string(),
-                if service.memory_bytes > 0 {
-                    bytes(service.memory_bytes)
-                } else {
-                    String::new()
-                },
+                known(service.memory_bytes),
+                known(service.written_bytes),
+                known(service.written_last_hour_bytes),
                 service.message.clone(),
             ]);
         }

@@ -168,6 +168,7 @@ mod tests {
             addresses: vec![format!("10.0.0.{host}").parse().unwrap()],
             learner: false,
             answers,
+            leader: None,
         };
         let mut members = [seen("a", 1, true), seen("b", 2, true), seen("c", 3, true)];
         assert_eq!(

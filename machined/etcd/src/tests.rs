@@ -100,6 +100,8 @@ impl Lab {
             wanted: true,
             last_exit: None,
             memory_bytes: None,
+            written_bytes: None,
+            written_last_hour_bytes: None,
             rights: None,
         };
         self.node.store.put("services", "etcd", status).unwrap();

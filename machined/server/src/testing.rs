@@ -253,6 +253,8 @@ impl Services for FakeNode {
             health: ServiceHealth::Healthy.into(),
             message: "answers on its socket".into(),
             pid: 77,
+            written_bytes: 300 << 20,
+            written_last_hour_bytes: 7 << 20,
             ..ServiceInfo::default()
         }]
     }

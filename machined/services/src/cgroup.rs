@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use service_definition::Resources;
 
+use super::writes::Written;
+
 /// The parent of the cgroups of all services.
 pub const PARENT: &str = "bedplate";
 /// Controllers that the limits of services need.
@@ -65,6 +67,9 @@ pub trait Cgroups: Send + Sync {
 
     /// Returns the memory that a service uses, in bytes; none when that is not known.
     fn memory(&self, name: &str) -> Option<u64>;
+
+    /// Returns what a service has written to disks; none when that is not known.
+    fn written(&self, name: &str) -> Option<Written>;
 }
 
 /// What could not be done with a cgroup.
@@ -160,6 +165,10 @@ impl Cgroups for LinuxCgroups {
     fn memory(&self, name: &str) -> Option<u64> {
         let text = fs::read_to_string(self.path(name).join("memory.current")).ok()?;
         text.trim().parse().ok()
+    }
+
+    fn written(&self, name: &str) -> Option<Written> {
+        Written::of(&self.path(name))
     }
 }
 

@@ -5,6 +5,7 @@ use service_definition::Definition;
 use state::kinds::{Rights, ServiceHealth, ServiceState, ServiceStatus};
 
 use super::machine::{Health, Machine, State, Step};
+use super::writes::Writes;
 
 const MIB: u64 = 1 << 20;
 
@@ -15,6 +16,8 @@ pub struct Measured {
     pub since_ms: u64,
     /// The memory it uses, in bytes.
     pub memory: Option<u64>,
+    /// What it has written.
+    pub writes: Writes,
     /// Its cgroup.
     pub cgroup: String,
     /// What its main process may do.
@@ -41,6 +44,7 @@ pub fn describe(
         ),
         None => (health, message),
     };
+    let written = measured.writes.counted();
     ServiceStatus {
         state: state_of(machine.state()),
         health,
@@ -51,9 +55,16 @@ pub fn describe(
         cgroup: measured.cgroup.clone(),
         wanted: machine.wanted(),
         last_exit: machine.last_exit().map(|exit| exit.to_string()),
-        memory_bytes: measured.memory.map(|bytes| (bytes + MIB / 2) / MIB * MIB),
+        memory_bytes: measured.memory.map(rounded),
+        written_bytes: written.map(|(total, _)| rounded(total)),
+        written_last_hour_bytes: written.map(|(_, hour)| rounded(hour)),
         rights: pid.and(measured.rights.clone()),
     }
+}
+
+/// Returns the nearest whole MiB, so that a status does not change all the time.
+fn rounded(bytes: u64) -> u64 {
+    (bytes + MIB / 2) / MIB * MIB
 }
 
 /// Describes a service that cannot run because its spec is not valid.
@@ -73,6 +84,8 @@ pub fn describe_refused(fault: &str, wanted: bool, since_ms: u64) -> ServiceStat
         wanted,
         last_exit: None,
         memory_bytes: None,
+        written_bytes: None,
+        written_last_hour_bytes: None,
         rights: None,
     }
 }
@@ -159,6 +172,11 @@ mod tests {
         let all = check(vec![Service::new("a", ["/a"])]).unwrap();
         let measured = Measured {
             memory: Some(3 * MIB - 7),
+            writes: {
+                let mut writes = Writes::default();
+                writes.count(0, crate::writes::Written::Whole(9 * MIB + 5));
+                writes
+            },
             ..Measured::default()
         };
         describe(all.get("a").unwrap(), &Machine::in_state(state), &measured, None)
@@ -230,6 +248,10 @@ mod tests {
         assert_eq!(
             (status.message.as_str(), status.memory_bytes),
             ("deaf", Some(3 * MIB))
+        );
+        assert_eq!(
+            (status.written_bytes, status.written_last_hour_bytes),
+            (Some(9 * MIB), Some(9 * MIB))
         );
         assert_eq!(describe_state(State::Finished).pid, None);
     }

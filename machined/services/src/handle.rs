@@ -101,6 +101,8 @@ fn info(name: String, status: ServiceStatus, now_ms: u64) -> ServiceInfo {
         restarts: status.restarts,
         state_ms: now_ms.saturating_sub(status.since_ms),
         memory_bytes: status.memory_bytes.unwrap_or(0),
+        written_bytes: status.written_bytes.unwrap_or(0),
+        written_last_hour_bytes: status.written_last_hour_bytes.unwrap_or(0),
     }
 }
 

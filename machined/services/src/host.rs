@@ -14,6 +14,8 @@ use state::kinds::{Rights, ServiceFile};
 use sys::process::Exit;
 use tokio::sync::oneshot;
 
+use crate::writes::Written;
+
 pub use linux::LinuxHost;
 pub use prepared::{BeforeStart, PreparedHost};
 #[cfg(test)]
@@ -45,6 +47,9 @@ pub trait Host: Send + Sync {
 
     /// Returns the memory that a service uses, in bytes.
     fn memory(&self, service: &Definition) -> Option<u64>;
+
+    /// Returns what a service has written to disks.
+    fn written(&self, service: &Definition) -> Option<Written>;
 
     /// Returns what a process may do; none when it has ended.
     fn rights(&self, pid: u32) -> Option<Rights>;

@@ -38,6 +38,7 @@ mod supervisor;
 mod task;
 #[cfg(test)]
 mod testing;
+pub mod writes;
 
 pub use handle::ServicesHandle;
 pub use host::{BeforeStart, LinuxHost, PreparedHost};

@@ -20,6 +20,7 @@ use super::describe::{Measured, describe, state_of};
 use super::machine::{Effect, Event, Health, Machine, Policy, State};
 use super::order::Order;
 use super::shared::Shared;
+use crate::writes::Writes;
 
 /// How long a service whose task panicked is left alone before it gets another.
 const AFTER_PANIC: Duration = Duration::from_secs(1);
@@ -54,6 +55,7 @@ impl Task {
         let measured = Measured {
             since_ms: shared.clock.uptime_ms(),
             memory: None,
+            writes: Writes::default(),
             cgroup: shared.host.cgroup(&entry.definition),
             rights: None,
         };
@@ -104,6 +106,9 @@ impl Task {
                 // Cancel safe: a tick that is not taken is there the next time.
                 _ = measure.tick() => {
                     self.measured.memory = self.measure();
+                    if let Some(written) = self.shared.host.written(self.definition()) {
+                        self.measured.writes.count(self.shared.clock.uptime_ms(), written);
+                    }
                     None
                 }
             };

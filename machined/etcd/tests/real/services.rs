@@ -182,6 +182,8 @@ fn status(healthy: bool) -> ServiceStatus {
         wanted: true,
         last_exit: None,
         memory_bytes: None,
+        written_bytes: None,
+        written_last_hour_bytes: None,
         rights: None,
     }
 }

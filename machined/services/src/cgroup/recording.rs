@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use service_definition::Resources;
 
-use super::{CgroupError, Cgroups};
+use super::{CgroupError, Cgroups, Written};
 
 /// One call that [`RecordingCgroups`] took.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +64,10 @@ impl Cgroups for RecordingCgroups {
     }
 
     fn memory(&self, _name: &str) -> Option<u64> {
+        None
+    }
+
+    fn written(&self, _name: &str) -> Option<Written> {
         None
     }
 }

@@ -20,6 +20,7 @@ use super::files::ServiceFiles;
 use super::isolate::isolate;
 use super::{Host, HostError, Process, probe};
 use crate::cgroup::{Cgroups, PARENT};
+use crate::writes::Written;
 use crate::{containerd, rights};
 
 /// How long killed processes may take to be gone.
@@ -213,6 +214,10 @@ impl Host for LinuxHost {
 
     fn memory(&self, service: &Definition) -> Option<u64> {
         self.cgroups.memory(&service.name)
+    }
+
+    fn written(&self, service: &Definition) -> Option<Written> {
+        self.cgroups.written(&service.name)
     }
 
     fn rights(&self, pid: u32) -> Option<Rights> {

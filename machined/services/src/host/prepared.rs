@@ -7,6 +7,7 @@ use service_definition::{Check, Definition};
 use state::kinds::{Rights, ServiceFile};
 
 use super::{Host, HostError, Process};
+use crate::writes::Written;
 
 /// Something that has to be done before each start of a service, while it does not run. It reports its own failures, and the
 /// service is started all the same.
@@ -69,6 +70,10 @@ impl<H: Host> Host for PreparedHost<H> {
 
     fn memory(&self, service: &Definition) -> Option<u64> {
         self.host.memory(service)
+    }
+
+    fn written(&self, service: &Definition) -> Option<Written> {
+        self.host.written(service)
     }
 
     fn rights(&self, pid: u32) -> Option<Rights> {

@@ -11,6 +11,7 @@ use sys::process::Exit;
 use tokio::sync::{oneshot, watch};
 
 use super::{Host, HostError, Process};
+use crate::writes::Written;
 
 /// One call that a [`RecordingHost`] took: the service it was about comes first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -270,6 +271,10 @@ impl Host for RecordingHost {
 
     fn memory(&self, service: &Definition) -> Option<u64> {
         (service.kill_mode == KillMode::Cgroup).then_some(5 << 20)
+    }
+
+    fn written(&self, service: &Definition) -> Option<Written> {
+        (service.kill_mode == KillMode::Cgroup).then_some(Written::Whole(9 << 20))
     }
 
     fn rights(&self, _pid: u32) -> Option<Rights> {

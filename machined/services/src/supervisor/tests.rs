@@ -72,6 +72,16 @@ async fn services_start_and_end_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_service_writes_is_told() {
+    let bench = Bench::start(three(), Some(CONFIG)).await;
+    let told = bench.until("app", |status| status.written_bytes.is_some()).await;
+    assert_eq!(
+        (told.written_bytes, told.written_last_hour_bytes),
+        (Some(9 << 20), Some(9 << 20))
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_machine_config_nothing_runs_unless_somebody_asks() {
     let bench = Bench::start(vec![service("a")], None).await;
     bench

@@ -28,6 +28,12 @@ pub struct ServiceStatus {
     pub last_exit: Option<String>,
     /// The memory it uses, in bytes, to the nearest MiB and not newer than a minute.
     pub memory_bytes: Option<u64>,
+    /// What it has written to disks since the machine started, in bytes, to the nearest MiB and not newer than a minute.
+    #[serde(default)]
+    pub written_bytes: Option<u64>,
+    /// What it has written to disks in the last hour, in the same way.
+    #[serde(default)]
+    pub written_last_hour_bytes: Option<u64>,
     /// What its main process may do, as the kernel said when it had started.
     #[serde(default)]
     pub rights: Option<Rights>,

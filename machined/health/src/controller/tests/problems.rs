@@ -24,6 +24,8 @@ pub(super) fn service(health: ServiceHealth) -> ServiceStatus {
         last_exit: None,
         rights: None,
         memory_bytes: None,
+        written_bytes: None,
+        written_last_hour_bytes: None,
     }
 }
 
