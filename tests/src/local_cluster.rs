@@ -76,10 +76,12 @@ impl LocalCluster {
         std::mem::forget(self);
     }
 
-    fn words(&self) -> [String; 3] {
+    fn words(&self) -> [String; 4] {
         [
             format!("XDG_STATE_HOME={}", self.state.display()),
             format!("BEDPLATE_CONFIG={}", self.client.display()),
+            // Not the person's own.
+            format!("KUBECONFIG={}", self.state.join("kubeconfig").display()),
             tools::programs().join("bedplate").display().to_string(),
         ]
     }

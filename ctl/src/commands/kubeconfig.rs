@@ -70,6 +70,18 @@ impl Kubeconfig {
         }
     }
 
+    /// Adds access to one cluster to a person's file, for as long as a certificate lives at most, without a result.
+    pub fn adding() -> Self {
+        Kubeconfig {
+            path: None,
+            merge: true,
+            force: false,
+            context_name: None,
+            lifetime: LONGEST,
+            quiet: true,
+        }
+    }
+
     /// Renews access to a cluster in a file that may have other clusters, without a result.
     pub fn renewing(path: PathBuf) -> Self {
         Kubeconfig {

@@ -4,6 +4,8 @@
 //! ours are put in or replaced, and every other line stays as it is. In the end the result is read again, and compared with
 //! what it should be: a file that was understood otherwise than YAML does is not written.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value as Json, json};
 use yaml::{Node, Value};
 use zeroize::Zeroizing;
@@ -74,13 +76,13 @@ pub enum MergeError {
 const OTHER_FILE: &str =
     "write to a file of its own with `bedplate kubeconfig FILE`, and name both files in KUBECONFIG";
 /// The lists, and what each entry of them holds.
-const LISTS: [(&str, &str); 3] = [
+pub(super) const LISTS: [(&str, &str); 3] = [
     ("clusters", "cluster"),
     ("contexts", "context"),
     ("users", "user"),
 ];
 /// The key that names the context in use.
-const CURRENT: &str = "current-context";
+pub(super) const CURRENT: &str = "current-context";
 /// How many names are tried: nobody has so many clusters of one name.
 const TRIES: u32 = 1000;
 
@@ -97,8 +99,7 @@ pub fn merge(old: &str, entry: &Entry<'_>, context: Option<&str>, force: bool) -
     } else {
         old
     };
-    let root = yaml::read(old)?;
-    check_kind(&root)?;
+    let root = read(old)?;
     let lists = Lists::of(&root)?;
     let (names, renamed) = names(&lists, entry, context, force)?;
     let mut lines = Lines::new(old, &root);
@@ -113,19 +114,21 @@ pub fn merge(old: &str, entry: &Entry<'_>, context: Option<&str>, force: bool) -
     }
 }
 
-fn check_kind(root: &Node) -> Result<(), MergeError> {
-    let config = text_at(root, "kind").is_none_or(|kind| kind == "Config");
+/// Reads a kubeconfig.
+pub(super) fn read(text: &str) -> Result<Node, MergeError> {
+    let root = yaml::read(text)?;
+    let config = text_at(&root, "kind").is_none_or(|kind| kind == "Config");
     match matches!(root.value, Value::Map(_)) && config {
-        true => Ok(()),
+        true => Ok(root),
         false => Err(MergeError::NotKubeconfig),
     }
 }
 
 /// The entries of the three lists.
-struct Lists<'a>([Vec<(&'a str, &'a Node)>; 3]);
+pub(super) struct Lists<'a>([Vec<(&'a str, &'a Node)>; 3]);
 
 impl<'a> Lists<'a> {
-    fn of(root: &'a Node) -> Result<Self, MergeError> {
+    pub(super) fn of(root: &'a Node) -> Result<Self, MergeError> {
         let mut lists = [const { Vec::new() }; 3];
         for ((list, _), found) in LISTS.into_iter().zip(&mut lists) {
             let Some((_, node)) = root.entry(list) else {
@@ -142,6 +145,20 @@ impl<'a> Lists<'a> {
             }
         }
         Ok(Self(lists))
+    }
+
+    /// Returns what the entries of a list hold beside their names.
+    pub(super) fn contents(&self, list: usize) -> impl Iterator<Item = &'a Node> {
+        let entries = self.0[list].iter();
+        entries.filter_map(move |(_, node)| node.entry(LISTS[list].1).map(|(_, inner)| inner))
+    }
+
+    /// Names the entries of a list that hold something.
+    pub(super) fn names(&self, list: usize, holds: impl Fn(&Node) -> bool) -> BTreeSet<&'a str> {
+        let entries = self.0[list].iter();
+        let inner = |node: &'a Node| node.entry(LISTS[list].1).map(|(_, inner)| inner);
+        let found = entries.filter(|(_, node)| inner(node).is_some_and(&holds));
+        found.map(|(name, _)| *name).collect()
     }
 
     fn find(&self, list: usize, name: &str) -> Option<&'a Node> {
@@ -343,7 +360,7 @@ fn is_merged(old: &Node, new: &Node, entry: &Entry<'_>, names: &Names) -> bool {
 
 /// Turns a tree into one that can be compared. Plain scalars stay distinct from quoted ones, except for those that are texts
 /// either way.
-fn json(node: &Node) -> Json {
+pub(super) fn json(node: &Node) -> Json {
     match &node.value {
         Value::Scalar(_) if node.is_null() => Json::Null,
         Value::Scalar(scalar) if node.kind() == "a text" => scalar.text.as_str().into(),
@@ -357,7 +374,7 @@ fn json(node: &Node) -> Json {
 }
 
 /// Returns the text of this name in a map.
-fn text_at<'a>(node: &'a Node, name: &str) -> Option<&'a str> {
+pub(super) fn text_at<'a>(node: &'a Node, name: &str) -> Option<&'a str> {
     match &node.entry(name)?.1.value {
         Value::Scalar(scalar) => Some(scalar.text.trim_end()),
         Value::List(_) | Value::Map(_) => None,

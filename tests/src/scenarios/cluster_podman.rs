@@ -44,6 +44,11 @@ pub fn run(stage: &Stage) -> Result<()> {
     for node in nodes {
         bench.look_at(node["address"].as_str().unwrap_or_default())?;
     }
+    let kubeconfig = fs::read_to_string(bench.kubeconfig())?;
+    ensure!(
+        kubeconfig.contains("certificate-authority-data"),
+        "create adds nothing to the kubeconfig"
+    );
     bench.ready(stage, &whole)?;
     stage.shown(&format!(
         "both nodes were Ready {} s after it",
@@ -73,6 +78,11 @@ pub fn run(stage: &Stage) -> Result<()> {
     ensure!(
         !client.contains(&whole),
         "destroy leaves the context in the client config"
+    );
+    let kubeconfig = fs::read_to_string(bench.kubeconfig())?;
+    ensure!(
+        !kubeconfig.contains("certificate-authority-data"),
+        "destroy leaves the cluster in the kubeconfig"
     );
     stage.shown("destroy leaves no container, volume, network, file or context");
     Ok(())
@@ -108,7 +118,13 @@ impl Bench {
         Tool::new("env")
             .arg(format!("XDG_STATE_HOME={}", self.state.display()))
             .arg(format!("BEDPLATE_CONFIG={}", self.client.display()))
+            .arg(format!("KUBECONFIG={}", self.kubeconfig().display()))
             .arg(tools::programs().join("bedplate"))
+    }
+
+    /// What stands for a person's kubeconfig.
+    fn kubeconfig(&self) -> PathBuf {
+        self.client.with_extension("kubeconfig")
     }
 
     fn cluster(&self, arguments: &[&str]) -> Result<Tool> {

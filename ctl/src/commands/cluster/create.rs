@@ -43,7 +43,7 @@ pub struct Create {
     /// How long to wait for healthy nodes.
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = quantity::time)]
     wait: Duration,
-    /// Leave the client config unchanged.
+    /// Leave the client config and the kubeconfig unchanged.
     #[arg(long)]
     no_merge: bool,
 }
@@ -75,10 +75,6 @@ impl Create {
         made.with_context(|| {
             format!("cluster {name:?} is not complete; `bedplate cluster destroy {name}` removes what there is of it")
         })?;
-        ui::note(&format!(
-            "to use it: export KUBECONFIG={}",
-            folder.join(wait::KUBECONFIG).display()
-        ));
         show::one(&name, global)
     }
 
@@ -121,12 +117,22 @@ impl Create {
         if !self.no_merge {
             let path = config::path(global.config.as_deref())?;
             let mut file = config::load(&path)?.unwrap_or_default();
-            let mut context = context;
+            let (added, mut context) = (context.clone(), context);
             context.nodes = record.nodes.iter().map(|node| node.address.to_string()).collect();
             file.contexts.insert(record.name.clone(), context);
             file.current.get_or_insert_with(|| record.name.clone());
             config::save(&path, &file)?;
             ui::note(&format!("context {} is in {}", record.name, path.display()));
+            // The cluster has a file of its own, whatever becomes of the person's.
+            match blocking(wait::add_kubeconfig(record, &added))? {
+                Ok(path) => ui::note(&format!("kubectl finds the cluster by {}", path.display())),
+                Err(error) => {
+                    ui::note(&format!("the cluster is not added to your kubeconfig: {error:#}"));
+                    say_own_file(folder);
+                }
+            }
+        } else {
+            say_own_file(folder);
         }
         record.complete = true;
         records.save(record)
@@ -163,6 +169,14 @@ impl Create {
         provisioner.has(&self.image)?;
         Ok(self.image.clone())
     }
+}
+
+/// Says where the cluster's own kubeconfig is.
+fn say_own_file(folder: &Path) {
+    ui::note(&format!(
+        "to use it: export KUBECONFIG={}",
+        folder.join(wait::KUBECONFIG).display()
+    ));
 }
 
 /// Builds an image with the program that stands beside this one, or that is installed.

@@ -1,18 +1,20 @@
 //! `bedplate cluster destroy`.
 
+use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::Args;
 use machine_config::value::{Name, argument};
 
 use super::DEFAULT_NAME;
-use crate::config;
+use super::wait::KUBECONFIG;
 use crate::confirm::confirm;
 use crate::local::podman::Podman;
 use crate::local::provisioner::Provisioner;
 use crate::local::record::Records;
 use crate::options::Global;
-use crate::ui;
+use crate::{config, kubeconfig, ui, user_file};
 
 /// Removes a cluster.
 #[derive(Debug, Args)]
@@ -44,6 +46,9 @@ impl Destroy {
             ui::note(&format!("removed {removed}"));
         }
         self.forget_context(&name, &records, global)?;
+        if let Err(error) = forget_kubeconfig(&records.of(&name).join(KUBECONFIG)) {
+            ui::note(&format!("the kubeconfig is left as it is: {error:#}"));
+        }
         // Last: until all is gone, the name finds it again.
         records.remove(&name)?;
         ui::note(&format!("cluster {name} is gone"));
@@ -70,4 +75,24 @@ impl Destroy {
         ui::note(&format!("removed context {name} from {}", path.display()));
         Ok(())
     }
+}
+
+/// Takes the cluster out of the person's kubeconfig. `own` is the file of the cluster.
+fn forget_kubeconfig(own: &Path) -> anyhow::Result<()> {
+    let path = kubeconfig::file::path(None)?;
+    let Some(own) = user_file::find(own)? else {
+        return Ok(());
+    };
+    let authority =
+        kubeconfig::authority(&own)?.context("the cluster's own kubeconfig names no authority")?;
+    let there = user_file::find(&path)?;
+    if there.is_none_or(|text| kubeconfig::remove(&text, &authority).is_ok_and(|left| left.is_none())) {
+        return Ok(());
+    }
+    kubeconfig::file::change(&path, |old| {
+        let left = kubeconfig::remove(old, &authority)?;
+        Ok((left.unwrap_or_else(|| old.to_owned().into()), ()))
+    })?;
+    ui::note(&format!("removed the cluster from {}", path.display()));
+    Ok(())
 }

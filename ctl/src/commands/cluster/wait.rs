@@ -1,7 +1,7 @@
 //! Waits for the nodes of a new cluster, and begins it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -15,6 +15,7 @@ use crate::address::Address;
 use crate::commands::kubeconfig::Kubeconfig;
 use crate::config::Context;
 use crate::fan_out::{NodeResponse, call_all};
+use crate::kubeconfig;
 use crate::local::plan::Node;
 use crate::local::provisioner::Provisioner;
 use crate::local::record::Record;
@@ -90,6 +91,14 @@ pub(super) async fn until_ready(
         }
     }
     Ok(())
+}
+
+/// Adds access to the cluster to the person's kubeconfig, and returns its path.
+pub(super) async fn add_kubeconfig(record: &Record, context: &Context) -> anyhow::Result<PathBuf> {
+    let path = kubeconfig::file::path(None)?;
+    let session = session(&record.nodes[..1], context)?;
+    Kubeconfig::adding().run(session).await?;
+    Ok(path)
 }
 
 fn session(nodes: &[Node], context: &Context) -> anyhow::Result<Session> {
