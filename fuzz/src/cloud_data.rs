@@ -3,11 +3,12 @@
 use std::io::Write as _;
 
 use cloud::meta_data::{self, MetaData};
+use cloud::network_data;
 use cloud::user_data;
 use cloud::volume::{LENGTH, identify};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use machine_config::value::HostName;
+use machine_config::value::{HostName, IpPrefix};
 
 /// The most bytes of a document here.
 const MOST: usize = 8 * 1024;
@@ -35,6 +36,20 @@ pub(super) fn meta_data(data: &[u8]) {
         }) = read
         {
             assert!(name.parse::<HostName>().is_ok(), "{name:?} is no host name");
+        }
+    }
+}
+
+/// What is taken can be an address in a machine config.
+pub(super) fn network_data(data: &[u8]) {
+    let Ok(network) = network_data::read(data) else {
+        return;
+    };
+    for interface in network.interfaces {
+        let routes = interface.routes.into_iter().map(|(to, _)| to);
+        for (address, length) in interface.addresses.into_iter().chain(routes) {
+            let text = format!("{address}/{length}");
+            assert!(text.parse::<IpPrefix>().is_ok(), "{text:?} is no address");
         }
     }
 }

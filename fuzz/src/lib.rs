@@ -62,6 +62,7 @@ pub const TARGETS: &[Target] = &[
     target("machine-config", configs::document),
     target("manifest", manifests::manifest),
     target("meta-data", cloud_data::meta_data),
+    target("network-data", cloud_data::network_data),
     target("overlay", boards::overlay),
     target("owner-record", owner_record::record),
     target("partition-table", partition_table::table),

@@ -1,7 +1,7 @@
 //! Metadata: what a cloud says about an instance. Most of it is for other systems, and not read.
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 /// The most bytes of metadata that are read.
 pub const LIMIT: usize = 256 * 1024;
@@ -61,13 +61,17 @@ pub fn openstack(bytes: &[u8]) -> Result<MetaData, MetaDataError> {
     if bytes.len() > LIMIT {
         return Err(MetaDataError::TooLong);
     }
-    // Serde takes a list for the fields of a struct as well.
-    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(bytes)?;
-    let read: OpenStack = serde_json::from_value(object.into())?;
+    let read: OpenStack = object(bytes)?;
     Ok(MetaData {
         host_name: read.hostname.as_deref().and_then(label),
         ssh_keys: read.public_keys.is_some(),
     })
+}
+
+/// Reads a JSON object. Serde takes a list for the fields of a struct as well.
+pub(crate) fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, MetaDataError> {
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(bytes)?;
+    Ok(serde_json::from_value(object.into())?)
 }
 
 /// Reads NoCloud's `meta-data`: YAML, which JSON is as well. An empty document says nothing.

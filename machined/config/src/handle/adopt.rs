@@ -1,11 +1,21 @@
 //! Takes configs from platforms, and reports on platforms that have none.
 
+use cloud::network_data::NetworkData;
+use machine_config::MachineConfig;
+use machine_config::v1alpha1::Network;
 use state::chain;
 use state::kinds::config::Source;
 
 use super::{ApplyError, ConfigHandle, OWNER, TRY_TIMEOUT};
 use crate::plan::{Effect, Mode};
-use crate::platform::Offer;
+use crate::platform::{Offer, network};
+
+/// Gives a config the network that a platform names, if it is sound with it.
+fn with_network(config: &MachineConfig, data: &NetworkData) -> Result<MachineConfig, String> {
+    let mut completed = config.clone();
+    completed.machine.network = network(data)?;
+    machine_config::parse(&completed.to_yaml_with_secrets()).map_err(|faults| chain(&faults))
+}
 
 impl ConfigHandle {
     /// Makes a config the node's that a platform gave, if the node still waits for one. An error has changed nothing.
@@ -36,6 +46,20 @@ impl ConfigHandle {
         if new.machine.hostname.is_none() {
             // In the config that is filed: nobody is asked again.
             new.machine.hostname = offer.host_name.as_deref().and_then(|name| name.parse().ok());
+        }
+        if let Some(data) = offer
+            .network
+            .as_ref()
+            .filter(|_| new.machine.network == Network::default())
+        {
+            let completed = with_network(&new, data);
+            match completed {
+                Ok(completed) => new = completed,
+                Err(problem) => self.shared.events.warning(
+                    OWNER,
+                    format!("the network data is ignored, and DHCP is used: {problem}"),
+                ),
+            }
         }
         self.carry_out(&mut state, plan.effect, new, Source::Platform, TRY_TIMEOUT)
             .await?;

@@ -21,6 +21,7 @@ mod web;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use cloud::network_data::NetworkData;
 use state::Resource as _;
 use state::Store;
 use state::kinds::{ConfigStatus, NODE, NetworkStatus};
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 pub use self::find::{Surroundings, find};
+pub(crate) use self::offer::network;
 use super::ConfigHandle;
 
 /// How long one platform may take to answer.
@@ -73,6 +75,8 @@ pub struct Offer {
     pub yaml: Zeroizing<String>,
     /// The host name, for a config that has none.
     pub host_name: Option<String>,
+    /// The network, for a config that has none.
+    pub network: Option<NetworkData>,
     /// What is ignored, one sentence each.
     pub notes: Vec<String>,
 }

@@ -96,7 +96,7 @@ mod tests {
         let expected = Offer {
             yaml: "text".to_owned().into(),
             host_name: Some("node7".into()),
-            notes: vec![],
+            ..Offer::default()
         };
         assert_eq!(answer, Answer::Offer(expected));
 

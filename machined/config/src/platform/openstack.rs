@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cloud::meta_data;
+use cloud::{meta_data, network_data};
 use state::Store;
 
 use super::volume::Volumes;
@@ -16,6 +16,7 @@ pub(super) const SERVICE: &str = "http://169.254.169.254";
 const LABEL: &str = "config-2";
 const USER_DATA: &str = "openstack/latest/user_data";
 const META_DATA: &str = "openstack/latest/meta_data.json";
+const NETWORK_DATA: &str = "openstack/latest/network_data.json";
 /// How long each request may take.
 const WITHIN: Duration = Duration::from_secs(20);
 
@@ -33,11 +34,15 @@ impl Platform for ConfigDrive {
     }
 
     async fn config(&self, _: &Store) -> Result<Answer, String> {
-        let wanted = [(USER_DATA, machine_config::LIMIT), (META_DATA, meta_data::LIMIT)];
+        let wanted = [
+            (USER_DATA, machine_config::LIMIT),
+            (META_DATA, meta_data::LIMIT),
+            (NETWORK_DATA, meta_data::LIMIT),
+        ];
         match self.0.files(LABEL, wanted).await? {
             None => Ok(Answer::Absent),
-            Some([None, _]) => Ok(Answer::Nothing),
-            Some([Some(user_data), meta_data]) => answer(&user_data, meta_data),
+            Some([None, ..]) => Ok(Answer::Nothing),
+            Some([Some(user_data), meta_data, network_data]) => answer(&user_data, meta_data, network_data),
         }
     }
 }
@@ -72,13 +77,20 @@ impl Platform for OpenStack {
             return Ok(Answer::Nothing);
         };
         let meta_data = self.file(META_DATA, meta_data::LIMIT).await?;
-        answer(&user_data, meta_data)
+        let network_data = self.file(NETWORK_DATA, meta_data::LIMIT).await?;
+        answer(&user_data, meta_data, network_data)
     }
 }
 
-fn answer(user_data: &[u8], meta_data: Option<Vec<u8>>) -> Result<Answer, String> {
-    let read = meta_data.map(|bytes| meta_data::openstack(&bytes));
-    Ok(Offer::of_user_data(user_data)?.with(read))
+fn answer(
+    user_data: &[u8],
+    meta_data: Option<Vec<u8>>,
+    network_data: Option<Vec<u8>>,
+) -> Result<Answer, String> {
+    let meta_data = meta_data.map(|bytes| meta_data::openstack(&bytes));
+    let network_data = network_data.map(|bytes| network_data::read(&bytes));
+    let answer = Offer::of_user_data(user_data)?;
+    Ok(answer.with(meta_data).with_network(network_data))
 }
 
 #[cfg(test)]

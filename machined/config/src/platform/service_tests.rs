@@ -79,7 +79,7 @@ fn offer(yaml: &str, host_name: Option<&str>) -> Answer {
     Answer::Offer(Offer {
         yaml: yaml.to_owned().into(),
         host_name: host_name.map(str::to_owned),
-        notes: vec![],
+        ..Offer::default()
     })
 }
 

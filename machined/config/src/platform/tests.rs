@@ -240,3 +240,43 @@ async fn a_volume_needs_no_network() {
         "it is filed with the config"
     );
 }
+
+/// A cloud without DHCP: what it says of the network is filed with a config that says nothing of it.
+#[tokio::test(start_paused = true)]
+async fn addresses_of_a_cloud_are_those_of_a_config_without_any() {
+    use cloud::network_data::{Interface, NetworkData};
+
+    let data = |mac_address: &str| NetworkData {
+        interfaces: vec![Interface {
+            mac_address: mac_address.into(),
+            addresses: vec![("10.0.0.5".parse().unwrap(), 24)],
+            routes: vec![(("0.0.0.0".parse().unwrap(), 0), "10.0.0.1".parse().unwrap())],
+            ..Interface::default()
+        }],
+        name_servers: vec!["10.0.0.2".parse().unwrap()],
+    };
+    let adopted = |config: MachineConfig, data: NetworkData| async move {
+        let bench = bench(None);
+        let offer = Offer {
+            network: Some(data),
+            ..offer(&config.to_yaml_with_secrets())
+        };
+        bench.handle.adopt(offer, "script").await.unwrap();
+        assert_eq!(bench.after_restart(), bench.store.get::<MachineConfig>(NODE));
+        bench.store.get::<MachineConfig>(NODE).unwrap().machine.network
+    };
+    let mut without = config();
+    without.machine.network = Default::default();
+    let network = adopted(without.clone(), data("fa:16:3e:01:02:03")).await;
+    let interface = &network.interfaces[0];
+    assert_eq!(interface.addresses, ["10.0.0.5/24".parse().unwrap()]);
+    assert_eq!(interface.routes[0].via, "10.0.0.1".parse().ok());
+    assert_eq!(network.nameservers.len(), 1);
+
+    let nonsense = adopted(without.clone(), data("nonsense")).await;
+    assert_eq!(nonsense, without.machine.network, "DHCP is used");
+    let mut with = without;
+    with.machine.network.nameservers = vec!["10.9.9.9".parse().unwrap()];
+    let kept = adopted(with.clone(), data("fa:16:3e:01:02:03")).await;
+    assert_eq!(kept, with.machine.network, "what the config says counts");
+}
