@@ -12,7 +12,8 @@ use kubernetes_client::{Clients, INPUTS, limited};
 use machine_config::MachineConfig;
 use machine_config::v1alpha1::Role;
 use state::kinds::{
-    BootStatus, ClusterMember, ClusterNodeStatus, ClusterStatus, KubernetesNodeStatus, NODE, TrialStatus,
+    BootStatus, ClusterMember, ClusterNodeStatus, ClusterStatus, KubernetesNodeStatus, MeshStatus, NODE,
+    TrialStatus,
 };
 use state::{Action, Controller, ControllerError, Resource as _, Store, chain};
 use tokio::time::Instant;
@@ -89,10 +90,11 @@ impl KubernetesNode {
         let own: Api<Node> = Api::all(self.kubelet.get()?.client);
         let found = limited(own.get_opt(name)).await?;
         let node = found.ok_or(Unknown::NotRegistered)?;
-        let wanted = match member.control_plane {
+        let mut wanted = match member.control_plane {
             false => Wanted::of_worker(config),
             true => self.of_control_plane(config, member).await?,
         };
+        wanted.mesh_key = store.get::<MeshStatus>(NODE).map(|mesh| mesh.public_key);
         if let Some(patch) = patch(&node, &wanted) {
             let api = match member.control_plane {
                 false => own.clone(),

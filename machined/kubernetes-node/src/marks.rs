@@ -12,6 +12,8 @@ use serde_json::{Map, Value, json};
 /// The annotations with the keys of labels, and with taints as `KEY:EFFECT`, that are ours.
 const LABELS: &str = "bedplate.dev/labels";
 const TAINTS: &str = "bedplate.dev/taints";
+/// The annotation with the node's public key in the mesh between nodes.
+const MESH_KEY: &str = "bedplate.dev/mesh-key";
 /// The label of a control plane, by which people and controllers know it.
 pub(crate) const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 /// What the taint of a control plane does.
@@ -24,6 +26,8 @@ pub(crate) struct Wanted {
     pub labels: BTreeMap<String, String>,
     /// Its taints; none where they are not ours to change: a kubelet cannot.
     pub taints: Option<Vec<Taint>>,
+    /// Its public key in the mesh between nodes.
+    pub mesh_key: Option<String>,
 }
 
 impl Wanted {
@@ -39,6 +43,7 @@ impl Wanted {
                 .map(|(key, value)| (key.to_string(), value.to_string()))
                 .collect(),
             taints: None,
+            mesh_key: None,
         }
     }
 
@@ -72,6 +77,7 @@ impl Wanted {
         Self {
             labels,
             taints: Some(taints),
+            mesh_key: None,
         }
     }
 }
@@ -108,6 +114,9 @@ pub(crate) fn patch(node: &Node, wanted: &Wanted) -> Option<Value> {
             spec.insert("taints".to_owned(), json!(after));
         }
         note(TAINTS, taints.iter().map(called).collect());
+    }
+    if annotations.get(MESH_KEY) != wanted.mesh_key.as_ref() {
+        changed.insert(MESH_KEY.to_owned(), json!(wanted.mesh_key));
     }
     if labels.is_empty() && changed.is_empty() && spec.is_empty() {
         return None;
@@ -244,17 +253,21 @@ mod tests {
         #[test]
         fn what_is_ours_follows_and_the_rest_stays(
             (labels, taints) in marks(), (first, first_taints) in marks(), (second, second_taints) in marks(),
+            keys in any::<[Option<bool>; 2]>(),
         ) {
+            let keys = keys.map(|key| key.map(|key| key.to_string()));
             let mut node = Node::default();
             node.metadata.labels = Some(labels.clone());
             node.spec.get_or_insert_default().taints = Some(taints.clone());
-            for (labels, taints) in [(&first, &first_taints), (&second, &second_taints)] {
-                let wanted = Wanted { labels: labels.clone(), taints: Some(taints.clone()) };
+            for (labels, taints, key) in [(&first, &first_taints, &keys[0]), (&second, &second_taints, &keys[1])] {
+                let wanted = Wanted { labels: labels.clone(), taints: Some(taints.clone()), mesh_key: key.clone() };
                 if let Some(change) = patch(&node, &wanted) {
                     node = apply(&node, &change);
                 }
                 prop_assert_eq!(patch(&node, &wanted), None);
             }
+            let annotations = node.metadata.annotations.unwrap_or_default();
+            prop_assert_eq!(annotations.get(MESH_KEY), keys[1].as_ref());
             let has = node.metadata.labels.unwrap_or_default();
             for key in ["a", "b", "c", "d"] {
                 let expected = match (second.get(key), first.contains_key(key)) {

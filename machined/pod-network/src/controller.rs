@@ -6,7 +6,7 @@ use std::{fs, io};
 
 use async_trait::async_trait;
 use machine_config::MachineConfig;
-use machine_config::v1alpha1::{Cni, Proxy};
+use machine_config::v1alpha1::{Cni, Mesh, Proxy};
 use machine_config::value::IpPrefix;
 use state::kinds::{
     AddressStatus, ClusterMember, ClusterNode, KernelContribution, LinkSpec, LinkStatus, NODE,
@@ -17,8 +17,8 @@ use tokio::time::Instant;
 
 use crate::conflist::{BRIDGE, conflist};
 use crate::masquerade::ruleset;
-use crate::plugins;
 use crate::routes::{OwnAddress, Routes, covers, routes};
+use crate::{mesh, plugins};
 
 /// The name of the contributions to network and kernel.
 const NAME: &str = "pod-network";
@@ -104,18 +104,20 @@ fn network(
     nodes: &[(String, ClusterNode)],
     own: &[OwnAddress],
     links: &[(String, LinkStatus)],
+    mesh: Mesh,
 ) -> Network {
     let here = nodes.iter().find(|(name, _)| *name == member.node);
     let pods = here.map(|(_, node)| node.pods.clone()).unwrap_or_default();
     let (pods, foreign): (Vec<_>, Vec<_>) = pods
         .into_iter()
         .partition(|network| member.pods.iter().any(|all| covers(*all, *network)));
-    let mut routes = routes(member, own, nodes);
+    let mut routes = routes(member, own, nodes, mesh);
     routes.problems.extend(foreign.iter().map(|network| {
         format!("the cluster gives this node the network {network}, which is not one of pods: it is not used")
     }));
     let outside = own.first().map(|own| &own.link);
     let mtu = outside.and_then(|link| links.iter().find(|(name, _)| name == link));
+    let mtu = mtu.map(|(_, link)| mesh::mtu(mesh, link.mtu));
     let waits_for = match here {
         None => Some(format!("the cluster does not know node {} yet", member.node)),
         Some(_) if pods.is_empty() => Some(format!(
@@ -125,7 +127,7 @@ fn network(
         Some(_) => None,
     };
     Network {
-        conflist: (!pods.is_empty()).then(|| conflist(&pods, mtu.map(|(_, link)| link.mtu))),
+        conflist: (!pods.is_empty()).then(|| conflist(&pods, mtu)),
         rules: ruleset(&member.pods, &member.dns),
         routes,
         pods,
@@ -151,18 +153,26 @@ fn wanted(store: &Store) -> Wanted {
         let proxied = cluster.network.proxy != Proxy::None;
         return Wanted::Others(ruleset(&[], if proxied { &member.dns } else { &[] }));
     }
+    let own = own_addresses(store, &member);
+    let network = network(&member, &store.list(), &own, &store.list(), cluster.network.mesh);
+    Wanted::Network(Box::new(network))
+}
+
+/// Lists the addresses by which others reach the node, best first.
+pub(crate) fn own_addresses(store: &Store, member: &ClusterMember) -> Vec<OwnAddress> {
     let managed = store.list::<LinkSpec>();
+    let inner = [BRIDGE, mesh::INTERFACE];
     let mut own: Vec<OwnAddress> = store
         .list::<AddressStatus>()
         .into_iter()
         .map(|(_, status)| status)
-        .filter(|status| status.link != BRIDGE && managed.iter().any(|(link, _)| *link == status.link))
+        .filter(|status| !inner.contains(&status.link.as_str()))
+        .filter(|status| managed.iter().any(|(link, _)| *link == status.link))
         .map(|AddressStatus { link, address, .. }| OwnAddress { link, address })
         .collect();
     // The interface by which others know the node, where several are in one network.
     own.sort_by_key(|own| !member.addresses.contains(&own.address.address));
-    let network = network(&member, &store.list(), &own, &store.list());
-    Wanted::Network(Box::new(network))
+    own
 }
 
 impl<R: Rules> PodNetwork<R> {

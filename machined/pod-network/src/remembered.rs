@@ -60,6 +60,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("cluster.json");
         let node = ClusterNode {
+            mesh_key: Some("key".to_owned()),
             addresses: vec!["10.0.0.7".parse().unwrap()],
             pods: vec!["10.244.1.0/24".parse().unwrap()],
         };

@@ -18,6 +18,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// How many nodes are asked for at once: each is some ten kilobytes.
 const PAGE: u32 = 20;
+/// The annotation with a node's public key in the mesh, which the node's kubelet alone may set.
+const MESH_KEY: &str = "bedplate.dev/mesh-key";
 /// The service whose endpoints the API servers keep themselves.
 const SERVICE: &str = "kubernetes";
 
@@ -190,6 +192,7 @@ fn facts(node: &Node) -> ClusterNode {
             .filter_map(|text| text.parse::<IpPrefix>().ok())
             .map(IpPrefix::network)
             .collect(),
+        mesh_key: node.annotations().get(MESH_KEY).cloned(),
     }
 }
 

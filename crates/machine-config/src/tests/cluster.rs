@@ -134,7 +134,17 @@ fn what_is_wrong_is_named_with_its_path() {
             "cluster.subnets[0]: \"10.0.0.0\" is not an address",
         ),
         (
+            "cni: bridge",
             "cni: none",
+            "cluster.network.mesh: connects pods of the node's own network only",
+        ),
+        (
+            "mesh: auto",
+            "mesh: vxlan",
+            "cluster.network.mesh: \"vxlan\" is not one of none, auto, wireguard",
+        ),
+        (
+            "cni: bridge",
             "cni: cilium",
             "cluster.network.cni: \"cilium\" is not one of bridge, none",
         ),

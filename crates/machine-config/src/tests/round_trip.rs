@@ -269,6 +269,7 @@ prop_compose! {
             network: ClusterNetwork {
                 dns_domain: enabled.then(|| "true.null".parse().unwrap()),
                 cni: if enabled { Cni::None } else { Cni::Bridge },
+                mesh: if enabled { Mesh::None } else { Mesh::Wireguard },
                 proxy: if enabled { Proxy::None } else { Proxy::Nftables },
                 ..ClusterNetwork::default()
             },

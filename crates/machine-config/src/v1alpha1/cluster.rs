@@ -129,6 +129,10 @@ pub struct ClusterNetwork {
     #[serde(skip_serializing_if = "is_default")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default))]
     pub proxy: Proxy,
+    /// How packets get to the pods of other nodes. With `none`, if not given, they go by routes, and the nodes must be in one network. With `wireguard` they go through an encrypted mesh. With `auto` the mesh is used only to nodes that are in another network. The same on all nodes; UDP port 51820 must be open between them. Only with `cni: bridge`.
+    #[serde(skip_serializing_if = "is_default")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub mesh: Mesh,
 }
 
 /// How nodes find one another.
@@ -167,6 +171,29 @@ pub enum Cni {
 impl Cni {
     /// Every choice with its name.
     pub const ALL: [(&'static str, Self); 2] = [("bridge", Self::Bridge), ("none", Self::None)];
+}
+
+/// How packets get to the pods of other nodes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub enum Mesh {
+    /// By routes alone.
+    #[default]
+    None,
+    /// By WireGuard to nodes that are in another network, by routes to the others.
+    Auto,
+    /// By WireGuard to all.
+    Wireguard,
+}
+
+impl Mesh {
+    /// Every choice with its name.
+    pub const ALL: [(&'static str, Self); 3] = [
+        ("none", Self::None),
+        ("auto", Self::Auto),
+        ("wireguard", Self::Wireguard),
+    ];
 }
 
 /// Who forwards what goes to services.

@@ -10,7 +10,7 @@ mod kubernetes;
 mod types;
 mod upgrades;
 
-pub use cluster::{Cluster, ClusterDiscovery, ClusterNetwork, ClusterSecrets, Cni, Proxy};
+pub use cluster::{Cluster, ClusterDiscovery, ClusterNetwork, ClusterSecrets, Cni, Mesh, Proxy};
 pub(crate) use decode::{Marks, decode};
 pub use health::{Check, Health};
 pub use kubernetes::{

@@ -19,7 +19,7 @@ use node::boot::sysctls;
 use node::children::Children;
 use node::{Node, modules};
 use pki::{NodeClock, ServerTls};
-use pod_network::{ClusterNodes, Files, Nft, PodNetwork};
+use pod_network::{ClusterNodes, Files, Mesh, Nft, PodNetwork, WireGuard};
 use server::certificate::CertificateController;
 use services::containerd;
 use services::containerd::OfflineImages;
@@ -52,6 +52,8 @@ const MANIFESTS: &str = "manifests";
 const WAS_READY: &str = "was-ready.json";
 /// What the node knows of its cluster, on STATE.
 const CLUSTER: &str = "cluster-nodes.json";
+/// The node's private key in the mesh between nodes, on STATE.
+const MESH_KEY: &str = "mesh.key";
 /// What a worker has got from control planes, on STATE.
 const JOINED: &str = "joined";
 /// The program that puts rules of the packet filter in force, and the file with ours.
@@ -148,6 +150,7 @@ pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError>
         .add(Balancer::default())
         .add(ClusterDns)
         .add(Discovery::default())
+        .add(Mesh::new(state.join(MESH_KEY), WireGuard))
         .add(VirtualIp::new(Box::new(LinuxAnnouncer), node.power.clone()))
         .add(PodNetwork::new(
             Files::default(),

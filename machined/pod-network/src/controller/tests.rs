@@ -102,6 +102,7 @@ impl Bench {
 
     fn node(&self, name: &str, address: &str, pods: &[&str]) {
         let node = ClusterNode {
+            mesh_key: None,
             addresses: vec![address.parse().unwrap()],
             pods: pods.iter().map(|text| text.parse().unwrap()).collect(),
         };

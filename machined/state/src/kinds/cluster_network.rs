@@ -1,5 +1,6 @@
 //! What the node knows of its cluster's network.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use machine_config::value::IpPrefix;
@@ -16,6 +17,9 @@ pub struct ClusterNode {
     pub addresses: Vec<IpAddr>,
     /// The networks of its pods: one of each family of the cluster, and none before the cluster has given it some.
     pub pods: Vec<IpPrefix>,
+    /// Its public key in the mesh between nodes, in base64; none without a mesh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mesh_key: Option<String>,
 }
 
 impl Resource for ClusterNode {
@@ -52,6 +56,23 @@ pub struct PodNetworkStatus {
 
 impl Resource for PodNetworkStatus {
     const KIND: &'static str = "PodNetworkStatus";
+}
+
+/// The node's end of the encrypted mesh between nodes. Owned by the controller `mesh`; one, named `node`. There is none without
+/// `cluster.network.mesh`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MeshStatus {
+    /// Its interface.
+    pub interface: String,
+    /// Its public key, in base64, which its Node object names to the others.
+    pub public_key: String,
+    /// The nodes at the other ends, and where each of them is.
+    pub peers: BTreeMap<String, SocketAddr>,
+}
+
+impl Resource for MeshStatus {
+    const KIND: &'static str = "MeshStatus";
 }
 
 /// The cluster's virtual address, as this control plane sees it. Owned by the controller `virtual-ip`; one, named `node`, on

@@ -33,7 +33,7 @@ pub use cluster::{
     JoinStatus,
 };
 pub use cluster_network::{
-    ApiBalancerStatus, ApiServers, BalancedServer, ClusterNode, PodNetworkStatus, ServerHealth,
+    ApiBalancerStatus, ApiServers, BalancedServer, ClusterNode, MeshStatus, PodNetworkStatus, ServerHealth,
     VirtualIpStatus,
 };
 pub use config::{ConfigStatus, OwnerStatus};

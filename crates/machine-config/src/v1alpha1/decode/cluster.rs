@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::kubernetes::{api_server, component, etcd, feature_gates, manifests};
 use super::secrets::{Marks, authority, pem_secret, secret};
 use crate::decode::{Cursor, Object};
-use crate::v1alpha1::{Cluster, ClusterDiscovery, ClusterNetwork, ClusterSecrets, Cni, Proxy, Role};
+use crate::v1alpha1::{Cluster, ClusterDiscovery, ClusterNetwork, ClusterSecrets, Cni, Mesh, Proxy, Role};
 use crate::value::{ClusterNetworks, NetworkKind};
 use crate::{MachineConfig, Secret};
 
@@ -183,6 +183,16 @@ fn network(cursor: Cursor<'_>) -> Option<ClusterNetwork> {
         .field("proxy")
         .and_then(|c| c.choice(&Proxy::ALL))
         .unwrap_or_default();
+    let mesh = o
+        .field("mesh")
+        .and_then(|c| c.choice(&Mesh::ALL))
+        .unwrap_or_default();
+    if cni == Cni::None
+        && mesh != Mesh::None
+        && let Some(field) = o.field("mesh")
+    {
+        field.fault("connects pods of the node's own network only; remove it, or set cni to bridge");
+    }
     let complete = [&pods, &services].into_iter().zip(&lists).all(|(field, list)| {
         // Where one of them could not be read, what is wrong is told already.
         let items = field.clone().map_or(0, |field| field.items().len());
@@ -206,5 +216,6 @@ fn network(cursor: Cursor<'_>) -> Option<ClusterNetwork> {
         dns_domain,
         cni,
         proxy,
+        mesh,
     })
 }
