@@ -239,7 +239,7 @@ fn what_people_change_in_kubernetes_is_checked() {
         (
             "interval: 6h\n      keep: 9",
             "interval: 9m\n      keep: 9",
-            "cluster.etcd.snapshots.interval: must be from 10m to 168h",
+            "cluster.etcd.snapshots.interval: must be from 10m to 7d",
         ),
         (
             "interval: 6h\n      keep: 9",
