@@ -102,6 +102,26 @@ async fn a_snapshot_is_sent_in_pieces_to_recover_from() {
         "{}",
         ran.out
     );
+    let kept = [
+        "bootstrap",
+        "--recover-from-kept",
+        "20261127T181500Z-r4711.db",
+        "--replace-data",
+    ];
+    assert!(lab.run(&kept).await.failure().err.contains("needs confirmation"));
+    let ran = lab.run(&[&kept[..], &["--yes"]].concat()).await.success();
+    assert!(ran.out.contains("20 MiB with SHA-256 cdcd"), "{}", ran.out);
+    let calls = lab.nodes[0].node.calls();
+    assert_eq!(
+        calls.last().unwrap(),
+        "recover from 20261127T181500Z-r4711.db, replace: true"
+    );
+    let error = lab
+        .run(&["bootstrap", "--replace-data", "--yes"])
+        .await
+        .failure()
+        .err;
+    assert!(error.contains("is for a recovery"), "{error}");
     fs::write(&file, b"").unwrap();
     let error = lab.run(&recover).await.failure().err;
     assert!(error.contains("this is no snapshot of etcd"), "{error}");

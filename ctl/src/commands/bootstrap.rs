@@ -10,6 +10,7 @@ use tonic::Response;
 
 use super::done::Done;
 use super::etcd::recover;
+use crate::confirm::confirm;
 use crate::fan_out::call_and_show;
 use crate::session::Session;
 
@@ -23,14 +24,38 @@ pub struct Bootstrap {
     /// by themselves.
     #[arg(long, value_name = "FILE")]
     recover_from: Option<PathBuf>,
+    /// The same with a snapshot that the control plane keeps. `bedplate etcd snapshots` lists them.
+    #[arg(long, value_name = "NAME", conflicts_with = "recover_from")]
+    recover_from_kept: Option<String>,
+    /// Put the data that etcd has on the control plane aside. They stay in /var/lib/etcd-bedplate/removed.
+    #[arg(long)]
+    replace_data: bool,
+    /// Do not ask for confirmation of --replace-data.
+    #[arg(short, long)]
+    yes: bool,
 }
 
 impl Bootstrap {
     /// Calls the node.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
         session.one_node("a cluster begins on one control plane")?;
+        let recovers = self.recover_from.is_some() || self.recover_from_kept.is_some();
+        anyhow::ensure!(
+            recovers || !self.replace_data,
+            "--replace-data is for a recovery; add --recover-from FILE or --recover-from-kept NAME"
+        );
+        if self.replace_data {
+            let what = format!(
+                "replace the data that etcd has on {} by those of a snapshot",
+                session.names()
+            );
+            confirm(&what, self.yes)?;
+        }
         if let Some(file) = self.recover_from {
-            return recover::run(&session, &file).await;
+            return recover::run(&session, &file, self.replace_data).await;
+        }
+        if let Some(name) = self.recover_from_kept {
+            return recover::run_kept(&session, &name, self.replace_data).await;
         }
         call_and_show(&session, |node| async {
             let mut client = EtcdServiceClient::new(node.channel);

@@ -13,14 +13,23 @@ use super::{BackendError, PushedBundle};
 /// Pieces of a snapshot of etcd, in order.
 pub type SnapshotPieces = Pin<Box<dyn Stream<Item = Result<Vec<u8>, BackendError>> + Send>>;
 
+/// Where a snapshot to recover from is.
+pub enum SnapshotSource {
+    /// The client has it, and sends what is requested.
+    Pushed(Box<dyn PushedBundle>),
+    /// The node keeps it under this name.
+    Kept(String),
+}
+
 /// The etcd of a control plane.
 #[async_trait]
 pub trait Etcd: Send + Sync {
     /// Begins a new cluster on this node. Returns once the request is on the disk: no power cut forgets it.
     async fn bootstrap(&self) -> Result<(), BackendError>;
-    /// Recovers the cluster on this node, with the data of a snapshot that the client has. Returns once the snapshot is
-    /// restored and the request is on the disk. To be run to its end: whoever stops waiting stops a half-done restore.
-    async fn recover(&self, snapshot: Box<dyn PushedBundle>) -> Result<EtcdRecovered, BackendError>;
+    /// Recovers the cluster on this node, with the data of a snapshot; `replace` puts those aside that its etcd has. Returns
+    /// once the snapshot is restored and the request is on the disk. To be run to its end: whoever stops waiting stops a
+    /// half-done restore.
+    async fn recover(&self, snapshot: SnapshotSource, replace: bool) -> Result<EtcdRecovered, BackendError>;
     /// Lists the members, and which of them answer.
     async fn members(&self) -> Result<EtcdMembersResponse, BackendError>;
     /// Returns the state of the node's own member.

@@ -24,7 +24,7 @@ use futures::Stream;
 use tokio::sync::broadcast;
 
 pub use caller::Caller;
-pub use etcd::{Etcd, SnapshotPieces};
+pub use etcd::{Etcd, SnapshotPieces, SnapshotSource};
 pub use grant::{Grant, Revoked};
 pub use health::{health, trial_health};
 pub use kubernetes::Kubernetes;

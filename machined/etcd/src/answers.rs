@@ -4,7 +4,7 @@ use api::v1alpha1::{
     EtcdAlarm, EtcdMember, EtcdMembersResponse, EtcdRecovered, EtcdSnapshotsResponse, EtcdStatusResponse,
 };
 use async_trait::async_trait;
-use backend::{BackendError, Etcd as Api, PushedBundle, SnapshotPieces};
+use backend::{BackendError, Etcd as Api, SnapshotPieces, SnapshotSource};
 use etcd_client::rpc::{AlarmMember, AlarmType, Member};
 use etcd_client::{CallError, Credentials, Etcd, Refusal};
 use futures::{StreamExt as _, stream};
@@ -123,8 +123,8 @@ impl Api for EtcdHandle {
         self.request_bootstrap().await
     }
 
-    async fn recover(&self, snapshot: Box<dyn PushedBundle>) -> Result<EtcdRecovered, BackendError> {
-        self.take_snapshot(snapshot).await
+    async fn recover(&self, snapshot: SnapshotSource, replace: bool) -> Result<EtcdRecovered, BackendError> {
+        self.take_snapshot(snapshot, replace).await
     }
 
     async fn members(&self) -> Result<EtcdMembersResponse, BackendError> {

@@ -117,7 +117,7 @@ impl EtcdMembershipController {
         if note.removed {
             if !is_stopped(store) {
                 return Ok(Outcome::waits(
-                    "etcd to end, which the others have removed",
+                    "etcd to end, whose data are put aside",
                     Action::WaitForChange,
                 ));
             }
@@ -196,7 +196,8 @@ impl EtcdMembershipController {
     fn has_begun(&self, store: &Store) -> Result<(), ControllerError> {
         let service: Option<ServiceStatus> = store.get(SERVICE);
         let healthy = service.is_some_and(|status| status.health == ServiceHealth::Healthy);
-        if !healthy || self.places.data()? != Data::Present {
+        let replaced = self.places.note().is_some_and(|note| note.removed);
+        if !healthy || replaced || self.places.data()? != Data::Present {
             return Ok(());
         }
         if self.places.bootstrap().is_some() {
@@ -302,6 +303,7 @@ impl Controller for EtcdMembershipController {
             store.replace::<EtcdMemberStatus>(NAME, Vec::new())?;
             return Ok(Action::WaitForChange);
         };
+        self.places.begin_replacing()?;
         let known: Option<EtcdMembership> = store.get(NODE);
         let found = match known.filter(|known| known.start != EtcdStart::NotYet) {
             Some(known) => {

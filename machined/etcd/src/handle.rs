@@ -101,8 +101,8 @@ impl EtcdHandle {
         Ok(cluster_id(&config))
     }
 
-    /// Refuses where this disk cannot take a new cluster's data. `way_out` says what to do where it has data.
-    pub(crate) fn check_disk(&self, way_out: &str) -> Result<(), BackendError> {
+    /// Refuses where this disk cannot take any data of etcd.
+    pub(crate) fn check_volume(&self) -> Result<(), BackendError> {
         let volume: Option<VolumeStatus> = self.store.get(Volume::Data.partition());
         match volume.map(|volume| volume.state) {
             Some(VolumeState::Ready { .. }) => {}
@@ -116,11 +116,19 @@ impl EtcdHandle {
                 ));
             }
         }
-        let data = self
-            .places
-            .data()
-            .map_err(|error| BackendError::Internal(chain(&error)))?;
-        if data != Data::Empty {
+        Ok(())
+    }
+
+    /// Returns what etcd's folder holds.
+    pub(crate) fn data(&self) -> Result<Data, BackendError> {
+        let data = self.places.data();
+        data.map_err(|error| BackendError::Internal(chain(&error)))
+    }
+
+    /// Refuses where this disk cannot take a new cluster's data. `way_out` says what to do where it has data.
+    pub(crate) fn check_disk(&self, way_out: &str) -> Result<(), BackendError> {
+        self.check_volume()?;
+        if self.data()? != Data::Empty {
             return Err(refused(format!(
                 "etcd has data on this node, so the cluster was bootstrapped before; {way_out}"
             )));

@@ -28,18 +28,7 @@ impl EtcdHandle {
 
     /// Begins to read one by its name.
     pub(crate) async fn read_kept(&self, name: &str) -> Result<SnapshotPieces, BackendError> {
-        let kept = self.kept().await?;
-        // Only what is listed has a name that is used: it leads nowhere else.
-        let Some(found) = kept.iter().find(|kept| kept.name() == name) else {
-            let known: Vec<String> = kept.iter().map(Kept::name).collect();
-            let known = match known.is_empty() {
-                true => "it keeps none".to_owned(),
-                false => format!("it keeps {}", known.join(", ")),
-            };
-            return Err(BackendError::NotFound(format!(
-                "the node has no snapshot {name:?}; {known}"
-            )));
-        };
+        let found = self.find_kept(name).await?;
         let path = self.places.snapshots().join(found.name());
         let opened = tokio::task::spawn_blocking(move || File::open(path)).await;
         let file = opened
@@ -59,6 +48,23 @@ impl EtcdHandle {
                 Err(error) => Some((Err(unreadable(&error)), None)),
             }
         })))
+    }
+
+    /// Finds one by its name.
+    pub(crate) async fn find_kept(&self, name: &str) -> Result<Kept, BackendError> {
+        let mut kept = self.kept().await?;
+        // Only what is listed has a name that is used: it leads nowhere else.
+        if let Some(found) = kept.iter().position(|kept| kept.name() == name) {
+            return Ok(kept.swap_remove(found));
+        }
+        let known: Vec<String> = kept.iter().map(Kept::name).collect();
+        let known = match known.is_empty() {
+            true => "it keeps none".to_owned(),
+            false => format!("it keeps {}", known.join(", ")),
+        };
+        Err(BackendError::NotFound(format!(
+            "the node has no snapshot {name:?}; {known}"
+        )))
     }
 
     async fn kept(&self) -> Result<Vec<Kept>, BackendError> {

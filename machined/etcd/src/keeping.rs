@@ -33,6 +33,9 @@ impl EtcdMembershipController {
         if self.places.has_left() {
             return self.arrive_later("etcd to end, which the node leaves");
         }
+        if self.places.note().is_some_and(|note| note.removed) {
+            return self.arrive_later("etcd to end, whose data are put aside");
+        }
         // Added, but it has not started: the list that it starts with may be an old one by now.
         if matches!(&start, EtcdStart::Joins(peers) if !peers.is_empty())
             && self.places.data()? == Data::Empty

@@ -122,6 +122,10 @@ impl Places {
     pub(crate) fn put_aside(&self) -> Result<(), PlaceError> {
         folder(&self.beside)?;
         let (from, to) = (self.data.join("member"), self.beside.join("removed"));
+        if !from.exists() {
+            // Done before a power cut.
+            return Ok(());
+        }
         match fs::remove_dir_all(&to) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
                 return Err(failed("remove", &to, source));

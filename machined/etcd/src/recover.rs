@@ -3,17 +3,18 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use api::v1alpha1::EtcdRecovered;
-use backend::{BackendError, PushError, PushedBundle};
+use backend::{BackendError, PushError, PushedBundle, SnapshotSource};
 use state::chain;
 
 use crate::controller::{Node, control_plane};
 use crate::handle::{EtcdHandle, refused};
-use crate::places::PlaceError;
+use crate::places::{Data, PlaceError};
 use crate::recovery::Recovery;
 use crate::restore::Identity;
+use crate::schedule::inspect;
 use crate::snapshot::{Fault, Inspector};
 use crate::survey::{Seen, Survey};
 
@@ -24,18 +25,21 @@ impl EtcdHandle {
     /// Takes a snapshot, restores it, and lets etcd begin with it.
     pub(crate) async fn take_snapshot(
         &self,
-        snapshot: Box<dyn PushedBundle>,
+        snapshot: SnapshotSource,
+        replace: bool,
     ) -> Result<EtcdRecovered, BackendError> {
         let _turn = self.turn.lock().await;
         let cluster = self.cluster()?;
         self.check_requests(&cluster)?;
-        self.check_disk(
-            "to give that up and recover from a snapshot instead, run `bedplate reset --scope data` first",
-        )?;
+        match replace {
+            true => self.check_volume()?,
+            false => self.check_disk(
+                "to give its data up and recover from a snapshot instead, run this command with --replace-data",
+            )?,
+        }
         let node = self.check_no_others().await?;
-        let inspector = Inspector::new(snapshot.length()).map_err(faulty)?;
         self.places.prepare_recovery().map_err(internal)?;
-        let recovered = self.make_ready(&node, snapshot, inspector).await;
+        let recovered = self.make_ready(&node, snapshot, replace).await;
         if recovered.is_err() {
             // The next one clears it, too.
             let _left = self.places.clear_recovery();
@@ -56,18 +60,13 @@ impl EtcdHandle {
     async fn make_ready(
         &self,
         node: &Node,
-        snapshot: Box<dyn PushedBundle>,
-        inspector: Inspector,
+        snapshot: SnapshotSource,
+        replace: bool,
     ) -> Result<EtcdRecovered, BackendError> {
-        let size_bytes = snapshot.length();
-        self.check_room(size_bytes)?;
-        let arriving = self.places.arriving();
-        let path = arriving.clone();
-        let received = tokio::task::spawn_blocking(move || receive(snapshot, inspector, &path));
-        let received = received
-            .await
-            .map_err(|error| BackendError::Internal(error.to_string()))?;
-        let sha256 = received?;
+        let (path, recovered) = match snapshot {
+            SnapshotSource::Pushed(snapshot) => self.arrive(snapshot).await?,
+            SnapshotSource::Kept(name) => self.look_at(&name).await?,
+        };
         let identity = Identity {
             name: node.member.node.clone(),
             peer_url: self.ports.peer_url(node.address),
@@ -75,31 +74,60 @@ impl EtcdHandle {
         };
         let restored = self
             .restorer
-            .restore(&arriving, &self.places.restored(), &identity)
+            .restore(&path, &self.places.restored(), &identity)
             .await;
         restored.map_err(|error| refused(chain(&error)))?;
-        // It may have joined others in the meantime: the controller asks them all the time.
-        self.check_disk("the recovery was abandoned")?;
+        if !replace {
+            // It may have joined others in the meantime: the controller asks them all the time.
+            self.check_disk("the recovery was abandoned")?;
+        }
         let places = self.places.clone();
         let recovery = Recovery {
             cluster: node.cluster.clone(),
-            sha256: sha256.clone(),
+            sha256: recovered.sha256.clone(),
+            replaces: self.data()? != Data::Empty,
         };
-        let completed = tokio::task::spawn_blocking(move || places.complete_recovery(&recovery));
-        let completed = completed
-            .await
-            .map_err(|error| BackendError::Internal(error.to_string()))?;
-        completed.map_err(internal)?;
-        Ok(EtcdRecovered { sha256, size_bytes })
+        off_the_runtime(move || places.complete_recovery(&recovery))
+            .await?
+            .map_err(internal)?;
+        Ok(recovered)
     }
 
-    /// Refuses a snapshot that does not fit twice: as it arrives, and as the data made from it.
+    /// Takes a snapshot from the client, and returns where it is.
+    async fn arrive(
+        &self,
+        snapshot: Box<dyn PushedBundle>,
+    ) -> Result<(PathBuf, EtcdRecovered), BackendError> {
+        let size_bytes = snapshot.length();
+        let inspector = Inspector::new(size_bytes).map_err(faulty)?;
+        // It is there twice: as it arrives, and as the data made from it.
+        self.check_room(size_bytes.saturating_mul(2))?;
+        let arriving = self.places.arriving();
+        let path = arriving.clone();
+        let sha256 = off_the_runtime(move || receive(snapshot, inspector, &path)).await??;
+        Ok((arriving, EtcdRecovered { sha256, size_bytes }))
+    }
+
+    /// Checks a snapshot that the node keeps, and returns where it is.
+    async fn look_at(&self, name: &str) -> Result<(PathBuf, EtcdRecovered), BackendError> {
+        let kept = self.find_kept(name).await?;
+        self.check_room(kept.size)?;
+        let path = self.places.snapshots().join(kept.name());
+        let file = path.clone();
+        let sha256 = off_the_runtime(move || inspect(&file)).await?;
+        let sha256 = sha256
+            .map_err(|error| refused(format!("the snapshot {name} cannot be used: {}", chain(&error))))?;
+        let size_bytes = kept.size;
+        Ok((path, EtcdRecovered { sha256, size_bytes }))
+    }
+
+    /// Refuses a snapshot for which there is no room.
     fn check_room(&self, length: u64) -> Result<(), BackendError> {
         let room = sys::filesystem::room(&self.places.beside);
         let available = room
             .map_err(|error| BackendError::Internal(chain(&error)))?
             .available;
-        let needed = length.saturating_mul(2).saturating_add(HEADROOM);
+        let needed = length.saturating_add(HEADROOM);
         match available >= needed {
             true => Ok(()),
             false => Err(refused(format!(
@@ -134,6 +162,14 @@ impl EtcdHandle {
         }
         control_plane(&self.store).ok_or_else(|| refused("this node is no control plane"))
     }
+}
+
+/// Runs work that may wait for a disk, off the threads that answer others.
+async fn off_the_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, BackendError> {
+    let ended = tokio::task::spawn_blocking(work).await;
+    ended.map_err(|error| BackendError::Internal(error.to_string()))
 }
 
 /// Writes a snapshot to a file while it arrives, and returns its SHA-256 in hex.

@@ -24,6 +24,9 @@ pub(crate) struct Recovery {
     pub cluster: String,
     /// SHA-256 of the snapshot, in hex.
     pub sha256: String,
+    /// Set until it is noted that the data which etcd has are to be put aside.
+    #[serde(default)]
+    pub replaces: bool,
 }
 
 impl Places {
@@ -65,6 +68,19 @@ impl Places {
         let restored = self.restored();
         flush(&restored).map_err(|source| failed("flush", &restored, source))?;
         write(&self.beside.join(COMPLETE), recovery)
+    }
+
+    /// Notes that the data which etcd has are to be put aside, if a recovery that is ready replaces them. Two files are
+    /// written, and a power cut between them has it done again.
+    pub(crate) fn begin_replacing(&self) -> Result<(), PlaceError> {
+        let Some(recovery) = self.recovery().filter(|recovery| recovery.replaces) else {
+            return Ok(());
+        };
+        let mut note = self.note().unwrap_or_default();
+        note.removed = true;
+        self.set_note(&note)?;
+        let replaces = false;
+        write(&self.beside.join(COMPLETE), &Recovery { replaces, ..recovery })
     }
 
     /// Returns the recovery that is ready, until etcd has begun with it.
@@ -142,9 +158,14 @@ mod tests {
         let recovery = Recovery {
             cluster: "home".into(),
             sha256: "ab".repeat(32),
+            replaces: true,
         };
         places.complete_recovery(&recovery).unwrap();
         assert_eq!(places.recovery(), Some(recovery));
+        for _ in 0..2 {
+            places.begin_replacing().unwrap();
+            assert!(places.note().unwrap().removed && !places.recovery().unwrap().replaces);
+        }
         assert!(!places.arriving().exists());
         // What etcd made before its log stays to be seen.
         fs::create_dir_all(places.data.join("member/snap")).unwrap();

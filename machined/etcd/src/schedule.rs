@@ -38,7 +38,7 @@ const BLOCK: usize = 64 << 10;
 
 /// The reason why no snapshot could be taken.
 #[derive(Debug, thiserror::Error)]
-enum TakeError {
+pub(crate) enum TakeError {
     #[error("etcd gives none")]
     Call(#[from] CallError),
     #[error("etcd gives none: nothing came for {} s", PIECE.as_secs())]
@@ -53,7 +53,7 @@ enum TakeError {
     },
     #[error("it cannot be kept")]
     Place(#[from] PlaceError),
-    #[error("it is not sound")]
+    #[error("it is damaged")]
     Fault(#[from] Fault),
     #[error("the disk does not say how much is free")]
     Room(#[from] sys::Error),
@@ -198,7 +198,7 @@ fn finish(file: &File, arriving: &Path, folder: &Path, revision: u64) -> Result<
 }
 
 /// Reads a snapshot from its file, and returns its SHA-256 in hex if it is sound.
-fn inspect(path: &Path) -> Result<String, TakeError> {
+pub(crate) fn inspect(path: &Path) -> Result<String, TakeError> {
     let cannot = |source| failed("read", path, source);
     let mut file = File::open(path).map_err(cannot)?;
     let mut inspector = Inspector::new(file.metadata().map_err(cannot)?.len())?;

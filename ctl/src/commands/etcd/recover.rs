@@ -23,6 +23,16 @@ use crate::fan_out::{NodeResponse, dial, show};
 use crate::session::Session;
 use crate::ui::{Show, Table, bytes};
 
+/// Recovers from a snapshot that one node keeps, and prints the result.
+pub async fn run_kept(session: &Session, name: &str, replace: bool) -> anyhow::Result<ExitCode> {
+    let start = StartEtcdRecovery {
+        length: 0,
+        name: name.to_owned(),
+        replace,
+    };
+    each(session, start, None).await
+}
+
 /// A snapshot in a file.
 struct Snapshot {
     file: Arc<File>,
@@ -31,7 +41,7 @@ struct Snapshot {
 }
 
 /// Sends a snapshot to one node, which begins the cluster with it, and prints the result.
-pub async fn run(session: &Session, path: &Path) -> anyhow::Result<ExitCode> {
+pub async fn run(session: &Session, path: &Path, replace: bool) -> anyhow::Result<ExitCode> {
     let name = path.display().to_string();
     let file = File::open(path).with_context(|| format!("cannot open {name}"))?;
     let length = file
@@ -43,10 +53,24 @@ pub async fn run(session: &Session, path: &Path) -> anyhow::Result<ExitCode> {
         name,
         length,
     };
+    let start = StartEtcdRecovery {
+        length,
+        name: String::new(),
+        replace,
+    };
+    each(session, start, Some(&snapshot)).await
+}
+
+/// Calls the one node.
+async fn each(
+    session: &Session,
+    start: StartEtcdRecovery,
+    snapshot: Option<&Snapshot>,
+) -> anyhow::Result<ExitCode> {
     let mut responses = Vec::new();
     for NodeResponse { node, result } in dial(session).await {
         let result = match result {
-            Ok(connected) => push(session, &connected, &snapshot).await?,
+            Ok(connected) => push(session, &connected, start.clone(), snapshot).await?,
             Err(problem) => Err(problem),
         };
         responses.push(NodeResponse { node, result });
@@ -58,12 +82,11 @@ pub async fn run(session: &Session, path: &Path) -> anyhow::Result<ExitCode> {
 async fn push(
     session: &Session,
     node: &Node,
-    snapshot: &Snapshot,
+    start: StartEtcdRecovery,
+    snapshot: Option<&Snapshot>,
 ) -> anyhow::Result<Result<EtcdRecovered, Problem>> {
     let (sender, receiver) = mpsc::channel(1);
-    let start = StartEtcdRecovery {
-        length: snapshot.length,
-    };
+    let length = start.length;
     // There is room for one.
     let _ = sender.try_send(Request::Start(start));
     let requests = futures::stream::unfold(receiver, |mut receiver: mpsc::Receiver<Request>| async {
@@ -76,7 +99,10 @@ async fn push(
         Ok(Err(status)) => return Ok(Err(node.problem(&status))),
         Err(_) => return Ok(Err(Problem::timed_out(&node.address, session.timeout))),
     };
-    let bar = bar(snapshot.length);
+    let bar = bar(length);
+    if snapshot.is_none() {
+        restoring(&bar, node);
+    }
     let ended = loop {
         let answer = match answers.message().await {
             Ok(Some(answer)) => answer.response,
@@ -90,12 +116,13 @@ async fn push(
         };
         match answer {
             Some(Response::Want(want)) => {
+                let snapshot = snapshot.context("the node requested data of a snapshot that it has")?;
                 let data = snapshot.piece(want).await?;
                 let sent = want.offset + u64::from(want.length);
                 // A call that has ended says so with its next response.
                 let _ = sender.send(Request::Data(data)).await;
                 bar.set_position(sent);
-                if sent == snapshot.length {
+                if sent == length {
                     restoring(&bar, node);
                 }
             }

@@ -1,10 +1,13 @@
 //! A cluster that is recovered from a snapshot.
 
+use std::fs;
 use std::time::Duration;
 
 use api::v1alpha1::EtcdRecovered;
-use backend::{BackendError, Etcd as _, PushError, PushedBundle};
+use backend::{BackendError, Etcd as _, PushError, PushedBundle, SnapshotSource};
 use futures::StreamExt as _;
+use machine_config::v1alpha1::EtcdSnapshots;
+use machine_config::value::Period;
 use sha2::{Digest as _, Sha256};
 
 use crate::lab::{Lab, Plane};
@@ -36,7 +39,8 @@ async fn recover(plane: &Plane, file: &[u8]) -> Result<EtcdRecovered, BackendErr
         file: file.to_vec(),
         lost_after: u64::MAX,
     };
-    plane.handle.recover(Box::new(pushed)).await
+    let pushed = SnapshotSource::Pushed(Box::new(pushed));
+    plane.handle.recover(pushed, false).await
 }
 
 async fn refusal(plane: &Plane, file: &[u8]) -> String {
@@ -122,7 +126,10 @@ async fn a_lost_cluster_is_recovered_from_a_snapshot_and_others_join() {
         file: file.clone(),
         lost_after: 1,
     };
-    let cut_off = first.handle.recover(Box::new(lost)).await;
+    let cut_off = first
+        .handle
+        .recover(SnapshotSource::Pushed(Box::new(lost)), false)
+        .await;
     assert!(
         matches!(&cut_off, Err(BackendError::Unavailable(why)) if why.contains("nothing was changed")),
         "{cut_off:?}"
@@ -182,11 +189,11 @@ async fn power_cuts_during_a_recovery_leave_all_or_nothing() {
             })
             .await;
         let handle = first.handle.clone();
-        let pushed = Pushed {
+        let pushed = SnapshotSource::Pushed(Box::new(Pushed {
             file: file.clone(),
             lost_after: u64::MAX,
-        };
-        let asked = tokio::spawn(async move { handle.recover(Box::new(pushed)).await });
+        }));
+        let asked = tokio::spawn(async move { handle.recover(pushed, false).await });
         tokio::time::sleep(Duration::from_millis(cut * cut * 5)).await;
         first.cut().await;
         asked.abort();
@@ -217,4 +224,63 @@ async fn power_cuts_during_a_recovery_leave_all_or_nothing() {
         nothing > 0 && all > 0,
         "{nothing} and {all}: no cut came before or after the end"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_node_whose_etcd_is_broken_is_recovered_from_what_it_keeps() {
+    let Some((etcd, version)) = program::find_with_tool() else {
+        return;
+    };
+    let mut lab = Lab::new(etcd, version);
+    lab.snapshots = EtcdSnapshots {
+        interval: Period::seconds(1),
+        keep: 50,
+    };
+    let first = lab.start("node1", "disk1", 1, &[]);
+    first.handle.bootstrap().await.unwrap();
+    first.until_it_votes().await;
+    let written = first.etcd.put("test/kept", b"kept").await.unwrap();
+    first
+        .until("it is in a snapshot", async |plane| {
+            let kept = plane.handle.snapshots().await.unwrap().snapshots;
+            kept.first()
+                .is_some_and(|newest| newest.revision >= written.cast_unsigned())
+        })
+        .await;
+    let name = first.handle.snapshots().await.unwrap().snapshots.remove(0).name;
+    first.etcd.put("test/after", b"lost").await.unwrap();
+    first.cut().await;
+    let database = lab.places("disk1").data.join("member/snap/db");
+    fs::write(&database, vec![0x5a; 40_000]).unwrap();
+
+    let mut first = lab.start("node1", "disk1", 1, &[]);
+    let recover = async |plane: &Plane, replace| {
+        let source = SnapshotSource::Kept(name.clone());
+        plane.handle.recover(source, replace).await
+    };
+    match recover(&first, false).await.unwrap_err() {
+        BackendError::Refused(why) => assert!(why.contains("--replace-data"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    let other = SnapshotSource::Kept("20260101T000000Z-r1.db".to_owned());
+    let other = first.handle.recover(other, true).await;
+    assert!(
+        matches!(&other, Err(BackendError::NotFound(why)) if why.contains(&name)),
+        "{other:?}"
+    );
+    recover(&first, true).await.unwrap();
+    // Cut off earlier and later in the time that it takes to put the one aside and the other in its place.
+    for cut in 0..6_u64 {
+        tokio::time::sleep(Duration::from_millis(50 * cut)).await;
+        first.cut().await;
+        first = lab.start("node1", "disk1", 1, &[]);
+    }
+    first.until_it_votes().await;
+    assert_eq!(first.etcd.get("test/kept").await.unwrap().unwrap(), b"kept");
+    assert_eq!(first.etcd.get("test/after").await.unwrap(), None);
+    let aside = first.places.beside.join("removed/snap/db");
+    assert_eq!(fs::read(aside).unwrap(), vec![0x5a; 40_000]);
+    assert!(!first.places.note().unwrap().removed);
+    let second = lab.start("node2", "disk2", 2, &[("node1", 1)]);
+    second.until_it_votes().await;
 }

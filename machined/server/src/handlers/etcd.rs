@@ -11,7 +11,7 @@ use api::v1alpha1::{
     EtcdRemoveMemberResponse, EtcdSnapshotRequest, EtcdSnapshotResponse, EtcdSnapshotsRequest,
     EtcdSnapshotsResponse, EtcdStatusRequest, EtcdStatusResponse, StartEtcdRecovery,
 };
-use backend::BackendError;
+use backend::{BackendError, SnapshotSource};
 use futures::StreamExt as _;
 use tokio::task::JoinHandle;
 use tonic::{Request, Response, Status, Streaming};
@@ -34,15 +34,24 @@ impl EtcdService for Handlers {
     ) -> Result<Response<Answers<EtcdRecoverResponse>>, Status> {
         let mut requests = request.into_inner();
         let Some(EtcdRecoverRequest {
-            request: Some(RequestKind::Start(StartEtcdRecovery { length })),
+            request:
+                Some(RequestKind::Start(StartEtcdRecovery {
+                    length,
+                    name,
+                    replace,
+                })),
         }) = requests.message().await?
         else {
             return Err(Status::invalid_argument("the first request must be `start`"));
         };
-        let (snapshot, pieces) = push::channel(length);
+        let (pushed, pieces) = push::channel(length);
+        let snapshot = match name.is_empty() {
+            true => SnapshotSource::Pushed(Box::new(pushed)),
+            false => SnapshotSource::Kept(name),
+        };
         let etcd = self.backend.etcd.clone();
         // A task of its own: a client that goes away does not cut a restore in half.
-        let job = tokio::spawn(async move { etcd.recover(Box::new(snapshot)).await });
+        let job = tokio::spawn(async move { etcd.recover(snapshot, replace).await });
         let call = Recovery {
             job: Some(job),
             requests,

@@ -5,7 +5,7 @@ use api::v1alpha1::{
     KeptEtcdSnapshot,
 };
 use async_trait::async_trait;
-use backend::{BackendError, Etcd, PushedBundle, SnapshotPieces};
+use backend::{BackendError, Etcd, SnapshotPieces, SnapshotSource};
 use futures::stream;
 
 use super::FakeNode;
@@ -17,7 +17,17 @@ impl Etcd for FakeNode {
         Ok(())
     }
 
-    async fn recover(&self, mut snapshot: Box<dyn PushedBundle>) -> Result<EtcdRecovered, BackendError> {
+    async fn recover(&self, snapshot: SnapshotSource, replace: bool) -> Result<EtcdRecovered, BackendError> {
+        let mut snapshot = match snapshot {
+            SnapshotSource::Pushed(snapshot) => snapshot,
+            SnapshotSource::Kept(name) => {
+                self.note(format!("recover from {name}, replace: {replace}"));
+                return Ok(EtcdRecovered {
+                    sha256: "cd".repeat(32),
+                    size_bytes: 20 << 20,
+                });
+            }
+        };
         if snapshot.length() == 0 {
             return Err(BackendError::Refused("this is no snapshot of etcd".to_owned()));
         }
