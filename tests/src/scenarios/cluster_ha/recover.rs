@@ -1,4 +1,4 @@
-//! Two of three control planes are lost with their disks, and the cluster begins again with a snapshot.
+//! Two of three control planes are lost with their disks, and the cluster is recovered from a snapshot.
 
 use std::time::{Duration, Instant};
 
