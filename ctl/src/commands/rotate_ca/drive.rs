@@ -101,8 +101,8 @@ impl Driver {
             true => discover(&session).await?,
             false => ask(&session, session.addresses()).await?,
         };
-        let (mut nodes, workers): (Vec<_>, Vec<_>) = nodes.into_iter().partition(|(_, node)| node.signs());
-        nodes.extend(workers);
+        let mut nodes = nodes;
+        nodes.sort_by_key(turn);
         let seen: Vec<&Observed> = nodes.iter().map(|(_, node)| node).collect();
         check_all_are_there(&seen)?;
         let first = seen.first().filter(|node| node.signs());
@@ -179,12 +179,13 @@ impl Driver {
     }
 
     /// Makes all changes. Each begins when all nodes have followed the one before it.
-    pub(super) async fn run(&mut self, count: usize) -> anyhow::Result<()> {
+    pub(super) async fn run(&mut self) -> anyhow::Result<()> {
         let mut renewed = BTreeSet::new();
         for number in 0.. {
             for node in 0..self.nodes.len() {
                 self.follow(node, None).await?;
             }
+            self.nodes.sort_by_key(turn);
             let parties = self.parties()?;
             let Some(step) = plan::next(&parties, &self.identities, self.start.last) else {
                 break;
@@ -195,6 +196,8 @@ impl Driver {
             {
                 self.before(*phase, &parties).await?;
             }
+            // A node that lost its power may have lost its last step, which is then repeated.
+            let count = number + plan::all(&parties, &self.identities, self.start.last).len();
             let what: Vec<String> = step
                 .changes
                 .iter()
@@ -307,6 +310,12 @@ impl Driver {
             sleep(PAUSE).await;
         }
     }
+}
+
+/// Returns when a node has its turn: those that sign before those that ask them. The leader of etcd is the last of them, as
+/// requests can fail when another one takes over: so that happens once in a phase, not again and again.
+fn turn((_, node): &(Address, Observed)) -> (bool, bool) {
+    (!node.signs(), node.leads)
 }
 
 fn first_line(problem: &Problem) -> String {

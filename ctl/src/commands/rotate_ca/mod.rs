@@ -119,7 +119,7 @@ impl RotateCa {
             self.yes,
         )?;
         driver.keep_secrets()?;
-        let done = driver.run(summary.changes.len()).await;
+        let done = driver.run().await;
         done.with_context(|| {
             format!("the rotation is not complete: everybody still trusts everybody; run the same command again to go on with {file}")
         })?;

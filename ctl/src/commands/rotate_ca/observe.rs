@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use api::v1alpha1::etcd_service_client::EtcdServiceClient;
 use api::v1alpha1::machine_service_client::MachineServiceClient;
-use api::v1alpha1::{ApplyConfigRequest, ApplyMode, GetConfigRequest, HealthState, StatusRequest};
+use api::v1alpha1::{
+    ApplyConfigRequest, ApplyMode, EtcdStatusRequest, GetConfigRequest, HealthState, StatusRequest,
+};
 use machine_config::MachineConfig;
 use machine_config::v1alpha1::Role;
 use pki::{Certificate, Fingerprint};
@@ -34,6 +37,8 @@ pub struct Observed {
     pub config: MachineConfig,
     /// The names and addresses of all nodes of its cluster, as far as it knows them.
     pub cluster: BTreeMap<String, Vec<String>>,
+    /// Set when its etcd is the leader of the others.
+    pub leads: bool,
     /// The certificate of its API.
     api: Option<Certificate>,
     /// The certificates of its components, by name.
@@ -130,6 +135,11 @@ pub async fn observe(session: &Session, address: &Address) -> Result<Observed, P
                 problem = problem.or(node.problem).or(Some("it is not Ready".to_owned()));
             }
         }
+        // A worker has no etcd, and one that does not answer does not lead.
+        let etcd = EtcdServiceClient::new(channel())
+            .etcd_status(EtcdStatusRequest {})
+            .await;
+        let etcd = etcd.map(tonic::Response::into_inner).unwrap_or_default();
         let specs = resources::list::<ServiceSpec>(channel(), "ServiceSpec").await?;
         let certificates = resources::list::<ComponentCertificate>(channel(), "ComponentCertificate").await?;
         Ok(Observed {
@@ -142,6 +152,7 @@ pub async fn observe(session: &Session, address: &Address) -> Result<Observed, P
                 .into_iter()
                 .map(|(name, node)| (name, node.addresses))
                 .collect(),
+            leads: !etcd.leader_id.is_empty() && etcd.leader_id == etcd.member_id,
             api: node.certificate(),
             certificates: certificates
                 .into_iter()
@@ -298,6 +309,7 @@ mod tests {
                 name: "node1".into(),
                 config,
                 cluster: BTreeMap::new(),
+                leads: false,
                 api: Some(issued.certificate.clone()),
                 certificates: BTreeMap::from([("kubelet/kubelet".into(), issued.pem.clone())]),
                 files: vec![File {

@@ -30,7 +30,7 @@ fn all(lab: &Lab, chance: &mut Chance) -> Result<()> {
     refusals::wrong_token(lab)?;
     refusals::stolen_certificate(lab)?;
     kills::each(lab, chance)?;
-    rotate::authorities(lab)?;
+    rotate::authorities(lab, chance)?;
     replace::one(lab, chance)?;
     recover::from_snapshot(lab, chance)
 }

@@ -15,6 +15,8 @@ use crate::tools::Tool;
 /// The ways to an API server.
 const ADDRESS: &str = "the virtual address";
 const NODE: &str = "the balancer";
+/// The way to machined's API on all nodes.
+const MACHINED: &str = "machined's API";
 /// The balancer, on each node.
 const BALANCER: &str = "https://127.0.0.1:7445";
 /// The pause between two requests.
@@ -52,7 +54,7 @@ impl Watch {
         Ok(Watch { clients })
     }
 
-    /// Begins to ask by kubectl, which reads its file each time.
+    /// Begins to ask by kubectl, and all nodes by our own CLI. Both read their files each time.
     pub fn by_kubectl(lab: &Lab, kubectl: &Kubectl, worker: &Member) -> Result<Watch> {
         let words = ["get", "namespace", "default"];
         let enter = Tool::new("nsenter").args(["--target", &lab.process(worker)?, "--net"]);
@@ -64,15 +66,25 @@ impl Watch {
         let clients = vec![
             Client::start(ADDRESS, kubectl.command(&words)),
             Client::start(NODE, enter.then(&on_node.command(&words))),
+            Client::start(MACHINED, lab.on_all(&["status"])),
         ];
         Ok(Watch { clients })
     }
 
-    /// Says which requests by the balancer failed, and how; nothing where none did.
-    pub fn failed_by_balancer(&self) -> Option<String> {
-        let client = self.clients.iter().find(|client| client.by == NODE)?;
-        let seen = client.seen();
-        (seen.failed > 0).then(|| format!("{} of {}: {}", seen.failed, seen.asked, seen.said))
+    /// Says which requests by the balancer or to machined failed, and how; nothing where none did.
+    pub fn failed(&self) -> Option<String> {
+        let all = self.clients.iter().filter(|client| client.by != ADDRESS);
+        let failed = all.filter_map(|client| {
+            let seen = client.seen();
+            let told = || {
+                format!(
+                    "{} of {} by {}: {}",
+                    seen.failed, seen.asked, client.by, seen.said
+                )
+            };
+            (seen.failed > 0).then(told)
+        });
+        failed.reduce(|all, one| format!("{all}; {one}"))
     }
 
     /// Forgets what was seen so far.
