@@ -1,10 +1,10 @@
 //! Finds the machine config, validates it, and applies it.
 //!
-//! [`acquire`] looks through a table of places on the disk, once at the start. A node without a config, and without an owner, then asks the
-//! [`platform`]s behind the network, when it is up. `plan` decides, without doing anything, what a new config would mean.
-//! [`ConfigHandle`] does it, for the API and for platforms; it alone writes `MachineConfig`, `ConfigStatus` and `OwnerStatus`, and the
-//! files of `disk`, each under the checksum of `seal`. Who acts on a config watches the resource `MachineConfig`: this crate never
-//! calls them.
+//! [`acquire`] looks through a table of places on the disk, once at the start. A node without a config, and without an owner, then
+//! asks the [`platform`]s: attached volumes, and services behind the network when it is up. `plan` decides, without doing anything,
+//! what a new config would mean. [`ConfigHandle`] does it, for the API and for platforms; it alone writes `MachineConfig`,
+//! `ConfigStatus` and `OwnerStatus`, and the files of `disk`, each under the checksum of `seal`. Who acts on a config watches the
+//! resource `MachineConfig`: this crate never calls them.
 
 mod acquire;
 mod caller;

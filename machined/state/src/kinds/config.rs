@@ -92,7 +92,7 @@ pub enum Source {
     File,
     /// The API.
     Api,
-    /// A platform behind the network, which the kernel's command line names.
+    /// A platform outside the disk: an attached volume, or a service.
     Platform,
 }
 
