@@ -51,15 +51,26 @@ pub(crate) fn address_of(url: &str) -> Option<IpAddr> {
     Some(socket.ip())
 }
 
+/// The most addresses that are asked because a node on the local network says that it is a control plane: anybody may, and all
+/// are asked at once.
+const MOST_FOUND: usize = 16;
+
 /// Lists where other members may be, best first: other control planes that are known, those that run an API server, those
-/// that were members before, and behind the endpoint of the cluster.
+/// that were members before, behind the endpoint of the cluster, and those that only say so themselves.
 ///
 /// Behind the endpoint alone nobody may be found: etcd listens at the nodes' own addresses, not at a virtual one.
 pub(crate) async fn candidates(store: &Store, me: &ClusterMember, before: &[IpAddr]) -> Vec<IpAddr> {
-    let peers = store.list::<ClusterPeer>().into_iter().map(|(_, peer)| peer);
-    let known = peers
-        .filter(|peer| peer.control_plane && peer.node != me.node)
-        .flat_map(|peer| peer.addresses);
+    let peers = store.list::<ClusterPeer>().into_iter();
+    let others = peers.filter(|(_, peer)| peer.control_plane && peer.node != me.node);
+    let (found, known): (Vec<_>, Vec<_>) = others.partition(|(id, _)| id.starts_with("mdns/"));
+    // Of each node its first address before the second one of any.
+    let mut found: Vec<(usize, IpAddr)> = found
+        .into_iter()
+        .flat_map(|(_, peer)| peer.addresses.into_iter().enumerate())
+        .collect();
+    found.sort_by_key(|(place, _)| *place);
+    let found = found.into_iter().map(|(_, address)| address).take(MOST_FOUND);
+    let known = known.into_iter().flat_map(|(_, peer)| peer.addresses);
     let servers = store.get::<ApiServers>(NODE).unwrap_or_default().addresses;
     let servers = servers.into_iter().map(|server| server.ip());
     let endpoint = match host_and_port(&me.endpoint) {
@@ -67,7 +78,11 @@ pub(crate) async fn candidates(store: &Store, me: &ClusterMember, before: &[IpAd
         None => Vec::new(),
     };
     let mut seen = BTreeSet::new();
-    let all = known.chain(servers).chain(before.iter().copied()).chain(endpoint);
+    let all = known
+        .chain(servers)
+        .chain(before.iter().copied())
+        .chain(endpoint)
+        .chain(found);
     all.filter(|address| !me.addresses.contains(address) && !address.is_unspecified())
         .filter(|address| seen.insert(*address))
         .collect()
@@ -122,9 +137,43 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn members_behind_a_virtual_address_are_found_by_their_api_servers() {
+    async fn however_many_say_that_they_are_control_planes_the_others_are_asked() {
         let store = Store::new();
-        let me = ClusterMember {
+        let peer = |node: String, addresses: Vec<IpAddr>| ClusterPeer {
+            node,
+            control_plane: true,
+            addresses,
+        };
+        store
+            .put(
+                "told",
+                "told/node3",
+                peer("node3".into(), vec![[10, 0, 0, 3].into()]),
+            )
+            .unwrap();
+        let fake = |last| {
+            peer(
+                format!("fake{last}"),
+                vec![[10, 0, 1, last].into(), [10, 0, 2, last].into()],
+            )
+        };
+        let fakes = (10..74).map(|last| (format!("mdns/fake{last}"), fake(last)));
+        store.replace("discovery", fakes.collect()).unwrap();
+        let found = candidates(&store, &me(), &[]).await;
+        assert_eq!(found[..2], [[10, 0, 0, 3], [10, 0, 0, 100]].map(IpAddr::from));
+        assert_eq!(
+            (found.len(), found[2]),
+            (2 + MOST_FOUND, IpAddr::from([10, 0, 1, 10]))
+        );
+        store
+            .replace("discovery", vec![("mdns/fake10".to_owned(), fake(10))])
+            .unwrap();
+        let found = candidates(&store, &me(), &[]).await;
+        assert_eq!(found.len(), 4, "all addresses of the only one");
+    }
+
+    fn me() -> ClusterMember {
+        ClusterMember {
             cluster: "home".into(),
             node: "node2".into(),
             control_plane: true,
@@ -137,7 +186,12 @@ mod tests {
             domain: "cluster.local".into(),
             kubernetes: "1.36.2".into(),
             etcd: None,
-        };
+        }
+    }
+
+    #[tokio::test]
+    async fn members_behind_a_virtual_address_are_found_by_their_api_servers() {
+        let (store, me) = (Store::new(), me());
         let servers = ApiServers {
             addresses: vec![([10, 0, 0, 1], 6443).into(), ([10, 0, 0, 2], 6443).into()],
         };

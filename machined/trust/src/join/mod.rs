@@ -9,7 +9,7 @@ mod vouch;
 
 pub use ask::Error;
 pub use keep::{Folder, Kept, KeptCertificate};
-pub use plan::{Need, Wanted, due, hosts, need, pause};
+pub use plan::{Need, Wanted, due, hosts, in_turn, need, pause};
 pub use vouch::Authorities;
 
 use std::net::IpAddr;
@@ -224,6 +224,7 @@ impl JoinController {
             .filter(|(_, peer)| peer.control_plane)
             .flat_map(|(_, peer)| peer.addresses)
             .collect();
+        let found = in_turn(found, self.failures);
         let waits_for = match self.ask(&config, &wanted, &found).await {
             Ok(host) => {
                 let first = self.got.replace(Instant::now()).is_none();

@@ -165,6 +165,15 @@ pub fn pause(failures: u32) -> Duration {
         .min(longest)
 }
 
+/// Begins a list with another one at each turn: of many that only say that they are control planes, each is asked at some time.
+pub fn in_turn(mut found: Vec<IpAddr>, turn: u32) -> Vec<IpAddr> {
+    let count = u32::try_from(found.len()).unwrap_or(u32::MAX);
+    if let Some(by) = turn.checked_rem(count) {
+        found.rotate_left(usize::try_from(by).unwrap_or_default());
+    }
+    found
+}
+
 /// Returns the hosts that are asked, in order and each once: the one that answered last, the one in the cluster's endpoint,
 /// those that were told, and those that were found.
 pub fn hosts(
@@ -183,4 +192,27 @@ pub fn hosts(
         }
     }
     hosts
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn however_many_say_that_they_are_control_planes_each_is_asked_and_the_endpoint_always() {
+        let mut config = state::testkit::config();
+        config.cluster.endpoint = "https://10.0.0.5:6443".parse().ok();
+        let found: Vec<IpAddr> = (0..64).map(|last| [10, 0, 1, last].into()).collect();
+        let mut asked = BTreeSet::new();
+        for turn in 0..64 {
+            let hosts = hosts(&config, None, &[], &in_turn(found.clone(), turn));
+            assert_eq!(hosts[0], "10.0.0.5");
+            assert_eq!(hosts.len(), MAX_PLANES);
+            asked.extend(hosts);
+        }
+        assert_eq!(asked.len(), 65);
+        assert_eq!(in_turn(Vec::new(), 3), Vec::<IpAddr>::new());
+    }
 }
