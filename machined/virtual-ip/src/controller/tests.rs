@@ -79,6 +79,8 @@ fn service(state: ServiceState) -> ServiceStatus {
         wanted: true,
         last_exit: None,
         memory_bytes: None,
+        written_bytes: None,
+        written_last_hour_bytes: None,
         rights: None,
     }
 }
