@@ -226,7 +226,7 @@ pub const NAMED: &[Scenario] = &[
         limit: minutes(60),
         machines: 1,
         processors: Processors::Several,
-        takes: 600,
+        takes: 560,
         run: cluster_ha::run,
     },
     Scenario {
@@ -235,7 +235,7 @@ pub const NAMED: &[Scenario] = &[
         limit: minutes(60),
         machines: 1,
         processors: Processors::Several,
-        takes: 480,
+        takes: 255,
         run: cluster_writer::run,
     },
     Scenario {
@@ -245,7 +245,7 @@ pub const NAMED: &[Scenario] = &[
         limit: minutes(60),
         machines: 1,
         processors: Processors::Several,
-        takes: 600,
+        takes: 420,
         run: cluster_power::run,
     },
     Scenario {
