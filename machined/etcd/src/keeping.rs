@@ -65,13 +65,13 @@ impl EtcdMembershipController {
                     return going_on(self.promote(store, node, &credentials).await?, SOON);
                 }
                 self.remember(node, &answer.value)?;
-                self.claim(&own, node).await;
+                let claimed = self.claim(&own, node).await;
                 let seen = ask_of(&credentials, self.ports, &answer.value).await;
                 store.put(NAME, NODE, status(answer.header.member_id, &seen))?;
                 // A member that does not tell its alarms has other troubles, which are told.
                 let alarms = own.alarms().await.unwrap_or_default();
                 let well = self.tell_members(store, &seen, &alarms)?;
-                going_on(None, if well { CALM } else { SOON })
+                going_on(claimed.err(), if well { CALM } else { SOON })
             }
             Err(error) if error.refusal() == Some(Refusal::IsLearner) => {
                 going_on(self.promote(store, node, &credentials).await?, SOON)
@@ -147,14 +147,35 @@ impl EtcdMembershipController {
         Ok(self.places.set_note(&note)?)
     }
 
-    /// Writes the cluster's identity into etcd, once, so that no node of another cluster with the same secrets joins.
-    async fn claim(&mut self, own: &Etcd, node: &Node) {
+    /// Writes the cluster's identity into etcd, once, so that no node of another cluster with the same secrets joins. What is
+    /// there may be another's, as after a recovery from a snapshot of another cluster.
+    ///
+    /// # Errors
+    ///
+    /// What the node waits for where it is.
+    async fn claim(&mut self, own: &Etcd, node: &Node) -> Result<(), String> {
         if self.claimed {
-            return;
+            return Ok(());
         }
-        match own.create(KEY, node.cluster.as_bytes()).await {
-            Ok(_) => self.claimed = true,
-            Err(error) => tracing::warn!("cannot write the cluster's identity: {error}"),
+        let found = match own.create(KEY, node.cluster.as_bytes()).await {
+            Ok(true) => Ok(None),
+            Ok(false) => own.get(KEY).await,
+            Err(error) => Err(error),
+        };
+        match found {
+            Ok(Some(found)) if found != node.cluster.as_bytes() => Err(format!(
+                "a person's decision: etcd's data are those of another cluster ({}, not {}); give all nodes machine configs with the secrets of that one, or run `bedplate reset --scope data`",
+                String::from_utf8_lossy(&found),
+                node.cluster
+            )),
+            Ok(_) => {
+                self.claimed = true;
+                Ok(())
+            }
+            Err(error) => {
+                tracing::warn!("cannot write the cluster's identity: {error}");
+                Ok(())
+            }
         }
     }
 

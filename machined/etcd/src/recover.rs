@@ -34,7 +34,7 @@ impl EtcdHandle {
         match replace {
             true => self.check_volume()?,
             false => self.check_disk(
-                "to give its data up and recover from a snapshot instead, run this command with --replace-data",
+                "to give its data up and recover from a snapshot instead, run `bedplate reset --scope data` first, or this command with --replace-data",
             )?,
         }
         let node = self.check_no_others().await?;

@@ -284,3 +284,29 @@ async fn a_node_whose_etcd_is_broken_is_recovered_from_what_it_keeps() {
     let second = lab.start("node2", "disk2", 2, &[("node1", 1)]);
     second.until_it_votes().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_snapshot_of_another_cluster_is_told() {
+    let Some((etcd, version)) = program::find_with_tool() else {
+        return;
+    };
+    let lab = Lab::new(etcd, version);
+    let first = lab.start("node1", "disk1", 1, &[]);
+    first.handle.bootstrap().await.unwrap();
+    first
+        .until("the cluster is bootstrapped", async |plane| {
+            plane.places.bootstrap().is_none()
+        })
+        .await;
+    first.etcd.put("bedplate/cluster", b"away").await.unwrap();
+    let file = snapshot(&first).await;
+    first.cut().await;
+    lab.wipe("disk1");
+    let first = lab.start("node1", "disk1", 1, &[]);
+    recover(&first, &file).await.unwrap();
+    first
+        .until("it says whose data they are", async |plane| {
+            plane.waits_for().contains("another cluster (away, not home-id)")
+        })
+        .await;
+}

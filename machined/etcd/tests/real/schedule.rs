@@ -58,11 +58,12 @@ async fn the_newest_snapshots_are_kept_and_what_was_cut_off_is_removed() {
     let kept = names(&first).await;
     assert_eq!(kept.len(), 2, "{kept:?}");
     assert!(!folder.join("arriving").exists());
-    let status: EtcdSnapshotStatus = first.node.store.get(NODE).unwrap();
-    assert_eq!(
-        (status.newest.as_deref(), status.problem),
-        (kept.first().map(String::as_str), None)
-    );
+    first
+        .until("its status names the newest", async |plane| {
+            let status: EtcdSnapshotStatus = plane.node.store.get(NODE).unwrap();
+            status.problem.is_none() && status.newest == kept.first().cloned() && status.count == 2
+        })
+        .await;
 
     let mut pieces = first.handle.snapshot(Some(&kept[1])).await.unwrap();
     let mut read = Vec::new();
