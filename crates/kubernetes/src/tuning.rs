@@ -44,8 +44,9 @@ impl Tuning {
         Self::times(u32::try_from(steps).unwrap_or(1).max(1))
     }
 
-    /// Makes everything so many times as patient as on a fast disk. There, etcd's times are upstream's; each renewal of a
-    /// lease is a flush, so leases are twice as long, and renewed less often.
+    /// Makes everything so many times as patient as on a fast disk. There, etcd's times are upstream's. Each renewal of a
+    /// lease is a flush, so leases are renewed less often, and are longer by that much only: a control plane that lost its
+    /// power waits for its own old ones.
     fn times(times: u32) -> Self {
         let heartbeat = HEARTBEAT * times;
         // A lease is written, too, but a second one: half as fast is enough.
@@ -53,8 +54,8 @@ impl Tuning {
         Self {
             heartbeat,
             election: heartbeat * ELECTION_BEATS,
-            lease: Duration::from_secs(30) * leases,
-            renew: Duration::from_secs(20) * leases,
+            lease: Duration::from_secs(20) * leases,
+            renew: Duration::from_secs(15) * leases,
             retry: Duration::from_secs(5) * leases,
             events: Duration::from_secs(1800),
         }
@@ -87,7 +88,7 @@ mod tests {
         );
         assert_eq!(
             (slow.lease.as_secs(), slow.renew.as_secs(), slow.retry.as_secs()),
-            (60, 40, 10)
+            (40, 30, 10)
         );
         assert_eq!(of(10_000), of(500));
         for ms in 0..600 {
