@@ -21,6 +21,10 @@ const UNAUDITED: [&str; 4] = [
     "system:kube-scheduler",
 ];
 
+/// How long it goes on serving after it was told to stop, and says that it is not ready: the balancers of the nodes ask
+/// every three seconds, and lead new connections elsewhere.
+const SHUTDOWN_DELAY: &str = "5s";
+
 /// Returns the API server. It knows everybody by certificate or token, and keeps secrets encrypted.
 pub(crate) fn component(
     release: &'static Release,
@@ -93,6 +97,7 @@ pub(crate) fn component(
         .usual("event-ttl", seconds(plane.tuning.events))
         .usual("kubelet-preferred-address-types", "InternalIP,Hostname")
         .usual("profiling", "false")
+        .usual("shutdown-delay-duration", SHUTDOWN_DELAY)
         .list("enable-admission-plugins", plugins)
         .list("feature-gates", gates(release, cluster, node)?);
     let arguments = match admission(layout, node) {

@@ -12,6 +12,8 @@ pub(crate) enum Outcome {
     Ready,
     /// It says that it is not ready, and why.
     NotReady(String),
+    /// It shuts down, and serves until then: it lets its clients go by itself.
+    Leaving,
     /// It said nothing in time.
     Silent,
     /// There is nobody, or somebody else.
@@ -23,12 +25,18 @@ pub(crate) enum Outcome {
 pub(crate) struct Health {
     state: ServerHealth,
     silences: u32,
+    leaves: bool,
 }
 
 impl Health {
     /// Returns how it is.
     pub(crate) fn state(&self) -> &ServerHealth {
         &self.state
+    }
+
+    /// Returns true while it shuts down: whoever is connected may end what is under way.
+    pub(crate) fn leaves(&self) -> bool {
+        self.leaves
     }
 
     /// Takes an outcome. Returns true if the server is in another state than before.
@@ -39,9 +47,15 @@ impl Health {
         } else {
             0
         };
+        if !silent {
+            self.leaves = outcome == Outcome::Leaving;
+        }
         let state = match outcome {
             Outcome::Ready => ServerHealth::Ready,
             Outcome::NotReady(reason) => ServerHealth::NotReady { reason },
+            Outcome::Leaving => ServerHealth::NotReady {
+                reason: "it shuts down".to_owned(),
+            },
             Outcome::Silent if self.state == ServerHealth::Ready && self.silences < SILENCES => return false,
             Outcome::Silent => ServerHealth::Down {
                 reason: "it says nothing".to_owned(),
@@ -79,6 +93,10 @@ mod tests {
         assert_eq!(rank(health.state()), 3);
         assert!(health.take(Outcome::Ready));
         assert!(health.take(Outcome::Failed("refused".to_owned())));
+        assert!(health.take(Outcome::Ready));
+        assert!(health.take(Outcome::Leaving) && health.leaves());
+        assert_eq!(rank(health.state()), 2, "nobody new goes there");
+        assert!(health.take(Outcome::Failed("refused".to_owned())) && !health.leaves());
         let mut fresh = Health::default();
         assert!(fresh.take(Outcome::Silent), "nothing speaks for it");
         assert!(fresh.take(Outcome::NotReady("500".to_owned())));

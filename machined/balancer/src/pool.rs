@@ -118,7 +118,7 @@ impl Pool {
             .iter()
             .any(|server| *server.health.state() == ServerHealth::Ready);
         for server in &mut inner.servers {
-            if is_cut(server.health.state(), some_ready) && server.connections > 0 {
+            if is_cut(&server.health, some_ready) && server.connections > 0 {
                 tracing::info!("api-balancer: connections to {} are cut", server.target);
                 std::mem::take(&mut server.cut).cancel();
             }
@@ -189,10 +189,11 @@ fn preference(node: &str, server: &Server) -> (u8, Origin, u64) {
 
 /// Returns true if connections to a server in this state are cut: to one that is down or not ready, where another one is
 /// ready. Where none is, a new connection would lead to no better place, and a server that is only slow would have even
-/// more to do.
-fn is_cut(state: &ServerHealth, some_ready: bool) -> bool {
-    match state {
-        ServerHealth::Down { .. } | ServerHealth::NotReady { .. } => some_ready,
+/// more to do. One that shuts down ends what is under way before it closes its connections itself.
+fn is_cut(health: &Health, some_ready: bool) -> bool {
+    match health.state() {
+        ServerHealth::Down { .. } => some_ready,
+        ServerHealth::NotReady { .. } => some_ready && !health.leaves(),
         ServerHealth::Ready | ServerHealth::Unknown => false,
     }
 }
@@ -250,6 +251,19 @@ mod tests {
         }
         pool.report(&target(0), Outcome::Ready);
         assert!(second.is_cancelled());
+    }
+
+    #[test]
+    fn a_server_that_shuts_down_gets_no_new_connections_and_keeps_those_it_has() {
+        let pool = pool("node1", 2);
+        (0..2).for_each(|index| pool.report(&target(index), Outcome::Ready));
+        let first = pool.choices().remove(0);
+        let _held = pool.connected(&first.target);
+        pool.report(&first.target, Outcome::Leaving);
+        assert!(!first.cut.is_cancelled());
+        assert_ne!(pool.choices()[0].target, first.target);
+        pool.report(&first.target, Outcome::Failed("refused".to_owned()));
+        assert!(first.cut.is_cancelled());
     }
 
     #[test]

@@ -29,6 +29,8 @@ const LIMIT: Duration = Duration::from_secs(3);
 const OFTEN: Duration = Duration::from_secs(3);
 /// How often one is asked that is ready and stands by.
 const SELDOM: Duration = Duration::from_secs(15);
+/// The check that fails, alone, in a server that shuts down and serves until then.
+const SHUTDOWN: &str = "shutdown";
 /// The longest answer. What is not ready is listed in it, some twenty bytes for each check.
 const LONGEST: usize = 16 << 10;
 
@@ -103,6 +105,10 @@ async fn ask(target: &Target, identity: &Identity, kept: &mut Option<TlsStream<T
             },
             _,
         )) => Outcome::Ready,
+        Ok((Answer { failing, .. }, connection)) if failing == [SHUTDOWN] => {
+            *kept = Some(connection);
+            Outcome::Leaving
+        }
         Ok((Answer { status, failing }, connection)) => {
             *kept = Some(connection);
             Outcome::NotReady(match failing.is_empty() {

@@ -135,6 +135,8 @@ fn service(component: &Component, board: Size) -> Service {
         Kind::ApiServer => {
             service.depends_on = names(&["etcd"]);
             service.oom_score_adj = -800;
+            // It serves on for a while, and then ends what is under way.
+            service.stop_seconds = 20;
         }
         Kind::ControllerManager | Kind::Scheduler => service.after = names(&["kube-apiserver"]),
         Kind::Kubelet => {
