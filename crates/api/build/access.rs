@@ -27,8 +27,11 @@ pub fn methods(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
     let mut code = String::from(
         "/// Every method that a node serves. Others are refused.\npub const METHODS: &[Method] = &[\n",
     );
-    for method in pool
-        .services()
+    // In an order of their own: that of the files changes when one imports another.
+    let mut services: Vec<_> = pool.services().collect();
+    services.sort_by(|a, b| a.full_name().cmp(b.full_name()));
+    for method in services
+        .iter()
         .flat_map(|service| service.methods().collect::<Vec<_>>())
     {
         let path = path(&method);

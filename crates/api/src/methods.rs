@@ -70,12 +70,12 @@ mod tests {
             .collect();
         let expected = [
             (
-                "/bedplate.v1alpha1.MachineService/ApplyConfig",
-                crate::MAX_MESSAGE,
-            ),
-            (
                 "/bedplate.v1alpha1.EtcdService/EtcdRecover",
                 crate::MAX_UPGRADE_MESSAGE,
+            ),
+            (
+                "/bedplate.v1alpha1.MachineService/ApplyConfig",
+                crate::MAX_MESSAGE,
             ),
             (
                 "/bedplate.v1alpha1.UpgradeService/Upgrade",
