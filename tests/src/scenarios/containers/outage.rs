@@ -71,8 +71,7 @@ impl Watch {
         Ok(Watch { clients })
     }
 
-    /// Says which requests by the balancer or to machined failed, and how; nothing where none did. An API server that stops
-    /// closes connections that it has not accepted yet: of those by the balancer one in a hundred may fail for it.
+    /// Says which requests by the balancer or to machined failed, and how; nothing where none did.
     pub fn failed(&self) -> Option<String> {
         let all = self.clients.iter().filter(|client| client.by != ADDRESS);
         let failed = all.filter_map(|client| {
@@ -83,8 +82,7 @@ impl Watch {
                     seen.failed, seen.asked, client.by, seen.said
                 )
             };
-            let allowed = if client.by == NODE { seen.asked / 100 } else { 0 };
-            (seen.failed > allowed).then(told)
+            (seen.failed > 0).then(told)
         });
         failed.reduce(|all, one| format!("{all}; {one}"))
     }
