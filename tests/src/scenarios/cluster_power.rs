@@ -140,6 +140,8 @@ fn snapshots(lab: &Lab, chance: &mut Chance, planes: &[&Member]) -> Result<()> {
         lab.until(WHOLE, || lab.whole())
             .with_context(|| format!("{} was cut off at a snapshot", asked.name))?;
     }
+    // The last one may have been complete.
+    let _none = fs::remove_file(&file);
     lab.on(planes[0], &["etcd", "snapshot"]).arg(&file).run()?;
     let said = sound(&file)?;
     lab.stage.shown(&format!(
