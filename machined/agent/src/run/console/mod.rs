@@ -14,8 +14,8 @@ use release_file::Release;
 use state::kinds::config::Phase;
 use state::kinds::health::Reason;
 use state::kinds::{
-    ApiStatus, BootStatus, CertificateStatus, ClusterStatus, ConfigStatus, HealthState, HealthStatus,
-    HostNameStatus, NODE, NetworkStatus, SlotStatus,
+    ApiStatus, BootStatus, CertificateStatus, ClusterMember, ClusterStatus, ConfigStatus, HealthState,
+    HealthStatus, HostNameStatus, NODE, NetworkStatus, SlotStatus,
 };
 use state::{Resource, Store};
 use tokio_util::sync::CancellationToken;
@@ -33,6 +33,7 @@ pub(super) async fn run(node: Node, stop: CancellationToken) {
         ApiStatus::KIND,
         BootStatus::KIND,
         CertificateStatus::KIND,
+        ClusterMember::KIND,
         ClusterStatus::KIND,
         ConfigStatus::KIND,
         HealthStatus::KIND,
@@ -100,7 +101,7 @@ fn facts(store: &Store, release: &Arc<Release>, power: &Power) -> Facts {
             .map(|failed| format!("slot {}: {}", failed.slot, failed.reason))
             .collect(),
         hostname: host.map(|status| status.name.to_string()),
-        addresses: network.addresses.iter().map(ToString::to_string).collect(),
+        addresses: addresses(&network, store.get(NODE).as_ref()),
         configured: store.get::<MachineConfig>(NODE).is_some(),
         looked: config.is_some(),
         api: api.is_some_and(|status| status.problem.is_none()),
@@ -130,6 +131,15 @@ fn locked(config: Option<&ConfigStatus>, certificate: Option<&CertificateStatus>
     })
 }
 
+/// Lists where people reach the node: as a member of its cluster by its own address first, and by none of its pods' network.
+fn addresses(network: &NetworkStatus, member: Option<&ClusterMember>) -> Vec<String> {
+    let (own, pods) = member.map_or((&[][..], &[][..]), |member| (&member.addresses, &member.pods));
+    let mut all: Vec<_> = network.addresses.iter().collect();
+    all.retain(|address| !pods.iter().any(|pods| pods.contains(**address)));
+    all.sort_by_key(|address| !own.contains(address));
+    all.into_iter().map(ToString::to_string).collect()
+}
+
 /// Lists what is wrong with the node, but for what it may still be on its way out of.
 fn problems(health: &HealthStatus, now_ms: u64) -> Vec<String> {
     let lasts = |since_ms: u64| u128::from(now_ms.saturating_sub(since_ms)) >= LASTING.as_millis();
@@ -147,6 +157,34 @@ fn problems(health: &HealthStatus, now_ms: u64) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_address_of_a_member_comes_first_and_that_of_its_pods_never() {
+        let addresses = |all: &[&str]| all.iter().map(|text| text.parse().unwrap()).collect();
+        let network = NetworkStatus {
+            addresses: addresses(&["10.0.0.7", "10.244.0.1", "192.168.1.7"]),
+            ..NetworkStatus::default()
+        };
+        assert_eq!(super::addresses(&network, None).len(), 3);
+        let member = ClusterMember {
+            cluster: "home".into(),
+            node: "node1".into(),
+            control_plane: false,
+            addresses: addresses(&["192.168.1.7"]),
+            endpoint: String::new(),
+            api: String::new(),
+            pods: vec!["10.244.0.0/16".parse().unwrap()],
+            services: Vec::new(),
+            dns: Vec::new(),
+            domain: String::new(),
+            kubernetes: String::new(),
+            etcd: None,
+        };
+        assert_eq!(
+            super::addresses(&network, Some(&member)),
+            ["192.168.1.7", "10.0.0.7"]
+        );
+    }
 
     #[test]
     fn what_passes_is_no_problem_and_what_lasts_is() {
