@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
+use super::backports::Backports;
 use super::plan;
 use crate::process::{self, Program};
 
@@ -56,35 +57,47 @@ pub fn install(want: &[Want], yes: bool) -> Result<()> {
             privileged.run(&["dpkg", "--add-architecture", arch])?;
         }
     }
-    // Some other source on this machine may be out of order; what we need may still be found.
-    if let Err(error) = privileged.run(&["apt-get", "update", "-q"]) {
-        stdio::note(format_args!(
-            "setup: {error:#}; going on with the package lists as they are"
-        ));
-    }
+    let mut host = Host::default();
+    privileged.update(&host);
     let packages: Vec<&str> = want.iter().map(|want| want.package.as_str()).collect();
-    let chosen = plan::choose(&Host, &packages)?;
-    let mut command = vec!["env", "DEBIAN_FRONTEND=noninteractive"];
+    let chosen = match plan::choose(&host, &packages) {
+        Ok(chosen) => chosen,
+        Err(error) => {
+            let Some(backports) = Backports::of_this_machine()? else {
+                return Err(error);
+            };
+            stdio::note(format_args!(
+                "setup: this machine has packages of {suite}, which its apt does not list; for this once, it does",
+                suite = backports.suite()
+            ));
+            host.options = backports.options();
+            privileged.update(&host);
+            // For what depends on packages of backports, at the same version: apt takes no other from there.
+            host.options
+                .push(format!("--target-release={}", backports.suite()));
+            plan::choose(&host, &packages).map_err(|_| error)?
+        }
+    };
+    let mut command = vec!["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install"];
+    command.extend(host.options.iter().map(String::as_str));
     // Should what apt does differ from its plan, it stops: with -y, it does not downgrade either.
-    command.extend([
-        "apt-get",
-        "install",
-        "-q",
-        "-y",
-        "--no-install-recommends",
-        "--no-remove",
-    ]);
+    command.extend(["-q", "-y", "--no-install-recommends", "--no-remove"]);
     command.extend(chosen.iter().map(String::as_str));
     privileged.run(&command)
 }
 
 /// The apt of this machine.
-struct Host;
+#[derive(Default)]
+struct Host {
+    /// What each command is given besides its own arguments.
+    options: Vec<String>,
+}
 
 impl plan::Asked for Host {
     fn simulate(&self, packages: &[String]) -> Result<plan::Answer> {
         // Without -y: where apt would not go on by itself, it still shows what it would do.
         let apt = Program::new("apt-get").args(["install", "--simulate", "-q", "--no-install-recommends"]);
+        let apt = apt.args(&self.options);
         let (good, said) = apt.args(packages).env("LC_ALL", "C").said()?;
         Ok(if good {
             plan::Answer::Plan(said)
@@ -94,7 +107,14 @@ impl plan::Asked for Host {
     }
 
     fn policy(&self, packages: &[&str]) -> Result<String> {
-        let apt = Program::new("apt-cache").arg("policy").args(packages);
+        let options = self
+            .options
+            .iter()
+            .filter(|option| option.starts_with("--option"));
+        let apt = Program::new("apt-cache")
+            .arg("policy")
+            .args(options)
+            .args(packages);
         apt.env("LC_ALL", "C").read()
     }
 }
@@ -168,6 +188,18 @@ struct Privileged {
 }
 
 impl Privileged {
+    /// Reads the lists of packages anew.
+    fn update(&mut self, host: &Host) {
+        let mut command = vec!["apt-get", "update", "-q"];
+        command.extend(host.options.iter().map(String::as_str));
+        // Some other source on this machine may be out of order; what we need may still be found.
+        if let Err(error) = self.run(&command) {
+            stdio::note(format_args!(
+                "setup: {error:#}; going on with the package lists as they are"
+            ));
+        }
+    }
+
     fn run(&mut self, command: &[&str]) -> Result<()> {
         let prefix: &[&str] = if self.sudo { &["sudo"] } else { &[] };
         let words: Vec<&str> = prefix.iter().chain(command).copied().collect();
@@ -204,7 +236,7 @@ mod tests {
             return;
         }
         // Installed wherever it is asked: nothing can be lost.
-        assert_eq!(plan::choose(&Host, &["apt"]).unwrap(), ["apt"]);
+        assert_eq!(plan::choose(&Host::default(), &["apt"]).unwrap(), ["apt"]);
     }
 
     #[test]

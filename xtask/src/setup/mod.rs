@@ -5,6 +5,7 @@
 //! a package, and does nothing, quickly, when nothing is missing.
 
 mod apt;
+mod backports;
 mod needs;
 mod plan;
 mod room;
