@@ -27,6 +27,9 @@ pub const MAX_DATA: usize = 1024 * 1024;
 /// Largest message of an upgrade that either side accepts: the bytes of a bundle and their envelope.
 pub const MAX_UPGRADE_MESSAGE: usize = MAX_DATA + 4096;
 
+/// Largest piece of a tunnel in one request, in bytes: with its envelope it fits [`MAX_SMALL_MESSAGE`].
+pub const MAX_TUNNEL_DATA: usize = 8000;
+
 /// Version of the API, as in the package name.
 pub const VERSION: &str = "v1alpha1";
 
@@ -48,7 +51,7 @@ mod tests {
     use prost::Message as _;
 
     use super::v1alpha1::upgrade_request::Request;
-    use super::v1alpha1::{BundleData, UpgradeRequest};
+    use super::v1alpha1::{BundleData, TunnelRequest, UpgradeRequest, tunnel_request};
 
     #[test]
     fn the_largest_piece_of_a_bundle_fits_into_a_message() {
@@ -60,5 +63,12 @@ mod tests {
             request: Some(Request::Data(data)),
         };
         assert!(request.encoded_len() <= super::MAX_UPGRADE_MESSAGE);
+    }
+
+    #[test]
+    fn the_largest_piece_of_a_tunnel_fits_into_a_small_message() {
+        let data = tunnel_request::Request::Data(vec![0; super::MAX_TUNNEL_DATA]);
+        let request = TunnelRequest { request: Some(data) };
+        assert!(request.encoded_len() <= super::MAX_SMALL_MESSAGE);
     }
 }

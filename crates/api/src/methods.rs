@@ -98,11 +98,12 @@ mod tests {
     }
 
     #[test]
-    fn only_pushed_files_are_paced_by_the_node() {
+    fn only_pushed_files_and_tunnels_are_paced_by_the_node() {
         assert_eq!(
             paths(|method| method.paced),
             [
                 "/bedplate.v1alpha1.EtcdService/EtcdRecover",
+                "/bedplate.v1alpha1.PeerService/Tunnel",
                 "/bedplate.v1alpha1.UpgradeService/Upgrade"
             ]
         );

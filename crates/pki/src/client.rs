@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
 
 use crate::trust::{Anchor, demand, first_that_vouches};
-use crate::{Certificate, Details, Error, Fingerprint, NodeClock, PrivateKey, provider};
+use crate::{Certificate, Details, Error, Fingerprint, NodeClock, PrivateKey, Trusted, provider};
 
 /// The settings for one connection, and the node's certificate in its handshake.
 #[derive(Debug, Clone)]
@@ -54,6 +54,12 @@ impl Client {
         Self::with_clock(Self::authority(authorities)?, own.transpose()?, Some(clock))
     }
 
+    /// Connects as a node to servers of a cluster, only to see that they are: without a certificate. See
+    /// [`Client::of_node`] for the clock.
+    pub fn proving(trusted: &Trusted, clock: Arc<NodeClock>) -> Result<Self, Error> {
+        Self::with_clock(Self::anchored(trusted.certificates())?, None, Some(clock))
+    }
+
     /// Connects to the one node with this certificate, with a client certificate: a worker that has not joined yet.
     pub fn mutual_pinned(fingerprint: Fingerprint, certificate: &str, key: &str) -> Result<Self, Error> {
         Self::new(Trust::Fingerprint(fingerprint), Some(identity(certificate, key)?))
@@ -86,8 +92,11 @@ impl Client {
     }
 
     fn authority(authorities: &str) -> Result<Trust, Error> {
-        let authorities = Certificate::all_from_pem(authorities, "the authority")?;
-        let anchors = Anchor::each(&authorities, |roots| {
+        Self::anchored(&Certificate::all_from_pem(authorities, "the authority")?)
+    }
+
+    fn anchored(authorities: &[Certificate]) -> Result<Trust, Error> {
+        let anchors = Anchor::each(authorities, |roots| {
             Ok(WebPkiServerVerifier::builder_with_provider(roots.into(), provider()).build()?)
         })?;
         Ok(Trust::Authority(anchors))

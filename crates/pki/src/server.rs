@@ -56,6 +56,11 @@ impl Trusted {
         ))
     }
 
+    /// Returns them all.
+    pub(crate) fn certificates(&self) -> &[Certificate] {
+        &self.0
+    }
+
     /// Returns the first of them: the one that signs.
     pub fn first(&self) -> Option<Fingerprint> {
         self.0.first().map(Certificate::fingerprint)

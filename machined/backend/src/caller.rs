@@ -1,5 +1,7 @@
 //! The caller of a method.
 
+use std::net::SocketAddr;
+
 use api::Role;
 #[cfg(feature = "testing")]
 use {
@@ -20,6 +22,8 @@ pub struct Caller {
     pub who: String,
     /// The identity in its certificate; none in maintenance mode.
     pub identity: Option<Identity>,
+    /// Where it calls from; only a test calls from nowhere.
+    pub address: Option<SocketAddr>,
     /// The conditions under which the guard allowed it.
     pub grant: Grant,
 }
@@ -37,6 +41,7 @@ impl Caller {
             role,
             who: peer.who(),
             identity: peer.identity.clone(),
+            address: peer.address,
             grant: Grant::of(&peer, tls, clock),
         }
     }

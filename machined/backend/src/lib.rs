@@ -9,6 +9,7 @@ pub mod grant;
 mod health;
 mod kubernetes;
 pub mod peer;
+mod peers;
 mod status;
 mod upgrades;
 
@@ -28,6 +29,7 @@ pub use etcd::{Etcd, SnapshotPieces, SnapshotSource};
 pub use grant::{Grant, Revoked};
 pub use health::{health, trial_health};
 pub use kubernetes::Kubernetes;
+pub use peers::Peers;
 
 pub use upgrades::{PushError, PushedBundle, StartUpgrade, UpgradeSource, Upgrades, WithoutSlots, mode};
 
@@ -50,6 +52,8 @@ pub struct Backend {
     pub etcd: Arc<dyn Etcd>,
     /// The Kubernetes of a control plane.
     pub kubernetes: Arc<dyn Kubernetes>,
+    /// The other nodes of the cluster.
+    pub peers: Arc<dyn Peers>,
 }
 
 /// Version and status of the node. Answers at once, from memory.

@@ -43,7 +43,12 @@ impl Class {
 
     /// Tells the class of a peer.
     pub(super) fn of(peer: &Peer) -> Self {
-        match peer.identity.as_ref().and_then(|identity| identity.role) {
+        Self::of_role(peer.identity.as_ref().and_then(|identity| identity.role))
+    }
+
+    /// Tells the class of those with a role.
+    pub(super) fn of_role(role: Option<Role>) -> Self {
+        match role {
             None => Class::Stranger,
             Some(Role::Reader) => Class::Reader,
             Some(Role::Operator) => Class::Operator,

@@ -59,6 +59,7 @@ impl Guard {
             role,
             who: peer.who(),
             identity: peer.identity.clone(),
+            address: peer.address,
             grant,
         })
     }

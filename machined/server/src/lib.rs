@@ -6,6 +6,8 @@
 //! node, by the traits of [`backend`]. The table in the crate `api` says who may call what; one handler asks for
 //! more, for a forced upgrade.
 //!
+//! A call to another node goes through a [`tunnel`].
+//!
 //! Another part of the node that serves the network brings its own calls to the same [`door`].
 
 pub mod certificate;
@@ -37,6 +39,9 @@ mod siege;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod tunnel;
+#[cfg(test)]
+mod tunnel_tests;
 #[cfg(test)]
 mod upgrade_tests;
 

@@ -7,6 +7,7 @@ use api::v1alpha1::file_service_server::FileServiceServer;
 use api::v1alpha1::kubernetes_service_server::KubernetesServiceServer;
 use api::v1alpha1::log_service_server::LogServiceServer;
 use api::v1alpha1::machine_service_server::MachineServiceServer;
+use api::v1alpha1::peer_service_server::PeerServiceServer;
 use api::v1alpha1::resource_service_server::ResourceServiceServer;
 use api::v1alpha1::service_service_server::ServiceServiceServer;
 use api::v1alpha1::stats_service_server::StatsServiceServer;
@@ -25,6 +26,7 @@ use super::guard::Guard;
 use super::handlers::Handlers;
 use super::host::Host;
 use super::route::{Routes, RoutesBuilder};
+use super::tunnel::Tunnels;
 
 /// The API server, with everything that it serves from.
 #[derive(Clone)]
@@ -56,6 +58,7 @@ impl ApiServer {
             self.backend.clone(),
             self.host.clone(),
             self.files.clone(),
+            Tunnels::new(self.tls.clone(), self.clock.clone()),
         );
         let health = HealthServer::new(handlers.clone());
         let reflection = tonic_reflection::server::Builder::configure()
@@ -80,6 +83,7 @@ impl ApiServer {
             .add(limited!(UpgradeServiceServer))
             .add(limited!(EtcdServiceServer))
             .add(limited!(KubernetesServiceServer))
+            .add(limited!(PeerServiceServer))
             .add(health)
             .add(reflection)
             .build()

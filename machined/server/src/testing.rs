@@ -2,6 +2,7 @@
 
 mod etcd;
 mod kubernetes;
+mod peers;
 mod upgrades;
 
 use std::io;
@@ -31,6 +32,7 @@ use super::host::Host;
 use super::listen::listen;
 
 pub use kubernetes::authority as kubernetes_authority;
+pub use peers::FakePeers;
 pub use upgrades::{FakeUpgrades, Fate, NEW, OLD};
 
 /// Remembers what it was asked to do, and does none of it.
@@ -41,6 +43,8 @@ pub struct FakeNode {
     health: Mutex<HealthStatus>,
     /// Its upgrades.
     pub upgrades: FakeUpgrades,
+    /// The nodes of its cluster.
+    pub peers: FakePeers,
 }
 
 /// A server on a port of this machine. It stops when dropped.
@@ -79,6 +83,7 @@ impl TestServer {
             calls: Mutex::default(),
             health: Mutex::new(healthy()),
             upgrades: FakeUpgrades::default(),
+            peers: FakePeers::default(),
         });
         let tls = Arc::new(ServerTls::new());
         tls.set(Some(serving));
@@ -138,6 +143,7 @@ fn backend(node: &Arc<FakeNode>) -> Backend {
         upgrades: Arc::new(node.upgrades.clone()),
         etcd: node.clone(),
         kubernetes: node.clone(),
+        peers: Arc::new(node.peers.clone()),
     }
 }
 

@@ -6,6 +6,7 @@ mod health;
 mod kubernetes;
 mod log;
 mod machine;
+mod peer;
 mod resource;
 mod service;
 mod stats;
@@ -22,6 +23,7 @@ use tonic::{Request, Status};
 
 use super::files::FilePolicy;
 use super::host::Host;
+use super::tunnel::Tunnels;
 
 /// The implementation of every service. Clones share everything.
 #[derive(Clone)]
@@ -30,6 +32,7 @@ pub struct Handlers {
     backend: Backend,
     host: Host,
     files: Arc<FilePolicy>,
+    tunnels: Tunnels,
 }
 
 /// A stream of responses that may end with an error.
@@ -37,12 +40,13 @@ type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Handlers {
     /// Returns handlers that read from these sources.
-    pub fn new(store: Store, backend: Backend, host: Host, files: FilePolicy) -> Self {
+    pub fn new(store: Store, backend: Backend, host: Host, files: FilePolicy, tunnels: Tunnels) -> Self {
         Self {
             store,
             backend,
             host,
             files: Arc::new(files),
+            tunnels,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod logs;
 mod machine;
+mod peers;
 mod power;
 
 use std::sync::Arc;
@@ -35,5 +36,6 @@ pub(super) fn backend(
         upgrades,
         etcd: Arc::new(etcd),
         kubernetes: Arc::new(persons),
+        peers: Arc::new(peers::NodePeers::new(node)),
     }
 }
