@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -13,6 +14,7 @@ use crate::address::Address;
 use crate::explain::Problem;
 use crate::recording::{FirstTlsError, RecordingStream};
 use crate::session::Session;
+use crate::tunnel::TunnelEnd;
 
 /// Time limit of the TCP connection: a host that is off does not answer at all.
 const DIAL_TIME: Duration = Duration::from_secs(5);
@@ -28,16 +30,26 @@ pub struct Node {
     pub channel: Channel,
     client: pki::Client,
     note: FirstTlsError,
+    tunnel: Option<TunnelEnd>,
 }
 
-/// Connects to a node and performs the TLS handshake.
+/// Connects to a node and performs the TLS handshake, through an endpoint where the session has one.
 ///
 /// In TLS 1.3 a node refuses a client certificate only after the handshake: the first call then fails, and
 /// [`Node::problem`] explains it.
 pub async fn connect(session: &Session, address: &Address) -> Result<Node, Problem> {
-    let client = session
-        .client()
-        .map_err(|error| Problem::new(crate::ui::chain(&error)))?;
+    let Some(through) = &session.through else {
+        return direct(session, address).await;
+    };
+    let (stream, end) = through.tunnel(session, address).await?;
+    let said = end.clone();
+    over(session, address, stream, Some(end))
+        .await
+        .map_err(|problem| behind(&said, problem))
+}
+
+/// Connects to a node over the network, whatever the session has.
+pub async fn direct(session: &Session, address: &Address) -> Result<Node, Problem> {
     let patience = DIAL_TIME.min(session.timeout);
     let dial = TcpStream::connect((address.host().to_owned(), address.port()));
     let stream = match timeout(patience, dial).await {
@@ -48,6 +60,22 @@ pub async fn connect(session: &Session, address: &Address) -> Result<Node, Probl
     // A piece of a pushed bundle ends in a small packet: held back, each would wait for the node's delayed answer. A
     // connection that refuses that works all the same.
     let _ = stream.set_nodelay(true);
+    over(session, address, stream, None).await
+}
+
+/// Performs the handshake over a connection, and gives it to gRPC.
+async fn over<S>(
+    session: &Session,
+    address: &Address,
+    stream: S,
+    tunnel: Option<TunnelEnd>,
+) -> Result<Node, Problem>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let client = session
+        .client()
+        .map_err(|error| Problem::new(crate::ui::chain(&error)))?;
     let connector = TlsConnector::from(client.config.clone());
     let handshake = connector.connect(address.server_name(), stream);
     let stream = match timeout(session.timeout, handshake).await {
@@ -75,7 +103,16 @@ pub async fn connect(session: &Session, address: &Address) -> Result<Node, Probl
         channel,
         client,
         note,
+        tunnel,
     })
+}
+
+/// Explains a problem with a node behind an endpoint: what the endpoint said is the reason, if it said anything.
+fn behind(end: &TunnelEnd, problem: Problem) -> Problem {
+    match end.said() {
+        Some(status) => Problem::status(&end.endpoint, &status, None),
+        None => problem.through(&end.endpoint),
+    }
 }
 
 impl Node {
@@ -87,9 +124,13 @@ impl Node {
     /// Explains why a call failed.
     pub fn problem(&self, status: &tonic::Status) -> Problem {
         let seen = self.client.seen();
-        match self.note.get() {
+        let problem = match self.note.get() {
             Some(refused) => Problem::tls(&self.address, &refused, seen.as_ref()),
             None => Problem::status(&self.address, status, seen.as_ref()),
+        };
+        match &self.tunnel {
+            Some(end) => behind(end, problem),
+            None => problem,
         }
     }
 }

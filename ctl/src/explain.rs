@@ -45,8 +45,15 @@ impl Problem {
         }
     }
 
-    fn hint(mut self, hint: impl Into<String>) -> Self {
+    /// Gives a hint, in place of one that there is.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Names the endpoint that a node was called through.
+    pub fn through(mut self, endpoint: &Address) -> Self {
+        self.text.push_str(&format!(" (called through {endpoint})"));
         self
     }
 

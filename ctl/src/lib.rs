@@ -2,7 +2,7 @@
 //!
 //! Knows nodes by their API only. [`cli`] is the command line; each of its commands is a file of `commands`, and `options`
 //! are the options that they share. A command calls one or several nodes at once (`fan_out`), over connections made by
-//! `connect`, and prints the results as a table, JSON or YAML (`ui`). The client config, with its contexts and keys, is
+//! `connect`, in a `tunnel` through an endpoint if asked, and prints the results as a table, JSON or YAML (`ui`). The client config, with its contexts and keys, is
 //! `config`; `kubeconfig` adds clusters to the files of kubectl.
 
 pub mod cli;
@@ -20,6 +20,7 @@ mod options;
 mod recording;
 mod session;
 mod stream;
+mod tunnel;
 mod ui;
 mod user_file;
 

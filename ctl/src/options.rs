@@ -39,14 +39,16 @@ pub struct Global {
         help_heading = "Connection"
     )]
     pub nodes: Vec<String>,
-    /// Call the first of these endpoints that answers, instead of the context's nodes.
+    /// Call the first of these endpoints that answers, instead of the context's nodes; with --nodes, call those through it.
+    ///
+    /// A node that is called through another checks the caller's certificate itself, and nothing can be read in between. The
+    /// endpoint must know the node: by its name or address in the cluster.
     #[arg(
         short,
         long,
         global = true,
         value_delimiter = ',',
         value_name = "HOST[:PORT],…",
-        conflicts_with = "nodes",
         help_heading = "Connection"
     )]
     pub endpoint: Vec<String>,

@@ -9,14 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use crate::explain::find_cause;
 
 /// A TLS connection that records the first error.
-pub struct RecordingStream {
-    stream: TlsStream<TcpStream>,
+pub struct RecordingStream<S> {
+    stream: TlsStream<S>,
     note: FirstTlsError,
 }
 
@@ -42,9 +41,9 @@ impl FirstTlsError {
     }
 }
 
-impl RecordingStream {
+impl<S> RecordingStream<S> {
     /// Wraps a connection.
-    pub fn new(stream: TlsStream<TcpStream>) -> (Self, FirstTlsError) {
+    pub fn new(stream: TlsStream<S>) -> (Self, FirstTlsError) {
         let note = FirstTlsError::default();
         (
             Self {
@@ -56,7 +55,7 @@ impl RecordingStream {
     }
 }
 
-impl AsyncRead for RecordingStream {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for RecordingStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -68,7 +67,7 @@ impl AsyncRead for RecordingStream {
     }
 }
 
-impl AsyncWrite for RecordingStream {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for RecordingStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.note.take_from(&result);

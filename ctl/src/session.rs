@@ -5,9 +5,10 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context as _;
 use pki::{Certificate, Client, Fingerprint};
 
-use crate::address::Address;
+use crate::address::{Address, BadAddress};
 use crate::config::{self, Context};
 use crate::options::Global;
+use crate::tunnel::Through;
 use crate::ui::{self, Format};
 
 /// One run of a command that calls nodes.
@@ -19,6 +20,8 @@ pub struct Session {
     pub format: Format,
     /// Time that a node has to answer.
     pub timeout: Duration,
+    /// The endpoints that the nodes are called through; none if they are called directly.
+    pub through: Option<Through>,
     trust: Trust,
 }
 
@@ -53,6 +56,7 @@ impl Session {
             return Err(no_context(global));
         }
         let targets = targets(global, context.as_ref())?;
+        let through = through(global, context.as_ref(), alone)?;
         let trust = match (global.insecure, global.fingerprint) {
             (true, _) => Trust::Anybody,
             (false, Some(fingerprint)) => match context {
@@ -68,6 +72,7 @@ impl Session {
             targets,
             format: global.output,
             timeout: global.timeout,
+            through,
             trust,
         })
     }
@@ -78,6 +83,7 @@ impl Session {
             targets: Targets::All(nodes),
             format,
             timeout,
+            through: None,
             trust: Trust::Context(context),
         }
     }
@@ -163,18 +169,44 @@ fn no_context(global: &Global) -> anyhow::Error {
     )
 }
 
-fn targets(global: &Global, context: Option<&Context>) -> anyhow::Result<Targets> {
-    let parse = |list: &[String]| {
-        list.iter()
-            .map(|text| text.parse())
-            .collect::<Result<Vec<Address>, _>>()
-    };
-    let of_context = |list: fn(&Context) -> &Vec<String>| context.map(list).filter(|list| !list.is_empty());
+fn parse(list: &[String]) -> Result<Vec<Address>, BadAddress> {
+    list.iter().map(|text| text.parse()).collect()
+}
+
+/// Returns what the nodes are called through: the endpoints named beside them, or those of a context that says so.
+fn through(global: &Global, context: Option<&Context>, alone: bool) -> anyhow::Result<Option<Through>> {
     if !global.endpoint.is_empty() {
-        return Ok(Targets::FirstOf(parse(&global.endpoint)?));
+        if global.nodes.is_empty() {
+            return Ok(None);
+        }
+        if alone {
+            anyhow::bail!(
+                "a node of --fingerprint or --insecure is called directly: an endpoint leads only to nodes that its \
+                 cluster vouches for; leave --endpoint out"
+            );
+        }
+        return Ok(Some(Through::new(parse(&global.endpoint)?)));
     }
+    let context = context.filter(|context| context.through_endpoints && !alone);
+    let Some(context) = context.filter(|context| !(global.nodes.is_empty() && context.nodes.is_empty()))
+    else {
+        return Ok(None);
+    };
+    if context.endpoints.is_empty() {
+        anyhow::bail!(
+            "the context calls nodes through its endpoints, and has none; set them with `bedplate context endpoints`"
+        );
+    }
+    Ok(Some(Through::new(parse(&context.endpoints)?)))
+}
+
+fn targets(global: &Global, context: Option<&Context>) -> anyhow::Result<Targets> {
+    let of_context = |list: fn(&Context) -> &Vec<String>| context.map(list).filter(|list| !list.is_empty());
     if !global.nodes.is_empty() {
         return Ok(Targets::All(parse(&global.nodes)?));
+    }
+    if !global.endpoint.is_empty() {
+        return Ok(Targets::FirstOf(parse(&global.endpoint)?));
     }
     if let Some(nodes) = of_context(|context| &context.nodes) {
         return Ok(Targets::All(parse(nodes)?));

@@ -5,12 +5,12 @@ mod program;
 
 use std::io::Read as _;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bundle::Header;
 use manifest::Digest;
-use program::cluster::{Cluster, cluster};
-use server::testing::{Fate, NEW, OLD};
+use program::cluster::{Cluster, cluster, serving};
+use server::testing::{Fate, NEW, OLD, TestServer};
 
 const URL: &str = "https://releases.example/qemu.bundle";
 /// A manifest with all it must have.
@@ -115,6 +115,24 @@ async fn a_bundle_is_pushed_whole_and_not_twice() {
         .success();
     assert!(again.out.contains("already"), "{again:#?}");
     assert_eq!(lab.nodes[0].node.upgrades.calls().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bundle_is_pushed_through_an_endpoint() {
+    let mut lab = cluster(&["cp1"]).await;
+    let trusted = serving(&lab.secrets, &["w1", "127.0.0.1"], SystemTime::now());
+    lab.nodes.push(TestServer::start("w1", trusted).await.unwrap());
+    lab.nodes[0].node.peers.add("w1", lab.nodes[1].address);
+    let file = bundle(&lab);
+    let endpoint = lab.nodes[0].address.to_string();
+    let arguments = ["upgrade", "--bundle", "qemu.bundle", "--wait"];
+    let arguments = [arguments.as_slice(), &["-e", &endpoint, "-n", "w1"]].concat();
+    tokio::task::block_in_place(|| lab.home.run(&arguments)).success();
+    assert!(
+        lab.nodes[1].node.upgrades.received() == file,
+        "every byte arrived"
+    );
+    assert_eq!(versions(&lab), [OLD, NEW]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use anyhow::Context as _;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use pki::{Certificate, Moment};
 use serde::Serialize;
 
@@ -38,6 +38,12 @@ pub enum Context {
     /// Set the endpoints of a context: the first that answers is called.
     #[command(visible_alias = "endpoint")]
     Endpoints(Endpoints),
+    /// Set whether nodes are called through the context's endpoints, or directly.
+    ///
+    /// With `on`, the first endpoint that answers passes the calls on to the nodes of --nodes or of the context, so it alone
+    /// must be reachable from here. The nodes must be of its cluster. They check the client's certificate themselves, and
+    /// nothing can be read in between. Changes the current context, or the one given by --context.
+    Through(ThroughEndpoints),
     /// Remove a context and its key.
     Remove(Remove),
 }
@@ -106,6 +112,22 @@ pub struct Endpoints {
     hosts: Vec<String>,
 }
 
+/// Sets how nodes are called.
+#[derive(Debug, Args)]
+pub struct ThroughEndpoints {
+    /// `on`: through the endpoints; `off`: directly.
+    switch: Switch,
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// Nodes are called through the endpoints.
+    On,
+    /// Nodes are called directly.
+    Off,
+}
+
 /// Removes a context.
 #[derive(Debug, Args)]
 pub struct Remove {
@@ -124,6 +146,7 @@ struct Shown {
     current: bool,
     endpoints: Vec<String>,
     nodes: Vec<String>,
+    through_endpoints: bool,
     user: String,
     roles: Vec<String>,
     expires: String,
@@ -160,6 +183,10 @@ impl Context {
             Self::Endpoints(Endpoints { hosts }) => {
                 let name = context_name(None, global, &file)?;
                 file.context_mut(&name)?.endpoints = hosts;
+            }
+            Self::Through(ThroughEndpoints { switch }) => {
+                let name = context_name(None, global, &file)?;
+                file.context_mut(&name)?.through_endpoints = switch == Switch::On;
             }
             Self::Add(add) => add.run(&mut file, &global.nodes)?,
             Self::Merge(merge) => merge.run(&mut file)?,
@@ -205,6 +232,7 @@ impl Add {
         let entry = Entry {
             endpoints: self.at.endpoints,
             nodes: nodes.to_vec(),
+            through_endpoints: false,
             ca: user_file::load(&self.ca)?.to_string(),
             cert: user_file::load(&self.cert)?.to_string(),
             key: user_file::load(&self.key)?,
@@ -258,6 +286,7 @@ fn describe(file: &ClientConfig, name: &str, entry: &Entry) -> anyhow::Result<Sh
         current: file.current.as_deref() == Some(name),
         endpoints: entry.endpoints.clone(),
         nodes: entry.nodes.clone(),
+        through_endpoints: entry.through_endpoints,
         user: details.name.clone(),
         roles: details.organizations.clone(),
         expires: moment(details.not_after),
@@ -288,7 +317,12 @@ impl Show for Shown {
             if self.current { "*".into() } else { String::new() },
             self.name.clone(),
             self.endpoints.join(" "),
-            self.nodes.join(" "),
+            match self.through_endpoints {
+                true => format!("{} (through an endpoint)", self.nodes.join(" "))
+                    .trim()
+                    .to_owned(),
+                false => self.nodes.join(" "),
+            },
             self.user.clone(),
             self.roles.join(" "),
             self.expires.clone(),

@@ -33,6 +33,13 @@ pub struct Context {
     /// Nodes that are called together when none are named; without any, one endpoint is called.
     #[serde(default)]
     pub nodes: Vec<String>,
+    /// Nodes are called through the first endpoint that answers, not directly.
+    #[serde(
+        default,
+        rename = "throughEndpoints",
+        skip_serializing_if = "std::ops::Not::not"
+    )]
+    pub through_endpoints: bool,
     /// The cluster's CA certificate, in PEM.
     pub ca: String,
     /// The client's certificate, in PEM.
@@ -123,6 +130,7 @@ mod tests {
         let list = || proptest::collection::vec("[a-z0-9.:\\[\\]-]{1,12}", 0..3);
         let context = (list(), list(), "\\PC{0,40}", "\\PC{0,40}", "\\PC{0,40}");
         let context = context.prop_map(|(endpoints, nodes, ca, cert, key)| Context {
+            through_endpoints: ca.len() % 2 == 1,
             endpoints,
             nodes,
             ca,
@@ -170,6 +178,7 @@ mod tests {
     #[test]
     fn a_key_is_not_printed() {
         let context = Context {
+            through_endpoints: false,
             endpoints: vec![],
             nodes: vec![],
             ca: "ca".into(),

@@ -105,6 +105,7 @@ pub fn client(
     let context = Context {
         endpoints,
         nodes: Vec::new(),
+        through_endpoints: false,
         ca: secrets.authority.certificate_pem().to_owned(),
         cert: issued.pem.clone(),
         key: Zeroizing::new(issued.key.to_pem().to_string()),

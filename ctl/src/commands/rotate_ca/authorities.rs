@@ -240,6 +240,7 @@ mod tests {
         Context {
             endpoints: vec![],
             nodes: vec![],
+            through_endpoints: false,
             ca: secrets.authority.certificate_pem().to_owned(),
             cert: issued.pem.clone(),
             key: Zeroizing::new(issued.key.to_pem().to_string()),

@@ -18,6 +18,7 @@ use crate::config::{self, ClientConfig, Context};
 use crate::explain::Problem;
 use crate::options::Global;
 use crate::session::Session;
+use crate::tunnel::Through;
 use crate::ui::{self, Format};
 
 /// How long it waits between two looks at a node.
@@ -53,6 +54,8 @@ struct Client {
     path: PathBuf,
     name: String,
     timeout: Duration,
+    /// The endpoints that nodes are called through, if they are.
+    through: Option<Vec<Address>>,
 }
 
 impl Client {
@@ -74,7 +77,9 @@ impl Client {
             context.ca.push('\n');
             context.ca.push_str(authority.certificate_pem());
         }
-        Ok(Session::of_context(context, nodes, self.timeout, Format::Table))
+        let mut session = Session::of_context(context, nodes, self.timeout, Format::Table);
+        session.through = self.through.clone().map(Through::new);
+        Ok(session)
     }
 }
 
@@ -93,6 +98,10 @@ impl Driver {
             name: name.context("no context is the current one; name one with --context")?,
             path,
             timeout: global.timeout,
+            through: session
+                .through
+                .as_ref()
+                .map(|through| through.endpoints().to_vec()),
         };
         let found = New::load(&start.secrets)?;
         let given = global.nodes.is_empty() && client.load()?.1.nodes.is_empty();
