@@ -9,6 +9,7 @@ pub mod cli;
 
 mod address;
 mod commands;
+mod compose;
 mod config;
 mod confirm;
 mod connect;
