@@ -188,7 +188,7 @@ struct Privileged {
 }
 
 impl Privileged {
-    /// Reads the lists of packages anew.
+    /// Updates the lists of packages.
     fn update(&mut self, host: &Host) {
         let mut command = vec!["apt-get", "update", "-q"];
         command.extend(host.options.iter().map(String::as_str));

@@ -73,7 +73,7 @@ fn source(os: &str, versions: &str, targets: &str) -> Option<(String, String)> {
         return None;
     }
     let (number, codename) = (value("VERSION_ID")?, value("VERSION_CODENAME")?);
-    // Versions of backports end in `~bpo12+1`, say: https://backports.debian.org/Contribute/
+    // Versions of backports end in `~bpo12+1`, say, by the rules of Debian Backports for contributors.
     let mark = format!("~bpo{number}+");
     if !versions.lines().any(|version| version.contains(&mark)) {
         return None;
