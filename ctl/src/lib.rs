@@ -9,7 +9,6 @@ pub mod cli;
 
 mod address;
 mod commands;
-mod compose;
 mod config;
 mod confirm;
 mod connect;

@@ -33,8 +33,6 @@ pub mod status;
 pub mod time;
 pub mod upgrade;
 pub mod version;
-pub mod workload;
-pub mod workloads;
 
 use std::process::ExitCode;
 
@@ -82,10 +80,6 @@ remote_commands! {
     /// Start, stop and restart services.
     #[command(subcommand)]
     Service(services::Service),
-    /// List workloads: the containers that nodes run by themselves.
-    ///
-    /// Each is a service called `workload-NAME`, so that `bedplate logs workload-NAME` shows what it prints.
-    Workloads(workloads::Workloads),
     /// Show the log of machined or of a service.
     Logs(logs::Logs),
     /// Show the kernel log.
