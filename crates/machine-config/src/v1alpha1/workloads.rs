@@ -393,7 +393,7 @@ pub struct Registry {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default))]
     pub mirrors: Vec<MirrorAddress>,
-    /// The authorities that its certificates, and those of its mirrors, are from, besides the public ones.
+    /// The authorities that its certificates, and those of its mirrors, are from, in place of those of the image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca: Option<Certificate>,
     /// The user, with `password`. Mirrors are not given either of them.
