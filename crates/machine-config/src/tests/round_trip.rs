@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::{GOLDEN, SMALLEST};
 use crate::secret::REDACTED;
 use crate::v1alpha1::*;
-use crate::value::{ByteSize, Document, IpPrefix, LabelKey, LabelValue, MacAddress, Period};
+use crate::value::{Document, IpPrefix, LabelKey, LabelValue, MacAddress, Period};
 use crate::{MachineConfig, Secret, parse, parse_over};
 
 #[test]
@@ -216,83 +216,6 @@ fn manifests() -> impl Strategy<Value = Vec<Manifest>> {
 }
 
 prop_compose! {
-    fn workload()(
-        name in "[a-z]{1,9}",
-        source in 0..3,
-        word in "[ -~]{0,12}",
-        tag in "[0-9]{1,3}",
-        seconds in 10_u32..3600,
-        memory in 4_u64 << 20..1 << 40,
-        milli in 1_u32..9000,
-        flag: bool,
-        signal in proptest::sample::select(StopSignal::ALL.to_vec()),
-        restart in proptest::sample::select(RestartPolicy::ALL.to_vec()),
-    ) -> Workload {
-        let image = |wanted: i32| (source == wanted).then(|| format!("r.example.org/{name}:{tag}").parse().unwrap());
-        let mode = if flag { NetworkMode::Host } else { NetworkMode::None };
-        Workload {
-            image: WorkloadImage {
-                reference: image(0),
-                bundled: image(1),
-                file: (source == 2).then(|| format!("/var/{name}/1e5").parse().unwrap()),
-            },
-            command: vec![word.clone(), "true".into(), tag.clone()],
-            args: Vec::new(),
-            working_dir: flag.then(|| "/null".parse().unwrap()),
-            environment: BTreeMap::from([("TAG".parse().unwrap(), tag.clone()), ("WORD".parse().unwrap(), word.clone())]),
-            secrets: vec![WorkloadSecret {
-                name: "no".parse().unwrap(),
-                value: Secret::new(format!("{word}!")),
-                variable: flag.then(|| "SECRET".parse().unwrap()),
-            }],
-            mounts: vec![WorkloadMount { volume: tag.parse().unwrap(), target: "/a b".parse().unwrap(), read_only: flag }],
-            tmpfs: vec![Tmpfs { target: "/tmp".parse().unwrap(), size: ByteSize::of(memory) }],
-            devices: vec![WorkloadDevice {
-                path: flag.then(|| "/dev/null".parse().unwrap()),
-                usb: (!flag).then(|| "1234:5678".parse().unwrap()),
-                target: None,
-                read_only: !flag,
-            }],
-            network: WorkloadNetwork { mode },
-            resources: WorkloadResources {
-                memory: Some(ByteSize::of(memory)),
-                cpu: Some(format!("{milli}m").parse().unwrap()),
-                pids: if flag { 1024 } else { 1 },
-            },
-            user: Some(format!("{milli}:{seconds}").parse().unwrap()),
-            capabilities: vec!["CHOWN".into()],
-            read_only_root_filesystem: flag,
-            restart_policy: restart.1,
-            health_check: Some(WorkloadHealth {
-                command: if flag { Vec::new() } else { vec![word, tag] },
-                http: None,
-                tcp: flag.then_some(8080),
-                interval: Period::seconds(seconds),
-                timeout: Period::seconds(seconds),
-                retries: 3,
-            }),
-            stop_signal: Some(signal.1),
-            stop_grace_period: Period::seconds(seconds),
-            depends_on: Vec::new(),
-            trial_period: Period::seconds(seconds),
-            name: name.parse().unwrap(),
-        }
-    }
-}
-
-fn workloads() -> impl Strategy<Value = Vec<Workload>> {
-    proptest::collection::vec(workload(), 0..3).prop_map(|mut list| {
-        list.sort_by(|one, other| one.name.cmp(&other.name));
-        list.dedup_by(|one, other| one.name == other.name);
-        // Each waits for the one before it.
-        for at in 1..list.len() {
-            list[at].depends_on = vec![list[at - 1].name.clone()];
-        }
-        list
-    })
-}
-
-prop_compose! {
     fn config()(
         role in prop_oneof![Just(Role::ControlPlane), Just(Role::Standalone)],
         name in proptest::option::of(host_name()),
@@ -310,7 +233,6 @@ prop_compose! {
         extra_args in extra_args(),
         document in document(),
         manifests in manifests(),
-        workloads in workloads(),
     ) -> MachineConfig {
         let servers_listed = servers.is_empty();
         let token = Some(Secret::new(token)).filter(|token| !token.is_redacted());
@@ -330,7 +252,6 @@ prop_compose! {
             node_labels: labels,
             node_taints: BTreeMap::from([("null".parse().unwrap(), "true:NoExecute".parse().unwrap())]),
             kubelet: Kubelet { extra_args: extra_args.clone(), extra_config: Some(document.clone()) },
-            registries: Vec::new(),
         };
         let in_cluster = role == Role::ControlPlane && enabled;
         let authority = || machine.ca.clone();
@@ -371,7 +292,7 @@ prop_compose! {
             allow_scheduling_on_control_planes: (!servers_listed).then_some(enabled),
             manifests,
         };
-        MachineConfig { api_version: ApiVersion::V1Alpha1, kind: Kind::MachineConfig, machine, cluster, workloads }
+        MachineConfig { api_version: ApiVersion::V1Alpha1, kind: Kind::MachineConfig, machine, cluster }
     }
 }
 

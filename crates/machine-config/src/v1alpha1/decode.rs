@@ -8,7 +8,6 @@ mod kubernetes;
 mod network;
 mod secrets;
 mod upgrades;
-mod workloads;
 
 use std::collections::BTreeMap;
 
@@ -48,17 +47,12 @@ pub(crate) fn decode(root: Cursor<'_>, marks: Marks<'_>) -> Option<MachineConfig
             document.fault_in("machine", "hostname", text);
         }
     }
-    let workloads = document
-        .field("workloads")
-        .map(|c| workloads::workloads(c, marks))
-        .unwrap_or_default();
     document.finish();
     Some(MachineConfig {
         api_version: ApiVersion::V1Alpha1,
         kind: Kind::MachineConfig,
         machine: machine?,
         cluster: cluster.unwrap_or_default(),
-        workloads,
     })
 }
 
@@ -98,10 +92,6 @@ fn machine(cursor: Cursor<'_>, marks: Marks<'_>) -> Option<Machine> {
         .field("kubelet")
         .and_then(kubernetes::kubelet)
         .unwrap_or_default();
-    let registries = o
-        .field("registries")
-        .map(|c| workloads::registries(c, marks))
-        .unwrap_or_default();
     o.finish();
     let (role, ca) = (role?, ca?);
     Some(Machine {
@@ -120,7 +110,6 @@ fn machine(cursor: Cursor<'_>, marks: Marks<'_>) -> Option<Machine> {
         node_labels: node_labels.unwrap_or_default(),
         node_taints,
         kubelet,
-        registries,
     })
 }
 

@@ -1,6 +1,6 @@
 //! Version `bedplate.dev/v1alpha1`.
 //!
-//! [`types`], `cluster`, `kubernetes`, `health`, `upgrades` and `workloads` are what users write, `decode` reads it and holds its rules.
+//! [`types`], `cluster`, `kubernetes`, `health` and `upgrades` are what users write, `decode` reads it and holds its rules.
 
 mod cluster;
 mod decode;
@@ -9,7 +9,6 @@ mod health;
 mod kubernetes;
 mod types;
 mod upgrades;
-mod workloads;
 
 pub use cluster::{Cluster, ClusterDiscovery, ClusterNetwork, ClusterSecrets, Cni, Mesh, Proxy};
 pub(crate) use decode::{Marks, decode};
@@ -20,10 +19,6 @@ pub use kubernetes::{
 };
 pub use types::*;
 pub use upgrades::{Day, RolloutFeed, Upgrades, Window};
-pub use workloads::{
-    HttpCheck, NetworkMode, Registry, RestartPolicy, StopSignal, Tmpfs, Workload, WorkloadDevice,
-    WorkloadHealth, WorkloadImage, WorkloadMount, WorkloadNetwork, WorkloadResources, WorkloadSecret,
-};
 
 /// What stands under `apiVersion` in a document of this version.
 pub const API_VERSION: &str = "bedplate.dev/v1alpha1";

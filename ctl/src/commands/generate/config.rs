@@ -192,10 +192,8 @@ impl GenConfig {
                 node_labels: Default::default(),
                 node_taints: Default::default(),
                 kubelet: Default::default(),
-                registries: Vec::new(),
             },
             cluster: cluster(role, &self.name, endpoint, secrets, self.with_secrets.as_deref())?,
-            workloads: Vec::new(),
         };
         config.check()?;
         let head = match role {
