@@ -50,6 +50,8 @@ async fn every_read_has_its_command() {
         (&["disks"], "LABEL"),
         (&["mounts"], "TARGET"),
         (&["net"], "lo  "),
+        (&["netstat"], "listen"),
+        (&["netstat", "--all"], "established"),
         (&["ls"], "/proc"),
         (&["ls", "/proc/sys/kernel"], "osrelease"),
         (&["read", "/proc/sys/kernel/ostype"], "Linux\n"),

@@ -23,6 +23,7 @@ pub mod manifests;
 pub mod memory;
 pub mod mounts;
 pub mod net;
+pub mod netstat;
 pub mod power;
 pub mod processes;
 mod resources;
@@ -98,6 +99,10 @@ remote_commands! {
     Mounts(mounts::Mounts),
     /// List network interfaces.
     Net(net::Net),
+    /// List sockets with their processes and services: those on which a node can be reached, or all.
+    ///
+    /// Pods with a network of their own have sockets that are not listed here.
+    Netstat(netstat::Netstat),
     /// List files.
     Ls(files::Ls),
     /// Print the content of a file.

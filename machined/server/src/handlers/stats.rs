@@ -3,7 +3,8 @@
 use api::v1alpha1::stats_service_server::StatsService;
 use api::v1alpha1::{
     CpuRequest, CpuResponse, DisksRequest, DisksResponse, MemoryRequest, MemoryResponse, MountsRequest,
-    MountsResponse, NetworkRequest, NetworkResponse, ProcessesRequest, ProcessesResponse,
+    MountsResponse, NetworkRequest, NetworkResponse, ProcessesRequest, ProcessesResponse, SocketsRequest,
+    SocketsResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -36,5 +37,9 @@ impl StatsService for Handlers {
     async fn network(&self, _: Request<NetworkRequest>) -> Result<Response<NetworkResponse>, Status> {
         let addresses = facts::addresses(&self.store);
         Ok(Response::new(self.host.network(&addresses)))
+    }
+    async fn sockets(&self, request: Request<SocketsRequest>) -> Result<Response<SocketsResponse>, Status> {
+        let (host, all) = (self.host.clone(), request.into_inner().all);
+        Ok(Response::new(blocking(move || host.sockets(all)).await?))
     }
 }

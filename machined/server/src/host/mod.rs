@@ -9,6 +9,7 @@ mod memory;
 mod mount;
 mod network;
 mod process;
+mod socket;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
