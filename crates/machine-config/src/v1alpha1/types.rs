@@ -34,7 +34,7 @@ pub struct MachineConfig {
     #[serde(skip_serializing_if = "is_default")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default))]
     pub cluster: Cluster,
-    /// Containers that the node runs by itself, without Kubernetes, once the agent can: for now they are only checked.
+    /// Containers that the node runs by itself, without Kubernetes. They need the overlay `containerd`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default))]
     pub workloads: Vec<Workload>,

@@ -70,7 +70,7 @@ async fn hand_over(store: &dyn ImageStore, archive: &Archive, image: &Image) -> 
 }
 
 /// Lists what a manifest keeps from being collected, under the labels that containerd's collector follows.
-fn references(image: &Image) -> Vec<(String, String)> {
+pub fn references(image: &Image) -> Vec<(String, String)> {
     let layers = image.layers.iter().enumerate();
     let layers = layers.map(|(at, layer)| {
         (
