@@ -11,7 +11,7 @@ use crate::release::os_release;
 use crate::request::Request;
 use crate::select::{self, Packages};
 use crate::tree::{Node, Tree, TreeError};
-use crate::{containers, initramfs, kubernetes, oci};
+use crate::{initramfs, kubernetes, oci};
 
 pub(crate) fn root(
     request: &Request<'_>,
@@ -50,12 +50,11 @@ pub(crate) fn root_without_kernel(
         let archive = oci::archive(&image.reference, request.arch(), image.program.as_str(), &program)
             .map_err(access(request.binaries))?;
         tree.add(
-            &format!("{}/{}.tar", containers::FOLDER, image.program),
+            &format!("usr/share/bedplate/images/{}.tar", image.program),
             Node::text(archive),
             "the build",
         )?;
     }
-    containers::add(&mut tree, request.containers)?;
     if let Some(programs) = request.kubernetes {
         kubernetes::add(&mut tree, programs)?;
     }

@@ -13,7 +13,6 @@ use images::request::Request;
 use manifest::model::Version;
 use serde_json::json;
 
-use super::containers::Containers;
 use super::kubernetes::Kubernetes;
 use super::{Global, Output};
 
@@ -43,8 +42,6 @@ pub struct Container {
     created: Option<u64>,
     #[command(flatten)]
     kubernetes: Kubernetes,
-    #[command(flatten)]
-    containers: Containers,
 }
 
 impl Container {
@@ -63,7 +60,6 @@ impl Container {
         let selection = global.places.catalog()?.select(&board, &self.overlay)?;
         let lock = Lock::load(&global.places.lock_path()?)?;
         let programs = self.kubernetes.programs(&selection, &lock, global)?;
-        let containers = self.containers.load(&selection)?;
         let cache = global.places.cache()?;
         let binaries = match self.binaries {
             Some(binaries) => binaries,
@@ -82,7 +78,6 @@ impl Container {
             created: self.created.unwrap_or(fetcher.lock().created),
             patch_from: &[],
             kubernetes: programs.as_ref(),
-            containers: &containers,
             disk_images: &[],
         };
         let name = self.name.unwrap_or_else(|| reference(&self.version.to_string()));

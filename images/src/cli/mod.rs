@@ -3,7 +3,6 @@
 mod build;
 mod check;
 mod container;
-mod containers;
 mod keys;
 mod kubernetes;
 mod lists;
