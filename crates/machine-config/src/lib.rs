@@ -6,11 +6,13 @@
 //! In reading order: [`v1alpha1`] holds the types of the only version so far, whose parts are made of the checked texts in
 //! [`value`]; [`secret`] keeps keys out of logs. [`parse`] is the only way in, after [`decode`] where there are only bytes:
 //! the YAML tree with line numbers (the crate `yaml`), the cursor that collects faults instead of stopping at them
-//! (`decode`), and the rules of the version (`v1alpha1`). [`fault`] is the result when the document is wrong.
+//! (`decode`), and the rules of the version (`v1alpha1`). [`fault`] is the result when the document is wrong. [`patch`]
+//! changes the text of a document by patches.
 
 pub mod fault;
 pub mod medium;
 pub mod overrides;
+pub mod patch;
 pub mod secret;
 pub mod v1alpha1;
 pub mod value;
