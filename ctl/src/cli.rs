@@ -30,8 +30,8 @@ enum Command {
     /// Generate secrets, machine configs and client certificates.
     #[command(subcommand)]
     Gen(commands::generate::Gen),
-    /// Validate machine configs.
-    #[command(subcommand)]
+    /// Validate, patch and compare machine configs.
+    #[command(subcommand, visible_alias = "machineconfig")]
     Config(commands::config::Config),
     /// Manage the contexts of the client config: the clusters this client knows.
     #[command(subcommand)]
@@ -69,7 +69,7 @@ impl Cli {
         let global = self.global;
         match self.command {
             Command::Gen(command) => command.run(),
-            Command::Config(command) => command.run(),
+            Command::Config(command) => command.run(&global),
             Command::Context(command) => command.run(&global),
             Command::Version(command) => match command.client_only(&global)? {
                 Some(code) => Ok(code),
@@ -90,7 +90,7 @@ impl Cli {
 }
 
 /// Runs a command that calls nodes.
-fn with_session(
+pub(crate) fn with_session(
     global: &Global,
     command: impl AsyncFnOnce(Session) -> anyhow::Result<ExitCode>,
 ) -> anyhow::Result<ExitCode> {

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use api::v1alpha1::ApplyConfigResponse;
 use async_trait::async_trait;
-use backend::{Apply, BackendError, Configs};
+use backend::{Apply, BackendError, Configs, CurrentConfig};
 use machine_config::MachineConfig;
 use pki::authority::SERVER_LIFE;
 use pki::{Certificate, NodeClock, Secrets, ServerTls, Serving, Validity};
@@ -53,9 +53,12 @@ impl Node {
 
 #[async_trait]
 impl Configs for Node {
-    fn current(&self, secrets: bool) -> Option<String> {
+    fn current(&self, secrets: bool) -> Option<CurrentConfig> {
         assert!(secrets, "an admin asks");
-        Some(self.config.lock().expect("a lock").to_yaml_with_secrets())
+        Some(CurrentConfig {
+            yaml: self.config.lock().expect("a lock").to_yaml_with_secrets(),
+            revision: "1".to_owned(),
+        })
     }
 
     async fn apply(&self, apply: Apply) -> Result<ApplyConfigResponse, BackendError> {

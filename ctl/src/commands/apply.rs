@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use api::names::word;
@@ -10,11 +10,11 @@ use api::v1alpha1::machine_service_client::MachineServiceClient;
 use api::v1alpha1::{ApplyConfigRequest, ApplyConfigResponse, ApplyMode};
 use clap::{Args, ValueEnum};
 use machine_config::Faults;
-use pki::Moment;
 use text::LoadError;
 use zeroize::Zeroizing;
 
 use crate::fan_out::call_and_show;
+use crate::patches::{Patches, check};
 use crate::session::Session;
 use crate::ui::{Show, Table};
 
@@ -24,6 +24,16 @@ pub struct Apply {
     /// File with the whole config; - is standard input.
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
+    /// Patch of the config: @FILE, or the patch itself. Several are applied in their order.
+    #[arg(short = 'p', long, value_name = "PATCH")]
+    config_patch: Vec<String>,
+    #[command(flatten)]
+    how: How,
+}
+
+/// How a config takes effect.
+#[derive(Debug, Args)]
+pub struct How {
     /// How the config takes effect.
     #[arg(short, long, value_enum, default_value_t)]
     mode: Mode,
@@ -32,7 +42,27 @@ pub struct Apply {
     try_timeout: Duration,
     /// Only show what would change.
     #[arg(long)]
-    dry_run: bool,
+    pub dry_run: bool,
+}
+
+impl How {
+    /// Makes the request. A node refuses it if its config has another revision than the expected one; any will do if that is
+    /// empty.
+    pub fn request(&self, yaml: &str, expected_revision: String) -> ApplyConfigRequest {
+        let mode = match self.mode {
+            Mode::Auto => ApplyMode::Auto,
+            Mode::NoReboot => ApplyMode::NoReboot,
+            Mode::Staged => ApplyMode::Staged,
+            Mode::Try => ApplyMode::Try,
+        };
+        ApplyConfigRequest {
+            yaml: yaml.to_owned(),
+            mode: mode.into(),
+            dry_run: self.dry_run,
+            try_timeout_ms: u64::try_from(self.try_timeout.as_millis()).unwrap_or(u64::MAX),
+            expected_revision,
+        }
+    }
 }
 
 /// The way in which a config takes effect.
@@ -52,7 +82,11 @@ enum Mode {
 impl Apply {
     /// Validates the config, then applies it to the nodes.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
-        let yaml = read(&self.file)?.and_then(|yaml| check(&yaml).map(|()| yaml));
+        let patches = Patches::load(&self.config_patch)?;
+        let yaml = match read(&self.file)? {
+            Ok(yaml) if !patches.is_empty() => Ok(patches.apply(&self.file.display().to_string(), &yaml)?),
+            read => read.and_then(|yaml| check(&yaml).map(|()| yaml)),
+        };
         let yaml = yaml.map_err(|faults| {
             let faults = faults.in_file(&self.file.display().to_string());
             anyhow::anyhow!(
@@ -60,18 +94,7 @@ impl Apply {
                 faults.trim_end()
             )
         })?;
-        let mode = match self.mode {
-            Mode::Auto => ApplyMode::Auto,
-            Mode::NoReboot => ApplyMode::NoReboot,
-            Mode::Staged => ApplyMode::Staged,
-            Mode::Try => ApplyMode::Try,
-        };
-        let request = ApplyConfigRequest {
-            yaml: yaml.to_string(),
-            mode: mode.into(),
-            dry_run: self.dry_run,
-            try_timeout_ms: u64::try_from(self.try_timeout.as_millis()).unwrap_or(u64::MAX),
-        };
+        let request = self.how.request(&yaml, String::new());
         call_and_show(&session, |node| async {
             MachineServiceClient::new(node.channel)
                 .apply_config(request.clone())
@@ -82,7 +105,7 @@ impl Apply {
 }
 
 /// Reads a config from a file, or from standard input. What is not text is a fault of the config.
-pub(super) fn read(path: &Path) -> anyhow::Result<Result<Zeroizing<String>, Faults>> {
+pub fn read(path: &Path) -> anyhow::Result<Result<Zeroizing<String>, Faults>> {
     let (name, text) = if path == Path::new("-") {
         let text = text::read(std::io::stdin().lock(), machine_config::LIMIT);
         ("standard input".to_owned(), text)
@@ -97,14 +120,6 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Result<Zeroizing<String>, Faul
         Err(LoadError::Text(error)) => Ok(Err(error.into())),
         Err(LoadError::Access(error)) => Err(error).with_context(|| format!("cannot read {name}")),
     }
-}
-
-/// Validates a config, unless secrets are redacted in it: those only the node knows.
-fn check(yaml: &str) -> Result<(), Faults> {
-    if yaml.contains(machine_config::secret::REDACTED) {
-        return Ok(());
-    }
-    pki::parse_config(yaml, Moment::of_host(SystemTime::now())).map(drop)
 }
 
 impl Show for ApplyConfigResponse {

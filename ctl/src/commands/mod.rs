@@ -10,6 +10,7 @@ pub mod cpu;
 pub mod discover;
 pub mod disks;
 mod done;
+pub mod edit;
 pub mod etcd;
 pub mod files;
 pub mod flash;
@@ -117,6 +118,12 @@ remote_commands! {
     /// Only admins see the secrets in it. Redacted or not, the config can be edited and applied again: the node fills in its
     /// own secrets where they are redacted.
     GetConfig(get_config::GetConfig),
+    /// Edit the machine config of a node.
+    ///
+    /// Opens it in the editor that VISUAL or EDITOR names, with secrets redacted, and applies it afterwards. If it is not valid,
+    /// the editor opens again with the errors at the top. What could not be applied is kept in a file. The node refuses it if
+    /// its config was changed meanwhile.
+    Edit(edit::Edit),
     /// Show the manifests that control planes apply to the cluster.
     ///
     /// Bedplate's own come first, then those of the machine config in its order. A manifest whose objects the API server

@@ -108,13 +108,24 @@ pub struct Apply {
     pub dry_run: bool,
     /// Time after which mode `try` reverts it.
     pub try_timeout: std::time::Duration,
+    /// The revision that the caller has read and changed, if any other is to be refused.
+    pub expected_revision: Option<String>,
+}
+
+/// The config in effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CurrentConfig {
+    /// The document, with or without its secrets.
+    pub yaml: String,
+    /// Its revision, never newer than the document.
+    pub revision: String,
 }
 
 /// The machine config of the node.
 #[async_trait]
 pub trait Configs: Send + Sync {
-    /// Returns the accepted config as YAML, with or without its secrets; `None` in maintenance mode.
-    fn current(&self, secrets: bool) -> Option<String>;
+    /// Returns the config in effect, with or without its secrets; `None` in maintenance mode.
+    fn current(&self, secrets: bool) -> Option<CurrentConfig>;
     /// Validates a config, and applies it unless it is a dry run. An error has changed nothing.
     async fn apply(&self, apply: Apply) -> Result<ApplyConfigResponse, BackendError>;
 }
@@ -142,6 +153,9 @@ pub enum BackendError {
     /// The request cannot be done in the current state: gRPC `FAILED_PRECONDITION`.
     #[error("{0}")]
     Refused(String),
+    /// Somebody else changed the thing meanwhile: gRPC `ABORTED`.
+    #[error("{0}")]
+    Conflict(String),
     /// The caller is no longer allowed to: gRPC `UNAUTHENTICATED`.
     #[error("{0}")]
     Unauthenticated(String),

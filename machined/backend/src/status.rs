@@ -11,6 +11,7 @@ impl From<BackendError> for Status {
         match error {
             BackendError::NotFound(_) => Status::not_found(text),
             BackendError::Refused(_) => Status::failed_precondition(text),
+            BackendError::Conflict(_) => Status::aborted(text),
             BackendError::Unauthenticated(_) => Status::unauthenticated(text),
             BackendError::Unavailable(_) => Status::unavailable(text),
             BackendError::Internal(_) => {

@@ -1,11 +1,12 @@
 //! Applies configs, for the API and for the start.
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use api::v1alpha1::{ApplyConfigResponse, ApplyMode};
 use async_trait::async_trait;
-use backend::{Apply, BackendError, Configs};
+use backend::{Apply, BackendError, Configs, CurrentConfig};
 use machine_config::{Faults, MachineConfig};
 use node::events::Events;
 use node::power::{Power, Stop};
@@ -24,6 +25,7 @@ use super::told::told;
 use super::{Acquired, Found, Refusal};
 
 mod adopt;
+mod revision;
 
 /// How long mode `try` waits when nobody says.
 pub const TRY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -44,6 +46,8 @@ struct Shared {
     power: Power,
     events: Events,
     clock: Arc<NodeClock>,
+    /// Distinguishes revisions of this start from those of others: each counts generations from 1.
+    start: u64,
     state: Mutex<State>,
 }
 
@@ -77,6 +81,14 @@ enum ApplyError {
     Owner(#[from] OwnerConflict),
     #[error("the node does not wait for a machine config any more")]
     NotAwaited,
+    #[error(
+        "the machine config was changed by somebody else since it was read; read it again, and make your change there"
+    )]
+    Changed,
+    #[error(
+        "another machine config waits for the next start of the node, and would be lost; reboot the node first, or apply a whole config"
+    )]
+    Waiting,
 }
 
 impl ConfigHandle {
@@ -125,6 +137,7 @@ impl ConfigHandle {
                 power,
                 events,
                 clock,
+                start: RandomState::new().build_hasher().finish(),
                 state,
             }),
         })
@@ -142,6 +155,9 @@ impl ConfigHandle {
         let current = self.config();
         let owner = self.shared.store.get::<OwnerStatus>(NODE);
         authorise(&apply.caller, current.as_ref(), owner.as_ref())?;
+        if let Some(expected) = &apply.expected_revision {
+            self.expect_revision(&state.status, expected)?;
+        }
         let (new, plan) = self.examine(&apply.yaml, current.as_ref(), mode)?;
         if !apply.dry_run {
             let timeout = match apply.try_timeout {
@@ -316,13 +332,15 @@ impl ConfigHandle {
 
 #[async_trait]
 impl Configs for ConfigHandle {
-    fn current(&self, secrets: bool) -> Option<String> {
+    fn current(&self, secrets: bool) -> Option<CurrentConfig> {
+        // The revision first: read after a change and the config before it, the change would be lost.
+        let revision = self.revision(&self.shared.store.get(NODE)?);
         let config = self.config()?;
-        Some(if secrets {
-            config.to_yaml_with_secrets()
-        } else {
-            config.to_yaml()
-        })
+        let yaml = match secrets {
+            true => config.to_yaml_with_secrets(),
+            false => config.to_yaml(),
+        };
+        Some(CurrentConfig { yaml, revision })
     }
 
     async fn apply(&self, apply: Apply) -> Result<ApplyConfigResponse, BackendError> {
@@ -372,6 +390,7 @@ fn to_backend(error: ApplyError) -> BackendError {
         }
         ApplyError::Caller(error) => BackendError::Unauthenticated(error.to_string()),
         ApplyError::Refused(refusal) => BackendError::Refused(refusal.to_string()),
+        error @ (ApplyError::Changed | ApplyError::Waiting) => BackendError::Conflict(error.to_string()),
         error @ (ApplyError::Disk(_) | ApplyError::Owner(_) | ApplyError::NotAwaited) => {
             BackendError::Internal(chain(&error))
         }

@@ -85,6 +85,7 @@ impl Bench {
             mode,
             dry_run: false,
             try_timeout: Duration::ZERO,
+            expected_revision: None,
         };
         self.handle.apply(apply).await.map(|answer| answer.reboot)
     }
@@ -132,6 +133,7 @@ async fn a_dry_run_changes_nothing() {
         mode: ApplyMode::Auto,
         dry_run: true,
         try_timeout: Duration::ZERO,
+        expected_revision: None,
     };
     let answer = bench.handle.apply(apply).await.unwrap();
     assert_eq!(answer.changes, ["machine.hostname"]);
@@ -236,6 +238,7 @@ async fn faults_come_with_path_and_line() {
         mode: ApplyMode::Auto,
         dry_run: false,
         try_timeout: Duration::ZERO,
+        expected_revision: None,
     };
     let Err(BackendError::Invalid(faults)) = bench.handle.apply(apply).await else {
         panic!("it is not valid")
@@ -270,14 +273,20 @@ async fn a_disk_that_cannot_be_written_changes_nothing() {
 #[tokio::test]
 async fn what_was_read_redacted_can_be_applied_again() {
     let bench = bench(Some(&config()));
-    let yaml = bench.handle.current(false).unwrap().replace("node1", "node2");
-    assert!(!yaml.contains("PRIVATE") && bench.handle.current(true).unwrap().contains("PRIVATE"));
+    let yaml = bench
+        .handle
+        .current(false)
+        .unwrap()
+        .yaml
+        .replace("node1", "node2");
+    assert!(!yaml.contains("PRIVATE") && bench.handle.current(true).unwrap().yaml.contains("PRIVATE"));
     let apply = Apply {
         caller: caller(bench.handle.config().as_ref()),
         yaml,
         mode: ApplyMode::Auto,
         dry_run: false,
         try_timeout: Duration::ZERO,
+        expected_revision: None,
     };
     bench.handle.apply(apply).await.unwrap();
     assert_eq!(bench.store.get(NODE), Some(other()));
@@ -290,5 +299,46 @@ async fn what_was_read_redacted_can_be_applied_again() {
     assert!(
         !shown.contains("PRIVATE") && shown.contains("<redacted>"),
         "{shown}"
+    );
+}
+
+#[tokio::test]
+async fn a_change_of_what_was_changed_meanwhile_is_refused() {
+    let bench = bench(Some(&config()));
+    let read = bench.handle.current(true).unwrap();
+    let change = |revision: &str, mode| Apply {
+        caller: caller(bench.handle.config().as_ref()),
+        yaml: read.yaml.replace("node1", "node2"),
+        mode,
+        dry_run: false,
+        try_timeout: Duration::ZERO,
+        expected_revision: Some(revision.to_owned()),
+    };
+    bench
+        .handle
+        .apply(change(&read.revision, ApplyMode::Auto))
+        .await
+        .unwrap();
+    let error = bench
+        .handle
+        .apply(change(&read.revision, ApplyMode::Auto))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&error, BackendError::Conflict(text) if text.contains("changed by somebody else")),
+        "{error}"
+    );
+
+    // What is staged is in effect nowhere yet, and would be lost.
+    bench.apply(&config(), ApplyMode::Staged).await.unwrap();
+    let now = bench.handle.current(true).unwrap().revision;
+    let error = bench
+        .handle
+        .apply(change(&now, ApplyMode::Auto))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&error, BackendError::Conflict(text) if text.contains("waits for the next start")),
+        "{error}"
     );
 }

@@ -14,7 +14,9 @@ use api::v1alpha1::{
     ServiceInfo, ServiceState, Slot, StatusResponse, VersionResponse,
 };
 use async_trait::async_trait;
-use backend::{Answers, Apply, Backend, BackendError, Configs, Logs, Machine, Power, Services, answers};
+use backend::{
+    Answers, Apply, Backend, BackendError, Configs, CurrentConfig, Logs, Machine, Power, Services, answers,
+};
 use hyper_util::rt::TokioIo;
 use pki::{Mode, NodeClock, ServerTls, Serving};
 use state::Store;
@@ -319,13 +321,16 @@ impl Logs for FakeNode {
 
 #[async_trait]
 impl Configs for FakeNode {
-    fn current(&self, secrets: bool) -> Option<String> {
+    fn current(&self, secrets: bool) -> Option<CurrentConfig> {
         let token = if secrets {
             "the-real-token-of-it"
         } else {
             "<redacted>"
         };
-        (self.phase == Phase::Running).then(|| format!("machine: {{token: {token}}}\n"))
+        (self.phase == Phase::Running).then(|| CurrentConfig {
+            yaml: format!("machine: {{token: {token}}}\n"),
+            revision: "1".to_owned(),
+        })
     }
 
     async fn apply(&self, apply: Apply) -> Result<ApplyConfigResponse, BackendError> {

@@ -16,6 +16,7 @@ use super::cluster::cluster;
 use super::load_secrets;
 use crate::address::Address;
 use crate::config::write_private;
+use crate::patches::Patches;
 use crate::ui;
 
 /// Generates machine configs and a client config.
@@ -41,6 +42,15 @@ pub struct GenConfig {
         value_parser = argument::<Host>
     )]
     cert_sans: Vec<Host>,
+    /// Patch of the configs of all machines: @FILE, or the patch itself. Several are applied in their order.
+    #[arg(long, value_name = "PATCH")]
+    config_patch: Vec<String>,
+    /// Patch of the config of control planes, after those of all machines.
+    #[arg(long, value_name = "PATCH", conflicts_with = "standalone")]
+    config_patch_control_plane: Vec<String>,
+    /// Patch of the config of workers, after those of all machines.
+    #[arg(long, value_name = "PATCH", conflicts_with = "standalone")]
+    config_patch_worker: Vec<String>,
     /// Write only these files, and secrets.yaml if the secrets are new.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "TYPE,…")]
     output_types: Vec<OutputType>,
@@ -91,6 +101,9 @@ impl GenConfig {
             standalone: false,
             with_secrets: None,
             cert_sans: Vec::new(),
+            config_patch: Vec::new(),
+            config_patch_control_plane: Vec::new(),
+            config_patch_worker: Vec::new(),
             output_types: Vec::new(),
             folder,
             force: true,
@@ -143,7 +156,14 @@ impl GenConfig {
             "standalone.yaml is generated with --standalone, controlplane.yaml and worker.yaml without it"
         );
         for &(_, name, role) in roles.iter().filter(|(output, ..)| self.wants(*output)) {
+            let of_role = match role {
+                Role::ControlPlane => self.config_patch_control_plane.as_slice(),
+                Role::Worker => &self.config_patch_worker,
+                Role::Standalone => &[],
+            };
+            let patches = Patches::load(self.config_patch.iter().chain(of_role))?;
             let text = self.machine_config(role, &secrets, &endpoint)?;
+            let text = patches.apply(name, &text)?;
             files.push(File { name, text });
         }
         if self.wants(OutputType::Client) {

@@ -50,14 +50,15 @@ impl MachineService for Handlers {
         request: Request<GetConfigRequest>,
     ) -> Result<Response<GetConfigResponse>, Status> {
         let secrets = caller(&request)?.sees_secrets();
-        let yaml = self.backend.configs.current(secrets).ok_or_else(|| {
+        let current = self.backend.configs.current(secrets).ok_or_else(|| {
             Status::failed_precondition(
                 "the node has no usable machine config; apply one with `bedplate apply`",
             )
         })?;
         Ok(Response::new(GetConfigResponse {
-            yaml,
+            yaml: current.yaml,
             redacted: !secrets,
+            revision: current.revision,
         }))
     }
 
@@ -84,6 +85,7 @@ impl MachineService for Handlers {
             mode,
             dry_run: request.dry_run,
             try_timeout: Duration::from_millis(request.try_timeout_ms),
+            expected_revision: Some(request.expected_revision).filter(|revision| !revision.is_empty()),
         };
         Ok(Response::new(self.backend.configs.apply(apply).await?))
     }
