@@ -109,7 +109,7 @@ impl Loader {
             Choice::Restart => machine::restart(),
         }
         // The menu may have taken a while.
-        watchdog::arm();
+        watchdog::feed();
         loop {
             match boot.step() {
                 Step::Refuse { slot, reason } => self.refuse(slot, reason, None),
@@ -188,7 +188,7 @@ impl Loader {
             attempt.version,
             attempt.cause
         );
-        watchdog::arm();
+        watchdog::feed();
         Fault::Start(
             prepared
                 .kernel

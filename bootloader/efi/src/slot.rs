@@ -10,6 +10,7 @@ use crate::disk::{Disk, DiskFault};
 use crate::gpt::Partition;
 use crate::machine::ARCH;
 use crate::pages::Pages;
+use crate::watchdog;
 
 /// How much is read before it is hashed: small enough to still be in the cache.
 const STRIDE: usize = 1 << 20;
@@ -57,6 +58,7 @@ pub fn read_part(disk: &mut Disk, partition: &Partition, part: &Part) -> Result<
         let end = padded.min(start + STRIDE);
         disk.read(partition, part.offset + start as u64, &mut pages[start..end])?;
         hash.update(&pages[start..end.min(len)]);
+        watchdog::feed();
     }
     if Digest(hash.finalize().into()) != part.sha256 {
         return Err(Fault::Hash(part.kind));

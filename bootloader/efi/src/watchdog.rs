@@ -4,15 +4,25 @@ use uefi::boot;
 
 use crate::console::say;
 
-/// Enough for the slowest medium we know; the kernel's first act is to leave the firmware, which disarms it.
+/// How long nothing may come forward: not the loading of a slot, which feeds the timer with each piece, but one piece of it,
+/// or the start of the kernel, whose first act is to leave the firmware, which disarms the timer.
 const LIMIT_SECONDS: usize = 180;
 
 /// Codes up to 0xffff are the firmware's own.
 const CODE: u64 = 0x1_0000;
 
-/// Restarts the timer. Firmware without a watchdog is reported once, and used nevertheless.
+/// Starts the timer. Firmware without a watchdog is reported, and used nevertheless.
 pub fn arm() {
-    if let Err(error) = boot::set_watchdog_timer(LIMIT_SECONDS, CODE, None) {
+    if let Err(error) = set() {
         say!("no firmware watchdog: {}", error.status());
     }
+}
+
+/// Starts the timer again, since there is progress. What [`arm`] has reported is not reported again.
+pub fn feed() {
+    set().ok();
+}
+
+fn set() -> uefi::Result {
+    boot::set_watchdog_timer(LIMIT_SECONDS, CODE, None)
 }

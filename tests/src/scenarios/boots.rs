@@ -9,8 +9,10 @@ use crate::machine::Machine;
 use crate::node::Node;
 use crate::scenario::Stage;
 
-/// Emulated, firmware, loader, kernel and agent take a minute; the Pi, whose firmware looks for USB, more.
+/// Emulated, firmware, loader, kernel and agent take a minute.
 const UP: Duration = Duration::from_secs(420);
+/// The Pi's firmware looks for USB, and reads the card word by word.
+const PI_UP: Duration = Duration::from_secs(900);
 /// Stopping services and unmounting.
 const OFF: Duration = Duration::from_secs(90);
 
@@ -57,11 +59,12 @@ pub fn rpi3(stage: &Stage) -> Result<()> {
 fn boots(stage: &Stage, board: &str, machine: Machine) -> Result<(Emulator, Node)> {
     let disk = stage.disk(board, true)?;
     let mut emulator = stage.start(machine, &disk, "boot")?;
+    let up = if machine == Machine::Pi3 { PI_UP } else { UP };
     if machine == Machine::Pi3 {
-        emulator.plug_card(UP)?;
+        emulator.plug_card(up)?;
     }
     let node = stage.node(&emulator)?;
-    let status = node.phase("running", UP)?;
+    let status = node.phase("running", up)?;
     ensure!(
         status["board"] == board,
         "the node takes itself for another board: {status:#}"

@@ -179,7 +179,7 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "boot-rpi3",
         shows: "the Raspberry Pi 3 image boots through its own U-Boot up to the API over a USB network card",
-        limit: minutes(8),
+        limit: minutes(16),
         machines: 1,
         processors: Processors::Several,
         takes: 55,
