@@ -14,7 +14,7 @@ use crate::{build, nodes, paths};
 /// Boots real images in an emulator and checks what they do.
 #[derive(Debug, Default, clap::Args)]
 pub struct Args {
-    /// Run only scenarios whose name contains one of these
+    /// Run only these scenarios, each by its name or, for several, by a part of their names
     names: Vec<String>,
     /// Also those that are otherwise run only when they are named
     #[arg(long)]

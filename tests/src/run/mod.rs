@@ -143,7 +143,12 @@ fn chosen(words: &[String], all: bool) -> Vec<&'static Scenario> {
     if words.is_empty() && !all {
         return scenarios::ALL.iter().collect();
     }
-    let is_meant = |name: &str| all || words.iter().any(|word| name.contains(word.as_str()));
+    // A whole name means nothing but its scenario, also where others contain it: `cluster` beside `cluster-ha`.
+    let means = |word: &str, name: &str| match every().any(|scenario| scenario.name == word) {
+        true => name == word,
+        false => name.contains(word),
+    };
+    let is_meant = |name: &str| all || words.iter().any(|word| means(word, name));
     every().filter(|scenario| is_meant(scenario.name)).collect()
 }
 
@@ -175,6 +180,7 @@ mod tests {
         };
         assert_eq!(names(&["rpi"], false), ["boot-rpi3", "ota-rpi3"]);
         assert_eq!(names(&["grow", "boot-edk"], false), ["grow", "boot-edk2"]);
+        assert_eq!(names(&["cluster"], false), ["cluster"]);
         assert!(names(&[], false).contains(&"boot-rpi3") && !names(&[], false).contains(&"ota-rpi3"));
         assert_eq!(names(&[], true).len(), every().count());
     }
