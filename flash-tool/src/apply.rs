@@ -3,32 +3,33 @@
 //! Its safety depends on the order. The whole bundle is checked before the first byte is written. The old partition table
 //! is erased first and the new one is written last, each with a flush between: a medium that was interrupted at any point
 //! has no table, does not boot, and is completed by running the program again.
+//!
+//! Unpacking, writing and reading back go on side by side, where the medium can be read past the host's caches: what has been
+//! flushed is read back while more is written.
 
 use std::io::{self, Read, Seek};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, channel, sync_channel};
 use std::thread;
 use std::time::Instant;
 
-use bundle::{Frame, Reader};
-use layout::{Extent, Name};
-use manifest::Digest;
-use medium::{Changes, Medium, check_slot};
+use bundle::Reader;
+use layout::Extent;
+use medium::{Changes, Medium};
 
+use crate::behind::{Behind, Mark};
 use crate::check::{Checked, check};
 use crate::error::ApplyError;
 use crate::inspect::{self, Fault};
-use crate::plan::{Content, Piece, Plan, What};
+use crate::plan::{Content, Piece, Plan};
 use crate::report::{Clockwork, Numbers, Report};
+use crate::verify::{reading_order, verify};
 use crate::watch::{Stage, Watch};
 
 /// Bytes between two flushes: keeps the progress accurate, and limits the host's dirty memory.
 const FLUSH: u64 = 16 * 1024 * 1024;
 
 /// Bytes of zeros that are handled at a time.
-const CHUNK: u64 = 1024 * 1024;
-
-/// A buffer of zeros to compare with.
-const ZEROS: [u8; 4096] = [0; 4096];
+pub(crate) const CHUNK: u64 = 1024 * 1024;
 
 /// The most decompressed frames that wait for the medium.
 const AHEAD: usize = 8;
@@ -58,8 +59,7 @@ impl<R: Read + Seek + Send> Checked<'_, R> {
             clock,
         };
         work.erase()?;
-        work.write(bundle)?;
-        work.read_back()?;
+        work.write_and_read_back(bundle)?;
         work.finish()?;
         if let Err(fault) = work.inspect() {
             // What a node cannot use must not look usable. The fault matters, not the outcome of this write.
@@ -102,17 +102,25 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Writes the pieces, while another thread decompresses the next frames.
-    fn write<R: Read + Seek + Send>(&mut self, bundle: &mut Reader<R>) -> Result<(), ApplyError> {
+    /// Writes the pieces, while one thread unpacks the next frames, and another reads back what has been flushed.
+    fn write_and_read_back<R: Read + Seek + Send>(
+        &mut self,
+        bundle: &mut Reader<R>,
+    ) -> Result<(), ApplyError> {
         let began = Instant::now();
-        self.watch.stage(Stage::Write, self.plan.piece_bytes());
-        let frames = self.plan.pieces.iter().filter_map(|piece| match &piece.content {
+        let plan = self.plan;
+        self.watch.stage(Stage::Write, plan.piece_bytes());
+        let order = reading_order(plan);
+        let extents: Vec<Extent> = order.iter().map(|piece| piece.extent).collect();
+        let frames = order.iter().filter_map(|piece| match &piece.content {
             Content::Frame(frame) => Some(*frame),
             Content::Bytes(_) | Content::Zeros => None,
         });
         let frames = frames.collect::<Vec<_>>();
         let bundle_read = frames.iter().map(|frame| u64::from(frame.stored_len)).sum();
-        let changes = thread::scope(|scope| {
+        let follower = self.medium.follower().map_err(failed("read past the cache of"))?;
+        let mark = Mark::default();
+        thread::scope(|scope| {
             let (sender, unpacked) = sync_channel(AHEAD);
             scope.spawn(move || {
                 for frame in &frames {
@@ -124,21 +132,73 @@ impl Work<'_> {
                     }
                 }
             });
-            self.write_pieces(&unpacked)
-        })?;
-        self.medium.sync().map_err(failed("flush"))?;
-        self.note(Stage::Write, began, &changes, bundle_read);
-        Ok(())
+            let (tell, read) = channel();
+            let (order_read, mark_read) = (&extents, &mark);
+            let follower = follower.map(|source| {
+                scope.spawn(move || {
+                    let mut behind = Behind {
+                        source,
+                        order: order_read,
+                        mark: mark_read,
+                    };
+                    // Nobody listens any more when writing has failed.
+                    verify(plan, &mut behind, |bytes| {
+                        tell.send(bytes).ok();
+                    })
+                })
+            });
+
+            let ending = mark.ending();
+            let has_failed = || {
+                follower
+                    .as_ref()
+                    .is_some_and(thread::ScopedJoinHandle::is_finished)
+            };
+            let changes = self.write_pieces(&order, &unpacked, &mark, has_failed)?;
+            drop((unpacked, ending));
+            self.note(Stage::Write, began, &changes, bundle_read);
+
+            let began = Instant::now();
+            self.watch.stage(Stage::ReadBack, plan.piece_bytes());
+            match follower {
+                Some(follower) => {
+                    read.iter().for_each(|bytes| self.watch.advance(bytes));
+                    follower
+                        .join()
+                        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+                }
+                None => {
+                    self.medium
+                        .drop_cache()
+                        .map_err(failed("read past the cache of"))?;
+                    verify(plan, self.medium, |bytes| self.watch.advance(bytes))?;
+                }
+            }
+            let read = plan.piece_bytes();
+            self.clock.note(
+                Stage::ReadBack,
+                began,
+                Numbers {
+                    read,
+                    ..Numbers::default()
+                },
+            );
+            Ok(())
+        })
     }
 
+    /// Writes the pieces in order, and marks what has been flushed. Returns early if what was written has been read back wrong.
     fn write_pieces(
         &mut self,
+        order: &[&Piece],
         unpacked: &Receiver<Result<Vec<u8>, bundle::Error>>,
+        mark: &Mark,
+        has_failed: impl Fn() -> bool,
     ) -> Result<Changes, ApplyError> {
         let mut changes = Changes::default();
         let mut flushed = 0;
         let zeros = vec![0; CHUNK as usize];
-        for piece in &self.plan.pieces {
+        for (number, piece) in order.iter().enumerate() {
             let bytes = match &piece.content {
                 Content::Frame(_) => &unpacked
                     .recv()
@@ -162,38 +222,15 @@ impl Work<'_> {
             if changes.tally().written - flushed >= FLUSH {
                 self.medium.sync().map_err(failed("flush"))?;
                 flushed = changes.tally().written;
+                mark.reach(number + 1);
+                if has_failed() {
+                    return Ok(changes);
+                }
             }
         }
+        self.medium.sync().map_err(failed("flush"))?;
+        mark.reach(order.len());
         Ok(changes)
-    }
-
-    /// Reads every piece from the medium itself: the slot against its signed tree, the rest against the plan.
-    fn read_back(&mut self) -> Result<(), ApplyError> {
-        let began = Instant::now();
-        self.watch.stage(Stage::ReadBack, self.plan.piece_bytes());
-        self.medium
-            .drop_cache()
-            .map_err(failed("read past the cache of"))?;
-        let slot = self.plan.table.layout.extent(Name::SlotA);
-        let watch = &mut *self.watch;
-        check_slot(self.medium, slot.start, &self.plan.manifest.slot, |bytes| {
-            watch.advance(bytes)
-        })?;
-        let mut buffer = Vec::new();
-        for piece in self.plan.pieces.iter().filter(|piece| piece.what != What::Slot) {
-            compare(self.medium, piece, &mut buffer)?;
-            self.watch.advance(piece.extent.len);
-        }
-        let read = self.plan.piece_bytes();
-        self.clock.note(
-            Stage::ReadBack,
-            began,
-            Numbers {
-                read,
-                ..Numbers::default()
-            },
-        );
-        Ok(())
     }
 
     /// Writes what makes the medium bootable.
@@ -256,40 +293,6 @@ impl Work<'_> {
     }
 }
 
-/// Compares a piece with what the medium holds.
-fn compare(medium: &mut dyn Medium, piece: &Piece, buffer: &mut Vec<u8>) -> Result<(), ApplyError> {
-    let Extent { start, len } = piece.extent;
-    let mut at = 0;
-    // A frame is hashed as a whole, and is never long; zeros can be.
-    let step = if matches!(piece.content, Content::Zeros) {
-        CHUNK
-    } else {
-        len
-    };
-    while at < len {
-        let chunk = step.min(len - at);
-        buffer.resize(chunk as usize, 0);
-        medium
-            .read_at(start + at, buffer)
-            .map_err(failed("read back from"))?;
-        let good = match &piece.content {
-            Content::Zeros => buffer
-                .chunks(ZEROS.len())
-                .all(|chunk| chunk == &ZEROS[..chunk.len()]),
-            Content::Bytes(bytes) => buffer == bytes,
-            Content::Frame(Frame { sha256, .. }) => Digest::of(buffer) == *sha256,
-        };
-        if !good {
-            return Err(ApplyError::ReadBack {
-                what: piece.what,
-                offset: start + at,
-            });
-        }
-        at += chunk;
-    }
-    Ok(())
-}
-
-fn failed(action: &'static str) -> impl FnOnce(io::Error) -> ApplyError {
+pub(crate) fn failed(action: &'static str) -> impl FnOnce(io::Error) -> ApplyError {
     move |source| ApplyError::Medium { action, source }
 }

@@ -10,10 +10,12 @@ mod piece;
 pub mod plan;
 
 pub mod apply;
+mod behind;
 pub mod check;
 mod error;
 mod inspect;
 pub mod report;
+mod verify;
 pub mod watch;
 
 pub mod host;

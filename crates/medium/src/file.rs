@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 
-use crate::Medium;
+use crate::direct::Direct;
+use crate::{Medium, Source};
 
 /// A file, a disk or a partition, open for reading and writing.
 #[derive(Debug)]
@@ -56,6 +57,13 @@ impl Medium for FileMedium {
 
     fn drop_cache(&mut self) -> io::Result<()> {
         sys::disk::drop_cache(&self.file).map_err(io::Error::other)
+    }
+
+    fn follower(&self) -> io::Result<Option<Box<dyn Source + Send>>> {
+        let direct = sys::disk::reopen_direct(&self.file).map_err(io::Error::other)?;
+        Ok(direct
+            .and_then(Direct::new)
+            .map(|direct| Box::new(direct) as Box<dyn Source + Send>))
     }
 
     fn discard(&mut self, offset: u64, len: u64) -> bool {

@@ -6,6 +6,7 @@
 
 mod changes;
 mod copies;
+mod direct;
 mod file;
 mod slot;
 
@@ -15,6 +16,18 @@ pub use file::FileMedium;
 pub use slot::{SlotError, check_slot};
 
 use std::io;
+
+/// Something to read from: every [`Medium`], and what only reads.
+pub trait Source {
+    /// Reads exactly `out.len()` bytes.
+    fn read_bytes(&mut self, offset: u64, out: &mut [u8]) -> io::Result<()>;
+}
+
+impl<M: Medium + ?Sized> Source for M {
+    fn read_bytes(&mut self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.read_at(offset, out)
+    }
+}
 
 /// Something with bytes at offsets.
 pub trait Medium {
@@ -37,6 +50,12 @@ pub trait Medium {
 
     /// Makes the next reads come from the medium itself, not from a cache of the host.
     fn drop_cache(&mut self) -> io::Result<()>;
+
+    /// Returns a second way to the bytes, which leads past every cache of the host and can be used while this one writes; `None`
+    /// where there is no such way. It sees what was written before the last [`sync`](Self::sync).
+    fn follower(&self) -> io::Result<Option<Box<dyn Source + Send>>> {
+        Ok(None)
+    }
 
     /// Discards the bytes of a range; returns false when the medium does not support that.
     fn discard(&mut self, _offset: u64, _len: u64) -> bool {

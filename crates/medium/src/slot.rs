@@ -5,7 +5,7 @@ use std::io;
 use manifest::SlotImage;
 use verity::{BLOCK, Geometry, GeometryError, Verifier, VerifyError};
 
-use crate::Medium;
+use crate::Source;
 
 /// Bytes that are read at a time.
 const CHUNK: usize = 1024 * 1024;
@@ -29,7 +29,7 @@ pub enum SlotError {
 /// The kernel will make the same check. Drop the cache first, or this says nothing about the medium.
 /// `advance` receives the number of bytes as they are read.
 pub fn check_slot(
-    medium: &mut dyn Medium,
+    medium: &mut (impl Source + ?Sized),
     offset: u64,
     slot: &SlotImage,
     mut advance: impl FnMut(u64),
@@ -41,7 +41,7 @@ pub fn check_slot(
         return Err(SlotError::Content(VerifyError::Length { expected, actual }));
     }
     let mut tree = vec![0; usize::try_from(geometry.tree_len()).map_err(io::Error::other)?];
-    medium.read_at(offset + verity.tree_offset, &mut tree)?;
+    medium.read_bytes(offset + verity.tree_offset, &mut tree)?;
     advance(tree.len() as u64);
     let data_len = geometry.data_len();
     let verifier = Verifier::new(geometry, &verity.salt.0, verity.root_hash.0, tree)?;
@@ -50,7 +50,7 @@ pub fn check_slot(
     let mut at = 0;
     while at < data_len {
         let len = CHUNK.min(usize::try_from(data_len - at).unwrap_or(CHUNK));
-        medium.read_at(offset + at, &mut buffer[..len])?;
+        medium.read_bytes(offset + at, &mut buffer[..len])?;
         for (number, block) in buffer[..len].as_chunks::<BLOCK>().0.iter().enumerate() {
             verifier.check(at / BLOCK as u64 + number as u64, block)?;
         }

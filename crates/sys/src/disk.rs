@@ -71,6 +71,21 @@ pub fn drop_cache(file: &File) -> Result<()> {
         .context(|| "drop the file's cached pages".to_owned())
 }
 
+/// Opens a file or disk once more, to be read past every cache of the host (`O_DIRECT`): offsets, lengths and buffers must then be
+/// whole sectors. `None` where the file system cannot do that.
+pub fn reopen_direct(file: &File) -> Result<Option<File>> {
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlag::O_DIRECT.bits())
+        .open(path);
+    match opened {
+        Ok(direct) => Ok(Some(direct)),
+        Err(error) if error.raw_os_error() == Some(nix::libc::EINVAL) => Ok(None),
+        Err(error) => Err(error).context(|| "open the medium for reading past the cache".to_owned()),
+    }
+}
+
 /// Discards a range of a disk: faster writes later, less wear. Reads there are undefined afterwards.
 pub fn discard(disk: &File, start: u64, len: u64) -> Result<()> {
     // SAFETY: the ioctl reads two u64, a start and a length, which is what it is given.

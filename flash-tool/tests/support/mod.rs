@@ -9,14 +9,17 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Cursor};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bundle::{ImageName, Reader, Writer};
 use flash_tool::config::Injected;
-use flash_tool::{BundleFacts, Options};
-use layout::Guids;
+use flash_tool::plan::Plan;
+use flash_tool::watch::Silent;
+use flash_tool::{ApplyError, BundleFacts, Options, apply, plan};
+use layout::{Guids, Table};
 use manifest::model::Version;
 use manifest::{Arch, Disk, Image, Manifest, PartKind, TrustedKey};
-use medium::Medium;
+use medium::{Medium, Source};
 use samples::Signer;
 #[allow(unused_imports, reason = "each test file uses a part")]
 pub use samples::{CONFIG, noise};
@@ -177,6 +180,21 @@ pub fn options(config: Option<&str>) -> Options {
     }
 }
 
+/// A size that is large enough, but not whole MiB.
+pub const MEDIUM: u64 = 300 * MIB + 5 * 512;
+
+pub fn planned(sample: &Sample, config: Option<&str>) -> Plan {
+    plan(&sample.facts(), MEDIUM, options(config)).unwrap()
+}
+
+pub fn flash(plan: &Plan, sample: &Sample, medium: &mut Memory) -> Result<flash_tool::Report, ApplyError> {
+    apply(plan, &mut sample.reader(), medium, &mut Silent)
+}
+
+pub fn has_table(medium: &Memory) -> bool {
+    Table::read(&mut AsFile::new(medium)).is_ok()
+}
+
 /// A sparse medium that records its writes, and fails on demand.
 #[derive(Clone, Default)]
 pub struct Memory {
@@ -271,6 +289,46 @@ impl Medium for Memory {
 
     fn drop_cache(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// A memory that is read back while it is written, as disks and files are.
+#[derive(Clone)]
+pub struct Followed(pub Arc<Mutex<Memory>>);
+
+impl Followed {
+    pub fn new(memory: Memory) -> Self {
+        Self(Arc::new(Mutex::new(memory)))
+    }
+
+    pub fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.0.lock().unwrap()
+    }
+}
+
+impl Medium for Followed {
+    fn len(&self) -> u64 {
+        self.memory().len()
+    }
+
+    fn read_at(&mut self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.memory().read_at(offset, out)
+    }
+
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.memory().write_at(offset, bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.memory().sync()
+    }
+
+    fn drop_cache(&mut self) -> io::Result<()> {
+        self.memory().drop_cache()
+    }
+
+    fn follower(&self) -> io::Result<Option<Box<dyn Source + Send>>> {
+        Ok(Some(Box::new(self.clone())))
     }
 }
 
