@@ -9,6 +9,17 @@ use nix::libc;
 
 use crate::{Context, Result};
 
+/// Who has locked a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    /// Nobody.
+    Nobody,
+    /// The process of this number.
+    Process(u32),
+    /// A process that cannot be seen from here, or whoever has the open file.
+    Unseen,
+}
+
 /// Locks a file that is open for writing, from its first byte to the last possible one, until the file is closed.
 ///
 /// Returns false when another program has locked any byte of it, even for reading. A file system without locks has none to
@@ -27,6 +38,22 @@ pub fn is_held(file: &File) -> Result<bool> {
     match fcntl(file, FcntlArg::F_OFD_GETLK(&mut lock)) {
         Ok(_) => Ok(i32::from(lock.l_type) != libc::F_UNLCK),
         Err(Errno::ENOLCK | Errno::EOPNOTSUPP | Errno::ENOSYS) => Ok(false),
+        Err(error) => Err(io::Error::from(error)).context(|| "ask for the locks of an open file".to_owned()),
+    }
+}
+
+/// Returns who has locked any byte of an open file in its own name (`F_SETLK`), as QEMU does with its pidfile.
+///
+/// The kernel drops such a lock with the process, so that the number is never another process's.
+pub fn holder(file: &File) -> Result<Holder> {
+    let mut lock = whole();
+    match fcntl(file, FcntlArg::F_GETLK(&mut lock)) {
+        Ok(_) if i32::from(lock.l_type) == libc::F_UNLCK => Ok(Holder::Nobody),
+        Ok(_) => Ok(match u32::try_from(lock.l_pid) {
+            Ok(pid) if pid > 0 => Holder::Process(pid),
+            _ => Holder::Unseen,
+        }),
+        Err(Errno::ENOLCK | Errno::EOPNOTSUPP | Errno::ENOSYS) => Ok(Holder::Nobody),
         Err(error) => Err(io::Error::from(error)).context(|| "ask for the locks of an open file".to_owned()),
     }
 }
@@ -58,6 +85,37 @@ mod tests {
         drop(first);
         assert!(!is_held(&second).unwrap());
         assert!(try_whole(&second).unwrap());
+    }
+
+    #[test]
+    fn the_process_that_holds_a_lock_is_known_until_it_ends() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert_eq!(holder(file.as_file()).unwrap(), Holder::Nobody);
+        // A lock by an open file description belongs to no process.
+        let open = || File::options().read(true).write(true).open(file.path()).unwrap();
+        let other = open();
+        assert!(try_whole(&other).unwrap());
+        assert_eq!(holder(&open()).unwrap(), Holder::Unseen);
+        drop(other);
+        // flock(1) and others use another kind of lock: a program that takes this one is Python's `fcntl.lockf`.
+        let script = "import fcntl, sys, time\nfile = open(sys.argv[1], 'r+')\nfcntl.lockf(file, fcntl.LOCK_EX)\nprint('held', flush=True)\nsys.stdin.read()";
+        let child = std::process::Command::new("python3")
+            .args(["-c", script])
+            .arg(file.path())
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn();
+        let Ok(mut child) = child else {
+            return;
+        };
+        let mut line = String::new();
+        let mut said = io::BufReader::new(child.stdout.take().unwrap());
+        io::BufRead::read_line(&mut said, &mut line).unwrap();
+        assert_eq!(line, "held\n");
+        assert_eq!(holder(file.as_file()).unwrap(), Holder::Process(child.id()));
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert_eq!(holder(file.as_file()).unwrap(), Holder::Nobody);
     }
 
     #[test]

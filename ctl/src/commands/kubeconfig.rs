@@ -37,6 +37,9 @@ pub struct Kubeconfig {
     /// Name of the context, instead of USER@CLUSTER.
     #[arg(long, value_name = "NAME")]
     context_name: Option<String>,
+    /// Where the Kubernetes API is reached from here, if that is not the cluster's endpoint.
+    #[arg(long, value_name = "URL")]
+    server: Option<String>,
     /// How long the certificate is valid, 30d at most. It ends with the certificate that you call nodes with.
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = quantity::time)]
     lifetime: Duration,
@@ -59,24 +62,26 @@ struct Written {
 
 impl Kubeconfig {
     /// Gets access to one cluster in a file of its own, for as long as a certificate lives at most, without a result.
-    pub fn of_cluster(path: PathBuf, context: String) -> Self {
+    pub fn of_cluster(path: PathBuf, context: String, server: String) -> Self {
         Kubeconfig {
             path: Some(path),
             merge: false,
             force: true,
             context_name: Some(context),
+            server: Some(server),
             lifetime: LONGEST,
             quiet: true,
         }
     }
 
     /// Adds access to one cluster to a person's file, for as long as a certificate lives at most, without a result.
-    pub fn adding() -> Self {
+    pub fn adding(server: String) -> Self {
         Kubeconfig {
             path: None,
             merge: true,
             force: false,
             context_name: None,
+            server: Some(server),
             lifetime: LONGEST,
             quiet: true,
         }
@@ -89,6 +94,7 @@ impl Kubeconfig {
             merge: true,
             force: true,
             context_name: None,
+            server: None,
             lifetime: pki::kubernetes::PERSON_LIFE,
             quiet: true,
         }
@@ -114,7 +120,7 @@ impl Kubeconfig {
         let key = Zeroizing::new(encode(&key.to_pem()));
         let entry = Entry {
             cluster: &signed.cluster,
-            server: &signed.endpoint,
+            server: self.server.as_deref().unwrap_or(&signed.endpoint),
             authority: &authority,
             user: &signed.user,
             certificate: &certificate,
@@ -130,7 +136,8 @@ impl Kubeconfig {
             Ok((merged.text.clone(), merged))
         })?;
         if !self.quiet {
-            show(&session, &path, &signed, &merged)?;
+            let server = self.server.as_deref().unwrap_or(&signed.endpoint);
+            show(&session, &path, &signed, server, &merged)?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -179,7 +186,13 @@ impl Kubeconfig {
     }
 }
 
-fn show(session: &Session, path: &Path, signed: &KubeconfigResponse, merged: &Merged) -> anyhow::Result<()> {
+fn show(
+    session: &Session,
+    path: &Path,
+    signed: &KubeconfigResponse,
+    server: &str,
+    merged: &Merged,
+) -> anyhow::Result<()> {
     let names = merged.names.clone();
     if merged.renamed {
         ui::note(&format!(
@@ -194,7 +207,7 @@ fn show(session: &Session, path: &Path, signed: &KubeconfigResponse, merged: &Me
         context: names.context,
         cluster: names.cluster,
         user: names.user,
-        server: signed.endpoint.clone(),
+        server: server.to_owned(),
         expires_unix: signed.expires_unix,
     };
     match session.format {

@@ -18,11 +18,40 @@ pub struct Node {
     pub name: String,
     /// Set when it is a control plane.
     pub control_plane: bool,
-    /// Its address.
+    /// Its address in the network of the cluster.
     pub address: Ipv4Addr,
+    /// Where it is reached from this host, if not at its address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forwarded: Option<Forwarded>,
+}
+
+/// Ports on loopback that lead to a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Forwarded {
+    /// To its API.
+    pub api: u16,
+    /// To the API server of Kubernetes, on control planes.
+    pub kubernetes: u16,
 }
 
 impl Node {
+    /// Returns where its API is reached from this host.
+    pub fn api(&self) -> String {
+        match self.forwarded {
+            Some(forwarded) => format!("127.0.0.1:{}", forwarded.api),
+            None => self.address.to_string(),
+        }
+    }
+
+    /// Returns where the API server of Kubernetes is reached from this host.
+    pub fn kubernetes(&self) -> String {
+        match self.forwarded {
+            Some(forwarded) => format!("https://127.0.0.1:{}", forwarded.kubernetes),
+            None => format!("https://{}:6443", self.address),
+        }
+    }
+
     /// Returns its role in the cluster.
     pub fn role(&self) -> Role {
         match self.control_plane {
@@ -94,6 +123,7 @@ pub fn nodes(network: &str, control_planes: usize, workers: usize) -> Result<Vec
         name: name(number),
         control_plane: number < control_planes,
         address: Ipv4Addr::from(u32::from(base) + host),
+        forwarded: None,
     };
     Ok((0..all).zip(FIRST..).map(node).collect())
 }
@@ -116,6 +146,27 @@ mod tests {
         ];
         assert_eq!(shown, expected.map(|(name, address)| (name, address.to_owned())));
         assert_eq!(nodes[2].role(), Role::Worker);
+    }
+
+    #[test]
+    fn a_node_is_reached_at_its_address_unless_ports_lead_to_it() {
+        let mut node = nodes("10.89.3.0/24", 1, 0).unwrap().remove(0);
+        assert_eq!(
+            (node.api(), node.kubernetes()),
+            ("10.89.3.10".into(), "https://10.89.3.10:6443".into())
+        );
+        node.forwarded = Some(Forwarded {
+            api: 40_001,
+            kubernetes: 40_002,
+        });
+        assert_eq!(
+            (node.api(), node.kubernetes()),
+            ("127.0.0.1:40001".into(), "https://127.0.0.1:40002".into())
+        );
+        // Records of before there were any.
+        let old = r#"{"name":"worker-1","controlPlane":false,"address":"10.89.3.12"}"#;
+        let read: Node = serde_json::from_str(old).unwrap();
+        assert_eq!(read.forwarded, None);
     }
 
     #[test]

@@ -8,12 +8,15 @@ use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
 use self::host::Host;
+use super::image_builder;
 use super::plan::Node;
 use super::provisioner::{Provisioner, State};
+use crate::ui;
 
 /// The label with the cluster's name on everything that is made.
 const CLUSTER: &str = "bedplate.cluster";
@@ -23,11 +26,23 @@ const NODE: &str = "bedplate.node";
 const OLDEST: u64 = 4;
 /// How long a node has to stop, in seconds.
 const PATIENCE: &str = "20";
+/// The image that is used unless another is named.
+const IMAGE: &str = concat!("localhost/bedplate:", env!("CARGO_PKG_VERSION"));
+/// How long healthy nodes are waited for.
+const HEALTHY: Duration = Duration::from_secs(10 * 60);
 /// Where machined looks for its config.
 const CONFIG: &str = "/config/machine.yaml";
 
 /// Podman on this host.
 pub struct Podman;
+
+impl Podman {
+    /// Returns whether there is a Podman, of whatever version.
+    pub fn is_installed() -> bool {
+        let version = Command::new("podman").arg("--version").output();
+        !version.is_err_and(|error| error.kind() == ErrorKind::NotFound)
+    }
+}
 
 /// Runs podman, and returns what it wrote.
 fn podman<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(arguments: I) -> anyhow::Result<String> {
@@ -137,7 +152,30 @@ impl Provisioner for Podman {
         Ok(())
     }
 
-    fn load(&self, file: &Path) -> anyhow::Result<String> {
+    fn usual_image(&self) -> String {
+        IMAGE.to_owned()
+    }
+
+    fn build(&self, cluster: &str, kubernetes: &str, folder: &Path) -> anyhow::Result<String> {
+        let file = folder.join("image.tar");
+        let name = format!("localhost/bedplate-{cluster}:{}", env!("CARGO_PKG_VERSION"));
+        let mut words = ["container", "--overlay", "kubernetes", "--kubernetes", kubernetes]
+            .map(OsStr::new)
+            .to_vec();
+        words.extend([
+            "--name".as_ref(),
+            name.as_ref(),
+            "--out".as_ref(),
+            file.as_os_str(),
+        ]);
+        image_builder::run(words)?;
+        ui::note("loading the image");
+        let loaded = self.load(cluster, &file)?;
+        std::fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
+        Ok(loaded)
+    }
+
+    fn load(&self, _: &str, file: &Path) -> anyhow::Result<String> {
         let text = podman([
             OsStr::new("load"),
             OsStr::new("--quiet"),
@@ -175,7 +213,11 @@ impl Provisioner for Podman {
         read::subnet(&podman(["network", "inspect", &own])?)
     }
 
-    fn start(&self, cluster: &str, node: &Node, image: &str, config: &Path) -> anyhow::Result<()> {
+    fn patience(&self) -> Duration {
+        HEALTHY
+    }
+
+    fn start(&self, cluster: &str, node: &mut Node, image: &str, config: &Path) -> anyhow::Result<()> {
         let own = name(cluster, Some(&node.name));
         for part in ["data", "state"] {
             let volume = format!("{own}-{part}");
@@ -241,6 +283,7 @@ mod tests {
             name: "worker-1".into(),
             control_plane: false,
             address: [10, 89, 3, 12].into(),
+            forwarded: None,
         };
         let arguments = |host: &Host| {
             run(

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -17,11 +18,20 @@ pub trait Provisioner {
     /// Says what is missing, and what to do about it.
     fn check(&self) -> anyhow::Result<()>;
 
-    /// Loads an image from a file, and returns its name.
+    /// Returns the image that is used unless another is named.
+    fn usual_image(&self) -> String;
+
+    /// Loads an image from a file for a cluster, and returns its name.
     ///
     /// # Errors
     /// Fails when the file is no image.
-    fn load(&self, file: &Path) -> anyhow::Result<String>;
+    fn load(&self, cluster: &str, file: &Path) -> anyhow::Result<String>;
+
+    /// Builds an image with a release of Kubernetes for a cluster, loads it, and returns its name.
+    ///
+    /// # Errors
+    /// Fails when it cannot be built.
+    fn build(&self, cluster: &str, kubernetes: &str, folder: &Path) -> anyhow::Result<String>;
 
     /// Checks that an image is there.
     ///
@@ -35,11 +45,14 @@ pub trait Provisioner {
     /// Fails when it cannot be made, also because it is there already.
     fn make_network(&self, cluster: &str) -> anyhow::Result<String>;
 
-    /// Starts a node with a machine config.
+    /// Starts a node with the machine config of its role, and notes at the node where it is reached.
     ///
     /// # Errors
     /// Fails when it cannot be started.
-    fn start(&self, cluster: &str, node: &Node, image: &str, config: &Path) -> anyhow::Result<()>;
+    fn start(&self, cluster: &str, node: &mut Node, image: &str, config: &Path) -> anyhow::Result<()>;
+
+    /// Returns how long healthy nodes are waited for, unless it is said.
+    fn patience(&self) -> Duration;
 
     /// Returns the nodes of a cluster that there are, by name.
     ///
@@ -66,6 +79,8 @@ pub trait Provisioner {
 pub struct State {
     /// Set while it runs.
     pub running: bool,
+    /// Set when it does not start again by itself.
+    pub ended: bool,
     /// The provisioner's own word for it.
     pub word: String,
 }

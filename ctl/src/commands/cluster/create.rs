@@ -1,7 +1,7 @@
 //! `bedplate cluster create`.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::path::Path;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -9,10 +9,11 @@ use clap::Args;
 use machine_config::v1alpha1::Role;
 use machine_config::value::{Name, argument};
 
+use super::machines::Machines;
 use super::{DEFAULT_NAME, Kind, blocking, show, wait};
 use crate::commands::generate::GenConfig;
 use crate::config;
-use crate::local::plan;
+use crate::local::plan::{self, Node};
 use crate::local::provisioner::Provisioner;
 use crate::local::record::{Record, Records};
 use crate::options::Global;
@@ -33,16 +34,19 @@ pub struct Create {
     /// Number of workers.
     #[arg(long, default_value_t = 1, value_name = "N")]
     workers: usize,
-    /// Image of the nodes: a file that `bedplate-image container` built, or the name of one that is loaded.
-    #[arg(long, value_name = "FILE|NAME", default_value = concat!("localhost/bedplate:", env!("CARGO_PKG_VERSION")))]
-    image: String,
+    /// Image of the nodes. With podman: a file that `bedplate-image container` built, or the name of an image that is loaded. With
+    /// qemu: a disk image, raw or qcow2. [default: localhost/bedplate:VERSION; bedplate-generic-ARCH-VERSION.qcow2, here or in out]
+    #[arg(long, value_name = "FILE|NAME")]
+    image: Option<String>,
     /// Build the image first, with this release of Kubernetes: a folder, an archive or a version, as for `bedplate-image
     /// build`. Run it in a checkout of Bedplate.
     #[arg(long, value_name = "PATH|VERSION", conflicts_with = "image")]
     kubernetes: Option<String>,
-    /// How long to wait for healthy nodes.
-    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = quantity::time)]
-    wait: Duration,
+    #[command(flatten)]
+    machines: Machines,
+    /// How long to wait for healthy nodes. [default: 10m; 1h for nodes that are emulated]
+    #[arg(long, value_name = "TIME", value_parser = quantity::time)]
+    wait: Option<Duration>,
     /// Leave the client config and the kubeconfig unchanged.
     #[arg(long)]
     no_merge: bool,
@@ -52,9 +56,12 @@ impl Create {
     /// Runs the command.
     pub fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         plan::check(self.control_planes, self.workers)?;
-        let provisioner = self.provisioner.provisioner();
-        provisioner.check()?;
+        if self.provisioner != Kind::Qemu {
+            self.machines.refuse()?;
+        }
         let (name, records) = (self.name.to_string(), Records::open()?);
+        let provisioner = self.provisioner.with_machines(&records, &self.machines);
+        provisioner.check()?;
         self.refuse_taken_context(global, &name)?;
         if records.load(&name)?.is_none() && provisioner.clusters()?.contains(&name) {
             anyhow::bail!(
@@ -64,7 +71,7 @@ impl Create {
         let mut record = Record {
             name: name.clone(),
             provisioner: self.provisioner.word().to_owned(),
-            image: self.image.clone(),
+            image: self.image.clone().unwrap_or_else(|| provisioner.usual_image()),
             endpoint: None,
             nodes: Vec::new(),
             complete: false,
@@ -87,7 +94,7 @@ impl Create {
         record: &mut Record,
         global: &Global,
     ) -> anyhow::Result<()> {
-        record.image = self.image(provisioner, folder)?;
+        record.image = self.image(provisioner, record, folder)?;
         ui::note("making the network");
         let network = provisioner.make_network(&record.name)?;
         record.nodes = plan::nodes(&network, self.control_planes, self.workers)?;
@@ -96,29 +103,36 @@ impl Create {
         record.endpoint = Some(endpoint.clone());
         records.save(record)?;
         GenConfig::of_cluster(self.name.clone(), endpoint, folder.to_owned()).write()?;
-        for node in &record.nodes {
+        for number in 0..record.nodes.len() {
+            let node = &mut record.nodes[number];
             ui::note(&format!("{}: starting at {}", node.name, node.address));
             let config = match node.role() {
                 Role::ControlPlane => "controlplane.yaml",
                 Role::Worker | Role::Standalone => "worker.yaml",
             };
             provisioner.start(&record.name, node, &record.image, &folder.join(config))?;
+            records.save(record)?;
         }
-        let client =
-            config::load(&folder.join("client.yaml"))?.context("the client config was not written")?;
+        let first = &record.nodes[0];
+        record.endpoint = Some(first.kubernetes());
+        records.save(record)?;
+        let own = folder.join("client.yaml");
+        let mut client = config::load(&own)?.context("the client config was not written")?;
+        client.context_mut(&record.name)?.endpoints = vec![first.api()];
+        config::save(&own, &client)?;
         let context = client.context(&record.name)?.clone();
         blocking(wait::until_ready(
             record,
             &context,
             folder,
-            self.wait,
+            self.wait.unwrap_or_else(|| provisioner.patience()),
             provisioner,
         ))??;
         if !self.no_merge {
             let path = config::path(global.config.as_deref())?;
             let mut file = config::load(&path)?.unwrap_or_default();
             let (added, mut context) = (context.clone(), context);
-            context.nodes = record.nodes.iter().map(|node| node.address.to_string()).collect();
+            context.nodes = record.nodes.iter().map(Node::api).collect();
             file.contexts.insert(record.name.clone(), context);
             file.current.get_or_insert_with(|| record.name.clone());
             config::save(&path, &file)?;
@@ -151,23 +165,17 @@ impl Create {
     }
 
     /// Gets the image, and returns its name.
-    fn image(&self, provisioner: &dyn Provisioner, folder: &Path) -> anyhow::Result<String> {
+    fn image(&self, provisioner: &dyn Provisioner, record: &Record, folder: &Path) -> anyhow::Result<String> {
         if let Some(kubernetes) = &self.kubernetes {
-            let file = folder.join("image.tar");
-            let name = format!("localhost/bedplate-{}:{}", self.name, env!("CARGO_PKG_VERSION"));
-            build(kubernetes, &name, &file)?;
-            ui::note("loading the image");
-            let loaded = provisioner.load(&file)?;
-            std::fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
-            return Ok(loaded);
+            return provisioner.build(&record.name, kubernetes, folder);
         }
-        let file = Path::new(&self.image);
+        let file = Path::new(&record.image);
         if file.is_file() {
             ui::note("loading the image");
-            return provisioner.load(file);
+            return provisioner.load(&record.name, file);
         }
-        provisioner.has(&self.image)?;
-        Ok(self.image.clone())
+        provisioner.has(&record.image)?;
+        Ok(record.image.clone())
     }
 }
 
@@ -177,35 +185,4 @@ fn say_own_file(folder: &Path) {
         "to use it: export KUBECONFIG={}",
         folder.join(wait::KUBECONFIG).display()
     ));
-}
-
-/// Builds an image with the program that stands beside this one, or that is installed.
-fn build(kubernetes: &str, name: &str, out: &Path) -> anyhow::Result<()> {
-    const PROGRAM: &str = "bedplate-image";
-    let beside = std::env::current_exe()
-        .ok()
-        .map(|own| own.with_file_name(PROGRAM));
-    let program = beside
-        .filter(|path| path.is_file())
-        .unwrap_or_else(|| PathBuf::from(PROGRAM));
-    let built = Command::new(&program)
-        .args([
-            "container",
-            "--overlay",
-            "kubernetes",
-            "--kubernetes",
-            kubernetes,
-            "--name",
-            name,
-            "--out",
-        ])
-        .arg(out)
-        // What it says are not our results.
-        .stdout(std::io::stderr())
-        .status();
-    let status = built.with_context(|| {
-        format!("cannot run {PROGRAM}: build the image where it is installed, and give it with --image FILE")
-    })?;
-    anyhow::ensure!(status.success(), "{PROGRAM} could not build the image");
-    Ok(())
 }

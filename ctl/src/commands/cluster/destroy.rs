@@ -7,11 +7,9 @@ use anyhow::Context as _;
 use clap::Args;
 use machine_config::value::{Name, argument};
 
-use super::DEFAULT_NAME;
 use super::wait::KUBECONFIG;
+use super::{DEFAULT_NAME, provisioners};
 use crate::confirm::confirm;
-use crate::local::podman::Podman;
-use crate::local::provisioner::Provisioner;
 use crate::local::record::Records;
 use crate::options::Global;
 use crate::{config, kubeconfig, ui, user_file};
@@ -31,10 +29,14 @@ impl Destroy {
     /// Runs the command.
     pub fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let (name, records) = (self.name.to_string(), Records::open()?);
-        Podman.check()?;
         let remembered = records.names().contains(&name);
+        let provisioners = provisioners(records.load(&name)?.as_ref(), &records)?;
+        let mut there = remembered;
+        for provisioner in &provisioners {
+            there = there || provisioner.clusters()?.contains(&name);
+        }
         anyhow::ensure!(
-            remembered || Podman.clusters()?.contains(&name),
+            there,
             "there is no cluster {name:?}; `bedplate cluster list` shows those there are"
         );
         confirm(
@@ -42,8 +44,10 @@ impl Destroy {
             self.yes,
         )?;
         let _lock = remembered.then(|| records.lock(&name)).transpose()?;
-        for removed in Podman.destroy(&name)? {
-            ui::note(&format!("removed {removed}"));
+        for provisioner in &provisioners {
+            for removed in provisioner.destroy(&name)? {
+                ui::note(&format!("removed {removed}"));
+            }
         }
         self.forget_context(&name, &records, global)?;
         if let Err(error) = forget_kubeconfig(&records.of(&name).join(KUBECONFIG)) {

@@ -2,6 +2,7 @@
 
 mod create;
 mod destroy;
+mod machines;
 mod show;
 mod wait;
 
@@ -11,8 +12,11 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
 use machine_config::value::{Name, argument};
 
+use self::machines::Machines;
 use crate::local::podman::Podman;
 use crate::local::provisioner::Provisioner;
+use crate::local::qemu::{self, Qemu};
+use crate::local::record::{Record, Records};
 use crate::options::Global;
 
 /// Manages local clusters.
@@ -20,7 +24,8 @@ use crate::options::Global;
 pub enum Cluster {
     /// Create a cluster on this host, and wait until its nodes are healthy.
     ///
-    /// Nodes are privileged containers, with the root file system that boards have. Run it as root.
+    /// With podman, nodes are privileged containers with the root file system that boards have: run it as root. With qemu, they are
+    /// virtual machines with a disk image that boards and clouds get, and nobody needs to be root.
     Create(create::Create),
     /// List the local clusters.
     #[command(visible_alias = "ls")]
@@ -47,20 +52,52 @@ const DEFAULT_NAME: &str = "local";
 enum Kind {
     /// Podman, as containers.
     Podman,
+    /// QEMU, as virtual machines.
+    Qemu,
 }
 
 impl Kind {
+    const ALL: [Kind; 2] = [Kind::Podman, Kind::Qemu];
+
     const fn word(self) -> &'static str {
         match self {
             Kind::Podman => "podman",
+            Kind::Qemu => qemu::WORD,
         }
     }
 
-    fn provisioner(self) -> Box<dyn Provisioner> {
+    /// Returns the provisioner for what is there already.
+    fn provisioner(self, records: &Records) -> Box<dyn Provisioner> {
+        self.with_machines(records, &Machines::default())
+    }
+
+    /// Returns the provisioner for nodes on these machines.
+    fn with_machines(self, records: &Records, machines: &Machines) -> Box<dyn Provisioner> {
         match self {
             Kind::Podman => Box::new(Podman),
+            Kind::Qemu => Box::new(Qemu::new(records.clone(), machines.size(), !machines.no_kvm)),
         }
     }
+}
+
+/// Returns the provisioners that may have something of a cluster: that of its record, or all that are here.
+fn provisioners(record: Option<&Record>, records: &Records) -> anyhow::Result<Vec<Box<dyn Provisioner>>> {
+    let Some(record) = record else {
+        let here = Kind::ALL
+            .into_iter()
+            .filter(|kind| *kind != Kind::Podman || Podman::is_installed());
+        return Ok(here.map(|kind| kind.provisioner(records)).collect());
+    };
+    let kind = Kind::ALL
+        .into_iter()
+        .find(|kind| kind.word() == record.provisioner);
+    let kind = kind.with_context(|| {
+        format!(
+            "cluster {:?} is run by {:?}, which this version does not know",
+            record.name, record.provisioner
+        )
+    })?;
+    Ok(vec![kind.provisioner(records)])
 }
 
 impl Cluster {

@@ -1,12 +1,11 @@
 //! `bedplate cluster list` and `show`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 use serde::Serialize;
 
-use crate::local::podman::Podman;
-use crate::local::provisioner::Provisioner;
+use super::provisioners;
 use crate::local::record::{Record, Records};
 use crate::options::Global;
 use crate::ui::{self, Format, Table};
@@ -38,14 +37,17 @@ struct ShownNode {
     name: String,
     role: &'static str,
     address: String,
-    container: String,
+    api: String,
+    state: String,
 }
 
 /// Lists all clusters: those that are remembered, and those of which there is only something left.
 pub(super) fn list(global: &Global) -> anyhow::Result<ExitCode> {
     let records = Records::open()?;
     let mut names: BTreeSet<String> = records.names().into_iter().collect();
-    names.extend(Podman.clusters()?);
+    for provisioner in provisioners(None, &records)? {
+        names.extend(provisioner.clusters()?);
+    }
     let all = names.iter().map(|name| look(name, &records));
     let all: Vec<Shown> = all.collect::<anyhow::Result<_>>()?;
     if global.output != Format::Table {
@@ -84,9 +86,15 @@ pub(super) fn one(name: &str, global: &Global) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut table = Table::default();
-    table.headings(&["NODE", "ROLE", "ADDRESS", "CONTAINER"]);
+    table.headings(&["NODE", "ROLE", "ADDRESS", "API", "STATE"]);
     for node in shown.nodes {
-        table.row([node.name, node.role.to_owned(), node.address, node.container]);
+        table.row([
+            node.name,
+            node.role.to_owned(),
+            node.address,
+            node.api,
+            node.state,
+        ]);
     }
     ui::write(table.draw().as_bytes())?;
     Ok(ExitCode::SUCCESS)
@@ -94,7 +102,10 @@ pub(super) fn one(name: &str, global: &Global) -> anyhow::Result<ExitCode> {
 
 fn look(name: &str, records: &Records) -> anyhow::Result<Shown> {
     let record = records.load(name)?;
-    let mut observed = Podman.observe(name)?;
+    let mut observed = BTreeMap::new();
+    for provisioner in provisioners(record.as_ref(), records)? {
+        observed.extend(provisioner.observe(name)?);
+    }
     let planned = record.iter().flat_map(|record| &record.nodes);
     let mut nodes: Vec<ShownNode> = planned
         .map(|node| ShownNode {
@@ -105,7 +116,8 @@ fn look(name: &str, records: &Records) -> anyhow::Result<Shown> {
                 "worker"
             },
             address: node.address.to_string(),
-            container: observed
+            api: node.api(),
+            state: observed
                 .remove(&node.name)
                 .map_or("missing".to_owned(), |state| state.word),
         })
@@ -115,7 +127,8 @@ fn look(name: &str, records: &Records) -> anyhow::Result<Shown> {
         name,
         role: "",
         address: String::new(),
-        container: state.word,
+        api: String::new(),
+        state: state.word,
     }));
     let folder = records.of(name).display().to_string();
     Ok(Shown {
@@ -135,7 +148,7 @@ fn state(record: Option<&Record>, nodes: &[ShownNode]) -> &'static str {
     match record {
         None => "remains",
         Some(record) if !record.complete => "incomplete",
-        Some(_) if nodes.iter().all(|node| node.container == "running") => "running",
+        Some(_) if nodes.iter().all(|node| node.state == "running") => "running",
         Some(_) => "degraded",
     }
 }

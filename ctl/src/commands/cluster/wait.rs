@@ -27,7 +27,7 @@ pub(super) const KUBECONFIG: &str = "kubeconfig";
 /// The check of a node's place in the cluster: degraded until Kubernetes has it as Ready.
 const CLUSTER: &str = "cluster";
 /// How long a node has to answer, each time.
-const ANSWER: Duration = Duration::from_secs(5);
+const ANSWER: Duration = Duration::from_secs(15);
 /// How often nodes are asked.
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -84,7 +84,7 @@ pub(super) async fn until_ready(
     let file = folder.join(KUBECONFIG);
     while !file.exists() {
         anyhow::ensure!(Instant::now() < deadline, "no access to Kubernetes in time");
-        let access = Kubeconfig::of_cluster(file.clone(), record.name.clone());
+        let access = Kubeconfig::of_cluster(file.clone(), record.name.clone(), record.nodes[0].kubernetes());
         access.run(session(&record.nodes[..1], context)?).await?;
         if !file.exists() {
             sleep(EVERY).await;
@@ -97,14 +97,14 @@ pub(super) async fn until_ready(
 pub(super) async fn add_kubeconfig(record: &Record, context: &Context) -> anyhow::Result<PathBuf> {
     let path = kubeconfig::file::path(None)?;
     let session = session(&record.nodes[..1], context)?;
-    Kubeconfig::adding().run(session).await?;
+    Kubeconfig::adding(record.nodes[0].kubernetes())
+        .run(session)
+        .await?;
     Ok(path)
 }
 
 fn session(nodes: &[Node], context: &Context) -> anyhow::Result<Session> {
-    let addresses = nodes
-        .iter()
-        .map(|node| node.address.to_string().parse::<Address>());
+    let addresses = nodes.iter().map(|node| node.api().parse::<Address>());
     let addresses = addresses
         .collect::<Result<_, _>>()
         .context("a node's address is none")?;
@@ -163,8 +163,9 @@ impl Progress {
                 match observed.get(&node.name) {
                     Some(state) if state.running => self.say(node, text),
                     // Not yet an end: a node may restart itself.
-                    Some(state) => self.say(node, &format!("its container is {}", state.word)),
-                    None => anyhow::bail!("{}: its container is gone", node.name),
+                    Some(state) if !state.ended => self.say(node, &format!("is {}", state.word)),
+                    Some(state) => anyhow::bail!("{} is {}, and does not start again", node.name, state.word),
+                    None => anyhow::bail!("{} is gone", node.name),
                 }
             }
             if Instant::now() > deadline {

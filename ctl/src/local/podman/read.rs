@@ -37,7 +37,9 @@ pub(super) fn containers(text: &str, label: &str) -> anyhow::Result<BTreeMap<Str
         let name = container["Labels"][label].as_str()?.to_owned();
         let word = container["State"].as_str()?.to_owned();
         let running = word == "running";
-        Some((name, State { running, word }))
+        // Podman may start it again.
+        let ended = false;
+        Some((name, State { running, ended, word }))
     };
     Ok(list(text)?.iter().filter_map(node).collect())
 }
