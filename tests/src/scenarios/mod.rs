@@ -7,6 +7,7 @@ pub mod cluster_ha;
 mod cluster_podman;
 mod cluster_power;
 mod cluster_writer;
+mod config_drive;
 pub mod containers;
 mod copies;
 mod faults;
@@ -209,6 +210,16 @@ pub const NAMED: &[Scenario] = &[
         run: cluster::run,
     },
     Scenario {
+        name: "cluster-user-data",
+        shows: "a control plane and a worker are started from one image of a cloud, with nothing but their user data and \
+                what the cloud says of them, and are a cluster",
+        limit: minutes(60),
+        machines: 2,
+        processors: Processors::Several,
+        takes: 1000,
+        run: cluster::user_data::run,
+    },
+    Scenario {
         name: "cluster-podman",
         shows: "a cluster of Podman containers is made by one command, its nodes are Ready and say what they are, and nothing \
                 is left of it, nor of one that was not made to the end",
@@ -262,7 +273,7 @@ pub const NAMED: &[Scenario] = &[
 /// Says why a scenario cannot run on this machine; none if it can. Those of clusters need programs that are not ours.
 pub fn missing(name: &str) -> Option<String> {
     match name {
-        "cluster" => crate::kubernetes_programs::missing(),
+        "cluster" | "cluster-user-data" => crate::kubernetes_programs::missing(),
         "cluster-podman" => containers::missing(),
         "cluster-ha" => containers::missing().or_else(|| containers::missing_tool(cluster_ha::TOOLS)),
         "cluster-writer" => containers::missing().or_else(|| containers::missing_tool(cluster_writer::TOOLS)),

@@ -10,6 +10,7 @@ use crate::emulator::Emulator;
 use crate::machine::Machine;
 use crate::metadata;
 use crate::scenario::Stage;
+use crate::scenarios::config_drive::ConfigDrive;
 use crate::tools::Tool;
 
 const CLOUD: &str = "openstack-amd64";
@@ -31,31 +32,17 @@ pub fn run(stage: &Stage) -> Result<()> {
     metadata_service(stage)
 }
 
-/// A config drive as Nova makes it: a CD with Joliet and Rock Ridge, with compressed user data.
+/// A config drive as Nova makes it.
 fn config_drive(stage: &Stage) -> Result<()> {
-    let files = stage.folder.join("config-drive");
-    let user_data = files.join("openstack/latest/user_data");
-    write(
-        &files.join("openstack/latest/meta_data.json"),
-        br#"{"hostname": "cp1.novalocal", "public_keys": {"me": "ssh-ed25519 AAAA"}}"#,
+    let meta_data = r#"{"hostname": "cp1.novalocal", "public_keys": {"me": "ssh-ed25519 AAAA"}}"#;
+    let drive = ConfigDrive::make(
+        &stage.folder.join("config-drive"),
+        &stage.workshop.cluster()?.machine,
+        &[("meta_data.json", meta_data)],
     )?;
-    write(
-        &user_data,
-        fs::read_to_string(stage.workshop.cluster()?.machine)?.as_bytes(),
-    )?;
-    Tool::new("gzip").arg(&user_data).run()?;
-    fs::rename(user_data.with_extension("gz"), &user_data)?;
-    let volume = stage.folder.join("config-drive.iso");
-    let make = Tool::new("xorriso").args(["-as", "mkisofs", "-quiet", "-V", "config-2", "-J", "-r", "-o"]);
-    make.arg(&volume).arg(&files).run()?;
 
     let disk = stage.disk(CLOUD, false)?;
-    let drive = format!(
-        "-drive if=none,id=seed,media=cdrom,format=raw,readonly=on,file={}",
-        volume.display()
-    );
-    let devices = [drive.as_str(), "-device ide-cd,drive=seed"];
-    let machine = stage.start_with(Machine::Amd64Ovmf, &disk, "config-drive", &devices)?;
+    let machine = stage.start_with(Machine::Amd64Ovmf, &disk, "config-drive", &[&drive.options()])?;
     let status = running_as(stage, &machine, "cp1")?;
     stage.shown(&format!(
         "takes its config and name from a config drive, {} ms after power-on",

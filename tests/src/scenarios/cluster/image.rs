@@ -11,6 +11,7 @@ use crate::disk::Disk;
 use crate::scenario::Stage;
 use crate::tools::{self, Tool};
 
+/// The board of machines that nobody gives a name.
 const BOARD: &str = "generic-amd64";
 const BUILD_LIMIT: Duration = Duration::from_secs(20 * 60);
 const FLASH_LIMIT: Duration = Duration::from_secs(5 * 60);
@@ -19,14 +20,20 @@ const HERE: &str = env!("CARGO_MANIFEST_DIR");
 
 /// What an image is built from.
 pub struct Image {
+    board: &'static str,
     kubernetes: PathBuf,
 }
 
 impl Image {
     /// Returns one that works.
     pub fn good(stage: &Stage) -> Result<Image> {
+        Image::of_board(stage, BOARD)
+    }
+
+    /// Returns one that works, for a board.
+    pub fn of_board(stage: &Stage, board: &'static str) -> Result<Image> {
         let kubernetes = programs::unpack(&stage.folder)?;
-        Ok(Image { kubernetes })
+        Ok(Image { board, kubernetes })
     }
 
     /// Returns one whose kubelet ends at once.
@@ -39,18 +46,35 @@ impl Image {
         let faulty = tools::target().join("node/amd64/faulty");
         fs::copy(&faulty, folder.join("kubelet"))
             .with_context(|| format!("cannot copy {}; `cargo xtask build` makes it", faulty.display()))?;
-        Ok(Image { kubernetes: folder })
+        Ok(Image {
+            board: BOARD,
+            kubernetes: folder,
+        })
     }
 
-    /// Builds a release of it.
+    /// Builds a release of it, and returns the bundle.
     pub fn build(&self, stage: &Stage, version: &str) -> Result<PathBuf> {
+        let report = self.run(stage, version, &[])?;
+        let bundle = report["bundle"].as_str();
+        Ok(PathBuf::from(bundle.context("bedplate-image reports no bundle")?))
+    }
+
+    /// Builds a release of it as a raw disk image, which clouds start machines from.
+    pub fn build_disk(&self, stage: &Stage, version: &str) -> Result<Disk> {
+        let report = self.run(stage, version, &["--disk-image=raw"])?;
+        let image = report["diskImages"][0].as_str();
+        let image = image.context("bedplate-image reports no disk image")?;
+        Ok(Disk::at(PathBuf::from(image)))
+    }
+
+    fn run(&self, stage: &Stage, version: &str, further: &[&str]) -> Result<serde_json::Value> {
         let folder = stage.folder.join("releases").join(version);
         fs::create_dir_all(&folder)?;
         let repository = Path::new(HERE).join("..");
         let build = Tool::ours("bedplate-image").args(["build", "--quiet", "--output", "json"]);
         let build = build.args([
             "--board",
-            BOARD,
+            self.board,
             "--version",
             version,
             "--overlay",
@@ -65,11 +89,9 @@ impl Image {
         let build = build.arg("--tree").arg(&repository);
         let build = build.arg("--tree").arg(Path::new(HERE).join("cluster"));
         let build = build.arg("--binaries").arg(tools::target().join("node"));
-        let printed = build.arg("--out").arg(&folder).within(BUILD_LIMIT).run()?;
-        let report: serde_json::Value =
-            serde_json::from_str(&printed).context("bedplate-image prints no JSON")?;
-        let bundle = report["bundle"].as_str();
-        Ok(PathBuf::from(bundle.context("bedplate-image reports no bundle")?))
+        let build = build.args(further).arg("--out").arg(&folder);
+        let printed = build.within(BUILD_LIMIT).run()?;
+        serde_json::from_str(&printed).context("bedplate-image prints no JSON")
     }
 }
 

@@ -4,6 +4,7 @@ mod image;
 pub mod kubectl;
 pub mod names;
 mod upgrades;
+pub mod user_data;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
