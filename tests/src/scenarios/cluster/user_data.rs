@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde_json::json;
 
 use super::image::Image;
@@ -137,24 +137,14 @@ fn configs(stage: &Stage) -> Result<PathBuf> {
         .arg(&secrets)
         .run()?;
     let generate = Tool::ours("bedplate").args(["gen", "config", "openstack", ENDPOINT, "--force"]);
+    // Each instance has two networks here, and only one of them leads to the other instance.
     generate
+        .args(["--config-patch", &format!("cluster: {{subnets: [{SUBNET}]}}")])
         .args(["--cert-san", "127.0.0.1", "--with-secrets"])
         .arg(&secrets)
         .arg("--folder")
         .arg(&folder)
         .run()?;
-    // Each instance has two networks here, and only one of them leads to the other instance.
-    for instance in [CONTROL_PLANE, WORKER] {
-        let path = folder.join(instance.user_data);
-        let text = fs::read_to_string(&path)?;
-        let (before, after) = text
-            .split_once("\ncluster:\n")
-            .context("a machine config has a part for the cluster")?;
-        fs::write(
-            &path,
-            format!("{before}\ncluster:\n  subnets: [{SUBNET}]\n{after}"),
-        )?;
-    }
     Ok(folder)
 }
 
