@@ -160,7 +160,9 @@ impl Words {
     }
 
     fn disk(&mut self, machine: Machine, path: &Path) {
-        let file = format!("format=raw,file={}", path.display());
+        // An emulator that is killed leaves this machine's cache as it is, so flushing it to this machine's disk would show nothing,
+        // and keep all scenarios waiting for one another.
+        let file = format!("format=raw,cache=unsafe,file={}", path.display());
         if machine == Machine::Pi3 {
             self.pair("-drive", format!("if=sd,{file}"));
         } else {
