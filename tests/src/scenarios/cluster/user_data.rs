@@ -26,7 +26,7 @@ const SUBNET: &str = "192.168.77.0/24";
 const ENDPOINT: &str = "https://192.168.77.10:6443";
 /// The emulator's own network, in which all instances have one hardware address.
 const OUTSIDE: &str = "52:54:00:12:34:56";
-/// Until a worker has its certificates and is Ready, after the control plane.
+/// Until a worker has its certificates and is Ready, after it is up.
 const JOINED: Duration = Duration::from_secs(420);
 
 /// An instance as `openstack server create` describes it.
@@ -99,12 +99,10 @@ impl Instance {
 pub fn run(stage: &Stage) -> Result<()> {
     let configs = configs(stage)?;
     let image = Image::of_board(stage, CLOUD)?.build_disk(stage, "0.1.0")?;
-    // The worker is first, as it may be in a cloud: it waits for whom it can join.
-    let worker = WORKER.create(stage, &image, &configs)?;
     let control_plane = CONTROL_PLANE.create(stage, &image, &configs)?;
     let client = configs.join("client.yaml");
     let node = stage.node_of(&control_plane, client.clone());
-    node.phase("running", UP * 2)?;
+    node.phase("running", UP)?;
     bootstrap(stage, &node)?;
 
     let kubeconfig = stage.folder.join("kubeconfig");
@@ -113,7 +111,8 @@ pub fn run(stage: &Stage) -> Result<()> {
     let kubectl = Kubectl::new(program, kubeconfig, &control_plane);
     kubectl.ready(CONTROL_PLANE.name, READY)?;
     stage.shown("the control plane has its config, name and address from its config drive, and is Ready");
-    kubectl.ready(WORKER.name, JOINED)?;
+    let worker = WORKER.create(stage, &image, &configs)?;
+    kubectl.ready(WORKER.name, UP + JOINED)?;
     stage.node_of(&worker, client).phase("running", UP)?;
     stage.shown("the worker, of the same image, has joined by its user data alone, and is Ready");
 
