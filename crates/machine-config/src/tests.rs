@@ -5,6 +5,7 @@ mod faults;
 mod limits;
 mod round_trip;
 mod texts;
+mod workloads;
 
 /// The golden file of the version: every field, once.
 pub(crate) const GOLDEN: &str = include_str!("../testdata/v1alpha1.yaml");

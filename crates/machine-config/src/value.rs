@@ -148,6 +148,7 @@ mod pem;
 mod schedule;
 mod sysctl;
 mod web;
+mod workload;
 
 pub use address::{IpPrefix, MacAddress};
 pub use kubernetes::{
@@ -159,6 +160,10 @@ pub(crate) use pem::private_key;
 pub use schedule::{ByteRate, TimeOfDay};
 pub use sysctl::SysctlName;
 pub use web::WebAddress;
+pub use workload::{
+    ByteSize, ContainerPath, ContainerUser, DataPath, DevicePath, ImageReference, MirrorAddress, Processors,
+    RegistryHost, UsbId, VariableName, VolumeName,
+};
 
 fn is_host_name(text: &str) -> bool {
     // Every machine calls itself localhost, so a node of that name would be ambiguous.

@@ -1,10 +1,13 @@
 //! What is written can be read back unchanged.
 
+mod workloads;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use proptest::prelude::*;
 
+use self::workloads::workloads;
 use super::{GOLDEN, SMALLEST};
 use crate::secret::REDACTED;
 use crate::v1alpha1::*;
@@ -233,6 +236,7 @@ prop_compose! {
         extra_args in extra_args(),
         document in document(),
         manifests in manifests(),
+        workloads in workloads(),
     ) -> MachineConfig {
         let servers_listed = servers.is_empty();
         let token = Some(Secret::new(token)).filter(|token| !token.is_redacted());
@@ -252,6 +256,7 @@ prop_compose! {
             node_labels: labels,
             node_taints: BTreeMap::from([("null".parse().unwrap(), "true:NoExecute".parse().unwrap())]),
             kubelet: Kubelet { extra_args: extra_args.clone(), extra_config: Some(document.clone()) },
+            registries: Vec::new(),
         };
         let in_cluster = role == Role::ControlPlane && enabled;
         let authority = || machine.ca.clone();
@@ -292,7 +297,7 @@ prop_compose! {
             allow_scheduling_on_control_planes: (!servers_listed).then_some(enabled),
             manifests,
         };
-        MachineConfig { api_version: ApiVersion::V1Alpha1, kind: Kind::MachineConfig, machine, cluster }
+        MachineConfig { api_version: ApiVersion::V1Alpha1, kind: Kind::MachineConfig, machine, cluster, workloads }
     }
 }
 

@@ -5,9 +5,13 @@
 
 mod cluster;
 mod kubernetes;
+mod lifecycle;
 mod network;
+mod registries;
 mod secrets;
 mod upgrades;
+mod within;
+mod workloads;
 
 use std::collections::BTreeMap;
 
@@ -47,12 +51,17 @@ pub(crate) fn decode(root: Cursor<'_>, marks: Marks<'_>) -> Option<MachineConfig
             document.fault_in("machine", "hostname", text);
         }
     }
+    let workloads = document
+        .field("workloads")
+        .map(|c| workloads::workloads(c, marks))
+        .unwrap_or_default();
     document.finish();
     Some(MachineConfig {
         api_version: ApiVersion::V1Alpha1,
         kind: Kind::MachineConfig,
         machine: machine?,
         cluster: cluster.unwrap_or_default(),
+        workloads,
     })
 }
 
@@ -92,6 +101,10 @@ fn machine(cursor: Cursor<'_>, marks: Marks<'_>) -> Option<Machine> {
         .field("kubelet")
         .and_then(kubernetes::kubelet)
         .unwrap_or_default();
+    let registries = o
+        .field("registries")
+        .map(|c| registries::registries(c, marks))
+        .unwrap_or_default();
     o.finish();
     let (role, ca) = (role?, ca?);
     Some(Machine {
@@ -110,6 +123,7 @@ fn machine(cursor: Cursor<'_>, marks: Marks<'_>) -> Option<Machine> {
         node_labels: node_labels.unwrap_or_default(),
         node_taints,
         kubelet,
+        registries,
     })
 }
 

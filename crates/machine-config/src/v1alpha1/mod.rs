@@ -1,14 +1,18 @@
 //! Version `bedplate.dev/v1alpha1`.
 //!
-//! [`types`], `cluster`, `kubernetes`, `health` and `upgrades` are what users write, `decode` reads it and holds its rules.
+//! [`types`], `cluster`, `kubernetes`, `health`, `upgrades`, `registries`, `workloads` and `lifecycle` are what users write,
+//! `decode` reads it and holds its rules.
 
 mod cluster;
 mod decode;
 mod defaults;
 mod health;
 mod kubernetes;
+mod lifecycle;
+mod registries;
 mod types;
 mod upgrades;
+mod workloads;
 
 pub use cluster::{Cluster, ClusterDiscovery, ClusterNetwork, ClusterSecrets, Cni, Mesh, Proxy};
 pub(crate) use decode::{Marks, decode};
@@ -17,8 +21,14 @@ pub use kubernetes::{
     AdmissionPlugin, ApiServer, ComponentSettings, Etcd, EtcdSnapshots, ExtraArgs, FeatureGates, Kubelet,
     Manifest,
 };
+pub use lifecycle::{HttpCheck, RestartPolicy, StopSignal, WorkloadHealth};
+pub use registries::Registry;
 pub use types::*;
 pub use upgrades::{Day, RolloutFeed, Upgrades, Window};
+pub use workloads::{
+    NetworkMode, Tmpfs, Workload, WorkloadDevice, WorkloadImage, WorkloadMount, WorkloadNetwork,
+    WorkloadResources, WorkloadSecret,
+};
 
 /// What stands under `apiVersion` in a document of this version.
 pub const API_VERSION: &str = "bedplate.dev/v1alpha1";

@@ -8,7 +8,7 @@ use serde::Serialize;
 #[cfg(any(test, feature = "schema"))]
 use super::defaults::yes;
 use super::defaults::{is_default, is_true};
-use super::{Cluster, Health, Kubelet, Upgrades};
+use super::{Cluster, Health, Kubelet, Registry, Upgrades, Workload};
 use crate::secret::Secret;
 use crate::value::{
     Certificate, Host, HostName, InterfaceName, IpPrefix, LabelKey, LabelValue, MacAddress, ModuleName, Name,
@@ -34,6 +34,10 @@ pub struct MachineConfig {
     #[serde(skip_serializing_if = "is_default")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default))]
     pub cluster: Cluster,
+    /// Containers that the node runs by itself, without Kubernetes. They need the overlay `containerd`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub workloads: Vec<Workload>,
 }
 
 /// The version of the document's format.
@@ -118,6 +122,10 @@ pub struct Machine {
     #[serde(skip_serializing_if = "is_default")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default))]
     pub kubelet: Kubelet,
+    /// How images of workloads are pulled from registries.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub registries: Vec<Registry>,
 }
 
 /// What a node does in its cluster.

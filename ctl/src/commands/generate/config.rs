@@ -212,8 +212,10 @@ impl GenConfig {
                 node_labels: Default::default(),
                 node_taints: Default::default(),
                 kubelet: Default::default(),
+                registries: Vec::new(),
             },
             cluster: cluster(role, &self.name, endpoint, secrets, self.with_secrets.as_deref())?,
+            workloads: Vec::new(),
         };
         config.check()?;
         let head = match role {

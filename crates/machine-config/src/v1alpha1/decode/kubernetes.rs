@@ -20,7 +20,7 @@ const MOST: u32 = 100;
 const POLICY: &str = "Policy";
 
 /// Reads a map whose names have a format, too.
-fn map_of<K: FromStr<Err: Display> + Ord, V>(
+pub(super) fn map_of<K: FromStr<Err: Display> + Ord, V>(
     cursor: Cursor<'_>,
     read: impl Fn(&K, &Cursor<'_>) -> Option<V>,
 ) -> BTreeMap<K, V> {
@@ -192,7 +192,7 @@ fn manifest(cursor: Cursor<'_>) -> Option<Manifest> {
 }
 
 /// Reads a list in which no name is listed twice.
-fn unique<'a, T>(
+pub(super) fn unique<'a, T>(
     cursor: Cursor<'a>,
     read: impl Fn(Cursor<'a>) -> Option<T>,
     name: impl Fn(&T) -> String,
