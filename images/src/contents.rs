@@ -11,7 +11,7 @@ use crate::release::os_release;
 use crate::request::Request;
 use crate::select::{self, Packages};
 use crate::tree::{Node, Tree, TreeError};
-use crate::{initramfs, kubernetes, oci};
+use crate::{containers, initramfs, kubernetes, oci};
 
 pub(crate) fn root(
     request: &Request<'_>,
@@ -50,11 +50,12 @@ pub(crate) fn root_without_kernel(
         let archive = oci::archive(&image.reference, request.arch(), image.program.as_str(), &program)
             .map_err(access(request.binaries))?;
         tree.add(
-            &format!("usr/share/bedplate/images/{}.tar", image.program),
+            &format!("{}/{}.tar", containers::FOLDER, image.program),
             Node::text(archive),
             "the build",
         )?;
     }
+    containers::add(&mut tree, request.containers)?;
     if let Some(programs) = request.kubernetes {
         kubernetes::add(&mut tree, programs)?;
     }

@@ -12,6 +12,7 @@ pub mod bmap;
 pub mod build;
 pub mod check;
 pub mod container_image;
+pub mod containers;
 mod contents;
 pub mod device_trees;
 pub mod disk_image;

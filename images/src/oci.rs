@@ -7,6 +7,9 @@ use sha2::{Digest, Sha256};
 
 use board::Arch;
 
+/// The media type of the manifests that are made here.
+pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
 /// A container image of one layer, which names what it runs itself.
 pub struct Image<'a> {
     /// Its name and tag, such as `localhost/bedplate:0.1.0`.
@@ -25,7 +28,6 @@ impl Image<'_> {
     /// # Errors
     /// Fails when the archive cannot be written.
     pub fn write(&self, out: impl Write) -> io::Result<()> {
-        let platform = json!({"architecture": self.arch.as_str(), "os": "linux"});
         let config = json!({
             "architecture": self.arch.as_str(),
             "os": "linux",
@@ -35,33 +37,62 @@ impl Image<'_> {
         .to_string();
         let manifest = json!({
             "schemaVersion": 2,
-            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "mediaType": MANIFEST,
             "config": descriptor("application/vnd.oci.image.config.v1+json", config.as_bytes()),
             "layers": [descriptor("application/vnd.oci.image.layer.v1.tar", self.layer)],
         })
         .to_string();
-        let mut described = descriptor("application/vnd.oci.image.manifest.v1+json", manifest.as_bytes());
-        described["annotations"] = json!({
-            "io.containerd.image.name": self.reference,
-            "org.opencontainers.image.ref.name": self.reference.rsplit(':').next(),
-        });
-        described["platform"] = platform;
-        let index = json!({
-            "schemaVersion": 2,
-            "mediaType": "application/vnd.oci.image.index.v1+json",
-            "manifests": [described],
-        })
-        .to_string();
-        let blob = |data: &[u8]| format!("blobs/sha256/{}", hex::encode(Sha256::digest(data)));
-        let files = [
-            ("oci-layout", 0o644, &br#"{"imageLayoutVersion":"1.0.0"}"#[..]),
-            ("index.json", 0o644, index.as_bytes()),
-            (&blob(self.layer), 0o644, self.layer),
-            (&blob(config.as_bytes()), 0o644, config.as_bytes()),
-            (&blob(manifest.as_bytes()), 0o644, manifest.as_bytes()),
-        ];
-        tar(out, &files).map(drop)
+        pack(
+            out,
+            self.reference,
+            self.arch,
+            MANIFEST,
+            manifest.as_bytes(),
+            &[self.layer, config.as_bytes()],
+        )
     }
+}
+
+/// Writes an OCI archive of one image: its manifest, and the layers and config that the manifest names.
+///
+/// # Errors
+/// Fails when the archive cannot be written.
+pub(crate) fn pack(
+    out: impl Write,
+    reference: &str,
+    arch: Arch,
+    media_type: &str,
+    manifest: &[u8],
+    blobs: &[&[u8]],
+) -> io::Result<()> {
+    let mut described = descriptor(media_type, manifest);
+    described["annotations"] = json!({
+        "io.containerd.image.name": reference,
+        "org.opencontainers.image.ref.name": reference.rsplit(':').next(),
+    });
+    described["platform"] = json!({"architecture": arch.as_str(), "os": "linux"});
+    let index = json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [described],
+    })
+    .to_string();
+    let paths = blobs.iter().chain([&manifest]).map(|data| {
+        let path = format!("blobs/sha256/{}", hex::encode(Sha256::digest(data)));
+        (path, *data)
+    });
+    let paths: Vec<(String, &[u8])> = paths.collect();
+    let mut files = vec![
+        ("oci-layout", 0o644, &br#"{"imageLayoutVersion":"1.0.0"}"#[..]),
+        ("index.json", 0o644, index.as_bytes()),
+    ];
+    for (path, data) in &paths {
+        // An image may have the same layer twice.
+        if files.iter().all(|(there, ..)| there != path) {
+            files.push((path, 0o644, data));
+        }
+    }
+    tar(out, &files).map(drop)
 }
 
 /// Packs a program as `/NAME` of an image called `reference`. The same program gives the same bytes.
@@ -77,11 +108,11 @@ pub fn archive(reference: &str, arch: Arch, name: &str, program: &[u8]) -> io::R
     Ok(archive)
 }
 
-fn digest(data: &[u8]) -> String {
+pub(crate) fn digest(data: &[u8]) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(data)))
 }
 
-fn descriptor(media_type: &str, data: &[u8]) -> serde_json::Value {
+pub(crate) fn descriptor(media_type: &str, data: &[u8]) -> serde_json::Value {
     json!({"mediaType": media_type, "digest": digest(data), "size": data.len()})
 }
 

@@ -103,6 +103,7 @@ pub(crate) fn sbom(
         tools,
         crates,
         kubernetes: request.kubernetes,
+        containers: request.containers,
     };
     fs::write(&path, sbom::spdx(&subject)).map_err(access(&path))?;
     Ok(path)

@@ -9,6 +9,7 @@ use manifest::TrustedKey;
 use manifest::model::Version;
 use signing::SecretKey;
 
+use crate::containers::Container;
 use crate::disk_image::Format;
 use crate::error::{BuildError, access};
 use crate::kubernetes::Programs;
@@ -38,6 +39,8 @@ pub struct Request<'a> {
     pub patch_from: &'a [PathBuf],
     /// The programs of Kubernetes, where an overlay has some.
     pub kubernetes: Option<&'a Programs>,
+    /// Container images that go into it, for workloads.
+    pub containers: &'a [Container],
     /// Formats of disk images to write as well.
     pub disk_images: &'a [Format],
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::containers::Container;
 use crate::kubernetes::{Program, Programs};
 use crate::packages::fetched::Fetched;
 use crate::packages::mirror::SUITE;
@@ -28,6 +29,8 @@ pub struct Subject<'a> {
     pub crates: &'a Crates,
     /// Programs of Kubernetes.
     pub kubernetes: Option<&'a Programs>,
+    /// Container images for workloads.
+    pub containers: &'a [Container],
 }
 
 /// Crates that are linked into our programs, as the build of the programs lists them.
@@ -109,6 +112,11 @@ pub fn spdx(subject: &Subject<'_>) -> String {
             packages.push(describe_program(&id, program, &programs.version.to_string()));
             relationships.push(relation(image, "CONTAINS", &id));
         }
+    }
+    for container in subject.containers {
+        let id = format!("SPDXRef-container-{}", plain(&container.name));
+        packages.push(describe_container(&id, container));
+        relationships.push(relation(image, "CONTAINS", &id));
     }
     for tool in subject.tools {
         let id = identifier("tool", tool);
@@ -211,6 +219,33 @@ fn describe_program(id: &str, program: &Program, version: &str) -> Value {
     })
 }
 
+/// Describes a container image as one thing: what is in it is for its publisher to list.
+fn describe_container(id: &str, container: &Container) -> Value {
+    let (name, tag) = container.name.rsplit_once(':').unwrap_or((&container.name, ""));
+    let last = name.rsplit('/').next().unwrap_or(name);
+    let hash = container.digest.trim_start_matches("sha256:");
+    json!({
+        "SPDXID": id,
+        "name": container.name,
+        "versionInfo": container.digest,
+        "downloadLocation": "NOASSERTION",
+        "filesAnalyzed": false,
+        "licenseConcluded": "NOASSERTION",
+        "licenseDeclared": "NOASSERTION",
+        "copyrightText": "NOASSERTION",
+        "primaryPackagePurpose": "CONTAINER",
+        "checksums": [{"algorithm": "SHA256", "checksumValue": hash}],
+        "externalRefs": [{
+            "referenceCategory": "PACKAGE-MANAGER",
+            "referenceType": "purl",
+            "referenceLocator": format!(
+                "pkg:oci/{last}@sha256%3A{hash}?repository_url={}&tag={tag}",
+                escaped(name).replace("%2F", "/")
+            ),
+        }],
+    })
+}
+
 fn relation(from: &str, kind: &str, to: &str) -> Value {
     json!({"spdxElementId": from, "relationshipType": kind, "relatedSpdxElement": to})
 }
@@ -278,6 +313,7 @@ mod tests {
             tools: &tools,
             crates: &Crates::default(),
             kubernetes: None,
+            containers: &[],
         });
         let document: Value = serde_json::from_str(&text).unwrap();
         let ids: Vec<&str> = document["packages"]
@@ -322,6 +358,7 @@ mod tests {
             tools: &[],
             crates: &Crates::default(),
             kubernetes: Some(&programs),
+            containers: &[],
         };
         let document: Value = serde_json::from_str(&spdx(&subject)).unwrap();
         let packages = document["packages"].as_array().unwrap();
@@ -334,6 +371,42 @@ mod tests {
         assert_eq!(
             kubelet["externalRefs"][0]["referenceLocator"],
             "pkg:golang/k8s.io/kubernetes@v1.36.2#cmd/kubelet"
+        );
+    }
+
+    #[test]
+    fn a_container_image_is_listed_with_its_digest() {
+        let containers = [Container {
+            name: "registry.example.org:5000/a/camera:1.4".into(),
+            digest: format!("sha256:{}", "ab".repeat(32)),
+            unpacked: 1,
+            archive: vec![],
+        }];
+        let subject = Subject {
+            stem: "x",
+            version: "1.0.0",
+            manifest: "00",
+            created: 0,
+            packages: &[],
+            tools: &[],
+            crates: &Crates::default(),
+            kubernetes: None,
+            containers: &containers,
+        };
+        let document: Value = serde_json::from_str(&spdx(&subject)).unwrap();
+        let packages = document["packages"].as_array().unwrap();
+        let camera = packages
+            .iter()
+            .find(|package| package["primaryPackagePurpose"] == "CONTAINER")
+            .unwrap();
+        assert_eq!(camera["name"], "registry.example.org:5000/a/camera:1.4");
+        assert_eq!(camera["checksums"][0]["checksumValue"], "ab".repeat(32));
+        assert_eq!(
+            camera["externalRefs"][0]["referenceLocator"],
+            format!(
+                "pkg:oci/camera@sha256%3A{}?repository_url=registry.example.org%3A5000/a/camera&tag=1.4",
+                "ab".repeat(32)
+            )
         );
     }
 
@@ -357,6 +430,7 @@ mod tests {
             tools: &[],
             crates: &crates,
             kubernetes: None,
+            containers: &[],
         };
         let text = spdx(&subject);
         assert_eq!(text, spdx(&subject));

@@ -239,3 +239,59 @@ fn a_result_that_cannot_be_printed_is_an_error_of_its_own() {
         "what was asked for is done"
     );
 }
+
+/// Writes an OCI archive of an image of one layer for arm64.
+fn container(path: &Path) {
+    let image =
+        images::oci::archive("localhost/app:1", board::Arch::Arm64, "app", b"elf").expect("memory is there");
+    fs::write(path, image).expect("the folder is writable");
+}
+
+#[test]
+fn container_images_are_checked_before_anything_is_downloaded() {
+    let dir = tempfile::tempdir().unwrap();
+    container(&dir.path().join("app.tar"));
+    fs::write(dir.path().join("not.tar"), "no archive").unwrap();
+    let tree = root().display().to_string();
+    let plan = |board: &str, more: &[&str]| {
+        let common = [
+            "build",
+            "--dry-run",
+            "--output",
+            "json",
+            "--tree",
+            &tree,
+            "--key",
+            "k",
+            "--out",
+            "o",
+            "--board",
+            board,
+        ];
+        run(dir.path(), &[&common[..], more].concat())
+    };
+    let done = plan(
+        "generic-arm64",
+        &["--overlay", "containerd", "--container", "mine:2=app.tar"],
+    );
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let plan_of: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(plan_of["containers"][0]["name"], "docker.io/library/mine:2");
+    for (board, container, expected) in [
+        (
+            "generic-amd64",
+            "app.tar",
+            "it has no image for linux/amd64, which the board needs; it has linux/arm64",
+        ),
+        (
+            "generic-arm64",
+            "not.tar",
+            "container image not.tar cannot be used",
+        ),
+        ("generic-arm64", "none.tar", "none.tar"),
+    ] {
+        let done = plan(board, &["--overlay", "containerd", "--container", container]);
+        let told = text(&done.stderr);
+        assert!(!done.status.success() && told.contains(expected), "{told}");
+    }
+}

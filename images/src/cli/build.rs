@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use board::Selection;
 use clap::ValueEnum;
 use images::build::{Built, build};
+use images::containers::Container;
 use images::disk_image::Format;
 use images::inputs;
 use images::packages::lock::Lock;
@@ -17,6 +18,7 @@ use manifest::model::Version;
 use serde_json::json;
 use signing::{SecretKey, password};
 
+use super::containers::Containers;
 use super::kubernetes::Kubernetes;
 use super::{Global, Output, rebuild};
 
@@ -66,6 +68,8 @@ pub struct Build {
     disk_image: Vec<Format>,
     #[command(flatten)]
     kubernetes: Kubernetes,
+    #[command(flatten)]
+    containers: Containers,
     /// Build a second time, in other surroundings, and compare: the same inputs must give the same bytes.
     #[arg(long)]
     twice: bool,
@@ -95,6 +99,7 @@ impl Build {
             .iter()
             .map(|path| signing::load_public(path))
             .collect::<Result<_, _>>()?;
+        let containers = self.containers.load(&selection)?;
         let cache = global.places.cache()?;
         let binaries = self.binaries(global)?;
         let mut fetcher = global.places.fetcher(lock)?;
@@ -110,6 +115,7 @@ impl Build {
             created: self.created.unwrap_or(fetcher.lock().created),
             patch_from: &self.patch_from,
             kubernetes: programs.as_ref(),
+            containers: &containers,
             disk_images: &self.disk_image,
         };
         let built = build(&request, &mut fetcher, &progress)
@@ -122,7 +128,8 @@ impl Build {
             ));
         }
         let seconds = started.elapsed().as_secs_f64();
-        report(&built, &notes, seconds, global).context("the image is built, only its report is lost")?;
+        report(&built, &containers, &notes, seconds, global)
+            .context("the image is built, only its report is lost")?;
         if self.twice {
             self.again(request.created, &request.stem(), &progress, global)?;
         }
@@ -167,6 +174,7 @@ impl Build {
         add("--created", created.to_string());
         arguments.extend(global.places.options()?);
         arguments.extend(self.kubernetes.options());
+        arguments.extend(self.containers.options());
         let formats = self.disk_image.iter().filter_map(ValueEnum::to_possible_value);
         arguments.extend(formats.map(|format| format!("--disk-image={}", format.get_name())));
         rebuild::build_again(&arguments, scratch.path())?;
@@ -202,6 +210,8 @@ impl Build {
                 (name, version)
             })
             .collect();
+        // What is wrong with an image is better known before the build.
+        let containers = self.containers.load(selection)?;
         let bundle = self
             .out
             .join(format!("bedplate-{}-{}.bundle", board.name, self.version));
@@ -211,9 +221,13 @@ impl Build {
                     .iter()
                     .map(|(name, version)| json!({"name": name, "version": version}))
                     .collect();
-                let bundle = bundle.to_string_lossy();
-                let plan =
-                    json!({"board": board, "overlays": overlays, "packages": packages, "bundle": bundle});
+                let plan = json!({
+                    "board": board,
+                    "overlays": overlays,
+                    "packages": packages,
+                    "containers": listed(&containers),
+                    "bundle": bundle.to_string_lossy(),
+                });
                 stdio::line(format_args!("{plan:#}"))?;
             }
             Output::Text => {
@@ -229,6 +243,9 @@ impl Build {
                     let version = version.unwrap_or("(not locked: the mirror's current version)");
                     text += &format!("  {name} {version}\n");
                 }
+                for container in &containers {
+                    text += &format!("container {}\n", container.name);
+                }
                 stdio::print(text)?;
             }
         }
@@ -236,7 +253,26 @@ impl Build {
     }
 }
 
-fn report(built: &Built, notes: &[String], seconds: f64, global: &Global) -> Result<(), stdio::Lost> {
+/// Lists container images for the report.
+fn listed(containers: &[Container]) -> Vec<serde_json::Value> {
+    let each = containers.iter().map(|container| {
+        json!({
+            "name": container.name,
+            "digest": container.digest,
+            "size": container.archive.len(),
+            "unpacked": container.unpacked,
+        })
+    });
+    each.collect()
+}
+
+fn report(
+    built: &Built,
+    containers: &[Container],
+    notes: &[String],
+    seconds: f64,
+    global: &Global,
+) -> Result<(), stdio::Lost> {
     match global.output {
         Output::Json => {
             let raw = built.disk_images.iter().find(|image| image.format == Format::Raw);
@@ -253,6 +289,7 @@ fn report(built: &Built, notes: &[String], seconds: f64, global: &Global) -> Res
                 "size": built.size,
                 "parts": built.parts,
                 "patches": built.patches,
+                "containers": listed(containers),
                 "locked": built.manifest.locked,
                 "notes": notes,
                 "seconds": seconds,
@@ -261,6 +298,10 @@ fn report(built: &Built, notes: &[String], seconds: f64, global: &Global) -> Res
         }
         Output::Text => {
             let mut text = size_table(&built.parts, built.size) + &patch_lines(&built.patches);
+            for container in containers {
+                let size = quantity::human_bytes(container.unpacked);
+                text += &format!("container {} ({size} unpacked)\n", container.name);
+            }
             for disk in &built.disk_images {
                 let size = quantity::human_bytes(disk.size);
                 text += &format!("{} (a disk of {size})\n", disk.image.display());

@@ -13,6 +13,7 @@ use images::request::Request;
 use manifest::model::Version;
 use serde_json::json;
 
+use super::containers::Containers;
 use super::kubernetes::Kubernetes;
 use super::{Global, Output};
 
@@ -42,6 +43,8 @@ pub struct Container {
     created: Option<u64>,
     #[command(flatten)]
     kubernetes: Kubernetes,
+    #[command(flatten)]
+    containers: Containers,
 }
 
 impl Container {
@@ -60,6 +63,7 @@ impl Container {
         let selection = global.places.catalog()?.select(&board, &self.overlay)?;
         let lock = Lock::load(&global.places.lock_path()?)?;
         let programs = self.kubernetes.programs(&selection, &lock, global)?;
+        let containers = self.containers.load(&selection)?;
         let cache = global.places.cache()?;
         let binaries = match self.binaries {
             Some(binaries) => binaries,
@@ -78,6 +82,7 @@ impl Container {
             created: self.created.unwrap_or(fetcher.lock().created),
             patch_from: &[],
             kubernetes: programs.as_ref(),
+            containers: &containers,
             disk_images: &[],
         };
         let name = self.name.unwrap_or_else(|| reference(&self.version.to_string()));

@@ -3,6 +3,7 @@
 mod build;
 mod check;
 mod container;
+mod containers;
 mod keys;
 mod kubernetes;
 mod lists;

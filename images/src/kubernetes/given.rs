@@ -126,7 +126,8 @@ fn archive(path: &Path, names: &[Name], most: u64) -> Result<BTreeMap<String, Ve
     Ok(found)
 }
 
-fn unpacked(path: &Path) -> io::Result<Box<dyn Read>> {
+/// Opens an archive that may be compressed, told by how it begins.
+pub(crate) fn unpacked(path: &Path) -> io::Result<Box<dyn Read>> {
     let mut begin = [0; 6];
     let read = File::open(path)?.read(&mut begin)?;
     let file = io::BufReader::new(File::open(path)?);

@@ -14,6 +14,7 @@ use kubernetes::{Release, Version};
 use sha2::{Digest, Sha512};
 
 pub use given::GivenError;
+pub(crate) use given::unpacked;
 pub use locked::LockedProgram;
 pub use published::{PublishedError, Server};
 

@@ -109,6 +109,7 @@ pub fn flash(selection: &Selection, parts: &BoardParts<'_>, key: &SecretKey, fol
         created: 1_700_000_000,
         patch_from: &[],
         kubernetes: None,
+        containers: &[],
         disk_images: &[],
     };
     let contents = Contents {
