@@ -51,6 +51,9 @@ enum Command {
     RotateCa(commands::rotate_ca::RotateCa),
     /// List the nodes on the networks of this computer, also those that wait for a machine config.
     Discover(commands::discover::Discover),
+    /// Start, stop and restart workloads, show their logs, and translate Compose files to them.
+    #[command(subcommand)]
+    Workload(commands::workload::Workload),
     /// Create, list and destroy local clusters, for development and for a first look.
     #[command(subcommand)]
     Cluster(commands::cluster::Cluster),
@@ -82,6 +85,10 @@ impl Cli {
             },
             Command::RotateCa(command) => command.run(&global),
             Command::Discover(command) => command.run(&global),
+            Command::Workload(command) => match command.offline(&global)? {
+                Ok(code) => Ok(code),
+                Err(command) => with_session(&global, async |session| command.run(session).await),
+            },
             Command::Cluster(command) => command.run(&global),
             Command::Flash(command) => command.run(),
             Command::Completions(command) => command.run(&mut Self::command()),

@@ -2,13 +2,15 @@
 //!
 //! Knows nodes by their API only. [`cli`] is the command line; each of its commands is a file of `commands`, and `options`
 //! are the options that they share. A command calls one or several nodes at once (`fan_out`), over connections made by
-//! `connect`, in a `tunnel` through an endpoint if asked, and prints the results as a table, JSON or YAML (`ui`). The client config, with its contexts and keys, is
-//! `config`; `kubeconfig` adds clusters to the files of kubectl.
+//! `connect`, in a `tunnel` through an endpoint if asked, and prints the results as a table, JSON or YAML (`ui`). Files that nodes request
+//! are `pushed`. The client config, with its contexts and keys, is `config`; `kubeconfig` adds clusters to the files of kubectl.
+//! `compose` translates Compose files to workloads.
 
 pub mod cli;
 
 mod address;
 mod commands;
+mod compose;
 mod config;
 mod confirm;
 mod connect;
@@ -20,6 +22,7 @@ mod live_config;
 mod local;
 mod options;
 mod patches;
+mod pushed;
 mod recording;
 mod session;
 mod stream;

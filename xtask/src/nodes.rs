@@ -21,6 +21,7 @@ const AGENT: &[&str] = &[
     "clock",
     "cluster",
     "config",
+    "containerd",
     "discovery",
     "dns",
     "etcd",
@@ -40,6 +41,7 @@ const AGENT: &[&str] = &[
     "trust",
     "upgrades",
     "virtual-ip",
+    "workloads",
 ];
 /// Programs for the running node. Statically linked: the initramfs holds no libraries. `faulty` is in no image but those
 /// that tests build.

@@ -74,6 +74,10 @@ mod tests {
                 crate::MAX_UPGRADE_MESSAGE,
             ),
             (
+                "/bedplate.v1alpha1.ImageService/Import",
+                crate::MAX_UPGRADE_MESSAGE,
+            ),
+            (
                 "/bedplate.v1alpha1.MachineService/ApplyConfig",
                 crate::MAX_MESSAGE,
             ),
@@ -103,6 +107,7 @@ mod tests {
             paths(|method| method.paced),
             [
                 "/bedplate.v1alpha1.EtcdService/EtcdRecover",
+                "/bedplate.v1alpha1.ImageService/Import",
                 "/bedplate.v1alpha1.PeerService/Tunnel",
                 "/bedplate.v1alpha1.UpgradeService/Upgrade"
             ]

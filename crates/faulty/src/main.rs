@@ -1,4 +1,4 @@
-//! Programs for end-to-end tests: some misbehave on purpose, and one starts a pod.
+//! Programs for end-to-end tests: some misbehave on purpose, one starts a pod, and others are workloads.
 //!
 //! Only images that tests build contain it, by the overlays of `tests/faults`. In place of machined it is an init that
 //! exits at once.
@@ -7,11 +7,11 @@ mod bounds;
 mod fault_injection;
 mod lockdown;
 mod pod;
+mod workload;
 
 use std::process::ExitCode;
 
-const HELP: &str =
-    "faulty: misbehaves for end-to-end tests. Say one of panic, hang, stall, fail, wait, unready, pod, pry";
+const HELP: &str = "faulty: misbehaves for end-to-end tests. Say one of panic, hang, stall, fail, wait, unready, pod, pry, serve, check, eat";
 
 fn main() -> ExitCode {
     let word = std::env::args().nth(1).unwrap_or_default();
@@ -24,6 +24,9 @@ fn main() -> ExitCode {
         "unready" => Err(anyhow::anyhow!("the node is not Ready, and never will be")),
         "pod" => pod::start(),
         "pry" => lockdown::check(),
+        "serve" => workload::serve(),
+        "check" => workload::check(),
+        "eat" => workload::eat(),
         _ => Err(anyhow::anyhow!(HELP)),
     };
     match done {

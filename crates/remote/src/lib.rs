@@ -21,5 +21,5 @@ pub use address::shown;
 pub use error::{Cause, Error};
 pub use options::{OnRetry, Options, Pace, Proxy};
 pub use remote::{Remote, Traffic};
-pub use small::{Ask, ask, read_small};
+pub use small::{Ask, Reply, ask, read_small, request};
 pub use spans::BRIDGE;

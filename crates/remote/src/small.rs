@@ -47,6 +47,33 @@ pub struct Ask<'a> {
     pub within: Duration,
 }
 
+/// An answer whose body is still to be read.
+pub struct Reply {
+    /// The status.
+    pub status: http::StatusCode,
+    /// The headers.
+    pub headers: http::HeaderMap,
+    /// The body, cut off one byte after the most that it may have.
+    pub body: Box<dyn std::io::Read + Send>,
+}
+
+/// Makes one request, once, and returns the answer with any status. Reading its body blocks, too.
+///
+/// # Errors
+///
+/// When there is no answer in time.
+pub fn request(ask: &Ask<'_>, options: &Options) -> Result<Reply, Error> {
+    let address = Address::parse(ask.url)?;
+    let reply = send(ask, options, &address)?;
+    let (head, body) = reply.into_parts();
+    let most = (ask.most as u64).saturating_add(1);
+    Ok(Reply {
+        status: head.status,
+        headers: head.headers,
+        body: Box::new(body.into_reader().take(most)),
+    })
+}
+
 /// Makes one request, once, and reads the answer, with or without a length. Blocks.
 ///
 /// # Errors
@@ -58,28 +85,7 @@ pub fn ask(ask: &Ask<'_>, options: &Options) -> Result<Vec<u8>, Error> {
         url: address.shown.clone(),
         source,
     };
-    let mut request = Request::builder().method(&ask.method).uri(&address.uri);
-    for (name, value) in ask.headers {
-        request = request.header(*name, *value);
-    }
-    if let Some(authorization) = &address.authorization {
-        request = request.header(AUTHORIZATION, authorization);
-    }
-    // The body of a PUT is there, and empty: some servers insist on its length.
-    let body: &[u8] = &[];
-    let agent = agent(&address, options)?;
-    let http = |error| refused(Cause::Http(ureq::Error::Http(error)));
-    let reply = match ask.method {
-        Method::PUT => {
-            let request = agent.configure_request(request.body(body).map_err(http)?);
-            agent.run(request.timeout_global(Some(ask.within)).build())
-        }
-        _ => {
-            let request = agent.configure_request(request.body(()).map_err(http)?);
-            agent.run(request.timeout_global(Some(ask.within)).build())
-        }
-    };
-    let reply = reply.map_err(|error| refused(Cause::from_http(error)))?;
+    let reply = send(ask, options, &address)?;
     if reply.status() != http::StatusCode::OK {
         return Err(refused(Cause::Status(reply.status())));
     }
@@ -103,4 +109,33 @@ pub fn ask(ask: &Ask<'_>, options: &Options) -> Result<Vec<u8>, Error> {
         }),
         false => Ok(content),
     }
+}
+
+fn send(ask: &Ask<'_>, options: &Options, address: &Address) -> Result<http::Response<ureq::Body>, Error> {
+    let refused = |source| Error::Refused {
+        url: address.shown.clone(),
+        source,
+    };
+    let mut request = Request::builder().method(&ask.method).uri(&address.uri);
+    for (name, value) in ask.headers {
+        request = request.header(*name, *value);
+    }
+    if let Some(authorization) = &address.authorization {
+        request = request.header(AUTHORIZATION, authorization);
+    }
+    // The body of a PUT is there, and empty: some servers insist on its length.
+    let body: &[u8] = &[];
+    let agent = agent(address, options)?;
+    let http = |error| refused(Cause::Http(ureq::Error::Http(error)));
+    let reply = match ask.method {
+        Method::PUT => {
+            let request = agent.configure_request(request.body(body).map_err(http)?);
+            agent.run(request.timeout_global(Some(ask.within)).build())
+        }
+        _ => {
+            let request = agent.configure_request(request.body(()).map_err(http)?);
+            agent.run(request.timeout_global(Some(ask.within)).build())
+        }
+    };
+    reply.map_err(|error| refused(Cause::from_http(error)))
 }

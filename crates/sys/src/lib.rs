@@ -12,6 +12,7 @@ pub mod disk;
 pub mod durable;
 pub mod entropy;
 mod error;
+pub mod fifo;
 pub mod filesystem;
 pub mod host;
 pub mod interfaces;

@@ -27,13 +27,24 @@ struct Range {
 /// Shows a log.
 #[derive(Debug, Args)]
 pub struct Logs {
-    /// `machined` or the name of a service.
+    /// Whose log: `machined`, or the name of a service or workload.
+    #[arg(value_name = "NAME")]
     source: String,
     #[command(flatten)]
     range: Range,
 }
 
 impl Logs {
+    /// Shows the log of a workload. People copy either name out of a list.
+    pub fn of_workload(self) -> Self {
+        const PREFIX: &str = "workload-";
+        let name = self.source.strip_prefix(PREFIX).unwrap_or(&self.source);
+        Self {
+            source: format!("{PREFIX}{name}"),
+            ..self
+        }
+    }
+
     /// Calls the nodes and prints the results.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
         let request = LogsRequest {

@@ -18,6 +18,7 @@ pub mod generate;
 pub mod get;
 pub mod get_config;
 pub mod health;
+pub mod images;
 pub mod kubeconfig;
 pub mod logs;
 pub mod manifests;
@@ -35,6 +36,8 @@ pub mod status;
 pub mod time;
 pub mod upgrade;
 pub mod version;
+pub mod workload;
+pub mod workloads;
 
 use std::process::ExitCode;
 
@@ -82,6 +85,11 @@ remote_commands! {
     /// Start, stop and restart services.
     #[command(subcommand)]
     Service(services::Service),
+    /// List workloads: the containers that nodes run by themselves.
+    Workloads(workloads::Workloads),
+    /// List, pull, import and remove the images of workloads.
+    #[command(subcommand)]
+    Images(images::Images),
     /// Show the log of machined or of a service.
     Logs(logs::Logs),
     /// Show the kernel log.

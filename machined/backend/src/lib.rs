@@ -12,6 +12,7 @@ pub mod peer;
 mod peers;
 mod status;
 mod upgrades;
+mod workloads;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub use kubernetes::Kubernetes;
 pub use peers::Peers;
 
 pub use upgrades::{PushError, PushedBundle, StartUpgrade, UpgradeSource, Upgrades, WithoutSlots, mode};
+pub use workloads::{Images, Pull, PullCount, Workloads};
 
 /// Everything the handlers call, besides the resource store and the kernel's own files.
 #[derive(Clone)]
@@ -54,6 +56,10 @@ pub struct Backend {
     pub kubernetes: Arc<dyn Kubernetes>,
     /// The other nodes of the cluster.
     pub peers: Arc<dyn Peers>,
+    /// The workloads.
+    pub workloads: Arc<dyn Workloads>,
+    /// Their images.
+    pub images: Arc<dyn Images>,
 }
 
 /// Version and status of the node. Answers at once, from memory.

@@ -6,7 +6,8 @@ use state::kinds::health::STORAGE;
 use state::kinds::{
     BootStatus, CertificateStatus, ClusterStatus, ConfigStatus, ContainerStoreStatus, DiskStatus, EtcdDisk,
     EtcdSnapshotStatus, KubernetesNodeStatus, ManifestState, ManifestStatus, NODE, NetworkStatus,
-    PodNetworkStatus, RoomStatus, ServiceStatus, TimeStatus, VolumeState, VolumeStatus,
+    PodNetworkStatus, RoomStatus, ServiceStatus, TimeStatus, VolumeState, VolumeStatus, WorkloadStage,
+    WorkloadStatus,
 };
 use state::{ControllerState, ControllerStatus, Resource, Store};
 
@@ -71,6 +72,11 @@ pub(super) const SOURCES: &[Source] = &[
         name: "services",
         kind: ServiceStatus::KIND,
         look: services,
+    },
+    Source {
+        name: "workloads",
+        kind: WorkloadStatus::KIND,
+        look: workloads,
     },
     Source {
         name: "containers",
@@ -186,6 +192,18 @@ fn services(store: &Store, now: Duration) -> Vec<String> {
     all.filter(|(_, status)| now >= STARTING && !status.is_as_wanted())
         .map(|(name, status)| format!("{name} is unhealthy: {}", status.message))
         .collect()
+}
+
+/// Lists workloads without an image, and those that were rolled back. What a service says of itself is `services`'.
+fn workloads(store: &Store, now: Duration) -> Vec<String> {
+    let all = store.list::<WorkloadStatus>().into_iter();
+    all.filter(|(_, status)| match status.stage {
+        WorkloadStage::Fetching => now >= STARTING,
+        WorkloadStage::RolledBack => true,
+        WorkloadStage::Trial | WorkloadStage::Committed => false,
+    })
+    .filter_map(|(name, status)| Some(format!("{name}: {}", status.problem?)))
+    .collect()
 }
 
 fn pods(store: &Store, _: Duration) -> Vec<String> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use api::v1alpha1::etcd_service_server::EtcdServiceServer;
 use api::v1alpha1::file_service_server::FileServiceServer;
+use api::v1alpha1::image_service_server::ImageServiceServer;
 use api::v1alpha1::kubernetes_service_server::KubernetesServiceServer;
 use api::v1alpha1::log_service_server::LogServiceServer;
 use api::v1alpha1::machine_service_server::MachineServiceServer;
@@ -12,6 +13,7 @@ use api::v1alpha1::resource_service_server::ResourceServiceServer;
 use api::v1alpha1::service_service_server::ServiceServiceServer;
 use api::v1alpha1::stats_service_server::StatsServiceServer;
 use api::v1alpha1::upgrade_service_server::UpgradeServiceServer;
+use api::v1alpha1::workload_service_server::WorkloadServiceServer;
 use backend::Backend;
 use pki::{NodeClock, ServerTls};
 use state::Store;
@@ -84,6 +86,8 @@ impl ApiServer {
             .add(limited!(EtcdServiceServer))
             .add(limited!(KubernetesServiceServer))
             .add(limited!(PeerServiceServer))
+            .add(limited!(WorkloadServiceServer))
+            .add(limited!(ImageServiceServer))
             .add(health)
             .add(reflection)
             .build()

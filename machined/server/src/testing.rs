@@ -1,9 +1,11 @@
 //! A fake node behind the real server, for tests here and in the control CLI.
 
 mod etcd;
+mod images;
 mod kubernetes;
 mod peers;
 mod upgrades;
+mod workloads;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -146,6 +148,8 @@ fn backend(node: &Arc<FakeNode>) -> Backend {
         etcd: node.clone(),
         kubernetes: node.clone(),
         peers: Arc::new(node.peers.clone()),
+        workloads: node.clone(),
+        images: node.clone(),
     }
 }
 

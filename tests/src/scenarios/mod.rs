@@ -24,6 +24,7 @@ mod releases;
 mod tamper;
 mod trial;
 mod upgrade;
+mod workloads;
 
 use std::time::Duration;
 
@@ -260,6 +261,16 @@ pub const NAMED: &[Scenario] = &[
         run: cluster_power::run,
     },
     Scenario {
+        name: "workloads",
+        shows: "a node runs containers from its bundle, from a real registry and from an archive; crashes, sick images, too \
+                little memory, a registry that is gone and a power cut while pulling are dealt with",
+        limit: minutes(20),
+        machines: 1,
+        processors: Processors::Several,
+        takes: 300,
+        run: workloads::run,
+    },
+    Scenario {
         name: "ota-rpi3",
         shows: "the Raspberry Pi 3 image is upgraded on its SD card, started on trial by the loader, and committed",
         limit: minutes(10),
@@ -278,6 +289,7 @@ pub fn missing(name: &str) -> Option<String> {
         "cluster-ha" => containers::missing().or_else(|| containers::missing_tool(cluster_ha::TOOLS)),
         "cluster-writer" => containers::missing().or_else(|| containers::missing_tool(cluster_writer::TOOLS)),
         "cluster-power" => containers::missing().or_else(|| containers::missing_tool(cluster_power::TOOLS)),
+        "workloads" => containers::missing_tool(workloads::TOOLS),
         _ => None,
     }
 }

@@ -1,25 +1,22 @@
 //! `bedplate bootstrap --recover-from`.
 
-use std::fs::File;
-use std::io::{IsTerminal as _, stderr};
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use api::v1alpha1::etcd_recover_request::Request;
 use api::v1alpha1::etcd_recover_response::Response;
 use api::v1alpha1::etcd_service_client::EtcdServiceClient;
-use api::v1alpha1::{BundleData, BundleWant, EtcdRecoverRequest, EtcdRecovered, StartEtcdRecovery};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use api::v1alpha1::{EtcdRecoverRequest, EtcdRecovered, StartEtcdRecovery};
+use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::connect::Node;
 use crate::explain::Problem;
 use crate::fan_out::{NodeResponse, dial, show};
+use crate::pushed::Pushed;
 use crate::session::Session;
 use crate::ui::{Show, Table, bytes};
 
@@ -33,28 +30,11 @@ pub async fn run_kept(session: &Session, name: &str, replace: bool) -> anyhow::R
     each(session, start, None).await
 }
 
-/// A snapshot in a file.
-struct Snapshot {
-    file: Arc<File>,
-    name: String,
-    length: u64,
-}
-
 /// Sends a snapshot to one node, which begins the cluster with it, and prints the result.
 pub async fn run(session: &Session, path: &Path, replace: bool) -> anyhow::Result<ExitCode> {
-    let name = path.display().to_string();
-    let file = File::open(path).with_context(|| format!("cannot open {name}"))?;
-    let length = file
-        .metadata()
-        .with_context(|| format!("cannot read the size of {name}"))?
-        .len();
-    let snapshot = Snapshot {
-        file: Arc::new(file),
-        name,
-        length,
-    };
+    let snapshot = Pushed::open(path, "a snapshot")?;
     let start = StartEtcdRecovery {
-        length,
+        length: snapshot.length(),
         name: String::new(),
         replace,
     };
@@ -65,7 +45,7 @@ pub async fn run(session: &Session, path: &Path, replace: bool) -> anyhow::Resul
 async fn each(
     session: &Session,
     start: StartEtcdRecovery,
-    snapshot: Option<&Snapshot>,
+    snapshot: Option<&Pushed>,
 ) -> anyhow::Result<ExitCode> {
     let mut responses = Vec::new();
     for NodeResponse { node, result } in dial(session).await {
@@ -83,7 +63,7 @@ async fn push(
     session: &Session,
     node: &Node,
     start: StartEtcdRecovery,
-    snapshot: Option<&Snapshot>,
+    snapshot: Option<&Pushed>,
 ) -> anyhow::Result<Result<EtcdRecovered, Problem>> {
     let (sender, receiver) = mpsc::channel(1);
     let length = start.length;
@@ -99,7 +79,10 @@ async fn push(
         Ok(Err(status)) => return Ok(Err(node.problem(&status))),
         Err(_) => return Ok(Err(Problem::timed_out(&node.address, session.timeout))),
     };
-    let bar = bar(length);
+    let bar = match snapshot {
+        Some(snapshot) => snapshot.bar("sending the snapshot"),
+        None => ProgressBar::new_spinner(),
+    };
     if snapshot.is_none() {
         restoring(&bar, node);
     }
@@ -133,48 +116,6 @@ async fn push(
     };
     bar.finish_and_clear();
     Ok(ended)
-}
-
-impl Snapshot {
-    /// Reads the data that a node requests.
-    async fn piece(&self, want: BundleWant) -> anyhow::Result<BundleData> {
-        let length = usize::try_from(want.length).unwrap_or(usize::MAX);
-        let end = want.offset.checked_add(want.length.into());
-        anyhow::ensure!(
-            length <= api::MAX_DATA && end.is_some_and(|end| end <= self.length),
-            "the node requested {} bytes at offset {} of a snapshot of {} bytes: it may run another version of the API",
-            want.length,
-            want.offset,
-            self.length
-        );
-        let file = self.file.clone();
-        let read = tokio::task::spawn_blocking(move || {
-            let mut data = vec![0; length];
-            file.read_exact_at(&mut data, want.offset)?;
-            Ok::<_, std::io::Error>(data)
-        });
-        let data = read
-            .await
-            .context("reading was interrupted")?
-            .with_context(|| format!("cannot read {}", self.name))?;
-        Ok(BundleData {
-            offset: want.offset,
-            data,
-        })
-    }
-}
-
-/// Returns a bar for so many bytes; one that shows nothing where there is no terminal.
-fn bar(length: u64) -> ProgressBar {
-    let target = match stderr().is_terminal() {
-        true => ProgressDrawTarget::stderr(),
-        false => ProgressDrawTarget::hidden(),
-    };
-    let bar = ProgressBar::with_draw_target(Some(length), target);
-    let template = "{msg:<24} {wide_bar} {binary_bytes:>10} / {binary_total_bytes} {eta:>4}";
-    bar.set_style(ProgressStyle::with_template(template).expect("the template is constant"));
-    bar.set_message("sending the snapshot");
-    bar
 }
 
 /// Says that the node has all data.

@@ -37,6 +37,7 @@ use upgrades::hooks::NodeIsHealthy;
 use upgrades::trial::{Places, Slots};
 use upgrades::{RolloutFollower, UpgradeContext, UpgradeController, UpgradeHandle};
 use virtual_ip::VirtualIp;
+use workloads::Workloads;
 
 use super::draining::DrainBeforeReboot;
 use super::kernel::KernelSettings;
@@ -52,6 +53,8 @@ const MANIFESTS: &str = "manifests";
 const WAS_READY: &str = "was-ready.json";
 /// What the node knows of its cluster, on STATE.
 const CLUSTER: &str = "cluster-nodes.json";
+/// Which images workloads were healthy with, on STATE.
+const WORKLOADS: &str = "workloads.json";
 /// The node's private key in the mesh between nodes, on STATE.
 const MESH_KEY: &str = "mesh.key";
 /// What a worker has got from control planes, on STATE.
@@ -188,6 +191,12 @@ pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError>
         .add(OfflineImages::new(
             Path::new(IMAGES),
             Path::new(containerd::SOCKET),
+            node.events.clone(),
+        ))
+        .add(Workloads::new(
+            workloads::runner::Places::default(),
+            IMAGES.into(),
+            state.join(WORKLOADS),
             node.events.clone(),
         ))
         .add(WatchRoom::new(node.events.clone()))

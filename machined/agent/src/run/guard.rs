@@ -42,6 +42,9 @@ pub fn main(arguments: &[String]) -> ExitCode {
     if let Some(asked) = dns::asked_for(arguments) {
         return dns::main(asked);
     }
+    if let Some(asked) = workloads::asked_for(arguments) {
+        return workloads::main(asked);
+    }
     let version = concat!(
         "machined ",
         env!("CARGO_PKG_VERSION"),

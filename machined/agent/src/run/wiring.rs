@@ -275,6 +275,7 @@ async fn start(
             upgrades,
             etcd,
             Persons::new(node.store.clone(), clock.clone()),
+            container.map_or(Path::new(CGROUPS), |container| &container.cgroups),
         ),
         host: Host::default(),
         files: FilePolicy::default(),

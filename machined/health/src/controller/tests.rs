@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use state::kinds::{
     BootStatus, CertificateStatus, ContainerStoreStatus, DiskStatus, EtcdDisk, EtcdSnapshotStatus,
     FailedSlot, KeptStore, KubernetesNodeStatus, ManifestState, ManifestStatus, NODE, PodNetworkStatus,
-    RoomStatus, ServiceHealth, ServiceState, VolumeState, VolumeStatus,
+    RoomStatus, ServiceHealth, ServiceState, VolumeState, VolumeStatus, WorkloadStage, WorkloadStatus,
 };
 use state::testkit::settle_one;
 use state::{ControllerState, ControllerStatus};

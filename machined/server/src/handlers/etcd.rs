@@ -7,17 +7,17 @@ use api::v1alpha1::{
     BootstrapRequest, BootstrapResponse, EtcdAlarmsRequest, EtcdAlarmsResponse, EtcdDefragmentRequest,
     EtcdDefragmentResponse, EtcdDisarmRequest, EtcdDisarmResponse, EtcdForfeitLeadershipRequest,
     EtcdForfeitLeadershipResponse, EtcdLeaveRequest, EtcdLeaveResponse, EtcdMembersRequest,
-    EtcdMembersResponse, EtcdRecoverRequest, EtcdRecoverResponse, EtcdRecovered, EtcdRemoveMemberRequest,
+    EtcdMembersResponse, EtcdRecoverRequest, EtcdRecoverResponse, EtcdRemoveMemberRequest,
     EtcdRemoveMemberResponse, EtcdSnapshotRequest, EtcdSnapshotResponse, EtcdSnapshotsRequest,
     EtcdSnapshotsResponse, EtcdStatusRequest, EtcdStatusResponse, StartEtcdRecovery,
 };
-use backend::{BackendError, SnapshotSource};
-use futures::StreamExt as _;
-use tokio::task::JoinHandle;
+use backend::SnapshotSource;
+use futures::{StreamExt as _, TryStreamExt as _};
 use tonic::{Request, Response, Status, Streaming};
 
+use super::pushed::{Pushed, Said};
 use super::{Answers, Handlers};
-use crate::push::{self, PieceQueue};
+use crate::push;
 
 #[tonic::async_trait]
 impl EtcdService for Handlers {
@@ -52,18 +52,18 @@ impl EtcdService for Handlers {
         let etcd = self.backend.etcd.clone();
         // A task of its own: a client that goes away does not cut a restore in half.
         let job = tokio::spawn(async move { etcd.recover(snapshot, replace).await });
-        let call = Recovery {
-            job: Some(job),
-            requests,
-            pieces,
+        let data = |request: EtcdRecoverRequest| match request.request {
+            Some(RequestKind::Data(data)) => Some(data),
+            _ => None,
         };
-        Ok(Response::new(Box::pin(futures::stream::unfold(
-            call,
-            |mut call| async {
-                let answer = call.next().await?;
-                Some((answer, call))
-            },
-        ))))
+        let answers = Pushed::new("recovery", job, requests, pieces, data).answers();
+        let answers = answers.map_ok(|said| EtcdRecoverResponse {
+            response: Some(match said {
+                Said::Want(want) => ResponseKind::Want(want),
+                Said::Done(recovered) => ResponseKind::Done(recovered),
+            }),
+        });
+        Ok(Response::new(Box::pin(answers)))
     }
 
     async fn etcd_members(
@@ -148,63 +148,5 @@ impl EtcdService for Handlers {
     ) -> Result<Response<EtcdDisarmResponse>, Status> {
         let alarms = self.backend.etcd.disarm().await?;
         Ok(Response::new(EtcdDisarmResponse { alarms }))
-    }
-}
-
-/// One call to recover, from its start to its end.
-struct Recovery {
-    /// The work; none once it has ended.
-    job: Option<JoinHandle<Result<EtcdRecovered, BackendError>>>,
-    requests: Streaming<EtcdRecoverRequest>,
-    pieces: PieceQueue,
-}
-
-impl Recovery {
-    /// Returns the next response; none once the call has ended.
-    async fn next(&mut self) -> Option<Result<EtcdRecoverResponse, Status>> {
-        let answer = self.step().await?;
-        if !matches!(answer, Ok(ResponseKind::Want(_))) {
-            self.job = None;
-        }
-        let response = |kind| EtcdRecoverResponse { response: Some(kind) };
-        Some(answer.map(response))
-    }
-
-    async fn step(&mut self) -> Option<Result<ResponseKind, Status>> {
-        let job = self.job.as_mut()?;
-        let (mut asks, mut hears) = (true, true);
-        loop {
-            tokio::select! {
-                biased;
-                // Cancel safe: a request is taken and kept in one step.
-                want = self.pieces.next(), if asks => match want {
-                    Some(want) => return Some(Ok(ResponseKind::Want(want))),
-                    None => asks = false,
-                },
-                // Cancel safe: what has arrived of a message stays in the stream.
-                said = self.requests.message(), if hears => match said {
-                    Ok(Some(EtcdRecoverRequest { request: Some(RequestKind::Data(data)) })) => {
-                        if let Err(fault) = self.pieces.take(data) {
-                            return Some(Err(Status::invalid_argument(fault.to_string())));
-                        }
-                    }
-                    Ok(Some(_)) => {
-                        let fault = self.pieces.fail("only data may follow the start".to_owned());
-                        return Some(Err(Status::invalid_argument(fault.to_string())));
-                    }
-                    Ok(None) => {
-                        hears = false;
-                        // Of no consequence once everything has arrived.
-                        let _ended = self.pieces.fail("the request ended before all data were sent".to_owned());
-                    }
-                    Err(status) => return Some(Err(status)),
-                },
-                // Cancel safe: a task that has ended says so again.
-                ended = &mut *job => return Some(match ended {
-                    Ok(recovered) => recovered.map(ResponseKind::Done).map_err(Status::from),
-                    Err(error) => Err(Status::internal(format!("the recovery failed: {error}"))),
-                }),
-            }
-        }
     }
 }

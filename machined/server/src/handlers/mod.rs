@@ -3,14 +3,17 @@
 mod etcd;
 mod file;
 mod health;
+mod image;
 mod kubernetes;
 mod log;
 mod machine;
 mod peer;
+mod pushed;
 mod resource;
 mod service;
 mod stats;
 mod upgrade;
+mod workload;
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -9,7 +9,7 @@ use node::events::Events;
 use state::kinds::{ImageStatus, ServiceHealth, ServiceStatus};
 use state::{Action, Controller, ControllerError, Resource, Store};
 
-use super::{Archive, Containerd, Imported, SERVICE, import};
+use ::containerd::{Archive, Containerd, Imported, KUBERNETES, SERVICE, import};
 
 /// How often the images are looked at again, in case somebody removed one.
 const AGAIN: Duration = Duration::from_secs(600);
@@ -79,7 +79,7 @@ impl Controller for OfflineImages {
         if archives.is_empty() {
             return Ok(Action::WaitForChange);
         }
-        let containerd = Containerd::connect(&self.socket).await?;
+        let containerd = Containerd::connect(&self.socket, KUBERNETES).await?;
         // One broken archive must not keep the others out: the first failure is reported after all were tried.
         let mut failure = None;
         for path in archives {

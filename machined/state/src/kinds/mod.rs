@@ -23,6 +23,7 @@ pub mod services;
 pub mod storage;
 pub mod trial;
 pub mod upgrade;
+pub mod workloads;
 
 pub use boot::{BootStatus, FailedSlot, LoaderTimes, SlotStatus};
 pub use certificate::CertificateStatus;
@@ -57,6 +58,7 @@ pub use services::{Rights, ServiceHealth, ServiceState, ServiceStatus};
 pub use storage::{DiskStatus, RoomStatus, Volume, VolumeState, VolumeStatus};
 pub use trial::TrialStatus;
 pub use upgrade::UpgradeStatus;
+pub use workloads::{WorkloadStage, WorkloadStatus};
 
 /// The name of the one resource of a kind that a node has only one of.
 pub const NODE: &str = "node";

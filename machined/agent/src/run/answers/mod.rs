@@ -5,15 +5,21 @@ mod machine;
 mod peers;
 mod power;
 
+use std::path::Path;
 use std::sync::Arc;
 
-use backend::{Backend, Upgrades, WithoutSlots};
+use backend::{Backend, Services, Upgrades, WithoutSlots};
 use config::ConfigHandle;
 use etcd::EtcdHandle;
 use node::Node;
 use services::ServicesHandle;
 use trust::person::Persons;
 use upgrades::UpgradeHandle;
+use workloads::runner::Places;
+use workloads::{ImagesHandle, WorkloadsHandle};
+
+/// Where archives of images are until they are imported, on DATA.
+const INCOMING: &str = "/var/lib/workloads/incoming";
 
 /// Puts the answers together. Without slots there is nothing to upgrade.
 pub(super) fn backend(
@@ -22,14 +28,24 @@ pub(super) fn backend(
     upgrades: Option<UpgradeHandle>,
     etcd: EtcdHandle,
     persons: Persons,
+    cgroups: &Path,
 ) -> Backend {
     let upgrades: Arc<dyn Upgrades> = match upgrades {
         Some(handle) => Arc::new(handle),
         None => Arc::new(WithoutSlots::default()),
     };
+    let services: Arc<dyn Services> = Arc::new(ServicesHandle::new(node));
+    let workloads = WorkloadsHandle::new(node.store.clone(), services.clone(), cgroups.to_owned());
+    workloads::sweep_incoming(Path::new(INCOMING));
+    let images = ImagesHandle::new(
+        node.store.clone(),
+        node.events.clone(),
+        Places::default().socket,
+        INCOMING.into(),
+    );
     Backend {
         machine: Arc::new(machine::NodeMachine::new(node)),
-        services: Arc::new(ServicesHandle::new(node)),
+        services,
         logs: Arc::new(logs::NodeLogs::new(node)),
         configs: Arc::new(configs),
         power: Arc::new(power::NodePower::new(node, etcd.clone())),
@@ -37,5 +53,7 @@ pub(super) fn backend(
         etcd: Arc::new(etcd),
         kubernetes: Arc::new(persons),
         peers: Arc::new(peers::NodePeers::new(node)),
+        workloads: Arc::new(workloads),
+        images: Arc::new(images),
     }
 }

@@ -258,6 +258,22 @@ pub(super) const PROBLEMS: &[Problem] = &[
         "attic: Pod a/b: no",
     ),
     (
+        "workloads",
+        |store| {
+            let status = WorkloadStatus {
+                service: "workload-camera".into(),
+                stage: WorkloadStage::RolledBack,
+                image: "r.example.org/camera:2".into(),
+                runs: Some("r.example.org/camera:1".into()),
+                digest: None,
+                problem: Some("did not get healthy with r.example.org/camera:2".into()),
+            };
+            store.put("workloads", "camera", status).unwrap();
+        },
+        HealthState::Degraded,
+        "camera: did not get healthy with r.example.org/camera:2",
+    ),
+    (
         "controllers",
         |store| {
             let state = ControllerState::Failing {

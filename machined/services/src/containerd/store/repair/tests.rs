@@ -8,9 +8,8 @@ use sha2::{Digest as _, Sha256};
 use state::kinds::NODE;
 
 use super::*;
-use crate::containerd::import::{ImageStore as _, import};
-use crate::containerd::testing::RealContainerd;
-use crate::containerd::{Archive, Containerd};
+use ::containerd::testing::RealContainerd;
+use ::containerd::{Archive, Containerd, ImageStore as _, KUBERNETES, import};
 
 const NAME: &str = "localhost/proof:1";
 
@@ -92,7 +91,9 @@ impl Bench {
         self.repair.before_start().await;
         self.real.start();
         self.real.ready().await?;
-        let containerd = Containerd::connect(&self.real.socket()).await.unwrap();
+        let containerd = Containerd::connect(&self.real.socket(), KUBERNETES)
+            .await
+            .unwrap();
         let archive = Archive::open(&self.archive).unwrap();
         import(&containerd, &archive, &archive.images[0]).await.unwrap();
         let digest = containerd.digest(NAME).await.unwrap();

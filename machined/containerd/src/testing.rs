@@ -1,5 +1,7 @@
 //! The machine's own containerd, in folders of a test's own.
 
+#![allow(missing_docs, reason = "helps tests only")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -13,14 +15,14 @@ use super::ready;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A containerd that runs or not; killed with the value.
-pub(super) struct RealContainerd {
+pub struct RealContainerd {
     folder: TempDir,
     child: Option<Child>,
 }
 
 impl RealContainerd {
     /// Makes its folders. Returns none, and says so, where it cannot run.
-    pub(super) fn new() -> Option<Self> {
+    pub fn new() -> Option<Self> {
         if !nix::unistd::geteuid().is_root() {
             eprintln!("skipped: only root can run containerd");
             return None;
@@ -45,25 +47,25 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.
         Some(RealContainerd { folder, child: None })
     }
 
-    pub(super) fn root(&self) -> PathBuf {
+    pub fn root(&self) -> PathBuf {
         self.folder.path().join("root")
     }
 
-    pub(super) fn aside(&self) -> PathBuf {
+    pub fn aside(&self) -> PathBuf {
         self.folder.path().join("aside")
     }
 
-    pub(super) fn folder(&self) -> &Path {
+    pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
     /// Makes a call of `ctr`, the client that comes with it.
-    pub(super) fn ctr_command(&self, arguments: &[&str]) -> Command {
+    pub fn ctr_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("ctr");
         command
             .arg("--address")
             .arg(self.socket())
-            .args(["--namespace", super::NAMESPACE])
+            .args(["--namespace", super::KUBERNETES])
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -72,7 +74,7 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.
     }
 
     /// Runs `ctr` to its end, and returns what it says.
-    pub(super) fn ctr(&self, arguments: &[&str]) -> String {
+    pub fn ctr(&self, arguments: &[&str]) -> String {
         let run = self
             .ctr_command(arguments)
             .stdout(Stdio::piped())
@@ -87,15 +89,15 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.
         String::from_utf8_lossy(&run.stdout).into_owned()
     }
 
-    pub(super) fn socket(&self) -> PathBuf {
+    pub fn socket(&self) -> PathBuf {
         self.folder.path().join("containerd.sock")
     }
 
-    pub(super) fn database(&self) -> PathBuf {
+    pub fn database(&self) -> PathBuf {
         self.root().join("io.containerd.metadata.v1.bolt/meta.db")
     }
 
-    pub(super) fn start(&mut self) {
+    pub fn start(&mut self) {
         let log = std::fs::File::options()
             .create(true)
             .append(true)
@@ -113,7 +115,7 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.
     }
 
     /// Kills it at once, as a crash does.
-    pub(super) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().expect("it can be killed");
             child.wait().expect("it is gone");
@@ -121,12 +123,12 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.
     }
 
     /// Waits until it is ready, and returns what it said last when it does not get so.
-    pub(super) async fn ready(&mut self) -> Result<(), String> {
+    pub async fn ready(&mut self) -> Result<(), String> {
         self.asked_until(|said| said.is_ok()).await
     }
 
     /// Waits until it answers anything at all, and returns what.
-    pub(super) async fn until_it_listens(&mut self) -> Result<(), String> {
+    pub async fn until_it_listens(&mut self) -> Result<(), String> {
         self.asked_until(|said| !matches!(said, Err(error) if error.starts_with("cannot connect")))
             .await
     }

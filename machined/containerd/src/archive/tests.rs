@@ -68,7 +68,6 @@ fn says_what_is_wrong_with_an_archive() {
     let good = manifest();
     let len = good.len();
     let cases = [
-        (index(MANIFEST, len, "{}"), good.clone(), "has no annotation"),
         (
             index("application/vnd.oci.image.index.v1+json", len, NAMED),
             good.clone(),
@@ -91,6 +90,17 @@ fn says_what_is_wrong_with_an_archive() {
     for (index, manifest, expected) in cases {
         let error = archive_with(&index, &manifest).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn an_image_has_the_name_that_its_tool_gave_it_or_none() {
+    let spec = r#"{"org.opencontainers.image.ref.name":"localhost/a:1"}"#;
+    let both = r#"{"org.opencontainers.image.ref.name":"1","io.containerd.image.name":"localhost/a:1"}"#;
+    let manifest = manifest();
+    for (annotations, expected) in [(spec, "localhost/a:1"), (both, "localhost/a:1"), ("{}", "")] {
+        let archive = archive_with(&index(MANIFEST, manifest.len(), annotations), &manifest).unwrap();
+        assert_eq!(archive.images[0].name, expected, "{annotations}");
     }
 }
 

@@ -1,7 +1,8 @@
 //! Reads an OCI image archive: a tar file that holds an OCI image layout.
 //!
 //! Source of the format: the Open Containers image specification, `image-layout.md` and `manifest.md`. An image's
-//! name is the annotation that `ctr images import` reads, `io.containerd.image.name`.
+//! name is the annotation that `ctr images import` reads, `io.containerd.image.name`, or else the specification's own,
+//! which other tools write.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -10,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-/// The annotation of `index.json` that names an image.
-const NAME: &str = "io.containerd.image.name";
+/// The annotations of `index.json` that name an image, the first one first. The second may be a tag alone.
+const NAMES: [&str; 2] = ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
 /// Where blobs are stored in the archive; what follows is the digest in hexadecimal.
 const BLOBS: &str = "blobs/sha256/";
 /// The most that an index or manifest may take: containerd's own limit for a manifest.
@@ -54,7 +55,7 @@ pub struct Blob {
 /// One image of an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
-    /// Its reference, such as `localhost/bedplate/pause:0.1`.
+    /// Its reference, such as `localhost/bedplate/pause:0.1`; empty if the archive does not say.
     pub name: String,
     /// The media type of its manifest.
     pub media_type: String,
@@ -127,7 +128,7 @@ impl Source<'_> {
         let mut names = BTreeSet::new();
         for descriptor in &index.manifests {
             let image = self.image(&files, descriptor)?;
-            if !names.insert(image.name.clone()) {
+            if !names.insert(image.name.clone()) && !image.name.is_empty() {
                 return Err(self.layout(format!("two images have the name {}", image.name)));
             }
             images.push(image);
@@ -164,12 +165,12 @@ impl Source<'_> {
         files: &BTreeMap<String, (u64, u64)>,
         descriptor: &Descriptor,
     ) -> Result<Image, ArchiveError> {
-        let Some(name) = descriptor.annotations.get(NAME) else {
-            return Err(self.layout(format!("image {} has no annotation {NAME}", descriptor.digest)));
-        };
+        let name = NAMES.iter().find_map(|name| descriptor.annotations.get(*name));
+        let name = name.map(String::as_str).unwrap_or_default();
         if !descriptor.media_type.contains(".manifest.") {
             return Err(self.layout(format!(
-                "image {name} is a {}; only an image manifest of one platform can be imported",
+                "image {} is a {}; only an image manifest of one platform can be imported",
+                if name.is_empty() { &descriptor.digest } else { name },
                 descriptor.media_type
             )));
         }
@@ -182,7 +183,7 @@ impl Source<'_> {
             .map(|layer| self.blob(files, layer))
             .collect::<Result<_, _>>()?;
         Ok(Image {
-            name: name.clone(),
+            name: name.to_owned(),
             media_type: descriptor.media_type.clone(),
             manifest,
             config,

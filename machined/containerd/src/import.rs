@@ -46,6 +46,10 @@ pub async fn import(
     archive: &Archive,
     image: &Image,
 ) -> Result<Imported, ControllerError> {
+    if image.name.is_empty() {
+        let path = archive.path.display();
+        return Err(ControllerError::msg(format!("{path} does not name its image")));
+    }
     if store.digest(&image.name).await?.as_deref() == Some(&image.manifest.digest) {
         return Ok(Imported::Present);
     }
@@ -70,7 +74,7 @@ async fn hand_over(store: &dyn ImageStore, archive: &Archive, image: &Image) -> 
 }
 
 /// Lists what a manifest keeps from being collected, under the labels that containerd's collector follows.
-fn references(image: &Image) -> Vec<(String, String)> {
+pub fn references(image: &Image) -> Vec<(String, String)> {
     let layers = image.layers.iter().enumerate();
     let layers = layers.map(|(at, layer)| {
         (

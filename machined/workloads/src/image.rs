@@ -1,0 +1,251 @@
+//! What an image says about itself: its config, by the OCI image specification. Pure.
+
+use containerd::Layer;
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+/// The most layers that an image may have: containerd's file system takes no more.
+const LAYERS_MAX: usize = 127;
+
+/// What is run when the workload says nothing else.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImageConfig {
+    /// The program and its first arguments.
+    pub entrypoint: Vec<String>,
+    /// The arguments.
+    pub cmd: Vec<String>,
+    /// Variables, as `NAME=VALUE`.
+    pub env: Vec<String>,
+    /// The folder in which it starts.
+    pub working_dir: String,
+    /// The user: names or numbers.
+    pub user: String,
+    /// The signal that asks it to end.
+    pub stop_signal: Option<String>,
+}
+
+/// An image that can be run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Runnable {
+    /// The digest of its config.
+    pub config_digest: String,
+    /// What it says.
+    pub config: ImageConfig,
+    /// Its layers, lowest first.
+    pub layers: Vec<Layer>,
+}
+
+/// An image cannot be run.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// A document is not what the specification says.
+    #[error("the {what} of the image cannot be read")]
+    Parse {
+        /// The manifest or the config.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The parts of the image disagree.
+    #[error("the image {0}")]
+    Wrong(&'static str),
+}
+
+#[derive(Deserialize)]
+struct Manifest {
+    config: Descriptor,
+    layers: Vec<Descriptor>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Descriptor {
+    media_type: String,
+    digest: String,
+    size: i64,
+}
+
+#[derive(Deserialize)]
+struct Config {
+    #[serde(default)]
+    config: Option<RawConfig>,
+    rootfs: RootFs,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase", default)]
+struct RawConfig {
+    entrypoint: Option<Vec<String>>,
+    cmd: Option<Vec<String>>,
+    env: Option<Vec<String>>,
+    working_dir: Option<String>,
+    user: Option<String>,
+    stop_signal: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RootFs {
+    diff_ids: Vec<String>,
+}
+
+/// Returns the digest of the config that a manifest names.
+///
+/// # Errors
+///
+/// It is not a manifest.
+pub fn config_digest(manifest: &[u8]) -> Result<String, ImageError> {
+    let manifest: Manifest = serde_json::from_slice(manifest).map_err(|source| ImageError::Parse {
+        what: "manifest",
+        source,
+    })?;
+    Ok(manifest.config.digest)
+}
+
+/// Lists digest and size of each part that a manifest names: config and layers.
+///
+/// # Errors
+///
+/// It is not a manifest.
+pub fn parts(manifest: &[u8]) -> Result<Vec<(String, u64)>, ImageError> {
+    let manifest: Manifest = serde_json::from_slice(manifest).map_err(|source| ImageError::Parse {
+        what: "manifest",
+        source,
+    })?;
+    let part = |part: Descriptor| (part.digest, u64::try_from(part.size).unwrap_or(0));
+    Ok(manifest
+        .layers
+        .into_iter()
+        .chain([manifest.config])
+        .map(part)
+        .collect())
+}
+
+/// Reads manifest and config of an image.
+///
+/// # Errors
+///
+/// One of them cannot be read, or they disagree.
+pub fn runnable(manifest: &[u8], config: &[u8]) -> Result<Runnable, ImageError> {
+    let parse = |what| move |source| ImageError::Parse { what, source };
+    let manifest: Manifest = serde_json::from_slice(manifest).map_err(parse("manifest"))?;
+    let config: Config = serde_json::from_slice(config).map_err(parse("config"))?;
+    let count = manifest.layers.len();
+    if count != config.rootfs.diff_ids.len() {
+        return Err(ImageError::Wrong("has not as many layers as its config says"));
+    }
+    if count == 0 || count > LAYERS_MAX {
+        return Err(ImageError::Wrong("has no layers, or more than 127"));
+    }
+    if !config.rootfs.diff_ids.iter().all(|digest| is_digest(digest)) {
+        return Err(ImageError::Wrong("has a layer whose name is not a digest"));
+    }
+    let chains = chains(&config.rootfs.diff_ids);
+    let layers = manifest
+        .layers
+        .into_iter()
+        .zip(chains)
+        .map(|(layer, chain)| Layer {
+            media_type: layer.media_type,
+            digest: layer.digest,
+            size: layer.size,
+            chain,
+        });
+    let raw = config.config.unwrap_or_default();
+    Ok(Runnable {
+        config_digest: manifest.config.digest,
+        layers: layers.collect(),
+        config: ImageConfig {
+            entrypoint: raw.entrypoint.unwrap_or_default(),
+            cmd: raw.cmd.unwrap_or_default(),
+            env: raw.env.unwrap_or_default(),
+            working_dir: raw.working_dir.unwrap_or_default(),
+            user: raw.user.unwrap_or_default(),
+            stop_signal: raw.stop_signal.filter(|signal| !signal.is_empty()),
+        },
+    })
+}
+
+/// Returns true for `sha256:` and 64 hexadecimal digits.
+pub fn is_digest(text: &str) -> bool {
+    text.strip_prefix("sha256:").is_some_and(|hex| {
+        hex.len() == 64
+            && hex
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    })
+}
+
+/// Returns the digest of bytes.
+pub fn digest(bytes: &[u8]) -> String {
+    let hash = Sha256::digest(bytes);
+    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}
+
+/// Names each layer on those below it: the specification's ChainID.
+fn chains(diffs: &[String]) -> Vec<String> {
+    let mut chains: Vec<String> = Vec::new();
+    for diff in diffs {
+        let chain = match chains.last() {
+            None => diff.clone(),
+            Some(below) => digest(format!("{below} {diff}").as_bytes()),
+        };
+        chains.push(chain);
+    }
+    chains
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(layers: usize) -> Vec<u8> {
+        let layer =
+            |n: usize| serde_json::json!({"mediaType": "l", "digest": format!("sha256:{n}"), "size": n});
+        let layers: Vec<_> = (0..layers).map(layer).collect();
+        let config = serde_json::json!({"mediaType": "c", "digest": "sha256:c", "size": 1});
+        serde_json::json!({"config": config, "layers": layers})
+            .to_string()
+            .into()
+    }
+
+    fn config(layers: usize) -> Vec<u8> {
+        let diffs: Vec<String> = (0..layers).map(|n| digest(&[n as u8])).collect();
+        let config = serde_json::json!({"Entrypoint": ["/a"], "Cmd": null, "Env": ["A=1"], "User": "7"});
+        serde_json::json!({"config": config, "rootfs": {"type": "layers", "diff_ids": diffs}})
+            .to_string()
+            .into()
+    }
+
+    #[test]
+    fn layers_are_named_on_those_below_them() {
+        let image = runnable(&manifest(2), &config(2)).unwrap();
+        assert_eq!(image.layers[0].chain, digest(&[0]));
+        let second = digest(format!("{} {}", digest(&[0]), digest(&[1])).as_bytes());
+        assert_eq!(image.layers[1].chain, second);
+        assert_eq!(
+            (image.config.entrypoint, image.config.user.as_str()),
+            (vec!["/a".to_owned()], "7")
+        );
+    }
+
+    #[test]
+    fn parts_that_disagree_are_refused() {
+        assert!(runnable(&manifest(2), &config(1)).is_err());
+        assert!(runnable(&manifest(0), &config(0)).is_err());
+        assert!(runnable(&manifest(128), &config(128)).is_err());
+        assert!(runnable(b"{}", &config(1)).is_err());
+        assert!(runnable(&manifest(1), br#"{"rootfs": {"diff_ids": ["../../x"]}}"#).is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_document_panics(one in "[\\[\\]{}:,\"a-z0-9]{0,80}", other in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+            let _ = runnable(one.as_bytes(), &other);
+            let _ = runnable(&manifest(1), one.as_bytes());
+            let _ = config_digest(&other);
+            let _ = parts(&other);
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Containers that a node runs by itself, without Kubernetes.
+//!
+//! A workload is a service like any other: its program is `machined workload run`, which runs one container in the
+//! foreground, so that the supervisor's restarts, order, health checks, logs and events are its own, too.
+//!
+//! [`trial`] decides which image a workload runs, [`plan`] makes its service, [`oci`] what the runtime is told, [`image`] and
+//! [`registry`] read what comes from outside; none of them does anything. [`source`], [`pull`] and
+//! `fetching` bring images into containerd, [`devices`] finds devices, [`controller`] and [`runner`] carry it out. `handle` and `stored` answer the API,
+//! with what [`usage`] reads. Nothing here restarts a container or keeps its log.
+
+pub mod controller;
+pub mod devices;
+mod fetching;
+mod handle;
+pub mod image;
+pub mod oci;
+pub mod plan;
+mod program;
+pub mod pull;
+pub mod registry;
+pub mod runner;
+pub mod settings;
+pub mod source;
+mod stored;
+pub mod trial;
+pub mod usage;
+
+pub use controller::Workloads;
+pub use handle::WorkloadsHandle;
+pub use program::{asked_for, main};
+pub use stored::{ImagesHandle, sweep_incoming};
