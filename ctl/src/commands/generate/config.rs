@@ -163,7 +163,10 @@ impl GenConfig {
             };
             let patches = Patches::load(self.config_patch.iter().chain(of_role))?;
             let text = self.machine_config(role, &secrets, &endpoint)?;
-            let text = patches.apply(name, &text)?;
+            let text = match patches.is_empty() {
+                true => text,
+                false => patches.apply(name, &text)?,
+            };
             files.push(File { name, text });
         }
         if self.wants(OutputType::Client) {
