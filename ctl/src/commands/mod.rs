@@ -33,6 +33,7 @@ pub mod rollout;
 pub mod rotate_ca;
 pub mod services;
 pub mod status;
+pub mod support;
 pub mod time;
 pub mod upgrade;
 pub mod version;
@@ -152,6 +153,10 @@ remote_commands! {
     /// context. It is valid for a day and can do everything in the cluster; run the command again for the next one. What else
     /// is in the file stays as it is.
     Kubeconfig(kubeconfig::Kubeconfig),
+    /// Collect what helps to find a fault into an archive: logs, resources, figures, and the machine configs without their secrets.
+    ///
+    /// Nodes that do not answer are recorded in it. The archive is not encrypted: names, addresses and what programs log are in it.
+    Support(support::Support),
     /// Reboot nodes.
     Reboot(power::Reboot),
     /// Shut nodes down.
