@@ -55,6 +55,7 @@ async fn every_read_has_its_command() {
         (&["ls"], "/proc"),
         (&["ls", "/proc/sys/kernel"], "osrelease"),
         (&["read", "/proc/sys/kernel/ostype"], "Linux\n"),
+        (&["usage", "/var/log", "--depth", "0"], "  /var/log\n"),
         (&["get-config"], "the-real-token-of-it"),
     ];
     for (arguments, expected) in cases {

@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_service_is_known_by_its_full_name() {
-        assert_eq!(methods_of("bedplate.v1alpha1.FileService").count(), 2);
+        assert_eq!(methods_of("bedplate.v1alpha1.FileService").count(), 4);
         for name in [
             "",
             "bedplate.v1alpha1",

@@ -9,6 +9,12 @@ use crate::{Context, Result};
 /// Opens a file so that reading never blocks: `O_NONBLOCK`, for `OpenOptionsExt::custom_flags`.
 pub const NONBLOCK: i32 = nix::libc::O_NONBLOCK;
 
+/// Opens a path only if its last part is no symbolic link: `O_NOFOLLOW`, for `OpenOptionsExt::custom_flags`.
+pub const NOFOLLOW: i32 = nix::libc::O_NOFOLLOW;
+
+/// Opens a path only if it is a folder: `O_DIRECTORY`, for `OpenOptionsExt::custom_flags`.
+pub const DIRECTORY: i32 = nix::libc::O_DIRECTORY;
+
 /// Opens a terminal without making it the controlling one: `O_NOCTTY`, for `OpenOptionsExt::custom_flags`.
 pub const NO_TERMINAL: i32 = nix::libc::O_NOCTTY;
 

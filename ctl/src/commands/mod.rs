@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod completions;
 pub mod config;
 pub mod context;
+pub mod copy;
 pub mod cpu;
 pub mod discover;
 pub mod disks;
@@ -36,6 +37,7 @@ pub mod status;
 pub mod support;
 pub mod time;
 pub mod upgrade;
+pub mod usage;
 pub mod version;
 pub mod workload;
 pub mod workloads;
@@ -117,6 +119,16 @@ remote_commands! {
     Ls(files::Ls),
     /// Print the content of a file.
     Read(files::Read),
+    /// Copy a file or directory of a node to this computer.
+    ///
+    /// What `bedplate read` shows can be copied: files below /etc, /usr and /var/log, without keys. They are unpacked into a
+    /// directory, over nothing that is there and without links, or written as a tar file to standard output.
+    Copy(copy::Copy),
+    /// Show what takes up space on DATA and STATE.
+    ///
+    /// Lists directories with the space that they take on the disk, the sum of the lengths of their files, and the number of
+    /// those. Other file systems that are mounted below are left out.
+    Usage(usage::Usage),
     /// Apply a machine config to nodes.
     ///
     /// The config is validated here, and once more by each node. Use --fingerprint (shown on the node's console) or --insecure

@@ -3,6 +3,12 @@
 //! A path is allowed when it lies under one of the [roots](ROOTS) *after* every symbolic link in it is followed, and
 //! under none of the [secrets](SECRETS). What was opened is checked once more: the kernel tells which file a handle
 //! refers to, so a link that is swapped in the meantime gains nothing.
+//!
+//! [`walk`] goes through folders by open handles: for sums of sizes ([`usage`]), and for tar streams ([`pack`]).
+
+mod pack;
+mod usage;
+mod walk;
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -12,6 +18,8 @@ use std::path::{Component, Path, PathBuf};
 
 use api::v1alpha1::{FileInfo, FileKind};
 use backend::BackendError;
+
+pub(crate) use pack::Pack;
 
 /// Folders whose files may be shown.
 const ROOTS: &[&str] = &["/etc", "/proc", "/sys", "/usr", "/var/log"];
@@ -28,6 +36,9 @@ const SECRETS: &[&str] = &[
 /// The file system that holds the node's identity and keys, wherever it is mounted.
 const STATE: &str = "/var/lib/bedplate";
 
+/// The folder whose folders may be measured: where DATA is mounted, and STATE below it.
+const MEASURED: &str = "/var";
+
 /// Largest number of entries in one response.
 const ENTRIES: usize = 4096;
 
@@ -37,6 +48,7 @@ pub struct FilePolicy {
     roots: Vec<PathBuf>,
     secrets: Vec<PathBuf>,
     state: PathBuf,
+    measured: PathBuf,
 }
 
 impl Default for FilePolicy {
@@ -46,6 +58,7 @@ impl Default for FilePolicy {
             roots: paths(ROOTS),
             secrets: paths(SECRETS),
             state: STATE.into(),
+            measured: MEASURED.into(),
         }
     }
 }
@@ -57,7 +70,14 @@ impl FilePolicy {
             roots,
             secrets,
             state,
+            measured: MEASURED.into(),
         }
+    }
+
+    /// Allows the folders below another one to be measured.
+    #[cfg(test)]
+    fn measuring(self, measured: PathBuf) -> Self {
+        Self { measured, ..self }
     }
 
     /// Lists a folder, or shows one file; and whether there is more. Links are shown, not followed, at the path's end.
@@ -115,14 +135,42 @@ impl FilePolicy {
         Ok(file)
     }
 
+    /// Opens a folder, whose path was resolved.
+    fn open_folder(&self, asked: &str, path: &Path) -> Result<File, BackendError> {
+        let (folder, real) = open_folder(path).map_err(|error| failed(asked, &error))?;
+        let metadata = folder.metadata().map_err(|error| failed(asked, &error))?;
+        self.check_device(asked, &metadata)?;
+        match self.allowed(&real) {
+            true => Ok(folder),
+            false => Err(self.refused(asked)),
+        }
+    }
+
+    /// Opens a folder that may be measured, and returns its path without links.
+    fn open_measured(&self, asked: &str) -> Result<(File, PathBuf), BackendError> {
+        let refused = || {
+            BackendError::Refused(format!(
+                "{asked:?} cannot be measured over the API; only folders below {} can",
+                self.measured.display()
+            ))
+        };
+        if !is_plain(Path::new(asked)) || !Path::new(asked).starts_with(&self.measured) {
+            return Err(refused());
+        }
+        let real = Path::new(asked)
+            .canonicalize()
+            .map_err(|error| failed(asked, &error))?;
+        let (folder, real) = open_folder(&real).map_err(|error| failed(asked, &error))?;
+        match real.starts_with(&self.measured) {
+            true => Ok((folder, real)),
+            false => Err(refused()),
+        }
+    }
+
     /// Follows every link of a path, and checks where it leads.
     fn resolve(&self, asked: &str) -> Result<PathBuf, BackendError> {
         let path = Path::new(asked);
-        let plain = path.is_absolute()
-            && path
-                .components()
-                .all(|part| !matches!(part, Component::ParentDir));
-        if !plain || !self.allowed(path) {
+        if !is_plain(path) || !self.allowed(path) {
             return Err(self.refused(asked));
         }
         let real = path.canonicalize().map_err(|error| failed(asked, &error))?;
@@ -156,6 +204,24 @@ impl FilePolicy {
             roots.join(", ")
         ))
     }
+}
+
+/// Tells whether a path is absolute, and leads nowhere but down.
+fn is_plain(path: &Path) -> bool {
+    path.is_absolute()
+        && path
+            .components()
+            .all(|part| !matches!(part, Component::ParentDir))
+}
+
+/// Opens a folder that is no link, and returns where it really is.
+fn open_folder(path: &Path) -> io::Result<(File, PathBuf)> {
+    let folder = File::options()
+        .read(true)
+        .custom_flags(sys::filesystem::DIRECTORY | sys::filesystem::NOFOLLOW)
+        .open(path)?;
+    let real = std::fs::read_link(format!("/proc/self/fd/{}", folder.as_raw_fd()))?;
+    Ok((folder, real))
 }
 
 /// Finds what `/proc` shows of single processes: their environment and memory, and links to everything they may open.

@@ -1,15 +1,25 @@
 //! Files under the allowed roots.
 
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::time::{Duration, Instant};
 
 use api::v1alpha1::file_service_server::FileService;
-use api::v1alpha1::{ListFilesRequest, ListFilesResponse, ReadFileRequest, ReadFileResponse};
+use api::v1alpha1::{
+    CopyFilesRequest, CopyFilesResponse, ListFilesRequest, ListFilesResponse, ReadFileRequest,
+    ReadFileResponse, UsageRequest, UsageResponse,
+};
+use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
 use super::{Answers, Handlers, blocking};
+use crate::files::Pack;
 
 /// Bytes of a file in one message.
 const CHUNK: usize = 32 * 1024;
+/// The longest that sizes are summed up: an answer is to begin within 90 seconds.
+const USAGE_TIME: Duration = Duration::from_secs(30);
+/// Sums that are made at a time: each keeps a disk busy.
+static SUMS: Semaphore = Semaphore::const_new(2);
 
 #[tonic::async_trait]
 impl FileService for Handlers {
@@ -55,9 +65,44 @@ impl FileService for Handlers {
                 })
             })
             .await?
-            .map_err(|error| Status::unavailable(format!("cannot read further: {error}")))?;
+            .map_err(|error| cut(&error))?;
             Ok((!data.is_empty()).then_some((ReadFileResponse { data }, file)))
         });
         Ok(Response::new(Box::pin(chunks)))
     }
+
+    type CopyStream = Answers<CopyFilesResponse>;
+
+    async fn copy(
+        &self,
+        request: Request<CopyFilesRequest>,
+    ) -> Result<Response<Answers<CopyFilesResponse>>, Status> {
+        let (files, path) = (self.files.clone(), request.into_inner().path);
+        let pack = blocking(move || files.pack(&path)).await??;
+        let pieces = futures::stream::try_unfold(pack, |pack: Pack| async move {
+            let read = blocking(move || {
+                let mut pack = pack;
+                pack.next().map(|piece| piece.map(|piece| (piece, pack)))
+            });
+            read.await?.map_err(|error| cut(&error))
+        });
+        Ok(Response::new(Box::pin(pieces)))
+    }
+
+    async fn usage(&self, request: Request<UsageRequest>) -> Result<Response<UsageResponse>, Status> {
+        let (files, UsageRequest { path, depth }) = (self.files.clone(), request.into_inner());
+        // The sum goes on if the caller leaves, so it keeps its place itself.
+        let place = SUMS.try_acquire().map_err(|_| {
+            Status::resource_exhausted("the node is summing up other directories; try again in a moment")
+        })?;
+        let sum = blocking(move || {
+            let _place = place;
+            files.usage(&path, depth, Instant::now() + USAGE_TIME)
+        });
+        Ok(Response::new(sum.await??))
+    }
+}
+
+fn cut(error: &io::Error) -> Status {
+    Status::unavailable(format!("cannot read further: {error}"))
 }
