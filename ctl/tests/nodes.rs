@@ -45,6 +45,8 @@ async fn every_read_has_its_command() {
         (&["logs", "containerd", "--tail", "1"], "containerd line 3\n"),
         (&["events"], "info    boot: started"),
         (&["processes"], "RSS"),
+        (&["containers"], "shop/web-1  (sandbox)  running"),
+        (&["containers"], "stopped (137)"),
         (&["memory"], "AVAILABLE"),
         (&["cpu"], "LOAD 1M"),
         (&["disks"], "LABEL"),

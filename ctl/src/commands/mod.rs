@@ -5,6 +5,7 @@ pub mod bootstrap;
 pub mod cluster;
 pub mod completions;
 pub mod config;
+pub mod containers;
 pub mod context;
 pub mod copy;
 pub mod cpu;
@@ -101,6 +102,8 @@ remote_commands! {
     Events(logs::Events),
     /// List processes.
     Processes(processes::Processes),
+    /// List containers: those of pods, and others that containerd has.
+    Containers(containers::Containers),
     /// Show memory usage.
     Memory(memory::Memory),
     /// Show CPUs, load and temperature.

@@ -4,6 +4,7 @@
 //! only be copied field by field. The parts implement them; the crate `server` has a fake of all for tests.
 
 mod caller;
+mod containers;
 mod etcd;
 pub mod grant;
 mod health;
@@ -26,6 +27,7 @@ use futures::Stream;
 use tokio::sync::broadcast;
 
 pub use caller::Caller;
+pub use containers::Containers;
 pub use etcd::{Etcd, SnapshotPieces, SnapshotSource};
 pub use grant::{Grant, Revoked};
 pub use health::{health, trial_health};
@@ -60,6 +62,8 @@ pub struct Backend {
     pub workloads: Arc<dyn Workloads>,
     /// Their images.
     pub images: Arc<dyn Images>,
+    /// The containers of the node.
+    pub containers: Arc<dyn Containers>,
 }
 
 /// Version and status of the node. Answers at once, from memory.

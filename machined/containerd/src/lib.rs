@@ -1,13 +1,14 @@
 //! A client of containerd: what holds images, and runs containers of them.
 //!
 //! [`archive`] reads an OCI image archive, [`import`] decides what containerd lacks of it and hands it over, [`client`] is
-//! the real containerd, within one of its namespaces, and [`run`] its containers. [`cri`] checks whether it could start a pod. Nothing is decided here
-//! about which images there should be, or what runs.
+//! the real containerd, within one of its namespaces, and [`run`] its containers. [`list`] lists those of every namespace.
+//! [`cri`] checks whether it could start a pod. Nothing is decided here about which images there should be, or what runs.
 
 mod archive;
 mod client;
 mod cri;
 mod import;
+mod list;
 mod run;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -16,6 +17,7 @@ pub use archive::{Archive, ArchiveError, Blob, Image};
 pub use client::{Containerd, Source};
 pub use cri::ready;
 pub use import::{ImageStore, Imported, import, references};
+pub use list::NodeContainers;
 pub use run::{Layer, StoredImage};
 
 /// The service's name.

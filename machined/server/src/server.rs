@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api::v1alpha1::container_service_server::ContainerServiceServer;
 use api::v1alpha1::etcd_service_server::EtcdServiceServer;
 use api::v1alpha1::file_service_server::FileServiceServer;
 use api::v1alpha1::image_service_server::ImageServiceServer;
@@ -88,6 +89,7 @@ impl ApiServer {
             .add(limited!(PeerServiceServer))
             .add(limited!(WorkloadServiceServer))
             .add(limited!(ImageServiceServer))
+            .add(limited!(ContainerServiceServer))
             .add(health)
             .add(reflection)
             .build()

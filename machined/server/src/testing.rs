@@ -1,5 +1,6 @@
 //! A fake node behind the real server, for tests here and in the control CLI.
 
+mod containers;
 mod etcd;
 mod images;
 mod kubernetes;
@@ -150,6 +151,7 @@ fn backend(node: &Arc<FakeNode>) -> Backend {
         peers: Arc::new(node.peers.clone()),
         workloads: node.clone(),
         images: node.clone(),
+        containers: node.clone(),
     }
 }
 

@@ -92,7 +92,7 @@ const PARTS: &[(&str, &[&str])] = &[
     ("pod-network", &["kubernetes-client", "node", "state"]),
     ("storage", &["node", "state"]),
     ("health", &["node", "state"]),
-    ("containerd", &["state"]),
+    ("containerd", &["backend", "state"]),
     ("services", &["backend", "containerd", "node", "state"]),
     ("workloads", &["backend", "containerd", "node", "state"]),
     ("upgrades", &["backend", "node", "state"]),

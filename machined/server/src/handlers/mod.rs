@@ -1,5 +1,6 @@
 //! Handlers of the requests that the guard has allowed. One file for each service.
 
+mod container;
 mod etcd;
 mod file;
 mod health;

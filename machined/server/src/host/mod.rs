@@ -3,6 +3,7 @@
 //! Parsing is apart from reading: each file here has pure functions over text, and a method of [`Host`] that reads.
 //! What the kernel does not tell stays zero or empty.
 
+mod cgroup;
 mod cpu;
 mod disk;
 mod memory;

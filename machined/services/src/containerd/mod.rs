@@ -7,7 +7,7 @@
 mod controller;
 mod store;
 
-pub use ::containerd::{SERVICE, SOCKET, ready};
+pub use ::containerd::{NodeContainers, SERVICE, SOCKET, ready};
 pub use controller::OfflineImages;
 pub use store::StoreRepair;
 

@@ -13,6 +13,7 @@ use config::ConfigHandle;
 use etcd::EtcdHandle;
 use node::Node;
 use services::ServicesHandle;
+use services::containerd::{NodeContainers, SOCKET};
 use trust::person::Persons;
 use upgrades::UpgradeHandle;
 use workloads::runner::Places;
@@ -55,5 +56,6 @@ pub(super) fn backend(
         peers: Arc::new(peers::NodePeers::new(node)),
         workloads: Arc::new(workloads),
         images: Arc::new(images),
+        containers: Arc::new(NodeContainers::new(SOCKET)),
     }
 }
