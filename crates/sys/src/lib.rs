@@ -5,6 +5,7 @@
 
 pub mod announce;
 pub mod block;
+pub mod capture;
 pub mod clock;
 pub mod confine;
 pub mod device_mapper;

@@ -37,7 +37,7 @@ impl PacketSocket {
         // SAFETY: the kernel has just made this descriptor, and nobody else has it.
         let socket = unsafe { OwnedFd::from_raw_fd(number) };
         let packets = PacketSocket { socket, index };
-        packets.attach(&udp_to(port)).context(action)?;
+        attach(&packets.socket, &udp_to(port)).context(action)?;
         let address = packets.address();
         // SAFETY: `address` outlives the call and has the length that is told.
         let bound = unsafe { libc::bind(number, (&raw const address).cast(), length_of(&address)) };
@@ -83,25 +83,26 @@ impl PacketSocket {
             sll_addr: hardware,
         }
     }
+}
 
-    fn attach(&self, filter: &[libc::sock_filter]) -> io::Result<()> {
-        let program = libc::sock_fprog {
-            len: filter.len() as u16,
-            filter: filter.as_ptr().cast_mut(),
-        };
-        // SAFETY: the kernel copies the program, of which the length is told; it writes to neither.
-        let set = unsafe {
-            libc::setsockopt(
-                self.socket.as_raw_fd(),
-                libc::SOL_SOCKET,
-                libc::SO_ATTACH_FILTER,
-                (&raw const program).cast(),
-                size_of::<libc::sock_fprog>() as libc::socklen_t,
-            )
-        };
-        Errno::result(set)?;
-        Ok(())
-    }
+/// Lets the kernel run a program on what arrives at a socket.
+pub(crate) fn attach(socket: &OwnedFd, filter: &[libc::sock_filter]) -> io::Result<()> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(filter.len()).map_err(|_| io::Error::from(Errno::E2BIG))?,
+        filter: filter.as_ptr().cast_mut(),
+    };
+    // SAFETY: the kernel copies the program, of which the length is told; it writes to neither.
+    let set = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_FILTER,
+            (&raw const program).cast(),
+            size_of::<libc::sock_fprog>() as libc::socklen_t,
+        )
+    };
+    Errno::result(set)?;
+    Ok(())
 }
 
 fn length_of(address: &libc::sockaddr_ll) -> libc::socklen_t {

@@ -28,6 +28,7 @@ pub mod memory;
 pub mod mounts;
 pub mod net;
 pub mod netstat;
+pub mod pcap;
 pub mod power;
 pub mod processes;
 mod resources;
@@ -118,6 +119,11 @@ remote_commands! {
     ///
     /// Pods with a network of their own have sockets that are not listed here.
     Netstat(netstat::Netstat),
+    /// Capture packets on an interface of a node, as a file in the format pcap.
+    ///
+    /// Those of this command's own connection are left out. Read it with tcpdump or Wireshark, also while it runs:
+    /// `bedplate pcap -i eth0 --port 53 | tcpdump -nr -`.
+    Pcap(pcap::Pcap),
     /// List files.
     Ls(files::Ls),
     /// Print the content of a file.

@@ -6,6 +6,8 @@
 //! node, by the traits of [`backend`]. The table in the crate `api` says who may call what; one handler asks for
 //! more, for a forced upgrade.
 //!
+//! Packets are captured by [`capture`].
+//!
 //! A call to another node goes through a [`tunnel`].
 //!
 //! Another part of the node that serves the network brings its own calls to the same [`door`].
@@ -16,6 +18,7 @@ pub mod files;
 pub mod host;
 
 mod answer;
+mod capture;
 mod class;
 mod connection;
 pub(crate) mod facts;

@@ -9,6 +9,7 @@ use api::v1alpha1::image_service_server::ImageServiceServer;
 use api::v1alpha1::kubernetes_service_server::KubernetesServiceServer;
 use api::v1alpha1::log_service_server::LogServiceServer;
 use api::v1alpha1::machine_service_server::MachineServiceServer;
+use api::v1alpha1::packet_service_server::PacketServiceServer;
 use api::v1alpha1::peer_service_server::PeerServiceServer;
 use api::v1alpha1::resource_service_server::ResourceServiceServer;
 use api::v1alpha1::service_service_server::ServiceServiceServer;
@@ -90,6 +91,7 @@ impl ApiServer {
             .add(limited!(WorkloadServiceServer))
             .add(limited!(ImageServiceServer))
             .add(limited!(ContainerServiceServer))
+            .add(limited!(PacketServiceServer))
             .add(health)
             .add(reflection)
             .build()

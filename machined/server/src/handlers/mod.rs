@@ -8,6 +8,7 @@ mod image;
 mod kubernetes;
 mod log;
 mod machine;
+mod packet;
 mod peer;
 mod pushed;
 mod resource;

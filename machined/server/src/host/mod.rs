@@ -6,6 +6,7 @@
 mod cgroup;
 mod cpu;
 mod disk;
+mod link;
 mod memory;
 mod mount;
 mod network;
@@ -14,6 +15,8 @@ mod socket;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+
+pub use link::Link;
 
 /// Units of time in `/proc`: Linux reports to programs in hundredths of a second on every architecture we run on.
 const TICK_MS: u64 = 10;
