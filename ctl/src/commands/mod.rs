@@ -9,6 +9,7 @@ pub mod containers;
 pub mod context;
 pub mod copy;
 pub mod cpu;
+pub mod dashboard;
 pub mod discover;
 pub mod disks;
 mod done;
@@ -81,6 +82,10 @@ remote_commands! {
     /// Exits with 0 when all nodes are healthy, with 3 when one is degraded (everything that its config requires holds, but
     /// something else is wrong), with 4 when one is unhealthy, and with 1 when one cannot be reached.
     Health(health::Health),
+    /// Show nodes, their load and memory, services and logs on a page that redraws.
+    ///
+    /// Arrow keys select a node and the service whose log is shown, q leaves. A node that is away is connected to again.
+    Dashboard(dashboard::DashboardArgs),
     /// Show the clocks of nodes.
     Time(time::Time),
     /// Show or watch resources: the state that controllers work on.
