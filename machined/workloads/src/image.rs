@@ -1,8 +1,8 @@
 //! What an image says about itself: its config, by the OCI image specification. Pure.
 
 use containerd::Layer;
+use manifest::Digest;
 use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
 
 /// The most layers that an image may have: containerd's file system takes no more.
 const LAYERS_MAX: usize = 127;
@@ -168,19 +168,13 @@ pub fn runnable(manifest: &[u8], config: &[u8]) -> Result<Runnable, ImageError> 
 
 /// Returns true for `sha256:` and 64 hexadecimal digits.
 pub fn is_digest(text: &str) -> bool {
-    text.strip_prefix("sha256:").is_some_and(|hex| {
-        hex.len() == 64
-            && hex
-                .bytes()
-                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-    })
+    text.strip_prefix("sha256:")
+        .is_some_and(|hex| hex.parse::<Digest>().is_ok())
 }
 
 /// Returns the digest of bytes.
 pub fn digest(bytes: &[u8]) -> String {
-    let hash = Sha256::digest(bytes);
-    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
+    format!("sha256:{}", Digest::of(bytes))
 }
 
 /// Names each layer on those below it: the specification's ChainID.
