@@ -2,13 +2,11 @@
 
 use std::io::{self, Write};
 
+use oci_image::{digest, media_type};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use board::Arch;
-
-/// The media type of the manifests that are made here.
-pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// A container image of one layer, which names what it runs itself.
 pub struct Image<'a> {
@@ -37,16 +35,16 @@ impl Image<'_> {
         .to_string();
         let manifest = json!({
             "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "config": descriptor("application/vnd.oci.image.config.v1+json", config.as_bytes()),
-            "layers": [descriptor("application/vnd.oci.image.layer.v1.tar", self.layer)],
+            "mediaType": media_type::MANIFEST,
+            "config": descriptor(media_type::CONFIG, config.as_bytes()),
+            "layers": [descriptor(media_type::LAYER, self.layer)],
         })
         .to_string();
         pack(
             out,
             self.reference,
             self.arch,
-            MANIFEST,
+            media_type::MANIFEST,
             manifest.as_bytes(),
             &[self.layer, config.as_bytes()],
         )
@@ -73,7 +71,7 @@ pub(crate) fn pack(
     described["platform"] = json!({"architecture": arch.as_str(), "os": "linux"});
     let index = json!({
         "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "mediaType": media_type::INDEX,
         "manifests": [described],
     })
     .to_string();
@@ -106,10 +104,6 @@ pub fn archive(reference: &str, arch: Arch, name: &str, program: &[u8]) -> io::R
     let mut archive = Vec::new();
     image.write(&mut archive)?;
     Ok(archive)
-}
-
-pub(crate) fn digest(data: &[u8]) -> String {
-    format!("sha256:{}", hex::encode(Sha256::digest(data)))
 }
 
 pub(crate) fn descriptor(media_type: &str, data: &[u8]) -> serde_json::Value {

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use board::Arch;
-use serde::Deserialize;
+use oci_image::{ImageConfig, LAYERS_MAX};
 use sha2::{Digest, Sha256};
 
 use super::archive::json;
@@ -11,39 +11,28 @@ use super::{Fault, Found, Layer, Packing};
 
 /// The most bytes of all layers when unpacked, 4 GiB.
 const MOST_UNPACKED: u64 = 4 << 30;
-/// The most layers: that of overlayfs mounts, by containerd.
-const MOST_LAYERS: usize = 127;
 /// The largest window of zstd, as a power of two: containerd's own bound, 128 MiB.
 const WINDOW: u32 = 27;
-
-#[derive(Deserialize)]
-struct Config {
-    architecture: String,
-    os: String,
-    rootfs: RootFs,
-}
-
-#[derive(Deserialize)]
-struct RootFs {
-    diff_ids: Vec<String>,
-}
 
 /// Checks an image. Returns the size of its layers when unpacked, in bytes.
 ///
 /// # Errors
 /// Fails when it is for another architecture, or a layer is not the one that the configuration names.
 pub(super) fn check(found: &Found<'_>, arch: Arch) -> Result<u64, Fault> {
-    let config: Config = json("its configuration", found.config)?;
-    if config.os != "linux" || config.architecture != arch.as_str() {
+    let config: ImageConfig = json("its configuration", found.config)?;
+    let platform = config
+        .platform
+        .ok_or_else(|| Fault::Image("its configuration names no platform".into()))?;
+    if platform.os != "linux" || platform.architecture != arch.as_str() {
         return Err(Fault::Image(format!(
             "it is for {}/{}, and the board needs linux/{arch}; get the image of that platform (`--platform linux/{arch}`)",
-            config.os, config.architecture
+            platform.os, platform.architecture
         )));
     }
     let (layers, ids) = (&found.layers, &config.rootfs.diff_ids);
-    if layers.is_empty() || layers.len() > MOST_LAYERS {
+    if layers.is_empty() || layers.len() > LAYERS_MAX {
         return Err(Fault::Image(format!(
-            "it has {} layers; from 1 to {MOST_LAYERS} are possible",
+            "it has {} layers; from 1 to {LAYERS_MAX} are possible",
             layers.len()
         )));
     }

@@ -2,12 +2,13 @@
 //!
 //! Source of the format: the Docker image specification v1.2, "Combined Image JSON + Filesystem Changeset Format".
 
+use oci_image::{digest, media_type};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::archive::Files;
 use super::{Fault, Found, Layer, Packing};
-use crate::oci::{MANIFEST, descriptor, digest};
+use crate::oci::descriptor;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -45,21 +46,21 @@ pub(super) fn find(files: &Files) -> Result<Found<'_>, Fault> {
     let layers: Vec<Layer<'_>> = layers.collect::<Result<_, Fault>>()?;
     let described = layers.iter().map(|layer| {
         let media_type = match layer.packing {
-            Packing::Plain => "application/vnd.oci.image.layer.v1.tar",
-            Packing::Gzip => "application/vnd.oci.image.layer.v1.tar+gzip",
-            Packing::Zstd => "application/vnd.oci.image.layer.v1.tar+zstd",
+            Packing::Plain => media_type::LAYER,
+            Packing::Gzip => media_type::LAYER_GZIP,
+            Packing::Zstd => media_type::LAYER_ZSTD,
         };
         descriptor(media_type, layer.data)
     });
     let manifest = json!({
         "schemaVersion": 2,
-        "mediaType": MANIFEST,
-        "config": descriptor("application/vnd.oci.image.config.v1+json", config),
+        "mediaType": media_type::MANIFEST,
+        "config": descriptor(media_type::CONFIG, config),
         "layers": described.collect::<Vec<_>>(),
     });
     Ok(Found {
         names: saved.repo_tags.unwrap_or_default().into_iter().collect(),
-        media_type: MANIFEST.to_owned(),
+        media_type: media_type::MANIFEST.to_owned(),
         manifest: manifest.to_string().into_bytes(),
         config,
         layers,

@@ -6,34 +6,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use board::Arch;
+use oci_image::{Descriptor, Index, Manifest, blob_path, digest, media_type};
 use serde::Deserialize;
 
 use super::archive::{Files, json};
 use super::{Fault, Found, Layer, Packing};
-use crate::oci::digest;
 
-/// Names that an index gives an image, the better ones first.
-const NAMES: [&str; 2] = ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
 /// The mark of what build tools attach to images: how they were built.
 const ATTACHED: &str = "vnd.docker.reference.type";
-const MANIFESTS: [&str; 2] = [
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-];
-const INDEXES: [&str; 2] = [
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-];
-const CONFIGS: [&str; 2] = [
-    "application/vnd.oci.image.config.v1+json",
-    "application/vnd.docker.container.image.v1+json",
-];
 const LAYERS: [(&str, Packing); 5] = [
-    ("application/vnd.oci.image.layer.v1.tar", Packing::Plain),
-    ("application/vnd.oci.image.layer.v1.tar+gzip", Packing::Gzip),
-    ("application/vnd.oci.image.layer.v1.tar+zstd", Packing::Zstd),
-    ("application/vnd.docker.image.rootfs.diff.tar", Packing::Plain),
-    ("application/vnd.docker.image.rootfs.diff.tar.gzip", Packing::Gzip),
+    (media_type::LAYER, Packing::Plain),
+    (media_type::LAYER_GZIP, Packing::Gzip),
+    (media_type::LAYER_ZSTD, Packing::Zstd),
+    (media_type::DOCKER_LAYER, Packing::Plain),
+    (media_type::DOCKER_LAYER_GZIP, Packing::Gzip),
 ];
 /// How deep indexes may lie in each other: the archive's own, one for several platforms, and one to spare.
 const DEPTH: usize = 3;
@@ -42,36 +28,6 @@ const DEPTH: usize = 3;
 #[serde(rename_all = "camelCase")]
 struct Layout {
     image_layout_version: String,
-}
-
-#[derive(Deserialize)]
-struct Index {
-    manifests: Vec<Descriptor>,
-}
-
-#[derive(Deserialize)]
-struct Manifest {
-    config: Descriptor,
-    layers: Vec<Descriptor>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Descriptor {
-    media_type: String,
-    digest: String,
-    size: u64,
-    #[serde(default)]
-    annotations: BTreeMap<String, String>,
-    platform: Option<Platform>,
-    #[serde(default)]
-    urls: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct Platform {
-    architecture: String,
-    os: String,
 }
 
 /// What a walk through the indexes found.
@@ -132,9 +88,9 @@ impl Walk {
             if descriptor.annotations.contains_key(ATTACHED) {
                 continue;
             }
-            let own = NAMES.iter().find_map(|name| descriptor.annotations.get(*name));
-            let names = own.map_or_else(|| above.clone(), |own| BTreeSet::from([own.clone()]));
-            if INDEXES.contains(&descriptor.media_type.as_str()) {
+            let own = descriptor.name();
+            let names = own.map_or_else(|| above.clone(), |own| BTreeSet::from([own.to_owned()]));
+            if media_type::INDEXES.contains(&descriptor.media_type.as_str()) {
                 if depth == 0 {
                     return Err(Fault::Image("its indexes lie too deep in each other".into()));
                 }
@@ -142,7 +98,7 @@ impl Walk {
                 // Tools that save one platform of an image may leave the index of all of them.
                 let inner: Index = json(&path, blob(files, &descriptor)?)?;
                 self.index(files, inner, arch, &names, depth - 1)?;
-            } else if MANIFESTS.contains(&descriptor.media_type.as_str()) {
+            } else if media_type::MANIFESTS.contains(&descriptor.media_type.as_str()) {
                 let platform = descriptor.platform.as_ref();
                 if let Some(other) = platform
                     .filter(|platform| platform.os != "linux" || platform.architecture != arch.as_str())
@@ -167,7 +123,7 @@ impl Walk {
 fn image<'a>(files: &'a Files, descriptor: &Descriptor, names: BTreeSet<String>) -> Result<Found<'a>, Fault> {
     let bytes = blob(files, descriptor)?;
     let manifest: Manifest = json(&path(&descriptor.digest)?, bytes)?;
-    if !CONFIGS.contains(&manifest.config.media_type.as_str()) {
+    if !media_type::CONFIGS.contains(&manifest.config.media_type.as_str()) {
         return Err(Fault::Image(format!(
             "its configuration is a {}: it is an artifact, not a container image",
             manifest.config.media_type
@@ -212,8 +168,5 @@ fn blob<'a>(files: &'a Files, descriptor: &Descriptor) -> Result<&'a [u8], Fault
 }
 
 fn path(digest: &str) -> Result<String, Fault> {
-    let hash = digest.strip_prefix("sha256:");
-    let hash = hash.filter(|hash| hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()));
-    let hash = hash.ok_or_else(|| Fault::Image(format!("{digest:?} in it is not a SHA-256 digest")))?;
-    Ok(format!("blobs/sha256/{hash}"))
+    blob_path(digest).ok_or_else(|| Fault::Image(format!("{digest:?} in it is not a SHA-256 digest")))
 }

@@ -178,7 +178,7 @@ fn read(path: &Path, name: Option<&ImageReference>, arch: Arch) -> Result<Contai
         Some(name) => name.clone(),
         None => own_name(&found.names)?,
     };
-    let digest = oci::digest(&found.manifest);
+    let digest = oci_image::digest(&found.manifest);
     if let Some(pinned) = name.digest().filter(|pinned| *pinned != digest) {
         return Err(Fault::Image(format!(
             "its digest is {digest}, and its name says {pinned}"

@@ -2,11 +2,12 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
+use oci_image::digest;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::oci::{descriptor, digest};
+use crate::oci::descriptor;
 
 fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());

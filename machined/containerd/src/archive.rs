@@ -9,12 +9,9 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use oci_image::{Descriptor, Index, Manifest, media_type};
+use serde::de::DeserializeOwned;
 
-/// The annotations of `index.json` that name an image, the first one first. The second may be a tag alone.
-const NAMES: [&str; 2] = ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
-/// Where blobs are stored in the archive; what follows is the digest in hexadecimal.
-const BLOBS: &str = "blobs/sha256/";
 /// The most that an index or manifest may take: containerd's own limit for a manifest.
 const DOCUMENT_MAX: u64 = 8 << 20;
 /// The most entries an archive may have: a bound on what a broken archive can make us remember.
@@ -83,27 +80,6 @@ pub struct Archive {
     pub images: Vec<Image>,
 }
 
-#[derive(Deserialize)]
-struct Index {
-    manifests: Vec<Descriptor>,
-}
-
-#[derive(Deserialize)]
-struct Manifest {
-    config: Descriptor,
-    layers: Vec<Descriptor>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Descriptor {
-    media_type: String,
-    digest: String,
-    size: u64,
-    #[serde(default)]
-    annotations: BTreeMap<String, String>,
-}
-
 impl Archive {
     /// Reads which images an archive holds. Blobs are located, not read: containerd checks their digests.
     pub fn open(path: &Path) -> Result<Self, ArchiveError> {
@@ -165,9 +141,8 @@ impl Source<'_> {
         files: &BTreeMap<String, (u64, u64)>,
         descriptor: &Descriptor,
     ) -> Result<Image, ArchiveError> {
-        let name = NAMES.iter().find_map(|name| descriptor.annotations.get(*name));
-        let name = name.map(String::as_str).unwrap_or_default();
-        if !descriptor.media_type.contains(".manifest.") {
+        let name = descriptor.name().unwrap_or_default();
+        if !media_type::MANIFESTS.contains(&descriptor.media_type.as_str()) {
             return Err(self.layout(format!(
                 "image {} is a {}; only an image manifest of one platform can be imported",
                 if name.is_empty() { &descriptor.digest } else { name },
@@ -214,7 +189,7 @@ impl Source<'_> {
     }
 
     /// Reads and parses one of the archive's JSON files.
-    fn document<T: for<'de> Deserialize<'de>>(
+    fn document<T: DeserializeOwned>(
         &mut self,
         files: &BTreeMap<String, (u64, u64)>,
         name: &str,
@@ -261,7 +236,7 @@ fn read_error(path: &Path, source: io::Error) -> ArchiveError {
 
 /// Returns where a blob is stored; a digest of another kind names no file of an archive.
 fn blob_path(digest: &str) -> String {
-    format!("{BLOBS}{}", digest.strip_prefix("sha256:").unwrap_or("?"))
+    oci_image::blob_path(digest).unwrap_or_else(|| "blobs/?".to_owned())
 }
 
 #[cfg(test)]

@@ -1,36 +1,16 @@
 //! What an image says about itself: its config, by the OCI image specification. Pure.
 
 use containerd::Layer;
-use manifest::Digest;
-use serde::Deserialize;
-
-/// The most layers that an image may have: containerd's file system takes no more.
-const LAYERS_MAX: usize = 127;
-
-/// What is run when the workload says nothing else.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ImageConfig {
-    /// The program and its first arguments.
-    pub entrypoint: Vec<String>,
-    /// The arguments.
-    pub cmd: Vec<String>,
-    /// Variables, as `NAME=VALUE`.
-    pub env: Vec<String>,
-    /// The folder in which it starts.
-    pub working_dir: String,
-    /// The user: names or numbers.
-    pub user: String,
-    /// The signal that asks it to end.
-    pub stop_signal: Option<String>,
-}
+use oci_image::{Descriptor, Execution, ImageConfig, LAYERS_MAX, Manifest, digest, is_digest};
+use serde::de::DeserializeOwned;
 
 /// An image that can be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Runnable {
     /// The digest of its config.
     pub config_digest: String,
-    /// What it says.
-    pub config: ImageConfig,
+    /// What is run when the workload says nothing else.
+    pub execution: Execution,
     /// Its layers, lowest first.
     pub layers: Vec<Layer>,
 }
@@ -52,53 +32,13 @@ pub enum ImageError {
     Wrong(&'static str),
 }
 
-#[derive(Deserialize)]
-struct Manifest {
-    config: Descriptor,
-    layers: Vec<Descriptor>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Descriptor {
-    media_type: String,
-    digest: String,
-    size: i64,
-}
-
-#[derive(Deserialize)]
-struct Config {
-    #[serde(default)]
-    config: Option<RawConfig>,
-    rootfs: RootFs,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "PascalCase", default)]
-struct RawConfig {
-    entrypoint: Option<Vec<String>>,
-    cmd: Option<Vec<String>>,
-    env: Option<Vec<String>>,
-    working_dir: Option<String>,
-    user: Option<String>,
-    stop_signal: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct RootFs {
-    diff_ids: Vec<String>,
-}
-
 /// Returns the digest of the config that a manifest names.
 ///
 /// # Errors
 ///
 /// It is not a manifest.
 pub fn config_digest(manifest: &[u8]) -> Result<String, ImageError> {
-    let manifest: Manifest = serde_json::from_slice(manifest).map_err(|source| ImageError::Parse {
-        what: "manifest",
-        source,
-    })?;
+    let manifest: Manifest = parse("manifest", manifest)?;
     Ok(manifest.config.digest)
 }
 
@@ -108,11 +48,8 @@ pub fn config_digest(manifest: &[u8]) -> Result<String, ImageError> {
 ///
 /// It is not a manifest.
 pub fn parts(manifest: &[u8]) -> Result<Vec<(String, u64)>, ImageError> {
-    let manifest: Manifest = serde_json::from_slice(manifest).map_err(|source| ImageError::Parse {
-        what: "manifest",
-        source,
-    })?;
-    let part = |part: Descriptor| (part.digest, u64::try_from(part.size).unwrap_or(0));
+    let manifest: Manifest = parse("manifest", manifest)?;
+    let part = |part: Descriptor| (part.digest, part.size);
     Ok(manifest
         .layers
         .into_iter()
@@ -127,9 +64,8 @@ pub fn parts(manifest: &[u8]) -> Result<Vec<(String, u64)>, ImageError> {
 ///
 /// One of them cannot be read, or they disagree.
 pub fn runnable(manifest: &[u8], config: &[u8]) -> Result<Runnable, ImageError> {
-    let parse = |what| move |source| ImageError::Parse { what, source };
-    let manifest: Manifest = serde_json::from_slice(manifest).map_err(parse("manifest"))?;
-    let config: Config = serde_json::from_slice(config).map_err(parse("config"))?;
+    let manifest: Manifest = parse("manifest", manifest)?;
+    let config: ImageConfig = parse("config", config)?;
     let count = manifest.layers.len();
     if count != config.rootfs.diff_ids.len() {
         return Err(ImageError::Wrong("has not as many layers as its config says"));
@@ -141,40 +77,25 @@ pub fn runnable(manifest: &[u8], config: &[u8]) -> Result<Runnable, ImageError> 
         return Err(ImageError::Wrong("has a layer whose name is not a digest"));
     }
     let chains = chains(&config.rootfs.diff_ids);
-    let layers = manifest
-        .layers
-        .into_iter()
-        .zip(chains)
-        .map(|(layer, chain)| Layer {
+    let layers = manifest.layers.into_iter().zip(chains).map(|(layer, chain)| {
+        let size =
+            i64::try_from(layer.size).map_err(|_| ImageError::Wrong("has a layer that fits nowhere"))?;
+        Ok(Layer {
             media_type: layer.media_type,
             digest: layer.digest,
-            size: layer.size,
+            size,
             chain,
-        });
-    let raw = config.config.unwrap_or_default();
+        })
+    });
     Ok(Runnable {
         config_digest: manifest.config.digest,
-        layers: layers.collect(),
-        config: ImageConfig {
-            entrypoint: raw.entrypoint.unwrap_or_default(),
-            cmd: raw.cmd.unwrap_or_default(),
-            env: raw.env.unwrap_or_default(),
-            working_dir: raw.working_dir.unwrap_or_default(),
-            user: raw.user.unwrap_or_default(),
-            stop_signal: raw.stop_signal.filter(|signal| !signal.is_empty()),
-        },
+        layers: layers.collect::<Result<_, ImageError>>()?,
+        execution: config.config.unwrap_or_default(),
     })
 }
 
-/// Returns true for `sha256:` and 64 hexadecimal digits.
-pub fn is_digest(text: &str) -> bool {
-    text.strip_prefix("sha256:")
-        .is_some_and(|hex| hex.parse::<Digest>().is_ok())
-}
-
-/// Returns the digest of bytes.
-pub fn digest(bytes: &[u8]) -> String {
-    format!("sha256:{}", Digest::of(bytes))
+fn parse<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, ImageError> {
+    serde_json::from_slice(bytes).map_err(|source| ImageError::Parse { what, source })
 }
 
 /// Names each layer on those below it: the specification's ChainID.
@@ -219,7 +140,7 @@ mod tests {
         let second = digest(format!("{} {}", digest(&[0]), digest(&[1])).as_bytes());
         assert_eq!(image.layers[1].chain, second);
         assert_eq!(
-            (image.config.entrypoint, image.config.user.as_str()),
+            (image.execution.entrypoint, image.execution.user.as_str()),
             (vec!["/a".to_owned()], "7")
         );
     }

@@ -5,8 +5,8 @@
 
 use serde_json::{Value, json};
 
-use crate::image::ImageConfig;
 use crate::settings::Settings;
+use oci_image::Execution;
 
 /// Where every container finds its secrets.
 const SECRETS: &str = "/run/secrets";
@@ -75,7 +75,7 @@ pub fn cgroup(name: &str) -> String {
 /// # Errors
 ///
 /// The image has a name there.
-pub fn user(settings: &Settings, image: &ImageConfig) -> Result<(u32, u32), Unfit> {
+pub fn user(settings: &Settings, image: &Execution) -> Result<(u32, u32), Unfit> {
     if let Some(user) = settings.user {
         return Ok(user);
     }
@@ -95,7 +95,7 @@ pub fn user(settings: &Settings, image: &ImageConfig) -> Result<(u32, u32), Unfi
 /// # Errors
 ///
 /// Neither workload nor image has one.
-pub fn command(settings: &Settings, image: &ImageConfig) -> Result<Vec<String>, Unfit> {
+pub fn command(settings: &Settings, image: &Execution) -> Result<Vec<String>, Unfit> {
     let (first, rest) = match (settings.command.is_empty(), settings.args.is_empty()) {
         (false, _) => (&settings.command, &settings.args),
         (true, false) => (&image.entrypoint, &settings.args),
@@ -114,7 +114,7 @@ pub fn command(settings: &Settings, image: &ImageConfig) -> Result<Vec<String>, 
 /// # Errors
 ///
 /// See [`user`].
-pub fn process(settings: &Settings, image: &ImageConfig, words: &[String]) -> Result<Value, Unfit> {
+pub fn process(settings: &Settings, image: &Execution, words: &[String]) -> Result<Value, Unfit> {
     let (uid, gid) = user(settings, image)?;
     let capabilities: Vec<String> = settings
         .capabilities
@@ -143,7 +143,7 @@ pub fn process(settings: &Settings, image: &ImageConfig, words: &[String]) -> Re
 }
 
 /// Lists variables: the image's, the workload's, and those with secrets; of two with a name, the last one.
-fn environment(settings: &Settings, image: &ImageConfig) -> Vec<String> {
+fn environment(settings: &Settings, image: &Execution) -> Vec<String> {
     let mut list = vec!["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()];
     list.extend(image.env.iter().cloned());
     list.push(format!("HOSTNAME={}", settings.name));
@@ -180,7 +180,7 @@ pub struct Folders<'a> {
 /// Nobody says what to run, or as whom.
 pub fn spec(
     settings: &Settings,
-    image: &ImageConfig,
+    image: &Execution,
     devices: &[Device],
     folders: Folders<'_>,
 ) -> Result<Value, Unfit> {

@@ -13,12 +13,12 @@ use containerd::{Blob, Containerd, Image, ImageStore as _, references};
 use http::StatusCode;
 use machine_config::v1alpha1::Registry;
 use machine_config::value::ImageReference;
+use oci_image::digest;
 use remote::{Ask, Options, Reply};
 use state::ControllerError;
 use tokio_util::io::SyncIoBridge;
 use zeroize::Zeroizing;
 
-use crate::image::digest;
 use crate::registry::{ACCEPT, Challenge, Document, Part, Refused, challenge, document};
 
 /// The most that a manifest may take: what registries allow.

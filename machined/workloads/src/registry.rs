@@ -1,8 +1,7 @@
 //! What registries say: challenges, manifests, and lists of them by platform. Pure: everything in here comes from outside.
 
+use oci_image::{Descriptor, is_digest, media_type};
 use serde::Deserialize;
-
-use crate::image::is_digest;
 
 /// The largest blob that is pulled, in bytes: more fits on no board's disk.
 pub const BLOB_MAX: u64 = 8 << 30;
@@ -12,7 +11,6 @@ const PARTS_MAX: usize = 256;
 pub const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
                           application/vnd.docker.distribution.manifest.list.v2+json, \
                           application/vnd.docker.distribution.manifest.v2+json";
-const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// What a registry sent cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -105,22 +103,9 @@ pub enum Document {
 #[serde(rename_all = "camelCase")]
 struct Raw {
     media_type: Option<String>,
-    manifests: Option<Vec<RawPart>>,
-    config: Option<RawPart>,
-    layers: Option<Vec<RawPart>>,
-}
-
-#[derive(Deserialize)]
-struct RawPart {
-    digest: String,
-    size: u64,
-    platform: Option<Platform>,
-}
-
-#[derive(Deserialize)]
-struct Platform {
-    os: String,
-    architecture: String,
+    manifests: Option<Vec<Descriptor>>,
+    config: Option<Descriptor>,
+    layers: Option<Vec<Descriptor>>,
 }
 
 /// Reads a manifest or a list of them, for an architecture by its name in Go.
@@ -140,13 +125,13 @@ pub fn document(bytes: &[u8], architecture: &str) -> Result<Document, Refused> {
         return Err(Refused::Part(format!("it has {} layers", layers.len())));
     }
     Ok(Document::Image {
-        media_type: raw.media_type.unwrap_or_else(|| OCI_MANIFEST.to_owned()),
+        media_type: raw.media_type.unwrap_or_else(|| media_type::MANIFEST.to_owned()),
         config: part(config)?,
         layers: layers.into_iter().map(part).collect::<Result<_, _>>()?,
     })
 }
 
-fn part(raw: RawPart) -> Result<Part, Refused> {
+fn part(raw: Descriptor) -> Result<Part, Refused> {
     if !is_digest(&raw.digest) {
         return Err(Refused::Part(format!(
             "{:?} is not a digest",
@@ -162,8 +147,8 @@ fn part(raw: RawPart) -> Result<Part, Refused> {
     })
 }
 
-fn pick(list: Vec<RawPart>, architecture: &str) -> Result<String, Refused> {
-    let fits = |part: &&RawPart| {
+fn pick(list: Vec<Descriptor>, architecture: &str) -> Result<String, Refused> {
+    let fits = |part: &&Descriptor| {
         let platform = part.platform.as_ref();
         platform.is_some_and(|platform| platform.os == "linux" && platform.architecture == architecture)
     };
@@ -226,7 +211,7 @@ mod tests {
     #[test]
     fn the_image_for_this_board_is_picked_from_a_list() {
         let digest = |n: char| format!("sha256:{}", n.to_string().repeat(64));
-        let one = |n, arch: &str| serde_json::json!({"digest": digest(n), "size": 1, "platform": {"os": "linux", "architecture": arch}});
+        let one = |n, arch: &str| serde_json::json!({"mediaType": "m", "digest": digest(n), "size": 1, "platform": {"os": "linux", "architecture": arch}});
         let list = serde_json::json!({"manifests": [one('a', "amd64"), one('b', "arm64")]}).to_string();
         assert_eq!(
             document(list.as_bytes(), "arm64"),
@@ -242,7 +227,7 @@ mod tests {
     #[test]
     fn parts_that_cannot_be_right_are_refused() {
         let manifest = |digest: &str, size: u64| {
-            let part = serde_json::json!({"digest": digest, "size": size});
+            let part = serde_json::json!({"mediaType": "m", "digest": digest, "size": size});
             serde_json::json!({"config": part, "layers": [part]}).to_string()
         };
         let good = format!("sha256:{}", "0".repeat(64));

@@ -137,7 +137,7 @@ async fn create(
     output: (&Path, &Path),
 ) -> Result<(), ControllerError> {
     let devices = devices::find(&settings.devices, Path::new("/dev"), Path::new("/sys"))?;
-    let owner = oci::user(settings, &image.config)?;
+    let owner = oci::user(settings, &image.execution)?;
     let secrets = places.of(&settings.name).join("secrets");
     write_secrets(&secrets, settings, owner)?;
     make_volumes(&places.volumes, settings, owner)?;
@@ -145,7 +145,7 @@ async fn create(
         volumes: &places.volumes.display().to_string(),
         secrets: &secrets.display().to_string(),
     };
-    let spec = oci::spec(settings, &image.config, &devices, folders)?;
+    let spec = oci::spec(settings, &image.execution, &devices, folders)?;
     let chain = image
         .layers
         .last()
@@ -197,7 +197,12 @@ async fn stop(
     places: &Places,
     image: &Runnable,
 ) -> Result<u32, ControllerError> {
-    let named = image.config.stop_signal.as_deref().and_then(number);
+    let named = image
+        .execution
+        .stop_signal
+        .as_deref()
+        .filter(|signal| !signal.is_empty())
+        .and_then(number);
     let signal = settings.stop_signal.or(named).unwrap_or(TERM);
     containerd.signal(&settings.name, signal, false).await?;
     let grace = Duration::from_secs(settings.grace_seconds);
@@ -326,7 +331,7 @@ fn forward(fifo: &Path, mut to: impl io::Write + Send + 'static) -> io::Result<(
 pub async fn check(settings: &Settings, places: &Places) -> Result<(), ControllerError> {
     let containerd = Containerd::connect(&places.socket, WORKLOADS).await?;
     let image = image(&containerd, settings).await?;
-    let process = oci::process(settings, &image.config, &settings.check)?;
+    let process = oci::process(settings, &image.execution, &settings.check)?;
     let name = format!("check-{}", std::process::id());
     containerd
         .exec(&settings.name, &name, serde_json::to_vec(&process)?)

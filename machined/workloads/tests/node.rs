@@ -16,12 +16,12 @@ use machine_config::MachineConfig;
 use machine_config::value::Period;
 use node::events::Events;
 use node::logs::uptime_ms;
+use oci_image::digest;
 use shell::{archive, image, registry};
 use state::kinds::{
     NODE, ServiceHealth, ServiceSpec, ServiceState, ServiceStatus, WorkloadStage, WorkloadStatus,
 };
 use state::{Controller as _, Store};
-use workloads::image::digest;
 use workloads::runner::Places;
 use workloads::{ImagesHandle, Workloads};
 

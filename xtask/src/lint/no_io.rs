@@ -12,6 +12,7 @@ const PURE: &[&str] = &[
     "crates/manifest/src/",
     "crates/kubernetes/src/",
     "crates/machine-config/src/",
+    "crates/oci-image/src/",
     "crates/quantity/src/",
     "crates/service-definition/src/",
     "crates/yaml/src/",

@@ -12,12 +12,12 @@ fn settings(lines: &str) -> Settings {
     Settings::of(&workload(lines), "docker.io/library/a:latest")
 }
 
-fn image() -> ImageConfig {
-    ImageConfig {
+fn image() -> Execution {
+    Execution {
         entrypoint: vec!["/entry".into()],
         cmd: vec!["default".into()],
         env: vec!["A=1".into(), "PATH=/bin".into()],
-        ..ImageConfig::default()
+        ..Execution::default()
     }
 }
 
@@ -56,7 +56,7 @@ fn command_and_arguments_follow_kubernetes() {
     assert_eq!(words("    command: [/own]\n"), "/own");
     assert_eq!(words("    command: [/own]\n    args: [x, 1]\n"), "/own x 1");
     assert_eq!(
-        command(&settings(""), &ImageConfig::default()),
+        command(&settings(""), &Execution::default()),
         Err(Unfit::NoCommand)
     );
 }
@@ -123,7 +123,7 @@ fn limits_devices_and_users_are_as_written() {
 
 #[test]
 fn a_user_by_name_is_refused_with_the_way_out() {
-    let image = |user: &str| ImageConfig {
+    let image = |user: &str| Execution {
         user: user.into(),
         ..image()
     };

@@ -9,8 +9,8 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
 
+use oci_image::digest;
 use serde_json::{Value, json};
-use workloads::image::digest;
 
 /// A shell and what it links: the smallest image that every machine can make.
 const FILES: [&str; 3] = [
