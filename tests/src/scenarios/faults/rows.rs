@@ -84,13 +84,13 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "never-ready-node",
         slot: Content::Faulty(&Release::overlay("fault-unready")),
-        reports: &["not healthy in time", "services: unhealthy: node-ready"],
+        reports: &["not healthy in time", "services: unhealthy:", "node-ready ("],
         ..FALLS_BACK
     },
     Row {
         name: "crash-looping-service",
         slot: Content::Faulty(&Release::overlay("fault-crash-loop")),
-        reports: &["not healthy in time", "services: unhealthy: fault"],
+        reports: &["not healthy in time", "services: unhealthy:", "fault ("],
         ..FALLS_BACK
     },
     Row {
