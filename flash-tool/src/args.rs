@@ -40,7 +40,8 @@ pub struct Args {
         long = "key",
         value_name = "FILE",
         env = "BEDPLATE_KEY",
-        value_delimiter = ':'
+        value_delimiter = ':',
+        global = true
     )]
     pub(crate) keys: Vec<PathBuf>,
 
@@ -91,7 +92,9 @@ pub struct Args {
 
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Command {
-    /// Lists the disks, and which of them can be flashed.
+    /// Lists the disks, what is on them, and which of them can be flashed.
+    ///
+    /// Reading what is on a disk needs the right to read it. The release of a node is shown if one of the keys signed it.
     List,
 }
 

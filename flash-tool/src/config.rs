@@ -118,6 +118,11 @@ impl fmt::Debug for Injected {
     }
 }
 
+/// Returns the node's name, if the config gives one.
+pub(crate) fn hostname(config: &MachineConfig) -> Option<String> {
+    config.machine.hostname.as_ref().map(ToString::to_string)
+}
+
 fn summary(path: &Path, config: &MachineConfig, bytes: usize) -> ConfigSummary {
     let machine = &config.machine;
     let role = machine_config::v1alpha1::Role::ALL
@@ -125,7 +130,7 @@ fn summary(path: &Path, config: &MachineConfig, bytes: usize) -> ConfigSummary {
         .find(|(_, role)| *role == machine.role);
     ConfigSummary {
         file: path.display().to_string(),
-        hostname: machine.hostname.as_ref().map(ToString::to_string),
+        hostname: hostname(config),
         role: role.map_or_else(String::new, |(word, _)| (*word).to_owned()),
         addresses: machine
             .network

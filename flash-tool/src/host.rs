@@ -39,6 +39,17 @@ pub struct Disk {
     pub uses: Vec<Use>,
 }
 
+/// A partition of a disk, as the kernel knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Partition {
+    /// The kernel's name of it.
+    pub name: String,
+    /// Where it starts, in bytes from the start of the disk.
+    pub start: u64,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
 /// How a disk is attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -123,6 +134,24 @@ impl Host {
         disks.retain(|disk| disk.size > 0 && !["ram", "zram"].iter().any(|kind| disk.name.starts_with(kind)));
         disks.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(disks)
+    }
+
+    /// Lists the partitions of a disk, in the order of their places.
+    pub fn partitions_of(&self, disk: &Disk) -> Vec<Partition> {
+        let dir = self.block().join(&disk.name);
+        let partition = |name: String| {
+            // Both are in units of 512 bytes, whatever the disk's sectors.
+            let bytes = |file: &str| {
+                let sectors: u64 = self.text(&dir.join(&name).join(file))?.parse().ok()?;
+                sectors.checked_mul(512)
+            };
+            let (start, size) = (bytes("start")?, bytes("size")?);
+            let fits = start.checked_add(size).is_some_and(|end| end <= disk.size);
+            fits.then_some(Partition { name, start, size })
+        };
+        let mut all: Vec<Partition> = self.partitions(&dir).into_iter().filter_map(partition).collect();
+        all.sort_by_key(|partition| partition.start);
+        all
     }
 
     /// Finds the disk of a device number, or a partition and its disk's name.

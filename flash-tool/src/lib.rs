@@ -2,8 +2,8 @@
 //!
 //! Decisions and I/O are separate. [`plan`] is pure: from the bundle's facts and the medium's size it computes every byte
 //! that will be written. [`apply`] executes a plan on any [`medium::Medium`]; it checks each piece before writing it, and
-//! reports success only after it has read the medium back and inspected it as a node would. [`host`] lists disks, [`target`]
-//! decides which of them may be written to. [`Args`] is the command line of `bedplate-flash` and `bedplate flash`. Knows no
+//! reports success only after it has read the medium back and inspected it as a node would. [`host`] lists disks, [`contents`] says what
+//! is on them, [`target`] decides which of them may be written to. [`Args`] is the command line of `bedplate-flash` and `bedplate flash`. Knows no
 //! board by name.
 
 mod piece;
@@ -18,6 +18,7 @@ pub mod report;
 mod verify;
 pub mod watch;
 
+pub mod contents;
 pub mod host;
 pub mod safety;
 pub mod target;

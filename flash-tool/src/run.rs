@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bundle::Reader;
 use layout::Guids;
+use manifest::TrustedKey;
 use stdio::Lost;
 use uuid::Uuid;
 
@@ -14,13 +15,14 @@ use crate::ask::{Consent, Refused, Terminal, consent};
 use crate::bars::Bars;
 use crate::check::check;
 use crate::config::{ConfigError, Injected};
+use crate::contents::Contents;
 use crate::error::ApplyError;
-use crate::host::Host;
+use crate::host::{Disk, Host};
 use crate::keys::{self, KeysError};
 use crate::plan::{BundleFacts, Options, Plan, PlanError, plan};
 use crate::report::Report;
 use crate::safety::caution;
-use crate::show::{Outcome, PlanView, disks_text, judge, report_text};
+use crate::show::{DiskView, Outcome, PlanView, disks_text, judge, report_text};
 use crate::target::{Requirements, Target, TargetError};
 
 /// Why nothing was flashed, or a flash failed.
@@ -86,7 +88,16 @@ impl Args {
     }
 
     fn list(&self, host: &Host) -> Result<(), FlashError> {
-        let disks = judge(host.disks().map_err(FlashError::List)?);
+        let keys = match self.keys.as_slice() {
+            [] => Vec::new(),
+            given => keys::load(given)?,
+        };
+        let disks = host.disks().map_err(FlashError::List)?;
+        let disks = disks.into_iter().map(|disk| {
+            let contents = contents_of(host, &disk, &keys);
+            judge(disk, contents)
+        });
+        let disks: Vec<DiskView> = disks.collect();
         let text = match self.output {
             Output::Text => disks_text(&disks),
             Output::Json => serde_json::to_string_pretty(&disks)? + "\n",
@@ -139,7 +150,11 @@ impl Args {
                 discard: self.discard,
             },
         )?;
-        let view = PlanView::new(&plan, &target);
+        let loses = match &target {
+            Target::Disk(disk) => contents_of(host, disk, &keys).ok(),
+            Target::File(_) => None,
+        };
+        let view = PlanView::new(&plan, &target, loses.as_ref());
         stdio::ask(view.text());
         let report = if self.dry_run {
             None
@@ -192,4 +207,10 @@ impl Args {
         }
         Ok(report)
     }
+}
+
+/// Reads what is on a disk.
+fn contents_of(host: &Host, disk: &Disk, keys: &[TrustedKey]) -> io::Result<Contents> {
+    let file = File::open(&disk.path)?;
+    Contents::read(&file, disk.size, &host.partitions_of(disk), keys)
 }

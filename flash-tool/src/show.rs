@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::io;
 
 use layout::{Extent, Name};
 use quantity::human_bytes;
 use serde::Serialize;
 
 use crate::config::ConfigSummary;
+use crate::contents::Contents;
 use crate::host::{Bus, Disk};
 use crate::plan::{Plan, Release, What};
 use crate::report::Report;
@@ -20,6 +22,8 @@ use crate::target::Target;
 pub(crate) struct PlanView<'a> {
     release: &'a Release,
     target: &'a Target,
+    /// What is on the target now, and will be lost; absent for a file, and where it cannot be read.
+    loses: Option<&'a Contents>,
     /// The GUID of the new disk.
     disk: String,
     hybrid_mbr: bool,
@@ -59,10 +63,14 @@ pub(crate) struct DiskView {
     disk: Disk,
     refused: Vec<String>,
     caution: Option<Caution>,
+    /// Absent when it could not be read.
+    contents: Option<Contents>,
+    /// Why it could not be read.
+    unreadable: Option<String>,
 }
 
 impl<'a> PlanView<'a> {
-    pub fn new(plan: &'a Plan, target: &'a Target) -> Self {
+    pub fn new(plan: &'a Plan, target: &'a Target, loses: Option<&'a Contents>) -> Self {
         let mut pieces = BTreeMap::new();
         for piece in plan.pieces.iter().chain([&plan.trailer]) {
             *pieces.entry(word(piece.what)).or_default() += piece.extent.len;
@@ -76,6 +84,7 @@ impl<'a> PlanView<'a> {
         Self {
             release: &plan.release,
             target,
+            loses,
             disk: plan.table.guids.disk.to_string(),
             hybrid_mbr: plan.table.hybrid,
             partitions: plan.table.layout.partitions().map(partition).collect(),
@@ -111,6 +120,9 @@ impl<'a> PlanView<'a> {
             ),
         );
         line("Target", target_text(self.target));
+        if let Some(contents) = self.loses.filter(|contents| !contents.is_empty()) {
+            line("Loses", contents.to_string());
+        }
         line("Config", self.config.map_or_else(no_config, config_text));
         let partitions = self
             .partitions
@@ -146,24 +158,42 @@ pub(crate) fn report_text(report: &Report, target: &Target) -> String {
     )
 }
 
-/// Checks disks for `list`.
-pub(crate) fn judge(disks: Vec<Disk>) -> Vec<DiskView> {
-    let judged = |disk: Disk| DiskView {
+/// Checks a disk for `list`.
+pub(crate) fn judge(disk: Disk, contents: io::Result<Contents>) -> DiskView {
+    let (contents, unreadable) = match contents {
+        Ok(contents) => (Some(contents), None),
+        Err(error) => (None, Some(error.to_string())),
+    };
+    DiskView {
         refused: refusals(&disk, 0).iter().map(Refusal::to_string).collect(),
         caution: caution(&disk),
+        contents,
+        unreadable,
         disk,
-    };
-    disks.into_iter().map(judged).collect()
+    }
 }
 
 /// Formats the disks for people, as a table.
 pub(crate) fn disks_text(disks: &[DiskView]) -> String {
-    let mut rows =
-        vec![["DISK", "SIZE", "MODEL", "SERIAL", "BUS", "REMOVABLE", "VERDICT"].map(str::to_owned)];
+    let mut rows = vec![
+        [
+            "DISK",
+            "SIZE",
+            "MODEL",
+            "SERIAL",
+            "BUS",
+            "REMOVABLE",
+            "CONTENTS",
+            "VERDICT",
+        ]
+        .map(str::to_owned),
+    ];
     for DiskView {
         disk,
         refused,
         caution,
+        contents,
+        unreadable,
     } in disks
     {
         let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
@@ -179,6 +209,7 @@ pub(crate) fn disks_text(disks: &[DiskView]) -> String {
             or_dash(&disk.serial),
             bus_word(disk.bus).to_owned(),
             if disk.removable { "yes" } else { "no" }.to_owned(),
+            contents_text(contents.as_ref(), unreadable.as_deref()),
             verdict,
         ]);
     }
@@ -188,15 +219,23 @@ pub(crate) fn disks_text(disks: &[DiskView]) -> String {
             .max()
             .unwrap_or(0)
     };
-    let widths = [0, 1, 2, 3, 4, 5].map(width);
+    let widths = [0, 1, 2, 3, 4, 5, 6].map(width);
     let mut text = String::new();
     for row in &rows {
         for (cell, width) in row.iter().zip(widths) {
             let _ = write!(text, "{cell:<width$}  ");
         }
-        let _ = writeln!(text, "{}", row[6]);
+        let _ = writeln!(text, "{}", row[7]);
     }
     text
+}
+
+fn contents_text(contents: Option<&Contents>, unreadable: Option<&str>) -> String {
+    match (contents, unreadable) {
+        (Some(contents), _) => contents.to_string(),
+        (None, Some(why)) => format!("unknown: {why}"),
+        (None, None) => "unknown".to_owned(),
+    }
 }
 
 fn target_text(target: &Target) -> String {
