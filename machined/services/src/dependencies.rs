@@ -267,8 +267,8 @@ mod tests {
             Peer::of(&Machine::in_state(running), None)
         };
         assert_eq!(peer(Health::Healthy).ready, Ready::Yes);
-        assert_eq!(peer(Health::Unknown).ready, Ready::NotYet);
-        assert!(peer(Health::Unknown).up);
+        assert_eq!(peer(Health::Unknown { reason: None }).ready, Ready::NotYet);
+        assert!(peer(Health::Unknown { reason: None }).up);
     }
 
     #[test]

@@ -96,7 +96,7 @@ pub fn state_of(state: &State) -> ServiceState {
         State::Waiting { .. } => ServiceState::Waiting,
         State::Starting { .. } => ServiceState::Starting,
         State::Running {
-            health: Health::Unknown,
+            health: Health::Unknown { .. },
             ..
         } => ServiceState::Starting,
         State::Running { .. } => ServiceState::Running,
@@ -108,7 +108,7 @@ pub fn state_of(state: &State) -> ServiceState {
 
 fn health_of(health: &Health) -> ServiceHealth {
     match health {
-        Health::Unknown => ServiceHealth::Unknown,
+        Health::Unknown { .. } => ServiceHealth::Unknown,
         Health::Healthy | Health::Failing { .. } => ServiceHealth::Healthy,
         Health::Unhealthy { .. } => ServiceHealth::Unhealthy,
     }
@@ -139,7 +139,8 @@ fn message(definition: &Definition, machine: &Machine) -> String {
             format!("waits for {first} to end first, and is restarted with its new definition")
         }
         State::Running { health, .. } => match health {
-            Health::Unknown => "runs, and is not healthy yet".to_owned(),
+            Health::Unknown { reason: None } => "runs, and is not healthy yet".to_owned(),
+            Health::Unknown { reason: Some(reason) } => format!("runs, and is not healthy yet: {reason}"),
             Health::Healthy => "runs".to_owned(),
             Health::Failing { checks } => {
                 let limit = definition.health.as_ref().map_or(0, |health| health.failures);
@@ -207,9 +208,16 @@ mod tests {
                 "waits for b, c",
             ),
             (
-                running(Health::Unknown),
+                running(Health::Unknown { reason: None }),
                 ServiceState::Starting,
                 "runs, and is not healthy yet",
+            ),
+            (
+                running(Health::Unknown {
+                    reason: Some("no answer within 5s".into()),
+                }),
+                ServiceState::Starting,
+                "runs, and is not healthy yet: no answer within 5s",
             ),
             (running(Health::Healthy), ServiceState::Running, "runs"),
             (

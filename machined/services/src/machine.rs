@@ -260,7 +260,7 @@ impl Machine {
         else {
             return;
         };
-        let before = std::mem::replace(health, Health::Unknown);
+        let before = std::mem::replace(health, Health::Unknown { reason: None });
         *health = before.clone().next(result, limit);
         match (before, &*health) {
             (Health::Healthy | Health::Failing { .. }, Health::Unhealthy { reason }) => {
@@ -275,7 +275,7 @@ impl Machine {
                     self.stop(now, pid, then, effects);
                 }
             }
-            (Health::Unknown | Health::Unhealthy { .. }, Health::Healthy) => {
+            (Health::Unknown { .. } | Health::Unhealthy { .. }, Health::Healthy) => {
                 effects.push(report(true, "is healthy".to_owned()))
             }
             _ => {}

@@ -286,7 +286,7 @@ impl Task {
             return;
         }
         let pause = match health {
-            Health::Unknown => EAGER.min(check.interval),
+            Health::Unknown { .. } => EAGER.min(check.interval),
             _ => check.interval,
         };
         let (host, definition, check) = (self.shared.host.clone(), self.definition().clone(), check.clone());

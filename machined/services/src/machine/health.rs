@@ -4,7 +4,10 @@
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
     /// Its check has never succeeded: it may still be starting.
-    Unknown,
+    Unknown {
+        /// What the last one said, if there was one.
+        reason: Option<String>,
+    },
     /// Its last check succeeded, or it has none.
     Healthy,
     /// It was healthy, and its last checks failed; not often enough to count.
@@ -22,7 +25,11 @@ pub enum Health {
 impl Health {
     /// Returns the health of a service that has just been started.
     pub(super) fn at_start(checked: bool) -> Self {
-        if checked { Health::Unknown } else { Health::Healthy }
+        if checked {
+            Health::Unknown { reason: None }
+        } else {
+            Health::Healthy
+        }
     }
 
     /// Returns true if services that depend on it may start.
@@ -36,7 +43,11 @@ impl Health {
     pub(super) fn next(self, result: Result<(), String>, limit: u32) -> Self {
         let failed = match (self, &result) {
             (_, Ok(())) => return Health::Healthy,
-            (Health::Unknown, Err(_)) => return Health::Unknown,
+            (Health::Unknown { .. }, Err(reason)) => {
+                return Health::Unknown {
+                    reason: Some(reason.clone()),
+                };
+            }
             (Health::Healthy, Err(_)) => 1,
             (Health::Failing { checks }, Err(_)) => checks.saturating_add(1),
             (Health::Unhealthy { .. }, Err(_)) => limit,
@@ -72,8 +83,13 @@ mod tests {
             reason: "no answer".into(),
         };
         let table = [
-            (&[][..], Health::Unknown),
-            (&[false, false, false, false], Health::Unknown),
+            (&[][..], Health::Unknown { reason: None }),
+            (
+                &[false, false, false, false],
+                Health::Unknown {
+                    reason: Some("no answer".into()),
+                },
+            ),
             (&[false, true], Health::Healthy),
             (&[true, false, false], Health::Failing { checks: 2 }),
             (&[true, false, false, true, false], Health::Failing { checks: 1 }),
