@@ -32,7 +32,7 @@ pub const TOOLS: &[&str] = &[registry::PROGRAM, "curl"];
 
 /// The workloads: three that serve, and one that needs too much.
 fn workloads(tag: &str) -> String {
-    let health = "healthCheck: {command: [/faulty, check], interval: 2s, retries: 2}";
+    let health = "healthCheck: {command: [/faulty, check], interval: 2s, timeout: 60s, retries: 2}";
     format!(
         "workloads:
   - name: bundled
