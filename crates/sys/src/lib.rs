@@ -23,6 +23,7 @@ pub mod memory;
 pub mod modules;
 pub mod mount;
 pub mod mount_table;
+pub mod namespace;
 pub mod packet;
 pub mod power;
 pub mod priority;

@@ -10,7 +10,7 @@ const TOP: [(&str, Option<&str>); 7] = [
     ("version", None),
     (
         "networks",
-        Some("workloads share the node's network; there are no others"),
+        Some("all workloads are on one bridge, and reach each other by the names of their services"),
     ),
     (
         "secrets",
@@ -79,7 +79,7 @@ const SERVICE: [(&str, Option<&str>); 66] = [
     ),
     (
         "external_links",
-        Some("workloads share the node's network: use 127.0.0.1"),
+        Some("workloads reach each other by the names of their services"),
     ),
     ("extra_hosts", Some(NETWORK)),
     ("gpus", Some("name the GPU's devices in `devices`")),
@@ -95,7 +95,7 @@ const SERVICE: [(&str, Option<&str>); 66] = [
     ("labels", Some(NO_LABELS)),
     (
         "links",
-        Some("workloads share the node's network: use 127.0.0.1, and `depends_on` for the order"),
+        Some("workloads reach each other by the names of their services; use `depends_on` for the order"),
     ),
     (
         "logging",
@@ -107,7 +107,7 @@ const SERVICE: [(&str, Option<&str>); 66] = [
     ("memswap_limit", Some("a node has no swap")),
     (
         "networks",
-        Some("workloads share the node's network; there are no others"),
+        Some("all workloads are on one bridge, and reach each other by the names of their services"),
     ),
     ("oom_kill_disable", Some(KERNEL)),
     ("oom_score_adj", Some(KERNEL)),
@@ -159,7 +159,7 @@ const SERVICE: [(&str, Option<&str>); 66] = [
 
 const KERNEL: &str = "workloads are separated from the node in one way, which cannot be changed";
 const NETWORK: &str =
-    "a workload has the node's network, and its names: set them for the node, in `machine.network`";
+    "a workload has the node's name servers and no other names: set them for the node, in `machine.network`";
 const CPUS: &str = "limit processors with `cpus`";
 const NO_LABELS: &str = "workloads have no labels";
 

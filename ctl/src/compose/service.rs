@@ -6,7 +6,7 @@ use machine_config::v1alpha1::{
 use machine_config::value::{ByteSize, ImageReference, Name, Period, VariableName};
 use yaml::{Node, Value, join};
 
-use super::{Notes, others, running, storage, values, words};
+use super::{Notes, network, others, running, storage, values, words};
 
 /// What becomes of a key: it changes the workload, or notes why it cannot.
 type Key = fn(&mut Workload, &Node, &str, &mut Notes<'_>);
@@ -25,9 +25,9 @@ const KEYS: [(&str, Key); 24] = [
     ("healthcheck", running::healthcheck),
     ("image", |_, _, _, _| ()),
     ("mem_limit", mem_limit),
-    ("network_mode", network_mode),
+    ("network_mode", network::mode),
     ("pids_limit", pids_limit),
-    ("ports", ports),
+    ("ports", network::ports),
     ("read_only", read_only),
     ("restart", restart),
     ("shm_size", storage::shm_size),
@@ -78,6 +78,7 @@ pub(super) fn translate(name: Name, node: &Node, path: &str, notes: &mut Notes<'
             }
         }
     }
+    network::settle(&mut workload, node, path, notes);
     let named = workload.image.reference.is_some() || workload.image.bundled.is_some();
     named.then_some(workload)
 }
@@ -96,7 +97,8 @@ fn start(name: Name, image: WorkloadImage) -> Workload {
         tmpfs: vec![],
         devices: vec![],
         network: WorkloadNetwork {
-            mode: NetworkMode::Host,
+            mode: NetworkMode::Bridge,
+            ports: vec![],
         },
         resources: WorkloadResources::default(),
         user: None,
@@ -189,68 +191,6 @@ fn environment(workload: &mut Workload, node: &Node, path: &str, notes: &mut Not
             }
         }
         Value::Scalar(_) => notes.left(node.line, path, node.expected("a map or a list")),
-    }
-}
-
-fn network_mode(workload: &mut Workload, node: &Node, path: &str, notes: &mut Notes<'_>) {
-    match notes.text(node, path).as_deref() {
-        Some("none") => workload.network.mode = NetworkMode::None,
-        Some("host") | None => (),
-        Some(other) => notes.left(
-            node.line,
-            path,
-            format!("there is no network {other}: the workload has that of the node (`host`)"),
-        ),
-    }
-}
-
-fn ports(_: &mut Workload, node: &Node, path: &str, notes: &mut Notes<'_>) {
-    let items = node.items();
-    for (at, item) in notes
-        .good(node, path, items)
-        .unwrap_or_default()
-        .iter()
-        .enumerate()
-    {
-        let path = format!("{path}[{at}]");
-        let (host, published, target) = if let Value::Map(_) = item.value {
-            let mut text = |name: &str| {
-                let (_, value) = item.entry(name)?;
-                notes.text(value, &join(&path, name))
-            };
-            (
-                text("host_ip"),
-                text("published"),
-                text("target").unwrap_or_default(),
-            )
-        } else {
-            let Some(text) = notes.text(item, &path) else {
-                continue;
-            };
-            let (host, published, target) = values::port(&text);
-            (
-                host.map(str::to_owned),
-                published.map(str::to_owned),
-                target.to_owned(),
-            )
-        };
-        if let Some(host) = host.filter(|host| host != "0.0.0.0") {
-            notes.left(
-                item.line,
-                &path,
-                format!("the program itself must listen on {host} only: its ports are those of the node"),
-            );
-        }
-        if published.as_deref() != Some(target.as_str()) {
-            let wanted = published.map_or(String::new(), |port| {
-                format!("; to be reached at {port} it must listen there")
-            });
-            notes.left(
-                item.line,
-                &path,
-                format!("the program is reached at {target}, where it listens: its ports are those of the node{wanted}"),
-            );
-        }
     }
 }
 

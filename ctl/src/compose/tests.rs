@@ -1,6 +1,7 @@
 use std::fmt::Write as _;
 
 use machine_config::parse;
+use machine_config::v1alpha1::NetworkMode;
 use proptest::prelude::*;
 
 use super::*;
@@ -120,12 +121,29 @@ fn what_does_not_fit_is_named_with_its_key() {
             "services.a.volumes[0]: /etc/localtime is a path of the host",
         ),
         (
-            "ports: ['8080:80']",
-            "services.a.ports[0]: the program is reached at 80",
+            "ports: ['[::1]:80:80']",
+            "services.a.ports[0]: \"[::1]\" is no IPv4 address",
         ),
         (
-            "network_mode: bridge",
-            "services.a.network_mode: there is no network bridge",
+            "ports: ['80/sctp']",
+            "services.a.ports[0]: sctp ports cannot be published",
+        ),
+        (
+            "ports: ['80-82:90-91']",
+            "services.a.ports[0]: its two ranges of ports are not of the same length",
+        ),
+        ("ports: ['0:80']", "services.a.ports[0]: \"0\" is not a port"),
+        (
+            "ports: [{target: 80, publish: 90}]",
+            "services.a.ports[0].publish: is not a key of ports",
+        ),
+        (
+            "network_mode: host\nports: ['8080:80']",
+            "services.a.ports: with the node's network every port of the program is the node's",
+        ),
+        (
+            "network_mode: 'service:b'",
+            "services.a.network_mode: there is no network service:b",
         ),
         ("user: root", "services.a.user: \"root\" is not a user"),
         (
@@ -157,6 +175,50 @@ fn what_does_not_fit_is_named_with_its_key() {
             "{expected}: {left:?}"
         );
     }
+}
+
+#[test]
+fn ports_are_published_as_compose_does() {
+    let body = "ports:
+  - 80
+  - '8080:81'
+  - '127.0.0.1:8081:82/udp'
+  - '9000-9001:90-91'
+  - {target: 100, published: '8100', host_ip: 192.0.2.1, protocol: tcp, mode: host}
+  - '80'";
+    let (workload, left) = service(body);
+    assert!(left.is_empty(), "{left:?}");
+    assert_eq!(workload.network.mode, NetworkMode::Bridge);
+    let ports: Vec<String> = workload
+        .network
+        .ports
+        .iter()
+        .map(|port| {
+            let address = port
+                .address
+                .map(|address| format!("{address}:"))
+                .unwrap_or_default();
+            format!(
+                "{address}{}:{}/{}",
+                port.host(),
+                port.container,
+                port.protocol.name()
+            )
+        })
+        .collect();
+    assert_eq!(
+        ports,
+        [
+            "80:80/tcp",
+            "8080:81/tcp",
+            "127.0.0.1:8081:82/udp",
+            "9000:90/tcp",
+            "9001:91/tcp",
+            "192.0.2.1:8100:100/tcp"
+        ]
+    );
+    let (workload, left) = service("network_mode: host\nports: ['80:80']");
+    assert!(left.is_empty() && workload.network.ports.is_empty(), "{left:?}");
 }
 
 #[test]

@@ -69,14 +69,38 @@ pub(super) fn volume(text: &str) -> (Option<&str>, &str, Vec<&str>) {
     }
 }
 
-/// A published port in its short form: `[[HOST:]PUBLISHED:]TARGET[/PROTOCOL]`. Returns host, published port and target.
-pub(super) fn port(text: &str) -> (Option<&str>, Option<&str>, &str) {
-    let plain = text.split_once('/').map_or(text, |(plain, _)| plain);
-    match plain.rsplit_once(':') {
-        None => (None, None, plain),
-        Some((front, target)) => match front.rsplit_once(':') {
-            None => (None, Some(front), target),
-            Some((host, published)) => (Some(host), Some(published), target),
-        },
+/// A published port as a file has it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Port {
+    /// The address of the host.
+    pub host: Option<String>,
+    /// The port of the host, or a range.
+    pub published: Option<String>,
+    /// The port of the container, or a range.
+    pub target: String,
+    /// The protocol.
+    pub protocol: Option<String>,
+}
+
+/// Reads a published port in its short form: `[[HOST:]PUBLISHED:]TARGET[/PROTOCOL]`.
+pub(super) fn port(text: &str) -> Port {
+    let (plain, protocol) = match text.split_once('/') {
+        Some((plain, protocol)) => (plain, Some(protocol)),
+        None => (text, None),
+    };
+    let (front, target) = match plain.rsplit_once(':') {
+        Some((front, target)) => (Some(front), target),
+        None => (None, plain),
+    };
+    let (host, published) = match front.map(|front| (front, front.rsplit_once(':'))) {
+        None => (None, None),
+        Some((_, Some((host, published)))) => (Some(host), Some(published)),
+        Some((front, None)) => (None, Some(front)),
+    };
+    Port {
+        host: host.map(str::to_owned),
+        published: published.map(str::to_owned),
+        target: target.to_owned(),
+        protocol: protocol.map(str::to_owned),
     }
 }

@@ -9,6 +9,7 @@
 //! | [`disk`] | finds the system's disk and its partitions |
 //! | [`events`], [`logs`] | what happened, and what services and machined said |
 //! | [`modules`] | kernel modules: which there are, and in which order they are loaded |
+//! | [`packet_filter`] | puts rules of the packet filter in force |
 //! | [`power`] | requests to restart, switch off or reset |
 //! | [`requests`] | requests to start and stop services |
 //!
@@ -21,6 +22,7 @@ pub mod events;
 pub mod logs;
 pub mod modules;
 mod node;
+pub mod packet_filter;
 pub mod power;
 pub mod requests;
 

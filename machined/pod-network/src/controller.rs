@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use machine_config::MachineConfig;
 use machine_config::v1alpha1::{Cni, Mesh, Proxy};
 use machine_config::value::IpPrefix;
+use node::packet_filter::Rules;
 use state::kinds::{
     AddressStatus, ClusterMember, ClusterNode, KernelContribution, LinkSpec, LinkStatus, NODE,
     NetworkContribution, PodNetworkStatus, Precedence,
@@ -35,13 +36,6 @@ const SYSCTLS: [(&str, &str); 5] = [
     ("kernel.keys.root_maxkeys", "1000000"),
     ("kernel.keys.root_maxbytes", "25000000"),
 ];
-
-/// The rules of the kernel's packet filter.
-#[async_trait]
-pub trait Rules: Send + Sync {
-    /// Puts rules in force, in place of those before.
-    async fn apply(&self, rules: &str) -> Result<(), ControllerError>;
-}
 
 /// The files of the pod network.
 #[derive(Debug, Clone)]

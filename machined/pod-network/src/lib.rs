@@ -19,7 +19,6 @@ mod watch;
 #[cfg(test)]
 mod namespace_tests;
 
-pub use controller::{Files, PodNetwork, Rules};
-pub use masquerade::Nft;
+pub use controller::{Files, PodNetwork};
 pub use mesh::{Mesh, Tunnel, TunnelError, Update, WireGuard};
 pub use nodes::ClusterNodes;

@@ -2,17 +2,10 @@
 //! the node itself, with its pods on the host's network, reaches the cluster's DNS past kube-proxy.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
-use std::process::Command;
 
-use async_trait::async_trait;
 use machine_config::value::IpPrefix;
-use node::children::Children;
-use state::ControllerError;
-use sys::process::Exit;
 
 use crate::conflist::BRIDGE;
-use crate::controller::Rules;
 
 /// The table that is ours alone.
 const TABLE: &str = "table inet bedplate-pods";
@@ -69,45 +62,6 @@ fn output(dns: &[IpAddr]) -> String {
         })
         .collect();
     format!("  chain output {{\n    type filter hook output priority raw; policy accept;\n{rules}  }}\n")
-}
-
-/// Puts rules in force by the program `nft`.
-pub struct Nft {
-    children: Children,
-    program: PathBuf,
-    file: PathBuf,
-}
-
-impl Nft {
-    /// Makes one that starts the program as one of these children, and writes the rules to a file for it.
-    pub fn new(children: Children, program: PathBuf, file: PathBuf) -> Self {
-        Self {
-            children,
-            program,
-            file,
-        }
-    }
-}
-
-#[async_trait]
-impl Rules for Nft {
-    async fn apply(&self, rules: &str) -> Result<(), ControllerError> {
-        let (program, file) = (self.program.display(), self.file.display());
-        if let Some(folder) = self.file.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        std::fs::write(&self.file, rules)?;
-        let mut command = Command::new(&self.program);
-        command.arg("-f").arg(&self.file);
-        let output = self.children.run_to_end(command).await?;
-        match output.exit {
-            Exit::Code(0) => Ok(()),
-            exit => Err(ControllerError::msg(format!(
-                "{program} did not take the rules in {file} ({exit}): {}",
-                output.text
-            ))),
-        }
-    }
 }
 
 #[cfg(test)]

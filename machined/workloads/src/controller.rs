@@ -8,18 +8,22 @@ use std::time::Duration;
 use async_trait::async_trait;
 use containerd::{Containerd, ImageStore as _, SERVICE, WORKLOADS};
 use machine_config::MachineConfig;
-use machine_config::v1alpha1::Workload;
+use machine_config::v1alpha1::{NetworkMode, Workload};
 use node::events::Events;
 use node::logs::uptime_ms;
 use state::kinds::{
-    NODE, ServiceHealth, ServiceSpec, ServiceState, ServiceStatus, WorkloadStage, WorkloadStatus,
+    NODE, ServiceHealth, ServiceSpec, ServiceState, ServiceStatus, WorkloadNetworkStatus, WorkloadStage,
+    WorkloadStatus,
 };
 use state::{Action, Controller, ControllerError, Resource as _, Store};
 use tokio::sync::Notify;
 
 use crate::fetching::Fetches;
+use crate::network::join::Place;
+use crate::network::plan::gateway;
 use crate::plan;
 use crate::runner::Places;
+use crate::settings::Network;
 use crate::source::Source;
 use crate::trial::{Choice, Record, Seen, choose};
 
@@ -190,7 +194,11 @@ impl Controller for Workloads {
     }
 
     fn inputs(&self) -> &'static [&'static str] {
-        &[MachineConfig::KIND, ServiceStatus::KIND]
+        &[
+            MachineConfig::KIND,
+            ServiceStatus::KIND,
+            WorkloadNetworkStatus::KIND,
+        ]
     }
 
     fn outputs(&self) -> &'static [&'static str] {
@@ -224,6 +232,7 @@ impl Controller for Workloads {
         }
         let containerd = Containerd::connect(&self.places.socket, WORKLOADS).await?;
         self.sweep(&containerd, store, &workloads).await?;
+        let network: Option<WorkloadNetworkStatus> = store.get(NODE);
         let before = self.load();
         let (mut records, mut specs, mut statuses) = (BTreeMap::new(), Vec::new(), Vec::new());
         let mut unneeded = Vec::new();
@@ -254,8 +263,9 @@ impl Controller for Workloads {
                 _ => None,
             };
             busy |= choice.stage != WorkloadStage::Committed || service.is_none();
-            if let Some(image) = &choice.run {
-                let spec = plan::spec(workload, image, &self.places)?;
+            let network = network_of(workload, network.as_ref());
+            if let (Some(image), Ok(network)) = (&choice.run, &network) {
+                let spec = plan::spec(workload, image, network.clone(), &self.places)?;
                 specs.push((plan::service(name), spec));
             }
             let rolled_back = choice
@@ -268,7 +278,7 @@ impl Controller for Workloads {
                     "did not get healthy with {wanted}, and was rolled back: {why}"
                 )),
                 (None, Some(error)) => Some(error),
-                (None, None) => says,
+                (None, None) => network.err().or(says),
             };
             let digest = match &choice.run {
                 Some(run) if *run == wanted => digest,
@@ -336,5 +346,26 @@ impl Workloads {
         store.replace(NAME, workloads.iter().map(status).collect())?;
         store.replace(NAME, Vec::<(String, ServiceSpec)>::new())?;
         Ok(())
+    }
+}
+
+/// Returns the network of a workload, or what it waits for.
+fn network_of(workload: &Workload, status: Option<&WorkloadNetworkStatus>) -> Result<Network, String> {
+    let waits = || "waits for the network of workloads".to_owned();
+    match workload.network.mode {
+        NetworkMode::None => Ok(Network::None),
+        NetworkMode::Host => Ok(Network::Host),
+        NetworkMode::Bridge => {
+            let status = status.ok_or_else(waits)?;
+            if let Some(problem) = &status.problem {
+                return Err(problem.clone());
+            }
+            let address = status.addresses.get(workload.name.as_str()).ok_or_else(waits)?;
+            Ok(Network::Bridge(Place {
+                address: *address,
+                length: status.subnet.length,
+                gateway: gateway(status.subnet),
+            }))
+        }
     }
 }

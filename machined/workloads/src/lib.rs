@@ -5,14 +5,15 @@
 //!
 //! [`trial`] decides which image a workload runs, [`plan`] makes its service, [`oci`] what the runtime is told, [`image`] and
 //! [`registry`] read what comes from outside; none of them does anything. [`source`], [`pull`] and
-//! `fetching` bring images into containerd, [`devices`] finds devices, [`controller`] and [`runner`] carry it out. `handle` and `stored` answer the API,
-//! with what [`usage`] reads. Nothing here restarts a container or keeps its log.
+//! `fetching` bring images into containerd, [`devices`] finds devices, [`network`] keeps the bridge, [`controller`] and [`runner`]
+//! carry it out. `handle` and `stored` answer the API, with what [`usage`] reads. Nothing here restarts a container or keeps its log.
 
 pub mod controller;
 pub mod devices;
 mod fetching;
 mod handle;
 pub mod image;
+pub mod network;
 pub mod oci;
 pub mod plan;
 mod program;
@@ -27,5 +28,7 @@ pub mod usage;
 
 pub use controller::Workloads;
 pub use handle::WorkloadsHandle;
+pub use network::bridge::LinuxBridge;
+pub use network::controller::WorkloadNetwork;
 pub use program::{asked_for, main};
 pub use stored::{ImagesHandle, sweep_incoming};

@@ -3,10 +3,12 @@
 //! A container has what its workload names, and nothing else: no capabilities, no devices but the harmless ones that the
 //! runtime always adds, its own namespaces, and no way to gain privileges.
 
+use std::path::PathBuf;
+
+use oci_image::Execution;
 use serde_json::{Value, json};
 
-use crate::settings::Settings;
-use oci_image::Execution;
+use crate::settings::{Network, Settings};
 
 /// Where every container finds its secrets.
 const SECRETS: &str = "/run/secrets";
@@ -164,13 +166,17 @@ fn environment(settings: &Settings, image: &Execution) -> Vec<String> {
     kept
 }
 
-/// Where a container's folders are on the node.
-#[derive(Debug, Clone, Copy)]
+/// Where on the node a container finds what it needs.
+#[derive(Debug, Clone)]
 pub struct Folders<'a> {
     /// The one with the volumes of all workloads.
     pub volumes: &'a str,
     /// The one with its secrets.
     pub secrets: &'a str,
+    /// The file with the names of workloads on the bridge.
+    pub hosts: &'a str,
+    /// The network namespace that was made for it.
+    pub namespace: Option<PathBuf>,
 }
 
 /// Makes the spec of a container.
@@ -182,7 +188,7 @@ pub fn spec(
     settings: &Settings,
     image: &Execution,
     devices: &[Device],
-    folders: Folders<'_>,
+    folders: &Folders<'_>,
 ) -> Result<Value, Unfit> {
     let process = process(settings, image, &command(settings, image)?)?;
     let mut namespaces = vec![
@@ -191,9 +197,19 @@ pub fn spec(
         json!({"type": "uts"}),
         json!({"type": "mount"}),
     ];
-    if !settings.host_network {
-        namespaces.push(json!({"type": "network"}));
+    match (&settings.network, &folders.namespace) {
+        (Network::Host, _) => {}
+        (_, Some(path)) => namespaces.push(json!({"type": "network", "path": path})),
+        (_, None) => namespaces.push(json!({"type": "network"})),
     }
+    // In a network of its own, low ports and pings harm nobody.
+    let kernel = match settings.network {
+        Network::Bridge(_) => json!({
+            "net.ipv4.ip_unprivileged_port_start": "0",
+            "net.ipv4.ping_group_range": "0 2147483647",
+        }),
+        Network::Host | Network::None => json!({}),
+    };
     Ok(json!({
         "ociVersion": "1.0.2",
         "process": process,
@@ -203,6 +219,7 @@ pub fn spec(
         "linux": {
             "cgroupsPath": cgroup(&settings.name),
             "namespaces": namespaces,
+            "sysctl": kernel,
             "devices": devices.iter().map(node).collect::<Vec<_>>(),
             "resources": resources(settings, devices),
             "maskedPaths": MASKED,
@@ -247,7 +264,7 @@ fn resources(settings: &Settings, devices: &[Device]) -> Value {
     resources
 }
 
-fn mounts(settings: &Settings, folders: Folders<'_>) -> Vec<Value> {
+fn mounts(settings: &Settings, folders: &Folders<'_>) -> Vec<Value> {
     let kernel = |kind: &str, source: &str, target: &str, options: &[&str]| json!({"type": kind, "source": source, "destination": target, "options": options});
     let bind = |source: &str, target: &str, read_only: bool| {
         let access = if read_only { "ro" } else { "rw" };
@@ -300,9 +317,14 @@ fn mounts(settings: &Settings, folders: Folders<'_>) -> Vec<Value> {
             &["nosuid", "nodev", "mode=755", "size=65536k"],
         ));
     }
-    if settings.host_network {
+    let hosts = match settings.network {
+        Network::None => None,
+        Network::Host => Some("/etc/hosts"),
+        Network::Bridge(_) => Some(folders.hosts),
+    };
+    if let Some(hosts) = hosts {
         list.push(bind("/etc/resolv.conf", "/etc/resolv.conf", true));
-        list.push(bind("/etc/hosts", "/etc/hosts", true));
+        list.push(bind(hosts, "/etc/hosts", true));
     }
     for (target, size) in &settings.tmpfs {
         let size = format!("size={size}");

@@ -1,5 +1,7 @@
 //! The service of a workload: what the supervisor keeps running. Pure.
 
+use std::net::Ipv4Addr;
+
 use machine_config::Secret;
 use machine_config::v1alpha1::{RestartPolicy, Workload};
 use service_definition::{HealthCheck, Restart, Service};
@@ -7,7 +9,7 @@ use state::kinds::ServiceSpec;
 use state::kinds::service_spec::file_path;
 
 use crate::runner::Places;
-use crate::settings::Settings;
+use crate::settings::{Network, Settings};
 
 /// The agent's own program.
 const PROGRAM: &str = "/usr/bin/machined";
@@ -26,12 +28,17 @@ pub fn service(workload: &str) -> String {
     format!("{PREFIX}{workload}")
 }
 
-/// Makes the service of a workload that runs this image of containerd.
+/// Makes the service of a workload that runs this image of containerd, in this network.
 ///
 /// # Errors
 ///
 /// Its settings cannot be written; they always can.
-pub fn spec(workload: &Workload, image: &str, places: &Places) -> Result<ServiceSpec, serde_json::Error> {
+pub fn spec(
+    workload: &Workload,
+    image: &str,
+    network: Network,
+    places: &Places,
+) -> Result<ServiceSpec, serde_json::Error> {
     let name = service(workload.name.as_str());
     let file = file_path(&name, SETTINGS);
     let mut service = Service::new(&name, [PROGRAM, "workload", "run", &file]);
@@ -50,13 +57,19 @@ pub fn spec(workload: &Workload, image: &str, places: &Places) -> Result<Service
     service.stop_seconds = grace.saturating_add(SPARE).min(HOUR);
     // It hands over mounts and devices to containerd, and gives secrets and volumes to the container's user.
     service.capabilities = ["CHOWN", "DAC_OVERRIDE", "FOWNER"].map(str::to_owned).to_vec();
-    service.health = Some(health(workload, places, &file));
-    let settings = serde_json::to_string(&Settings::of(workload, image))?;
+    if let Network::Bridge(_) = network {
+        // It makes a network namespace, and an interface in it.
+        service
+            .capabilities
+            .extend(["NET_ADMIN", "SYS_ADMIN"].map(str::to_owned));
+    }
+    service.health = Some(health(workload, &network, places, &file));
+    let settings = serde_json::to_string(&Settings::of(workload, image, network))?;
     Ok(ServiceSpec::new(service).with_secret(SETTINGS, Secret::new(settings)))
 }
 
 /// Makes the health check. Without one in the config, the workload is healthy while its container runs.
-fn health(workload: &Workload, places: &Places, settings: &str) -> HealthCheck {
+fn health(workload: &Workload, network: &Network, places: &Places, settings: &str) -> HealthCheck {
     let Some(check) = &workload.health_check else {
         return HealthCheck {
             socket: Some(places.up(workload.name.as_str()).display().to_string()),
@@ -66,9 +79,13 @@ fn health(workload: &Workload, places: &Places, settings: &str) -> HealthCheck {
     };
     let seconds =
         |period: machine_config::value::Period| u32::try_from(period.duration().as_secs()).unwrap_or(HOUR);
+    let address = match network {
+        Network::Bridge(place) => place.address,
+        Network::Host | Network::None => Ipv4Addr::LOCALHOST,
+    };
     let http = check.http.as_ref().map(|http| {
         let path = http.path.as_deref().unwrap_or("/");
-        format!("http://127.0.0.1:{}{path}", http.port)
+        format!("http://{address}:{}{path}", http.port)
     });
     let exec = (!check.command.is_empty()).then(|| {
         [PROGRAM, "workload", "check", settings]
@@ -77,7 +94,7 @@ fn health(workload: &Workload, places: &Places, settings: &str) -> HealthCheck {
     });
     HealthCheck {
         http,
-        tcp: check.tcp.map(|port| format!("127.0.0.1:{port}")),
+        tcp: check.tcp.map(|port| format!("{address}:{port}")),
         exec,
         every_seconds: seconds(check.interval),
         timeout_seconds: seconds(check.timeout),

@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use containerd::{Containerd, ImageStore as _, WORKLOADS};
 use state::ControllerError;
+use sys::namespace::NetworkNamespace;
 use tokio::net::UnixListener;
 
 use crate::devices;
 use crate::image::{Runnable, config_digest, runnable};
 use crate::oci::{self, Folders};
-use crate::settings::Settings;
+use crate::settings::{Network, Settings};
 use crate::usage;
 
 const TERM: u32 = 15;
@@ -36,6 +37,8 @@ pub struct Places {
     pub run: PathBuf,
     /// The folder with the volumes of all workloads.
     pub volumes: PathBuf,
+    /// The file with the names of workloads on the bridge.
+    pub hosts: PathBuf,
     /// Where the node's cgroups are.
     pub cgroups: PathBuf,
 }
@@ -46,6 +49,7 @@ impl Default for Places {
             socket: containerd::SOCKET.into(),
             run: "/run/bedplate/workloads".into(),
             volumes: "/var/lib/workloads/volumes".into(),
+            hosts: "/run/bedplate/workloads.hosts".into(),
             cgroups: "/sys/fs/cgroup".into(),
         }
     }
@@ -141,11 +145,18 @@ async fn create(
     let secrets = places.of(&settings.name).join("secrets");
     write_secrets(&secrets, settings, owner)?;
     make_volumes(&places.volumes, settings, owner)?;
+    // Held until the container's first process is in it.
+    let namespace = match &settings.network {
+        Network::Bridge(place) => Some(place.join().await?),
+        Network::None | Network::Host => None,
+    };
     let folders = Folders {
         volumes: &places.volumes.display().to_string(),
         secrets: &secrets.display().to_string(),
+        hosts: &places.hosts.display().to_string(),
+        namespace: namespace.as_ref().map(NetworkNamespace::path),
     };
-    let spec = oci::spec(settings, &image.execution, &devices, folders)?;
+    let spec = oci::spec(settings, &image.execution, &devices, &folders)?;
     let chain = image
         .layers
         .last()
@@ -161,6 +172,7 @@ async fn create(
         containerd.start(&settings.name, "").await
     };
     let started = started.await;
+    drop(namespace);
     // From here on the container itself keeps what it needs.
     let ended = containerd.end().await;
     started.and(ended)

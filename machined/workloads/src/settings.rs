@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use machine_config::v1alpha1::{NetworkMode, Workload};
+use machine_config::v1alpha1::Workload;
 use serde::{Deserialize, Serialize};
+
+use crate::network::join::Place;
 
 /// The most open files of a process: enough for servers, and containerd may give it.
 const OPEN_FILES: u64 = 65_536;
@@ -33,8 +35,8 @@ pub struct Settings {
     pub tmpfs: Vec<(String, u64)>,
     /// Devices.
     pub devices: Vec<Wanted>,
-    /// Set when it has the node's network, and else none.
-    pub host_network: bool,
+    /// What it reaches.
+    pub network: Network,
     /// The most memory in bytes.
     pub memory: Option<u64>,
     /// The most time of processors, in thousandths of one.
@@ -55,6 +57,18 @@ pub struct Settings {
     pub stop_signal: Option<u32>,
     /// How long it may take to end, in seconds.
     pub grace_seconds: u64,
+}
+
+/// The network of a workload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Network {
+    /// Only itself.
+    None,
+    /// That of the node.
+    Host,
+    /// The bridge, at this place.
+    Bridge(Place),
 }
 
 /// A secret of a workload.
@@ -104,8 +118,8 @@ pub enum SettingsError {
 }
 
 impl Settings {
-    /// Makes the settings of a workload that runs an image, under its name in containerd. Pure.
-    pub fn of(workload: &Workload, image: &str) -> Self {
+    /// Makes the settings of a workload that runs an image, under its name in containerd, in a network. Pure.
+    pub fn of(workload: &Workload, image: &str, network: Network) -> Self {
         Settings {
             name: workload.name.to_string(),
             image: image.to_owned(),
@@ -150,7 +164,7 @@ impl Settings {
                     read_only: device.read_only,
                 })
                 .collect(),
-            host_network: workload.network.mode == NetworkMode::Host,
+            network,
             memory: workload.resources.memory.map(|size| size.bytes()),
             processors: workload.resources.cpu.map(|cpu| cpu.milli()),
             pids: workload.resources.pids,

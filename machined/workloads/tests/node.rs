@@ -87,6 +87,7 @@ fn places(real: &RealContainerd) -> Places {
         socket: real.socket(),
         run: real.folder().join("run"),
         volumes: real.folder().join("volumes"),
+        hosts: real.folder().join("hosts"),
         cgroups: "/sys/fs/cgroup".into(),
     }
 }

@@ -1,70 +1,19 @@
 //! Runs containers of a small image in the machine's own containerd.
 
+mod containers;
 mod shell;
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use backend::PullCount;
 use containerd::testing::RealContainerd;
 use containerd::{Containerd, ImageStore as _, WORKLOADS};
+use containers::{imported, never, places, settings, until_up};
 use oci_image::digest;
-use shell::{archive, image, registry};
+use shell::{image, registry};
 use workloads::pull::pull;
-use workloads::runner::{Ended, Places, check, run};
+use workloads::runner::{Ended, check, run};
 use workloads::settings::{SecretFile, Settings, Volume};
-use workloads::source::{Source, fetch};
-
-fn places(real: &RealContainerd) -> Places {
-    Places {
-        socket: real.socket(),
-        run: real.folder().join("run"),
-        volumes: real.folder().join("volumes"),
-        cgroups: "/sys/fs/cgroup".into(),
-    }
-}
-
-fn settings(name: &str, image: &str, script: &str) -> Settings {
-    Settings {
-        name: name.into(),
-        image: image.into(),
-        command: Vec::new(),
-        args: vec![script.into()],
-        working_dir: None,
-        environment: BTreeMap::new(),
-        secrets: Vec::new(),
-        mounts: Vec::new(),
-        tmpfs: Vec::new(),
-        devices: Vec::new(),
-        host_network: false,
-        memory: None,
-        processors: None,
-        pids: 16,
-        open_files: 1024,
-        user: Some((1000, 1000)),
-        capabilities: Vec::new(),
-        read_only_root: true,
-        check: Vec::new(),
-        stop_signal: None,
-        grace_seconds: 30,
-    }
-}
-
-async fn never() {
-    std::future::pending().await
-}
-
-async fn until_up(places: &Places, name: &str) {
-    for _ in 0..600 {
-        if tokio::net::UnixStream::connect(places.up(name)).await.is_ok() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("{name} does not start");
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_workload_runs_is_checked_stopped_and_confined() {
@@ -74,13 +23,7 @@ async fn a_workload_runs_is_checked_stopped_and_confined() {
     real.start();
     real.ready().await.unwrap();
     let places = places(&real);
-    let file: PathBuf = real.folder().join("shell.tar");
-    archive(&image, &file);
-    let source = Source::File(file);
-    fetch(&source, &[], &places.socket, Path::new("/nowhere"), "test")
-        .await
-        .unwrap();
-    let name = source.name();
+    let name = imported(&real, &image).await;
 
     // What it has, and what it has not.
     let script = r#"

@@ -246,7 +246,11 @@ prop_compose! {
             ca: CertificateAuthority { cert: cert.parse().unwrap(), key: Some(Secret::new(key)) },
             token,
             cert_sans: servers.iter().map(|name| name.parse().unwrap()).collect(),
-            network: Network { interfaces: interface.into_iter().collect(), nameservers },
+            network: Network {
+                interfaces: interface.into_iter().collect(),
+                nameservers,
+                workload_subnet: enabled.then(|| "172.30.0.0/20".parse().unwrap()),
+            },
             time: Time { enabled, servers: servers.iter().map(|name| name.parse().unwrap()).collect() },
             sysctls: BTreeMap::from([("kernel.core_pattern".parse().unwrap(), SysctlValue(value))]),
             modules: vec!["true".parse().unwrap()],

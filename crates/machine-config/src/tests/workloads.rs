@@ -99,18 +99,31 @@ fn each_rule_has_a_sentence_with_a_way_out() {
         ("stopSignal: TERM", "stopSignal: \"TERM\" is not one of SIGTERM"),
         ("stopGracePeriod: 0s", "stopGracePeriod: must be from 1s to 1h"),
         (
-            "network: {mode: bridge}",
-            "network.mode: \"bridge\" is not one of none, host",
+            "network: {mode: bride}",
+            "network.mode: \"bride\" is not one of none, host, bridge, did you mean \"bridge\"?",
+        ),
+        (
+            "network: {mode: host, ports: [{container: 80}]}",
+            "network.ports: publishes ports, which goes with mode: bridge alone",
+        ),
+        (
+            "network: {mode: bridge, ports: [{host: 80}]}",
+            "network.ports[0].container: is missing",
+        ),
+        (
+            "network: {mode: bridge, ports: [{container: 80, address: \"::1\"}]}",
+            "network.ports[0].address: \"::1\" is not an IPv4 address of the node",
+        ),
+        (
+            "network: {mode: bridge, ports: [{container: 50000}]}",
+            "network.ports[0]: takes port 50000, which is that of the node's own API",
         ),
         (
             "healthCheck: {}",
             "healthCheck: needs exactly one of command, http and tcp",
         ),
         ("healthCheck: {command: []}", "healthCheck.command: is empty"),
-        (
-            "healthCheck: {tcp: 80}",
-            "healthCheck: http and tcp ask the node's own ports",
-        ),
+        ("healthCheck: {tcp: 80}", "healthCheck: http and tcp ask a port"),
         (
             "dependsOn: [b]",
             "workloads[0]: depends on b, which is not a workload here",
@@ -209,5 +222,67 @@ fn a_registry_has_a_user_with_a_password_or_neither() {
         let found = registry(text);
         assert!(found[0].starts_with(expected), "{text}\n{found:?}");
         assert!(!found[0].contains("secret@"), "{found:?}");
+    }
+}
+
+#[test]
+fn a_port_that_is_published_twice_names_both_workloads() {
+    let two = |one: &str, other: &str| {
+        let workload = |name: &str, port: &str| {
+            format!(
+                "  - name: {name}\n    image: {{bundled: a}}\n    network: {{mode: bridge, ports: [{port}]}}\n"
+            )
+        };
+        with(&format!("{}{}", workload("web", one), workload("shop", other)))
+    };
+    let told =
+        "workloads[1]: publishes port 8080/tcp, and so does web; set another host in one of them (line 12)";
+    for (one, other) in [
+        ("{container: 80, host: 8080}", "{container: 8080}"),
+        ("{container: 8080}", "{container: 8080, address: 192.0.2.1}"),
+        (
+            "{container: 8080, address: 192.0.2.1}",
+            "{container: 8080, address: 192.0.2.1}",
+        ),
+    ] {
+        assert_eq!(two(one, other), [told], "{one}, {other}");
+    }
+    for (one, other) in [
+        ("{container: 80, host: 8080}", "{container: 80}"),
+        ("{container: 53}", "{container: 53, protocol: udp}"),
+        (
+            "{container: 80, address: 127.0.0.1}",
+            "{container: 80, address: 192.0.2.1}",
+        ),
+        ("{container: 50000, protocol: udp}", "{container: 1}"),
+    ] {
+        assert_eq!(two(one, other), [""; 0], "{one}, {other}");
+    }
+    let twice = two("{container: 1}, {container: 2, host: 1}", "{container: 3}");
+    assert_eq!(twice, ["workloads[0]: publishes port 1/tcp twice (line 9)"]);
+}
+
+#[test]
+fn the_network_of_workloads_is_a_network_of_its_own() {
+    let subnet = |text: &str| {
+        faults(&format!(
+            "{SMALLEST}  network: {{workloadSubnet: {text}, interfaces: [{{name: eth0, addresses: [10.1.0.2/24]}}]}}\n"
+        ))
+    };
+    assert_eq!(subnet("10.2.0.0/24"), [""; 0]);
+    for (text, expected) in [
+        ("\"fd00::/64\"", "fd00::/64 is not a network for workloads"),
+        ("10.2.0.0/28", "10.2.0.0/28 is not a network for workloads"),
+        (
+            "10.2.0.1/24",
+            "10.2.0.1/24 is an address in a network; write 10.2.0.0/24",
+        ),
+        ("10.0.0.0/8", "10.0.0.0/8 has 10.1.0.2, an address of the node"),
+    ] {
+        let found = subnet(text);
+        assert!(
+            found[0].starts_with(&format!("machine.network.workloadSubnet: {expected}")),
+            "{found:?}"
+        );
     }
 }

@@ -11,6 +11,7 @@ mod registries;
 mod secrets;
 mod upgrades;
 mod within;
+mod workload_network;
 mod workloads;
 
 use std::collections::BTreeMap;

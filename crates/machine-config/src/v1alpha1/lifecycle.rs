@@ -40,10 +40,10 @@ pub struct WorkloadHealth {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default))]
     pub command: Vec<String>,
-    /// A page of the node itself that answers with a status of 200 to 399. Needs `network.mode: host`.
+    /// A page of the workload that answers with a status of 200 to 399. Needs `network.mode: bridge` or `host`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpCheck>,
-    /// A port of the node itself that takes connections. Needs `network.mode: host`.
+    /// A port of the workload that takes connections. Needs `network.mode: bridge` or `host`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tcp: Option<u32>,
     /// How long to wait between checks. 10 s if not given.
@@ -68,7 +68,7 @@ pub struct WorkloadHealth {
     schemars(deny_unknown_fields)
 )]
 pub struct HttpCheck {
-    /// Its port on the node.
+    /// The port on which it listens.
     pub port: u32,
     /// Its path. `/` if not given.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,7 @@
 //! Version `bedplate.dev/v1alpha1`.
 //!
-//! [`types`], `cluster`, `kubernetes`, `health`, `upgrades`, `registries`, `workloads` and `lifecycle` are what users write,
+//! [`types`], `cluster`, `kubernetes`, `health`, `upgrades`, `registries`, `workloads`, `workload_network` and
+//! `lifecycle` are what users write,
 //! `decode` reads it and holds its rules.
 
 mod cluster;
@@ -12,6 +13,7 @@ mod lifecycle;
 mod registries;
 mod types;
 mod upgrades;
+mod workload_network;
 mod workloads;
 
 pub use cluster::{Cluster, ClusterDiscovery, ClusterNetwork, ClusterSecrets, Cni, Mesh, Proxy};
@@ -25,9 +27,9 @@ pub use lifecycle::{HttpCheck, RestartPolicy, StopSignal, WorkloadHealth};
 pub use registries::Registry;
 pub use types::*;
 pub use upgrades::{Day, RolloutFeed, Upgrades, Window};
+pub use workload_network::{NetworkMode, PortProtocol, PublishedPort, WorkloadNetwork};
 pub use workloads::{
-    NetworkMode, Tmpfs, Workload, WorkloadDevice, WorkloadImage, WorkloadMount, WorkloadNetwork,
-    WorkloadResources, WorkloadSecret,
+    Tmpfs, Workload, WorkloadDevice, WorkloadImage, WorkloadMount, WorkloadResources, WorkloadSecret,
 };
 
 /// What stands under `apiVersion` in a document of this version.

@@ -1,7 +1,7 @@
 //! The types that users of this version write. The doc comments here are the reference page: write them for users.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use serde::Serialize;
 
@@ -185,6 +185,7 @@ pub struct CertificateAuthority {
     derive(schemars::JsonSchema),
     schemars(deny_unknown_fields)
 )]
+#[serde(rename_all = "camelCase")]
 pub struct Network {
     /// The interfaces to set up. With none listed, every physical Ethernet interface uses DHCP.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -194,6 +195,19 @@ pub struct Network {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default))]
     pub nameservers: Vec<IpAddr>,
+    /// The network of workloads that are on the bridge, which must be no other one that the node reaches. `10.87.0.0/24` if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workload_subnet: Option<IpPrefix>,
+}
+
+impl Network {
+    /// Returns the network of workloads that are on the bridge.
+    pub fn workload_subnet(&self) -> IpPrefix {
+        self.workload_subnet.unwrap_or(IpPrefix {
+            address: IpAddr::V4(Ipv4Addr::new(10, 87, 0, 0)),
+            length: 24,
+        })
+    }
 }
 
 /// One interface, with either `name` or `macAddress`.

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::defaults::yes;
 use super::defaults::{is_default, is_true};
 use super::lifecycle::{RestartPolicy, StopSignal, WorkloadHealth};
+use super::workload_network::WorkloadNetwork;
 use crate::secret::Secret;
 use crate::value::{
     ByteSize, ContainerPath, ContainerUser, DataPath, DevicePath, ImageReference, Name, Period, Processors,
@@ -195,37 +196,6 @@ pub struct WorkloadDevice {
     #[serde(skip_serializing_if = "is_default")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default))]
     pub read_only: bool,
-}
-
-/// How a workload reaches the network.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase")]
-pub enum NetworkMode {
-    /// Only itself.
-    #[default]
-    None,
-    /// As the node does: its ports are ports of the node.
-    Host,
-}
-
-impl NetworkMode {
-    /// Every mode with its name.
-    pub const ALL: [(&'static str, Self); 2] = [("none", Self::None), ("host", Self::Host)];
-}
-
-/// The network of a workload.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[cfg_attr(
-    any(test, feature = "schema"),
-    derive(schemars::JsonSchema),
-    schemars(deny_unknown_fields)
-)]
-pub struct WorkloadNetwork {
-    /// What it reaches.
-    #[serde(skip_serializing_if = "is_default")]
-    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
-    pub mode: NetworkMode,
 }
 
 /// What a workload may use at most.

@@ -17,9 +17,10 @@ use network;
 use network::{NetlinkError, NetworkFiles};
 use node::boot::sysctls;
 use node::children::Children;
+use node::packet_filter::Nft;
 use node::{Node, modules};
 use pki::{NodeClock, ServerTls};
-use pod_network::{ClusterNodes, Files, Mesh, Nft, PodNetwork, WireGuard};
+use pod_network::{ClusterNodes, Files, Mesh, PodNetwork, WireGuard};
 use server::certificate::CertificateController;
 use services::containerd;
 use services::containerd::OfflineImages;
@@ -37,7 +38,7 @@ use upgrades::hooks::NodeIsHealthy;
 use upgrades::trial::{Places, Slots};
 use upgrades::{RolloutFollower, UpgradeContext, UpgradeController, UpgradeHandle};
 use virtual_ip::VirtualIp;
-use workloads::Workloads;
+use workloads::{LinuxBridge, WorkloadNetwork, Workloads};
 
 use super::draining::DrainBeforeReboot;
 use super::kernel::KernelSettings;
@@ -59,9 +60,10 @@ const WORKLOADS: &str = "workloads.json";
 const MESH_KEY: &str = "mesh.key";
 /// What a worker has got from control planes, on STATE.
 const JOINED: &str = "joined";
-/// The program that puts rules of the packet filter in force, and the file with ours.
+/// The program that puts rules of the packet filter in force, and the files with ours.
 const NFT: &str = "/usr/sbin/nft";
-const RULES: &str = "/run/bedplate/pod-network.nft";
+const POD_RULES: &str = "/run/bedplate/pod-network.nft";
+const WORKLOAD_RULES: &str = "/run/bedplate/workloads.nft";
 
 /// What the controllers that need the disk start from.
 pub(super) struct Pieces {
@@ -157,7 +159,7 @@ pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError>
         .add(VirtualIp::new(Box::new(LinuxAnnouncer), node.power.clone()))
         .add(PodNetwork::new(
             Files::default(),
-            Nft::new(children, NFT.into(), RULES.into()),
+            Nft::new(children.clone(), NFT.into(), POD_RULES.into()),
         ));
     match node.store.get::<ContainerMode>(NODE) {
         Some(_) => runtime.add(HostTime),
@@ -192,6 +194,11 @@ pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError>
             Path::new(IMAGES),
             Path::new(containerd::SOCKET),
             node.events.clone(),
+        ))
+        .add(WorkloadNetwork::new(
+            LinuxBridge,
+            Nft::new(children, NFT.into(), WORKLOAD_RULES.into()),
+            workloads::runner::Places::default().hosts,
         ))
         .add(Workloads::new(
             workloads::runner::Places::default(),

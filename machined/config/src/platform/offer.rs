@@ -98,5 +98,6 @@ pub(crate) fn network(data: &NetworkData) -> Result<Network, String> {
             .map(interface)
             .collect::<Result<_, String>>()?,
         nameservers: data.name_servers.clone(),
+        ..Network::default()
     })
 }

@@ -58,7 +58,7 @@ pub use services::{Rights, ServiceHealth, ServiceState, ServiceStatus};
 pub use storage::{DiskStatus, RoomStatus, Volume, VolumeState, VolumeStatus};
 pub use trial::TrialStatus;
 pub use upgrade::UpgradeStatus;
-pub use workloads::{WorkloadStage, WorkloadStatus};
+pub use workloads::{WorkloadNetworkStatus, WorkloadStage, WorkloadStatus};
 
 /// The name of the one resource of a kind that a node has only one of.
 pub const NODE: &str = "node";

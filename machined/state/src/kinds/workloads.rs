@@ -1,5 +1,9 @@
 //! The status of workloads: containers that the node runs by itself.
 
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use machine_config::value::IpPrefix;
 use serde::{Deserialize, Serialize};
 
 use crate::Resource;
@@ -39,4 +43,20 @@ pub enum WorkloadStage {
     Committed,
     /// It was not healthy with the image in time, and runs the one before.
     RolledBack,
+}
+
+/// The network of workloads on the bridge. Owned by `workload-network`; one, named `node`, while a workload is on it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WorkloadNetworkStatus {
+    /// The network. Its first address is the node's.
+    pub subnet: IpPrefix,
+    /// The address of each workload, by its name.
+    pub addresses: BTreeMap<String, Ipv4Addr>,
+    /// What is wrong with it: one sentence. The workloads wait for it.
+    pub problem: Option<String>,
+}
+
+impl Resource for WorkloadNetworkStatus {
+    const KIND: &'static str = "WorkloadNetworkStatus";
 }

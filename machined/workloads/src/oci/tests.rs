@@ -1,5 +1,7 @@
 use super::*;
-use machine_config::v1alpha1::Workload;
+use machine_config::v1alpha1::{NetworkMode, Workload};
+
+use crate::network::join::Place;
 
 fn workload(lines: &str) -> Workload {
     let text = format!(
@@ -9,7 +11,17 @@ fn workload(lines: &str) -> Workload {
 }
 
 fn settings(lines: &str) -> Settings {
-    Settings::of(&workload(lines), "docker.io/library/a:latest")
+    let workload = workload(lines);
+    let network = match workload.network.mode {
+        NetworkMode::None => Network::None,
+        NetworkMode::Host => Network::Host,
+        NetworkMode::Bridge => Network::Bridge(Place {
+            address: [10, 87, 0, 2].into(),
+            length: 24,
+            gateway: [10, 87, 0, 1].into(),
+        }),
+    };
+    Settings::of(&workload, "docker.io/library/a:latest", network)
 }
 
 fn image() -> Execution {
@@ -24,11 +36,13 @@ fn image() -> Execution {
 const FOLDERS: Folders<'_> = Folders {
     volumes: "/volumes",
     secrets: "/secrets",
+    hosts: "/hosts",
+    namespace: None,
 };
 
 #[test]
 fn a_workload_that_says_nothing_can_do_nothing_special() {
-    let spec = spec(&settings(""), &image(), &[], FOLDERS).unwrap();
+    let spec = spec(&settings(""), &image(), &[], &FOLDERS).unwrap();
     assert_eq!(spec["process"]["capabilities"]["bounding"], json!([]));
     assert_eq!(spec["process"]["noNewPrivileges"], true);
     assert_eq!(spec["root"]["readonly"], true);
@@ -66,7 +80,7 @@ fn the_last_of_two_variables_counts_and_secrets_are_read_only_files() {
     let settings = settings(
         "    environment: {A: \"2\"}\n    secrets: [{name: key, value: hidden, variable: KEY}]\n    mounts: [{volume: v, target: /data, readOnly: true}]\n    network: {mode: host}\n",
     );
-    let spec = spec(&settings, &image(), &[], FOLDERS).unwrap();
+    let spec = spec(&settings, &image(), &[], &FOLDERS).unwrap();
     assert_eq!(
         spec["process"]["env"],
         json!(["PATH=/bin", "HOSTNAME=a", "A=2", "KEY=hidden"])
@@ -110,7 +124,7 @@ fn limits_devices_and_users_are_as_written() {
         minor: 0,
         read_only: true,
     };
-    let spec = spec(&settings, &image(), &[device], FOLDERS).unwrap();
+    let spec = spec(&settings, &image(), &[device], &FOLDERS).unwrap();
     assert_eq!(spec["process"]["user"], json!({"uid": 7, "gid": 8}));
     assert_eq!(spec["process"]["capabilities"]["ambient"], json!(["CAP_NET_RAW"]));
     let resources = &spec["linux"]["resources"];
@@ -138,4 +152,31 @@ fn a_user_by_name_is_refused_with_the_way_out() {
     let refused = user(&settings(""), &image("nginx")).unwrap_err();
     assert!(refused.to_string().contains("set user to its numbers"));
     assert_eq!(user(&settings("    user: \"5\"\n"), &image("nginx")), Ok((5, 0)));
+}
+
+#[test]
+fn a_workload_on_the_bridge_has_the_namespace_that_was_made_for_it() {
+    let folders = Folders {
+        namespace: Some("/proc/1/fd/9".into()),
+        ..FOLDERS
+    };
+    let spec = spec(
+        &settings("    network: {mode: bridge}\n"),
+        &image(),
+        &[],
+        &folders,
+    )
+    .unwrap();
+    let network = &spec["linux"]["namespaces"][4];
+    assert_eq!(*network, json!({"type": "network", "path": "/proc/1/fd/9"}));
+    assert_eq!(
+        spec["linux"]["sysctl"]["net.ipv4.ip_unprivileged_port_start"],
+        "0"
+    );
+    let names = spec["mounts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|mount| mount["destination"] == "/etc/hosts");
+    assert_eq!(names.unwrap()["source"], "/hosts");
 }

@@ -19,6 +19,13 @@ const FILES: [&str; 3] = [
     "/lib/x86_64-linux-gnu/libc.so.6",
 ];
 
+/// What has sockets and raw system calls, and every Debian has.
+const PERL: [&str; 3] = [
+    "/usr/bin/perl",
+    "/lib/x86_64-linux-gnu/libm.so.6",
+    "/lib/x86_64-linux-gnu/libcrypt.so.1",
+];
+
 /// The blobs of an image: layer, config, manifest.
 pub struct Image {
     pub layer: Vec<u8>,
@@ -27,8 +34,16 @@ pub struct Image {
 }
 
 pub fn image() -> Option<Image> {
+    image_of(&FILES)
+}
+
+pub fn image_with_perl() -> Option<Image> {
+    image_of(&[FILES.as_slice(), &PERL].concat())
+}
+
+fn image_of(files: &[&str]) -> Option<Image> {
     let mut tar = tar::Builder::new(Vec::new());
-    for path in FILES {
+    for path in files {
         let Ok(content) = fs::read(path) else {
             eprintln!("skipped: this machine has no {path}");
             return None;

@@ -22,7 +22,17 @@ prop_compose! {
         restart in proptest::sample::select(RestartPolicy::ALL.to_vec()),
     ) -> Workload {
         let image = |wanted: i32| (source == wanted).then(|| format!("r.example.org/{name}:{tag}").parse().unwrap());
-        let mode = if flag { NetworkMode::Host } else { NetworkMode::None };
+        let port = PublishedPort {
+            container: 80,
+            host: flag.then_some(8080),
+            protocol: if source == 0 { PortProtocol::Udp } else { PortProtocol::Tcp },
+            address: (source == 1).then_some(std::net::Ipv4Addr::LOCALHOST),
+        };
+        let network = match source {
+            2 => WorkloadNetwork { mode: if flag { NetworkMode::Host } else { NetworkMode::None }, ports: Vec::new() },
+            _ => WorkloadNetwork { mode: NetworkMode::Bridge, ports: vec![port] },
+        };
+        let asks = flag && network.mode != NetworkMode::None;
         Workload {
             image: WorkloadImage {
                 reference: image(0),
@@ -46,7 +56,7 @@ prop_compose! {
                 target: None,
                 read_only: !flag,
             }],
-            network: WorkloadNetwork { mode },
+            network,
             resources: WorkloadResources {
                 memory: Some(ByteSize::of(memory)),
                 cpu: Some(format!("{milli}m").parse().unwrap()),
@@ -57,9 +67,9 @@ prop_compose! {
             read_only_root_filesystem: flag,
             restart_policy: restart.1,
             health_check: Some(WorkloadHealth {
-                command: if flag { Vec::new() } else { vec![word, tag] },
+                command: if asks { Vec::new() } else { vec![word, tag] },
                 http: None,
-                tcp: flag.then_some(8080),
+                tcp: asks.then_some(8080),
                 interval: Period::seconds(seconds),
                 timeout: Period::seconds(seconds),
                 retries: 3,
@@ -77,6 +87,14 @@ pub(super) fn workloads() -> impl Strategy<Value = Vec<Workload>> {
     proptest::collection::vec(workload(), 0..3).prop_map(|mut list| {
         list.sort_by(|one, other| one.name.cmp(&other.name));
         list.dedup_by(|one, other| one.name == other.name);
+        let mut published = Vec::new();
+        for one in &mut list {
+            one.network.ports.retain(|port| {
+                let free = !published.iter().any(|other: &PublishedPort| other.collides(port));
+                published.push(port.clone());
+                free
+            });
+        }
         // Each waits for the one before it.
         for at in 1..list.len() {
             list[at].depends_on = vec![list[at - 1].name.clone()];

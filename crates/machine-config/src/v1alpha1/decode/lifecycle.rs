@@ -20,8 +20,10 @@ pub(super) fn health(cursor: Cursor<'_>, network: NetworkMode) -> Option<Workloa
     if given.count() != 1 {
         o.here().fault("needs exactly one of command, http and tcp");
     }
-    if (o.has("http") || o.has("tcp")) && network != NetworkMode::Host {
-        o.here().fault("http and tcp ask the node's own ports, which a workload has with network.mode: host; use command");
+    if (o.has("http") || o.has("tcp")) && network == NetworkMode::None {
+        o.here().fault(
+            "http and tcp ask a port, which a workload has with network.mode: bridge or host; use command",
+        );
     }
     let period = |c: Option<Cursor<'_>>, usual| c.and_then(|c| span(&c, SECOND, HOUR)).unwrap_or(usual);
     let interval = period(o.field("interval"), interval());

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::workload_network::subnet;
 use crate::decode::Cursor;
 use crate::v1alpha1::types::*;
 use crate::value::IpPrefix;
@@ -19,10 +20,20 @@ pub(super) fn network(cursor: Cursor<'_>) -> Option<Network> {
         .filter_map(|c| interface(c, &mut seen))
         .collect();
     let nameservers = o.field("nameservers").map(addresses).unwrap_or_default();
+    let workload_subnet = o.field("workloadSubnet").and_then(|c| {
+        let subnet = subnet(c.clone())?;
+        if let Some(own) = seen.addresses.iter().find(|own| subnet.contains(**own)) {
+            c.fault(format!(
+                "{subnet} has {own}, an address of the node; choose another network"
+            ));
+        }
+        Some(subnet)
+    });
     o.finish();
     Some(Network {
         interfaces,
         nameservers,
+        workload_subnet,
     })
 }
 

@@ -8,11 +8,12 @@ use super::kubernetes::{map_of, unique};
 use super::lifecycle::health;
 use super::secrets::Marks;
 use super::within::{device, mount, tmpfs, workload_secret};
+use super::workload_network::{network, published};
 use crate::decode::Cursor;
 use crate::v1alpha1::workloads::{grace, trial};
 use crate::v1alpha1::{
-    NetworkMode, RestartPolicy, StopSignal, Tmpfs, Workload, WorkloadDevice, WorkloadImage, WorkloadMount,
-    WorkloadNetwork, WorkloadResources,
+    RestartPolicy, StopSignal, Tmpfs, Workload, WorkloadDevice, WorkloadImage, WorkloadMount,
+    WorkloadResources,
 };
 use crate::value::{ByteSize, Name, Period, Processors};
 
@@ -35,6 +36,7 @@ pub(super) fn workloads(cursor: Cursor<'_>, marks: Marks<'_>) -> Vec<Workload> {
     // What a list with a fault lacks is no fault of those that depend on it.
     if list.len() == items.len() {
         order(&list, &at);
+        published(&list, &at);
     }
     list
 }
@@ -238,15 +240,6 @@ fn environment(cursor: Cursor<'_>) -> BTreeMap<crate::value::VariableName, Strin
             value.fault("contains a NUL, which no variable can have");
         }
         Some(text.to_owned())
-    })
-}
-
-fn network(cursor: Cursor<'_>) -> Option<WorkloadNetwork> {
-    let mut o = cursor.object()?;
-    let mode = o.field("mode").and_then(|c| c.choice(&NetworkMode::ALL));
-    o.finish();
-    Some(WorkloadNetwork {
-        mode: mode.unwrap_or_default(),
     })
 }
 
