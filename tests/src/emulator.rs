@@ -26,6 +26,8 @@ pub struct Emulator {
     pub api_port: u16,
     /// The port on loopback that leads to its API of Kubernetes.
     pub kubernetes_port: u16,
+    /// The port on loopback that leads to the port that a workload may publish.
+    pub published_port: u16,
     talk: PathBuf,
     deadline: Instant,
 }
@@ -45,10 +47,12 @@ impl Emulator {
         further: &[&str],
     ) -> Result<Emulator> {
         let (api_port, kubernetes_port) = (ports::draw()?, ports::draw()?);
+        let published_port = ports::draw()?;
         let command = machine.command(&Wiring {
             disk,
             api_port,
             kubernetes_port,
+            published_port,
             folder,
             further,
         })?;
@@ -70,6 +74,7 @@ impl Emulator {
             kernel,
             api_port,
             kubernetes_port,
+            published_port,
             talk: talk(folder),
             deadline,
         })

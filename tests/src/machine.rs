@@ -9,6 +9,8 @@ use anyhow::{Context as _, Result};
 use crate::disk::Disk;
 use crate::tools::Tool;
 
+/// The port of a machine that a workload may publish.
+pub const PUBLISHED: u16 = 8088;
 /// The port of Kubernetes' API server.
 const KUBERNETES: u16 = 6443;
 
@@ -35,6 +37,8 @@ pub struct Wiring<'a> {
     pub api_port: u16,
     /// The port on this machine's loopback that leads to the API of Kubernetes.
     pub kubernetes_port: u16,
+    /// The port on this machine's loopback that leads to the port [`PUBLISHED`].
+    pub published_port: u16,
     /// A folder for consoles and firmware variables.
     pub folder: &'a Path,
     /// Further options of the emulator, separated by spaces; where there are lines, each of them is one.
@@ -175,7 +179,8 @@ impl Words {
         let forward = |here: u16, there: u16| format!(",hostfwd=tcp:127.0.0.1:{here}-:{there}");
         let api = forward(wiring.api_port, api::PORT);
         let kubernetes = forward(wiring.kubernetes_port, KUBERNETES);
-        self.pair("-netdev", format!("user,id=net{api}{kubernetes}"));
+        let published = forward(wiring.published_port, PUBLISHED);
+        self.pair("-netdev", format!("user,id=net{api}{kubernetes}{published}"));
         // The Pi's card is plugged in later: see `Emulator::plug_card`.
         if machine != Machine::Pi3 {
             self.add("-device virtio-net-pci,netdev=net");

@@ -11,7 +11,7 @@ mod workload;
 
 use std::process::ExitCode;
 
-const HELP: &str = "faulty: misbehaves for end-to-end tests. Say one of panic, hang, stall, fail, wait, unready, pod, pry, serve, check, eat";
+const HELP: &str = "faulty: misbehaves for end-to-end tests. Say one of panic, hang, stall, fail, wait, unready, pod, pry, serve, check, eat, fill, free";
 
 fn main() -> ExitCode {
     let word = std::env::args().nth(1).unwrap_or_default();
@@ -27,6 +27,8 @@ fn main() -> ExitCode {
         "serve" => workload::serve(),
         "check" => workload::check(),
         "eat" => workload::eat(),
+        "fill" => workload::fill(),
+        "free" => workload::free(),
         _ => Err(anyhow::anyhow!(HELP)),
     };
     match done {

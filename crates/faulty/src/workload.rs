@@ -8,10 +8,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use crate::fault_injection;
+
 /// Where it serves.
 const PORT: u16 = 8080;
 /// A folder on DATA, and a file in it that counts starts.
 const STARTS: &str = "/data/starts";
+/// A file on DATA that is as large as there is room.
+const BALLAST: &str = "/data/ballast";
 /// What is taken at a time until there is no more memory, in bytes.
 const BITE: usize = 1 << 20;
 
@@ -40,10 +44,11 @@ fn answer(mut connection: TcpStream) -> Result<()> {
     Ok(())
 }
 
-/// Ends with success if it could be reached here.
+/// Ends with success if it could be reached here, or where `CHECK` says.
 pub fn check() -> Result<()> {
     ensure!(std::env::var_os("SICK").is_none(), "is sick, as its image says");
-    TcpStream::connect((Ipv4Addr::LOCALHOST, PORT)).context("nobody serves")?;
+    let server = std::env::var("CHECK").unwrap_or_else(|_| format!("127.0.0.1:{PORT}"));
+    TcpStream::connect(&server).with_context(|| format!("nobody serves at {server}"))?;
     Ok(())
 }
 
@@ -54,4 +59,20 @@ pub fn eat() -> Result<()> {
         eaten.push(vec![1_u8; BITE]);
         stdio::note(format_args!("has eaten {} MiB", eaten.len()));
     }
+}
+
+/// Fills DATA until nothing more fits, and stays.
+pub fn fill() -> Result<()> {
+    let mut file = fs::File::create(BALLAST).context("cannot create the ballast")?;
+    let bite = vec![1; BITE];
+    while file.write_all(&bite).is_ok() {}
+    stdio::note("has filled DATA");
+    fault_injection::wait()
+}
+
+/// Gives back what was filled, and stays.
+pub fn free() -> Result<()> {
+    fs::remove_file(BALLAST).context("there is no ballast")?;
+    stdio::note("has freed DATA");
+    fault_injection::wait()
 }

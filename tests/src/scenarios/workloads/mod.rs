@@ -1,6 +1,8 @@
 //! Workloads: from the bundle, from a registry and imported; and what becomes of them when something fails.
 
+mod full;
 mod image;
+mod published;
 mod registry;
 
 use std::fs;
@@ -30,8 +32,8 @@ const IMPORTED: &str = "localhost/tester:imported";
 /// What it cannot run without.
 pub const TOOLS: &[&str] = &[registry::PROGRAM, "curl"];
 
-/// The workloads: three that serve, and one that needs too much.
-fn workloads(tag: &str) -> String {
+/// The workloads: three that serve, one that needs too much, those of [`published`], and one that does what is said to DATA.
+fn workloads(tag: &str, filler: Option<&str>) -> String {
     let health = "healthCheck: {command: [/faulty, check], interval: 2s, timeout: 60s, retries: 2}";
     format!(
         "workloads:
@@ -52,7 +54,9 @@ fn workloads(tag: &str) -> String {
     image: {{bundled: \"{BUNDLED}\"}}
     args: [eat]
     resources: {{memory: 16MiB}}
-"
+{}{}",
+        published::workloads(BUNDLED),
+        full::workload(BUNDLED, filler),
     )
 }
 
@@ -71,7 +75,7 @@ pub fn run(stage: &Stage) -> Result<()> {
         let bundle = stage
             .workshop
             .build_release(BOARD, "release", &folder, &["--container", &archive])?;
-        let config = config(stage, &registry, "1")?;
+        let config = config(stage, &registry, "1", None)?;
         let disk = stage.folder.join("disk.img");
         stage.workshop.flash(&bundle, &disk, Some(&config))?
     };
@@ -80,9 +84,11 @@ pub fn run(stage: &Stage) -> Result<()> {
     node.phase("running", UP)?;
 
     all_three(stage, &node, &image)?;
+    published::run(stage, &node, &machine)?;
     crash(stage, &node)?;
     too_much(stage, &node)?;
     rolled_back(stage, &node, &registry)?;
+    full::run(stage, &node, &registry)?;
 
     registry.stop();
     apply(stage, &node, &registry, "3")?;
@@ -208,12 +214,23 @@ fn cut_while_pulling(
 }
 
 fn apply(stage: &Stage, node: &Node, registry: &Registry, tag: &str) -> Result<()> {
-    let config = config(stage, registry, tag)?.display().to_string();
+    apply_with(stage, node, registry, tag, None)
+}
+
+/// Applies the config with a workload that does something to DATA.
+fn apply_with(
+    stage: &Stage,
+    node: &Node,
+    registry: &Registry,
+    tag: &str,
+    filler: Option<&str>,
+) -> Result<()> {
+    let config = config(stage, registry, tag, filler)?.display().to_string();
     node.command(&["apply", "--file", &config]).run().map(drop)
 }
 
 /// Writes the machine config with the workloads and the registry.
-fn config(stage: &Stage, registry: &Registry, tag: &str) -> Result<PathBuf> {
+fn config(stage: &Stage, registry: &Registry, tag: &str, filler: Option<&str>) -> Result<PathBuf> {
     let machine = fs::read_to_string(stage.workshop.cluster()?.machine)?;
     let (before, after) = machine
         .split_once("\nmachine:\n")
@@ -222,7 +239,10 @@ fn config(stage: &Stage, registry: &Registry, tag: &str) -> Result<PathBuf> {
         "  registries: [{{host: registry.test, mirrors: [\"{}\"]}}]\n",
         registry.mirror()
     );
-    let text = format!("{before}\nmachine:\n{registries}{after}\n{}", workloads(tag));
+    let text = format!(
+        "{before}\nmachine:\n{registries}{after}\n{}",
+        workloads(tag, filler)
+    );
     let path: &Path = &stage.folder.join(format!("config-{tag}.yaml"));
     fs::write(path, text)?;
     Ok(path.to_owned())
