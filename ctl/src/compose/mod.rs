@@ -5,6 +5,7 @@
 //!
 //! Source of the names: the Compose specification.
 
+mod limits;
 mod network;
 mod others;
 mod running;

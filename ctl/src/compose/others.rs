@@ -30,7 +30,7 @@ const TOP: [(&str, Option<&str>); 7] = [
 ];
 
 /// Keys of a service that have no translation, with the reason; none where nothing is lost.
-const SERVICE: [(&str, Option<&str>); 66] = [
+const SERVICE: [(&str, Option<&str>); 64] = [
     ("annotations", Some(NO_LABELS)),
     ("attach", None),
     (
@@ -97,10 +97,6 @@ const SERVICE: [(&str, Option<&str>); 66] = [
         "links",
         Some("workloads reach each other by the names of their services; use `depends_on` for the order"),
     ),
-    (
-        "logging",
-        Some("the node keeps and rotates the logs of workloads; see `bedplate logs`"),
-    ),
     ("mac_address", Some(NETWORK)),
     ("mem_reservation", Some("workloads reserve nothing")),
     ("mem_swappiness", Some("a node has no swap")),
@@ -139,7 +135,6 @@ const SERVICE: [(&str, Option<&str>); 66] = [
             "add each secret with its text to `secrets` of the workload: the client does not read it from elsewhere",
         ),
     ),
-    ("security_opt", Some(KERNEL)),
     ("stdin_open", Some("workloads have no terminal")),
     (
         "storage_opt",

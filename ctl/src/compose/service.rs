@@ -1,18 +1,19 @@
 //! Translates one service: the table of keys, and what each becomes.
 
 use machine_config::v1alpha1::{
-    NetworkMode, RestartPolicy, StopSignal, Workload, WorkloadImage, WorkloadNetwork, WorkloadResources,
+    NetworkMode, RestartPolicy, Seccomp, StopSignal, Workload, WorkloadImage, WorkloadLogs, WorkloadNetwork,
+    WorkloadResources,
 };
 use machine_config::value::{ByteSize, ImageReference, Name, Period, VariableName};
 use yaml::{Node, Value, join};
 
-use super::{Notes, network, others, running, storage, values, words};
+use super::{Notes, limits, network, others, running, storage, values, words};
 
 /// What becomes of a key: it changes the workload, or notes why it cannot.
 type Key = fn(&mut Workload, &Node, &str, &mut Notes<'_>);
 
 /// The keys of a service that have a translation.
-const KEYS: [(&str, Key); 24] = [
+const KEYS: [(&str, Key); 26] = [
     ("cap_add", cap_add),
     ("cap_drop", |_, _, _, _| ()),
     ("command", command),
@@ -24,12 +25,14 @@ const KEYS: [(&str, Key); 24] = [
     ("environment", environment),
     ("healthcheck", running::healthcheck),
     ("image", |_, _, _, _| ()),
+    ("logging", limits::logging),
     ("mem_limit", mem_limit),
     ("network_mode", network::mode),
     ("pids_limit", pids_limit),
     ("ports", network::ports),
     ("read_only", read_only),
     ("restart", restart),
+    ("security_opt", limits::security_opt),
     ("shm_size", storage::shm_size),
     ("stop_grace_period", stop_grace_period),
     ("stop_signal", stop_signal),
@@ -103,12 +106,14 @@ fn start(name: Name, image: WorkloadImage) -> Workload {
         resources: WorkloadResources::default(),
         user: None,
         capabilities: vec![],
+        seccomp: Seccomp::Default,
         read_only_root_filesystem: false,
         restart_policy: RestartPolicy::Never,
         health_check: None,
         stop_signal: None,
         stop_grace_period: Period::seconds(10),
         depends_on: vec![],
+        logs: WorkloadLogs::default(),
         trial_period: Period::seconds(300),
     }
 }

@@ -10,10 +10,10 @@ use containerd::{Containerd, ImageStore as _, SERVICE, WORKLOADS};
 use machine_config::MachineConfig;
 use machine_config::v1alpha1::{NetworkMode, Workload};
 use node::events::Events;
-use node::logs::uptime_ms;
+use node::logs::{Logs, uptime_ms};
 use state::kinds::{
-    NODE, ServiceHealth, ServiceSpec, ServiceState, ServiceStatus, WorkloadNetworkStatus, WorkloadStage,
-    WorkloadStatus,
+    NODE, RoomStatus, ServiceHealth, ServiceSpec, ServiceState, ServiceStatus, WorkloadNetworkStatus,
+    WorkloadStage, WorkloadStatus,
 };
 use state::{Action, Controller, ControllerError, Resource as _, Store};
 use tokio::sync::Notify;
@@ -22,6 +22,7 @@ use crate::fetching::Fetches;
 use crate::network::join::Place;
 use crate::network::plan::gateway;
 use crate::plan;
+use crate::room;
 use crate::runner::Places;
 use crate::settings::Network;
 use crate::source::Source;
@@ -38,6 +39,7 @@ pub struct Workloads {
     /// What is remembered of each workload, on STATE.
     records: PathBuf,
     events: Events,
+    logs: Logs,
     fetches: Fetches,
     tries: BTreeMap<String, Tried>,
 }
@@ -50,12 +52,13 @@ struct Tried {
 
 impl Workloads {
     /// Makes the controller. `images` is the folder with the system's container images, `records` a file on STATE.
-    pub fn new(places: Places, images: PathBuf, records: PathBuf, events: Events) -> Self {
+    pub fn new(places: Places, images: PathBuf, records: PathBuf, events: Events, logs: Logs) -> Self {
         Workloads {
             fetches: Fetches::new(places.socket.clone(), images, events.clone()),
             places,
             records,
             events,
+            logs,
             tries: BTreeMap::new(),
         }
     }
@@ -198,6 +201,7 @@ impl Controller for Workloads {
             MachineConfig::KIND,
             ServiceStatus::KIND,
             WorkloadNetworkStatus::KIND,
+            RoomStatus::KIND,
         ]
     }
 
@@ -218,6 +222,7 @@ impl Controller for Workloads {
         let (workloads, registries) = config
             .map(|config| (config.workloads, config.machine.registries))
             .unwrap_or_default();
+        self.logs.limit(workloads.iter().map(plan::log_files).collect());
         let runtime: Option<ServiceStatus> = store.get(SERVICE);
         let ready = runtime
             .as_ref()
@@ -233,6 +238,7 @@ impl Controller for Workloads {
         let containerd = Containerd::connect(&self.places.socket, WORKLOADS).await?;
         self.sweep(&containerd, store, &workloads).await?;
         let network: Option<WorkloadNetworkStatus> = store.get(NODE);
+        let full = room::full(store);
         let before = self.load();
         let (mut records, mut specs, mut statuses) = (BTreeMap::new(), Vec::new(), Vec::new());
         let mut unneeded = Vec::new();
@@ -259,7 +265,10 @@ impl Controller for Workloads {
             self.report(name, before.get(name), &choice);
             self.note_run(name, choice.run.as_ref());
             let fetching = match choice.stage {
-                WorkloadStage::Fetching => self.fetches.ask(name, &source, &registries),
+                WorkloadStage::Fetching => match full.clone().filter(|_| !source.follows_system()) {
+                    None => self.fetches.ask(name, &source, &registries),
+                    full => full,
+                },
                 _ => None,
             };
             busy |= choice.stage != WorkloadStage::Committed || service.is_none();

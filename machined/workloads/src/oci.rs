@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use oci_image::Execution;
 use serde_json::{Value, json};
 
+use crate::seccomp;
 use crate::settings::{Network, Settings};
 
 /// Where every container finds its secrets.
@@ -210,7 +211,7 @@ pub fn spec(
         }),
         Network::Host | Network::None => json!({}),
     };
-    Ok(json!({
+    let mut spec = json!({
         "ociVersion": "1.0.2",
         "process": process,
         "root": {"path": "rootfs", "readonly": settings.read_only_root},
@@ -225,7 +226,11 @@ pub fn spec(
             "maskedPaths": MASKED,
             "readonlyPaths": READ_ONLY,
         },
-    }))
+    });
+    if !settings.unconfined {
+        spec["linux"]["seccomp"] = seccomp::filter(&settings.capabilities);
+    }
+    Ok(spec)
 }
 
 fn node(device: &Device) -> Value {

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use machine_config::Secret;
 use machine_config::v1alpha1::{RestartPolicy, Workload};
+use node::logs::FileLimits;
 use service_definition::{HealthCheck, Restart, Service};
 use state::kinds::ServiceSpec;
 use state::kinds::service_spec::file_path;
@@ -66,6 +67,15 @@ pub fn spec(
     service.health = Some(health(workload, &network, places, &file));
     let settings = serde_json::to_string(&Settings::of(workload, image, network))?;
     Ok(ServiceSpec::new(service).with_secret(SETTINGS, Secret::new(settings)))
+}
+
+/// Returns the source of a workload's log, and the limits of its files.
+pub fn log_files(workload: &Workload) -> (String, FileLimits) {
+    let limits = FileLimits {
+        size: workload.logs.max_size.bytes(),
+        count: workload.logs.max_files,
+    };
+    (service(workload.name.as_str()), limits)
 }
 
 /// Makes the health check. Without one in the config, the workload is healthy while its container runs.

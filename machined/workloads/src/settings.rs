@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use machine_config::v1alpha1::Workload;
+use machine_config::v1alpha1::{Seccomp, Workload};
 use serde::{Deserialize, Serialize};
 
 use crate::network::join::Place;
@@ -49,6 +49,8 @@ pub struct Settings {
     pub user: Option<(u32, u32)>,
     /// Capabilities by the kernel's names without `CAP_`.
     pub capabilities: Vec<String>,
+    /// Set when it may make every system call.
+    pub unconfined: bool,
     /// Set when it cannot write to its root.
     pub read_only_root: bool,
     /// The program that checks its health; empty if there is none.
@@ -171,6 +173,7 @@ impl Settings {
             open_files: OPEN_FILES,
             user: workload.user.as_ref().map(|user| user.ids()),
             capabilities: workload.capabilities.clone(),
+            unconfined: workload.seccomp == Seccomp::Unconfined,
             read_only_root: workload.read_only_root_filesystem,
             check: workload
                 .health_check

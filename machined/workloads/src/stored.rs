@@ -19,6 +19,7 @@ use state::{ControllerError, Store};
 
 use crate::image::parts;
 use crate::pull::pull;
+use crate::room;
 
 const NAME: &str = "images";
 /// The largest archive that a client may send, in bytes: more fits on no board's disk.
@@ -45,6 +46,11 @@ impl ImagesHandle {
             socket,
             incoming,
         }
+    }
+
+    /// Refuses what needs room while there is none.
+    fn room(&self) -> Result<(), BackendError> {
+        room::full(&self.store).map_or(Ok(()), |full| Err(BackendError::Refused(full)))
     }
 
     async fn containerd(&self) -> Result<Containerd, BackendError> {
@@ -108,6 +114,7 @@ impl Images for ImagesHandle {
 
     async fn pull(&self, reference: &str) -> Result<Pull, BackendError> {
         let reference = self::reference(reference)?;
+        self.room()?;
         let containerd = self.containerd().await?.with_lease(&lease());
         let config: Option<MachineConfig> = self.store.get(NODE);
         let registries = config.map(|config| config.machine.registries).unwrap_or_default();
@@ -156,6 +163,7 @@ impl Images for ImagesHandle {
                 ),
             )]));
         }
+        self.room()?;
         let path = self.incoming.join(format!("{}.tar", lease()));
         let written = path.clone();
         let received = tokio::task::spawn_blocking(move || receive(archive, &written)).await;

@@ -15,11 +15,11 @@ use containerd::{SERVICE, WORKLOADS};
 use machine_config::MachineConfig;
 use machine_config::value::Period;
 use node::events::Events;
-use node::logs::uptime_ms;
+use node::logs::{Logs, uptime_ms};
 use oci_image::digest;
 use shell::{archive, image, registry};
 use state::kinds::{
-    NODE, ServiceHealth, ServiceSpec, ServiceState, ServiceStatus, WorkloadStage, WorkloadStatus,
+    NODE, RoomStatus, ServiceHealth, ServiceSpec, ServiceState, ServiceStatus, WorkloadStage, WorkloadStatus,
 };
 use state::{Controller as _, Store};
 use workloads::runner::Places;
@@ -131,7 +131,13 @@ async fn an_image_is_fetched_tried_and_rolled_back() {
     fs::write(&records, good.to_string()).unwrap();
 
     let (store, events) = (Store::new(), Events::default());
-    let mut controller = Workloads::new(places(&real), "/nowhere".into(), records.clone(), events.clone());
+    let mut controller = Workloads::new(
+        places(&real),
+        "/nowhere".into(),
+        records.clone(),
+        events.clone(),
+        Logs::new(),
+    );
     let asks = |path: &str| config(&format!("{{file: \"{path}\"}}"), "");
     store.put(CONFIG, NODE, asks(&file("a.tar"))).unwrap();
     controller.reconcile(&store).await.unwrap();
@@ -167,7 +173,7 @@ async fn an_image_is_fetched_tried_and_rolled_back() {
         "{problem}"
     );
     // Another process knows it, too.
-    let mut again = Workloads::new(places(&real), "/nowhere".into(), records, events);
+    let mut again = Workloads::new(places(&real), "/nowhere".into(), records, events, Logs::new());
     again.reconcile(&store).await.unwrap();
     assert_eq!(status(&store).stage, WorkloadStage::RolledBack);
     // What was rejected goes when the config goes back.
@@ -272,4 +278,22 @@ async fn images_are_imported_pulled_listed_and_removed() {
     let unknown = handle.remove("localhost/shell:1").await.unwrap_err();
     assert!(matches!(unknown, BackendError::NotFound(_)));
     assert_eq!(handle.list().await.unwrap().len(), 1);
+
+    // A full DATA takes no image, and says so before anything is written.
+    let full = RoomStatus {
+        free_percent: 1,
+        full: true,
+    };
+    store.put("room", "DATA", full).unwrap();
+    let refused = [
+        handle.pull("registry.invalid/a/shell:1").await.err().unwrap(),
+        handle.import(push(), None).await.unwrap_err(),
+    ];
+    for error in refused {
+        let text = error.to_string();
+        assert!(
+            text.starts_with("DATA is full (1 % is free), so no image is fetched"),
+            "{text}"
+        );
+    }
 }

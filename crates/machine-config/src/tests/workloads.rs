@@ -93,6 +93,15 @@ fn each_rule_has_a_sentence_with_a_way_out() {
         ("resources: {pids: 0}", "resources.pids: "),
         ("user: root", "user: \"root\" is not a user; expected numbers"),
         (
+            "seccomp: none",
+            "seccomp: \"none\" is not one of default, unconfined",
+        ),
+        (
+            "logs: {maxSize: 1KiB}",
+            "logs.maxSize: must be from 256KiB to 1GiB",
+        ),
+        ("logs: {maxFiles: 0}", "logs.maxFiles: "),
+        (
             "restartPolicy: Always",
             "restartPolicy: \"Always\" is not one of always, onFailure, never",
         ),

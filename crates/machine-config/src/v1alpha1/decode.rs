@@ -6,6 +6,7 @@
 mod cluster;
 mod kubernetes;
 mod lifecycle;
+mod limits;
 mod network;
 mod registries;
 mod secrets;

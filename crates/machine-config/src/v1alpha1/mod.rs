@@ -1,7 +1,7 @@
 //! Version `bedplate.dev/v1alpha1`.
 //!
-//! [`types`], `cluster`, `kubernetes`, `health`, `upgrades`, `registries`, `workloads`, `workload_network` and
-//! `lifecycle` are what users write,
+//! [`types`], `cluster`, `kubernetes`, `health`, `upgrades`, `registries`, `workloads`, `workload_network`,
+//! `limits` and `lifecycle` are what users write,
 //! `decode` reads it and holds its rules.
 
 mod cluster;
@@ -10,6 +10,7 @@ mod defaults;
 mod health;
 mod kubernetes;
 mod lifecycle;
+mod limits;
 mod registries;
 mod types;
 mod upgrades;
@@ -24,13 +25,12 @@ pub use kubernetes::{
     Manifest,
 };
 pub use lifecycle::{HttpCheck, RestartPolicy, StopSignal, WorkloadHealth};
+pub use limits::{Seccomp, WorkloadLogs, WorkloadResources};
 pub use registries::Registry;
 pub use types::*;
 pub use upgrades::{Day, RolloutFeed, Upgrades, Window};
 pub use workload_network::{NetworkMode, PortProtocol, PublishedPort, WorkloadNetwork};
-pub use workloads::{
-    Tmpfs, Workload, WorkloadDevice, WorkloadImage, WorkloadMount, WorkloadResources, WorkloadSecret,
-};
+pub use workloads::{Tmpfs, Workload, WorkloadDevice, WorkloadImage, WorkloadMount, WorkloadSecret};
 
 /// What stands under `apiVersion` in a document of this version.
 pub const API_VERSION: &str = "bedplate.dev/v1alpha1";

@@ -8,11 +8,12 @@ use serde::Serialize;
 use super::defaults::yes;
 use super::defaults::{is_default, is_true};
 use super::lifecycle::{RestartPolicy, StopSignal, WorkloadHealth};
+use super::limits::{Seccomp, WorkloadLogs, WorkloadResources};
 use super::workload_network::WorkloadNetwork;
 use crate::secret::Secret;
 use crate::value::{
-    ByteSize, ContainerPath, ContainerUser, DataPath, DevicePath, ImageReference, Name, Period, Processors,
-    UsbId, VariableName, VolumeName,
+    ByteSize, ContainerPath, ContainerUser, DataPath, DevicePath, ImageReference, Name, Period, UsbId,
+    VariableName, VolumeName,
 };
 
 /// A container that the node runs by itself, without Kubernetes.
@@ -74,6 +75,10 @@ pub struct Workload {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default))]
     pub capabilities: Vec<String>,
+    /// Which system calls it may make. `default` if not given.
+    #[serde(skip_serializing_if = "is_default")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub seccomp: Seccomp,
     /// Set to false to let it write to its root file system; what it writes there is lost when it ends. True if not given.
     #[serde(skip_serializing_if = "is_true")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default = "yes"))]
@@ -96,6 +101,10 @@ pub struct Workload {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default))]
     pub depends_on: Vec<Name>,
+    /// How much of its log is kept on DATA.
+    #[serde(skip_serializing_if = "is_default")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub logs: WorkloadLogs,
     /// How long a new image may take to get healthy before the one before is started again. 5 min if not given.
     #[serde(skip_serializing_if = "is_trial")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default = "trial"))]
@@ -198,36 +207,6 @@ pub struct WorkloadDevice {
     pub read_only: bool,
 }
 
-/// What a workload may use at most.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(
-    any(test, feature = "schema"),
-    derive(schemars::JsonSchema),
-    schemars(deny_unknown_fields)
-)]
-pub struct WorkloadResources {
-    /// Memory, at least 4 MiB. A workload that needs more is killed, and started again by its restart policy.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub memory: Option<ByteSize>,
-    /// Processors, such as `500m` or `1.5`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cpu: Option<Processors>,
-    /// Processes and threads. 1024 if not given.
-    #[serde(skip_serializing_if = "is_pids")]
-    #[cfg_attr(any(test, feature = "schema"), schemars(default = "pids"))]
-    pub pids: u32,
-}
-
-impl Default for WorkloadResources {
-    fn default() -> Self {
-        Self {
-            memory: None,
-            cpu: None,
-            pids: pids(),
-        }
-    }
-}
-
 pub(super) fn grace() -> Period {
     Period::seconds(10)
 }
@@ -250,12 +229,4 @@ pub(super) fn tmpfs_size() -> ByteSize {
 
 fn is_tmpfs_size(value: &ByteSize) -> bool {
     *value == tmpfs_size()
-}
-
-pub(super) fn pids() -> u32 {
-    1024
-}
-
-fn is_pids(value: &u32) -> bool {
-    *value == pids()
 }

@@ -205,6 +205,7 @@ pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError>
             IMAGES.into(),
             state.join(WORKLOADS),
             node.events.clone(),
+            node.logs.clone(),
         ))
         .add(WatchRoom::new(node.events.clone()))
         .add(etcd.controller())

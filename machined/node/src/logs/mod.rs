@@ -41,10 +41,29 @@ pub struct Line {
     pub text: String,
 }
 
+/// How much of a source is kept in files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileLimits {
+    /// The size in bytes beyond which a file is put aside.
+    pub size: u64,
+    /// The number of files, with the one that is written to.
+    pub count: u32,
+}
+
+impl Default for FileLimits {
+    fn default() -> Self {
+        Self {
+            size: 2 << 20,
+            count: 2,
+        }
+    }
+}
+
 /// The rings of all sources. Clones share them.
 #[derive(Clone, Default)]
 pub struct Logs {
     rings: Arc<Mutex<BTreeMap<String, Ring<Line>>>>,
+    limits: Arc<Mutex<BTreeMap<String, FileLimits>>>,
     much: Arc<Notify>,
 }
 
@@ -71,6 +90,17 @@ impl Logs {
     pub fn follow(&self, source: &str, tail: Option<usize>) -> Option<Reader<Line>> {
         let rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
         rings.get(source).map(|ring| ring.reader(tail))
+    }
+
+    /// Limits the files of some sources, in place of all limits before. All others have the usual ones.
+    pub fn limit(&self, limits: BTreeMap<String, FileLimits>) {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
+    }
+
+    /// Returns the limits of a source's files.
+    fn limits(&self, source: &str) -> FileLimits {
+        let limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        limits.get(source).copied().unwrap_or_default()
     }
 
     /// Waits until some source has said so much that it should be written. One task may wait.

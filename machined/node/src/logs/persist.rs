@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Line, Logs, Reader, unix_ms};
+use super::{FileLimits, Line, Logs, Reader, unix_ms};
 
 /// How long lines wait for company.
 const EVERY: Duration = Duration::from_secs(30);
-/// A file that would grow beyond this is put aside, and replaces the one put aside before.
-const LARGEST: u64 = 2 * 1024 * 1024;
+/// The most files of a source, however many were allowed before.
+const MOST_FILES: u32 = 20;
 
 /// The writer that appends all logs to files in a folder. Start it only when the folder is on a disk that is meant for it: in memory
 /// the logs are already.
@@ -74,7 +74,8 @@ impl Persist {
             };
             let text = drain(reader);
             if !text.is_empty() {
-                result = result.and(append(&self.folder.join(format!("{source}.log")), &text));
+                let path = self.folder.join(format!("{source}.log"));
+                result = result.and(append(&path, &text, self.logs.limits(&source)));
             }
         }
         result
@@ -122,16 +123,45 @@ fn drain(reader: &mut Reader<Line>) -> String {
     text
 }
 
-fn append(path: &Path, text: &str) -> io::Result<()> {
+fn append(path: &Path, text: &str, limits: FileLimits) -> io::Result<()> {
     let present = fs::metadata(path).map_or(0, |metadata| metadata.len());
-    if present > 0 && present + text.len() as u64 > LARGEST {
-        fs::rename(path, path.with_extension("log.1"))?;
+    if present > 0 && present + text.len() as u64 > limits.size {
+        put_aside(path, limits.count)?;
     }
     fs::File::options()
         .append(true)
         .create(true)
         .open(path)?
         .write_all(text.as_bytes())
+}
+
+/// Makes room for a new file: those before move on by one, and what is too many is removed.
+fn put_aside(path: &Path, count: u32) -> io::Result<()> {
+    let aside = |number: u32| match number {
+        0 => path.to_owned(),
+        number => path.with_extension(format!("log.{number}")),
+    };
+    // There were more when more were allowed.
+    for number in count.max(1)..=MOST_FILES {
+        remove(&aside(number))?;
+    }
+    for number in (1..count).rev() {
+        match fs::rename(aside(number - 1), aside(number)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    match count {
+        0 | 1 => remove(path),
+        _ => Ok(()),
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -179,14 +209,57 @@ mod tests {
     fn a_file_never_grows_beyond_its_limit_and_two_are_kept() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.log");
-        let piece = "x".repeat(LARGEST as usize / 3);
+        let limits = FileLimits::default();
+        let piece = "x".repeat(limits.size as usize / 3);
         for _ in 0..8 {
-            append(&path, &piece).unwrap();
+            append(&path, &piece, limits).unwrap();
         }
         let len = |name: &str| fs::metadata(folder.path().join(name)).unwrap().len();
         assert_eq!(len("a.log"), 2 * piece.len() as u64);
         assert_eq!(len("a.log.1"), 3 * piece.len() as u64);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_source_has_as_many_files_of_that_size_as_it_is_allowed() {
+        let folder = tempfile::tempdir().unwrap();
+        let logs = Logs::new();
+        let mut persist = Persist::new(folder.path(), logs.clone());
+        let mut say_much = |count: u32, lines: usize| {
+            let limits = FileLimits { size: 20_000, count };
+            logs.limit([("a".to_owned(), limits)].into());
+            for number in 0..lines {
+                say(&logs.ring("a"), &format!("{number} {}", "x".repeat(7_000)));
+                say(&logs.ring("b"), &"y".repeat(7_000));
+                persist.write_batch().unwrap();
+            }
+            let mut found: Vec<(String, u64)> = fs::read_dir(folder.path())
+                .unwrap()
+                .map(|entry| entry.unwrap())
+                .map(|entry| {
+                    (
+                        entry.file_name().into_string().unwrap(),
+                        entry.metadata().unwrap().len(),
+                    )
+                })
+                .collect();
+            found.sort();
+            found
+        };
+        let found = say_much(3, 12);
+        let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["a.log", "a.log.1", "a.log.2", "b.log"]);
+        assert!(found[..3].iter().all(|(_, size)| *size <= 20_000), "{found:?}");
+        assert!(found[3].1 > 80_000, "b has the usual limits");
+        // The newest are kept.
+        let kept = ["a.log.2", "a.log.1", "a.log"]
+            .map(|file| texts(folder.path(), file))
+            .concat();
+        let numbers: Vec<&str> = kept.iter().map(|line| line.split(' ').next().unwrap()).collect();
+        assert_eq!(numbers, ["6", "7", "8", "9", "10", "11"]);
+        let found = say_much(1, 3);
+        let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["a.log", "b.log"], "fewer are allowed now");
     }
 
     #[test]

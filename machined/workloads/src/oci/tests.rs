@@ -46,6 +46,7 @@ fn a_workload_that_says_nothing_can_do_nothing_special() {
     assert_eq!(spec["process"]["capabilities"]["bounding"], json!([]));
     assert_eq!(spec["process"]["noNewPrivileges"], true);
     assert_eq!(spec["root"]["readonly"], true);
+    assert_eq!(spec["linux"]["seccomp"]["defaultAction"], "SCMP_ACT_ERRNO");
     assert_eq!(
         spec["linux"]["resources"]["devices"],
         json!([{"allow": false, "access": "rwm"}])

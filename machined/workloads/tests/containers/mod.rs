@@ -43,6 +43,7 @@ pub fn settings(name: &str, image: &str, script: &str) -> Settings {
         open_files: 1024,
         user: Some((1000, 1000)),
         capabilities: Vec::new(),
+        unconfined: false,
         read_only_root: true,
         check: Vec::new(),
         stop_signal: None,

@@ -64,6 +64,7 @@ prop_compose! {
             },
             user: Some(format!("{milli}:{seconds}").parse().unwrap()),
             capabilities: vec!["CHOWN".into()],
+            seccomp: if flag { Seccomp::Default } else { Seccomp::Unconfined },
             read_only_root_filesystem: flag,
             restart_policy: restart.1,
             health_check: Some(WorkloadHealth {
@@ -77,6 +78,7 @@ prop_compose! {
             stop_signal: Some(signal.1),
             stop_grace_period: Period::seconds(seconds),
             depends_on: Vec::new(),
+            logs: WorkloadLogs { max_size: ByteSize::of((256 << 10) + memory % (1 << 20)), max_files: seconds % 20 + 1 },
             trial_period: Period::seconds(seconds),
             name: name.parse().unwrap(),
         }

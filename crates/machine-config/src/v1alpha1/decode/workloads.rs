@@ -6,24 +6,21 @@ use service_definition::Capabilities;
 
 use super::kubernetes::{map_of, unique};
 use super::lifecycle::health;
+use super::limits::{logs, resources};
 use super::secrets::Marks;
 use super::within::{device, mount, tmpfs, workload_secret};
 use super::workload_network::{network, published};
 use crate::decode::Cursor;
 use crate::v1alpha1::workloads::{grace, trial};
 use crate::v1alpha1::{
-    RestartPolicy, StopSignal, Tmpfs, Workload, WorkloadDevice, WorkloadImage, WorkloadMount,
-    WorkloadResources,
+    RestartPolicy, Seccomp, StopSignal, Tmpfs, Workload, WorkloadDevice, WorkloadImage, WorkloadMount,
 };
-use crate::value::{ByteSize, Name, Period, Processors};
+use crate::value::{Name, Period};
 
 /// The most workloads of a node, registries, and things of one workload: a bound on what a config makes a board do.
 const MOST: usize = 64;
 /// The longest name: with `workload-` in front it still names a service.
 const LONGEST_NAME: usize = 48;
-/// Less memory than this runs nothing.
-const LEAST_MEMORY: ByteSize = ByteSize::of(4 << 20);
-const MOST_PIDS: u32 = 1 << 16;
 pub(super) const HOUR: Period = Period::seconds(3600);
 const DAY: Period = Period::seconds(24 * 3600);
 pub(super) const SECOND: Period = Period::seconds(1);
@@ -132,6 +129,10 @@ fn workload(cursor: Cursor<'_>, marks: Marks<'_>) -> Option<Workload> {
     let resources = o.field("resources").and_then(resources).unwrap_or_default();
     let user = o.field("user").and_then(|c| c.parsed());
     let capabilities = o.field("capabilities").map(capabilities).unwrap_or_default();
+    let seccomp = o
+        .field("seccomp")
+        .and_then(|c| c.choice(&Seccomp::ALL))
+        .unwrap_or_default();
     let read_only_root_filesystem = o
         .field("readOnlyRootFilesystem")
         .and_then(|c| c.boolean())
@@ -153,6 +154,7 @@ fn workload(cursor: Cursor<'_>, marks: Marks<'_>) -> Option<Workload> {
             unique(c, |item| item.parsed(), Name::to_string)
         })
         .unwrap_or_default();
+    let logs = o.field("logs").and_then(logs).unwrap_or_default();
     let trial_period = o
         .field("trialPeriod")
         .and_then(|c| span(&c, Period::seconds(10), DAY))
@@ -192,12 +194,14 @@ fn workload(cursor: Cursor<'_>, marks: Marks<'_>) -> Option<Workload> {
         resources,
         user,
         capabilities,
+        seccomp,
         read_only_root_filesystem,
         restart_policy,
         health_check,
         stop_signal,
         stop_grace_period,
         depends_on,
+        logs,
         trial_period,
     })
 }
@@ -240,33 +244,6 @@ fn environment(cursor: Cursor<'_>) -> BTreeMap<crate::value::VariableName, Strin
             value.fault("contains a NUL, which no variable can have");
         }
         Some(text.to_owned())
-    })
-}
-
-fn resources(cursor: Cursor<'_>) -> Option<WorkloadResources> {
-    let mut o = cursor.object()?;
-    let usual = WorkloadResources::default();
-    let memory = o.field("memory").and_then(|c| {
-        let memory: ByteSize = c.parsed()?;
-        if memory < LEAST_MEMORY {
-            c.fault(format!(
-                "{memory} is less than {LEAST_MEMORY}, which runs nothing"
-            ));
-        }
-        Some(memory)
-    });
-    let cpu = o.field("cpu").and_then(|c| {
-        let text = c.literal()?;
-        text.parse::<Processors>()
-            .inspect_err(|error| c.fault(format!("{text:?} is not {error}")))
-            .ok()
-    });
-    let pids = o.field("pids").and_then(|c| c.number(1, MOST_PIDS));
-    o.finish();
-    Some(WorkloadResources {
-        memory,
-        cpu,
-        pids: pids.unwrap_or(usual.pids),
     })
 }
 
