@@ -263,8 +263,9 @@ pub const NAMED: &[Scenario] = &[
     Scenario {
         name: "workloads",
         shows: "a node runs containers from its bundle, from a real registry and from an archive; crashes, sick images, too \
-                little memory, a registry that is gone and a power cut while pulling are dealt with",
-        limit: minutes(20),
+                little memory, a full DATA, a registry that is gone and a power cut while pulling are dealt with, and a published \
+                port answers",
+        limit: minutes(25),
         machines: 1,
         processors: Processors::Several,
         takes: 300,
