@@ -177,7 +177,7 @@ mod tests {
             let mut taken = std::collections::BTreeSet::new();
             let before: BTreeMap<_, _> = before
                 .into_iter()
-                .map(|(name, bits)| (name, Ipv4Addr::from_bits(if near { 10 << 24 | bits % 128 } else { bits })))
+                .map(|(name, bits)| (name, Ipv4Addr::from_bits(if near { (10 << 24) | (bits % 128) } else { bits })))
                 .filter(|(_, address)| taken.insert(*address))
                 .collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
