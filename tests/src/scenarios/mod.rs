@@ -221,6 +221,15 @@ pub const NAMED: &[Scenario] = &[
         run: cluster::user_data::run,
     },
     Scenario {
+        name: "cluster-qemu",
+        shows: "a cluster of virtual machines is made by one command, its nodes are Ready, and nothing is left of it",
+        limit: minutes(60),
+        machines: 2,
+        processors: Processors::Several,
+        takes: 600,
+        run: cluster::local::run,
+    },
+    Scenario {
         name: "cluster-podman",
         shows: "a cluster of Podman containers is made by one command, its nodes are Ready and say what they are, and nothing \
                 is left of it, nor of one that was not made to the end",
@@ -285,7 +294,7 @@ pub const NAMED: &[Scenario] = &[
 /// Says why a scenario cannot run on this machine; none if it can. Those of clusters need programs that are not ours.
 pub fn missing(name: &str) -> Option<String> {
     match name {
-        "cluster" | "cluster-user-data" => crate::kubernetes_programs::missing(),
+        "cluster" | "cluster-user-data" | "cluster-qemu" => crate::kubernetes_programs::missing(),
         "cluster-podman" => containers::missing(),
         "cluster-ha" => containers::missing().or_else(|| containers::missing_tool(cluster_ha::TOOLS)),
         "cluster-writer" => containers::missing().or_else(|| containers::missing_tool(cluster_writer::TOOLS)),

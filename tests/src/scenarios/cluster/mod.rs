@@ -2,6 +2,7 @@
 
 mod image;
 pub mod kubectl;
+pub mod local;
 pub mod names;
 mod upgrades;
 pub mod user_data;
