@@ -37,7 +37,10 @@ pub fn run(stage: &Stage) -> Result<()> {
     // The kubeconfig that a person has, in which create put the cluster.
     let own = stage.folder.join("state/kubeconfig");
     let kubectl = Tool::new(programs::unpack(&stage.folder)?.join("kubectl"));
-    let nodes = kubectl.arg("--kubeconfig").arg(&own).args(["get", "nodes", "-o", "json"]);
+    let nodes = kubectl
+        .arg("--kubeconfig")
+        .arg(&own)
+        .args(["get", "nodes", "-o", "json"]);
     let nodes: Value = serde_json::from_str(&nodes.run()?)?;
     let ready = |node: &Value| {
         let conditions = node["status"]["conditions"].as_array();
@@ -46,13 +49,20 @@ pub fn run(stage: &Stage) -> Result<()> {
             .flatten()
             .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
     };
-    let ready = nodes["items"].as_array().into_iter().flatten().filter(|node| ready(node));
+    let ready = nodes["items"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|node| ready(node));
     ensure!(ready.count() == 2, "not all nodes are Ready: {nodes:#}");
     stage.shown("kubectl, with the kubeconfig that create wrote, finds both nodes Ready");
 
     let destroy = cluster.bedplate().args(["cluster", "destroy", &name, "--yes"]);
     destroy.within(GONE).run()?;
-    let list = cluster.bedplate().args(["--output", "json", "cluster", "list"]).run()?;
+    let list = cluster
+        .bedplate()
+        .args(["--output", "json", "cluster", "list"])
+        .run()?;
     ensure!(!list.contains(&name), "destroy leaves it in the list: {list}");
     let kubeconfig = fs::read_to_string(&own)?;
     ensure!(
