@@ -62,7 +62,7 @@ pub fn build(request: &Request<'_>, fetcher: &mut Fetcher, progress: &Progress) 
         &inputs.fetched,
     )
     .to_yaml();
-    let root = contents::root(request, &inputs, &machined, &release, kernel, &own.modules)?;
+    let root = contents::root(request, &inputs, &machined, &release, &own)?;
     let initramfs = contents::initramfs(&machined, &release, kernel, &own.early)?;
 
     progress.step("making the root file system");

@@ -7,6 +7,7 @@ use crate::error::{BuildError, access};
 use crate::inputs::Inputs;
 use crate::modules::{self, Chosen, Kernel};
 use crate::packages::fetched::Fetched;
+use crate::parts::BoardParts;
 use crate::release::os_release;
 use crate::request::Request;
 use crate::select::{self, Packages};
@@ -18,16 +19,18 @@ pub(crate) fn root(
     inputs: &Inputs,
     machined: &[u8],
     release: &str,
-    kernel: &Kernel<'_>,
-    chosen: &Chosen,
+    own: &BoardParts<'_>,
 ) -> Result<Tree, BuildError> {
     let mut tree = root_without_kernel(request, &inputs.packages, machined, release)?;
     add_modules(
         &mut tree,
-        &format!("usr/lib/modules/{}", kernel.version()),
-        chosen,
+        &format!("usr/lib/modules/{}", own.kernel.version()),
+        &own.modules,
         inputs.kernel.origin(),
     )?;
+    for (path, node, origin) in own.firmware.origins() {
+        tree.add(path, node.clone(), origin)?;
+    }
     Ok(tree)
 }
 

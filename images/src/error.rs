@@ -18,6 +18,7 @@ use crate::loader::LoaderError;
 use crate::modules::ModuleError;
 use crate::patches::OlderError;
 use crate::select::SelectError;
+use crate::shipped_firmware::ShipError;
 use crate::slot::SlotError;
 use crate::tree::TreeError;
 
@@ -48,6 +49,9 @@ pub enum BuildError {
     /// The firmware's configuration could not be added to.
     #[error(transparent)]
     FirmwareConfig(#[from] FirmwareConfigError),
+    /// The ESP has files that nodes could not compare with.
+    #[error(transparent)]
+    Ship(#[from] ShipError),
     /// The loader could not be given its keys.
     #[error(transparent)]
     Loader(#[from] LoaderError),

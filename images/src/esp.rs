@@ -59,7 +59,7 @@ pub fn make(tree: &Tree, size: u64) -> io::Result<Esp> {
         .volume_label(LABEL);
     fatfs::format_volume(&mut disk, format)?;
     let volume = FileSystem::new(&mut disk, FsOptions::new().time_provider(&EPOCH))?;
-    for (path, node) in tree.iter() {
+    for (path, node) in in_order(tree) {
         match node {
             Node::Directory => drop(volume.root_dir().create_dir(path)?),
             Node::File { data, .. } => {
@@ -77,6 +77,17 @@ pub fn make(tree: &Tree, size: u64) -> io::Result<Esp> {
     repair_folders(&mut image)?;
     let used = used(&image, bundle::FRAME_ALIGN)?;
     Ok(Esp { image, used })
+}
+
+/// Orders files so that those of the root with short names come first, as all firmware has them: their entries then share
+/// the first sector of the folder, and a node that renews them changes all of them by one write.
+fn in_order(tree: &Tree) -> impl Iterator<Item = (&str, &Node)> {
+    let is_short = |(path, node): &(&str, &Node)| {
+        let (base, ending) = path.rsplit_once('.').unwrap_or((path, ""));
+        matches!(node, Node::File { .. }) && base.len() <= 8 && ending.len() <= 3 && !path.contains('/')
+    };
+    let (short, others): (Vec<_>, Vec<_>) = tree.iter().partition(is_short);
+    short.into_iter().chain(others)
 }
 
 /// The few numbers of a FAT32 boot sector that say where things are.

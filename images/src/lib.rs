@@ -40,6 +40,7 @@ pub mod report;
 pub mod request;
 pub mod sbom;
 pub mod select;
+pub mod shipped_firmware;
 pub mod slot;
 pub mod time;
 pub mod tree;

@@ -13,6 +13,7 @@ use crate::firmware_config;
 use crate::inputs::Inputs;
 use crate::modules::{self, Chosen, Kernel, ModuleError};
 use crate::select::{self, SelectError};
+use crate::shipped_firmware;
 use crate::slot::Content;
 use crate::tree::{Node, Tree};
 
@@ -30,6 +31,8 @@ pub struct BoardParts<'a> {
     pub device_trees: Vec<Content>,
     /// The EFI system partition.
     pub esp: Esp,
+    /// Its files and their list, for the root file system.
+    pub firmware: Tree,
     /// Boot code that is written to the raw medium.
     pub boot_code: Option<Vec<u8>>,
 }
@@ -57,9 +60,12 @@ pub fn make<'a>(
     kernel.choose(&wanted.available, &mut modules)?;
     modules::check_signatures(&selection.features.kernel_arguments, &modules)?;
     let overlays = Overlays::read(&selection.features.device_tree_overlays, &inputs.packages)?;
+    let device_trees = device_trees(board, inputs, &kernel, &overlays)?;
+    let files = esp_files(selection, inputs, &kernel, &overlays, loader)?;
     Ok(BoardParts {
-        device_trees: device_trees(board, inputs, &kernel, &overlays)?,
-        esp: esp(selection, inputs, &kernel, &overlays, loader)?,
+        device_trees,
+        esp: esp(board, &files)?,
+        firmware: shipped_firmware::make(&files, board)?,
         boot_code: boot_code(board, inputs)?,
         kernel,
         image,
@@ -129,14 +135,14 @@ fn no_tree(package: &str, pattern: &Pattern) -> SelectError {
     }
 }
 
-/// Makes the EFI system partition: the loader, and the files that the board asks for.
-fn esp(
+/// Gathers the files of the EFI system partition: the loader, and those that the board asks for.
+fn esp_files(
     selection: &Selection,
     inputs: &Inputs,
     kernel: &Kernel<'_>,
     overlays: &Overlays,
     loader: Vec<u8>,
-) -> Result<Esp, BuildError> {
+) -> Result<Tree, BuildError> {
     let board = &selection.board;
     let mut tree = Tree::default();
     tree.add(
@@ -154,12 +160,17 @@ fn esp(
     if let Some(config) = &board.esp.firmware_config {
         firmware_config::add(&mut tree, config, &selection.features, overlays)?;
     }
+    Ok(tree)
+}
+
+/// Makes the EFI system partition.
+fn esp(board: &Board, files: &Tree) -> Result<Esp, BuildError> {
     let spec = DiskSpec {
         slot_size: board.disk.slot_size.0,
         first_partition: board.disk.first_partition.0,
     };
     let partition = Layout::for_medium(&spec, Layout::least(&spec)?)?.extent(layout::Name::Esp);
-    esp::make(&tree, partition.len).map_err(access(Path::new("ESP")))
+    esp::make(files, partition.len).map_err(access(Path::new("ESP")))
 }
 
 /// Takes the vendor's boot code out of its package, filled up to whole blocks.

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may unwrap")]
 
 mod bench;
+mod shipped;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -159,6 +160,8 @@ fn look(facts: &Facts, selection: &Selection, parts: &BoardParts<'_>, disk: &Pat
         .collect();
     let expected = facts.esp.iter().copied().chain([loader.as_str()]);
     assert_eq!(listed, expected.collect(), "{board}: files on the ESP");
+
+    shipped::look(board, parts, &esp);
 
     for tree in &parts.device_trees {
         let dtb = disk.with_extension("dtb");

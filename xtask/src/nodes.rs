@@ -26,6 +26,7 @@ const AGENT: &[&str] = &[
     "dns",
     "etcd",
     "etcd-client",
+    "firmware",
     "health",
     "kubernetes-client",
     "kubernetes-node",

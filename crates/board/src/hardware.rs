@@ -90,6 +90,12 @@ pub struct FirmwareConfig {
     pub overlay_line: String,
     /// What is between the line and each parameter.
     pub parameter_separator: String,
+    /// Names of settings that a machine config may not have, since they would start something else than the release.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reserved: Vec<ConfigLine>,
+    /// Names of settings that may occur more than once, such as that of `overlayLine`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repeatable: Vec<ConfigLine>,
 }
 
 /// Vendor boot code that is written to the raw medium, outside any partition.

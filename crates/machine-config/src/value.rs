@@ -106,6 +106,13 @@ checked_text!(
     "The name of a network interface, such as eth0."
 );
 checked_text!(
+    /// A line of the firmware's configuration file; a Raspberry Pi reads 98 characters of it.
+    FirmwareLine, is_firmware_line,
+    "a line for the firmware; expected 1 to 98 printable ASCII characters, without spaces at either end",
+    r"^[!-~]([ -~]{0,96}[!-~])?$",
+    "A line of the firmware's configuration file, such as dtparam=spi=on."
+);
+checked_text!(
     /// The name of a kernel module.
     ModuleName, is_module_name,
     "a module name; expected letters, digits, hyphens and underscores",
@@ -164,6 +171,11 @@ pub use workload::{
     ByteSize, ContainerPath, ContainerUser, DataPath, DevicePath, ImageReference, MirrorAddress, Processors,
     RegistryHost, UsbId, VariableName, VolumeName,
 };
+
+fn is_firmware_line(text: &str) -> bool {
+    let printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    (1..=98).contains(&text.len()) && printable && text.trim() == text
+}
 
 fn is_host_name(text: &str) -> bool {
     // Every machine calls itself localhost, so a node of that name would be ambiguous.

@@ -16,6 +16,7 @@ mod done;
 pub mod edit;
 pub mod etcd;
 pub mod files;
+pub mod firmware;
 pub mod flash;
 pub mod generate;
 pub mod get;
@@ -189,6 +190,9 @@ remote_commands! {
     Shutdown(power::Shutdown),
     /// Wipe the state or the data of nodes.
     Reset(power::Reset),
+    /// Show and repair the files that the firmware of nodes reads: the boot loader and the board's firmware.
+    #[command(subcommand)]
+    Firmware(firmware::Firmware),
     /// Upgrade nodes to another release.
     ///
     /// A node writes the release into the slot that is not running, verifies it, and reboots into it on trial. It keeps the

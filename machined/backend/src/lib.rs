@@ -6,6 +6,7 @@
 mod caller;
 mod containers;
 mod etcd;
+mod firmware;
 pub mod grant;
 mod health;
 mod kubernetes;
@@ -29,6 +30,7 @@ use tokio::sync::broadcast;
 pub use caller::Caller;
 pub use containers::Containers;
 pub use etcd::{Etcd, SnapshotPieces, SnapshotSource};
+pub use firmware::{Firmware, WithoutFirmware};
 pub use grant::{Grant, Revoked};
 pub use health::{health, trial_health};
 pub use kubernetes::Kubernetes;
@@ -64,6 +66,8 @@ pub struct Backend {
     pub images: Arc<dyn Images>,
     /// The containers of the node.
     pub containers: Arc<dyn Containers>,
+    /// The files that the firmware reads.
+    pub firmware: Arc<dyn Firmware>,
 }
 
 /// Version and status of the node. Answers at once, from memory.

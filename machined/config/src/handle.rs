@@ -1,6 +1,7 @@
 //! Applies configs, for the API and for the start.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -22,7 +23,7 @@ use super::caller::{CallerError, authorise};
 use super::disk::{ConfigDisk, DiskError};
 use super::plan::{ApplyPlan, Effect, Mode, decide};
 use super::told::told;
-use super::{Acquired, Found, Refusal};
+use super::{Acquired, Found, Refusal, firmware_lines};
 
 mod adopt;
 mod revision;
@@ -187,6 +188,7 @@ impl ConfigHandle {
         };
         // Whoever applies it would be locked out, and so would everybody else.
         check_config(yaml, &new, self.shared.clock.moment(SystemTime::now()))?;
+        firmware_lines::check(Path::new(firmware_files::FOLDER), &new)?;
         let mut plan = decide(current, &new, mode)?;
         if self.shared.disk.state_lost && mode == Mode::Auto {
             // STATE is recreated for it at the next start.

@@ -9,6 +9,7 @@
 mod acquire;
 mod caller;
 mod disk;
+mod firmware_lines;
 mod handle;
 mod plan;
 pub mod platform;

@@ -5,9 +5,9 @@ use std::time::Duration;
 use state::kinds::health::STORAGE;
 use state::kinds::{
     BootStatus, CertificateStatus, ClusterStatus, ConfigStatus, ContainerStoreStatus, DiskStatus, EtcdDisk,
-    EtcdSnapshotStatus, KubernetesNodeStatus, ManifestState, ManifestStatus, NODE, NetworkStatus,
-    PodNetworkStatus, RoomStatus, ServiceStatus, TimeStatus, VolumeState, VolumeStatus, WorkloadStage,
-    WorkloadStatus,
+    EtcdSnapshotStatus, FirmwareStatus, KubernetesNodeStatus, ManifestState, ManifestStatus, NODE,
+    NetworkStatus, PodNetworkStatus, RoomStatus, ServiceStatus, TimeStatus, VolumeState, VolumeStatus,
+    WorkloadStage, WorkloadStatus,
 };
 use state::{ControllerState, ControllerStatus, Resource, Store};
 
@@ -42,6 +42,11 @@ pub(super) const SOURCES: &[Source] = &[
         name: "disk",
         kind: DiskStatus::KIND,
         look: disk,
+    },
+    Source {
+        name: "firmware",
+        kind: FirmwareStatus::KIND,
+        look: firmware,
     },
     Source {
         name: "config",
@@ -145,6 +150,11 @@ fn room(store: &Store, _: Duration) -> Vec<String> {
 fn disk(store: &Store, _: Duration) -> Vec<String> {
     let status: Option<DiskStatus> = store.get(NODE);
     status.and_then(|status| status.problem()).into_iter().collect()
+}
+
+fn firmware(store: &Store, _: Duration) -> Vec<String> {
+    let status: Option<FirmwareStatus> = store.get(NODE);
+    status.map(|status| status.problems()).unwrap_or_default()
 }
 
 fn config(store: &Store, _: Duration) -> Vec<String> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use api::v1alpha1::container_service_server::ContainerServiceServer;
 use api::v1alpha1::etcd_service_server::EtcdServiceServer;
 use api::v1alpha1::file_service_server::FileServiceServer;
+use api::v1alpha1::firmware_service_server::FirmwareServiceServer;
 use api::v1alpha1::image_service_server::ImageServiceServer;
 use api::v1alpha1::kubernetes_service_server::KubernetesServiceServer;
 use api::v1alpha1::log_service_server::LogServiceServer;
@@ -92,6 +93,7 @@ impl ApiServer {
             .add(limited!(ImageServiceServer))
             .add(limited!(ContainerServiceServer))
             .add(limited!(PacketServiceServer))
+            .add(limited!(FirmwareServiceServer))
             .add(health)
             .add(reflection)
             .build()

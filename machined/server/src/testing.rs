@@ -2,6 +2,7 @@
 
 mod containers;
 mod etcd;
+mod firmware;
 mod images;
 mod kubernetes;
 mod peers;
@@ -152,6 +153,7 @@ fn backend(node: &Arc<FakeNode>) -> Backend {
         workloads: node.clone(),
         images: node.clone(),
         containers: node.clone(),
+        firmware: node.clone(),
     }
 }
 

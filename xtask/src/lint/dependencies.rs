@@ -35,6 +35,11 @@ const NEVER: &[(&str, &[&str], &str)] = &[
         "what anybody on the network sends is read in table tests and a fuzz target, without a socket",
     ),
     (
+        "firmware-files",
+        IO,
+        "what an ESP has to hold is compared the same when an image is built and when it runs",
+    ),
+    (
         "service-definition",
         IO,
         "services are checked the same when an image is built and when it runs",
@@ -96,6 +101,7 @@ const PARTS: &[(&str, &[&str])] = &[
     ("services", &["backend", "containerd", "node", "state"]),
     ("workloads", &["backend", "containerd", "node", "state"]),
     ("upgrades", &["backend", "node", "state"]),
+    ("firmware", &["backend", "node", "state"]),
     ("config", &["backend", "node", "state", "storage"]),
     ("server", &["backend", "clock", "node", "state"]),
     (

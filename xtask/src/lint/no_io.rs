@@ -9,6 +9,7 @@ const PURE: &[&str] = &[
     "bootloader/core/src/",
     "crates/slots/src/",
     "crates/owner/src/",
+    "crates/firmware-files/src/",
     "crates/manifest/src/",
     "crates/kubernetes/src/",
     "crates/machine-config/src/",

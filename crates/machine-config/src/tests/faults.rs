@@ -39,7 +39,7 @@ clutser: {}",
         faults(&text),
         [
             "machine.hostnme: unknown field, did you mean \"hostname\"?; known here: role, hostname, ca, token, \
-             certSANs, network, time, sysctls, modules, health, upgrades, services, nodeLabels, nodeTaints, kubelet, registries (line 8)",
+             certSANs, network, time, sysctls, modules, health, upgrades, firmware, services, nodeLabels, nodeTaints, kubelet, registries (line 8)",
             "machine.network.interfaces[0].dhcp: expected true or false, found a text (line 12)",
             "machine.network.interfaces[0].addresses[1]: \"10.0.0.300/24\" is not an address; expected IP/prefix (line 13)",
             "machine.network.interfaces[0].routes[0].to: is missing; give the network, or default for the default \

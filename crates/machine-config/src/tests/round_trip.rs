@@ -256,6 +256,10 @@ prop_compose! {
             modules: vec!["true".parse().unwrap()],
             health: Health { commit_after: Period::seconds(commit_after), ..Health::default() },
             upgrades,
+            firmware: Firmware {
+                config: ["true", "[pi4]", "# a: note", "dtparam=spi=on"].map(|line| line.parse().unwrap()).to_vec(),
+                upgrade: if enabled { FirmwareUpgrade::Automatic } else { FirmwareUpgrade::Manual },
+            },
             services: BTreeMap::from([("no".parse().unwrap(), Service { enabled })]),
             node_labels: labels,
             node_taints: BTreeMap::from([("null".parse().unwrap(), "true:NoExecute".parse().unwrap())]),

@@ -4,6 +4,7 @@
 //! another.
 
 mod cluster;
+mod firmware;
 mod kubernetes;
 mod lifecycle;
 mod limits;
@@ -96,6 +97,10 @@ fn machine(cursor: Cursor<'_>, marks: Marks<'_>) -> Option<Machine> {
         .field("upgrades")
         .and_then(upgrades::upgrades)
         .unwrap_or_default();
+    let firmware = o
+        .field("firmware")
+        .and_then(firmware::firmware)
+        .unwrap_or_default();
     let services = o.field("services").map(services).unwrap_or_default();
     let node_labels = o.field("nodeLabels").map(|c| kubernetes::labels(c, role));
     let node_taints = o.field("nodeTaints").map(kubernetes::taints).unwrap_or_default();
@@ -121,6 +126,7 @@ fn machine(cursor: Cursor<'_>, marks: Marks<'_>) -> Option<Machine> {
         modules,
         health,
         upgrades,
+        firmware,
         services,
         node_labels: node_labels.unwrap_or_default(),
         node_taints,

@@ -1,12 +1,13 @@
 //! Version `bedplate.dev/v1alpha1`.
 //!
-//! [`types`], `cluster`, `kubernetes`, `health`, `upgrades`, `registries`, `workloads`, `workload_network`,
+//! [`types`], `cluster`, `kubernetes`, `health`, `firmware`, `upgrades`, `registries`, `workloads`, `workload_network`,
 //! `limits` and `lifecycle` are what users write,
 //! `decode` reads it and holds its rules.
 
 mod cluster;
 mod decode;
 mod defaults;
+mod firmware;
 mod health;
 mod kubernetes;
 mod lifecycle;
@@ -19,6 +20,7 @@ mod workloads;
 
 pub use cluster::{Cluster, ClusterDiscovery, ClusterNetwork, ClusterSecrets, Cni, Mesh, Proxy};
 pub(crate) use decode::{Marks, decode};
+pub use firmware::{Firmware, FirmwareUpgrade};
 pub use health::{Check, Health};
 pub use kubernetes::{
     AdmissionPlugin, ApiServer, ComponentSettings, Etcd, EtcdSnapshots, ExtraArgs, FeatureGates, Kubelet,

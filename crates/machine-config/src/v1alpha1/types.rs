@@ -8,7 +8,7 @@ use serde::Serialize;
 #[cfg(any(test, feature = "schema"))]
 use super::defaults::yes;
 use super::defaults::{is_default, is_true};
-use super::{Cluster, Health, Kubelet, Registry, Upgrades, Workload};
+use super::{Cluster, Firmware, Health, Kubelet, Registry, Upgrades, Workload};
 use crate::secret::Secret;
 use crate::value::{
     Certificate, Host, HostName, InterfaceName, IpPrefix, LabelKey, LabelValue, MacAddress, ModuleName, Name,
@@ -106,6 +106,10 @@ pub struct Machine {
     #[serde(skip_serializing_if = "is_default")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default))]
     pub upgrades: Upgrades,
+    /// The boot loader and the firmware of the board.
+    #[serde(skip_serializing_if = "is_default")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(default))]
+    pub firmware: Firmware,
     /// Services by name, to be turned on or off against the image's default.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[cfg_attr(any(test, feature = "schema"), schemars(default))]

@@ -211,6 +211,7 @@ impl GenConfig {
                 modules: Vec::new(),
                 health: Default::default(),
                 upgrades: Default::default(),
+                firmware: Default::default(),
                 services: Default::default(),
                 node_labels: Default::default(),
                 node_taints: Default::default(),

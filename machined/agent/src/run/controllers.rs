@@ -9,6 +9,7 @@ use clock::{HostTime, Restored, Sntp, TimeSync};
 use discovery::Discovery;
 use dns::ClusterDns;
 use etcd::EtcdHandle;
+use firmware::{FirmwareHandle, FirmwareWatch};
 use health::{ApiCheck, NodeHealth};
 use kubernetes_client::Clients;
 use kubernetes_node::{Cordons, Drain, KubernetesNode};
@@ -79,6 +80,8 @@ pub(super) struct Pieces {
     pub children: Children,
     /// What upgrades the node; none when it has no slots.
     pub upgrades: Option<UpgradeHandle>,
+    /// What keeps the EFI system partition; none when it has none of its own.
+    pub firmware: Option<FirmwareHandle>,
     /// The etcd of a control plane.
     pub etcd: EtcdHandle,
     /// The switch by which a drain keeps the node cordoned.
@@ -135,6 +138,7 @@ pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError>
         api,
         children,
         upgrades,
+        firmware,
         etcd,
         cordons,
     } = pieces;
@@ -216,6 +220,9 @@ pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError>
             .add(UpgradeController::new(upgrades.clone()))
             .add(RolloutFollower::new(upgrades));
     }
+    if let Some(firmware) = firmware {
+        runtime.add(FirmwareWatch::new(firmware));
+    }
     Ok(runtime)
 }
 
@@ -275,8 +282,23 @@ mod tests {
         let upgrades = upgrades(&node, places, Path::new("/nowhere"), Cordons::default());
         [
             base(&node, &Children::new(), None),
-            main(&node, pieces(&node, Some(upgrades))).unwrap(),
+            main(
+                &node,
+                Pieces {
+                    firmware: Some(FirmwareHandle::new(&node, nowhere())),
+                    ..pieces(&node, Some(upgrades))
+                },
+            )
+            .unwrap(),
         ]
+    }
+
+    fn nowhere() -> firmware::Places {
+        firmware::Places {
+            esp: "/nowhere/esp".into(),
+            release: "/nowhere/firmware".into(),
+            memory: "/nowhere/firmware.json".into(),
+        }
     }
 
     fn pieces(node: &Node, upgrades: Option<UpgradeHandle>) -> Pieces {
@@ -292,6 +314,7 @@ mod tests {
             api: ([127, 0, 0, 1], 1).into(),
             children: Children::new(),
             upgrades,
+            firmware: None,
             etcd: EtcdHandle::new(
                 node,
                 etcd::Places::below(Path::new("/nowhere")),

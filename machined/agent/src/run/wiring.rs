@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use config::platform::{self, Surroundings};
 use config::{ConfigDisk, ConfigHandle, acquire};
 use etcd::EtcdHandle;
+use firmware::FirmwareHandle;
 use kubernetes_client::Clients;
 use kubernetes_node::Cordons;
 use layout::Name;
@@ -251,6 +252,11 @@ async fn start(
     let cordons = Cordons::default();
     let state = Path::new(Volume::State.target());
     let upgrades = slots.map(|slots| controllers::upgrades(node, slots, state, cordons.clone()));
+    let firmware = cmdline
+        .disk
+        .as_deref()
+        .and_then(|guid| firmware::Places::find(&node.devices, guid, state))
+        .map(|places| FirmwareHandle::new(node, places));
     let restorer = etcd::Restorer::new(children.clone(), etcd::TOOL);
     let etcd = EtcdHandle::new(node, etcd::Places::default(), etcd::Ports::default(), restorer);
     let pieces = Pieces {
@@ -260,6 +266,7 @@ async fn start(
         api: (Ipv4Addr::LOCALHOST, api::PORT).into(),
         children: children.clone(),
         upgrades: upgrades.clone(),
+        firmware: firmware.clone(),
         etcd: etcd.clone(),
         cordons,
     };
@@ -273,6 +280,7 @@ async fn start(
             node,
             configs,
             upgrades,
+            firmware,
             etcd,
             Persons::new(node.store.clone(), clock.clone()),
             container.map_or(Path::new(CGROUPS), |container| &container.cgroups),

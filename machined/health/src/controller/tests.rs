@@ -5,8 +5,9 @@ use std::time::SystemTime;
 
 use state::kinds::{
     BootStatus, CertificateStatus, ContainerStoreStatus, DiskStatus, EtcdDisk, EtcdSnapshotStatus,
-    FailedSlot, KeptStore, KubernetesNodeStatus, ManifestState, ManifestStatus, NODE, PodNetworkStatus,
-    RoomStatus, ServiceHealth, ServiceState, VolumeState, VolumeStatus, WorkloadStage, WorkloadStatus,
+    FailedSlot, FirmwareDifference, FirmwareFile, FirmwareStatus, KeptStore, KubernetesNodeStatus,
+    ManifestState, ManifestStatus, NODE, PodNetworkStatus, RoomStatus, ServiceHealth, ServiceState,
+    VolumeState, VolumeStatus, WorkloadStage, WorkloadStatus,
 };
 use state::testkit::settle_one;
 use state::{ControllerState, ControllerStatus};

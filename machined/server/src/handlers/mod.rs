@@ -3,6 +3,7 @@
 mod container;
 mod etcd;
 mod file;
+mod firmware;
 mod health;
 mod image;
 mod kubernetes;

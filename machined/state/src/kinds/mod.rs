@@ -11,6 +11,7 @@ pub mod cluster_network;
 pub mod config;
 pub mod container_mode;
 pub mod containers;
+pub mod firmware;
 pub mod health;
 pub mod kernel;
 pub mod kubernetes_node;
@@ -40,6 +41,7 @@ pub use cluster_network::{
 pub use config::{ConfigStatus, OwnerStatus};
 pub use container_mode::ContainerMode;
 pub use containers::{ContainerStoreStatus, ImageStatus, KeptStore};
+pub use firmware::{FirmwareDifference, FirmwareFile, FirmwareStatus};
 pub use health::{ApiStatus, CheckResult, HealthState, HealthStatus};
 pub use kernel::{KernelContribution, KernelStatus, Lockdown, WatchdogStatus};
 pub use kubernetes_node::{ClusterNodeStatus, KubernetesNodeStatus};

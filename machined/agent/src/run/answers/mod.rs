@@ -8,9 +8,10 @@ mod power;
 use std::path::Path;
 use std::sync::Arc;
 
-use backend::{Backend, Services, Upgrades, WithoutSlots};
+use backend::{Backend, Firmware, Services, Upgrades, WithoutFirmware, WithoutSlots};
 use config::ConfigHandle;
 use etcd::EtcdHandle;
+use firmware::FirmwareHandle;
 use node::Node;
 use services::ServicesHandle;
 use services::containerd::{NodeContainers, SOCKET};
@@ -27,6 +28,7 @@ pub(super) fn backend(
     node: &Node,
     configs: ConfigHandle,
     upgrades: Option<UpgradeHandle>,
+    firmware: Option<FirmwareHandle>,
     etcd: EtcdHandle,
     persons: Persons,
     cgroups: &Path,
@@ -34,6 +36,10 @@ pub(super) fn backend(
     let upgrades: Arc<dyn Upgrades> = match upgrades {
         Some(handle) => Arc::new(handle),
         None => Arc::new(WithoutSlots::default()),
+    };
+    let firmware: Arc<dyn Firmware> = match firmware {
+        Some(handle) => Arc::new(handle),
+        None => Arc::new(WithoutFirmware),
     };
     let services: Arc<dyn Services> = Arc::new(ServicesHandle::new(node));
     let workloads = WorkloadsHandle::new(node.store.clone(), services.clone(), cgroups.to_owned());
@@ -57,5 +63,6 @@ pub(super) fn backend(
         workloads: Arc::new(workloads),
         images: Arc::new(images),
         containers: Arc::new(NodeContainers::new(SOCKET)),
+        firmware,
     }
 }

@@ -85,6 +85,22 @@ pub(super) const PROBLEMS: &[Problem] = &[
         "sda holds a copy of this node's disk mmcblk0: remove it, or erase it if nothing on it matters",
     ),
     (
+        "firmware",
+        |store| {
+            let file = FirmwareFile {
+                path: "u-boot.bin".into(),
+                difference: FirmwareDifference::Changed,
+            };
+            let status = FirmwareStatus {
+                differences: vec![file],
+                ..FirmwareStatus::default()
+            };
+            store.put("firmware", NODE, status).unwrap();
+        },
+        HealthState::Degraded,
+        "u-boot.bin on the EFI system partition is not that of the release: `bedplate firmware repair` puts it right",
+    ),
+    (
         "etcd-disk",
         |store| {
             let disk = EtcdDisk {

@@ -1,0 +1,20 @@
+//! The EFI system partition (ESP) of the node: what firmware reads before anything of a slot is verified.
+//!
+//! Each release has in its verified root the files that it puts on the ESP, and their list (crate `firmware-files`).
+//! [`survey`] reads the partition and compares; [`repair`] writes what differs so that a power cut leaves each file old or new
+//! (crate `fat`). [`FirmwareWatch`] compares at each start, and publishes [`FirmwareStatus`](state::kinds::FirmwareStatus).
+//! [`FirmwareHandle`] answers the API. [`memory`] keeps which release's files are on the partition, so that what another
+//! release of ours put there is told from what somebody changed.
+//!
+//! A partition that is missing, damaged or changed is reported and never stops a node: it has started.
+
+mod controller;
+mod handle;
+mod memory;
+mod places;
+mod repair;
+mod survey;
+
+pub use controller::FirmwareWatch;
+pub use handle::FirmwareHandle;
+pub use places::Places;
