@@ -88,6 +88,15 @@ impl Session {
         }
     }
 
+    /// Waits at least so long for an answer, whatever the usual time is: for calls whose answer takes its time on a node that
+    /// is well.
+    pub fn patient(self, least: Duration) -> Self {
+        Session {
+            timeout: self.timeout.max(least),
+            ..self
+        }
+    }
+
     /// Returns the TLS settings for one connection.
     pub fn client(&self) -> Result<Client, pki::Error> {
         match &self.trust {

@@ -15,6 +15,9 @@ use crate::fan_out::call_and_show;
 use crate::session::Session;
 use crate::ui::{Show, Table, bytes, duration};
 
+/// How long a node may take to say that a service has ended: it gives up sooner, and then says what the service does.
+pub(super) const STOPPING: Duration = Duration::from_secs(60);
+
 /// Lists services.
 #[derive(Debug, Args)]
 pub struct Services {}
@@ -52,6 +55,10 @@ pub struct Name {
 impl Service {
     /// Runs the command.
     pub async fn run(self, session: Session) -> anyhow::Result<ExitCode> {
+        let session = match &self {
+            Self::Stop(_) => session.patient(STOPPING),
+            Self::Start(_) | Self::Restart(_) => session,
+        };
         let (done, name) = match &self {
             Self::Start(name) => ("started", name.name.clone()),
             Self::Stop(name) => ("stopped", name.name.clone()),

@@ -12,6 +12,7 @@ use api::v1alpha1::{
 use clap::Args;
 
 use super::done::Done;
+use super::services::STOPPING;
 use crate::fan_out::call_and_show;
 use crate::session::Session;
 use crate::ui::{Show, Table, bytes, duration};
@@ -96,6 +97,10 @@ pub enum Act {
 
 /// Asks the session's nodes for something about a workload.
 pub async fn act(session: Session, act: Act, name: String) -> anyhow::Result<ExitCode> {
+    let session = match act {
+        Act::Stop => session.patient(STOPPING),
+        Act::Start | Act::Restart => session,
+    };
     call_and_show(&session, |node| {
         let name = name.clone();
         async move {

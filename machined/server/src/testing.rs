@@ -12,6 +12,7 @@ mod workloads;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use api::v1alpha1::{
     ApplyConfigResponse, Boot, BootStep, EventsResponse, LogsResponse, Phase, ResetScope, ServiceHealth,
@@ -40,6 +41,9 @@ use super::listen::listen;
 pub use kubernetes::authority as kubernetes_authority;
 pub use peers::FakePeers;
 pub use upgrades::{FakeUpgrades, Fate, NEW, OLD};
+
+/// How long its services and workloads take to end.
+const STOPPING: Duration = Duration::from_millis(1500);
 
 /// Remembers what it was asked to do, and does none of it.
 pub struct FakeNode {
@@ -280,6 +284,8 @@ impl Services for FakeNode {
     }
 
     async fn stop(&self, name: &str) -> Result<(), BackendError> {
+        // It takes what a program takes that is asked to end.
+        tokio::time::sleep(STOPPING).await;
         self.service("stop", name)
     }
 

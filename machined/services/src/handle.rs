@@ -12,7 +12,7 @@ use state::kinds::{ServiceHealth, ServiceState, ServiceStatus};
 use state::{Resource, Store};
 use tokio::time::timeout;
 
-/// How long a caller waits for a service to end: longer than most may take, shorter than a caller's own patience.
+/// How long a caller waits for a service to end: longer than most may take, shorter than the 60 s that the client gives it.
 const PATIENCE: Duration = Duration::from_secs(45);
 
 /// A handle that lists, starts and stops the services of a node. Clones are the same.

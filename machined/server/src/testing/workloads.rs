@@ -50,6 +50,7 @@ impl Workloads for FakeNode {
     }
 
     async fn stop(&self, name: &str) -> Result<(), BackendError> {
+        tokio::time::sleep(super::STOPPING).await;
         self.workload("stop", name)
     }
 
