@@ -18,6 +18,7 @@ pub struct Injected {
     yaml: Zeroizing<String>,
     frame: Zeroizing<Vec<u8>>,
     summary: ConfigSummary,
+    firmware: Vec<String>,
 }
 
 /// What may be shown of a machine config.
@@ -93,12 +94,29 @@ impl Injected {
         };
         let frame = Zeroizing::new(medium::encode(&yaml)?);
         let summary = summary(path, &config, yaml.len());
-        Ok(Self { yaml, frame, summary })
+        let firmware = config
+            .machine
+            .firmware
+            .config
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        Ok(Self {
+            yaml,
+            frame,
+            summary,
+            firmware,
+        })
     }
 
     /// Returns what may be shown.
     pub fn summary(&self) -> &ConfigSummary {
         &self.summary
+    }
+
+    /// Returns its lines for the firmware of the board.
+    pub fn firmware(&self) -> &[String] {
+        &self.firmware
     }
 
     /// Returns the document.

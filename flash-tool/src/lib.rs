@@ -27,6 +27,7 @@ pub mod args;
 mod ask;
 mod bars;
 pub mod config;
+pub mod firmware;
 pub mod keys;
 mod lossy_path;
 mod program;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use slots::{COPY_OFFSETS, Record};
 
 use crate::config::Injected;
+use crate::firmware::ChangedEsp;
 pub use crate::piece::{Content, Piece, What};
 
 const MIB: u64 = 1024 * 1024;
@@ -20,6 +21,8 @@ pub struct BundleFacts {
     signatures: Vec<u8>,
     frames: Vec<Frame>,
     bytes: u64,
+    /// The ESP, where it is not that of the frames.
+    pub(crate) esp: Option<ChangedEsp>,
 }
 
 impl BundleFacts {
@@ -31,6 +34,7 @@ impl BundleFacts {
             signatures: bundle.signatures().to_vec(),
             frames: bundle.index().frames().to_vec(),
             bytes: bundle.index().file_len(),
+            esp: None,
         }
     }
 
@@ -285,6 +289,10 @@ fn frames(bundle: &BundleFacts, layout: &Layout) -> Result<Vec<Piece>, PlanError
                 start: room.start,
                 len: image.size,
             });
+        }
+        if let (ImageName::ESP, Some(esp)) = (image.name, &bundle.esp) {
+            pieces.extend(esp.pieces(what, room.start));
+            continue;
         }
         let frames = bundle.frames.iter().filter(|frame| frame.image == image.name);
         pieces.extend(frames.map(|frame| Piece {

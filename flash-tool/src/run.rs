@@ -17,6 +17,7 @@ use crate::check::check;
 use crate::config::{ConfigError, Injected};
 use crate::contents::Contents;
 use crate::error::ApplyError;
+use crate::firmware::{FirmwareError, with_lines};
 use crate::host::{Disk, Host};
 use crate::keys::{self, KeysError};
 use crate::plan::{BundleFacts, Options, Plan, PlanError, plan};
@@ -50,6 +51,9 @@ pub enum FlashError {
     /// The machine config has faults.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// Lines of the machine config cannot be written for the firmware.
+    #[error(transparent)]
+    Firmware(#[from] FirmwareError),
     /// The bundle does not fit.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -123,6 +127,8 @@ impl Args {
             .as_ref()
             .map(|file| Injected::load(file, &self.overrides()))
             .transpose()?;
+        let lines = config.as_ref().map(Injected::firmware).unwrap_or_default();
+        let facts = facts.with_esp(with_lines(&mut bundle, lines)?);
         let inputs = self
             .keys
             .iter()

@@ -160,6 +160,13 @@ fn esp_files(
     if let Some(config) = &board.esp.firmware_config {
         firmware_config::add(&mut tree, config, &selection.features, overlays)?;
     }
+    if let Some(settings) = shipped_firmware::settings(board) {
+        tree.add(
+            firmware_files::SETTINGS,
+            Node::text(settings.to_yaml()),
+            "the build",
+        )?;
+    }
     Ok(tree)
 }
 

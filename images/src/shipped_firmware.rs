@@ -1,7 +1,7 @@
 //! Puts the files of the ESP into the root file system, too, with the list of them: so the signed manifest covers them, and a
 //! node can compare its ESP with them at each start, and repair it.
 
-use board::Board;
+use board::{Board, ConfigLine};
 use firmware_files::{FILES, FOLDER, FirmwareFiles, LIST, ListError, Listed, Settings};
 
 use crate::tree::{Node, Tree, TreeError};
@@ -37,19 +37,7 @@ pub fn make(esp: &Tree, board: &Board) -> Result<Tree, ShipError> {
     let list = FirmwareFiles {
         loader: format!("EFI/BOOT/{}", board.arch.efi_default()),
         files,
-        settings: board.esp.firmware_config.as_ref().map(|config| {
-            let names =
-                |lines: &[board::ConfigLine]| lines.iter().map(|line| line.as_str().to_owned()).collect();
-            Settings {
-                path: config.path.relative().to_owned(),
-                heading: config.heading.as_ref().map(|line| line.as_str().to_owned()),
-                overlays: config.overlays.relative().to_owned(),
-                overlay_line: config.overlay_line.clone(),
-                parameter_separator: config.parameter_separator.clone(),
-                reserved: names(&config.reserved),
-                repeatable: names(&config.repeatable),
-            }
-        }),
+        settings: settings(board),
     };
     list.check()?;
     tree.add(
@@ -58,4 +46,19 @@ pub fn make(esp: &Tree, board: &Board) -> Result<Tree, ShipError> {
         "the build",
     )?;
     Ok(tree)
+}
+
+/// Describes the configuration file of a board's firmware, where it has one.
+pub fn settings(board: &Board) -> Option<Settings> {
+    let config = board.esp.firmware_config.as_ref()?;
+    let names = |lines: &[ConfigLine]| lines.iter().map(|line| line.as_str().to_owned()).collect();
+    Some(Settings {
+        path: config.path.relative().to_owned(),
+        heading: config.heading.as_ref().map(|line| line.as_str().to_owned()),
+        overlays: config.overlays.relative().to_owned(),
+        overlay_line: config.overlay_line.clone(),
+        parameter_separator: config.parameter_separator.clone(),
+        reserved: names(&config.reserved),
+        repeatable: names(&config.repeatable),
+    })
 }

@@ -158,7 +158,9 @@ fn look(facts: &Facts, selection: &Selection, parts: &BoardParts<'_>, disk: &Pat
         .map(|line| line.trim_start_matches("::/"))
         .filter(|name| !name.is_empty() && !name.ends_with('/'))
         .collect();
+    let settings = selection.board.esp.firmware_config.as_ref();
     let expected = facts.esp.iter().copied().chain([loader.as_str()]);
+    let expected = expected.chain(settings.map(|_| firmware_files::SETTINGS));
     assert_eq!(listed, expected.collect(), "{board}: files on the ESP");
 
     shipped::look(board, parts, &esp);

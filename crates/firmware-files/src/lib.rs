@@ -13,7 +13,7 @@ pub mod settings;
 pub use compare::{Difference, Found, compare};
 pub use list::{FirmwareFiles, ListError, Listed};
 pub use order::{Order, order};
-pub use settings::{Settings, faults, render};
+pub use settings::{Settings, SettingsError, faults, render};
 
 /// The folder of the list in the root file system.
 pub const FOLDER: &str = "/usr/share/bedplate/firmware";
@@ -21,5 +21,7 @@ pub const FOLDER: &str = "/usr/share/bedplate/firmware";
 pub const LIST: &str = "firmware.yaml";
 /// The folder below it with the files, by their paths on the partition.
 pub const FILES: &str = "files";
+/// The description of the firmware's configuration file, on the partition itself: the flash tool has nothing but the bundle.
+pub const SETTINGS: &str = "EFI/bedplate/firmware.yaml";
 /// The longest list: some hundred times what a board has.
 pub const LONGEST_LIST: usize = 256 * 1024;

@@ -37,12 +37,33 @@ pub struct Settings {
 
 /// Why the description of a configuration file is refused.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "the list of firmware files describes settings with {0:?}, which is no line of {LONGEST_LINE} printable characters, or no plain path"
-)]
-pub struct SettingsError(String);
+pub enum SettingsError {
+    /// It is not YAML, or has other fields.
+    #[error("the description of the firmware's configuration file is not valid")]
+    Yaml(#[from] yaml::Fault),
+    /// Something in it cannot be in such a file, or on the partition.
+    #[error(
+        "the list of firmware files describes settings with {0:?}, which is no line of {LONGEST_LINE} printable characters, or no plain path"
+    )]
+    Line(String),
+}
 
 impl Settings {
+    /// Reads the text of a description.
+    ///
+    /// # Errors
+    /// What is not one, or exceeds a limit.
+    pub fn parse(text: &str) -> Result<Settings, SettingsError> {
+        let settings: Settings = yaml::from_str(text)?;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    /// Returns the text of the description.
+    pub fn to_yaml(&self) -> String {
+        yaml::to_string(self).expect("texts and lists can always be written")
+    }
+
     pub(crate) fn check(&self) -> Result<(), SettingsError> {
         let names = self.reserved.iter().chain(&self.repeatable);
         let mut lines = names
@@ -50,10 +71,10 @@ impl Settings {
             .chain(&self.heading)
             .chain([&self.overlay_line, &self.parameter_separator]);
         if let Some(wrong) = lines.find(|line| !is_line(line)) {
-            return Err(SettingsError(wrong.clone()));
+            return Err(SettingsError::Line(wrong.clone()));
         }
         if !is_plain(&self.overlays) || names.count() > MOST {
-            return Err(SettingsError(self.overlays.clone()));
+            return Err(SettingsError::Line(self.overlays.clone()));
         }
         Ok(())
     }
@@ -199,6 +220,14 @@ mod tests {
         assert!(String::from_utf8_lossy(&text).ends_with(expected));
         assert_eq!(render(settings, RELEASE, &[""; 0]), RELEASE);
         list.check().unwrap();
+        assert_eq!(Settings::parse(&settings.to_yaml()).unwrap(), *settings);
+        let wrong = settings
+            .to_yaml()
+            .replace("overlays: overlays", "overlays: ../overlays");
+        assert!(
+            matches!(Settings::parse(&wrong), Err(SettingsError::Line(_))),
+            "{wrong}"
+        );
     }
 
     #[test]

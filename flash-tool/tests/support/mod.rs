@@ -34,6 +34,8 @@ pub struct Recipe {
     pub first_partition: u64,
     pub bootcode: Option<(u64, Vec<u8>)>,
     pub esp: bool,
+    /// The ESP as a whole, in place of bytes that are no file system.
+    pub volume: Option<Vec<u8>>,
     /// One more image: its name, its offset when it belongs to no partition, its bytes.
     pub other: Option<(&'static str, Option<u64>, Vec<u8>)>,
     pub hybrid: bool,
@@ -47,6 +49,7 @@ impl Default for Recipe {
             first_partition: MIB,
             bootcode: Some((32768, noise(9000, 3))),
             esp: true,
+            volume: None,
             other: None,
             hybrid: true,
         }
@@ -82,7 +85,9 @@ pub fn sample(recipe: &Recipe) -> Sample {
     ]);
     let mut writer = Writer::new(Cursor::new(Vec::new())).frame_len(65536).level(1);
     writer.add(ImageName::SLOT, 0, &mut &slot[..]).unwrap();
-    if recipe.esp {
+    if let Some(volume) = &recipe.volume {
+        writer.add(ImageName::ESP, 0, &mut &volume[..]).unwrap();
+    } else if recipe.esp {
         writer
             .add(
                 ImageName::ESP,
@@ -108,7 +113,13 @@ pub fn sample(recipe: &Recipe) -> Sample {
         sha256: sealed.sha256(name),
     };
     let mut images = vec![image(ImageName::SLOT, None, slot.len() as u64)];
-    images.extend(recipe.esp.then(|| image(ImageName::ESP, None, 128 * MIB)));
+    images.extend(recipe.esp.then(|| {
+        let len = recipe
+            .volume
+            .as_ref()
+            .map_or(128 * MIB, |volume| volume.len() as u64);
+        image(ImageName::ESP, None, len)
+    }));
     images.extend(
         recipe
             .bootcode
