@@ -4,13 +4,11 @@
 //! are the options that they share. A command calls one or several nodes at once (`fan_out`), over connections made by
 //! `connect`, in a `tunnel` through an endpoint if asked, and prints the results as a table, JSON or YAML (`ui`). Files that nodes request
 //! are `pushed`. The client config, with its contexts and keys, is `config`; `kubeconfig` adds clusters to the files of kubectl.
-//! `compose` translates Compose files to workloads.
 
 pub mod cli;
 
 mod address;
 mod commands;
-mod compose;
 mod config;
 mod confirm;
 mod connect;

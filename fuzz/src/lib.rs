@@ -17,7 +17,9 @@ mod bundle_header;
 mod bundle_index;
 mod certificate_request;
 mod cloud_data;
+mod compose_file;
 mod configs;
+mod container_images;
 mod dns;
 mod key_chain;
 mod manifests;
@@ -55,8 +57,12 @@ pub const TARGETS: &[Target] = &[
     target("bundle-index", bundle_index::index),
     target("certificate-request", certificate_request::request),
     target("cloud-volume", cloud_data::volume),
+    target("compose", compose_file::translate),
     target("config-partition", configs::partition),
     target("dns-question", dns::question),
+    target("image-config", container_images::config),
+    target("image-index", container_images::index),
+    target("image-manifest", container_images::manifest),
     target("key-chain", key_chain::chain),
     target("keyring", slot_texts::keyring),
     target("machine-config", configs::document),
@@ -68,6 +74,7 @@ pub const TARGETS: &[Target] = &[
     target("partition-table", partition_table::table),
     target("patch", patch::patch),
     target("patch-index", patch_index::index),
+    target("registry-answer", container_images::answer),
     target("rollout", rollout_file::rollout),
     target("services", services::services),
     target("signatures", signatures::signatures),

@@ -1,4 +1,4 @@
-//! The documents that describe container images: index, manifest and config. Without I/O.
+//! The documents that describe container images: index, manifest and config, and what registries say. Without I/O.
 //!
 //! Source of the formats: the Open Containers image specification 1.1, `descriptor.md`, `image-index.md`, `manifest.md` and
 //! `config.md`; and Docker's formats, which have the same fields under other media types. What the specification requires
@@ -6,6 +6,7 @@
 
 mod digest;
 pub mod media_type;
+pub mod registry;
 
 use std::collections::BTreeMap;
 

@@ -10,11 +10,11 @@ use serde::Serialize;
 use super::apply::read;
 use super::logs::Logs;
 use super::workloads;
-use crate::compose::{Left, Options, Translation, translate};
 use crate::options::Global;
 use crate::session::Session;
 use crate::ui::{self, Format};
 use crate::user_file;
+use compose::{Left, Options, Translation, translate};
 
 /// Controls workloads, and translates Compose files.
 #[derive(Debug, Subcommand)]

@@ -3,8 +3,8 @@
 //! A workload is a service like any other: its program is `machined workload run`, which runs one container in the
 //! foreground, so that the supervisor's restarts, order, health checks, logs and events are its own, too.
 //!
-//! [`trial`] decides which image a workload runs, [`plan`] makes its service, [`oci`] and [`seccomp`] what the runtime is told, [`image`] and
-//! [`registry`] read what comes from outside; none of them does anything. [`source`], [`pull`] and
+//! [`trial`] decides which image a workload runs, [`plan`] makes its service, [`oci`] and [`seccomp`] what the runtime is told, [`image`] reads what
+//! comes from outside, as the crate `oci-image` does; none of them does anything. [`source`], [`pull`] and
 //! `fetching` bring images into containerd, [`devices`] finds devices, [`network`] keeps the bridge, [`controller`] and [`runner`]
 //! carry it out. `handle` and `stored` answer the API, with what [`usage`] reads. Nothing here restarts a container or keeps its log.
 
@@ -18,7 +18,6 @@ pub mod oci;
 pub mod plan;
 mod program;
 pub mod pull;
-pub mod registry;
 mod room;
 pub mod runner;
 pub mod seccomp;

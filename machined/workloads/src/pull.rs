@@ -14,12 +14,11 @@ use http::StatusCode;
 use machine_config::v1alpha1::Registry;
 use machine_config::value::ImageReference;
 use oci_image::digest;
+use oci_image::registry::{ACCEPT, Challenge, Document, Part, Refused, challenge, document, token};
 use remote::{Ask, Options, Reply};
 use state::ControllerError;
 use tokio_util::io::SyncIoBridge;
 use zeroize::Zeroizing;
-
-use crate::registry::{ACCEPT, Challenge, Document, Part, Refused, challenge, document};
 
 /// The most that a manifest may take: what registries allow.
 const MANIFEST_MAX: usize = 4 << 20;
@@ -265,11 +264,8 @@ impl Server {
             reply.body.read_to_end(&mut bytes).map(|_| bytes)
         })
         .await??;
-        let answer: serde_json::Value = serde_json::from_slice(&bytes)?;
-        let token = answer["token"].as_str().or(answer["access_token"].as_str());
-        let token = token.filter(|token| token.bytes().all(|byte| byte.is_ascii_graphic()));
-        let token = token.ok_or_else(|| ControllerError::msg(format!("{realm} gives no token")))?;
-        Ok(Zeroizing::new(format!("Bearer {token}")))
+        let token = token(&bytes).ok_or_else(|| ControllerError::msg(format!("{realm} gives no token")))?;
+        Ok(Zeroizing::new(format!("Bearer {}", *token)))
     }
 
     async fn send(

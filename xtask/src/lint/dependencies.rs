@@ -25,6 +25,11 @@ const NEVER: &[(&str, &[&str], &str)] = &[
         "what comes from a cloud is read the same in fuzz targets as on a node",
     ),
     (
+        "compose",
+        IO,
+        "a file is translated the same in a fuzz target as by the CLI",
+    ),
+    (
         "cluster-zone",
         IO,
         "who answers for a name is a table test and a fuzz target, without a server",

@@ -11,6 +11,7 @@ const PURE: &[&str] = &[
     "crates/owner/src/",
     "crates/firmware-files/src/",
     "crates/manifest/src/",
+    "crates/compose/src/",
     "crates/kubernetes/src/",
     "crates/machine-config/src/",
     "crates/oci-image/src/",

@@ -20,7 +20,7 @@ fn translated(text: &str, set: &[(&str, &str)]) -> Translation {
 
 /// Parses workloads as part of a whole machine config, as a node does.
 fn valid(translation: &Translation) -> Vec<Workload> {
-    let sample = include_str!("../../../crates/machine-config/testdata/v1alpha1.yaml");
+    let sample = include_str!("../../machine-config/testdata/v1alpha1.yaml");
     let before = sample.find("\nworkloads:\n").unwrap();
     let rest = &sample[before + 1..];
     // Whatever comes behind the workloads.
@@ -37,12 +37,8 @@ fn valid(translation: &Translation) -> Vec<Workload> {
 #[test]
 fn whole_files_become_workloads_that_nodes_take() {
     let files = [
-        ("home", include_str!("../../testdata/compose/home.yaml"), &[][..]),
-        (
-            "shop",
-            include_str!("../../testdata/compose/shop.yaml"),
-            &[("TAG", "4")],
-        ),
+        ("home", include_str!("../testdata/home.yaml"), &[][..]),
+        ("shop", include_str!("../testdata/shop.yaml"), &[("TAG", "4")]),
     ];
     for (name, text, set) in files {
         let translation = translated(text, set);
@@ -52,8 +48,8 @@ fn whole_files_become_workloads_that_nodes_take() {
             writeln!(page, "# line {}: {}: {}", left.line, left.path, left.reason).unwrap();
         }
         golden::check(
-            "ctl",
-            &format!("ctl/testdata/compose/{name}.expected.yaml"),
+            "compose",
+            &format!("crates/compose/testdata/{name}.expected.yaml"),
             &page,
         );
     }

@@ -1,7 +1,9 @@
 //! What registries say: challenges, manifests, and lists of them by platform. Pure: everything in here comes from outside.
 
-use oci_image::{Descriptor, is_digest, media_type};
 use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use crate::{Descriptor, is_digest, media_type};
 
 /// The largest blob that is pulled, in bytes: more fits on no board's disk.
 pub const BLOB_MAX: u64 = 8 << 30;
@@ -69,6 +71,20 @@ pub fn challenge(header: &str) -> Option<Challenge> {
         realm,
         service: value("service"),
     })
+}
+
+/// Reads what a server of tokens answers; none when there is no token that a header may have.
+pub fn token(answer: &[u8]) -> Option<Zeroizing<String>> {
+    let answer: Token = serde_json::from_slice(answer).ok()?;
+    let token = Zeroizing::new(answer.token.or(answer.access_token)?);
+    let fits = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+    fits.then_some(token)
+}
+
+#[derive(Deserialize)]
+struct Token {
+    token: Option<String>,
+    access_token: Option<String>,
 }
 
 /// A part of an image: what its manifest says of it.
