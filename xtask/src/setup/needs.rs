@@ -99,6 +99,11 @@ const TABLE: &[(&str, Probing, &str)] = &[
         "whose store tests break, to see it replaced",
     ),
     (
+        "nftables",
+        Probing::Program("nft"),
+        "filters packets in the tests of workloads",
+    ),
+    (
         "mtools",
         Probing::Program("mcopy"),
         "reads files out of a disk image in tests",
