@@ -252,7 +252,7 @@ impl Controller for Workloads {
             let digest = containerd.digest(&wanted).await?;
             let present = digest.is_some() && (!source.follows_system() || self.fetches.done(&wanted));
             let (healthy, tried) = self.tried(name, &wanted, service.as_ref());
-            let says = self.says(name, service.as_ref());
+            let says = self.says(workload, service.as_ref());
             let seen = Seen {
                 wanted: &wanted,
                 present,
@@ -322,11 +322,15 @@ impl Controller for Workloads {
 
 impl Workloads {
     /// Returns what is wrong with a workload's service: what its program left word of, or what the supervisor says.
-    fn says(&self, name: &str, service: Option<&ServiceStatus>) -> Option<String> {
+    fn says(&self, workload: &Workload, service: Option<&ServiceStatus>) -> Option<String> {
         let service = service.filter(|service| !service.is_as_wanted())?;
+        if service.state == ServiceState::Starting && workload.health_check.is_none() {
+            // What it is asked then is a matter between its program and the agent.
+            return Some("is being started".to_owned());
+        }
         let ended = matches!(service.state, ServiceState::Failed | ServiceState::Stopped);
         let left = ended
-            .then(|| std::fs::read_to_string(self.places.reason(name)).ok())
+            .then(|| std::fs::read_to_string(self.places.reason(workload.name.as_str())).ok())
             .flatten();
         Some(left.unwrap_or_else(|| service.message.clone()))
     }

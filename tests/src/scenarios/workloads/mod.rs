@@ -44,7 +44,7 @@ fn workloads(tag: &str, filler: Option<&str>) -> String {
   - name: pulled
     image: {{reference: \"registry.test/tester:{tag}\"}}
     dependsOn: [bundled]
-    trialPeriod: 30s
+    trialPeriod: 90s
     {health}
   - name: imported
     image: {{reference: \"{IMPORTED}\"}}
@@ -156,7 +156,7 @@ fn too_much(stage: &Stage, node: &Node) -> Result<()> {
         one["service"]["restarts"].as_u64().is_some_and(|count| count > 0)
             && one["problem"]
                 .as_str()
-                .is_some_and(|text| text.contains("needs more memory than its 16 MiB"))
+                .is_some_and(|text| text.contains("needs more memory than its 16MiB"))
     })?;
     of(node, "bundled", healthy)?;
     stage.shown(&format!(
