@@ -5,6 +5,7 @@
 
 pub mod announce;
 pub mod block;
+mod bpf;
 pub mod capture;
 pub mod clock;
 pub mod confine;

@@ -9,6 +9,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use nix::errno::Errno;
 use nix::libc;
 
+use crate::bpf::{HAS_BITS, HEADER_LENGTH, IS, LOAD_BYTE, LOAD_HALF, LOAD_HALF_BEHIND, RETURN, step};
 use crate::{Context, Result};
 
 /// The broadcast hardware address.
@@ -111,15 +112,6 @@ fn length_of(address: &libc::sockaddr_ll) -> libc::socklen_t {
 
 /// Makes a classic BPF program that accepts unfragmented UDP packets to a port; offsets are from the IPv4 header.
 fn udp_to(port: u16) -> [libc::sock_filter; 9] {
-    const LOAD_BYTE: u16 = 0x30; // BPF_LD | BPF_B | BPF_ABS
-    const LOAD_HALF: u16 = 0x28; // BPF_LD | BPF_H | BPF_ABS
-    const HEADER_LENGTH: u16 = 0xb1; // BPF_LDX | BPF_B | BPF_MSH
-    const LOAD_HALF_BEHIND: u16 = 0x48; // BPF_LD | BPF_H | BPF_IND
-    const IS: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
-    const HAS_BITS: u16 = 0x45; // BPF_JMP | BPF_JSET | BPF_K
-    const RETURN: u16 = 0x06; // BPF_RET | BPF_K
-    // The two numbers in the middle are the instructions to skip if the test is true, and if it is false.
-    let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
     [
         step(LOAD_BYTE, 0, 0, 9),
         step(IS, 0, 6, 17),

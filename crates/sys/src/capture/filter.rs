@@ -7,6 +7,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use nix::libc;
 
+use crate::bpf::{
+    HAS_BITS, HEADER_LENGTH, IS, LOAD_BYTE, LOAD_HALF, LOAD_HALF_BEHIND, LOAD_WORD, RETURN, step,
+};
+
 /// Which packets are captured: those that all of these accept.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
@@ -140,20 +144,6 @@ fn of_port(protocols: &[u32], port: u16) -> Test {
         ]),
     ];
     Test::Any(vec![Test::All(v4.into()), Test::All(v6.into())])
-}
-
-const LOAD_WORD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
-const LOAD_HALF: u16 = 0x28; // BPF_LD | BPF_H | BPF_ABS
-const LOAD_BYTE: u16 = 0x30; // BPF_LD | BPF_B | BPF_ABS
-const HEADER_LENGTH: u16 = 0xb1; // BPF_LDX | BPF_B | BPF_MSH
-const LOAD_HALF_BEHIND: u16 = 0x48; // BPF_LD | BPF_H | BPF_IND
-const IS: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
-const HAS_BITS: u16 = 0x45; // BPF_JMP | BPF_JSET | BPF_K
-const RETURN: u16 = 0x06; // BPF_RET | BPF_K
-
-/// Makes an instruction; `jt` and `jf` are the instructions to skip if a test is true, and if it is false.
-fn step(code: u16, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
-    libc::sock_filter { code, jt, jf, k }
 }
 
 /// Puts a test before what is there, which goes on at one index if it is true and at another if it is false. Returns the index
