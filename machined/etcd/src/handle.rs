@@ -90,13 +90,14 @@ impl EtcdHandle {
         let member: Option<ClusterMember> = self.store.get(NODE);
         if member.is_none() {
             let status: ClusterStatus = self.store.get(NODE).unwrap_or_default();
-            let why = status.waits_for.unwrap_or_else(|| {
-                "its machine config has no cluster.ca, so that it runs no Kubernetes; generate configs with `bedplate gen config`"
-                    .to_owned()
+            return Err(match status.waits_for {
+                Some(why) => BackendError::Unavailable(format!(
+                    "the node is not ready to be a control plane yet: {why}"
+                )),
+                None => refused(
+                    "the node cannot be a control plane: its machine config has no cluster.ca, so that it runs no Kubernetes; generate configs with `bedplate gen config`",
+                ),
             });
-            return Err(refused(format!(
-                "the node is not ready to be a control plane: {why}"
-            )));
         }
         Ok(cluster_id(&config))
     }

@@ -8,8 +8,8 @@ use node::Node;
 use node::children::Children;
 use release_file::Release;
 use state::kinds::{
-    ClusterMember, EtcdDisk, EtcdMembership, EtcdStart, NODE, ServiceHealth, ServiceState, ServiceStatus,
-    Volume, VolumeState, VolumeStatus,
+    ClusterMember, ClusterStatus, EtcdDisk, EtcdMembership, EtcdStart, NODE, ServiceHealth, ServiceState,
+    ServiceStatus, Volume, VolumeState, VolumeStatus,
 };
 use state::testkit::settle_one;
 use tempfile::TempDir;
@@ -199,6 +199,30 @@ async fn a_second_bootstrap_and_one_elsewhere_are_refused() {
     lab.places().forget_bootstrap().unwrap();
     lab.etcd_writes(2);
     assert!(lab.refusal().await.contains("etcd has data on this node"));
+}
+
+#[tokio::test]
+async fn a_node_that_waits_says_so_and_one_without_an_authority_is_refused() {
+    let lab = Lab::new();
+    lab.node
+        .store
+        .remove::<ClusterMember>("cluster-member", NODE)
+        .unwrap();
+    let status = ClusterStatus {
+        waits_for: Some("node node1 has no address of its own yet".into()),
+    };
+    lab.node.store.put("cluster-status", NODE, status).unwrap();
+    let expected =
+        "the node is not ready to be a control plane yet: node node1 has no address of its own yet";
+    assert_eq!(
+        lab.handle().bootstrap().await.unwrap_err(),
+        BackendError::Unavailable(expected.into())
+    );
+    lab.node
+        .store
+        .put("cluster-status", NODE, ClusterStatus::default())
+        .unwrap();
+    assert!(lab.refusal().await.contains("has no cluster.ca"));
 }
 
 #[tokio::test]

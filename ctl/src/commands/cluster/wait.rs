@@ -9,7 +9,7 @@ use api::v1alpha1::etcd_service_client::EtcdServiceClient;
 use api::v1alpha1::machine_service_client::MachineServiceClient;
 use api::v1alpha1::{BootstrapRequest, HealthState, Phase, StatusRequest, StatusResponse};
 use tokio::time::{Instant, sleep};
-use tonic::Response;
+use tonic::{Code, Response};
 
 use crate::address::Address;
 use crate::commands::kubeconfig::Kubeconfig;
@@ -62,13 +62,13 @@ pub(super) async fn until_ready(
         )
         .await?;
     let first = session(&record.nodes[..1], context)?;
-    let begun = call_all(&first, |node| async {
-        EtcdServiceClient::new(node.channel)
-            .bootstrap(BootstrapRequest {})
-            .await
-    });
-    for NodeResponse { result, .. } in begun.await {
-        result.map_err(|problem| anyhow::anyhow!("cannot begin the cluster: {problem}"))?;
+    while let Some(why) = begin(&first).await? {
+        progress.say(&record.nodes[0], &why);
+        anyhow::ensure!(
+            Instant::now() < deadline,
+            "cannot begin the cluster in time: {why}"
+        );
+        sleep(EVERY).await;
     }
     ui::note(&format!("{}: bootstrapping the cluster", record.nodes[0].name));
     progress
@@ -91,6 +91,28 @@ pub(super) async fn until_ready(
         }
     }
     Ok(())
+}
+
+/// Begins the cluster on a node. Returns why that cannot be done yet, if so: a node answers before its network in the cluster has
+/// its address.
+async fn begin(first: &Session) -> anyhow::Result<Option<String>> {
+    let begun = call_all(first, |node| async {
+        let begun = EtcdServiceClient::new(node.channel)
+            .bootstrap(BootstrapRequest {})
+            .await;
+        match begun {
+            Ok(answer) => Ok(answer.map(|_| None)),
+            Err(status) if status.code() == Code::Unavailable => {
+                Ok(Response::new(Some(status.message().to_owned())))
+            }
+            Err(status) => Err(status),
+        }
+    });
+    let mut not_yet = None;
+    for NodeResponse { result, .. } in begun.await {
+        not_yet = result.map_err(|problem| anyhow::anyhow!("cannot begin the cluster: {problem}"))?;
+    }
+    Ok(not_yet)
 }
 
 /// Adds access to the cluster to the person's kubeconfig, and returns its path.
