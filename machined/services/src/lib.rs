@@ -28,6 +28,7 @@ pub mod containerd;
 pub mod dependencies;
 pub mod describe;
 mod director;
+mod first_checks;
 mod handle;
 pub mod host;
 pub mod machine;

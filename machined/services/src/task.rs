@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::catalogue::Entry;
 use super::dependencies::{Peer, dependencies};
 use super::describe::{Measured, describe, state_of};
+use super::first_checks;
 use super::machine::{Effect, Event, Health, Machine, Policy, State};
 use super::order::Order;
 use super::shared::Shared;
@@ -25,8 +26,6 @@ use crate::writes::Writes;
 /// How long a service whose task panicked is left alone before it gets another.
 const AFTER_PANIC: Duration = Duration::from_secs(1);
 
-/// How often to check a service that has never been healthy: the boot waits for it.
-const EAGER: Duration = Duration::from_millis(250);
 /// How often to read how much memory it uses.
 const MEASURE: Duration = Duration::from_secs(30);
 
@@ -286,7 +285,7 @@ impl Task {
             return;
         }
         let pause = match health {
-            Health::Unknown { .. } => EAGER.min(check.interval),
+            Health::Unknown { .. } => first_checks::pause(self.runs_for(), check.interval),
             _ => check.interval,
         };
         let (host, definition, check) = (self.shared.host.clone(), self.definition().clone(), check.clone());
@@ -294,6 +293,12 @@ impl Task {
             sleep(pause).await;
             ask(host.as_ref(), &definition, &check).await
         }));
+    }
+
+    /// Returns how long its process has run.
+    fn runs_for(&self) -> Duration {
+        let now = self.shared.clock.uptime_ms();
+        Duration::from_millis(now.saturating_sub(self.measured.since_ms))
     }
 
     fn measure(&self) -> Option<u64> {
