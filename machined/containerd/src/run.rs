@@ -272,11 +272,19 @@ impl Containerd {
         )
     }
 
-    /// Adds a process to a container, which waits to be started. Its output goes nowhere.
-    pub async fn exec(&self, id: &str, exec: &str, process: Vec<u8>) -> Result<(), ControllerError> {
+    /// Adds a process to a container, which waits to be started. What it prints and complains goes into a FIFO.
+    pub async fn exec(
+        &self,
+        id: &str,
+        exec: &str,
+        process: Vec<u8>,
+        output: &Path,
+    ) -> Result<(), ControllerError> {
         let request = ExecProcessRequest {
             container_id: id.to_owned(),
             exec_id: exec.to_owned(),
+            stdout: output.display().to_string(),
+            stderr: output.display().to_string(),
             spec: Some(Any {
                 type_url: PROCESS.to_owned(),
                 value: process,

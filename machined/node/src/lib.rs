@@ -8,6 +8,7 @@
 //! | [`children`] | starts and reaps processes |
 //! | [`disk`] | finds the system's disk and its partitions |
 //! | [`events`], [`logs`] | what happened, and what services and machined said |
+//! | [`last_words`] | what a program said last, which is why it failed |
 //! | [`modules`] | kernel modules: which there are, and in which order they are loaded |
 //! | [`packet_filter`] | puts rules of the packet filter in force |
 //! | [`power`] | requests to restart, switch off or reset |
@@ -19,6 +20,7 @@ pub mod boot;
 pub mod children;
 pub mod disk;
 pub mod events;
+pub mod last_words;
 pub mod logs;
 pub mod modules;
 mod node;

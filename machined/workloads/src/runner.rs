@@ -7,9 +7,11 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use containerd::{Containerd, ImageStore as _, WORKLOADS};
+use node::last_words::Tail;
 use state::ControllerError;
 use sys::namespace::NetworkNamespace;
 use tokio::net::UnixListener;
@@ -345,17 +347,54 @@ pub async fn check(settings: &Settings, places: &Places) -> Result<(), Controlle
     let image = image(&containerd, settings).await?;
     let process = oci::process(settings, &image.execution, &settings.check)?;
     let name = format!("check-{}", std::process::id());
-    containerd
-        .exec(&settings.name, &name, serde_json::to_vec(&process)?)
-        .await?;
+    let output = places.of(&settings.name).join(&name);
+    sys::fifo::make(&output)?;
+    let said = Said::default();
     let code = async {
-        containerd.start(&settings.name, &name).await?;
-        containerd.wait(&settings.name, &name).await
+        forward(&output, said.clone())?;
+        let process = serde_json::to_vec(&process)?;
+        containerd.exec(&settings.name, &name, process, &output).await?;
+        let code = async {
+            containerd.start(&settings.name, &name).await?;
+            containerd.wait(&settings.name, &name).await
+        };
+        let code = code.await;
+        // It has said everything when it is gone.
+        containerd.remove_exec(&settings.name, &name).await?;
+        code
     };
     let code = code.await;
-    containerd.remove_exec(&settings.name, &name).await?;
+    let _ = fs::remove_file(&output);
     match code? {
         0 => Ok(()),
-        code => Err(ControllerError::msg(format!("the check ended with {code}"))),
+        code => {
+            tokio::time::sleep(LAST_WORDS).await;
+            let why = said.line().map(|line| format!(": {line}"));
+            Err(ControllerError::msg(format!(
+                "the check ended with {code}{}",
+                why.unwrap_or_default()
+            )))
+        }
+    }
+}
+
+/// What a check says, taken by the thread that reads it.
+#[derive(Debug, Clone, Default)]
+struct Said(Arc<Mutex<Tail>>);
+
+impl Said {
+    fn line(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).line()
+    }
+}
+
+impl io::Write for Said {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).add(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

@@ -73,11 +73,13 @@ async fn a_workload_runs_is_checked_stopped_and_confined() {
     until_up(&places, "looping").await;
     check(&looping, &places).await.unwrap();
     let failing = Settings {
-        check: ["/bin/sh", "-c", "exit 4"].map(Into::into).to_vec(),
+        check: ["/bin/sh", "-c", "echo the disk is full; exit 4"]
+            .map(Into::into)
+            .to_vec(),
         ..looping.clone()
     };
     let failed = check(&failing, &places).await.unwrap_err().to_string();
-    assert_eq!(failed, "the check ended with 4");
+    assert_eq!(failed, "the check ended with 4: the disk is full");
     stop.send(()).unwrap();
     let ended = running.await.unwrap().unwrap();
     let expected = Ended {

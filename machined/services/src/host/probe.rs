@@ -4,14 +4,17 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use node::children::Children;
+use node::last_words::LastWords;
 use pki::Client;
 use service_definition::{Run, Tls};
 use state::chain;
 use sys::process::{Exit, Stop};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -21,6 +24,8 @@ use super::isolate::isolate;
 
 /// The status line of an answer is at the start; what follows does not matter.
 const STATUS_LINE: usize = 64;
+/// How long what a program said last may take to arrive.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// Asks whether a Unix socket takes connections.
 pub async fn unix_socket(path: &Path) -> Result<(), String> {
@@ -121,22 +126,31 @@ pub async fn exec(
         .env_clear()
         .envs(&run.environment)
         .current_dir("/");
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    command.stdin(Stdio::null());
     let cannot = |error: &dyn std::error::Error| format!("cannot run {program}: {error}");
+    let mut words = LastWords::of(&mut command).map_err(|error| cannot(&error))?;
     isolate(&mut command, run, cgroup).map_err(|error| cannot(&error))?;
     let child = children.spawn(&mut command).map_err(|error| cannot(&error))?;
+    // It holds the other end of what the program says.
+    drop(command);
     let guard = KillOnDrop {
         children,
         pid: child.pid,
     };
-    let exit = child.into_exit().await;
+    let ended = child.into_exit();
+    tokio::pin!(ended);
+    let exit = tokio::select! {
+        exit = &mut ended => {
+            // What it started may go on, and is not waited for.
+            let _rest = timeout(LAST_WORDS, words.listen()).await;
+            exit
+        }
+        () = words.listen() => ended.await,
+    };
     drop(guard);
     match exit {
         Ok(Exit::Code(0)) => Ok(()),
-        Ok(exit) => Err(format!("{program} says: {exit}")),
+        Ok(exit) => Err(words.line().unwrap_or_else(|| format!("{program} says: {exit}"))),
         Err(_) => Err(format!("{program} was lost")),
     }
 }
@@ -155,12 +169,11 @@ impl Drop for KillOnDrop<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, SystemTime};
+    use std::time::SystemTime;
 
     use pki::{Authority, NodeClock, Serving, Validity};
     use service_definition::{Service, check};
     use tokio::net::{TcpListener, UnixListener};
-    use tokio::time::timeout;
     use tokio_rustls::TlsAcceptor;
 
     use super::*;
@@ -325,6 +338,20 @@ mod tests {
             ask(&["/bin/false"]).await.unwrap_err(),
             "/bin/false says: exit code 1"
         );
+        let complains = [
+            "/bin/sh",
+            "-c",
+            "echo trying; echo no route to the database >&2; exit 3",
+        ];
+        assert_eq!(ask(&complains).await.unwrap_err(), "no route to the database");
+        let leaves = ["/bin/sh", "-c", "sleep 2 & echo gone; exit 1"];
+        let began = std::time::Instant::now();
+        assert_eq!(ask(&leaves).await.unwrap_err(), "gone");
+        assert!(
+            began.elapsed() < Duration::from_secs(2),
+            "what it started is not waited for"
+        );
+        assert_eq!(ask(&["/bin/sh", "-c", "yes | head -c 1000000"]).await, Ok(()));
         let missing = ask(&["/no/such"]).await.unwrap_err();
         assert!(missing.starts_with("cannot run /no/such: "), "{missing}");
         reaper.abort();
