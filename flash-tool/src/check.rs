@@ -7,8 +7,11 @@ use std::thread;
 use std::time::Instant;
 
 use bundle::{Decoder, Frame, Reader};
+use verity::Verifier;
 
+use crate::consistency::{self, tree_of};
 use crate::error::ApplyError;
+use crate::limit::Limit;
 use crate::plan::Plan;
 use crate::report::{Clockwork, Numbers};
 use crate::watch::{Stage, Watch};
@@ -33,21 +36,23 @@ pub fn check<'a, R: Read + Seek + Send>(
         Stage::Check,
         frames.iter().map(|frame| u64::from(frame.raw_len)).sum(),
     );
+    let verifier = &tree_of(bundle, &plan.manifest.slot)?;
     let workers = thread::available_parallelism().map_or(1, usize::from);
     let (frames, jobs) = (frames.as_slice(), Mutex::new((0, &mut *bundle)));
     thread::scope(|scope| {
         let (sender, results) = sync_channel(workers);
         for _ in 0..workers {
             let (sender, jobs) = (sender.clone(), &jobs);
-            scope.spawn(move || check_some(frames, jobs, &sender));
+            scope.spawn(move || check_some(frames, jobs, verifier, &sender));
         }
         drop(sender);
         // Leaving at the first error hangs up, which ends the workers.
         for result in results {
             watch.advance(result?);
         }
-        Ok::<_, bundle::Error>(())
+        Ok::<_, ApplyError>(())
     })?;
+    clock.busy.add(Limit::Bundle, began.elapsed());
     let bundle_read = plan.release.bundle_bytes;
     clock.note(
         Stage::Check,
@@ -64,13 +69,14 @@ pub fn check<'a, R: Read + Seek + Send>(
 fn check_some<R: Read + Seek>(
     frames: &[Frame],
     jobs: &Mutex<(usize, &mut Reader<R>)>,
-    done: &SyncSender<Result<u64, bundle::Error>>,
+    verifier: &Verifier,
+    done: &SyncSender<Result<u64, ApplyError>>,
 ) {
     let (mut stored, mut out) = (Vec::new(), Vec::new());
     let mut decoder = match Decoder::new() {
         Ok(decoder) => decoder,
         Err(error) => {
-            let _ = done.send(Err(error.into()));
+            let _ = done.send(Err(bundle::Error::from(error).into()));
             return;
         }
     };
@@ -81,10 +87,12 @@ fn check_some<R: Read + Seek>(
             jobs.0 += 1;
             (frame, jobs.1.stored(frame, &mut stored))
         };
-        let checked = read.and_then(|()| {
+        let checked = read.map_err(ApplyError::from).and_then(|()| {
             decoder
                 .decode(frame, &stored, &mut out)
                 .map_err(|source| bundle::Error::in_frame(frame, source))?;
+            consistency::check(verifier, frame, &out)
+                .map_err(|error| ApplyError::Inconsistent(error.into()))?;
             Ok(u64::from(frame.raw_len))
         });
         if done.send(checked).is_err() {

@@ -13,6 +13,11 @@ pub enum ApplyError {
     /// The bundle is damaged.
     #[error(transparent)]
     Bundle(#[from] bundle::Error),
+    /// The bundle is as it was signed, and was not right then.
+    #[error(
+        "the system in this bundle is not the one of its own root hash, and no node would start it: build it again"
+    )]
+    Inconsistent(#[source] SlotError),
     /// The medium is not the one of the plan.
     #[error("the medium has {actual} bytes, but the plan is for {planned}: was it replaced? plan again")]
     OtherMedium {
@@ -39,9 +44,6 @@ pub enum ApplyError {
         /// The offset.
         offset: u64,
     },
-    /// The slot's hash tree does not match.
-    #[error("the medium is bad and is not bootable now: use another one")]
-    Slot(#[from] SlotError),
     /// A node could not use the medium.
     #[error("the finished medium cannot be used; its partition table was erased again")]
     Inspect(#[source] Fault),

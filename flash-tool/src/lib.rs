@@ -7,14 +7,18 @@
 //! board by name.
 
 mod piece;
+mod pieces;
+mod pipeline;
 pub mod plan;
 
 pub mod apply;
-mod behind;
 pub mod check;
+mod consistency;
 mod error;
 mod inspect;
+pub mod limit;
 pub mod report;
+mod serial;
 mod verify;
 pub mod watch;
 

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use crate::limit::{Busy, Limit};
 use crate::plan::Release;
 use crate::watch::Stage;
 
@@ -25,6 +26,8 @@ pub struct Report {
     pub read: u64,
     /// Seconds from start to end.
     pub seconds: f64,
+    /// What took longest.
+    pub limited_by: Option<Limit>,
     /// The stages, in order.
     pub stages: Vec<StageReport>,
 }
@@ -51,6 +54,8 @@ pub struct StageReport {
 pub(crate) struct Clockwork {
     started: Instant,
     stages: Vec<StageReport>,
+    /// Where the time goes, whatever the stage.
+    pub busy: Busy,
 }
 
 impl Clockwork {
@@ -58,6 +63,7 @@ impl Clockwork {
         Self {
             started: Instant::now(),
             stages: Vec::new(),
+            busy: Busy::default(),
         }
     }
 
@@ -91,6 +97,7 @@ impl Clockwork {
             equal: sum(|stage| stage.equal),
             read: sum(|stage| stage.read),
             seconds: self.started.elapsed().as_secs_f64(),
+            limited_by: self.busy.longest(),
             stages: self.stages,
         }
     }

@@ -147,14 +147,18 @@ impl<'a> PlanView<'a> {
 
 /// Formats a report for people: one line.
 pub(crate) fn report_text(report: &Report, target: &Target) -> String {
+    let limit = report
+        .limited_by
+        .map(|limit| format!(", limited by {}", limit.words()));
     format!(
-        "{} now holds {} {}: {} written, {} there already, all read back and verified, in {:.1} s",
+        "{} now holds {} {}: {} written, {} there already, all read back and verified, in {:.1} s{}",
         target.path().display(),
         report.release.board,
         report.release.version,
         human_bytes(report.written),
         human_bytes(report.equal),
         report.seconds,
+        limit.unwrap_or_default(),
     )
 }
 

@@ -2,9 +2,11 @@
 
 mod support;
 
-use flash_tool::watch::Silent;
+use flash_tool::plan::What;
+use flash_tool::watch::{Silent, Stage};
 use flash_tool::{ApplyError, apply, plan};
 use layout::Name;
+use medium::Medium as _;
 use support::{
     CONFIG, Followed, MEDIUM, MIB, Memory, Recipe, flash, has_table, noise, options, planned, sample,
 };
@@ -46,10 +48,7 @@ fn bad_cells_are_noticed_and_the_medium_does_not_boot() {
 }
 
 fn is_seen(error: &ApplyError) -> bool {
-    matches!(
-        error,
-        ApplyError::ReadBack { .. } | ApplyError::Slot(_) | ApplyError::Inspect(_)
-    )
+    matches!(error, ApplyError::ReadBack { .. } | ApplyError::Inspect(_))
 }
 
 #[test]
@@ -62,6 +61,47 @@ fn a_medium_that_is_read_back_while_it_is_written_holds_the_same() {
     let report = apply(&plan, &mut sample.reader(), &mut followed, &mut Silent).unwrap();
     assert!(followed.memory().blocks == alone.blocks);
     assert!(report.read >= plan.pieces.iter().map(|piece| piece.extent.len).sum());
+}
+
+#[test]
+fn what_is_there_already_is_read_once() {
+    let sample = sample(&Recipe::default());
+    let plan = planned(&sample, Some(CONFIG));
+    let mut followed = Followed::new(Memory::new(MEDIUM));
+    apply(&plan, &mut sample.reader(), &mut followed, &mut Silent).unwrap();
+    let report = apply(&plan, &mut sample.reader(), &mut followed, &mut Silent).unwrap();
+    let stage = |wanted| report.stages.iter().find(|stage| stage.stage == wanted).unwrap();
+    let pieces = plan.pieces.iter().map(|piece| piece.extent.len).sum::<u64>();
+    assert_eq!(
+        (stage(Stage::Write).read, stage(Stage::Write).written),
+        (pieces, 0)
+    );
+    assert_eq!(stage(Stage::ReadBack).read, 0);
+
+    // One byte is another one: its piece is written, and read back.
+    let slot = plan.table.layout.extent(Name::SlotA);
+    followed.memory().write_at(slot.start, &[0x55]).unwrap();
+    let report = apply(&plan, &mut sample.reader(), &mut followed, &mut Silent).unwrap();
+    let stage = |wanted| report.stages.iter().find(|stage| stage.stage == wanted).unwrap();
+    assert_eq!(stage(Stage::Write).written, 4096);
+    assert_eq!(stage(Stage::ReadBack).read, 65536, "the frame that it is part of");
+}
+
+#[test]
+fn a_system_that_no_node_would_start_is_refused_before_anything_is_written() {
+    let good = sample(&Recipe::default());
+    let tree = good.manifest.slot.verity.tree_offset as usize;
+    for at in [0, 100_000, tree, tree + 5000] {
+        let spoiled = sample(&Recipe {
+            spoiled: Some(at),
+            ..Recipe::default()
+        });
+        let plan = planned(&spoiled, None);
+        let mut medium = Memory::new(MEDIUM);
+        let error = flash(&plan, &spoiled, &mut medium).map(|_| ()).unwrap_err();
+        assert!(matches!(error, ApplyError::Inconsistent(_)), "byte {at}: {error}");
+        assert!(medium.writes.is_empty(), "byte {at}");
+    }
 }
 
 #[test]
@@ -79,7 +119,10 @@ fn writing_ends_soon_after_something_was_read_back_wrong() {
         ..Memory::new(size)
     });
     let error = apply(&plan, &mut sample.reader(), &mut followed, &mut Silent);
-    assert!(matches!(error, Err(ApplyError::Slot(_))));
+    assert!(matches!(
+        error,
+        Err(ApplyError::ReadBack { what: What::Slot, .. })
+    ));
     let written: u64 = followed.memory().writes.iter().map(|(_, len)| len).sum();
     assert!(written < 60 * MIB, "{written}");
 }

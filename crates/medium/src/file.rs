@@ -5,7 +5,7 @@ use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 
 use crate::direct::Direct;
-use crate::{Medium, Source};
+use crate::{Flush, Medium, Source};
 
 /// A file, a disk or a partition, open for reading and writing.
 #[derive(Debug)]
@@ -66,7 +66,17 @@ impl Medium for FileMedium {
             .map(|direct| Box::new(direct) as Box<dyn Source + Send>))
     }
 
+    fn flusher(&self) -> io::Result<Option<Box<dyn Flush + Send>>> {
+        Ok(Some(Box::new(self.file.try_clone()?)))
+    }
+
     fn discard(&mut self, offset: u64, len: u64) -> bool {
         sys::disk::discard(&self.file, offset, len).is_ok()
+    }
+}
+
+impl Flush for File {
+    fn flush(&mut self) -> io::Result<()> {
+        self.sync_data()
     }
 }

@@ -5,12 +5,14 @@
 //! holds what its signed root hash covers. Flashing and upgrading share this crate; it makes no decisions for either.
 
 mod changes;
+mod comparison;
 mod copies;
 mod direct;
 mod file;
 mod slot;
 
 pub use changes::{Changes, Tally};
+pub use comparison::Comparison;
 pub use copies::read_copies;
 pub use file::FileMedium;
 pub use slot::{SlotError, check_slot};
@@ -27,6 +29,12 @@ impl<M: Medium + ?Sized> Source for M {
     fn read_bytes(&mut self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         self.read_at(offset, out)
     }
+}
+
+/// Flushes a medium that somebody else writes to.
+pub trait Flush {
+    /// Returns once everything that had been written before would survive a power cut.
+    fn flush(&mut self) -> io::Result<()>;
 }
 
 /// Something with bytes at offsets.
@@ -54,6 +62,11 @@ pub trait Medium {
     /// Returns a second way to the bytes, which leads past every cache of the host and can be used while this one writes; `None`
     /// where there is no such way. It sees what was written before the last [`sync`](Self::sync).
     fn follower(&self) -> io::Result<Option<Box<dyn Source + Send>>> {
+        Ok(None)
+    }
+
+    /// Returns what does the same as [`sync`](Self::sync) while this one writes on; `None` where there is no such way.
+    fn flusher(&self) -> io::Result<Option<Box<dyn Flush + Send>>> {
         Ok(None)
     }
 

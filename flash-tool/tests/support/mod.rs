@@ -19,7 +19,7 @@ use flash_tool::{ApplyError, BundleFacts, Options, apply, plan};
 use layout::{Guids, Table};
 use manifest::model::Version;
 use manifest::{Arch, Disk, Image, Manifest, PartKind, TrustedKey};
-use medium::{Medium, Source};
+use medium::{Flush, Medium, Source};
 use samples::Signer;
 #[allow(unused_imports, reason = "each test file uses a part")]
 pub use samples::{CONFIG, noise};
@@ -39,6 +39,8 @@ pub struct Recipe {
     /// One more image: its name, its offset when it belongs to no partition, its bytes.
     pub other: Option<(&'static str, Option<u64>, Vec<u8>)>,
     pub hybrid: bool,
+    /// A byte of the system that is another one than its hash tree was made of.
+    pub spoiled: Option<usize>,
 }
 
 impl Default for Recipe {
@@ -52,6 +54,7 @@ impl Default for Recipe {
             volume: None,
             other: None,
             hybrid: true,
+            spoiled: None,
         }
     }
 }
@@ -78,11 +81,14 @@ impl Sample {
 }
 
 pub fn sample(recipe: &Recipe) -> Sample {
-    let (slot, slot_image) = samples::slot_image(&[
+    let (mut slot, slot_image) = samples::slot_image(&[
         (PartKind::Kernel, "vmlinuz", &noise(9000, 11)),
         (PartKind::Initramfs, "initramfs", &b"0707010".repeat(3000)),
         (PartKind::Root, "root.erofs", &recipe.root),
     ]);
+    if let Some(at) = recipe.spoiled {
+        slot[at] ^= 1;
+    }
     let mut writer = Writer::new(Cursor::new(Vec::new())).frame_len(65536).level(1);
     writer.add(ImageName::SLOT, 0, &mut &slot[..]).unwrap();
     if let Some(volume) = &recipe.volume {
@@ -340,6 +346,16 @@ impl Medium for Followed {
 
     fn follower(&self) -> io::Result<Option<Box<dyn Source + Send>>> {
         Ok(Some(Box::new(self.clone())))
+    }
+
+    fn flusher(&self) -> io::Result<Option<Box<dyn Flush + Send>>> {
+        Ok(Some(Box::new(self.clone())))
+    }
+}
+
+impl Flush for Followed {
+    fn flush(&mut self) -> io::Result<()> {
+        self.memory().sync()
     }
 }
 
