@@ -57,9 +57,11 @@ impl Tool {
         self
     }
 
-    /// Writes its seconds and its peak memory in KiB into a file.
+    /// Writes its seconds, its peak memory in KiB, and its seconds of a processor, own and the kernel's, into a file.
     pub fn timed(&self, report: &Path) -> Tool {
-        let watch = Tool::new("time").args(["--format=%e %M", "--output"]).arg(report);
+        let watch = Tool::new("time")
+            .args(["--format=%e %M %U %S", "--output"])
+            .arg(report);
         watch.args(&self.command).within(self.limit)
     }
 

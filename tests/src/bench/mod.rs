@@ -2,19 +2,21 @@
 
 mod cluster;
 mod failover;
+mod flash;
+mod loop_disk;
 mod peers;
 mod processes;
 mod running;
+mod throttle;
 mod upgrades;
 mod upstream;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use crate::tools::{self, Tool};
+use crate::tools;
 use crate::workshop::Workshop;
 
 /// The board whose download is promised to be small.
@@ -34,7 +36,7 @@ type Part = (&'static str, fn(&Workshop) -> Result<Vec<Row>>);
 
 const PARTS: &[Part] = &[
     ("download", download),
-    ("flash", flashing),
+    ("flash", flash::measure),
     ("run", running::measure),
     ("upgrade", upgrades::measure),
     ("cluster", cluster::measure),
@@ -84,72 +86,6 @@ fn download(workshop: &Workshop) -> Result<Vec<Row>> {
         megabytes(size),
         "goal: at most 50 MB; Talos: 80 MB",
     )])
-}
-
-/// Writes the same system with the tools that people use, one right after the other.
-fn flashing(workshop: &Workshop) -> Result<Vec<Row>> {
-    let out = workshop.folder().join("raw");
-    let raw = workshop.build_disk_image(BOOTED_BOARD, &out)?;
-    let bundle = workshop.bundle(BOOTED_BOARD)?;
-    let target = workshop.folder().join("flashed.img");
-    let size = fs::metadata(&raw)?.len();
-
-    let ours = timed(&target, || workshop.flash(&bundle, &target, None).map(drop))?;
-    let mut rows = vec![row(
-        "flashing, verified twice: bedplate-flash",
-        seconds(ours),
-        "from the signed bundle",
-    )];
-    let dd = Tool::new("dd").args(["bs=4M", "conv=fsync", "status=none"]);
-    let dd = dd
-        .arg(named("if=", &raw))
-        .arg(named("of=", &target))
-        .within(Duration::from_secs(600));
-    let plain = timed(&target, || dd.run().map(drop))?;
-    rows.push(row(
-        "flashing, not verified: dd",
-        seconds(plain),
-        &format!("{} raw image", megabytes(size)),
-    ));
-    let bmaptool = Tool::new("bmaptool")
-        .arg("copy")
-        .args([&raw, &target])
-        .within(Duration::from_secs(600));
-    if Tool::new("bmaptool")
-        .arg("--version")
-        .end()
-        .is_ok_and(|ended| ended.success)
-    {
-        let mapped = timed(&target, || bmaptool.run().map(drop))?;
-        rows.push(row(
-            "flashing, source verified: bmaptool",
-            seconds(mapped),
-            "raw image with block map",
-        ));
-    } else {
-        rows.push(row(
-            "flashing, source verified: bmaptool",
-            "-".to_owned(),
-            "not installed (package bmap-tools)",
-        ));
-    }
-    fs::remove_file(&target)?;
-    Ok(rows)
-}
-
-/// Measures one way of writing the target, from no file to all bytes on the disk.
-fn timed(target: &Path, write: impl FnOnce() -> Result<()>) -> Result<Duration> {
-    fs::remove_file(target).ok();
-    // Other writes still on their way would be counted, too.
-    Tool::new("sync").run()?;
-    let start = Instant::now();
-    write()?;
-    Tool::new("sync").arg(target).run()?;
-    Ok(start.elapsed())
-}
-
-fn named(option: &str, path: &Path) -> PathBuf {
-    PathBuf::from(format!("{option}{}", path.display()))
 }
 
 fn row(what: &str, measured: String, compared: &str) -> Row {

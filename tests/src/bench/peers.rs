@@ -21,10 +21,11 @@ pub struct Cost {
     pub applied: Option<Applied>,
 }
 
-/// How long a program ran, and how much memory it took at most.
+/// How long a program ran, for how long it had a processor, and how much memory it took at most.
 #[derive(Clone, Copy)]
 pub struct Applied {
     pub seconds: f64,
+    pub cpu: f64,
     pub peak_kib: u64,
 }
 
@@ -47,21 +48,21 @@ pub const PEERS: &[Peer] = &[
     ("block index of 4 KiB, as RAUC's", blocks),
 ];
 
-/// Runs a program, and returns its output, time and memory.
+/// Runs a program, and returns its output, times and memory.
 pub fn watched(tool: &Tool) -> Result<(String, Applied)> {
     let report = tempfile::NamedTempFile::new().context("cannot make a temporary file")?;
     let printed = tool.timed(report.path()).within(LIMIT).run()?;
     let said = fs::read_to_string(report.path())?;
     let mut numbers = said.split_whitespace();
     let mut number = || numbers.next().and_then(|word| word.parse::<f64>().ok());
-    let (seconds, peak) = number().zip(number()).context("`time` says nothing")?;
-    Ok((
-        printed,
-        Applied {
-            seconds,
-            peak_kib: peak as u64,
-        },
-    ))
+    let mut applied = || {
+        Some(Applied {
+            seconds: number()?,
+            peak_kib: number()? as u64,
+            cpu: number()? + number()?,
+        })
+    };
+    Ok((printed, applied().context("`time` says nothing")?))
 }
 
 fn zstd_patch(pair: &Pair) -> Result<Cost> {

@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_millis(300);
 pub fn measure(workshop: &Workshop) -> Result<Vec<Row>> {
     let cluster = workshop.cluster_named("bench")?;
     let folder = workshop.folder().join("running");
-    let [old, new] = upgrades::monthly(workshop, &folder)?;
+    let [old, new] = upgrades::releases(workshop, "monthly", &folder)?;
     let disk = workshop.flash(&old, &folder.join("disk.img"), Some(&cluster.machine))?;
     let deadline = Instant::now() + UP + REST + UPGRADED;
     let emulator = Emulator::start(Machine::ArmUBoot, &disk, &folder, deadline)?;

@@ -90,10 +90,10 @@ pub fn measure(workshop: &Workshop) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Builds both releases of the monthly change into a folder.
-pub fn monthly(workshop: &Workshop, folder: &Path) -> Result<[PathBuf; 2]> {
-    let change = CHANGES.iter().find(|change| change.name == "monthly");
-    let change = change.context("there is no monthly change")?;
+/// Builds both releases of a change into a folder.
+pub fn releases(workshop: &Workshop, change: &str, folder: &Path) -> Result<[PathBuf; 2]> {
+    let named = CHANGES.iter().find(|known| known.name == change);
+    let change = named.with_context(|| format!("there is no change {change:?}"))?;
     change.build(workshop, folder)
 }
 
