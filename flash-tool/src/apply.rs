@@ -15,6 +15,7 @@ use medium::{Changes, Medium};
 
 use crate::check::{Checked, check};
 use crate::error::ApplyError;
+use crate::frames::Frames;
 use crate::inspect::{self, Fault};
 use crate::limit::Busy;
 use crate::pieces::frames;
@@ -41,27 +42,38 @@ impl<R: Read + Seek + Send> Checked<'_, R> {
     /// Writes the medium, and reads it back.
     pub fn write(self, medium: &mut dyn Medium, watch: &mut dyn Watch) -> Result<Report, ApplyError> {
         let Self { plan, bundle, clock } = self;
-        let (planned, actual) = (plan.medium, medium.len());
-        if planned != actual {
-            return Err(ApplyError::OtherMedium { planned, actual });
-        }
-        let mut work = Work {
-            plan,
-            medium,
-            watch,
-            clock,
-        };
-        work.erase()?;
-        work.write_and_read_back(bundle)?;
-        work.finish()?;
-        if let Err(fault) = work.inspect() {
-            // What a node cannot use must not look usable. The fault matters, not the outcome of this write.
-            let _ = work.erase();
-            return Err(ApplyError::Inspect(fault));
-        }
-        let disk = plan.table.guids.disk.to_string();
-        Ok(work.clock.report(plan.release.clone(), disk, plan.bytes()))
+        write_plan(plan, bundle, clock, medium, watch)
     }
+}
+
+/// Writes a medium by a plan, and reads it back. The bundle was checked before, and `frames` are its.
+pub(crate) fn write_plan(
+    plan: &Plan,
+    frames: &mut dyn Frames,
+    clock: Clockwork,
+    medium: &mut dyn Medium,
+    watch: &mut dyn Watch,
+) -> Result<Report, ApplyError> {
+    let (planned, actual) = (plan.medium, medium.len());
+    if planned != actual {
+        return Err(ApplyError::OtherMedium { planned, actual });
+    }
+    let mut work = Work {
+        plan,
+        medium,
+        watch,
+        clock,
+    };
+    work.erase()?;
+    work.write_and_read_back(frames)?;
+    work.finish()?;
+    if let Err(fault) = work.inspect() {
+        // What a node cannot use must not look usable. The fault matters, not the outcome of this write.
+        let _ = work.erase();
+        return Err(ApplyError::Inspect(fault));
+    }
+    let disk = plan.table.guids.disk.to_string();
+    Ok(work.clock.report(plan.release.clone(), disk, plan.bytes()))
 }
 
 /// A plan in execution.
@@ -96,10 +108,7 @@ impl Work<'_> {
     }
 
     /// Writes the pieces, and reads them back.
-    fn write_and_read_back<R: Read + Seek + Send>(
-        &mut self,
-        bundle: &mut Reader<R>,
-    ) -> Result<(), ApplyError> {
+    fn write_and_read_back(&mut self, source: &mut dyn Frames) -> Result<(), ApplyError> {
         let plan = self.plan;
         let (mut busy, mut began) = (Busy::default(), Instant::now());
         let bundle_read = frames(plan).iter().map(|frame| u64::from(frame.stored_len)).sum();
@@ -115,8 +124,8 @@ impl Work<'_> {
             began = Instant::now();
         };
         let moved = match Ways::to(self.medium)? {
-            Some(ways) => pipeline::run(plan, bundle, self.medium, ways, self.watch, &mut busy, written)?,
-            None => serial::run(plan, bundle, self.medium, self.watch, &mut busy, written)?,
+            Some(ways) => pipeline::run(plan, source, self.medium, ways, self.watch, &mut busy, written)?,
+            None => serial::run(plan, source, self.medium, self.watch, &mut busy, written)?,
         };
         let numbers = Numbers {
             read: moved.read_back,

@@ -7,12 +7,17 @@ use clap::{Subcommand, ValueEnum};
 use machine_config::Overrides;
 use machine_config::value::{HostName, InterfaceName, IpPrefix, argument};
 
+use crate::fleet::FleetArgs;
+use crate::keep::KeepArgs;
+
 const EXAMPLES: &str = "\
 Examples:
   bedplate-flash list
   bedplate-flash --key release.pub --config node1.yaml node.bundle /dev/sdb
   bedplate-flash --key release.pub --config worker.yaml --hostname node7 --address 10.0.0.7/24 \
 --gateway 10.0.0.1 --interface eth0 node.bundle /dev/sdb
+  bedplate-flash --key release.pub --fleet fleet.yaml --receipt-key factory.key node.bundle /dev/sdb /dev/sdc
+  bedplate-flash --key release.pub --fleet fleet.yaml --watch --all-cards node.bundle
   bedplate-flash --key release.pub --yes --output json --size 8G node.bundle disk.img";
 
 /// Writes a bundle to a disk or a file.
@@ -31,8 +36,12 @@ pub struct Args {
     pub(crate) bundle: Option<PathBuf>,
 
     /// The disk to flash it to (see `list`), or a file.
-    #[arg(required = true, value_name = "TARGET")]
+    #[arg(required_unless_present = "fleet", value_name = "TARGET")]
     pub(crate) target: Option<PathBuf>,
+
+    /// With --fleet: further disks or files.
+    #[arg(value_name = "TARGET", requires = "fleet")]
+    pub(crate) more: Vec<PathBuf>,
 
     /// The public key that bundles may be signed with; several may be given.
     #[arg(
@@ -85,6 +94,12 @@ pub struct Args {
     #[arg(short, long)]
     pub(crate) yes: bool,
 
+    #[command(flatten)]
+    pub(crate) keep: KeepArgs,
+
+    #[command(flatten)]
+    pub(crate) fleet: FleetArgs,
+
     /// How to print the result.
     #[arg(short, long, value_enum, default_value_t, global = true)]
     pub(crate) output: Output,
@@ -104,7 +119,7 @@ pub(crate) enum Output {
     /// For people.
     #[default]
     Text,
-    /// For programs: one JSON document on standard output.
+    /// For programs: one JSON document on standard output; with --fleet one on each line.
     Json,
 }
 

@@ -65,9 +65,10 @@ impl Person for Terminal {
     }
 }
 
-/// Returns if the user consents.
+/// Returns if the user consents to losing what is named, such as everything, on the target.
 pub(crate) fn consent(
     target: &str,
+    loses: &str,
     caution: Option<&Caution>,
     said: &Consent,
     person: &mut dyn Person,
@@ -101,7 +102,7 @@ pub(crate) fn consent(
     if said.yes {
         return Ok(());
     }
-    match person.ask(&format!("Everything on {target} will be lost. Continue? [y/N]")) {
+    match person.ask(&format!("{loses} on {target} will be lost. Continue? [y/N]")) {
         None => Err(Refused::NoTerminal),
         Some(answer) if ["y", "yes"].contains(&answer.to_lowercase().as_str()) => Ok(()),
         Some(_) => Err(Refused::No),
@@ -130,7 +131,15 @@ mod tests {
 
     #[test]
     fn a_card_takes_a_yes() {
-        let ask = |yes, answer| consent("/dev/sdb", None, &said(yes, None), &mut Says(answer));
+        let ask = |yes, answer| {
+            consent(
+                "/dev/sdb",
+                "Everything",
+                None,
+                &said(yes, None),
+                &mut Says(answer),
+            )
+        };
         assert_eq!(ask(true, None), Ok(()));
         assert_eq!(ask(false, Some("Y")), Ok(()));
         assert_eq!(ask(false, Some("")), Err(Refused::No));
@@ -144,8 +153,15 @@ mod tests {
             why: "it is built in".into(),
             word: "4711".into(),
         };
-        let ask =
-            |yes, word, answer| consent("/dev/sda", Some(&caution), &said(yes, word), &mut Says(answer));
+        let ask = |yes, word, answer| {
+            consent(
+                "/dev/sda",
+                "Everything",
+                Some(&caution),
+                &said(yes, word),
+                &mut Says(answer),
+            )
+        };
         assert!(matches!(ask(true, None, Some("y")), Err(Refused::Fixed { .. })));
         assert!(matches!(ask(true, Some(None), None), Err(Refused::Fixed { .. })));
         assert!(matches!(

@@ -134,6 +134,8 @@ impl Host {
             number,
             model: self.model(&dir),
             serial: self.serial(&dir, &real),
+            port: port(&real),
+            sequence: figure("diskseq"),
             size: figure("size").unwrap_or(0).saturating_mul(512),
             sector: figure("queue/logical_block_size").unwrap_or(512),
             removable: is_set("removable"),
@@ -302,6 +304,17 @@ impl Host {
         // Without /proc no mounts are visible: opening the disk exclusively still refuses one that is in use.
         fs::read(self.root.join(path)).unwrap_or_default()
     }
+}
+
+/// Finds the USB port in the kernel's place of a disk: the folder of the innermost USB device.
+fn port(place: &Path) -> Option<String> {
+    let is_port = |name: &&str| {
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        name.split_once('-')
+            .is_some_and(|(bus, path)| digits(bus) && path.split('.').all(digits))
+    };
+    let folders = place.ancestors().filter_map(|path| path.file_name()?.to_str());
+    folders.into_iter().find(is_port).map(str::to_owned)
 }
 
 /// What a device number belongs to.

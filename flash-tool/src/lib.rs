@@ -3,7 +3,7 @@
 //! Decisions and I/O are separate. [`plan`] is pure: from the bundle's facts and the medium's size it computes every byte
 //! that will be written. [`apply`] executes a plan on any [`medium::Medium`]; it checks each piece before writing it, and
 //! reports success only after it has read the medium back and inspected it as a node would. [`host`] lists disks, [`contents`] says what
-//! is on them, [`target`] decides which of them may be written to. [`Args`] is the command line of `bedplate-flash` and `bedplate flash`. Knows no
+//! is on them, [`target`] decides which of them may be written to. [`fleet`] flashes many cards, one row of a file for each. [`Args`] is the command line of `bedplate-flash` and `bedplate flash`. Knows no
 //! board by name.
 
 mod piece;
@@ -15,6 +15,7 @@ pub mod apply;
 pub mod check;
 mod consistency;
 mod error;
+mod frames;
 mod inspect;
 pub mod limit;
 pub mod report;
@@ -32,6 +33,8 @@ mod ask;
 mod bars;
 pub mod config;
 pub mod firmware;
+pub mod fleet;
+pub mod keep;
 pub mod keys;
 mod lossy_path;
 mod program;

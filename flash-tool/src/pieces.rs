@@ -1,5 +1,6 @@
 //! The pieces of a plan, on their way to the medium.
 
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use bundle::Frame;
@@ -13,7 +14,7 @@ use crate::plan::Plan;
 static ZEROS: [u8; CHUNK as usize] = [0; CHUNK as usize];
 
 /// What comes out of a bundle: one result for each frame, in order.
-pub(crate) type Unpacked = Receiver<Result<Vec<u8>, bundle::Error>>;
+pub(crate) type Unpacked = Receiver<Result<Arc<Vec<u8>>, bundle::Error>>;
 
 /// Returns the frames that a plan writes, in the order of its pieces.
 pub(crate) fn frames(plan: &Plan) -> Vec<Frame> {
@@ -28,7 +29,7 @@ pub(crate) fn frames(plan: &Plan) -> Vec<Frame> {
 pub(crate) struct Loaded<'a> {
     pub piece: &'a Piece,
     /// The bytes of a frame.
-    unpacked: Vec<u8>,
+    unpacked: Arc<Vec<u8>>,
 }
 
 impl<'a> Loaded<'a> {
@@ -38,7 +39,7 @@ impl<'a> Loaded<'a> {
             Content::Frame(_) => frames
                 .recv()
                 .expect("the unpacker sends a result for every frame")?,
-            Content::Bytes(_) | Content::Zeros => Vec::new(),
+            Content::Bytes(_) | Content::Zeros => Arc::default(),
         };
         Ok(Self { piece, unpacked })
     }

@@ -11,17 +11,17 @@
 //! A piece of which every byte was read and found equal is verified by that, and not read again. Between two stages waits a small
 //! number of pieces: memory is bounded, and the slowest stage sets the pace.
 
-use std::io::{Read, Seek};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use bundle::Reader;
 use layout::Extent;
 use medium::{Comparison, Flush, Medium, Source};
 
 use crate::apply::failed;
 use crate::error::ApplyError;
+use crate::frames::Frames;
 use crate::limit::{Busy, Limit};
 use crate::piece::Piece;
 use crate::pieces::{Loaded, Unpacked, frames};
@@ -76,9 +76,9 @@ struct Compared<'a> {
 }
 
 /// Writes the pieces of a plan, and reads back what it changed. `written` is told when the last byte is written.
-pub(crate) fn run<R: Read + Seek + Send>(
+pub(crate) fn run(
     plan: &Plan,
-    bundle: &mut Reader<R>,
+    source: &mut dyn Frames,
     medium: &mut dyn Medium,
     ways: Ways,
     watch: &mut dyn Watch,
@@ -93,7 +93,7 @@ pub(crate) fn run<R: Read + Seek + Send>(
     let mut moved = Moved::default();
     thread::scope(|scope| {
         let (sender, unpacked) = sync_channel(AHEAD);
-        let unpacker = scope.spawn(move || unpack(plan, bundle, &sender));
+        let unpacker = scope.spawn(move || unpack(plan, source, &sender));
         let (sender, compared) = sync_channel(1);
         let comparer = scope.spawn(move || compare_all(plan, &unpacked, compare, &sender));
         let (changed, batches) = sync_channel(1);
@@ -121,16 +121,15 @@ pub(crate) fn run<R: Read + Seek + Send>(
 }
 
 /// Reads and unpacks the frames; returns how long that took.
-pub(crate) fn unpack<R: Read + Seek>(
+pub(crate) fn unpack(
     plan: &Plan,
-    bundle: &mut Reader<R>,
-    to: &SyncSender<Result<Vec<u8>, bundle::Error>>,
+    source: &mut dyn Frames,
+    to: &SyncSender<Result<Arc<Vec<u8>>, bundle::Error>>,
 ) -> Duration {
     let mut busy = Duration::ZERO;
     for frame in frames(plan) {
         let began = Instant::now();
-        let mut out = Vec::with_capacity(frame.raw_len as usize);
-        let result = bundle.frame(&frame, &mut out).map(|()| out);
+        let result = source.unpacked(&frame);
         busy += began.elapsed();
         // The receiver hangs up when the medium fails, and reports that itself.
         if to.send(result).is_err() {

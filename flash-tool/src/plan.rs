@@ -385,7 +385,8 @@ fn zeros(what: What, extent: Extent) -> Piece {
     }
 }
 
-fn release(bundle: &BundleFacts) -> Release {
+/// Returns what is shown of a bundle's release.
+pub(crate) fn release(bundle: &BundleFacts) -> Release {
     let manifest = &bundle.manifest;
     Release {
         board: manifest.board.clone(),

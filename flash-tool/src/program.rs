@@ -66,7 +66,7 @@ fn end<E: Error + 'static>(result: Result<(), E>) -> ExitCode {
 }
 
 /// Formats an error and its causes on one line.
-fn chain(error: &dyn Error) -> String {
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

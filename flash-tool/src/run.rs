@@ -18,7 +18,9 @@ use crate::config::{ConfigError, Injected};
 use crate::contents::Contents;
 use crate::error::ApplyError;
 use crate::firmware::{FirmwareError, with_lines};
+use crate::fleet::FleetError;
 use crate::host::{Disk, Host};
+use crate::keep::KeepError;
 use crate::keys::{self, KeysError};
 use crate::plan::{BundleFacts, Options, Plan, PlanError, plan};
 use crate::report::Report;
@@ -66,6 +68,12 @@ pub enum FlashError {
     /// The flash failed.
     #[error(transparent)]
     Apply(#[from] ApplyError),
+    /// The node on the disk cannot be kept.
+    #[error(transparent)]
+    Keep(#[from] KeepError),
+    /// The fleet cannot be flashed, or not as a whole.
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
     /// The disks cannot be listed.
     #[error("cannot list the disks")]
     List(#[source] io::Error),
@@ -86,8 +94,13 @@ impl Args {
         let host = Host::default();
         match (&self.command, &self.bundle, &self.target) {
             (Some(Command::List), _, _) => self.list(&host),
-            (None, Some(bundle), Some(target)) => self.flash(&host, bundle, target),
-            (None, _, _) => unreachable!("bundle and target are required arguments"),
+            (None, Some(bundle), target) => match (&self.fleet.fleet, target) {
+                (Some(fleet), _) => self.flash_fleet(&host, bundle, fleet),
+                (None, Some(target)) if self.keep.is_any() => self.reflash(&host, bundle, target),
+                (None, Some(target)) => self.flash(&host, bundle, target),
+                (None, None) => unreachable!("a target is a required argument without a fleet"),
+            },
+            (None, None, _) => unreachable!("the bundle is a required argument"),
         }
     }
 
@@ -112,15 +125,7 @@ impl Args {
     fn flash(&self, host: &Host, path: &Path, target: &Path) -> Result<(), FlashError> {
         // Everything that can be refused is refused before the target is opened.
         let keys = keys::load(&self.keys)?;
-        let file = File::open(path).map_err(|source| FlashError::Open {
-            path: path.into(),
-            source,
-        })?;
-        let opened = Reader::open(BufReader::new(file), &keys);
-        let mut bundle = opened.map_err(|source| FlashError::Bundle {
-            path: path.into(),
-            source,
-        })?;
+        let mut bundle = open(path, &keys)?;
         let facts = BundleFacts::of(&bundle);
         let config = self
             .config
@@ -198,6 +203,7 @@ impl Args {
         };
         consent(
             &target.path().display().to_string(),
+            "Everything",
             wary.as_ref(),
             &said,
             &mut Terminal,
@@ -215,8 +221,20 @@ impl Args {
     }
 }
 
+/// Opens a bundle.
+pub(crate) fn open(path: &Path, keys: &[TrustedKey]) -> Result<Reader<BufReader<File>>, FlashError> {
+    let file = File::open(path).map_err(|source| FlashError::Open {
+        path: path.into(),
+        source,
+    })?;
+    Reader::open(BufReader::new(file), keys).map_err(|source| FlashError::Bundle {
+        path: path.into(),
+        source,
+    })
+}
+
 /// Reads what is on a disk.
-fn contents_of(host: &Host, disk: &Disk, keys: &[TrustedKey]) -> io::Result<Contents> {
+pub(crate) fn contents_of(host: &Host, disk: &Disk, keys: &[TrustedKey]) -> io::Result<Contents> {
     let file = File::open(&disk.path)?;
     Contents::read(&file, disk.size, &host.partitions_of(disk), keys)
 }

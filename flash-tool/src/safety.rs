@@ -145,6 +145,8 @@ mod tests {
             number: (8, 16),
             model: Some("Acme Stick".into()),
             serial: Some("4711".into()),
+            port: None,
+            sequence: None,
             size: 8_000_000_000,
             sector: 512,
             removable: true,

@@ -1,15 +1,14 @@
 //! Writing a medium and reading it back, one after the other: for media that only one can use at a time.
 
-use std::io::{Read, Seek};
 use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Instant;
 
-use bundle::Reader;
 use medium::{Changes, Medium, Tally};
 
 use crate::apply::failed;
 use crate::error::ApplyError;
+use crate::frames::Frames;
 use crate::limit::{Busy, Limit};
 use crate::pieces::{Loaded, Unpacked};
 use crate::pipeline::{AHEAD, FLUSH, Moved, unpack};
@@ -19,9 +18,9 @@ use crate::watch::{Stage, Watch};
 
 /// Writes the pieces of a plan, while a thread unpacks the next ones, and reads all of them back. `written` is told when the last
 /// byte is written.
-pub(crate) fn run<R: Read + Seek + Send>(
+pub(crate) fn run(
     plan: &Plan,
-    bundle: &mut Reader<R>,
+    source: &mut dyn Frames,
     medium: &mut dyn Medium,
     watch: &mut dyn Watch,
     busy: &mut Busy,
@@ -31,7 +30,7 @@ pub(crate) fn run<R: Read + Seek + Send>(
     let began = Instant::now();
     let (tally, unpacking) = thread::scope(|scope| {
         let (sender, unpacked) = sync_channel(AHEAD);
-        let unpacker = scope.spawn(move || unpack(plan, bundle, &sender));
+        let unpacker = scope.spawn(move || unpack(plan, source, &sender));
         let tally = write_all(plan, &unpacked, medium, watch)?;
         let unpacking = unpacker.join();
         Ok::<_, ApplyError>((

@@ -103,22 +103,7 @@ impl<'a> PlanView<'a> {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{title:<8} {body}");
         };
-        line(
-            "Bundle",
-            format!(
-                "{} {} ({}), {}, signed by {}{}",
-                release.board,
-                release.version,
-                release.arch,
-                human_bytes(release.bundle_bytes),
-                release.key,
-                if release.locked {
-                    ""
-                } else {
-                    ", not built from locked packages"
-                },
-            ),
-        );
+        line("Bundle", release_text(release));
         line("Target", target_text(self.target));
         if let Some(contents) = self.loses.filter(|contents| !contents.is_empty()) {
             line("Loses", contents.to_string());
@@ -143,6 +128,23 @@ impl<'a> PlanView<'a> {
         );
         text
     }
+}
+
+/// Formats a release for people: one line.
+pub(crate) fn release_text(release: &Release) -> String {
+    format!(
+        "{} {} ({}), {}, signed by {}{}",
+        release.board,
+        release.version,
+        release.arch,
+        human_bytes(release.bundle_bytes),
+        release.key,
+        if release.locked {
+            ""
+        } else {
+            ", not built from locked packages"
+        },
+    )
 }
 
 /// Formats a report for people: one line.
@@ -211,7 +213,10 @@ pub(crate) fn disks_text(disks: &[DiskView]) -> String {
             human_bytes(disk.size),
             or_dash(&disk.model),
             or_dash(&disk.serial),
-            bus_word(disk.bus).to_owned(),
+            match &disk.port {
+                Some(port) => format!("{} {port}", bus_word(disk.bus)),
+                None => bus_word(disk.bus).to_owned(),
+            },
             if disk.removable { "yes" } else { "no" }.to_owned(),
             contents_text(contents.as_ref(), unreadable.as_deref()),
             verdict,
@@ -242,7 +247,7 @@ fn contents_text(contents: Option<&Contents>, unreadable: Option<&str>) -> Strin
     }
 }
 
-fn target_text(target: &Target) -> String {
+pub(crate) fn target_text(target: &Target) -> String {
     match target {
         Target::Disk(disk) => {
             let names = [
@@ -269,7 +274,7 @@ fn target_text(target: &Target) -> String {
     }
 }
 
-fn config_text(config: &ConfigSummary) -> String {
+pub(crate) fn config_text(config: &ConfigSummary) -> String {
     let name = config.hostname.as_deref().unwrap_or("no name");
     let addresses = if config.addresses.is_empty() {
         "DHCP".to_owned()

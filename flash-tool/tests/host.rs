@@ -85,6 +85,7 @@ fn laptop() -> (tempfile::TempDir, Host) {
         &[
             ("dev", "8:16\n"),
             ("size", "15633408\n"),
+            ("diskseq", "12\n"),
             ("removable", "1\n"),
             ("device/vendor", "Acme    \n"),
             ("device/model", "Stick\n"),
@@ -183,6 +184,8 @@ fn sticks_and_cards_are_recognised() {
         (stick.model.as_deref(), stick.serial.as_deref()),
         (Some("Acme Stick"), Some("4711"))
     );
+    assert_eq!((stick.port.as_deref(), stick.sequence), (Some("1-1"), Some(12)));
+    assert_eq!(find(&host, "nvme0n1").port, None);
     // btrfs shows no device number of its own, and the path has a space.
     assert_eq!(
         stick.uses,
@@ -248,4 +251,16 @@ fn the_real_host_can_be_read() {
     if Path::new("/sys/block").is_dir() {
         Host::default().disks().unwrap();
     }
+}
+
+#[test]
+fn the_port_is_that_of_the_innermost_usb_device() {
+    let dir = tempfile::tempdir().unwrap();
+    disk(
+        dir.path(),
+        "sdd",
+        "devices/pci0000:00/0000:00:14.0/usb2/2-1/2-1.4/2-1.4:1.0/host6/target6:0:0/6:0:0:0/block",
+        &[("dev", "8:48\n"), ("size", "15633408\n")],
+    );
+    assert_eq!(find(&Host::at(dir.path()), "sdd").port.as_deref(), Some("2-1.4"));
 }

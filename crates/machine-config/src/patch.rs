@@ -57,7 +57,15 @@ impl Patch {
             );
             return Err(Fault::at(0, message));
         }
-        let root = yaml::read(text.trim_start_matches('\u{feff}'))?;
+        Self::from_node(yaml::read(text.trim_start_matches('\u{feff}'))?)
+    }
+
+    /// Reads a patch that is a part of another document. Lines of faults are those of that document.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::parse`].
+    pub fn from_node(root: Node) -> Result<Self, Fault> {
         let kind = match &root.value {
             Value::Map(_) => {
                 merge::check(&root)?;

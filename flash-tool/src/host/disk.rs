@@ -20,6 +20,11 @@ pub struct Disk {
     pub model: Option<String>,
     /// The serial number.
     pub serial: Option<String>,
+    /// The USB port that it is plugged into, such as `1-1.2`: it names the socket, whatever card is in it.
+    pub port: Option<String>,
+    /// The kernel's sequence number of the medium: another card in the same reader has another one. Kernels before 5.15 have none.
+    #[serde(skip)]
+    pub sequence: Option<u64>,
     /// The size in bytes; zero when there is no medium in it.
     pub size: u64,
     /// Bytes in a logical sector.

@@ -131,6 +131,11 @@ impl FileTarget {
         self.there.is_none()
     }
 
+    /// Returns true if both are one file, by whatever names.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.place == other.place || self.there.is_some() && self.there == other.there
+    }
+
     /// Opens the file at its size, locked against other programs that honour locks, and private if necessary.
     pub(super) fn open(&self) -> Result<FileMedium, TargetError> {
         let path = || self.path.clone();

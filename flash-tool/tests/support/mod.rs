@@ -3,23 +3,26 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 #![expect(clippy::unwrap_used, reason = "a test may unwrap")]
 
+pub mod fleet;
+pub mod followed;
 pub mod program;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Cursor};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard};
 
 use bundle::{ImageName, Reader, Writer};
 use flash_tool::config::Injected;
 use flash_tool::plan::Plan;
 use flash_tool::watch::Silent;
 use flash_tool::{ApplyError, BundleFacts, Options, apply, plan};
+#[allow(unused_imports, reason = "each test file uses a part")]
+pub use followed::Followed;
 use layout::{Guids, Table};
 use manifest::model::Version;
 use manifest::{Arch, Disk, Image, Manifest, PartKind, TrustedKey};
-use medium::{Flush, Medium, Source};
+use medium::Medium;
 use samples::Signer;
 #[allow(unused_imports, reason = "each test file uses a part")]
 pub use samples::{CONFIG, noise};
@@ -41,6 +44,8 @@ pub struct Recipe {
     pub hybrid: bool,
     /// A byte of the system that is another one than its hash tree was made of.
     pub spoiled: Option<usize>,
+    pub board: &'static str,
+    pub version: Version,
 }
 
 impl Default for Recipe {
@@ -55,6 +60,12 @@ impl Default for Recipe {
             other: None,
             hybrid: true,
             spoiled: None,
+            board: "test",
+            version: Version {
+                major: 1,
+                minor: 2,
+                patch: 3,
+            },
         }
     }
 }
@@ -81,6 +92,10 @@ impl Sample {
 }
 
 pub fn sample(recipe: &Recipe) -> Sample {
+    sample_by(&Signer::default(), recipe)
+}
+
+pub fn sample_by(signer: &Signer, recipe: &Recipe) -> Sample {
     let (mut slot, slot_image) = samples::slot_image(&[
         (PartKind::Kernel, "vmlinuz", &noise(9000, 11)),
         (PartKind::Initramfs, "initramfs", &b"0707010".repeat(3000)),
@@ -140,13 +155,9 @@ pub fn sample(recipe: &Recipe) -> Sample {
     );
     let manifest = Manifest {
         format: 1,
-        board: "test".into(),
+        board: recipe.board.into(),
         arch: Arch::Arm64,
-        version: Version {
-            major: 1,
-            minor: 2,
-            patch: 3,
-        },
+        version: recipe.version,
         created: 1_700_000_000,
         overlays: vec!["base".into()],
         locked: true,
@@ -165,7 +176,6 @@ pub fn sample(recipe: &Recipe) -> Sample {
         patches: Vec::new(),
     };
     let json = manifest.to_json().unwrap();
-    let signer = Signer::default();
     let mut bytes = Vec::new();
     sealed
         .write(&mut bytes, &json, signer.sign(&json).as_bytes())
@@ -306,56 +316,6 @@ impl Medium for Memory {
 
     fn drop_cache(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// A memory that is read back while it is written, as disks and files are.
-#[derive(Clone)]
-pub struct Followed(pub Arc<Mutex<Memory>>);
-
-impl Followed {
-    pub fn new(memory: Memory) -> Self {
-        Self(Arc::new(Mutex::new(memory)))
-    }
-
-    pub fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.0.lock().unwrap()
-    }
-}
-
-impl Medium for Followed {
-    fn len(&self) -> u64 {
-        self.memory().len()
-    }
-
-    fn read_at(&mut self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.memory().read_at(offset, out)
-    }
-
-    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.memory().write_at(offset, bytes)
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        self.memory().sync()
-    }
-
-    fn drop_cache(&mut self) -> io::Result<()> {
-        self.memory().drop_cache()
-    }
-
-    fn follower(&self) -> io::Result<Option<Box<dyn Source + Send>>> {
-        Ok(Some(Box::new(self.clone())))
-    }
-
-    fn flusher(&self) -> io::Result<Option<Box<dyn Flush + Send>>> {
-        Ok(Some(Box::new(self.clone())))
-    }
-}
-
-impl Flush for Followed {
-    fn flush(&mut self) -> io::Result<()> {
-        self.memory().sync()
     }
 }
 
