@@ -276,3 +276,19 @@ fn a_card_that_fails_does_not_stop_the_others() {
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(hostname(&shop.path("c.img")), "node1");
 }
+
+#[test]
+fn a_card_whose_receipt_cannot_be_filed_ends_the_run_with_the_reason() {
+    let shop = Shop::new("- hostname: node1\n- hostname: node2\n");
+    fs::write(shop.path("fleet.receipts"), "in the way").unwrap();
+    let output = shop.run(&["--yes", "--output=json"], &["a.img"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(
+        said.contains("the card is good, but its row is not marked as done: cannot write the ledger"),
+        "{said}"
+    );
+    let lines = events(&output);
+    assert_eq!((of(&lines, "flashed").len(), of(&lines, "failed").len()), (0, 1));
+    assert_eq!(fs::read(shop.path("fleet.ledger")).unwrap(), b"");
+}

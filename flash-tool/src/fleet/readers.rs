@@ -83,7 +83,38 @@ pub(super) fn all_cards(host: &Host) -> std::io::Result<Vec<PathBuf>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+
+    #[test]
+    fn all_cards_are_those_in_usb_and_sd_readers() {
+        let dir = tempfile::tempdir().unwrap();
+        let block = dir.path().join("sys/block");
+        for (name, place, size, removable) in [
+            ("sdb", "usb1/1-1/1-1:1.0/host0", "15633408", "1"),
+            // An empty reader, a disk that is too large for a card, a built-in one, and one that appears as a disk.
+            ("sdc", "usb1/1-2/1-2:1.0/host1", "0", "1"),
+            ("sdd", "usb1/1-3/1-3:1.0/host2", "7814037168", "0"),
+            ("nvme0n1", "nvme/nvme0", "1000215216", "0"),
+            ("loop0", "virtual/block", "15633408", "0"),
+            ("mmcblk0", "mmc_host/mmc0", "62333952", "0"),
+        ] {
+            let real = dir.path().join("sys/devices").join(place).join(name);
+            fs::create_dir_all(&real).unwrap();
+            for (file, text) in [
+                ("dev", format!("8:{}", name.len())),
+                ("size", size.into()),
+                ("removable", removable.into()),
+            ] {
+                fs::write(real.join(file), text).unwrap();
+            }
+            fs::create_dir_all(&block).unwrap();
+            std::os::unix::fs::symlink(&real, block.join(name)).unwrap();
+        }
+        let cards = all_cards(&Host::at(dir.path())).unwrap();
+        assert_eq!(cards, ["/dev/mmcblk0", "/dev/sdb"].map(PathBuf::from));
+    }
 
     fn card(sequence: Option<u64>, serial: &str) -> Card {
         Card {

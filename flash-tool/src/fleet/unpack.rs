@@ -1,8 +1,8 @@
 //! Unpacks the frames of a bundle once, for all cards that are written side by side.
 //!
 //! Cards that start together share a pass over the bundle. Whoever needs a frame first unpacks it, the others receive the same
-//! bytes, and nobody gets further ahead of the slowest card than a window of frames: memory does not grow with the number of
-//! cards. A card that has held the others up for too long leaves the pass, and unpacks its frames itself from then on. So does
+//! bytes, and nobody gets further ahead of the slowest card than a window of frames: what is unpacked does not grow with the number
+//! of cards. A card that has held the others up for too long leaves the pass, and unpacks its frames itself from then on. So does
 //! one that comes when a pass has gone on without it; those that come together then share the next pass.
 
 use std::collections::{BTreeMap, VecDeque};
