@@ -11,6 +11,7 @@ async fn firmware_is_shown_and_repaired() {
     for expected in [
         "Release:    0.2.0",
         "Installed:  0.1.0",
+        "Trial:      new files are tried at the next start",
         "autoboot.txt: of no release",
         "config.txt: changed",
         "config.txt is not that of the release",
@@ -26,8 +27,10 @@ async fn firmware_is_shown_and_repaired() {
     assert_eq!(json["differences"][1]["difference"], "changed");
 
     let planned = lab.run(&["firmware", "repair", "--dry-run"]).await.success().out;
-    assert!(planned.contains("config.txt  write"), "{planned}");
-    lab.run(&["firmware", "repair", "--yes"]).await.success();
+    assert!(planned.contains("config.txt  try at the next start"), "{planned}");
+    lab.run(&["firmware", "repair", "--yes", "--without-trial"])
+        .await
+        .success();
     let removed = lab
         .run(&[
             "firmware",
@@ -44,9 +47,9 @@ async fn firmware_is_shown_and_repaired() {
     assert_eq!(
         lab.nodes[0].node.calls(),
         [
-            "repair firmware, dry run true, remove unknown false",
-            "repair firmware, dry run false, remove unknown false",
-            "repair firmware, dry run false, remove unknown true",
+            "repair firmware, dry run true, remove unknown false, without trial false",
+            "repair firmware, dry run false, remove unknown false, without trial true",
+            "repair firmware, dry run false, remove unknown true, without trial false",
         ]
     );
     // Without an answer nothing is written.

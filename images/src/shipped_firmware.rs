@@ -2,7 +2,7 @@
 //! node can compare its ESP with them at each start, and repair it.
 
 use board::{Board, ConfigLine};
-use firmware_files::{FILES, FOLDER, FirmwareFiles, LIST, ListError, Listed, Settings};
+use firmware_files::{FILES, FOLDER, FirmwareFiles, LIST, ListError, Listed, Settings, Trial};
 
 use crate::tree::{Node, Tree, TreeError};
 
@@ -60,5 +60,21 @@ pub fn settings(board: &Board) -> Option<Settings> {
         parameter_separator: config.parameter_separator.clone(),
         reserved: names(&config.reserved),
         repeatable: names(&config.repeatable),
+        trial: trial(board),
+    })
+}
+
+/// Describes how a board's firmware tries files, where it can.
+fn trial(board: &Board) -> Option<Trial> {
+    let trial = board.esp.firmware_trial.as_ref()?;
+    let named = trial.named.iter();
+    Some(Trial {
+        path: trial.path.relative().to_owned(),
+        prefix: trial.prefix.clone(),
+        prefix_setting: trial.prefix_setting.as_str().to_owned(),
+        named: named
+            .map(|(path, setting)| (path.relative().to_owned(), setting.as_str().to_owned()))
+            .collect(),
+        mailbox: trial.mailbox.clone(),
     })
 }

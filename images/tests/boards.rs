@@ -31,6 +31,8 @@ struct Facts {
     /// Set when a boot ROM of Rockchip's finds its boot code.
     rockchip: bool,
     hybrid_mbr: bool,
+    /// Where its firmware, which can try files, has its mailbox.
+    mailbox: Option<u64>,
 }
 
 const PI_3: &[&str] = &[
@@ -69,6 +71,7 @@ const fn facts(board: &'static str, model: &'static str) -> Facts {
         first_partition: 1,
         rockchip: false,
         hybrid_mbr: false,
+        mailbox: None,
     }
 }
 
@@ -93,10 +96,12 @@ const BOARDS: &[Facts] = &[
     },
     Facts {
         esp: PI_4,
+        mailbox: Some(0xfe00_b880),
         ..facts("rpi4", "Raspberry Pi")
     },
     Facts {
         esp: PI_5,
+        mailbox: Some(0x10_7c01_3880),
         ..facts("rpi5", "Raspberry Pi 5")
     },
     rockchip("rock-pi-4", "Radxa ROCK Pi 4"),
@@ -162,6 +167,29 @@ fn look(facts: &Facts, selection: &Selection, parts: &BoardParts<'_>, disk: &Pat
     let expected = facts.esp.iter().copied().chain([loader.as_str()]);
     let expected = expected.chain(settings.map(|_| firmware_files::SETTINGS));
     assert_eq!(listed, expected.collect(), "{board}: files on the ESP");
+
+    let trial = selection.board.esp.firmware_trial.as_ref();
+    assert_eq!(
+        trial.is_some(),
+        facts.mailbox.is_some(),
+        "{board}: firmware that tries files"
+    );
+    let named = trial.iter().flat_map(|trial| trial.named.keys());
+    for path in named.map(|path| path.relative()) {
+        assert!(listed.contains(path), "{board}: {path} is named for trials");
+    }
+    // The firmware hands one of these trees to the loader.
+    for name in listed
+        .iter()
+        .filter(|name| trial.is_some() && name.ends_with(".dtb"))
+    {
+        let tree = disk.with_extension("dtb");
+        let from = format!("::/{name}");
+        run("mcopy", &["-o", "-i", esp_path, &from, tree.to_str().unwrap()]);
+        let mailbox = trial.map_or("", |trial| trial.mailbox.as_str());
+        let found = bootloader_core::device_tree::registers(&fs::read(tree).unwrap(), mailbox);
+        assert_eq!(found, facts.mailbox, "{board}: {name}");
+    }
 
     shipped::look(board, parts, &esp);
 

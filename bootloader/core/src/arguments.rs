@@ -2,6 +2,7 @@
 
 use core::fmt::{self, Display};
 
+use firmware_trial::Started;
 use manifest::Digest;
 use slots::{Reason, Slot};
 
@@ -31,6 +32,8 @@ pub struct KernelArguments<'a, G> {
     pub start: Option<u64>,
     /// Why this slot was chosen.
     pub cause: Cause,
+    /// How the firmware was started, if it says so.
+    pub firmware: Option<Started>,
     /// Slots that were not started, and why.
     pub failed: &'a [(Slot, Reason)],
     /// The durations of this boot.
@@ -45,6 +48,7 @@ impl<G: Display> Display for KernelArguments<'_, G> {
             disk,
             start,
             cause,
+            firmware,
             failed,
             timings,
         } = self;
@@ -54,6 +58,9 @@ impl<G: Display> Display for KernelArguments<'_, G> {
         )?;
         if let Some(start) = start {
             write!(f, " bedplate.start={start}")?;
+        }
+        if let Some(firmware) = firmware {
+            write!(f, " bedplate.firmware={}", firmware.as_str())?;
         }
         for (index, (slot, reason)) in failed.iter().enumerate() {
             let separator = if index == 0 { " bedplate.failed=" } else { "," };
@@ -82,6 +89,7 @@ mod tests {
             disk: "12345678-9abc-4def-8123-456789abcdef",
             start: Some(7),
             cause: Cause::Fallback,
+            firmware: Some(Started::Usual),
             failed: &[(Slot::A, Reason::KernelHash), (Slot::B, Reason::Unknown(200))],
             timings: Timings {
                 total: 812,
@@ -93,14 +101,19 @@ mod tests {
             arguments.to_string(),
             "bedplate.slot=b bedplate.manifest=abababababababababababababababababababababababababababababababab \
              bedplate.disk=12345678-9abc-4def-8123-456789abcdef bedplate.cause=fallback \
-             bedplate.start=7 bedplate.failed=a:10,b:200 bedplate.loader=812,230,1900"
+             bedplate.start=7 bedplate.firmware=usual bedplate.failed=a:10,b:200 bedplate.loader=812,230,1900"
         );
         arguments.failed = &[];
         arguments.start = None;
+        arguments.firmware = None;
         let usual = arguments.to_string();
-        assert!(!usual.contains("failed") && !usual.contains("start"), "{usual}");
+        assert!(
+            !usual.contains("failed") && !usual.contains("start") && !usual.contains("bedplate.firmware"),
+            "{usual}"
+        );
         // Even the longest command line of a manifest with the longest of ours is not truncated by any kernel.
         arguments.start = Some(u64::MAX);
+        arguments.firmware = Some(Started::Trial);
         arguments.timings = Timings {
             total: u64::MAX,
             verify: u64::MAX,

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use bootloader_core::{Attempt, Boot, KernelArguments, Step, Timings};
+use firmware_trial::Started;
 use layout::Name;
 use manifest::{Part, VerifiedManifest};
 use slots::{Reason, Record, Slot};
@@ -21,7 +22,7 @@ use crate::kernel::Kernel;
 use crate::menu::{self, Choice};
 use crate::record_store::{RecordStore, StoreError};
 use crate::slot::{Fault, VerifiedPart, read_manifest, read_part};
-use crate::{clock, devicetree, key_chain, keyring, machine, start_mark, watchdog};
+use crate::{clock, devicetree, firmware, key_chain, keyring, machine, start_mark, watchdog};
 
 /// Boots, and resets the machine when there is nothing that can be booted.
 pub fn run() -> Status {
@@ -41,6 +42,7 @@ struct Loader {
     disk: Disk,
     table: Table,
     start: Option<u64>,
+    firmware: Option<Started>,
     store: Option<RecordStore>,
     manifests: [Result<VerifiedManifest, Fault>; 2],
     entered: Duration,
@@ -52,6 +54,8 @@ impl Loader {
         if !own.twins.is_empty() {
             say!("another disk is a copy of this one, with the same GUID: it is left alone");
         }
+        // First of all: if the firmware is to try other files, this start ends here.
+        let firmware = firmware::consider(&mut own);
         // The kernel would see two identical disks, and stop.
         let start = start_mark::write(&mut own).unwrap_or_else(|error| {
             say!("cannot mark this disk: {error}");
@@ -82,6 +86,7 @@ impl Loader {
             disk,
             table,
             start,
+            firmware,
             store,
             manifests,
             entered,
@@ -239,6 +244,7 @@ impl Loader {
             disk: self.table.disk,
             start: self.start,
             cause: attempt.cause,
+            firmware: self.firmware,
             failed: &failed,
             timings,
         };

@@ -2,8 +2,9 @@
 #![expect(unsafe_code)]
 // UNSAFETY: calls U-Boot's fix-up protocol, and installs a configuration table.
 
+use alloc::vec::Vec;
 use core::ffi::c_void;
-use core::ptr;
+use core::{ptr, slice};
 
 use manifest::{DeviceTreePreference, Manifest, Part};
 use uefi::boot::{self, MemoryType, OpenProtocolAttributes, OpenProtocolParams};
@@ -18,6 +19,12 @@ const DTB_TABLE: Guid = guid!("b1b621d5-f19c-41a5-830b-d9152c69aae0");
 
 /// Space for what the fix-up adds: memory, serial number, MAC addresses, reservations.
 const SLACK: usize = 64 * 1024;
+
+/// A device tree begins with this, and its length in bytes.
+const MAGIC: [u8; 4] = [0xd0, 0x0d, 0xfe, 0xed];
+
+/// The longest device tree that is read.
+const LONGEST: usize = 1 << 20;
 
 /// EFI_DT_APPLY_FIXUPS | EFI_DT_RESERVE_MEMORY. We install it ourselves, so that it can be undone.
 const FIXUPS: u32 = 1 | 2;
@@ -48,6 +55,21 @@ pub fn choose(manifest: &Manifest) -> Option<&Part> {
         return None;
     }
     manifest.device_tree(&trees.default)
+}
+
+/// Returns a copy of the firmware's own device tree, if it has one.
+pub fn of_firmware() -> Option<Vec<u8>> {
+    let table = find_table(DTB_TABLE)
+        .filter(|table| !table.is_null())?
+        .cast::<u8>();
+    // SAFETY: the firmware lists a device tree at this address, and each has a header of more than eight bytes.
+    let header = unsafe { slice::from_raw_parts(table, 8) };
+    let len = u32::from_be_bytes([header[4], header[5], header[6], header[7]]) as usize;
+    if header[..4] != MAGIC || !(8..=LONGEST).contains(&len) {
+        return None;
+    }
+    // SAFETY: the header has the magic number, so this is its length. Nothing changes the tree while we copy it.
+    Some(unsafe { slice::from_raw_parts(table, len) }.to_vec())
 }
 
 /// Installs a device tree for as long as it lives; then the firmware's is restored.

@@ -46,6 +46,9 @@ pub enum DiskFault {
     /// The range is outside the disk, or is not whole blocks.
     #[error("impossible range")]
     Range,
+    /// The firmware claims success, but the old bytes are still there.
+    #[error("it was written, but is not there")]
+    Lost,
     /// There is no partition for the loader's data.
     #[error("the disk has no partition BOOTSTATE")]
     NoBootstate,

@@ -2,7 +2,8 @@
 //!
 //! [`boot`] is the sequence from first instruction to kernel; all decisions are made in `bootloader-core`, none here.
 //! There is one file per firmware service: [`disk`], [`kernel`], [`initrd`], [`devicetree`], [`watchdog`], [`clock`],
-//! [`console`]. Nothing here trusts a byte of the medium before [`slot`] has verified it.
+//! [`console`], and [`mailbox`] for a board's own firmware. Nothing here trusts a byte of the medium before [`slot`] has
+//! verified it.
 //!
 //! `cargo xtask` builds it; by hand, with Debian's toolchain (`rustc-web`, `rust-web-src`, `lld`), it is
 //!
@@ -31,12 +32,14 @@ mod clock;
 mod console;
 mod devicetree;
 mod disk;
+mod firmware;
 mod gpt;
 mod initrd;
 mod kernel;
 mod key_chain;
 mod keyring;
 mod machine;
+mod mailbox;
 mod menu;
 mod pages;
 mod record_store;

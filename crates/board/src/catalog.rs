@@ -210,7 +210,11 @@ impl Catalog {
                     overlay.file_name()
                 )
             })
-            .or_else(|| line.map(|line| format!("the line {:?} of `firmwareConfig`", line.as_str())));
+            .or_else(|| line.map(|line| format!("the line {:?} of `firmwareConfig`", line.as_str())))
+            .or_else(|| {
+                let trial = board.esp.firmware_trial.as_ref();
+                trial.map(|_| "`esp.firmwareTrial`".to_owned())
+            });
         match asked {
             Some(what) if board.esp.firmware_config.is_none() => Err(Error::NoFirmwareConfig {
                 what,

@@ -1,5 +1,7 @@
 //! What only a board says: how its firmware starts it, and how its disk is laid out.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +75,9 @@ pub struct Esp {
     /// The file by which the firmware is configured, where it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub firmware_config: Option<FirmwareConfig>,
+    /// How the firmware tries other files at one start, where it can. Needs `firmwareConfig`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub firmware_trial: Option<FirmwareTrial>,
 }
 
 /// The configuration file of a board's firmware: features add lines to it, and it names the overlays to apply.
@@ -96,6 +101,24 @@ pub struct FirmwareConfig {
     /// Names of settings that may occur more than once, such as that of `overlayLine`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub repeatable: Vec<ConfigLine>,
+}
+
+/// How a board's firmware tries files: told by the loader, it reads another configuration file at its next start only, and
+/// that file names other files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FirmwareTrial {
+    /// The configuration file on the ESP that it reads at that start.
+    pub path: TargetPath,
+    /// What names of files that are tried begin with: lower-case letters and hyphens. Nothing else on the ESP may begin so.
+    pub prefix: String,
+    /// The setting that has the firmware read its files with that prefix.
+    pub prefix_setting: ConfigLine,
+    /// Files that this does not reach, each with the setting that names it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub named: BTreeMap<TargetPath, ConfigLine>,
+    /// The `compatible` name of the firmware's mailbox in the device tree. The loader asks for the trial by it.
+    pub mailbox: String,
 }
 
 /// Vendor boot code that is written to the raw medium, outside any partition.

@@ -32,6 +32,7 @@ pub fn inherit(parent: RawBoard, heir: RawBoard) -> RawBoard {
             files: join(parent.esp.files, heir.esp.files),
             device_trees: join(parent.esp.device_trees, heir.esp.device_trees),
             firmware_config: heir.esp.firmware_config.or(parent.esp.firmware_config),
+            firmware_trial: heir.esp.firmware_trial.or(parent.esp.firmware_trial),
         },
         boot_code: heir.boot_code.or(parent.boot_code),
         overlays: join(parent.overlays, heir.overlays),

@@ -25,7 +25,7 @@ pub use document::{Board, ModuleList, Overlay, RawBoard};
 pub use error::{Error, Result};
 pub use features::{ContainerImage, Features, Firmware, Joined, Package};
 pub use files::{Directory, Link, OwnFile, Pattern, Place, TargetPath};
-pub use hardware::{BootCode, Disk, Esp, FirmwareConfig, Kernel};
+pub use hardware::{BootCode, Disk, Esp, FirmwareConfig, FirmwareTrial, Kernel};
 pub use modules::{ModuleEntry, Modules, WantedModule, WantedModules};
 pub use names::{Arch, ConfigLine, KernelArgument, ModuleName, Name, PackageName, Suite};
 pub use quantity::Size;

@@ -171,6 +171,18 @@ fn only_a_board_whose_firmware_has_a_configuration_takes_lines_for_it() {
         "the line \"dtparam=i2c_arm=on\" of `firmwareConfig` is for boards whose firmware has a configuration file; \
          board \"pi\" has no `esp.firmwareConfig`"
     );
+    let trial =
+        "esp:\n  firmwareTrial: {path: /tryboot.txt, prefix: t-, prefixSetting: os_prefix, mailbox: mbox}\n";
+    let dir = tree(&[
+        ("boards/arm.yaml", ARM),
+        ("boards/pi.yaml", &format!("{PI}{trial}")),
+        ("overlays/base/overlay.yaml", BASE),
+    ]);
+    let error = load(dir.path()).unwrap().select("pi", &[]).unwrap_err();
+    assert!(
+        error.to_string().starts_with("`esp.firmwareTrial` is for boards"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -2,18 +2,20 @@
 //!
 //! The image builder writes a [`FirmwareFiles`] list into the root file system, beside the files themselves. The root is
 //! covered by the signed manifest, and so is the list. [`list`] is its format, [`compare`] holds a partition against it,
-//! [`settings`] adds lines of people to the configuration file of the firmware, and [`order`] says in which order files are
-//! written. Does no I/O, and names no board: what is special about a board's firmware is in the list.
+//! [`settings`] adds lines of people to the configuration file of the firmware, [`order`] says in which order files are
+//! written, and [`trial`] which files the firmware tries before that. Does no I/O, and names no board: what is special about a board's firmware is in the list.
 
 pub mod compare;
 pub mod list;
 pub mod order;
 pub mod settings;
+pub mod trial;
 
 pub use compare::{Difference, Found, compare};
 pub use list::{FirmwareFiles, ListError, Listed};
 pub use order::{Order, order};
 pub use settings::{Settings, SettingsError, faults, render};
+pub use trial::{Content, Trial, target_id, trial_files};
 
 /// The folder of the list in the root file system.
 pub const FOLDER: &str = "/usr/share/bedplate/firmware";

@@ -67,6 +67,9 @@ pub enum ListError {
     /// A file that it speaks of is not in it.
     #[error("the list of firmware files has no {0:?}")]
     Absent(String),
+    /// A file has a name that files on trial have.
+    #[error("the list of firmware files has {0:?}, which is a name for files that the firmware tries")]
+    Taken(String),
     /// What it says of the firmware's configuration is wrong.
     #[error(transparent)]
     Settings(#[from] SettingsError),
@@ -105,6 +108,14 @@ impl FirmwareFiles {
         seen.sort_unstable();
         if let Some(pair) = seen.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(ListError::Twice(pair[0].clone()));
+        }
+        let trial = self
+            .settings
+            .as_ref()
+            .and_then(|settings| settings.trial.as_ref());
+        let taken = |file: &&Listed| trial.is_some_and(|trial| trial.owns(&file.path));
+        if let Some(file) = self.files.iter().find(taken) {
+            return Err(ListError::Taken(file.path.clone()));
         }
         let settings = self.settings.as_ref().map(|settings| &settings.path);
         for path in settings.into_iter().chain([&self.loader]) {

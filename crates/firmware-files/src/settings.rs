@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::FirmwareFiles;
 use crate::list::is_plain;
+use crate::{FirmwareFiles, Trial};
 
 /// What comes before the lines of the machine config.
 const NOTE: &str = "# machine.firmware of the machine config:";
@@ -33,6 +33,9 @@ pub struct Settings {
     /// Names of settings that may occur more than once.
     #[serde(default)]
     pub repeatable: Vec<String>,
+    /// How the firmware tries files at one start, where it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<Trial>,
 }
 
 /// Why the description of a configuration file is refused.
@@ -76,11 +79,14 @@ impl Settings {
         if !is_plain(&self.overlays) || names.count() > MOST {
             return Err(SettingsError::Line(self.overlays.clone()));
         }
-        Ok(())
+        match self.trial.as_ref().and_then(Trial::fault) {
+            Some(wrong) => Err(SettingsError::Line(wrong)),
+            None => Ok(()),
+        }
     }
 }
 
-fn is_line(line: &str) -> bool {
+pub(crate) fn is_line(line: &str) -> bool {
     (1..=LONGEST_LINE).contains(&line.len()) && line.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }
 
@@ -202,6 +208,7 @@ mod tests {
             parameter_separator: ",".into(),
             reserved: ["kernel", "include", "os_prefix"].map(String::from).to_vec(),
             repeatable: ["dtparam", "dtoverlay"].map(String::from).to_vec(),
+            trial: None,
         };
         let files = ["EFI/x", "config.txt", "overlays/poe.dtbo"];
         FirmwareFiles {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use api::v1alpha1::firmware_service_client::FirmwareServiceClient;
 use api::v1alpha1::{
-    FirmwareDifference, FirmwareStatusRequest, FirmwareStatusResponse, RepairFirmwareRequest,
+    FirmwareDifference, FirmwareStatusRequest, FirmwareStatusResponse, FirmwareTrial, RepairFirmwareRequest,
     RepairFirmwareResponse,
 };
 use clap::{Args, Subcommand};
@@ -24,8 +24,9 @@ pub enum Firmware {
     Status,
     /// Write the files of the release that runs where they differ.
     ///
-    /// This also renews them after an upgrade. A power cut leaves each file old or new, and the boot loader is written last. The
-    /// new files are not on trial: what they change takes effect at the next start.
+    /// This also renews them after an upgrade. A power cut leaves each file old or new, and the boot loader is written last. What
+    /// they change takes effect at the next start. On a Raspberry Pi 4 or 5, files with which the board has not been started yet
+    /// are on trial then, except the boot loader; on other boards they are not.
     Repair(Repair),
 }
 
@@ -38,6 +39,9 @@ pub struct Repair {
     /// Also remove files that no release put there.
     #[arg(long)]
     remove_unknown: bool,
+    /// Write the files at once, without a trial.
+    #[arg(long)]
+    without_trial: bool,
     /// Do not ask for confirmation.
     #[arg(long)]
     yes: bool,
@@ -71,6 +75,7 @@ impl Repair {
         let request = RepairFirmwareRequest {
             dry_run: self.dry_run,
             remove_unknown: self.remove_unknown,
+            without_trial: self.without_trial,
         };
         call_and_show(&session, |node| async move {
             FirmwareServiceClient::new(node.channel).repair(request).await
@@ -88,6 +93,17 @@ fn word(difference: i32) -> &'static str {
         Ok(FirmwareDifference::Damaged) => "damaged",
         Ok(FirmwareDifference::Unknown) => "of no release",
         Ok(FirmwareDifference::Unspecified) | Err(_) => "unknown",
+    }
+}
+
+/// Returns what is said of a trial that goes on; what went wrong is among the problems.
+fn trial(status: &FirmwareStatusResponse) -> Option<&'static str> {
+    match status.trial() {
+        FirmwareTrial::NextStart => Some("new files are tried at the next start"),
+        FirmwareTrial::Running => Some("new files are in use, and committed when the node is healthy"),
+        FirmwareTrial::TakenBack => Some("new files were tried, and taken back"),
+        FirmwareTrial::Unanswered => Some("the firmware did not take the request to try new files"),
+        FirmwareTrial::Unspecified => None,
     }
 }
 
@@ -112,6 +128,9 @@ impl Show for FirmwareStatusResponse {
         if !self.installed.is_empty() {
             text += &format!("Installed:  {}\n", self.installed);
         }
+        if let Some(trial) = trial(self) {
+            text += &format!("Trial:      {trial}\n");
+        }
         text += &match self.differences.len() {
             0 if self.problems.is_empty() => {
                 format!("Files:      {}, all as the release has them\n", self.files)
@@ -132,7 +151,12 @@ impl Show for FirmwareStatusResponse {
 impl Show for RepairFirmwareResponse {
     fn show(&self, table: &mut Table) {
         table.headings(&["FILE", "ACTION"]);
-        for (paths, action) in [(&self.written, "write"), (&self.removed, "remove")] {
+        let tried = self.status.as_ref().map(FirmwareStatusResponse::trial);
+        let write = match tried {
+            Some(FirmwareTrial::NextStart) => "try at the next start",
+            _ => "write",
+        };
+        for (paths, action) in [(&self.written, write), (&self.removed, "remove")] {
             for path in paths {
                 table.row([path.clone(), action.to_owned()]);
             }

@@ -4,22 +4,23 @@ use std::sync::Arc;
 
 use api::v1alpha1::{
     FirmwareDifference as ApiDifference, FirmwareFile as ApiFile, FirmwareStatusResponse,
-    RepairFirmwareRequest, RepairFirmwareResponse,
+    FirmwareTrial as ApiTrial, RepairFirmwareRequest, RepairFirmwareResponse,
 };
 use async_trait::async_trait;
 use backend::{BackendError, Firmware};
 use firmware_files::{Difference, Order};
+use firmware_trial::Started;
 use machine_config::MachineConfig;
 use machine_config::v1alpha1::FirmwareUpgrade;
 use node::Node;
 use node::events::Events;
-use state::kinds::{FirmwareDifference, FirmwareFile, FirmwareStatus, NODE, TrialStatus};
+use state::kinds::{FirmwareDifference, FirmwareFile, FirmwareStatus, FirmwareTrial, NODE, TrialStatus};
 use state::{ControllerError, Store, chain};
 use tokio::sync::Mutex;
 
 use crate::places::Places;
-use crate::repair::{by_itself, carry_out, plan};
 use crate::survey::{Survey, SurveyError, Wanted, survey};
+use crate::trial::{Asked, Case, Step};
 
 pub(crate) const NAME: &str = "firmware";
 
@@ -35,6 +36,7 @@ struct Shared {
     events: Events,
     places: Places,
     version: String,
+    started: Option<Started>,
     turn: Mutex<()>,
 }
 
@@ -45,13 +47,15 @@ struct Done {
 }
 
 impl FirmwareHandle {
-    /// Makes the handle of a node whose ESP is there.
-    pub fn new(node: &Node, places: Places) -> Self {
+    /// Makes the handle of a node whose ESP is there. `started` is how its firmware was started, as the loader
+    /// says it.
+    pub fn new(node: &Node, places: Places, started: Option<&str>) -> Self {
         let shared = Shared {
             store: node.store.clone(),
             events: node.events.clone(),
             places,
             version: node.release.version.clone(),
+            started: started.and_then(Started::find),
             turn: Mutex::new(()),
         };
         FirmwareHandle {
@@ -82,21 +86,11 @@ impl FirmwareHandle {
         Ok(status)
     }
 
-    /// Writes the files of the release that differ.
+    /// Writes the files of the release that differ, or puts them on trial.
     async fn write(&self, request: RepairFirmwareRequest) -> Result<Done, BackendError> {
         let _turn = self.shared.turn.lock().await;
         let (shared, lines) = (self.shared.clone(), Request::of(&self.shared.store).lines);
-        let done = tokio::task::spawn_blocking(move || {
-            let wanted = Wanted::read(&shared.places, &lines)?;
-            let found = survey(&shared.places, &wanted, &shared.version)?;
-            let order = plan(&wanted, &found, request.remove_unknown);
-            let is_empty = order.write.is_empty() && order.remove.is_empty();
-            if !request.dry_run && !is_empty {
-                carry_out(&shared.places, &wanted, &order)?;
-            }
-            let status = look(&shared, &lines)?;
-            Ok::<Done, SurveyError>(Done { order, status })
-        });
+        let done = tokio::task::spawn_blocking(move || repair(&shared, &lines, request));
         let done = done
             .await
             .map_err(|error| BackendError::Internal(error.to_string()))?;
@@ -105,16 +99,74 @@ impl FirmwareHandle {
         published.map_err(|error| BackendError::Internal(chain(&error)))?;
         Ok(done)
     }
+
+    /// Reports what went wrong as an event.
+    pub(crate) fn report(&self, text: &str) {
+        self.shared.events.error(NAME, text);
+    }
+
+    /// Commits the files that the node was started with on trial, and publishes the result.
+    pub(crate) async fn commit(&self, request: &Request) -> Result<(), ControllerError> {
+        let _turn = self.shared.turn.lock().await;
+        let (shared, request) = (self.shared.clone(), request.clone());
+        let status = tokio::task::spawn_blocking(move || {
+            let wanted = Wanted::read(&shared.places, &request.lines)?;
+            let found = survey(&shared.places, &wanted, &shared.version)?;
+            let case = shared.case(&wanted, &found, request.by_itself(&shared))?;
+            if case.step == Step::Running {
+                case.carry_out(&shared.places)?;
+                let text = format!("the firmware files on trial are kept: {}", named(&case.order));
+                shared.events.info(NAME, text);
+            }
+            // Something else may be due by now.
+            settle(&shared, &request)
+        });
+        let status = status
+            .await
+            .map_err(|error| ControllerError::msg(error.to_string()))?;
+        let status = status.map_err(|error: SurveyError| ControllerError::msg(chain(&error)))?;
+        self.shared.store.put(NAME, NODE, status)?;
+        Ok(())
+    }
 }
 
-/// Compares the partition with what the release and the machine config want.
-fn look(shared: &Shared, lines: &[String]) -> Result<FirmwareStatus, SurveyError> {
+impl Shared {
+    fn case(&self, wanted: &Wanted, found: &Survey, asked: Asked<'_>) -> Result<Case, SurveyError> {
+        Case::of(&self.places, wanted, found, asked, self.started)
+    }
+}
+
+fn named(order: &Order) -> String {
+    let paths: Vec<&str> = order
+        .write
+        .iter()
+        .chain(&order.remove)
+        .map(String::as_str)
+        .collect();
+    paths.join(", ")
+}
+
+/// Writes the files of the release that differ, or puts them on trial.
+fn repair(shared: &Shared, lines: &[String], request: RepairFirmwareRequest) -> Result<Done, SurveyError> {
+    let asked = Asked::Repair {
+        remove_unknown: request.remove_unknown,
+        without_trial: request.without_trial,
+    };
     let wanted = Wanted::read(&shared.places, lines)?;
-    let found = survey(&shared.places, &wanted, &shared.version)?;
-    Ok(status(&shared.version, &wanted, found))
+    let mut found = survey(&shared.places, &wanted, &shared.version)?;
+    let case = shared.case(&wanted, &found, asked)?;
+    if !request.dry_run && case.step.is_due() {
+        case.carry_out(&shared.places)?;
+        found = survey(&shared.places, &wanted, &shared.version)?;
+    }
+    let status = status(&shared.version, &wanted, found, case.step.trial());
+    Ok(Done {
+        order: case.order,
+        status,
+    })
 }
 
-fn status(version: &str, wanted: &Wanted, survey: Survey) -> FirmwareStatus {
+fn status(version: &str, wanted: &Wanted, survey: Survey, trial: Option<FirmwareTrial>) -> FirmwareStatus {
     let file = |(path, difference)| FirmwareFile {
         path,
         difference: match difference {
@@ -132,31 +184,35 @@ fn status(version: &str, wanted: &Wanted, survey: Survey) -> FirmwareStatus {
         differences: survey.differences.into_iter().map(file).collect(),
         faults: wanted.faults.clone(),
         problem: None,
+        trial,
     }
 }
 
-/// Compares the partition, and writes what the node writes unasked.
+/// Compares the partition, and writes what the node writes unasked, or has it tried.
 fn settle(shared: &Shared, request: &Request) -> Result<FirmwareStatus, SurveyError> {
     let wanted = Wanted::read(&shared.places, &request.lines)?;
     let mut found = survey(&shared.places, &wanted, &shared.version)?;
-    let order = by_itself(&wanted, &found, &shared.version, request.renew);
-    let is_empty = order.write.is_empty() && order.remove.is_empty();
-    if request.settled && !is_empty {
-        carry_out(&shared.places, &wanted, &order)?;
-        let paths: Vec<&str> = order
-            .write
-            .iter()
-            .chain(&order.remove)
-            .map(String::as_str)
-            .collect();
-        let text = format!(
-            "changed on the EFI system partition: {}; this takes effect at the next start",
-            paths.join(", ")
-        );
-        shared.events.info(NAME, text);
-        found = survey(&shared.places, &wanted, &shared.version)?;
+    let case = shared.case(&wanted, &found, request.by_itself(shared))?;
+    if !case.step.is_due() {
+        return Ok(status(&shared.version, &wanted, found, case.step.trial()));
     }
-    Ok(status(&shared.version, &wanted, found))
+    if !request.settled {
+        return Ok(status(&shared.version, &wanted, found, None));
+    }
+    case.carry_out(&shared.places)?;
+    let files = named(&case.order);
+    match case.step {
+        Step::Write => shared.events.info(
+            NAME,
+            format!("changed on the EFI system partition: {files}; this takes effect at the next start"),
+        ),
+        Step::Prepare => shared
+            .events
+            .info(NAME, format!("the firmware tries at the next start: {files}")),
+        _ => {}
+    }
+    found = survey(&shared.places, &wanted, &shared.version)?;
+    Ok(status(&shared.version, &wanted, found, case.step.trial()))
 }
 
 /// What the machine config wants of the firmware, and whether anything may be written.
@@ -179,6 +235,13 @@ impl Request {
             lines: firmware.config.iter().map(ToString::to_string).collect(),
             renew: firmware.upgrade == FirmwareUpgrade::Automatic,
             settled: matches!(trial, Some(TrialStatus::None | TrialStatus::Committed)),
+        }
+    }
+
+    fn by_itself<'a>(&self, shared: &'a Shared) -> Asked<'a> {
+        Asked::ByItself {
+            running: &shared.version,
+            renew: self.renew,
         }
     }
 }
@@ -210,8 +273,13 @@ impl Firmware for FirmwareHandle {
         let Done { order, status } = done
             .await
             .map_err(|error| BackendError::Internal(error.to_string()))??;
+        let tried = status.trial == Some(FirmwareTrial::NextStart);
         if !dry_run {
-            for (what, paths) in [("written", &order.write), ("removed", &order.remove)] {
+            let written = match tried {
+                true => "to be tried at the next start",
+                false => "written",
+            };
+            for (what, paths) in [(written, &order.write), ("removed", &order.remove)] {
                 if !paths.is_empty() {
                     let text = format!("{what} on the EFI system partition: {}", paths.join(", "));
                     self.shared.events.info(NAME, text);
@@ -239,11 +307,19 @@ fn answer(status: FirmwareStatus) -> FirmwareStatusResponse {
         }
         .into(),
     };
+    let trial = match status.trial {
+        None => ApiTrial::Unspecified,
+        Some(FirmwareTrial::NextStart) => ApiTrial::NextStart,
+        Some(FirmwareTrial::Running) => ApiTrial::Running,
+        Some(FirmwareTrial::TakenBack) => ApiTrial::TakenBack,
+        Some(FirmwareTrial::Unanswered) => ApiTrial::Unanswered,
+    };
     FirmwareStatusResponse {
         release: status.release,
         installed: status.installed,
         files: status.files,
         differences: status.differences.into_iter().map(file).collect(),
         problems,
+        trial: trial.into(),
     }
 }

@@ -13,6 +13,8 @@ const MEMORY: &str = "firmware.json";
 pub struct Places {
     /// The ESP: a partition, or a file in a test.
     pub esp: PathBuf,
+    /// BOOTSTATE, where the loader is asked to have files tried.
+    pub bootstate: PathBuf,
     /// The folder with the list and the files of the release that runs.
     pub release: PathBuf,
     /// What is remembered, on STATE.
@@ -20,12 +22,13 @@ pub struct Places {
 }
 
 impl Places {
-    /// Finds the ESP on the disk with this GUID; none when the node has no such disk, or the disk no ESP.
+    /// Finds the ESP on the disk with this GUID; none when the node has no such disk, or the disk no ESP or BOOTSTATE.
     pub fn find(devices: &Devices, guid: &str, state: &Path) -> Option<Places> {
         let disk = devices.find(guid).ok().flatten()?;
-        let esp = devices.partition(&disk, Name::Esp.as_str()).ok().flatten()?;
+        let partition = |name: Name| devices.partition(&disk, name.as_str()).ok().flatten();
         Some(Places {
-            esp: esp.device,
+            esp: partition(Name::Esp)?.device,
+            bootstate: partition(Name::BootState)?.device,
             release: firmware_files::FOLDER.into(),
             memory: state.join(MEMORY),
         })

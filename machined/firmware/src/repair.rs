@@ -1,12 +1,11 @@
 //! Writes the release's files to the partition.
 
-use std::collections::BTreeMap;
-
 use fat::{Change, Volume};
 use firmware_files::{Difference, Order, order};
+use medium::Medium;
 
 use crate::places::Places;
-use crate::survey::{Survey, SurveyError, Wanted, open};
+use crate::survey::{Survey, SurveyError, Wanted};
 
 /// Plans what is written and removed. Files that no release put there are removed only if that is wanted.
 pub(crate) fn plan(wanted: &Wanted, survey: &Survey, remove_unknown: bool) -> Order {
@@ -47,33 +46,40 @@ pub(crate) fn by_itself(wanted: &Wanted, survey: &Survey, running: &str, renew: 
     }
 }
 
-/// Carries a plan out. A power cut leaves each file old or new.
+/// A change of a file on the partition: its new bytes, or none when it is removed.
+pub(crate) type Changed = (String, Option<Vec<u8>>);
+
+/// Lists the changes of a plan, in their order: the loader is the last.
 ///
 /// # Errors
-/// Nothing is changed when the files of the release cannot be read, the partition is full or cannot be followed, or does not
-/// hold what was written to it.
-pub(crate) fn carry_out(places: &Places, wanted: &Wanted, plan: &Order) -> Result<(), SurveyError> {
-    let mut contents = BTreeMap::new();
-    for path in &plan.write {
-        contents.insert(path.as_str(), wanted.content(places, path)?);
-    }
+/// The files of the release cannot be read.
+pub(crate) fn changes(places: &Places, wanted: &Wanted, plan: &Order) -> Result<Vec<Changed>, SurveyError> {
+    let put = |path: &String| Ok((path.clone(), Some(wanted.content(places, path)?)));
     let (loader, others): (Vec<&String>, Vec<&String>) =
         plan.write.iter().partition(|path| **path == wanted.list.loader);
-    let mut changes: Vec<Change<'_>> = Vec::new();
-    for path in others {
-        changes.push(Change::Put {
-            path,
-            data: &contents[path.as_str()],
-        });
+    let removed = plan.remove.iter().map(|path| Ok((path.clone(), None)));
+    others
+        .into_iter()
+        .map(put)
+        .chain(removed)
+        .chain(loader.into_iter().map(put))
+        .collect()
+}
+
+/// Carries changes out. A power cut leaves each file old or new.
+///
+/// # Errors
+/// Nothing is changed when the partition is full or cannot be followed, or does not hold what was written to it.
+pub(crate) fn apply(esp: &mut dyn Medium, changes: &[Changed]) -> Result<(), SurveyError> {
+    let changes: Vec<Change<'_>> = changes
+        .iter()
+        .map(|(path, data)| match data {
+            Some(data) => Change::Put { path, data },
+            None => Change::Remove { path },
+        })
+        .collect();
+    if !changes.is_empty() {
+        Volume::open(esp)?.apply(&changes)?;
     }
-    changes.extend(plan.remove.iter().map(|path| Change::Remove { path }));
-    for path in loader {
-        changes.push(Change::Put {
-            path,
-            data: &contents[path.as_str()],
-        });
-    }
-    let mut medium = open(&places.esp, true)?;
-    Volume::open(&mut medium)?.apply(&changes)?;
     Ok(())
 }

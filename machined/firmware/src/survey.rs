@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use fat::Volume;
 use firmware_files::{
-    Difference, FILES, FirmwareFiles, Found, LIST, LONGEST_LIST, ListError, Listed, compare, faults, render,
+    Difference, FILES, FirmwareFiles, Found, LIST, LONGEST_LIST, ListError, Listed, Trial, compare, faults,
+    render,
 };
 use manifest::Digest;
 use medium::{FileMedium, Medium};
@@ -48,6 +49,9 @@ pub(crate) enum SurveyError {
         #[source]
         source: io::Error,
     },
+    /// What the loader is asked cannot be read or written.
+    #[error("cannot ask the loader to have firmware files tried")]
+    Mark(#[source] io::Error),
     /// The partition has no volume that can be followed.
     #[error("cannot read the EFI system partition")]
     Volume(#[from] fat::Error),
@@ -75,6 +79,10 @@ pub(crate) struct Survey {
     pub differences: Vec<(String, Difference)>,
     /// The version of the release whose files were on the partition when it was last in order; empty if that is not known.
     pub installed: String,
+    /// The files of that moment: the board was started with them, but for those that are written without a trial.
+    pub known: Vec<Listed>,
+    /// Files that the firmware tries, or tried.
+    pub tried: Vec<Found>,
 }
 
 impl Wanted {
@@ -108,6 +116,11 @@ impl Wanted {
             }
         }
         Ok(wanted)
+    }
+
+    /// Returns how the firmware tries files, where it can.
+    pub(crate) fn trial(&self) -> Option<&Trial> {
+        self.list.settings.as_ref()?.trial.as_ref()
     }
 
     /// Returns the bytes of a file that the partition is to have.
@@ -190,12 +203,11 @@ pub(crate) fn survey(places: &Places, wanted: &Wanted, version: &str) -> Result<
     let mut medium = open(&places.esp, false)?;
     // What firmware will read is on the medium, not in a cache.
     let _ = medium.drop_cache();
-    let found = read(&mut medium)?;
     let mut memory = Memory::read(&places.memory);
-    let differences = wanted.compare(&memory, &found);
+    let mut survey = look(&mut medium, wanted, &memory)?;
     let foreign = |(_, difference): &(String, Difference)| *difference == Difference::Unknown;
     // With faults nobody has said what the configuration is to be: what was known of it stays known.
-    if wanted.faults.is_empty() && differences.iter().all(foreign) {
+    if wanted.faults.is_empty() && survey.differences.iter().all(foreign) {
         memory = Memory {
             version: version.to_owned(),
             files: wanted.files.clone(),
@@ -203,9 +215,21 @@ pub(crate) fn survey(places: &Places, wanted: &Wanted, version: &str) -> Result<
         if let Err(error) = memory.write(&places.memory) {
             tracing::warn!("cannot remember which firmware files the node has: {error}");
         }
+        survey.installed = memory.version;
+        survey.known = memory.files;
     }
+    Ok(survey)
+}
+
+/// Compares the partition with the release, by what is remembered.
+pub(crate) fn look(medium: &mut dyn Medium, wanted: &Wanted, memory: &Memory) -> Result<Survey, SurveyError> {
+    let trial = wanted.trial();
+    let owns = |file: &Found| trial.is_some_and(|trial| trial.owns(&file.path));
+    let (tried, found): (Vec<Found>, Vec<Found>) = read(medium)?.into_iter().partition(owns);
     Ok(Survey {
-        differences,
-        installed: memory.version,
+        differences: wanted.compare(memory, &found),
+        installed: memory.version.clone(),
+        known: memory.files.clone(),
+        tried,
     })
 }

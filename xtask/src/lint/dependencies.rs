@@ -45,6 +45,11 @@ const NEVER: &[(&str, &[&str], &str)] = &[
         "what an ESP has to hold is compared the same when an image is built and when it runs",
     ),
     (
+        "firmware-trial",
+        IO,
+        "the mark of a firmware trial is bytes in, bytes out",
+    ),
+    (
         "service-definition",
         IO,
         "services are checked the same when an image is built and when it runs",

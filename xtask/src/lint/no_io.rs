@@ -10,6 +10,7 @@ const PURE: &[&str] = &[
     "crates/slots/src/",
     "crates/owner/src/",
     "crates/firmware-files/src/",
+    "crates/firmware-trial/src/",
     "crates/manifest/src/",
     "crates/compose/src/",
     "crates/kubernetes/src/",

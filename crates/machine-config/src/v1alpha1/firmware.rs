@@ -32,7 +32,7 @@ pub enum FirmwareUpgrade {
     /// On request: `bedplate firmware repair`.
     #[default]
     Manual,
-    /// When the new release is committed, unless somebody changed the files. They are not on trial.
+    /// When the new release is committed, unless somebody changed the files. On a board whose firmware can try files they are on trial at the next start, except the boot loader; on others they are not.
     Automatic,
 }
 

@@ -221,7 +221,11 @@ pub(super) fn main(node: &Node, pieces: Pieces) -> Result<Runtime, NetlinkError>
             .add(RolloutFollower::new(upgrades));
     }
     if let Some(firmware) = firmware {
-        runtime.add(FirmwareWatch::new(firmware));
+        runtime.add(FirmwareWatch::new(
+            firmware,
+            Box::new(LinuxClock),
+            node.power.clone(),
+        ));
     }
     Ok(runtime)
 }
@@ -285,7 +289,7 @@ mod tests {
             main(
                 &node,
                 Pieces {
-                    firmware: Some(FirmwareHandle::new(&node, nowhere())),
+                    firmware: Some(FirmwareHandle::new(&node, nowhere(), None)),
                     ..pieces(&node, Some(upgrades))
                 },
             )
@@ -296,6 +300,7 @@ mod tests {
     fn nowhere() -> firmware::Places {
         firmware::Places {
             esp: "/nowhere/esp".into(),
+            bootstate: "/nowhere/bootstate".into(),
             release: "/nowhere/firmware".into(),
             memory: "/nowhere/firmware.json".into(),
         }

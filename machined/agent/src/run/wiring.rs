@@ -256,7 +256,7 @@ async fn start(
         .disk
         .as_deref()
         .and_then(|guid| firmware::Places::find(&node.devices, guid, state))
-        .map(|places| FirmwareHandle::new(node, places));
+        .map(|places| FirmwareHandle::new(node, places, cmdline.firmware.as_deref()));
     let restorer = etcd::Restorer::new(children.clone(), etcd::TOOL);
     let etcd = EtcdHandle::new(node, etcd::Places::default(), etcd::Ports::default(), restorer);
     let pieces = Pieces {

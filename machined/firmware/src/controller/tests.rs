@@ -3,21 +3,26 @@
 use std::fs;
 use std::io::Cursor;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use api::v1alpha1::{FirmwareDifference as Is, RepairFirmwareRequest, RepairFirmwareResponse};
 use backend::Firmware;
 use fat::{Change, Volume as Fat};
-use firmware_files::{FILES, FirmwareFiles, LIST, Listed, Settings};
+use firmware_files::{FILES, FirmwareFiles, LIST, Listed, Settings, Trial};
+use firmware_trial::Started as FirmwareStarted;
 use node::Node;
 use release_file::Release;
 use state::kinds::{FirmwareStatus, NODE, TrialStatus, VolumeState};
 use state::testkit::settle_one;
+use sys::clock::RecordingClock;
 
 use super::*;
 use crate::Places;
 use crate::survey::open;
 
 mod from_config;
+mod on_trial;
 
 const LOADER: &str = "EFI/BOOT/BOOTAA64.EFI";
 const FIRST: [(&str, &[u8]); 4] = [
@@ -36,6 +41,8 @@ const SECOND: [(&str, &[u8]); 4] = [
 struct Lab {
     folder: tempfile::TempDir,
     places: Places,
+    /// How the firmware says that it was started.
+    started: Option<FirmwareStarted>,
 }
 
 impl Lab {
@@ -44,6 +51,7 @@ impl Lab {
         let folder = tempfile::tempdir().unwrap();
         let places = Places {
             esp: folder.path().join("esp.img"),
+            bootstate: folder.path().join("bootstate.img"),
             release: folder.path().join("firmware"),
             memory: folder.path().join("firmware.json"),
         };
@@ -53,7 +61,12 @@ impl Lab {
             .bytes_per_cluster(512);
         fatfs::format_volume(&mut disk, options).unwrap();
         fs::write(&places.esp, disk.into_inner()).unwrap();
-        let lab = Lab { folder, places };
+        fs::write(&places.bootstate, vec![0; 1 << 20]).unwrap();
+        let lab = Lab {
+            folder,
+            places,
+            started: None,
+        };
         lab.change(&FIRST.map(|(path, data)| Change::Put { path, data }));
         lab.release(&FIRST);
         lab
@@ -73,6 +86,13 @@ impl Lab {
                 parameter_separator: ",".into(),
                 reserved: vec!["kernel".into()],
                 repeatable: vec!["dtparam".into()],
+                trial: Some(Trial {
+                    path: "tryboot.txt".into(),
+                    prefix: "trial-".into(),
+                    prefix_setting: "os_prefix".into(),
+                    named: [("start4.elf".to_owned(), "start_file".to_owned())].into(),
+                    mailbox: "vendor,mbox".into(),
+                }),
             }),
         };
         for (path, data) in files {
@@ -113,10 +133,20 @@ impl Lab {
             .unwrap();
         node.store.put("slots", NODE, trial).unwrap();
         node.store.put("config", NODE, config(firmware)).unwrap();
-        let handle = FirmwareHandle::new(&node, self.places.clone());
-        let mut watch = FirmwareWatch::new(handle.clone());
+        let handle = FirmwareHandle::new(
+            &node,
+            self.places.clone(),
+            self.started.map(FirmwareStarted::as_str),
+        );
+        let clock = Arc::new(RecordingClock::at(SystemTime::UNIX_EPOCH));
+        let mut watch = FirmwareWatch::new(handle.clone(), Box::new(clock.clone()), node.power.clone());
         settle_one(&node.store, &mut watch).await.unwrap();
-        Started { node, handle, watch }
+        Started {
+            node,
+            handle,
+            watch,
+            clock,
+        }
     }
 }
 
@@ -129,6 +159,7 @@ struct Started {
     node: Node,
     handle: FirmwareHandle,
     watch: FirmwareWatch,
+    clock: Arc<RecordingClock>,
 }
 
 impl Started {
@@ -146,6 +177,7 @@ impl Started {
         let request = RepairFirmwareRequest {
             dry_run,
             remove_unknown,
+            without_trial: false,
         };
         self.handle.repair(request).await.unwrap()
     }

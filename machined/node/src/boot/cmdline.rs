@@ -16,6 +16,8 @@ pub struct Cmdline {
     pub start: Option<u64>,
     /// Why this slot was chosen.
     pub cause: Option<String>,
+    /// How the firmware was started, `usual` or `trial`, if it says so.
+    pub firmware: Option<String>,
     /// Slots that were refused on the way, and the code of the reason.
     pub failed: Vec<(Slot, u8)>,
     /// Milliseconds in the loader: in all, verifying, and in the firmware before it.
@@ -36,6 +38,7 @@ pub fn parse(line: &str) -> Cmdline {
             "bedplate.disk" => found.disk = Some(value.to_ascii_lowercase()),
             "bedplate.start" => found.start = value.parse().ok(),
             "bedplate.cause" => found.cause = Some(value.to_owned()),
+            "bedplate.firmware" => found.firmware = Some(value.to_owned()),
             "bedplate.failed" => found.failed = value.split(',').filter_map(failure).collect(),
             "bedplate.loader" => found.loader = times(value),
             _ => {}
@@ -73,7 +76,8 @@ mod tests {
         let hash = "AB".repeat(32);
         let line = format!(
             "console=ttyAMA0 quiet bedplate.slot=b bedplate.manifest={hash} bedplate.disk=0F-1 \
-             bedplate.start=12 bedplate.cause=fallback bedplate.failed=a:10,b:x,a:3 bedplate.loader=900,120,3000\n"
+             bedplate.start=12 bedplate.cause=fallback bedplate.firmware=trial \
+             bedplate.failed=a:10,b:x,a:3 bedplate.loader=900,120,3000\n"
         );
         let expected = Cmdline {
             slot: Some(Slot::B),
@@ -81,6 +85,7 @@ mod tests {
             disk: Some("0f-1".into()),
             start: Some(12),
             cause: Some("fallback".into()),
+            firmware: Some("trial".into()),
             failed: vec![(Slot::A, 10), (Slot::A, 3)],
             loader: Some([900, 120, 3000]),
         };

@@ -1,7 +1,8 @@
 //! The fake node's firmware: one file was changed, and another does not belong there.
 
 use api::v1alpha1::{
-    FirmwareDifference, FirmwareFile, FirmwareStatusResponse, RepairFirmwareRequest, RepairFirmwareResponse,
+    FirmwareDifference, FirmwareFile, FirmwareStatusResponse, FirmwareTrial, RepairFirmwareRequest,
+    RepairFirmwareResponse,
 };
 use async_trait::async_trait;
 use backend::{BackendError, Firmware};
@@ -24,13 +25,14 @@ impl Firmware for FakeNode {
                 file("config.txt", FirmwareDifference::Changed),
             ],
             problems: vec!["config.txt is not that of the release".into()],
+            trial: FirmwareTrial::NextStart.into(),
         })
     }
 
     async fn repair(&self, request: RepairFirmwareRequest) -> Result<RepairFirmwareResponse, BackendError> {
         self.note(format!(
-            "repair firmware, dry run {}, remove unknown {}",
-            request.dry_run, request.remove_unknown
+            "repair firmware, dry run {}, remove unknown {}, without trial {}",
+            request.dry_run, request.remove_unknown, request.without_trial
         ));
         let mut status = Firmware::status(self)?;
         let removed = match request.remove_unknown {

@@ -24,10 +24,26 @@ pub struct FirmwareStatus {
     pub faults: Vec<String>,
     /// Why the partition was not compared.
     pub problem: Option<String>,
+    /// The trial of files that differ, on boards whose firmware can try some.
+    pub trial: Option<FirmwareTrial>,
 }
 
 impl Resource for FirmwareStatus {
     const KIND: &'static str = "FirmwareStatus";
+}
+
+/// How far a trial of firmware files has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FirmwareTrial {
+    /// The firmware tries them at the next start.
+    NextStart,
+    /// The node was started with them. They are committed when it is healthy.
+    Running,
+    /// They were tried, and the node is back at the files before.
+    TakenBack,
+    /// The firmware did not take the request.
+    Unanswered,
 }
 
 /// A file that differs from the release.
@@ -65,6 +81,16 @@ impl FirmwareStatus {
             .map(|fault| format!("machine.firmware: {fault}"))
             .collect();
         problems.extend(self.problem.clone());
+        let trial = match self.trial {
+            Some(FirmwareTrial::TakenBack) => Some(
+                "new firmware files were tried and not committed, and the former ones are back: remove what machine.firmware asks for, or try them again with `bedplate firmware repair`",
+            ),
+            Some(FirmwareTrial::Unanswered) => Some(
+                "the firmware of the board did not take the request to try new files: `bedplate firmware repair` asks again, and `--without-trial` writes them at once",
+            ),
+            Some(FirmwareTrial::NextStart | FirmwareTrial::Running) | None => None,
+        };
+        problems.extend(trial.map(str::to_owned));
         let kinds = [
             (FirmwareDifference::Changed, "not that of the release", ""),
             (FirmwareDifference::Missing, "missing", ""),
@@ -125,6 +151,22 @@ mod tests {
                 "recovery.bin on the EFI system partition is not from any release: `bedplate firmware repair --remove-unknown` puts it right",
             ]
         );
+        for (trial, problem) in [
+            (FirmwareTrial::NextStart, None),
+            (FirmwareTrial::Running, None),
+            (FirmwareTrial::TakenBack, Some("the former ones are back")),
+            (FirmwareTrial::Unanswered, Some("--without-trial")),
+        ] {
+            let status = FirmwareStatus {
+                trial: Some(trial),
+                ..FirmwareStatus::default()
+            };
+            let problems = status.problems().concat();
+            match problem {
+                Some(problem) => assert!(problems.contains(problem), "{problems}"),
+                None => assert_eq!(problems, ""),
+            }
+        }
         status.differences = (0..9)
             .map(|at| file(&at.to_string(), FirmwareDifference::Missing))
             .collect();

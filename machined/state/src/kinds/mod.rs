@@ -41,7 +41,7 @@ pub use cluster_network::{
 pub use config::{ConfigStatus, OwnerStatus};
 pub use container_mode::ContainerMode;
 pub use containers::{ContainerStoreStatus, ImageStatus, KeptStore};
-pub use firmware::{FirmwareDifference, FirmwareFile, FirmwareStatus};
+pub use firmware::{FirmwareDifference, FirmwareFile, FirmwareStatus, FirmwareTrial};
 pub use health::{ApiStatus, CheckResult, HealthState, HealthStatus};
 pub use kernel::{KernelContribution, KernelStatus, Lockdown, WatchdogStatus};
 pub use kubernetes_node::{ClusterNodeStatus, KubernetesNodeStatus};
