@@ -7,6 +7,7 @@ use bundle::Frame;
 use layout::Extent;
 
 use crate::apply::CHUNK;
+use crate::frames::Unpacked;
 use crate::piece::{Content, Piece};
 use crate::plan::Plan;
 
@@ -14,7 +15,7 @@ use crate::plan::Plan;
 static ZEROS: [u8; CHUNK as usize] = [0; CHUNK as usize];
 
 /// What comes out of a bundle: one result for each frame, in order.
-pub(crate) type Unpacked = Receiver<Result<Arc<Vec<u8>>, bundle::Error>>;
+pub(crate) type Arriving = Receiver<Unpacked>;
 
 /// Returns the frames that a plan writes, in the order of its pieces.
 pub(crate) fn frames(plan: &Plan) -> Vec<Frame> {
@@ -34,7 +35,7 @@ pub(crate) struct Loaded<'a> {
 
 impl<'a> Loaded<'a> {
     /// Takes a piece's bytes from where they are.
-    pub fn take(piece: &'a Piece, frames: &Unpacked) -> Result<Self, bundle::Error> {
+    pub fn take(piece: &'a Piece, frames: &Arriving) -> Result<Self, bundle::Error> {
         let unpacked = match &piece.content {
             Content::Frame(_) => frames
                 .recv()

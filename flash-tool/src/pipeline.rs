@@ -2,7 +2,7 @@
 //!
 //! | stage | thread | hands on |
 //! |---|---|---|
-//! | read and unpack the bundle | its own | the bytes of each frame |
+//! | read and unpack the bundle | one for each processor, up to four | the bytes of each frame |
 //! | compare with the medium, past the host's caches | its own | which bytes of each piece differ |
 //! | write those | the caller's | the pieces that were changed, every [`FLUSH`] bytes |
 //! | flush | its own | the pieces that are on the medium |
@@ -11,7 +11,6 @@
 //! A piece of which every byte was read and found equal is verified by that, and not read again. Between two stages waits a small
 //! number of pieces: memory is bounded, and the slowest stage sets the pace.
 
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
@@ -24,7 +23,7 @@ use crate::error::ApplyError;
 use crate::frames::Frames;
 use crate::limit::{Busy, Limit};
 use crate::piece::Piece;
-use crate::pieces::{Loaded, Unpacked, frames};
+use crate::pieces::{Arriving, Loaded, frames};
 use crate::plan::Plan;
 use crate::verify::verify;
 use crate::watch::{Stage, Watch};
@@ -93,7 +92,7 @@ pub(crate) fn run(
     let mut moved = Moved::default();
     thread::scope(|scope| {
         let (sender, unpacked) = sync_channel(AHEAD);
-        let unpacker = scope.spawn(move || unpack(plan, source, &sender));
+        let unpacker = scope.spawn(move || source.unpack_all(&frames(plan), &sender));
         let (sender, compared) = sync_channel(1);
         let comparer = scope.spawn(move || compare_all(plan, &unpacked, compare, &sender));
         let (changed, batches) = sync_channel(1);
@@ -120,29 +119,10 @@ pub(crate) fn run(
     })
 }
 
-/// Reads and unpacks the frames; returns how long that took.
-pub(crate) fn unpack(
-    plan: &Plan,
-    source: &mut dyn Frames,
-    to: &SyncSender<Result<Arc<Vec<u8>>, bundle::Error>>,
-) -> Duration {
-    let mut busy = Duration::ZERO;
-    for frame in frames(plan) {
-        let began = Instant::now();
-        let result = source.unpacked(&frame);
-        busy += began.elapsed();
-        // The receiver hangs up when the medium fails, and reports that itself.
-        if to.send(result).is_err() {
-            break;
-        }
-    }
-    busy
-}
-
 /// Compares the pieces with the medium; returns how many bytes were read, and how long that took.
 fn compare_all<'a>(
     plan: &'a Plan,
-    frames: &Unpacked,
+    frames: &Arriving,
     mut medium: Box<dyn Source + Send>,
     to: &SyncSender<Result<Compared<'a>, bundle::Error>>,
 ) -> (u64, Duration) {

@@ -10,8 +10,8 @@ use crate::apply::failed;
 use crate::error::ApplyError;
 use crate::frames::Frames;
 use crate::limit::{Busy, Limit};
-use crate::pieces::{Loaded, Unpacked};
-use crate::pipeline::{AHEAD, FLUSH, Moved, unpack};
+use crate::pieces::{Arriving, Loaded, frames};
+use crate::pipeline::{AHEAD, FLUSH, Moved};
 use crate::plan::Plan;
 use crate::verify::verify;
 use crate::watch::{Stage, Watch};
@@ -30,7 +30,7 @@ pub(crate) fn run(
     let began = Instant::now();
     let (tally, unpacking) = thread::scope(|scope| {
         let (sender, unpacked) = sync_channel(AHEAD);
-        let unpacker = scope.spawn(move || unpack(plan, source, &sender));
+        let unpacker = scope.spawn(move || source.unpack_all(&frames(plan), &sender));
         let tally = write_all(plan, &unpacked, medium, watch)?;
         let unpacking = unpacker.join();
         Ok::<_, ApplyError>((
@@ -61,7 +61,7 @@ pub(crate) fn run(
 
 fn write_all(
     plan: &Plan,
-    frames: &Unpacked,
+    frames: &Arriving,
     medium: &mut dyn Medium,
     watch: &mut dyn Watch,
 ) -> Result<Tally, ApplyError> {
