@@ -96,6 +96,9 @@ impl SecretKey {
             path: path.to_owned(),
             source,
         };
+        if let Some(key) = without_checksum(&text) {
+            return Ok(key);
+        }
         let boxed = minisign::SecretKeyBox::from_string(&text).map_err(fault)?;
         let key = if is_encrypted(&text) {
             let password = password().ok_or_else(|| KeyError::NeedsPassword {
@@ -135,15 +138,36 @@ impl SecretKey {
     }
 
     fn from_minisign(key: &minisign::SecretKey) -> SecretKey {
-        // Algorithms 3×2, salt 32, limits 2×8, id 8, then seed 32 and public key 32, checksum 32.
-        let bytes = key.to_bytes();
+        let bytes: Zeroizing<Vec<u8>> = key.to_bytes().into();
+        SecretKey::from_fields(bytes.first_chunk().expect("a secret key has this length"))
+    }
+
+    /// Takes the fields of a secret key file: algorithms 3×2, salt 32, limits 2×8, id 8, seed 32, public key 32, checksum 32.
+    fn from_fields(bytes: &[u8; SECRET_LEN]) -> SecretKey {
         let id = bytes[54..62].try_into().expect("a slice of 8");
-        let seed: [u8; 32] = bytes[62..94].try_into().expect("a slice of 32");
+        let seed: Zeroizing<[u8; 32]> = Zeroizing::new(bytes[62..94].try_into().expect("a slice of 32"));
         SecretKey {
             id,
             signing: SigningKey::from_bytes(&seed),
         }
     }
+}
+
+/// Reads an unencrypted key as minisign's own program writes it (`minisign -G -W`), with zeros in place of the checksum, which the
+/// crate insists on. That its halves belong together says as much.
+fn without_checksum(text: &str) -> Option<SecretKey> {
+    let bytes = fields(text)?;
+    let plain = bytes[..2] == *b"Ed" && bytes[2..4] == [0, 0] && bytes[126..] == [0; 32];
+    let key = plain.then(|| SecretKey::from_fields(&bytes))?;
+    (key.public().key == bytes[94..126]).then_some(key)
+}
+
+/// Reads the fields of a secret key file; `None` if it is something else.
+fn fields(text: &str) -> Option<Zeroizing<[u8; SECRET_LEN]>> {
+    let line = text.lines().nth(1)?.trim();
+    let bytes = Zeroizing::new(Base64::decode_vec(line).ok()?);
+    let bytes: [u8; SECRET_LEN] = bytes.as_slice().try_into().ok()?;
+    Some(Zeroizing::new(bytes))
 }
 
 /// Finds the password of an encrypted key: in the environment, or by asking in the terminal.
@@ -214,8 +238,7 @@ pub fn create(folder: &Path, name: &str, protection: Protection) -> Result<(Path
 
 /// Returns true if a secret key file is encrypted: bytes 2 and 3 name its key derivation function, zero for none.
 fn is_encrypted(text: &str) -> bool {
-    let line = text.lines().nth(1).unwrap_or_default();
-    Base64::decode_vec(line.trim()).is_ok_and(|bytes| bytes.len() == SECRET_LEN && bytes[2..4] != [0, 0])
+    fields(text).is_some_and(|bytes| bytes[2..4] != [0, 0])
 }
 
 #[cfg(test)]
@@ -261,6 +284,57 @@ mod tests {
             )
             .is_err()
         );
+    }
+
+    #[test]
+    fn an_unencrypted_key_of_minisign_s_own_program_signs() {
+        let dir = tempfile::tempdir().unwrap();
+        let (secret, public) = (dir.path().join("k.key"), dir.path().join("k.pub"));
+        let minisign = |arguments: &[&std::ffi::OsStr]| {
+            let ended = std::process::Command::new("minisign")
+                .args(arguments)
+                .output()
+                .unwrap();
+            assert!(ended.status.success(), "{ended:?}");
+        };
+        minisign(&[
+            "-G".as_ref(),
+            "-W".as_ref(),
+            "-p".as_ref(),
+            public.as_ref(),
+            "-s".as_ref(),
+            secret.as_ref(),
+        ]);
+        let key = SecretKey::load(&secret, || None).unwrap();
+        assert_eq!(load_public(&public).unwrap(), key.public());
+        let message = dir.path().join("message");
+        fs::write(&message, "ledger").unwrap();
+        fs::write(
+            dir.path().join("message.minisig"),
+            key.sign("ledger", b"ledger", "mine"),
+        )
+        .unwrap();
+        minisign(&[
+            "-V".as_ref(),
+            "-m".as_ref(),
+            message.as_ref(),
+            "-p".as_ref(),
+            public.as_ref(),
+        ]);
+
+        // A key whose halves do not belong together is damaged.
+        let text = fs::read_to_string(&secret).unwrap();
+        let mut bytes = fields(&text).unwrap();
+        bytes[100] ^= 1;
+        let damaged = format!(
+            "untrusted comment: x\n{}\n",
+            Base64::encode_string(bytes.as_slice())
+        );
+        fs::write(&secret, damaged).unwrap();
+        assert!(matches!(
+            SecretKey::load(&secret, || None),
+            Err(KeyError::Parse { .. })
+        ));
     }
 
     #[test]
