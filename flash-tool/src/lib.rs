@@ -34,6 +34,7 @@ mod bars;
 pub mod config;
 pub mod firmware;
 pub mod fleet;
+mod interrupt;
 pub mod keep;
 pub mod keys;
 mod lossy_path;

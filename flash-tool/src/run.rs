@@ -20,6 +20,7 @@ use crate::error::ApplyError;
 use crate::firmware::{FirmwareError, with_lines};
 use crate::fleet::FleetError;
 use crate::host::{Disk, Host};
+use crate::interrupt::{Noted, listen};
 use crate::keep::KeepError;
 use crate::keys::{self, KeysError};
 use crate::plan::{BundleFacts, Options, Plan, PlanError, plan};
@@ -74,6 +75,9 @@ pub enum FlashError {
     /// The fleet cannot be flashed, or not as a whole.
     #[error(transparent)]
     Fleet(#[from] FleetError),
+    /// Nobody would be told what an interruption leaves behind.
+    #[error("cannot catch signals")]
+    Signals(#[source] io::Error),
     /// The disks cannot be listed.
     #[error("cannot list the disks")]
     List(#[source] io::Error),
@@ -208,10 +212,13 @@ impl Args {
             &said,
             &mut Terminal,
         )?;
+        listen().map_err(FlashError::Signals)?;
         let mut bars = Bars::new();
-        let checked = check(plan, bundle, &mut bars)?;
+        let mut noted = Noted::new(target.path(), &mut bars);
+        let checked = check(plan, bundle, &mut noted)?;
         let mut medium = target.open(host)?;
-        let report = checked.write(&mut medium, &mut bars)?;
+        let report = checked.write(&mut medium, &mut noted)?;
+        drop(noted);
         bars.end();
         if matches!(target, Target::Disk(_)) {
             // The disk is good either way: this only lets the host show its partitions without a replug.

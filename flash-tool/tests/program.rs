@@ -16,6 +16,7 @@ use layout::Name;
 use serde_json::Value;
 use support::program::{config, flash, good, program, stderr, table, target};
 use support::{CONFIG, MIB, Recipe, noise, sample};
+use sys::process::{Stop, stop};
 
 #[test]
 fn a_file_is_flashed_and_other_tools_agree() {
@@ -153,7 +154,7 @@ fn flashing_again_writes_little() {
 }
 
 #[test]
-fn a_flash_that_is_killed_does_not_boot_and_the_next_run_completes() {
+fn a_flash_that_is_interrupted_or_killed_does_not_boot_and_the_next_run_completes() {
     let sample = sample(&Recipe {
         root: noise(96 << 20, 8),
         slot_size: 128 * MIB,
@@ -166,31 +167,41 @@ fn a_flash_that_is_killed_does_not_boot_and_the_next_run_completes() {
         slot_size: 128 * MIB,
         ..Recipe::default()
     });
-    good(&flash(&old.key_file, &old.bundle, &target, &arguments));
-    let slot = table(&target).unwrap().layout.extent(Name::SlotA);
-
-    let mut command = program();
-    command
-        .arg("--key")
-        .arg(&sample.key_file)
-        .args(arguments)
-        .args([&sample.bundle, &target]);
-    let mut child = command
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    // The kernel's own bytes are the same in both: wait for the root's second MiB.
-    wait_for(&mut child, &target, slot.start + 2 * MIB);
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(
-        table(&target).is_none(),
-        "a half-written disk has no partition table"
-    );
-
+    for (signal, code) in [(Stop::Terminate, Some(143)), (Stop::Kill, None)] {
+        // What an earlier round wrote would pass for what this one writes.
+        let _ = fs::remove_file(&target);
+        good(&flash(&old.key_file, &old.bundle, &target, &arguments));
+        let slot = table(&target).unwrap().layout.extent(Name::SlotA);
+        let mut command = program();
+        command
+            .arg("--key")
+            .arg(&sample.key_file)
+            .args(arguments)
+            .args([&sample.bundle, &target]);
+        let mut child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // The kernel's own bytes are the same in both: wait for the root's second MiB.
+        wait_for(&mut child, &target, slot.start + 2 * MIB);
+        stop(child.id(), signal).unwrap();
+        let ended = child.wait_with_output().unwrap();
+        assert_eq!(ended.status.code(), code);
+        if code.is_some() {
+            let told = format!(
+                "interrupted by SIGTERM: unfinished, and not bootable: {}; run",
+                target.display()
+            );
+            assert!(stderr(&ended).contains(&told), "{}", stderr(&ended));
+        }
+        assert!(
+            table(&target).is_none(),
+            "a half-written disk has no partition table"
+        );
+    }
     let outcome = good(&flash(&sample.key_file, &sample.bundle, &target, &arguments));
-    assert!(table(&target).is_some());
+    let slot = table(&target).unwrap().layout.extent(Name::SlotA);
     let equal = outcome["report"]["equal"].as_u64().unwrap();
     assert!(
         equal >= 2 * MIB,

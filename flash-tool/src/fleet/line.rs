@@ -17,6 +17,7 @@ use super::receipt::{self, Kind, Receipt, utc};
 use super::shop::{Job, Shop};
 use super::start::assign_to;
 use super::tell::{Event, Sum, Teller};
+use crate::interrupt;
 use crate::pieces::frames;
 use crate::plan::Plan;
 use crate::program::chain;
@@ -206,10 +207,12 @@ impl<'a, R: Read + Seek + Send> Line<'a, R> {
         match message {
             Message::Stage(stage, bytes) => {
                 let path = job.target.path();
+                interrupt::reached(path, stage);
                 self.teller.stage(card, &row.hostname, path, stage, bytes);
             }
             Message::Advance(bytes) => self.teller.advance(card, bytes),
             Message::Done(result) => {
+                interrupt::left(job.target.path());
                 self.cards[card] = None;
                 self.finish(card, &job, *result);
             }

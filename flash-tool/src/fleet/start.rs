@@ -26,6 +26,7 @@ use crate::bars::Bars;
 use crate::check::check;
 use crate::firmware::with_lines;
 use crate::host::Host;
+use crate::interrupt::listen;
 use crate::pieces::frames;
 use crate::plan::{BundleFacts, Options, Plan, PlanError, plan};
 use crate::run::{FlashError, open};
@@ -138,6 +139,7 @@ impl Args {
             &said,
             &mut Terminal,
         )?;
+        listen().map_err(FlashError::Signals)?;
         let mut bars = Bars::new();
         shop.unpacker
             .with_bundle(|bundle| check(&least, bundle, &mut bars).map(drop))?;
