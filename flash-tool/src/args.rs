@@ -103,6 +103,10 @@ pub struct Args {
     /// How to print the result.
     #[arg(short, long, value_enum, default_value_t, global = true)]
     pub(crate) output: Output,
+
+    /// How to show progress, on standard error.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) progress: Progress,
 }
 
 #[derive(Debug, Clone, Subcommand)]
@@ -121,6 +125,18 @@ pub(crate) enum Output {
     Text,
     /// For programs: one JSON document on standard output; with --fleet one on each line.
     Json,
+}
+
+/// How to show progress.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Progress {
+    /// Bars on a terminal, lines elsewhere.
+    #[default]
+    Auto,
+    /// Lines, for screen readers and logs: one for each stage, and one for each quarter of it.
+    Plain,
+    /// Not at all.
+    None,
 }
 
 impl Args {

@@ -213,7 +213,7 @@ impl Args {
             &mut Terminal,
         )?;
         listen().map_err(FlashError::Signals)?;
-        let mut bars = Bars::new();
+        let mut bars = Bars::new(self.progress);
         let mut noted = Noted::new(target.path(), &mut bars);
         let checked = check(plan, bundle, &mut noted)?;
         let mut medium = target.open(host)?;

@@ -73,7 +73,7 @@ impl Args {
             discard: self.discard,
             inputs: &inputs,
         };
-        let mut teller = Teller::new(self.output);
+        let mut teller = Teller::new(self.output, self.progress);
         teller.note(self.summary(file, &shop, &ledger, &to_do));
         for entry in &entries {
             if let Some(receipt) = ledger.receipt(&entry.row.hostname) {
@@ -140,7 +140,7 @@ impl Args {
             &mut Terminal,
         )?;
         listen().map_err(FlashError::Signals)?;
-        let mut bars = Bars::new();
+        let mut bars = Bars::new(self.progress);
         shop.unpacker
             .with_bundle(|bundle| check(&least, bundle, &mut bars).map(drop))?;
         bars.end();

@@ -1,7 +1,6 @@
 //! Says what happens: to people as text and bars, to programs as one JSON document a line.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,7 +12,8 @@ use stdio::Lost;
 use super::document::Row;
 use super::ledger::Filed;
 use super::receipt::Receipt;
-use crate::args::Output;
+use crate::args::{Output, Progress};
+use crate::bars::Shown;
 use crate::config::ConfigSummary;
 use crate::report::Report;
 use crate::target::Target;
@@ -88,17 +88,17 @@ pub(super) struct Teller {
     output: Output,
     multi: MultiProgress,
     bars: BTreeMap<usize, ProgressBar>,
-    terminal: bool,
+    progress: Shown,
     lost: Option<Lost>,
 }
 
 impl Teller {
-    pub fn new(output: Output) -> Self {
+    pub fn new(output: Output, progress: Progress) -> Self {
         Self {
             output,
             multi: MultiProgress::new(),
             bars: BTreeMap::new(),
-            terminal: io::stderr().is_terminal(),
+            progress: Shown::of(progress),
             lost: None,
         }
     }
@@ -133,9 +133,10 @@ impl Teller {
             target: target.display().to_string(),
             stage,
         });
-        if !self.terminal {
-            stdio::note(format_args!("{hostname}: {}", stage.title()));
-            return;
+        match self.progress {
+            Shown::Bars => {}
+            Shown::Lines => return stdio::note(format_args!("{hostname}: {}", stage.title())),
+            Shown::Nothing => return,
         }
         let multi = &self.multi;
         let bar = self.bars.entry(card).or_insert_with(|| {
