@@ -8,6 +8,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use machine_config::value::HostName;
 use manifest::{TrustedKey, verify_text};
@@ -25,6 +27,10 @@ const SIGNATURE: &str = "minisig";
 const CHANGED: &str = "it was changed since it was signed, or signed by another key: put the right one back";
 /// The mode of what is written: receipts hold no secrets.
 const MODE: u32 = 0o644;
+
+/// How long a lock may take that is about to be released: by a run that ends, or by a program that was started just now and inherited
+/// the file until it replaced its own image.
+const RELEASED: Duration = Duration::from_secs(1);
 
 /// An open ledger, locked against other runs.
 pub(super) struct Ledger {
@@ -66,9 +72,7 @@ impl Ledger {
             let mut options = OpenOptions::new();
             let file = options.read(true).write(true).create(true).truncate(false);
             let file = file.open(path).map_err(fail("open"))?;
-            let locked =
-                sys::lock::try_whole(&file).map_err(|error| fail("lock")(io::Error::other(error)))?;
-            if !locked {
+            if !locks(&file).map_err(fail("lock"))? {
                 return Err(FleetError::LedgerInUse { path: path.into() });
             }
             read(&file, &mut bytes).map_err(fail("read"))?;
@@ -257,6 +261,18 @@ fn signature_of(path: &Path) -> PathBuf {
     name.push(".");
     name.push(SIGNATURE);
     name.into()
+}
+
+/// Locks a ledger; returns false if another run has it.
+fn locks(file: &File) -> io::Result<bool> {
+    let begun = Instant::now();
+    loop {
+        let locked = sys::lock::try_whole(file).map_err(io::Error::other)?;
+        if locked || begun.elapsed() > RELEASED {
+            return Ok(locked);
+        }
+        sleep(Duration::from_millis(20));
+    }
 }
 
 #[cfg(test)]
