@@ -3,7 +3,8 @@
 //! The image builder writes a [`FirmwareFiles`] list into the root file system, beside the files themselves. The root is
 //! covered by the signed manifest, and so is the list. [`list`] is its format, [`compare`] holds a partition against it,
 //! [`settings`] adds lines of people to the configuration file of the firmware, [`order`] says in which order files are
-//! written, and [`trial`] which files the firmware tries before that. Does no I/O, and names no board: what is special about a board's firmware is in the list.
+//! written, and [`trial`] which files the firmware tries before that. Does no I/O, and names no board: what is special about a
+//! board's firmware is in the list.
 
 pub mod compare;
 pub mod list;
