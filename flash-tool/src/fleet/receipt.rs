@@ -34,7 +34,7 @@ pub(super) struct Receipt {
     pub version: String,
     /// The hash of its manifest.
     pub manifest: String,
-    /// The root hash of the slot's hash tree, against which the card was read back.
+    /// The root hash of the slot's hash tree, which the bundle was checked against, as the card was against the bundle.
     pub root_hash: Digest,
     /// The hash of the machine config that was written.
     pub config: Digest,
