@@ -1,5 +1,6 @@
 //! Where the unpacked frames of a bundle come from: from the bundle itself, or from whoever unpacks it for several cards.
 
+use std::borrow::BorrowMut;
 use std::io::{Read, Seek};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -90,20 +91,29 @@ fn unpack_some<'a, R: Read + Seek>(
     let mut stored = Vec::new();
     for frame in frames {
         let began = Instant::now();
-        let read = bundle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .stored(frame, &mut stored);
-        let result = read.and_then(|()| {
-            let mut out = Vec::with_capacity(frame.raw_len as usize);
-            let decoded = decoder.decode(frame, &stored, &mut out);
-            decoded.map_err(|source| bundle::Error::in_frame(frame, source))?;
-            Ok(Arc::new(out))
-        });
+        let result = unpack(bundle, &mut decoder, &mut stored, frame);
         busy += began.elapsed();
         if to.send(result).is_err() {
             break;
         }
     }
     busy
+}
+
+/// Reads a frame, which waits for others who read, and unpacks it, which does not. `stored` is a buffer.
+pub(crate) fn unpack<R: Read + Seek>(
+    bundle: &Mutex<impl BorrowMut<Reader<R>>>,
+    decoder: &mut Decoder,
+    stored: &mut Vec<u8>,
+    frame: &Frame,
+) -> Unpacked {
+    let mut guard = bundle.lock().unwrap_or_else(PoisonError::into_inner);
+    let reader: &mut Reader<R> = (*guard).borrow_mut();
+    let read = reader.stored(frame, stored);
+    drop(guard);
+    read?;
+    let mut out = Vec::with_capacity(frame.raw_len as usize);
+    let decoded = decoder.decode(frame, stored, &mut out);
+    decoded.map_err(|source| bundle::Error::in_frame(frame, source))?;
+    Ok(Arc::new(out))
 }

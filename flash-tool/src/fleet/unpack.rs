@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bundle::{Decoder, Frame, Reader};
 
-use crate::frames::Frames;
+use crate::frames::{Frames, unpack};
 
 /// The most frames of a pass that wait for the slowest card.
 const WINDOW: usize = 8;
@@ -248,18 +248,14 @@ pub(super) struct Share<'a, R> {
 impl<R: Read + Seek + Send> Share<'_, R> {
     /// Unpacks a frame; only reading its bytes takes turns.
     fn unpack(&mut self, frame: &Frame) -> Result<Arc<Vec<u8>>, bundle::Error> {
-        let mut stored = Vec::with_capacity(frame.stored_len as usize);
-        locked(&self.of.reader).stored(frame, &mut stored)?;
         let decoder = match &mut self.decoder {
             Some(decoder) => decoder,
             none => none.insert(Decoder::new()?),
         };
-        let mut out = Vec::with_capacity(frame.raw_len as usize);
-        decoder
-            .decode(frame, &stored, &mut out)
-            .map_err(|source| bundle::Error::in_frame(frame, source))?;
+        let mut stored = Vec::with_capacity(frame.stored_len as usize);
+        let out = unpack(&self.of.reader, decoder, &mut stored, frame)?;
         self.of.unpacked.fetch_add(1, Ordering::Relaxed);
-        Ok(Arc::new(out))
+        Ok(out)
     }
 }
 
